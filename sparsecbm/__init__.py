@@ -1,0 +1,1 @@
+"""Text classifiers that explain themselves: concept bottlenecks over per-concept subnetworks."""

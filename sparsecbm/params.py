@@ -1,0 +1,250 @@
+"""The typed form of `params.yaml`: every key is known, every value is checked, errors name the key."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sparsecbm.errors import ConfigError, unknown
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A block of `params.yaml`: immutable, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RestaurantsSource(Section):
+    """The embedded data set."""
+
+    name: Literal["restaurants"]
+    path: str = "data/restaurants"
+
+
+class CebabSource(Section):
+    """CEBaB: a folder with the released JSON files, or `hub` to download the public data set."""
+
+    name: Literal["cebab"]
+    path: str | None = None
+    train: Literal["train_exclusive", "train_inclusive", "train_observational"] = "train_exclusive"
+
+
+class ImdbSource(Section):
+    """IMDB-C: a folder with the released CSV files."""
+
+    name: Literal["imdb-c"]
+    path: str
+    labels: Literal["manual", "generated"] = "manual"
+
+
+class ConceptColumn(Section):
+    """Which column holds a concept, and the states it may take (read off the data where left out)."""
+
+    column: str
+    states: tuple[str, ...] | None = None
+
+
+class Mapping(Section):
+    """Which columns of a table mean what."""
+
+    text: str
+    label: str
+    concepts: dict[str, ConceptColumn] = Field(min_length=1)
+    labels: tuple[str, ...] | None = None
+    id: str | None = None
+    split: str | None = None
+    group: str | None = None
+    splits: dict[str, str] = {}
+
+
+class TableSource(Section):
+    """One csv, tsv, jsonl or parquet file with a column mapping."""
+
+    name: Literal["table"]
+    path: str
+    columns: Mapping
+    licence: str = "not stated"
+
+
+class HubSource(Section):
+    """Any data set that the `datasets` library can load, with the same column mapping."""
+
+    name: Literal["hub"]
+    dataset: str
+    config: str | None = None
+    revision: str | None = None
+    columns: Mapping
+    licence: str = "not stated"
+
+
+Source = Annotated[
+    RestaurantsSource | CebabSource | ImdbSource | TableSource | HubSource, Field(discriminator="name")
+]
+
+
+class Split(Section):
+    """Shares held out, by group and stratified by label, where the source brings no such split."""
+
+    validation: Share
+    test: Share
+
+
+class Validate(Section):
+    """When data is refused."""
+
+    max_words: int = Field(ge=1)
+    quarantine_share: Share
+    min_state_share: Share
+
+
+class Annotate(Section):
+    """Where concept labels come from, and what an empty cell means."""
+
+    annotator: Literal["human"]
+    blank: Literal["unknown", "leave_out"]
+
+
+class Model(Section):
+    """What is trained."""
+
+    backbone: str
+    mode: Literal["standard", "joint", "sequential", "independent"]
+    pooling: Literal["mean", "cls", "last_token"]
+    activation: Literal["soft", "logits", "hard"]
+    max_length: int = Field(ge=8)
+    dropout: Share
+
+
+class Finetune(Section):
+    """How it is trained."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    accumulate: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    head_learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup: Share
+    clip: float = Field(gt=0)
+    gamma: float = Field(ge=0)
+    class_weights: Literal["none", "balanced"]
+    patience: int = Field(ge=1)
+    precision: Literal["auto", "float32", "bf16"]
+    device: Literal["auto", "cpu"]
+    checkpoint_seconds: float = Field(ge=0)
+
+
+class Evaluate(Section):
+    """How scores are computed."""
+
+    bootstrap: int = Field(ge=100)
+    calibration_bins: int = Field(ge=2)
+
+
+class Track(Section):
+    """What goes to MLflow; the server is named by MLFLOW_TRACKING_URI."""
+
+    enabled: bool
+    experiment: str
+
+
+class Params(Section):
+    """The whole of `params.yaml`."""
+
+    profile: str | None
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    source: Source
+    split: Split
+    validate_: Validate = Field(alias="validate")
+    annotate: Annotate
+    model: Model
+    finetune: Finetune
+    evaluate: Evaluate
+    track: Track
+
+
+def _fields_at(location: tuple) -> list[str]:
+    """Known keys of the block that holds the key at `location`."""
+    block: type[BaseModel] | None = Params
+    for part in location[:-1]:
+        if not isinstance(part, str):
+            continue
+        if block is Params and part == "source":
+            block = None
+            continue
+        if block is None:  # the discriminator's value follows `source`
+            block = {
+                "restaurants": RestaurantsSource,
+                "cebab": CebabSource,
+                "imdb-c": ImdbSource,
+                "table": TableSource,
+                "hub": HubSource,
+            }.get(part)
+            continue
+        field = next((f for n, f in block.model_fields.items() if (f.alias or n) == part), None)
+        inner = getattr(field, "annotation", None)
+        if part == "concepts":
+            inner = ConceptColumn
+        elif not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            continue  # a mapping's own key, such as a concept's name
+        block = inner
+    return [f.alias or n for n, f in block.model_fields.items()] if block else []
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    """One line a fault: the key, what is wrong, and what would be right."""
+    lines = []
+    for fault in error.errors():
+        location = fault["loc"]
+        names = [str(part) for part in location]
+        if names[:1] == ["source"] and len(names) > 2:
+            names.pop(1)
+        key = ".".join(names)
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{key}: {unknown('key', names[-1], _fields_at(location))}")
+        elif fault["type"] == "missing":
+            lines.append(f"{key}: this key is missing")
+        elif fault["type"] == "union_tag_invalid":
+            lines.append(f"{key}.name: {unknown('source', fault['ctx']['tag'], ['restaurants', 'cebab', 'imdb-c', 'table', 'hub'])}")
+        else:
+            lines.append(f"{key}: {fault['msg']} (got {fault['input']!r})")
+    return f"{where} is not valid:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def parse_params(plain: object, where: str = "params.yaml") -> Params:
+    """Check a plain mapping against the typed form.
+
+    Raises:
+        ConfigError: naming each wrong key with the nearest match and the choices.
+    """
+    if not isinstance(plain, dict):
+        raise ConfigError(f"{where} must hold a mapping of keys to values, not {type(plain).__name__}")
+    try:
+        return Params.model_validate(plain)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, where)) from None
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML mapping; faults name the file and line."""
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist")
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if plain is None:
+        return {}
+    if not isinstance(plain, dict):
+        raise ConfigError(f"{path} must hold a mapping of keys to values, not {type(plain).__name__}")
+    return plain
+
+
+def load_params(path: Path) -> Params:
+    """Read and check `params.yaml`."""
+    return parse_params(read_yaml(path), str(path.name))
