@@ -1,0 +1,51 @@
+"""Texts to padded batches: dynamic padding, and batches of texts of similar length."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+# Batches are sorted by length within pools of this many batches: little padding, enough shuffling.
+POOL = 32
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[list[int]]:
+    """Token ids of each text, special tokens included, cut at `max_length`."""
+    if not texts:
+        return []
+    return tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False)["input_ids"]
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Pad token ids on the right to the longest row.
+
+    Returns:
+        ids and mask, each [batch, tokens], int64; the mask is 0 on padding
+    """
+    longest = max(1, max(len(row) for row in rows))
+    ids = torch.full((len(rows), longest), pad_id, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[i, : len(row)] = 1
+    # A text without a single token still has to be read: one padding token stands for it.
+    mask[mask.sum(1) == 0, 0] = 1
+    return ids, mask
+
+
+def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Batches of row numbers, longest rows first: for inference, where order does not matter."""
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+def shuffled(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:
+    """Batches of row numbers for one epoch: shuffled, sorted by length within pools, shuffled again."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(lengths), generator=generator).tolist()
+    batches = []
+    for start in range(0, len(order), batch_size * POOL):
+        members = sorted(order[start : start + batch_size * POOL], key=lambda i: lengths[i])
+        batches += [members[i : i + batch_size] for i in range(0, len(members), batch_size)]
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]

@@ -1,0 +1,216 @@
+"""SparseCBM: texts in, concepts and a label out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from sparsecbm.concepts import Concept, ConceptSet
+from sparsecbm.model.backbone import build_backbone, hidden_size, load_backbone, plain_config
+from sparsecbm.model.batches import by_length, encode, pad
+from sparsecbm.model.bottleneck import ConceptHeads, LabelHead, activate
+from sparsecbm.model.pooling import pool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What makes a model's forward pass, besides its backbone and its concepts."""
+
+    mode: str = "joint"
+    pooling: str = "mean"
+    activation: str = "soft"
+    max_length: int = 128
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class Output:
+    """One forward pass: logits and activations by concept, [batch, states]; label logits, [batch, classes]."""
+
+    concept_logits: dict[str, Tensor]
+    activations: dict[str, Tensor]
+    label_logits: Tensor
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model reads for one variable: the winning state and the probability of each."""
+
+    state: str
+    probabilities: dict[str, float]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the winning state."""
+        return self.probabilities[self.state]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The reading of one text: its label, and the concepts that the label was computed from."""
+
+    text: str
+    label: Reading
+    concepts: dict[str, Reading]
+
+    def to_dict(self) -> dict:
+        """Plain form; `schemas/predict.schema.json` describes it."""
+        return {
+            "text": self.text,
+            "label": self.label.state,
+            "confidence": self.label.confidence,
+            "probabilities": self.label.probabilities,
+            "concepts": {
+                name: {"state": r.state, "confidence": r.confidence, "probabilities": r.probabilities}
+                for name, r in self.concepts.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Logits:
+    """Raw results for many texts, in their order: [texts, states] by concept and [texts, classes]."""
+
+    concepts: dict[str, np.ndarray]
+    label: np.ndarray
+
+
+class SparseCBM(nn.Module):
+    """A concept bottleneck over a transformer.
+
+    In mode `standard` there is no bottleneck: the label is read off the pooled text directly (the
+    black box to compare with), and no concept is predicted.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        concept_set: ConceptSet,
+        settings: Settings = Settings(),  # noqa: B008 - frozen
+        means: dict[str, dict[str, float]] | None = None,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.tokenizer = tokenizer
+        self.concept_set = concept_set
+        self.settings = settings
+        # Mean activation of each state over the training set, and the share of each gold state there.
+        self.means = means or {}
+        width = hidden_size(backbone)
+        if settings.mode == "standard":
+            self.dropout = nn.Dropout(settings.dropout)
+            self.direct_head = nn.Linear(width, len(concept_set.label))
+        else:
+            self.concept_heads = ConceptHeads(concept_set, width, settings.dropout)
+            self.label_head = LabelHead(concept_set)
+
+    @classmethod
+    def build(cls, backbone: str, concept_set: ConceptSet, settings: Settings) -> "SparseCBM":
+        """A new model: a pretrained backbone by name and fresh heads."""
+        model, tokenizer = load_backbone(backbone)
+        return cls(model, tokenizer, concept_set, settings)
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> "SparseCBM":
+        """Load a saved model; every file's sha256 is verified first.
+
+        Raises:
+            ModelError: the folder is missing, incomplete or altered.
+        """
+        from sparsecbm.model.storage import load
+
+        return load(Path(path))
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Save to a folder that `from_pretrained` reads; it appears whole or not at all."""
+        from sparsecbm.model.storage import save
+
+        save(self, Path(path))
+
+    @property
+    def has_bottleneck(self) -> bool:
+        """Whether the label is computed from concepts."""
+        return self.settings.mode != "standard"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def represent(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Pooled texts, [batch, hidden], from ids and mask, [batch, tokens]."""
+        states = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        return pool(states, mask, self.settings.pooling)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Output:
+        """Read a batch: ids and mask, [batch, tokens]."""
+        pooled = self.represent(ids, mask)
+        if not self.has_bottleneck:
+            return Output({}, {}, self.direct_head(self.dropout(pooled)))
+        logits = self.concept_heads(dict.fromkeys(self.concept_set.names, pooled))
+        activations = {name: activate(values, self.settings.activation) for name, values in logits.items()}
+        return Output(logits, activations, self.label_head(activations))
+
+    @torch.inference_mode()
+    def logits(self, texts: Sequence[str], batch_size: int = 32) -> Logits:
+        """Read many texts, in eval mode and batches of similar length; results keep the texts' order."""
+        rows = encode(self.tokenizer, texts, self.settings.max_length)
+        names = self.concept_set.names if self.has_bottleneck else ()
+        concepts = {name: np.zeros((len(rows), len(self.concept_set[name])), np.float32) for name in names}
+        label = np.zeros((len(rows), len(self.concept_set.label)), np.float32)
+        training = self.training
+        self.eval()
+        try:
+            for members in by_length([len(row) for row in rows], batch_size):
+                ids, mask = pad([rows[i] for i in members], self.tokenizer.pad_token_id)
+                output = self(ids.to(self.device), mask.to(self.device))
+                label[members] = output.label_logits.float().cpu().numpy()
+                for name in names:
+                    concepts[name][members] = output.concept_logits[name].float().cpu().numpy()
+        finally:
+            self.train(training)
+        return Logits(concepts, label)
+
+    def predict(self, texts: Sequence[str], batch_size: int = 32) -> list[Prediction]:
+        """Label and concepts of each text, with probabilities."""
+        if isinstance(texts, str):
+            raise TypeError("predict takes a list of texts; wrap the one text: predict([text])")
+        raw = self.logits(texts, batch_size)
+        labels = _readings(self.concept_set.label, raw.label)
+        concepts = {name: _readings(self.concept_set[name], values) for name, values in raw.concepts.items()}
+        return [
+            Prediction(text, labels[i], {name: readings[i] for name, readings in concepts.items()})
+            for i, text in enumerate(texts)
+        ]
+
+    def config(self) -> dict:
+        """Plain form of everything but weights and vocabulary, as `config.json` holds it."""
+        return {"backbone": plain_config(self.backbone.config), **asdict(self.settings)}
+
+    @classmethod
+    def from_config(
+        cls, config: dict, tokenizer: PreTrainedTokenizerBase, concept_set: ConceptSet, means: dict
+    ) -> "SparseCBM":
+        """A model of random weights with the given configuration, to load saved weights into."""
+        config = dict(config)
+        backbone = build_backbone(config.pop("backbone"))
+        return cls(backbone, tokenizer, concept_set, Settings(**config), means)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis, in float64."""
+    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+    exponents = np.exp(shifted)
+    return exponents / exponents.sum(-1, keepdims=True)
+
+
+def _readings(variable: Concept, logits: np.ndarray) -> list[Reading]:
+    return [
+        Reading(variable.states[int(row.argmax())], dict(zip(variable.states, row.tolist(), strict=True)))
+        for row in softmax(logits)
+    ]

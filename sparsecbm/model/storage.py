@@ -1,0 +1,93 @@
+"""A model on disk: safetensors and JSON, no pickle, every file under a checksum that loading verifies.
+
+config.json            format version, backbone configuration, pooling, activation, mode, lengths
+model.safetensors      all weights
+tokenizer/             the tokenizer's own files
+concepts.json          names and states of the concepts and the label
+training_means.json    mean activation and share of each state on the training set
+README.md              the model card
+checksums.json         sha256 of each file above
+"""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
+
+from sparsecbm.concepts import ConceptSet
+from sparsecbm.errors import ModelError
+from sparsecbm.files import read_json, replacing_folder, sha256_file, write_json, write_text
+from sparsecbm.model.backbone import forget_padding
+from sparsecbm.model.card import model_card
+from sparsecbm.model.cbm import SparseCBM
+
+FORMAT = 1
+CHECKSUMS = "checksums.json"
+
+
+def save(model: SparseCBM, path: Path) -> None:
+    """Write a model folder; it takes the place of an older one only when it is complete."""
+    with replacing_folder(path) as folder:
+        write_json(folder / "config.json", {"format": FORMAT, **model.config()})
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        save_file(weights, folder / "model.safetensors")
+        _save_tokenizer(model, folder / "tokenizer")
+        write_json(folder / "concepts.json", model.concept_set.to_dict())
+        write_json(folder / "training_means.json", model.means)
+        write_text(folder / "README.md", model_card(model))
+        write_json(folder / CHECKSUMS, checksums(folder))
+
+
+def load(path: Path) -> SparseCBM:
+    """Read a model folder after verifying it.
+
+    Raises:
+        ModelError: no model there, an unknown format, a missing, added or altered file, or weights that
+            do not fit the configuration.
+    """
+    path = Path(path)
+    verify(path)
+    config = read_json(path / "config.json")
+    if config.pop("format") != FORMAT:
+        raise ModelError(f"{path}: this version reads model format {FORMAT}; train or convert the model again")
+    tokenizer = AutoTokenizer.from_pretrained(str(path / "tokenizer"))
+    concept_set = ConceptSet.from_dict(read_json(path / "concepts.json"))
+    model = SparseCBM.from_config(config, tokenizer, concept_set, read_json(path / "training_means.json"))
+    try:
+        model.load_state_dict(load_file(path / "model.safetensors"))
+    except (RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{path}: model.safetensors does not fit config.json: {error}") from error
+    return model.eval()
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """sha256 of every file in a folder, by its path there; the checksum file itself is left out."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / CHECKSUMS)
+    return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
+
+
+def verify(path: Path) -> None:
+    """Compare a model folder with its checksums.
+
+    Raises:
+        ModelError: naming every file that is missing, not listed, or altered.
+    """
+    if not (path / CHECKSUMS).is_file():
+        raise ModelError(f"{path} is no model folder: it has no {CHECKSUMS}")
+    expected, found = read_json(path / CHECKSUMS), checksums(path)
+    faults = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
+    faults += [f"{name} is not listed" for name in sorted(found.keys() - expected.keys())]
+    faults += [f"{name} was altered" for name in sorted(expected) if name in found and expected[name] != found[name]]
+    if faults:
+        raise ModelError(f"{path}: {'; '.join(faults)}. Restore the folder (`dvc checkout`) or train again")
+
+
+def _save_tokenizer(model: SparseCBM, folder: Path) -> None:
+    """Write the tokenizer so that its bytes depend on what it is, not on where it came from or its last call."""
+    forget_padding(model.tokenizer)
+    model.tokenizer.save_pretrained(folder)
+    config = read_json(folder / "tokenizer_config.json")
+    for key in ("name_or_path", "is_local", "local_files_only"):
+        config.pop(key, None)
+    write_json(folder / "tokenizer_config.json", config)
