@@ -11,29 +11,53 @@ Columns of a table (canonical names):
     source.NAME   str; who says so: human, blank (an empty cell), "no majority", or an annotator's name
     confidence.NAME  float or null; share of agreeing votes, or an annotator's own figure
     cluster.NAME  str or null, optional; rows that share it are not independent evidence on concept NAME
+    fault         str or null, optional, in ingested tables only; what was wrong with a cell as it was read
 """
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
 
 from sparsecbm.concepts import ConceptSet
 from sparsecbm.errors import DataError, unknown
-from sparsecbm.files import read_json, read_parquet, write_json, write_parquet
+from sparsecbm.files import read_json, read_parquet, replacing_folder, sha256_file, write_json, write_parquet
 
 MANIFEST = "manifest.json"
+QUARANTINE = "quarantine.parquet"
+FORMAT = 1
 
 
-def write_splits(folder: Path, splits: dict[str, pd.DataFrame], manifest: dict) -> None:
-    """Write one parquet file a split, then the manifest, into an existing or new folder."""
-    for name, frame in splits.items():
-        write_parquet(folder / f"{name}.parquet", frame)
-    write_json(folder / MANIFEST, manifest)
+def write_splits(
+    folder: Path, splits: dict[str, pd.DataFrame], manifest: dict, quarantine: pd.DataFrame | None = None
+) -> None:
+    """Replace a folder by one parquet file a split, the manifest and, if given, the quarantined rows.
+
+    The whole folder changes or nothing does. `manifest` says where the rows come from and what they
+    are about; format, splits, columns and checksums are filled in here.
+    """
+    with replacing_folder(Path(folder)) as fresh:
+        entries = []
+        for name, frame in splits.items():
+            path = fresh / f"{name}.parquet"
+            write_parquet(path, frame)
+            entries.append({"name": name, "rows": len(frame), "sha256": sha256_file(path)})
+        if quarantine is not None:
+            write_parquet(fresh / QUARANTINE, quarantine)
+        columns = list(next(iter(splits.values())).columns) if splits else []
+        joined = "\n".join(f"{entry['name']} {entry['sha256']}" for entry in entries)
+        content = hashlib.sha256(joined.encode("utf-8")).hexdigest()
+        filled = {"format": FORMAT, "splits": entries, "columns": columns, "sha256": content}
+        write_json(fresh / MANIFEST, {**manifest, **filled})
 
 
 def read_manifest(folder: Path) -> dict:
-    """The manifest of a folder of splits: source, licence, files, splits, concepts, label."""
-    return read_json(Path(folder) / MANIFEST)
+    """The manifest of a folder of splits: source, licence, files, splits, columns, vocabulary, sha256."""
+    manifest = read_json(Path(folder) / MANIFEST)
+    found = manifest.get("format")
+    if found != FORMAT:
+        raise DataError(f"{folder} has format {found!r}, not {FORMAT}; run the stage that makes it again")
+    return manifest
 
 
 def read_concepts(folder: Path) -> ConceptSet:
@@ -43,7 +67,7 @@ def read_concepts(folder: Path) -> ConceptSet:
 
 def split_names(folder: Path) -> list[str]:
     """Names of the splits in a folder, in the manifest's order."""
-    return list(read_manifest(folder)["splits"])
+    return [entry["name"] for entry in read_manifest(folder)["splits"]]
 
 
 def read_split(folder: Path, split: str) -> pd.DataFrame:
@@ -52,3 +76,8 @@ def read_split(folder: Path, split: str) -> pd.DataFrame:
     if split not in names:
         raise DataError(f"{folder}: {unknown('split', split, names)}")
     return read_parquet(Path(folder) / f"{split}.parquet")
+
+
+def read_splits(folder: Path) -> dict[str, pd.DataFrame]:
+    """Every split's table, in the manifest's order."""
+    return {name: read_split(folder, name) for name in split_names(folder)}

@@ -1,0 +1,24 @@
+"""What every annotator offers, and which one a configuration names."""
+
+from typing import Protocol
+
+import pandas as pd
+
+from sparsecbm.annotate.human import HumanAnnotator
+from sparsecbm.concepts import ConceptSet
+from sparsecbm.params import Annotate
+
+
+class Annotator(Protocol):
+    """Gives each text a state for each concept, with its source and a confidence."""
+
+    name: str
+
+    def annotate(self, frame: pd.DataFrame, concept_set: ConceptSet) -> pd.DataFrame:
+        """Rows in, the same rows out, in order; `concept.*`, `source.*` and `confidence.*` are filled."""
+        ...
+
+
+def make_annotator(params: Annotate) -> Annotator:
+    """The annotator that `params.yaml` names."""
+    return HumanAnnotator(params.blank)

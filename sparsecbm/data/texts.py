@@ -1,0 +1,74 @@
+"""What can be wrong with a text beyond being absent: damage, a wrong decoding, another language."""
+
+import re
+import unicodedata
+from collections import Counter
+
+import pandas as pd
+
+# Characters that stand for something lost: the replacement character, and control characters other than white space.
+_DAMAGE = r"[\ufffd\x00-\x08\x0e-\x1f\x7f]"
+
+# UTF-8 read as Windows-1252 or Latin-1 ("donâ€™t", "cafÃ©"), and C1 controls, which are Windows-1252 read as Latin-1.
+_MOJIBAKE = r"â€.|Ã[\u0080-\u00bf\u0152-\u2122]|Â[\u0080-\u00bf]|[\u0080-\u009f]"
+
+# Frequent function words; a text is said to be in a language only if several of them agree.
+_FUNCTION_WORDS = {
+    "Dutch": "de het een en niet met voor van ook wij zeer op dat maar zijn te er aan heel werd",
+    "English": "the and of to was is it that for with this but we were they our not have very had",
+    "French": "le la les des et est une un pour dans pas était très nous que qui avec sur ce du",
+    "German": "der die das und ist nicht war sehr ein eine mit auf wir ich auch für den dem sie es",
+    "Italian": "il la le di è una un per con che molto non era ci del gli sono ma della anche",
+    "Portuguese": "o a os as é uma um para com que muito não foi do da em mas na no são",
+    "Spanish": "el la los las es una un para con que muy por pero nos del lo fue está en y",
+}
+_WORDS = {language: frozenset(words.split()) for language, words in _FUNCTION_WORDS.items()}
+_LEAST_HITS = 3
+
+
+def word_counts(texts: pd.Series) -> pd.Series:
+    """Words of each text, as white space parts them."""
+    return texts.str.split().str.len()
+
+
+def is_damaged(texts: pd.Series) -> pd.Series:
+    """Whether something of a text is lost, so that no one can repair it."""
+    return texts.str.contains(_DAMAGE, regex=True).fillna(False).astype(bool)
+
+
+def is_mojibake(texts: pd.Series) -> pd.Series:
+    """Whether a text looks decoded by the wrong table: readable, and repairable at its source."""
+    return texts.str.contains(_MOJIBAKE, regex=True).fillna(False).astype(bool)
+
+
+def comparable(texts: pd.Series) -> pd.Series:
+    """Texts without what does not make them different: case and spacing."""
+    return texts.map(lambda text: " ".join(text.split()).casefold())
+
+
+def script(text: str) -> str | None:
+    """The script of most letters (Latin, Cyrillic, Cjk, ...), or None where there are none."""
+    counts = Counter(
+        "Latin" if letter.isascii() else unicodedata.name(letter, "?").split()[0].title()
+        for letter in text
+        if letter.isalpha()
+    )
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def language(text: str) -> str | None:
+    """The language whose function words a text uses, or None where they are few or point two ways."""
+    words = re.findall(r"[^\W\d_]+", text.casefold())
+    hits = sorted(((sum(word in known for word in words), name) for name, known in _WORDS.items()), reverse=True)
+    (most, name), (second, _) = hits[:2]
+    return name if most >= _LEAST_HITS and most >= 2 * second else None
+
+
+def is_foreign(texts: pd.Series) -> pd.Series:
+    """Whether a text is in another script or language than most: a hint, since short texts tell little."""
+    foreign = pd.Series(False, index=texts.index)
+    for guess in (texts.map(script), texts.map(language)):
+        known = guess.dropna()
+        if len(known):
+            foreign |= guess.notna() & (guess != known.mode().iloc[0])
+    return foreign
