@@ -19,14 +19,11 @@ def stage_key(workspace: Workspace, stage: str) -> str:
         ConfigError: the stage or one of its params is unknown.
         DataError: a dependency is missing.
     """
-    stages = read_yaml(workspace.root / "dvc.yaml").get("stages", {})
-    if stage not in stages:
-        raise ConfigError(unknown("stage", stage, stages))
-    definition = stages[stage]
+    definition = _definition(workspace, stage)
     plain = {
         "stage": stage,
         "cmd": definition["cmd"],
-        "params": _param_values(workspace, definition.get("params", [])),
+        "params": stage_params(workspace, stage),
         "deps": {dep: content_hash(workspace.root / dep) for dep in definition.get("deps", [])},
     }
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
@@ -48,13 +45,13 @@ def content_hash(path: Path) -> str:
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 
-def _file_hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def stage_params(workspace: Workspace, stage: str) -> dict[str, object]:
+    """The parts of `params.yaml` that the stage depends on, by their dotted keys.
 
-
-def _param_values(workspace: Workspace, names: list[str]) -> dict[str, object]:
-    """Values of dotted keys of `params.yaml`."""
+    Raises:
+        ConfigError: the stage or one of its params is unknown.
+    """
+    names = _definition(workspace, stage).get("params", [])
     plain = read_yaml(workspace.params) if names else {}
     values = {}
     for name in names:
@@ -65,3 +62,16 @@ def _param_values(workspace: Workspace, names: list[str]) -> dict[str, object]:
             value = value[part]
         values[name] = value
     return values
+
+
+def _file_hash(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _definition(workspace: Workspace, stage: str) -> dict:
+    """What `dvc.yaml` says about a stage."""
+    stages = read_yaml(workspace.root / "dvc.yaml").get("stages", {})
+    if stage not in stages:
+        raise ConfigError(unknown("stage", stage, stages))
+    return stages[stage]

@@ -1,0 +1,36 @@
+"""Artifacts of a flow run: what Prefect's pages show of the stages' results."""
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from sparsecbm.files import read_json
+from sparsecbm.track.flat import flat_numbers
+from sparsecbm.track.record import RunLink
+from sparsecbm.workspace import Workspace
+
+
+def validation_report(workspace: Workspace) -> None:
+    """The figures of the validation stage, and where its page lies."""
+    path = workspace.metrics("validate")
+    if not path.is_file():
+        return
+    rows = "\n".join(f"| {name} | {value:g} |" for name, value in flat_numbers(read_json(path)).items())
+    page = workspace.reports / "validation.html"
+    create_markdown_artifact(
+        key="validation-report",
+        markdown=f"## Validation\n\n| figure | value |\n|---|---|\n{rows}\n\nThe whole report: `{page}`\n",
+        description="What the validation stage counted",
+    )
+
+
+def metrics_table(workspace: Workspace) -> None:
+    """Every number that the evaluation wrote."""
+    path = workspace.metrics("evaluate")
+    if not path.is_file():
+        return
+    rows = [{"metric": name, "value": value} for name, value in flat_numbers(read_json(path)).items()]
+    create_table_artifact(key="metrics", table=rows, description="Scores of the held-out splits")
+
+
+def mlflow_run(link: RunLink) -> None:
+    """The run's page in MLflow."""
+    create_link_artifact(key="mlflow-run", link=link.url, link_text=link.name, description=link.note)

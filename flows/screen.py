@@ -1,0 +1,33 @@
+"""What the flow shows on a terminal: stages as they go, one message at the end. NO_COLOR is respected."""
+
+from rich.console import Console
+
+COLOURS = {"UpToDate": "cyan", "Restored": "cyan", "Skipped": "yellow", "Postponed": "yellow"}
+
+
+class Screen:
+    """Plain lines on stdout, the closing fault on stderr."""
+
+    def __init__(self) -> None:
+        self._out = Console(highlight=False)
+        self._err = Console(stderr=True, highlight=False)
+
+    def begin(self, number: int, total: int, stage: str) -> None:
+        self._out.print(f"[bold]\\[{number}/{total}] {stage}[/bold]", soft_wrap=True)
+
+    def line(self, text: str) -> None:
+        """A line of a stage's output."""
+        self._out.print(f"  {text}", markup=False, soft_wrap=True, style="dim")
+
+    def end(self, stage: str, state: str, seconds: float | None, note: str = "") -> None:
+        """How a stage ended."""
+        took = "" if seconds is None else f" {seconds:.1f} s"
+        self._out.print(f"  [{COLOURS.get(state, 'green')}]{stage}: {state}[/]{took}", soft_wrap=True)
+        if note:
+            self.line(note)
+
+    def success(self, text: str) -> None:
+        self._out.print(text, markup=False, soft_wrap=True, style="bold green")
+
+    def failure(self, text: str) -> None:
+        self._err.print(text, markup=False, soft_wrap=True, style="bold red")

@@ -1,0 +1,28 @@
+"""Nested figures and parameters as flat, dotted names, the only form that MLflow knows."""
+
+import re
+
+
+def flat_numbers(nested: dict, prefix: str = "") -> dict[str, float]:
+    """All numbers of nested mappings under dotted names; lists, texts and truth values are left out.
+
+    >>> flat_numbers({"label": {"accuracy": 0.5, "accuracy_interval": [0.4, 0.6]}, "split": "test"})
+    {'label.accuracy': 0.5}
+    """
+    numbers = {}
+    for name, value in flat(nested, prefix).items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            numbers[name] = float(value)
+    return numbers
+
+
+def flat(nested: dict, prefix: str = "") -> dict[str, object]:
+    """Leaves of nested mappings under dotted names; characters that MLflow refuses become underscores."""
+    leaves: dict[str, object] = {}
+    for key, value in nested.items():
+        name = prefix + re.sub(r"[^\w\-. /]", "_", str(key))
+        if isinstance(value, dict):
+            leaves.update(flat(value, f"{name}."))
+        else:
+            leaves[name] = value
+    return leaves

@@ -1,0 +1,93 @@
+"""The record of a finished pipeline in MLflow, written from the files that the stages left."""
+
+from dataclasses import dataclass
+
+from sparsecbm.errors import DataError
+from sparsecbm.files import read_json
+from sparsecbm.params import Params
+from sparsecbm.pipeline import pending, stage_order
+from sparsecbm.stages.key import stage_key
+from sparsecbm.track.flat import flat, flat_numbers
+from sparsecbm.track.lineage import LOCK_TAG, code_tags, lock_sha256, result_tags
+from sparsecbm.track.runs import add_params, add_points, add_tags, create_run, find_by_tag, key_tag
+from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
+from sparsecbm.workspace import Workspace
+
+RECORD_TAG = "sparsecbm.record"
+TRAINING = "finetune"
+FOLDERS = ("metrics", "plots", "reports", "models/dense")
+FILES = ("params.yaml", "dvc.yaml", "dvc.lock")
+
+
+@dataclass(frozen=True)
+class RunLink:
+    """A run in MLflow; `written` is False where it was complete already."""
+
+    run_id: str
+    name: str
+    url: str
+    written: bool
+
+    @property
+    def note(self) -> str:
+        return f"MLflow run {self.name!r} " + ("written" if self.written else "was complete")
+
+
+def record(workspace: Workspace, params: Params) -> RunLink | None:
+    """Write parameters, metrics, curves, plots, reports, checkpoint and lineage; None if stages are left to run.
+
+    The same `dvc.lock` always gives the same run. A record that was interrupted is completed.
+
+    Raises:
+        TrackingDown: MLflow cannot be reached, or breaks off.
+    """
+    lock = lock_sha256(workspace)
+    if lock is None or pending(workspace):
+        return None
+    store = open_store(workspace, params.track.experiment)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _write(store, workspace, params, lock)
+    except (MlflowException, OSError) as error:
+        raise TrackingDown(f"MLflow at {store.uri} broke off: {first_line(error)}") from error
+
+
+def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> RunLink:
+    name = f"{params.profile or params.source.name} {lock[:8]}"
+    run_id = find_by_tag(store, LOCK_TAG, lock)
+    if run_id and store.client.get_run(run_id).data.tags.get(RECORD_TAG) == "complete":
+        return RunLink(run_id, name, store.page(run_id), written=False)
+
+    tags = {**code_tags(workspace), **result_tags(workspace)}
+    if TRAINING in stage_order(workspace):
+        tags[key_tag(TRAINING)] = stage_key(workspace, TRAINING)
+        run_id = run_id or find_by_tag(store, key_tag(TRAINING), tags[key_tag(TRAINING)], without_lock=True)
+    if run_id is None:
+        run_id = create_run(store, name, tags)
+    add_tags(store, run_id, {**tags, "mlflow.runName": name})
+    add_params(store, run_id, flat(params.model_dump(mode="json", by_alias=True)))
+    add_points(store, run_id, _points(workspace))
+    for folder in FOLDERS:
+        if (workspace.root / folder).is_dir():
+            store.client.log_artifacts(run_id, str(workspace.root / folder), folder)
+    for file in FILES:
+        store.client.log_artifact(run_id, str(workspace.root / file))
+    store.client.set_terminated(run_id, "FINISHED")
+    add_tags(store, run_id, {RECORD_TAG: "complete"})
+    return RunLink(run_id, name, store.page(run_id), written=True)
+
+
+def _points(workspace: Workspace) -> list[tuple[int, dict[str, float]]]:
+    """Every number in `metrics/*.json`, at step 0, and the training curves at their steps."""
+    points = []
+    for path in sorted((workspace.root / "metrics").glob("*.json")):
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise DataError(f"{path} must hold a mapping")
+        points.append((0, flat_numbers(content, f"{path.stem}.")))
+        for rows in (content.get("curves", []), content.get("epochs", [])):
+            for row in rows:
+                metrics = flat_numbers({name: value for name, value in row.items() if name != "step"}, f"{path.stem}.")
+                points.append((row["step"], metrics))
+    return points

@@ -1,0 +1,112 @@
+"""Where the record goes: the workspace's own database, or the server that MLFLOW_TRACKING_URI names."""
+
+import logging
+import os
+import sqlite3
+import urllib.error
+import urllib.request
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from sparsecbm.errors import SparseCBMError
+from sparsecbm.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PROBE_SECONDS = 3
+LOCK_SECONDS = 60
+
+
+class TrackingDown(SparseCBMError):
+    """The tracking store cannot be reached or opened."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open tracking store and the experiment that this project writes to."""
+
+    client: "MlflowClient"
+    uri: str
+    experiment_id: str
+
+    def page(self, run_id: str) -> str:
+        """The run's page; for the workspace's own database, the one that `make up` serves."""
+        port = os.environ.get("SPARSECBM_MLFLOW_PORT", "5000")
+        base = self.uri.rstrip("/") if self.uri.startswith("http") else f"http://127.0.0.1:{port}"
+        return f"{base}/#/experiments/{self.experiment_id}/runs/{run_id}"
+
+
+def tracking_uri(workspace: Workspace) -> str:
+    """MLFLOW_TRACKING_URI, or the database inside the workspace."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(workspace)}"
+
+
+def database(workspace: Workspace) -> str:
+    """The path of the workspace's own MLflow database."""
+    return str((workspace.state / "mlflow.db").resolve())
+
+
+def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Store:
+    """Open the store, creating database and experiment where they are missing; no answer may take over `seconds`.
+
+    Raises:
+        TrackingDown: the server does not answer, or the database cannot be opened.
+    """
+    uri = tracking_uri(workspace)
+    _probe(uri)
+    _quieten(seconds)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    local = uri == f"sqlite:///{database(workspace)}"
+    folder = (workspace.state / "mlartifacts").resolve().as_uri() if local else None
+    workspace.state.mkdir(parents=True, exist_ok=True)
+    try:
+        # Two first users of a new database would both create its tables.
+        with FileLock(workspace.state / "mlflow.lock", timeout=LOCK_SECONDS):
+            client = MlflowClient(tracking_uri=uri)
+            found = client.get_experiment_by_name(experiment)
+            identity = found.experiment_id if found else client.create_experiment(experiment, artifact_location=folder)
+    except Timeout:
+        raise TrackingDown(f"another process has been opening {uri} for {LOCK_SECONDS} s") from None
+    except (MlflowException, OSError) as error:
+        raise TrackingDown(f"MLflow at {uri} does not work: {first_line(error)}") from error
+    return Store(client, uri, identity)
+
+
+def _probe(uri: str) -> None:
+    """Find out at once what MLflow would find out after long retries."""
+    if uri.startswith(("http://", "https://")):
+        try:
+            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+        except urllib.error.HTTPError:
+            return  # it answers; a proxy in front may not know /health
+        except (OSError, ValueError) as error:
+            raise TrackingDown(f"MLflow at {uri} does not answer ({first_line(error)})") from None
+    elif uri.startswith("sqlite:///"):
+        path = uri.removeprefix("sqlite:///")
+        if os.path.exists(path):
+            try:
+                with closing(sqlite3.connect(path, timeout=PROBE_SECONDS)) as connection:
+                    connection.execute("select count(*) from sqlite_master").fetchone()
+            except sqlite3.Error as error:
+                raise TrackingDown(f"the MLflow database {path} cannot be opened ({error}); move it away") from None
+
+
+def _quieten(seconds: int) -> None:
+    """MLflow's own settings: short waits, no retries, no news on the terminal."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(seconds))
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def first_line(error: BaseException) -> str:
+    """An error in one line."""
+    return (str(getattr(error, "reason", None) or error).splitlines() or [type(error).__name__])[0]
