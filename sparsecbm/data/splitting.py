@@ -41,10 +41,9 @@ def hold_out_groups(groups: pd.Series, labels: pd.Series, share: float, seed: in
     Groups go by label, shuffled within it; one is taken whenever that brings the rows taken so far closer to
     their share of the rows passed so far. So the total is right to half a group's rows.
     """
-    table = pd.DataFrame({"group": groups, "label": labels.fillna("")})
-    sizes = table.groupby("group", sort=True).agg(
-        rows=("label", "size"), label=("label", lambda cells: cells.mode().iloc[0])
-    )
+    counts = pd.DataFrame({"group": groups, "label": labels.fillna("")}).value_counts().reset_index(name="rows")
+    by_count = counts.sort_values(["group", "rows", "label"], ascending=[True, False, True])
+    sizes = by_count.groupby("group").agg(rows=("rows", "sum"), label=("label", "first"))
     shuffled = sizes.iloc[np.random.default_rng(seed).permutation(len(sizes))]
     taken, held, due = set(), 0, 0.0
     for row in shuffled.sort_values("label", kind="stable").itertuples():

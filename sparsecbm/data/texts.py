@@ -16,11 +16,11 @@ _MOJIBAKE = r"â€.|Ã[\u0080-\u00bf\u0152-\u2122]|Â[\u0080-\u00bf]|[\u0080-\u
 _FUNCTION_WORDS = {
     "Dutch": "de het een en niet met voor van ook wij zeer op dat maar zijn te er aan heel werd",
     "English": "the and of to was is it that for with this but we were they our not have very had",
-    "French": "le la les des et est une un pour dans pas était très nous que qui avec sur ce du",
+    "French": "le la les des et est une pour dans pas était très nous que qui avec sur ce du",
     "German": "der die das und ist nicht war sehr ein eine mit auf wir ich auch für den dem sie es",
-    "Italian": "il la le di è una un per con che molto non era ci del gli sono ma della anche",
-    "Portuguese": "o a os as é uma um para com que muito não foi do da em mas na no são",
-    "Spanish": "el la los las es una un para con que muy por pero nos del lo fue está en y",
+    "Italian": "il la di è una per con che molto non era ci del gli sono della anche questo",
+    "Portuguese": "é uma um para com que muito não foi eu mas são está ele ela isso também bem",
+    "Spanish": "el la los las es una para con que muy por pero nos del fue está en y como",
 }
 _WORDS = {language: frozenset(words.split()) for language, words in _FUNCTION_WORDS.items()}
 _LEAST_HITS = 3
@@ -48,6 +48,8 @@ def comparable(texts: pd.Series) -> pd.Series:
 
 def script(text: str) -> str | None:
     """The script of most letters (Latin, Cyrillic, Cjk, ...), or None where there are none."""
+    if text.isascii():
+        return "Latin" if re.search("[A-Za-z]", text) else None
     counts = Counter(
         "Latin" if letter.isascii() else unicodedata.name(letter, "?").split()[0].title()
         for letter in text
@@ -58,8 +60,8 @@ def script(text: str) -> str | None:
 
 def language(text: str) -> str | None:
     """The language whose function words a text uses, or None where they are few or point two ways."""
-    words = re.findall(r"[^\W\d_]+", text.casefold())
-    hits = sorted(((sum(word in known for word in words), name) for name, known in _WORDS.items()), reverse=True)
+    words = set(re.findall(r"[^\W\d_]+", text.casefold()))
+    hits = sorted(((len(words & known), name) for name, known in _WORDS.items()), reverse=True)
     (most, name), (second, _) = hits[:2]
     return name if most >= _LEAST_HITS and most >= 2 * second else None
 
