@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sparsecbm.errors import ConfigError, unknown
 
 DEFAULT_STATES = ("Negative", "Positive", "unknown")
+RESERVED = ("label", "mean")  # names that metrics give to other things
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class ConceptSet:
             raise ConfigError("a concept set needs at least one concept")
         if len(set(names)) != len(names):
             raise ConfigError(f"a concept is named twice: {names}")
+        for name in RESERVED:
+            if name in names:
+                raise ConfigError(f"a concept cannot be named {name!r}: metrics use that name; rename it")
 
     def __len__(self) -> int:
         return len(self.concepts)

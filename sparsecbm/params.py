@@ -130,6 +130,7 @@ class Finetune(Section):
     warmup: Share
     clip: float = Field(gt=0)
     gamma: float = Field(ge=0)
+    freeze_embeddings: bool
     class_weights: Literal["none", "balanced"]
     patience: int = Field(ge=1)
     precision: Literal["auto", "float32", "bf16"]

@@ -1,0 +1,1 @@
+"""Training of the dense bottleneck: examples, loss, loop, checkpoints, modes."""

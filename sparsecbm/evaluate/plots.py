@@ -1,0 +1,58 @@
+"""Scores as pictures: confusion matrices and calibration."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
+from sparsecbm.evaluate.scores import SplitScores
+
+
+def plot_confusions(scores: SplitScores, path: Path) -> None:
+    """One heat map for the label and each concept: rows gold, columns read, coloured by share of the row."""
+    named = {"label": scores.label} | {n: s for n, s in scores.concepts.items() if s.confusion is not None}
+    columns = min(3, len(named))
+    rows = -(-len(named) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 3.6 * rows), layout="constrained", squeeze=False)
+    for axis in axes.flat[len(named) :]:
+        axis.set_visible(False)
+    for axis, (name, score) in zip(axes.flat, named.items(), strict=False):
+        counts = np.array(score.confusion)
+        share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        sns.heatmap(
+            share, annot=counts, fmt="d", cmap="cividis", vmin=0, vmax=1, cbar=False, ax=axis,
+            xticklabels=score.states, yticklabels=score.states,
+        )  # fmt: skip
+        accuracy = "no texts" if score.accuracy is None else f"accuracy {score.accuracy:.3f}"
+        axis.set(title=f"{name}: {accuracy}", xlabel="read", ylabel="gold")
+    figure.suptitle(f"split {scores.split}")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def plot_accuracies(scores: SplitScores, path: Path) -> None:
+    """Accuracy of the label and each concept with its interval, beside the majority and the bag of words."""
+    named = {"label": scores.label}
+    if scores.label_hard is not None:
+        named["label, hard concepts"] = scores.label_hard
+    named |= {name: score for name, score in scores.concepts.items()}
+    sns.set_theme(style="whitegrid", palette="colorblind")
+    figure, axis = plt.subplots(figsize=(8, 0.5 * len(named) + 1.4), layout="constrained")
+    for position, (name, score) in enumerate(named.items()):
+        if score.accuracy is None:
+            continue
+        axis.plot(score.accuracy_interval, [position] * 2, color="C0", linewidth=3)
+        axis.plot(score.accuracy, position, "o", color="C0", label="model, 95 % interval" if position == 0 else None)
+        axis.plot(score.majority, position, "x", color="grey", label="majority" if position == 0 else None)
+        words = scores.bag_of_words and ({"label": scores.bag_of_words.label} | scores.bag_of_words.concepts).get(name)
+        if words is not None:
+            axis.plot(words, position, "D", color="C1", label="bag of words" if position == 0 else None)
+    axis.set(yticks=range(len(named)), yticklabels=list(named), xlim=(0, 1), xlabel=f"accuracy on {scores.split}")
+    axis.invert_yaxis()
+    axis.legend(loc="lower left")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)

@@ -1,0 +1,127 @@
+"""Scores of a classifier from its confusion matrix, their intervals, and calibration.
+
+Every score is a function of a confusion matrix counts[gold, read], so an interval needs no more than the
+matrices of the clusters: a bootstrap resample is a weighted sum of them.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+MISSING = -100  # class index of a text whose gold state nobody knows; it is left out of every score
+
+
+def accuracy(gold: np.ndarray, read: np.ndarray, missing: int = MISSING) -> float:
+    """Share of texts with a known state that were read as it; nan if there are none."""
+    known = gold != missing
+    return float((gold[known] == read[known]).mean()) if known.any() else float("nan")
+
+
+def confusion(gold: np.ndarray, read: np.ndarray, states: int) -> np.ndarray:
+    """Counts [states, states]: row = gold, column = read."""
+    known = gold != MISSING
+    return np.bincount(gold[known] * states + read[known], minlength=states * states).reshape(states, states)
+
+
+def accuracy_of(counts: np.ndarray) -> np.ndarray:
+    """Accuracy from counts [..., states, states]."""
+    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))
+
+
+def macro_f1_of(counts: np.ndarray) -> np.ndarray:
+    """Macro-F1 from counts [..., states, states]: the mean over the states that occur, as gold or as read."""
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    size = counts.sum(-1) + counts.sum(-2)  # gold + read of each state
+    occurs = size > 0
+    return _ratio(np.where(occurs, _ratio(2 * hits, size), 0.0).sum(-1), occurs.sum(-1))
+
+
+def macro_f1_ovr_of(counts: np.ndarray) -> np.ndarray:
+    """The published papers' macro-F1: each class against the rest by binary macro-F1, averaged over classes.
+
+    It credits the negatives too, so it is far above `macro_f1_of`; for comparing with those papers only
+    (C3M, arXiv 2311.05014; SparseCBM, arXiv 2312.15033).
+    """
+    total = counts.sum((-2, -1))[..., None]
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    gold, read = counts.sum(-1), counts.sum(-2)
+    rejected = total - gold - read + hits
+    binary = np.stack(
+        [np.stack([rejected, read - hits], -1), np.stack([gold - hits, hits], -1)], -2
+    )  # [..., class, gold, read]
+    return macro_f1_of(binary).mean(-1)
+
+
+SCORES = {"accuracy": accuracy_of, "macro_f1": macro_f1_of, "macro_f1_ovr": macro_f1_ovr_of}
+
+
+def expected_calibration_error(probabilities: np.ndarray, gold: np.ndarray, bins: int) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins of confidence, weighted by texts.
+
+    Args:
+        probabilities: [texts, states]
+        gold: [texts]
+    """
+    known = gold != MISSING
+    if not known.any():
+        return float("nan")
+    confidence = probabilities[known].max(-1)
+    right = probabilities[known].argmax(-1) == gold[known]
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / known.sum())
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Scores of one variable over all texts and over bootstrap resamples of its clusters."""
+
+    counts: np.ndarray  # [states, states]
+    draws: dict[str, np.ndarray]  # score -> [resamples]
+
+    def value(self, score: str) -> float:
+        """The score over all texts."""
+        return float(SCORES[score](self.counts))
+
+    def interval(self, score: str) -> list[float]:
+        """Its 95 % interval (percentiles)."""
+        return interval(self.draws[score])
+
+
+def interval(draws: np.ndarray) -> list[float]:
+    """The 2.5 and 97.5 % percentiles of resampled values; resamples without a value are left out."""
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
+        return [float("nan"), float("nan")]
+    return [float(q) for q in np.percentile(draws, [2.5, 97.5])]
+
+
+def resample(
+    gold: np.ndarray, read: np.ndarray, states: int, clusters: np.ndarray, resamples: int, seed: int
+) -> Resampled:
+    """Bootstrap over clusters: texts of one cluster are drawn together, since they are not independent.
+
+    Two calls with the same clusters and seed draw the same resamples, so their draws are paired.
+
+    Args:
+        gold, read: [texts], class indices
+        states: number of classes
+        clusters: [texts], any labels
+    """
+    _, codes = np.unique(clusters.astype(str), return_inverse=True)
+    groups = int(codes.max()) + 1 if len(codes) else 1
+    known = gold != MISSING
+    cells = (codes[known] * states + gold[known]) * states + read[known]
+    by_cluster = np.bincount(cells, minlength=groups * states * states).reshape(groups, states * states)
+    generator = np.random.default_rng([seed, zlib.crc32(codes.astype(np.int64).tobytes())])
+    weights = generator.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
+    drawn = (weights.astype(float) @ by_cluster).reshape(resamples, states, states)
+    return Resampled(
+        by_cluster.sum(0).reshape(states, states), {name: score(drawn) for name, score in SCORES.items()}
+    )
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    part, whole = np.asarray(part, float), np.asarray(whole, float)
+    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole > 0)

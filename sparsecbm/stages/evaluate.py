@@ -1,0 +1,35 @@
+"""Stage `evaluate`: score the model on every split that it was not trained on."""
+
+from sparsecbm.data.tables import read_split, split_names
+from sparsecbm.evaluate.plots import plot_accuracies, plot_confusions
+from sparsecbm.evaluate.scores import SplitScores, score_split
+from sparsecbm.files import replacing_folder, write_json
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.params import Params
+from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.workspace import Workspace
+
+PREFERRED = ("test", "dev", "validation")  # whose scores head the file
+
+
+def run(params: Params, workspace: Workspace) -> None:
+    """Write `metrics/evaluate.json` and `plots/evaluate`.
+
+    The scores of the test split (or dev, or validation, if there is none) head the file; those of the
+    other splits stand under `splits`.
+    """
+    make_reproducible(params.seed, params.threads)
+    model = SparseCBM.from_pretrained(workspace.dense)
+    training = read_split(workspace.annotated, "train")
+    scores: dict[str, SplitScores] = {}
+    for split in split_names(workspace.annotated):
+        if split != "train":
+            frame = read_split(workspace.annotated, split)
+            scores[split] = score_split(model, frame, split, params.evaluate, params.seed, training)
+    with replacing_folder(workspace.plots / "evaluate") as folder:
+        for split, of_split in scores.items():
+            plot_confusions(of_split, folder / f"confusion-{split}.png")
+            plot_accuracies(of_split, folder / f"accuracy-{split}.png")
+    head = next(split for split in (*PREFERRED, *scores) if split in scores)
+    others = {split: of_split.model_dump() for split, of_split in scores.items() if split != head}
+    write_json(workspace.metrics("evaluate"), {**scores[head].model_dump(), "splits": others})

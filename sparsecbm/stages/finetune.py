@@ -1,0 +1,40 @@
+"""Stage `finetune`: train the dense concept bottleneck, live in MLflow, resumable."""
+
+import torch
+
+from sparsecbm.data.tables import read_concepts, read_split
+from sparsecbm.files import replacing_folder, write_json
+from sparsecbm.model.cbm import Settings, SparseCBM
+from sparsecbm.params import Params
+from sparsecbm.stages.key import stage_key
+from sparsecbm.track.live import live_run
+from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.curves import plot_curves
+from sparsecbm.train.modes import fit
+from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.workspace import Workspace
+
+
+def run(params: Params, workspace: Workspace) -> None:
+    """Write `models/dense`, `metrics/finetune.json` and `plots/finetune`.
+
+    The checkpoints' folder is named by the hash of the stage's inputs, so that a run that was killed goes
+    on only if nothing has changed since.
+    """
+    make_reproducible(params.seed, params.threads)
+    concept_set = read_concepts(workspace.annotated)
+    settings = Settings(**params.model.model_dump(exclude={"backbone"}))
+    model = SparseCBM.build(params.model.backbone, concept_set, settings)
+    training, validation = (read_split(workspace.annotated, split) for split in ("train", "validation"))
+    checkpoints = Checkpoints(workspace.checkpoints / f"finetune-{stage_key(workspace, 'finetune')[:16]}")
+    with live_run(params, workspace, stage="finetune") as log:
+        history = fit(model, training, validation, params.finetune, params.seed, checkpoints, log)
+    model.to("cpu").save_pretrained(workspace.dense)
+    best = next(epoch for epoch in history.epochs if epoch["step"] == history.best_step)
+    parameters = sum(p.numel() for p in model.parameters())
+    record = {"best": best, "parameters": parameters, "curves": history.curves, "epochs": history.epochs}
+    write_json(workspace.metrics("finetune"), record)
+    with replacing_folder(workspace.plots / "finetune") as folder:
+        plot_curves(history, folder / "curves.png")
+    torch.use_deterministic_algorithms(False)
+    checkpoints.clear()

@@ -1,0 +1,97 @@
+"""The state of a training on disk, so that one that was killed goes on and ends with the same bytes.
+
+Nothing random is stored: the order of an epoch comes from (seed, epoch) and dropout from (seed, step).
+"""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from sparsecbm.files import read_json, replacing, replacing_folder, write_json
+from sparsecbm.model.cbm import SparseCBM
+
+
+@dataclass
+class Progress:
+    """How far a training has come. `step` counts updates; `best_step` is 0 before the first validation."""
+
+    epoch: int = 0
+    step: int = 0
+    step_in_epoch: int = 0
+    best_score: float = float("-inf")
+    best_step: int = 0
+    epochs_without_gain: int = 0
+    finished: bool = False
+    curves: list[dict[str, float]] = field(default_factory=list)
+    epochs: list[dict[str, float]] = field(default_factory=list)
+
+
+class Checkpoints:
+    """The folder of one training's checkpoints: the last state, and the weights that scored best."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+
+    def _best(self, step: int) -> Path:
+        return self.folder / f"best-{step}.safetensors"
+
+    def save(self, model: SparseCBM, optimizer: Optimizer, progress: Progress) -> None:
+        """Write the last state; the one before stays until this one is whole."""
+        with replacing_folder(self.folder / "last") as folder:
+            save_file(_weights(model), folder / "model.safetensors")
+            save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
+            state = {**vars(progress), "best_score": None if progress.best_step == 0 else progress.best_score}
+            write_json(folder / "progress.json", state)
+        for file in self.folder.glob("best-*.safetensors"):
+            if file != self._best(progress.best_step):
+                file.unlink()
+
+    def save_best(self, model: SparseCBM, step: int) -> None:
+        """Write the weights of the best validation so far; older ones go when the next state is written."""
+        with replacing(self._best(step)) as path:
+            save_file(_weights(model), path)
+
+    def restore(self, model: SparseCBM, optimizer: Optimizer) -> Progress:
+        """Load the last state into model and optimizer; a fresh `Progress` if there is none."""
+        last = self.folder / "last"
+        if not last.is_dir():
+            return Progress()
+        model.load_state_dict(load_file(last / "model.safetensors"))
+        _restore_optimizer(optimizer, load_file(last / "optimizer.safetensors"))
+        state = read_json(last / "progress.json")
+        if state["best_score"] is None:
+            state["best_score"] = float("-inf")
+        return Progress(**state)
+
+    def load_best(self, model: SparseCBM, step: int) -> None:
+        """Put the best weights into the model."""
+        model.load_state_dict(load_file(self._best(step)))
+
+    def clear(self) -> None:
+        """Remove the folder: the training's outputs are written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _weights(model: SparseCBM) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """AdamW's moments and step counts, by the number of the parameter and the name of the tensor."""
+    state = optimizer.state_dict()["state"]
+    tensors = {f"{i}.{key}": value.detach().cpu() for i, entry in state.items() for key, value in entry.items()}
+    return tensors or {"none": torch.zeros(1)}
+
+
+def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name != "none":
+            number, key = name.split(".", 1)
+            state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

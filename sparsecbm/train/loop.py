@@ -1,0 +1,181 @@
+"""The training loop: updates, validation, selection, checkpoints. It knows nothing of DVC or MLflow."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch.optim import AdamW
+from tqdm import tqdm
+from transformers import get_linear_schedule_with_warmup
+
+from sparsecbm.metrics import accuracy
+from sparsecbm.model.batches import by_length, shuffled
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.params import Finetune
+from sparsecbm.train.checkpoint import Checkpoints, Progress
+from sparsecbm.train.examples import MISSING, Examples, batch
+from sparsecbm.train.loss import Losses, Weights, losses
+
+OnStep = Callable[[int, dict[str, float]], None]
+LOG_EVERY = 10  # updates between two points of a curve
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened: the loss curve, the score of each epoch, and the update whose weights were kept."""
+
+    curves: list[dict[str, float]]
+    epochs: list[dict[str, float]]
+    best_step: int
+    best_score: float
+
+
+def precision(wanted: str, device: torch.device) -> str:
+    """accelerate's name for the precision: `auto` takes bf16 only where the hardware multiplies it."""
+    if wanted == "auto":
+        if device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported()
+        else:
+            capabilities = torch.cpu.get_capabilities()
+            fast = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+        wanted = "bf16" if fast else "float32"
+    return "bf16" if wanted == "bf16" else "no"
+
+
+def accelerator_for(params: Finetune) -> Accelerator:
+    """Device and precision as configured."""
+    cpu = params.device == "cpu"
+    device = Accelerator(cpu=cpu).device
+    return Accelerator(cpu=cpu, mixed_precision=precision(params.precision, device))
+
+
+def optimizer_for(model: SparseCBM, params: Finetune) -> AdamW:
+    """AdamW; heads learn faster than the backbone, and biases and norms do not decay.
+
+    Frozen word embeddings leave both the gradients and the optimizer with half a small model's weights.
+    """
+    model.backbone.get_input_embeddings().weight.requires_grad_(not params.freeze_embeddings)
+    groups = []
+    for rate, is_backbone in ((params.learning_rate, True), (params.head_learning_rate, False)):
+        trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        named = [(n, p) for n, p in trained if n.startswith("backbone.") == is_backbone]
+        for decay, is_matrix in ((params.weight_decay, True), (0.0, False)):
+            chosen = [p for _, p in named if (p.ndim > 1) == is_matrix]
+            # A schedule that starts in the middle needs `initial_lr`.
+            groups.append({"params": chosen, "lr": rate, "initial_lr": rate, "weight_decay": decay})
+    return AdamW(groups, fused=True)
+
+
+def score(model: SparseCBM, data: Examples, batch_size: int) -> dict[str, float]:
+    """Accuracies on a split, and `score`, by which checkpoints are selected: the mean of label and concepts."""
+    model.eval()
+    label = torch.zeros(len(data), dtype=torch.long)
+    read = {name: torch.zeros(len(data), dtype=torch.long) for name in data.concepts}
+    with torch.inference_mode():
+        for members in by_length(data.lengths, batch_size):
+            b = batch(data, members, model.tokenizer.pad_token_id, model.device)
+            output = model(b.ids, b.mask)
+            label[members] = output.label_logits.argmax(-1).cpu()
+            for name, logits in output.concept_logits.items():
+                read[name][members] = logits.argmax(-1).cpu()
+    model.train()
+    figures = {}
+    if model.settings.mode in ("standard", "joint"):
+        figures["label.accuracy"] = accuracy(data.label.numpy(), label.numpy(), MISSING)
+    if model.has_bottleneck:
+        by_concept = [accuracy(data.concepts[name].numpy(), read[name].numpy(), MISSING) for name in read]
+        figures["concepts.mean.accuracy"] = sum(by_concept) / len(by_concept)
+    return {**figures, "score": sum(figures.values()) / len(figures)}
+
+
+def train(
+    model: SparseCBM,
+    training: Examples,
+    validation: Examples,
+    params: Finetune,
+    seed: int,
+    weights: Weights,
+    checkpoints: Checkpoints,
+    on_step: OnStep = lambda step, figures: None,
+) -> History:
+    """Train in place and leave the best weights in the model.
+
+    Args:
+        on_step: called with the update's number and figures, for live curves; it sees only what this
+            process computes, the returned history holds everything.
+    """
+    accelerator = accelerator_for(params)
+    model.to(accelerator.device)
+    optimizer = optimizer_for(model, params)
+    updates = -(-len(training) // (params.batch_size * params.accumulate))  # in an epoch
+    total = updates * params.epochs
+    progress = checkpoints.restore(model, optimizer)
+    schedule = get_linear_schedule_with_warmup(
+        optimizer, int(params.warmup * total), total, last_epoch=progress.step - 1
+    )
+    saved_at = time.monotonic()
+    bar = tqdm(total=total, initial=progress.step, unit="update", desc="finetune", mininterval=1.0 if sys.stderr.isatty() else 20.0)
+
+    while not progress.finished:
+        batches = shuffled(training.lengths, params.batch_size, seed * 10_007 + progress.epoch)
+        model.train()
+        for first in range(progress.step_in_epoch * params.accumulate, len(batches), params.accumulate):
+            torch.manual_seed(seed * 1_000_003 + progress.step)  # dropout of this update, whoever runs it
+            parts = batches[first : first + params.accumulate]
+            figures = _update(model, training, parts, params, weights, accelerator, optimizer)
+            rate = schedule.get_last_lr()[0]
+            schedule.step()
+            progress.step += 1
+            progress.step_in_epoch += 1
+            bar.update()
+            if progress.step % LOG_EVERY == 0 or progress.step == total:
+                point = {f"train.{name}": value for name, value in {**figures, "learning_rate": rate}.items()}
+                progress.curves.append({"step": progress.step, **point})
+                bar.set_postfix(loss=f"{figures['loss']:.3f}")
+                on_step(progress.step, point)
+            if time.monotonic() - saved_at >= params.checkpoint_seconds:
+                checkpoints.save(model, optimizer, progress)
+                saved_at = time.monotonic()
+        _end_epoch(model, validation, params, progress, checkpoints, on_step)
+        checkpoints.save(model, optimizer, progress)
+        saved_at = time.monotonic()
+    bar.close()
+    checkpoints.load_best(model, progress.best_step)
+    model.eval()
+    return History(progress.curves, progress.epochs, progress.best_step, progress.best_score)
+
+
+def _update(model, training, parts, params, weights, accelerator, optimizer) -> dict[str, float]:
+    """One update from the gradients of one or more batches; returns the mean losses."""
+    sums = torch.zeros(3)
+    for members in parts:
+        b = batch(training, members, model.tokenizer.pad_token_id, accelerator.device)
+        with accelerator.autocast():
+            output = model(b.ids, b.mask)
+        parts_of_loss: Losses = losses(output, b, model.settings.mode, params.gamma, weights)
+        accelerator.backward(parts_of_loss.total / len(parts))
+        sums += torch.stack([parts_of_loss.total, parts_of_loss.label, parts_of_loss.concept]).detach().float().cpu()
+    accelerator.clip_grad_norm_(model.parameters(), params.clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    return dict(zip(("loss", "label_loss", "concept_loss"), (sums / len(parts)).tolist(), strict=True))
+
+
+def _end_epoch(model, validation, params, progress: Progress, checkpoints: Checkpoints, on_step: OnStep) -> None:
+    """Validate, keep the weights if they are the best so far, and decide whether to stop."""
+    figures = score(model, validation, params.batch_size * 2)
+    progress.epoch += 1
+    progress.step_in_epoch = 0
+    if figures["score"] > progress.best_score:
+        progress.best_score, progress.best_step, progress.epochs_without_gain = figures["score"], progress.step, 0
+        checkpoints.save_best(model, progress.step)
+    else:
+        progress.epochs_without_gain += 1
+    progress.finished = progress.epoch >= params.epochs or progress.epochs_without_gain >= params.patience
+    named = {f"validation.{name}": value for name, value in figures.items()}
+    progress.epochs.append({"epoch": progress.epoch, "step": progress.step, **named})
+    tqdm.write(f"epoch {progress.epoch}: " + ", ".join(f"{name} {value:.3f}" for name, value in named.items()))
+    on_step(progress.step, named)

@@ -1,0 +1,85 @@
+"""The losses of the training modes, with missing labels left out.
+
+joint: CE(u, y) + gamma * mean_k CE(logits_k, c*_k)   (Koh et al., arXiv 2007.04612, section 3)
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sparsecbm.model.cbm import Output
+from sparsecbm.train.examples import MISSING, Batch, Examples
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weight of each class in its cross-entropy; None is 1 for all."""
+
+    label: Tensor | None = None
+    concepts: dict[str, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The total to minimise, and its parts (0 where a part does not take part)."""
+
+    total: Tensor
+    label: Tensor
+    concept: Tensor
+
+
+def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy over the rows whose target is known; 0, with a gradient of 0, where none is.
+
+    Args:
+        logits: [batch, classes]
+        target: [batch], `MISSING` where unknown
+        weight: [classes]
+    """
+    if bool((target == MISSING).all()):
+        return logits.sum() * 0.0
+    return functional.cross_entropy(logits.float(), target, weight=weight, ignore_index=MISSING)
+
+
+def losses(output: Output, batch: Batch, mode: str, gamma: float, weights: Weights) -> Losses:
+    """Loss of one batch.
+
+    `joint` adds label and gamma times the concepts; `standard` has the label alone; `sequential` and
+    `independent` train the concepts alone here, since their label head is fitted afterwards.
+    """
+    zero = output.label_logits.new_zeros(())
+    label = concept = zero
+    if mode in ("standard", "joint"):
+        label = cross_entropy(output.label_logits, batch.label, weights.label)
+    if mode != "standard":
+        by_concept = weights.concepts or {}
+        parts = [
+            cross_entropy(logits, batch.concepts[name], by_concept.get(name))
+            for name, logits in output.concept_logits.items()
+        ]
+        concept = torch.stack(parts).mean()
+    total = {"standard": label, "joint": label + gamma * concept}.get(mode, concept)
+    return Losses(total, label, concept)
+
+
+def balanced_weights(data: Examples, states: dict[str, int], classes: int) -> Weights:
+    """Weights inverse to the frequency of each class, with mean 1 over the training rows.
+
+    A class that does not occur gets weight 0: nothing is known of it.
+
+    Args:
+        data: the training examples
+        states: number of states of each concept
+        classes: number of label classes
+    """
+
+    def inverse(target: Tensor, size: int) -> Tensor:
+        counts = torch.bincount(target[target != MISSING], minlength=size).float()
+        present = counts > 0
+        return torch.where(present, counts.sum() / (present.sum() * counts.clamp(min=1)), 0.0)
+
+    return Weights(
+        inverse(data.label, classes), {name: inverse(data.concepts[name], size) for name, size in states.items()}
+    )

@@ -1,0 +1,106 @@
+"""The training modes, from annotated tables to a finished model.
+
+standard     the label straight from the text: the black box to compare with
+joint        concepts and label in one loss
+sequential   concepts first; then the label head on the concepts as the model reads them
+independent  concepts first; the label head on the gold concepts
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sparsecbm.errors import DataError
+from sparsecbm.model.bottleneck import activate
+from sparsecbm.model.cbm import Logits, SparseCBM
+from sparsecbm.params import Finetune
+from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.examples import MISSING, Examples, examples
+from sparsecbm.train.label_head import fit_label_head
+from sparsecbm.train.loop import History, OnStep, train
+from sparsecbm.train.loss import Weights, balanced_weights
+
+
+def fit(
+    model: SparseCBM,
+    training: pd.DataFrame,
+    validation: pd.DataFrame,
+    params: Finetune,
+    seed: int,
+    checkpoints: Checkpoints,
+    on_step: OnStep = lambda step, figures: None,
+) -> History:
+    """Train a model by its mode; weights, label head and training means are in the model afterwards.
+
+    Args:
+        training, validation: annotated tables (columns as in `sparsecbm.data.tables`)
+
+    Raises:
+        DataError: no text has a label, or a concept has no labelled text.
+    """
+    train_examples, validation_examples = examples(training, model), examples(validation, model)
+    _check(train_examples, model, "train")
+    _check(validation_examples, model, "validation")
+    weights = Weights()
+    if params.class_weights == "balanced":
+        states = {concept.name: len(concept) for concept in model.concept_set}
+        weights = balanced_weights(train_examples, states, len(model.concept_set.label))
+    history = train(model, train_examples, validation_examples, params, seed, weights, checkpoints, on_step)
+    read = model.logits(training["text"].tolist())
+    if model.settings.mode in ("sequential", "independent"):
+        _fit_label_head(model, train_examples, read)
+    model.means = training_means(model, train_examples, read)
+    return history
+
+
+def activations(model: SparseCBM, read: Logits, kind: str) -> np.ndarray:
+    """Activations of all concepts side by side, [texts, sum of states], from logits."""
+    parts = [activate(torch.from_numpy(read.concepts[name]), kind) for name in model.concept_set.names]
+    return torch.cat(parts, dim=-1).numpy()
+
+
+def training_means(model: SparseCBM, data: Examples, read: Logits) -> dict:
+    """Mean activation of each state over the training texts, and the share of each gold state among them."""
+    variables = [("label", model.concept_set.label, data.label)]
+    variables += [(c.name, c, data.concepts[c.name]) for c in model.concept_set]
+    shares = {}
+    for name, variable, gold in variables:
+        counts = torch.bincount(gold[gold != MISSING], minlength=len(variable)).double()
+        share = (counts / counts.sum().clamp(min=1)).tolist()
+        shares[name] = dict(zip(variable.states, share, strict=True))
+    means = {}
+    for name, logits in read.concepts.items():
+        mean = activate(torch.from_numpy(logits).double(), model.settings.activation).mean(0).tolist()
+        means[name] = dict(zip(model.concept_set[name].states, mean, strict=True))
+    return {"activations": means, "label_share": shares.pop("label"), "concept_shares": shares}
+
+
+def _fit_label_head(model: SparseCBM, data: Examples, read: Logits) -> None:
+    known = data.label != MISSING
+    if model.settings.mode == "sequential":
+        inputs = activations(model, read, model.settings.activation)
+    else:
+        inputs = np.concatenate([_one_hot(data.concepts[c.name], len(c)) for c in model.concept_set], axis=1)
+    weight, bias = fit_label_head(inputs[known.numpy()], data.label[known].numpy(), len(model.concept_set.label))
+    device = model.device
+    model.label_head.set(torch.from_numpy(weight).to(device), torch.from_numpy(bias).to(device))
+
+
+def _one_hot(gold: torch.Tensor, states: int) -> np.ndarray:
+    """[texts, states]; a text whose state nobody knows gets the shares of those that are known."""
+    known = gold != MISSING
+    shares = torch.bincount(gold[known], minlength=states).double() / known.sum().clamp(min=1)
+    rows = shares.repeat(len(gold), 1)
+    rows[known] = torch.nn.functional.one_hot(gold[known], states).double()
+    return rows.numpy()
+
+
+def _check(data: Examples, model: SparseCBM, split: str) -> None:
+    if not bool((data.label != MISSING).any()):
+        raise DataError(f"split {split!r}: no text has a label; check the column that holds it")
+    for name, gold in data.concepts.items():
+        if model.has_bottleneck and not bool((gold != MISSING).any()):
+            raise DataError(
+                f"split {split!r}: no text has a state for concept {name!r}; "
+                "leave the concept out, or annotate it (annotate.blank: unknown fills empty cells)"
+            )
