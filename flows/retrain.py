@@ -27,9 +27,9 @@ from prefect.runtime import flow_run  # noqa: E402
 from prefect.states import Completed, Failed, State  # noqa: E402
 
 from flows import publish  # noqa: E402
-from sparsecbm.flowlock import only_flow  # noqa: E402
 from flows.screen import Screen  # noqa: E402
 from flows.stage import REFUSED, run_stage  # noqa: E402
+from sparsecbm.flowlock import only_flow  # noqa: E402
 from sparsecbm.pipeline import stage_order  # noqa: E402
 
 SKIPPED = "Skipped"  # nothing to record: tracking is off, or stages are left to run
