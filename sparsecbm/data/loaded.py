@@ -1,5 +1,6 @@
 """What every source yields, and how a source's rows get their canonical form."""
 
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,7 +13,7 @@ NO_MAJORITY = "no majority"
 HUMAN = "human"
 
 # A lone half of a surrogate pair (JSON can hold one) has no UTF-8 form; parquet could not store it.
-_SURROGATE = r"[\ud800-\udfff]"
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def text_cells(cells: pd.Series, numbers: bool = False) -> tuple[pd.Series, pd.S
     for cell in cells.tolist():
         text = fault = None
         if isinstance(cell, str):
-            text = cell
+            text = _SURROGATE.sub("\ufffd", cell)
         elif isinstance(cell, list | tuple | dict | set) or hasattr(cell, "__array__"):
             fault = f"column {cells.name!r} holds a {type(cell).__name__}, not text"
         elif cell is None or pd.isna(cell):
@@ -64,8 +65,7 @@ def text_cells(cells: pd.Series, numbers: bool = False) -> tuple[pd.Series, pd.S
             fault = f"column {cells.name!r} holds {cell!r} ({type(cell).__name__}), not text"
         texts.append(text)
         faults.append(fault)
-    kept = pd.Series(texts, index=cells.index, dtype="str").str.replace(_SURROGATE, "\ufffd", regex=True)
-    return kept, pd.Series(faults, index=cells.index, dtype="str")
+    return pd.Series(texts, index=cells.index, dtype="str"), pd.Series(faults, index=cells.index, dtype="str")
 
 
 def canonical(frame: pd.DataFrame, concept_set: ConceptSet) -> pd.DataFrame:

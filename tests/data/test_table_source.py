@@ -1,0 +1,209 @@
+"""The sources `table` and `hub`: a column mapping over any table."""
+
+import json
+import sys
+
+import pandas as pd
+import pytest
+
+from sparsecbm.data.ingest import ingest
+from sparsecbm.data.sources import load_source
+from sparsecbm.errors import DataError
+from sparsecbm.params import HubSource, Split, TableSource
+
+COLUMNS = {
+    "text": "comment",
+    "label": "stars",
+    "concepts": {"food": {"column": "f", "states": ("bad", "good")}, "price": {"column": "p"}},
+}
+ROWS = [
+    {"comment": "good soup", "stars": 2, "f": "good", "p": "low"},
+    {"comment": "bad soup", "stars": 10, "f": "bad", "p": None},
+    {"comment": "no soup", "stars": 1, "f": None, "p": "mid"},
+    {"comment": "dear soup", "stars": None, "f": "good", "p": "high"},
+]
+
+
+def table_source(path, **changes) -> TableSource:
+    return TableSource(name="table", path=str(path), columns=COLUMNS | changes)
+
+
+def write(folder, suffix: str, rows=ROWS):
+    path = folder / f"reviews{suffix}"
+    frame = pd.DataFrame(rows)
+    if suffix == ".csv":
+        frame.convert_dtypes().to_csv(path, index=False)
+    elif suffix == ".tsv":
+        frame.convert_dtypes().to_csv(path, index=False, sep="\t")
+    elif suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", encoding="utf-8")
+    else:
+        frame.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_every_format_gives_the_same_rows(tmp_path, suffix):
+    loaded = load_source(table_source(write(tmp_path, suffix)), tmp_path)
+    frame = loaded.frame
+    assert frame["text"].tolist() == ["good soup", "bad soup", "no soup", "dear soup"]
+    assert frame["label"].fillna("-").tolist() == ["2", "10", "1", "-"]
+    assert frame["concept.food"].fillna("-").tolist() == ["good", "bad", "-", "good"]
+    assert frame["source.food"].tolist() == ["human", "human", "blank", "human"]
+    assert frame["id"].tolist() == ["reviews-1", "reviews-2", "reviews-3", "reviews-4"]
+    assert frame["group"].tolist() == frame["id"].tolist() and frame["split"].isna().all()
+    # Numbers are ordered by size, words by the alphabet; a mapping's own order is kept.
+    assert loaded.concept_set.label.states == ("1", "2", "10")
+    assert loaded.concept_set["price"].states == ("high", "low", "mid")
+    assert loaded.concept_set["food"].states == ("bad", "good")
+
+
+def test_id_group_and_split_columns_are_used(tmp_path):
+    rows = [row | {"k": i, "g": "x", "s": "fit" if i < 3 else "judge"} for i, row in enumerate(ROWS)]
+    source = table_source(
+        write(tmp_path, ".jsonl", rows), id="k", group="g", split="s", splits={"fit": "train", "judge": "test"}
+    )
+    frame = load_source(source, tmp_path).frame
+    assert frame["id"].tolist() == ["0", "1", "2", "3"] and set(frame["group"]) == {"x"}
+    assert frame["split"].tolist() == ["train", "train", "train", "test"]
+
+
+def test_a_cell_of_the_wrong_type_is_kept_as_a_fault(tmp_path):
+    rows = [ROWS[0], ROWS[1] | {"comment": 5}, ROWS[2] | {"f": ["good"]}, ROWS[3]]
+    frame = load_source(table_source(write(tmp_path, ".jsonl", rows)), tmp_path).frame
+    assert len(frame) == 4 and frame["text"].isna().tolist() == [False, True, False, False]
+    assert frame["fault"].fillna("").tolist() == [
+        "",
+        "column 'comment' holds 5 (int), not text",
+        "column 'f' holds a list, not text",
+        "",
+    ]
+    assert "fault" not in load_source(table_source(write(tmp_path, ".csv")), tmp_path).frame
+
+
+def test_a_lone_surrogate_becomes_a_replacement_character(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text(write(tmp_path, ".jsonl").read_text().replace("good soup", "good \\ud800 soup"))
+    assert load_source(table_source(path), tmp_path).frame["text"][0] == "good \ufffd soup"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": "starz"}, r"reviews\.csv has no column 'starz'; it has \['comment', 'stars', 'f', 'p'\]"),
+        ({"text": "stars"}, None),
+        (
+            {"concepts": {"food": {"column": "f", "states": ("good",)}}},
+            r"column 'f': concept 'food' has 1 state.*concepts\.food\.states is set",
+        ),
+        (
+            {"labels": ("1", "1")},
+            r"column 'stars': concept 'stars' names a state twice.*source\.columns\.labels is set",
+        ),
+    ],
+)
+def test_a_wrong_mapping_names_file_and_column(tmp_path, changes, message):
+    source = table_source(write(tmp_path, ".csv"), **changes)
+    if message is None:  # in a csv file every cell is text, so numbers as texts are no fault of the table
+        assert load_source(source, tmp_path).frame["text"][0] == "2"
+        return
+    with pytest.raises(DataError, match=message):
+        load_source(source, tmp_path)
+
+
+def test_a_concept_with_one_state_in_the_data_is_refused(tmp_path):
+    rows = [row | {"p": "low"} for row in ROWS]
+    with pytest.raises(DataError, match=r"reviews\.csv, column 'p': concept 'price' has 1 state.*read off the rows"):
+        load_source(table_source(write(tmp_path, ".csv", rows)), tmp_path)
+
+
+def test_a_text_column_of_numbers_is_refused(tmp_path):
+    with pytest.raises(
+        DataError, match=r"reviews\.parquet: column 'stars' holds 2\.0 \(float\), not text; point source\.columns\.text"
+    ):
+        load_source(table_source(write(tmp_path, ".parquet"), text="stars"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", None, r"a\.csv does not exist; set source\.path"),
+        ("a.xlsx", b"x", r"a\.xlsx ends in \.xlsx; sources end in \.csv, \.tsv, \.jsonl, \.parquet"),
+        ("a.csv", b"", r"a\.csv is empty"),
+        ("a.csv", b"comment,stars\n", r"a\.csv has no rows"),
+        ("a.csv", b'comment,stars\n"caf\xe9",1\n', r"a\.csv is not UTF-8 \(byte \d+.*save it as UTF-8"),
+        ("a.csv", b"comment,stars\na,b,c,d\ne,f,g,h,i\n", r"a\.csv is not a readable table.*quote cells that hold ','"),
+        ("a.parquet", b"PAR1 cut off", r"a\.parquet is not a readable parquet file"),
+        ("a.jsonl", b'{"comment": "x"}\n{"comment"', r"a\.jsonl, line 2 is not valid JSON"),
+        ("a.jsonl", b"[1]\n", r"a\.jsonl, line 1 holds a list; each line must be an object"),
+        ("a.jsonl", b'{"comment": "caf\xe9"}\n', r"a\.jsonl is not UTF-8"),
+    ],
+)
+def test_a_bad_file_is_one_clear_message(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        load_source(table_source(name), tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
+    path = write(tmp_path, ".csv")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_source(table_source(path), tmp_path).frame["text"][0] == "good soup"
+
+
+def hub_source(**changes) -> HubSource:
+    return HubSource(name="hub", dataset="someone/soups", columns=COLUMNS | changes)
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        comment=datasets.Value("string"),
+        stars=datasets.ClassLabel(names=["one", "two", "three"]),
+        f=datasets.Value("string"),
+        p=datasets.Value("string"),
+        unused=datasets.Value("int64"),
+    )
+    rows = [
+        {"comment": f"soup {i}", "stars": i % 3, "f": "good", "p": ["low", "high"][i % 2], "unused": i}
+        for i in range(30)
+    ]
+    rows[0]["stars"] = -1
+    splits = {"train": rows, "valid": [row | {"comment": "v" + row["comment"]} for row in rows[:6]]}
+    loaded = datasets.DatasetDict({k: datasets.Dataset.from_list(v, features=features) for k, v in splits.items()})
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, config, revision: loaded)
+
+
+def test_hub_classes_get_their_names_and_splits_theirs(hub, tmp_path):
+    splits, manifest = ingest(hub_source(labels=("one", "two", "three")), Split(validation=0.1, test=0.2), 0, tmp_path)
+    assert {name: len(frame) for name, frame in splits.items()} == {"train": 24, "validation": 6, "test": 6}
+    both = pd.concat([splits["train"], splits["test"]]).set_index("id")["label"]
+    assert both["train-2"] == "two" and both["train-6"] == "three" and pd.isna(both["train-1"])
+    assert [file["name"] for file in manifest["files"]] == ["someone/soups/train", "someone/soups/valid"]
+    again = ingest(hub_source(labels=("one", "two", "three")), Split(validation=0.1, test=0.2), 0, tmp_path)
+    assert again[1] == manifest
+
+
+def test_hub_reads_only_the_splits_that_are_named(hub, tmp_path):
+    frame = load_source(hub_source(splits={"valid": "dev"}), tmp_path).frame
+    assert len(frame) == 6 and set(frame["split"]) == {"dev"}
+    with pytest.raises(DataError, match=r"unknown split 'trian'\. Did you mean 'train'"):
+        load_source(hub_source(splits={"trian": "train"}), tmp_path)
+    with pytest.raises(DataError, match=r"someone/soups/train has no column 'review'"):
+        load_source(hub_source(text="review"), tmp_path)
+
+
+def test_hub_failures_are_clear(monkeypatch, tmp_path):
+    datasets = pytest.importorskip("datasets")
+
+    def fail(*args, **kwargs):
+        raise ConnectionError("no route\nlong trace")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(DataError, match=r"could not load the data set 'someone/soups': no route; check its name"):
+        load_source(hub_source(), tmp_path)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(DataError, match=r"pip install 'sparsecbm\[hub\]'"):
+        load_source(hub_source(), tmp_path)
