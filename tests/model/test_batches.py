@@ -1,0 +1,46 @@
+"""Padding and batches of similar length."""
+
+import torch
+
+from sparsecbm.model.batches import by_length, encode, pad, shuffled
+from tests.tiny_models import tiny_tokenizer
+
+
+def test_padding_is_on_the_right_and_masked():
+    ids, mask = pad([[5, 6, 7], [8]], pad_id=0)
+    assert ids.tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def test_a_text_without_tokens_is_one_visible_padding_token():
+    ids, mask = pad([[], [4]], pad_id=9)
+    assert ids.tolist() == [[9], [4]]
+    assert mask.tolist() == [[1], [1]]
+
+
+def test_texts_are_cut_and_never_padded_to_a_fixed_length():
+    rows = encode(tiny_tokenizer(), ["the food was good", "bad", ""], max_length=5)
+    assert [len(row) for row in rows] == [5, 3, 2]  # [CLS] and [SEP] count
+    assert encode(tiny_tokenizer(), [], max_length=5) == []
+
+
+def test_by_length_covers_every_row_once():
+    assert by_length([3, 9, 9, 1], 2) == [[1, 2], [0, 3]]
+
+
+def test_an_epoch_covers_every_row_once_and_repeats_only_with_its_seed():
+    lengths = torch.randint(5, 60, (1000,), generator=torch.Generator().manual_seed(0)).tolist()
+    batches = shuffled(lengths, 16, seed=1)
+    assert sorted(i for members in batches for i in members) == list(range(1000))
+    assert shuffled(lengths, 16, seed=1) == batches
+    assert shuffled(lengths, 16, seed=2) != batches
+
+
+def test_buckets_waste_little_padding():
+    lengths = torch.randint(5, 60, (1000,), generator=torch.Generator().manual_seed(0)).tolist()
+
+    def padded(batches):
+        return sum(len(members) * max(lengths[i] for i in members) for members in batches)
+
+    plain = [list(range(i, min(i + 16, 1000))) for i in range(0, 1000, 16)]
+    assert padded(shuffled(lengths, 16, seed=1)) < 1.1 * sum(lengths) < 1.5 * sum(lengths) < padded(plain)

@@ -1,0 +1,94 @@
+"""A model folder: equal bytes, nothing altered unseen, nothing half-written."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sparsecbm.errors import DataError, ModelError
+from sparsecbm.files import write_json
+from sparsecbm.model import storage
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.storage import checksums
+
+TEXTS = ["the food was good", "bad service"]
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.means = {"activations": {}, "label_share": {}, "concept_shares": {}}
+    model.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_saving_what_was_loaded_gives_the_same_bytes(folder, tmp_path):
+    loaded = SparseCBM.from_pretrained(folder)
+    loaded.predict(TEXTS)  # a tokenizer remembers its last call; its file must not
+    loaded.save_pretrained(tmp_path / "again")
+    assert checksums(tmp_path / "again") == checksums(folder)
+
+
+def test_no_path_of_this_machine_gets_into_the_folder(folder, tmp_path):
+    for file in folder.rglob("*"):
+        if file.is_file():
+            assert str(tmp_path).encode() not in file.read_bytes(), file.name
+
+
+def test_a_fresh_process_predicts_the_same_to_the_bit(folder):
+    code = (
+        "import json, sys; from sparsecbm import SparseCBM;"
+        f"print(json.dumps([p.to_dict() for p in SparseCBM.from_pretrained(sys.argv[1]).predict({TEXTS!r})]))"
+    )
+    run = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    here = [p.to_dict() for p in SparseCBM.from_pretrained(folder).predict(TEXTS)]
+    assert json.loads(run.stdout) == here
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "concepts.json", "tokenizer/tokenizer.json"])
+def test_one_flipped_byte_is_seen(folder, name):
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelError, match=f"{name} was altered"):
+        SparseCBM.from_pretrained(folder)
+
+
+def test_a_missing_and_an_added_file_are_seen(folder):
+    (folder / "README.md").unlink()
+    (folder / "extra.bin").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"README.md is missing; extra.bin is not listed"):
+        SparseCBM.from_pretrained(folder)
+
+
+def test_no_model_and_a_model_of_another_format(folder, tmp_path):
+    with pytest.raises(ModelError, match="is no model folder"):
+        SparseCBM.from_pretrained(tmp_path / "nowhere")
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", {**config, "format": 99})
+    write_json(folder / "checksums.json", checksums(folder))
+    with pytest.raises(ModelError, match="reads model format 1"):
+        SparseCBM.from_pretrained(folder)
+
+
+def test_weights_that_do_not_fit_are_refused(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["backbone"]["hidden_size"] = 32
+    write_json(folder / "config.json", config)
+    write_json(folder / "checksums.json", checksums(folder))
+    with pytest.raises(ModelError, match="does not fit config.json"):
+        SparseCBM.from_pretrained(folder)
+
+
+def test_a_full_disk_leaves_the_old_model(folder, model, monkeypatch):
+    before = checksums(folder)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage, "save_file", full)
+    with pytest.raises(DataError, match="No space left on device"):
+        model.save_pretrained(folder)
+    assert checksums(folder) == before
+    assert os.listdir(folder.parent) == ["model"]
