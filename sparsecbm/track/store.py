@@ -57,7 +57,7 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
         TrackingDown: the server does not answer, or the database cannot be opened.
     """
     uri = tracking_uri(workspace)
-    _probe(uri)
+    probe(uri)
     _quieten(seconds)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -78,8 +78,12 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
     return Store(client, uri, identity)
 
 
-def _probe(uri: str) -> None:
-    """Find out at once what MLflow would find out after long retries."""
+def probe(uri: str) -> None:
+    """Find out at once what MLflow would find out after long retries.
+
+    Raises:
+        TrackingDown: the server does not answer, or the file is no database.
+    """
     if uri.startswith(("http://", "https://")):
         try:
             urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()

@@ -1,0 +1,174 @@
+"""The command line. Commands are thin and import what they need when they run, so that help is quick."""
+
+import os
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from sparsecbm.errors import ConfigError, SparseCBMError
+from sparsecbm.workspace import Workspace
+
+app = typer.Typer(
+    name="sparsecbm",
+    help="Train, test and use text classifiers that explain themselves by concepts.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")] = False) -> None:
+    """Train, test and use text classifiers that explain themselves by concepts."""
+    if debug:
+        os.environ["SPARSECBM_DEBUG"] = "1"
+
+
+@app.command()
+def doctor() -> None:
+    """Check versions, pins, folders, databases and disk, and say how to mend what is wrong."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from sparsecbm.doctor import examine
+
+    console = Console()
+    table = Table("", "what", "found", box=None, pad_edge=False)
+    faults = []
+    with console.status("looking ..."):
+        for finding in examine(Workspace.find()):
+            table.add_row("[green]ok[/]" if finding.good else "[red]!![/]", finding.name, _plain(finding.found))
+            if not finding.good:
+                faults.append(finding)
+    console.print(table)
+    for fault in faults:
+        console.print(f"[red]{fault.name}[/] mend: {_plain(fault.mend)}", soft_wrap=True, highlight=False)
+    if faults:
+        raise typer.Exit(1)
+    console.print("[green]all is well[/]")
+
+
+@app.command()
+def run(
+    stages: Annotated[list[str] | None, typer.Argument(help="Stages to bring up to date with what they need.")] = None,
+    profile: Annotated[list[str] | None, typer.Option(help="Lay profiles/NAME.yaml over params.yaml, or none.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one parameter.")] = None,
+) -> None:
+    """Bring the pipeline up to date, as a Prefect flow: all stages or those named."""
+    from sparsecbm.compose import compose
+    from sparsecbm.flowlock import only_flow
+    from sparsecbm.params import load_params
+    from sparsecbm.pipeline import stage_order
+
+    workspace = Workspace.find()
+    stage_order(workspace, stages or ())
+    if profile or set_:
+        with only_flow(workspace):  # a running flow must not find its parameters changed
+            if compose(workspace, profile or (), set_ or ()):
+                print("params.yaml composed")
+    load_params(workspace.params)
+    raise typer.Exit(_python(workspace, "flows.retrain", *(stages or ())))
+
+
+@app.command()
+def track() -> None:
+    """Write the record of the finished pipeline into MLflow, if it is not there yet."""
+    from sparsecbm.params import load_params
+    from sparsecbm.pipeline import pending
+    from sparsecbm.track.record import record
+
+    workspace = Workspace.find()
+    params = load_params(workspace.params)
+    if not params.track.enabled:
+        raise ConfigError("tracking is off; `sparsecbm run --set track.enabled=true` turns it on")
+    link = record(workspace, params)
+    if link is None:
+        left = ", ".join(pending(workspace)) or "all"
+        raise ConfigError(f"the pipeline is not finished; stages left to run: {left}; `sparsecbm run` runs them")
+    print(f"{link.note}: {link.url}")
+
+
+@app.command()
+def verify() -> None:
+    """Run the committed pipeline in a fresh clone and compare its outputs with these, byte for byte."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from sparsecbm.verify import TOLERANCE
+    from sparsecbm.verify import verify as compare
+
+    console = Console(highlight=False)
+
+    def say(line: str) -> None:
+        console.print(f"  {line}", markup=False, style="dim", soft_wrap=True)
+
+    verdict = compare(Workspace.find(), say)
+    table = Table("stage", "output", "here", "fresh clone", "", box=None, pad_edge=False)
+    for out in verdict.outputs:
+        mark = "[green]same[/]" if out.same else "[red]differs[/]"
+        table.add_row(out.stage, out.path, out.here[:12] or "none", out.clone[:12] or "none", mark)
+    console.print(table)
+    different = [out.path for out in verdict.outputs if not out.same]
+    console.print(
+        f"[red]differing: {', '.join(different)}[/]"
+        if different
+        else f"[green]all {len(verdict.outputs)} outputs agree to the byte[/]"
+    )
+    far = [score for score in verdict.scores if not score.close]
+    for score in far:
+        console.print(f"[red]{score.name}: {score.fresh:.4f} here, {score.committed:.4f} in git[/]")
+    if verdict.scores:
+        agree = len(verdict.scores) - len(far)
+        console.print(f"{agree} of {len(verdict.scores)} scores are within {TOLERANCE} of those in git")
+    else:
+        console.print("git holds no metrics/evaluate.json to compare scores with")
+    raise typer.Exit(0 if verdict.good else 1)
+
+
+@app.command()
+def up() -> None:
+    """Start a Prefect server, a worker and MLflow's pages on loopback."""
+    raise typer.Exit(_python(Workspace.find(), "flows.services", "up"))
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started."""
+    raise typer.Exit(_python(Workspace.find(), "flows.services", "down"))
+
+
+def main() -> None:
+    """Run the command line; a fault in the input is one message and exit code 1."""
+    arguments = sys.argv[1:]
+    if "--debug" in arguments:  # wherever it stands
+        arguments = ["--debug", *(argument for argument in arguments if argument != "--debug")]
+    try:
+        app(arguments)
+    except SparseCBMError as error:
+        if os.environ.get("SPARSECBM_DEBUG") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _python(workspace: Workspace, module: str, *arguments: str) -> int:
+    """Run a module of this project in the workspace and pass its exit code on."""
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=workspace.root)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # the terminal interrupts both; the child ends in order and says how
+
+
+def _plain(text: str) -> str:
+    """Text that rich must not read as markup."""
+    return text.replace("[", "\\[")
+
+
+if __name__ == "__main__":
+    main()
