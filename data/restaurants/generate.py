@@ -96,26 +96,31 @@ def load(name: str) -> dict:
     return yaml.safe_load((HERE / name).read_text(encoding="utf-8"))
 
 
-def deal(items: list, name: str) -> dict[str, list]:
-    """Share a bank among the splits, at random but always in the same way."""
-    items = list(items)
-    Random(f"{SEED} bank {name}").shuffle(items)
-    train = round(len(items) * BANK_SHARES["train"])
-    test = len(items) - round(len(items) * BANK_SHARES["test"])
-    return {"train": items[:train], "validation": items[train:test], "test": items[test:]}
+def deal(count: int, name: str) -> dict[str, list[int]]:
+    """Share the positions of a bank among the splits, at random but always in the same way."""
+    places = list(range(count))
+    Random(f"{SEED} bank {name}").shuffle(places)
+    train, test = round(count * BANK_SHARES["train"]), count - round(count * BANK_SHARES["test"])
+    return {"train": places[:train], "validation": places[train:test], "test": places[test:]}
 
 
 def load_banks() -> dict[str, dict[tuple[str, str], list[Clause]]]:
-    """Split -> (concept, polarity) or ("filler", topic) -> clauses. No clause is in two splits."""
+    """Split -> (concept, polarity) or ("filler", topic) -> clauses. No clause is in two splits.
+
+    The n-th Negative and the n-th Positive clause of a concept are often each other's mirror image ("the soup tasted
+    terrible", "the soup tasted heavenly"), so they go to the same split: or else "soup" in a test clause would point
+    a bag of words to the wrong polarity, and the data set would look harder than it is.
+    """
     banks = {split: {} for split in FAMILIES}
     for concept in CONCEPTS:
-        for polarity, texts in load(f"clauses/{concept}.yaml").items():
-            clauses = [Clause(text, f"{concept}-{polarity[0]}-{n:03}") for n, text in enumerate(texts, start=1)]
-            for split, share in deal(clauses, f"{concept} {polarity}").items():
-                banks[split][concept, polarity] = share
+        bank = load(f"clauses/{concept}.yaml")
+        for split, places in deal(len(bank[NEGATIVE]), concept).items():
+            for polarity, texts in bank.items():
+                clauses = [Clause(texts[place], f"{concept}-{polarity[0]}-{place + 1:03}") for place in places]
+                banks[split][concept, polarity] = clauses
     for topic, texts in load("fillers.yaml").items():
-        for split, share in deal([Clause(text) for text in texts], f"filler {topic}").items():
-            banks[split]["filler", topic] = share
+        for split, places in deal(len(texts), f"filler {topic}").items():
+            banks[split]["filler", topic] = [Clause(texts[place]) for place in places]
     return banks
 
 
