@@ -1,6 +1,7 @@
 """Fixtures that tests of several layers share."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,27 @@ def model(backbone):
     from tests.tiny_models import tiny_model
 
     return tiny_model(backbone)
+
+
+@pytest.fixture
+def tiny_workspace(tmp_path):
+    """A workspace whose stages take no time, not yet run."""
+    from tests.tiny_pipeline import make_tiny_workspace
+
+    return make_tiny_workspace(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory):
+    from tests.tiny_pipeline import finish, make_tiny_workspace
+
+    return finish(make_tiny_workspace(tmp_path_factory.mktemp("finished") / "workspace"))
+
+
+@pytest.fixture
+def finished_workspace(_finished, tmp_path):
+    """The same, with all stages run and `dvc.lock` committed."""
+    from sparsecbm.workspace import Workspace
+
+    shutil.copytree(_finished.root, tmp_path / "workspace", ignore=shutil.ignore_patterns("tmp"))
+    return Workspace(tmp_path / "workspace")

@@ -1,11 +1,11 @@
 """Profiles and settings over params.yaml."""
 
 import pytest
-from tiny_pipeline import ROOT, git, make_tiny_workspace
 
 from sparsecbm.compose import compose
 from sparsecbm.errors import ConfigError
 from sparsecbm.params import load_params
+from tests.tiny_pipeline import ROOT, git, make_tiny_workspace
 
 
 @pytest.fixture

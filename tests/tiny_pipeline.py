@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from sparsecbm.pipeline import run_dvc
 from sparsecbm.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
@@ -90,6 +91,15 @@ def make_tiny_workspace(root: Path) -> Workspace:
     git(root, "add", ".")
     git(root, "commit", "--quiet", "--message", "tiny")
     return Workspace(root)
+
+
+def finish(workspace: Workspace) -> Workspace:
+    """Run all stages by DVC and commit what that wrote."""
+    result = run_dvc(workspace.root, "repro")
+    assert result.returncode == 0, result.stdout + result.stderr
+    git(workspace.root, "add", ".")
+    git(workspace.root, "commit", "--quiet", "--message", "run")
+    return workspace
 
 
 def git(root: Path, *arguments: str) -> str:

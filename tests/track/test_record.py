@@ -1,0 +1,233 @@
+"""The record in MLflow: whole, one run a lock, live curves joined, and patient with a server that is down."""
+
+import json
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from sparsecbm.files import sha256_file
+from sparsecbm.params import load_params
+from sparsecbm.stages.key import stage_key
+from sparsecbm.track import live, store
+from sparsecbm.track.live import live_run
+from sparsecbm.track.record import record
+from sparsecbm.track.store import TrackingDown, database, open_store
+from tests.tiny_pipeline import git
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """An MLflow database with its tables, which take seconds to make."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def workspace(finished_workspace, migrated, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("SPARSECBM_FLOW_RUN_ID", raising=False)
+    finished_workspace.state.mkdir(exist_ok=True)
+    shutil.copy(migrated, database(finished_workspace))
+    return finished_workspace
+
+
+@pytest.fixture
+def params(workspace):
+    return load_params(workspace.params)
+
+
+def runs(workspace):
+    opened = open_store(workspace, "sparsecbm")
+    return opened.client.search_runs([opened.experiment_id])
+
+
+def steps(workspace, run_id, name):
+    return [point.step for point in open_store(workspace, "sparsecbm").client.get_metric_history(run_id, name)]
+
+
+def set_seed(workspace, seed):
+    text = workspace.params.read_text()
+    workspace.params.write_text(text.replace("seed: 13", f"seed: {seed}"))
+
+
+def test_a_record_is_whole(workspace, params, monkeypatch):
+    monkeypatch.setenv("SPARSECBM_FLOW_RUN_ID", "flow-1")
+    link = record(workspace, params)
+    assert link.written
+    (run,) = runs(workspace)
+    assert run.info.run_id == link.run_id
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == link.name == f"restaurants {sha256_file(workspace.root / 'dvc.lock')[:8]}"
+    assert link.url.endswith(f"/runs/{link.run_id}")
+
+    assert run.data.params["finetune.epochs"] == str(params.finetune.epochs)
+    assert run.data.params["source.name"] == "restaurants"
+    assert run.data.metrics["evaluate.label.accuracy"] == 0.5
+    assert run.data.metrics["evaluate.concepts.food.accuracy"] == 0.25
+    assert run.data.metrics["validate.rows.quarantined"] == 1
+    assert not any("confusion" in name or "interval" in name for name in run.data.metrics)
+    assert steps(workspace, link.run_id, "finetune.loss") == [10, 20]
+    assert steps(workspace, link.run_id, "finetune.validation.label.accuracy") == [20]
+
+    tags = run.data.tags
+    assert tags["dvc.lock.sha256"] == sha256_file(workspace.root / "dvc.lock")
+    assert tags["git.commit"] == git(workspace.root, "rev-parse", "HEAD").strip()
+    assert tags["git.dirty"] == "false"
+    assert len(tags["data.sha256"]) == 64
+    assert tags["prefect.flow_run_id"] == "flow-1"
+    assert tags["sparsecbm.finetune.key"] == stage_key(workspace, "finetune")
+
+    client = open_store(workspace, "sparsecbm").client
+    assert {file.path for file in client.list_artifacts(link.run_id)} == {
+        "metrics", "models", "params.yaml", "dvc.yaml", "dvc.lock",
+    }  # fmt: skip
+    checkpoint = client.download_artifacts(link.run_id, "models/dense/weights.txt")
+    assert Path(checkpoint).read_text() == "seed: 13"
+
+
+def test_the_same_lock_gives_the_same_run_and_another_lock_another(workspace, params):
+    first = record(workspace, params)
+    again = record(workspace, params)
+    assert (again.run_id, again.written) == (first.run_id, False)
+    lock = workspace.root / "dvc.lock"
+    lock.write_text(lock.read_text() + "# the same, with other bytes\n")
+    other = record(workspace, params)
+    assert other.written
+    assert other.run_id != first.run_id
+    assert len(runs(workspace)) == 2
+
+
+def test_a_record_that_broke_off_is_completed_without_doubling(workspace, params):
+    first = record(workspace, params)
+    open_store(workspace, "sparsecbm").client.delete_tag(first.run_id, "sparsecbm.record")
+    again = record(workspace, params)
+    assert (again.run_id, again.written) == (first.run_id, True)
+    assert steps(workspace, first.run_id, "finetune.loss") == [10, 20]
+    assert len(runs(workspace)) == 1
+
+
+def test_an_unfinished_pipeline_is_not_recorded(workspace, params):
+    set_seed(workspace, 14)
+    assert record(workspace, params) is None
+    assert runs(workspace) == []
+
+
+def test_uncommitted_files_make_a_dirty_run(workspace, params):
+    (workspace.root / "stage2.py").write_text("")
+    record(workspace, params)
+    assert runs(workspace)[0].data.tags["git.dirty"] == "true"
+
+
+def test_live_curves_join_the_record_and_its_gaps_are_filled(workspace, params):
+    with live_run(params, workspace, "finetune") as log:
+        log(10, {"loss": 0.1, "epoch": 1.0})
+    (run,) = runs(workspace)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["seed"] == "13"
+    assert run.data.tags["sparsecbm.finetune.key"] == stage_key(workspace, "finetune")
+    link = record(workspace, params)
+    assert link.run_id == run.info.run_id
+    assert steps(workspace, link.run_id, "finetune.loss") == [10, 20]
+    assert len(runs(workspace)) == 1
+
+
+def test_an_interrupted_stage_goes_on_in_its_run(workspace, params):
+    with pytest.raises(KeyboardInterrupt), live_run(params, workspace, "finetune") as log:
+        log(10, {"loss": 0.5})
+        log(20, {"loss": 0.4})
+        raise KeyboardInterrupt
+    (run,) = runs(workspace)
+    assert run.info.status == "KILLED"
+    with live_run(params, workspace, "finetune") as log:
+        assert runs(workspace)[0].info.status == "RUNNING"
+        log(20, {"loss": 0.4})  # from the last checkpoint on
+        log(30, {"loss": 0.3})
+    assert steps(workspace, run.info.run_id, "finetune.loss") == [10, 20, 30]
+    assert [each.info.status for each in runs(workspace)] == ["FINISHED"]
+
+
+def test_other_inputs_are_another_live_run(workspace, params):
+    with live_run(params, workspace, "finetune") as log:
+        log(1, {"loss": 1.0})
+    set_seed(workspace, 14)
+    with live_run(load_params(workspace.params), workspace, "finetune") as log:
+        log(1, {"loss": 2.0})
+    assert sorted(run.data.metrics["finetune.loss"] for run in runs(workspace)) == [1.0, 2.0]
+
+
+def test_tracking_off_opens_nothing(workspace, params):
+    shutil.rmtree(workspace.state)
+    off = params.model_copy(update={"track": params.track.model_copy(update={"enabled": False})})
+    with live_run(off, workspace, "finetune") as log:
+        log(1, {"loss": 1.0})
+    assert not workspace.state.exists()
+
+
+def test_a_server_that_is_down_costs_one_line_and_no_training(workspace, params, monkeypatch, capsys):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    trained = []
+    with live_run(params, workspace, "finetune") as log:
+        for step in range(3):
+            log(step, {"loss": 1.0})
+            trained.append(step)
+    assert trained == [0, 1, 2]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith(f"MLflow at {uri} does not answer")
+    assert told[0].endswith("training goes on, `sparsecbm track` writes the record later")
+    with pytest.raises(TrackingDown, match="does not answer"):
+        record(workspace, params)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert record(workspace, params).written
+
+
+def test_a_server_that_accepts_and_never_answers_is_down(workspace, params, monkeypatch):
+    monkeypatch.setattr(store, "PROBE_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(TrackingDown, match="does not answer"):
+            open_store(workspace, "sparsecbm")
+
+
+def test_a_store_that_breaks_off_while_training_is_asked_once(workspace, params, monkeypatch, capsys):
+    asked = []
+
+    def broken(*_):
+        asked.append(1)
+        raise RuntimeError("connection lost\nat some line")
+
+    monkeypatch.setattr(live, "add_points", broken)
+    monkeypatch.setattr(live, "FLUSH_SECONDS", 0)
+    with live_run(params, workspace, "finetune") as log:
+        for step in range(5):
+            log(step, {"loss": 1.0})
+    assert asked == [1]
+    assert capsys.readouterr().err == (
+        "MLflow broke off: connection lost; training goes on, `sparsecbm track` writes the record later\n"
+    )
+
+
+def test_a_fault_of_the_training_is_not_swallowed(workspace, params):
+    with pytest.raises(ValueError, match="mine"), live_run(params, workspace, "finetune"):
+        raise ValueError("mine")
+
+
+def test_a_broken_database_is_named(workspace, params):
+    Path(database(workspace)).write_bytes(b"no database" * 100)
+    with pytest.raises(TrackingDown, match=r"mlflow\.db cannot be opened .*; move it away"):
+        record(workspace, params)
+
+
+def test_metrics_may_have_any_concept_name(workspace, params):
+    path = workspace.metrics("evaluate")
+    path.write_text(json.dumps({"concepts": {"food & drink": {"accuracy": 1}}}))
+    (workspace.root / "dvc.yaml").write_text((workspace.root / "dvc.yaml").read_text().split("  evaluate:")[0])
+    record(workspace, params)
+    assert runs(workspace)[0].data.metrics["evaluate.concepts.food _ drink.accuracy"] == 1
