@@ -38,11 +38,11 @@ class RawTable(_Table):
     source: str = pa.Field(alias=r"^source\..+", regex=True, nullable=True)
     confidence: float = pa.Field(alias=r"^confidence\..+", regex=True, nullable=True, ge=0, le=1)
 
-    @pa.check("text", name=EMPTY)
+    @pa.check("text", error=EMPTY)
     def _text_says_something(cls, texts: pd.Series) -> pd.Series:
         return texts.str.strip() != ""
 
-    @pa.check("text", name=DAMAGED)
+    @pa.check("text", error=DAMAGED)
     def _text_is_whole(cls, texts: pd.Series) -> pd.Series:
         return ~is_damaged(texts)
 
@@ -78,7 +78,7 @@ class ExplanationTable(_Table):
     end: int = pa.Field(ge=0)
     attribution: float = pa.Field()
 
-    @pa.dataframe_check(name="a word ends before it starts")
+    @pa.dataframe_check(error="a word ends before it starts")
     def _in_order(cls, frame: pd.DataFrame) -> pd.Series:
         return frame["start"] <= frame["end"]
 

@@ -1,0 +1,81 @@
+import pandas as pd
+import pytest
+
+from sparsecbm.annotate.annotator import make_annotator
+from sparsecbm.annotate.human import HumanAnnotator
+from sparsecbm.annotate.summary import summarise
+from sparsecbm.data.schemas import AnnotatedTable, check
+from sparsecbm.errors import ConfigError
+from sparsecbm.params import Annotate
+from tests.small_tables import CONCEPTS, good_rows
+
+
+def rows() -> pd.DataFrame:
+    """Filled, blank, and without a majority."""
+    frame = good_rows(3)
+    frame.loc[1, ["concept.food", "source.food"]] = [None, "blank"]
+    frame.loc[2, ["concept.food", "source.food"]] = [None, "no majority"]
+    frame["confidence.food"] = [0.8, None, None]
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("blank", "states"), [("unknown", ["Negative", "unknown", None]), ("leave_out", ["Negative", None, None])]
+)
+def test_the_policy_fills_blank_cells_and_nothing_else(blank, states):
+    before = rows()
+    after = HumanAnnotator(blank).annotate(before, CONCEPTS)
+    assert [None if pd.isna(state) else state for state in after["concept.food"]] == states
+    assert after["source.food"].tolist() == ["human", "blank", "no majority"]
+    same = [column for column in before if column != "concept.food"]
+    pd.testing.assert_frame_equal(after[same], before[same])
+    pd.testing.assert_frame_equal(before, rows())  # the input is left alone
+    check(after, AnnotatedTable, CONCEPTS, "after")
+
+
+def test_a_cell_without_a_source_gets_one():
+    frame = rows()
+    frame["source.food"] = pd.Series([None, None, "no majority"], dtype="str")
+    assert HumanAnnotator("leave_out").annotate(frame, CONCEPTS)["source.food"].tolist() == [
+        "human",
+        "blank",
+        "no majority",
+    ]
+
+
+def test_a_machine_keeps_its_name():
+    frame = rows().assign(**{"source.price": "machine"})
+    assert HumanAnnotator("unknown").annotate(frame, CONCEPTS)["source.price"].tolist() == ["machine"] * 3
+
+
+def test_annotating_twice_changes_nothing_more():
+    once = HumanAnnotator("unknown").annotate(rows(), CONCEPTS)
+    pd.testing.assert_frame_equal(HumanAnnotator("unknown").annotate(once, CONCEPTS), once)
+
+
+def test_a_concept_without_the_state_unknown_names_the_choices():
+    frame = good_rows(4)
+    HumanAnnotator("unknown").annotate(frame, CONCEPTS)  # `price` has no such state, and needs none while it is filled
+    frame.loc[[0, 2], ["concept.price", "source.price"]] = [None, "blank"]
+    with pytest.raises(
+        ConfigError,
+        match=r"2 cell\(s\) of concept 'price' are empty.*\(it has low, high\).*Choices: unknown, leave_out",
+    ):
+        HumanAnnotator("unknown").annotate(frame, CONCEPTS)
+    assert HumanAnnotator("leave_out").annotate(frame, CONCEPTS)["concept.price"].isna().sum() == 2
+
+
+def test_the_configured_annotator_is_made():
+    annotator = make_annotator(Annotate(annotator="human", blank="leave_out"))
+    assert (annotator.name, annotator.blank) == ("human", "leave_out")
+
+
+def test_the_summary_counts_states_sources_and_confidence():
+    summary = summarise(rows(), CONCEPTS)
+    assert summary["food"] == {
+        "states": {"Negative": 1, "Positive": 0, "unknown": 0},
+        "missing": 2,
+        "sources": {"human": 1, "blank": 1, "no majority": 1},
+        "mean_confidence": 0.8,
+    }
+    assert summary["price"]["states"] == {"low": 2, "high": 1} and summary["price"]["mean_confidence"] is None
