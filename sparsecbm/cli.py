@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sparsecbm.errors import ConfigError, SparseCBMError
 from sparsecbm.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sparsecbm.evaluate.scores import SplitScores
 
 app = typer.Typer(
     name="sparsecbm",
@@ -72,6 +76,52 @@ def run(
                 print("params.yaml composed")
     load_params(workspace.params)
     raise typer.Exit(_python(workspace, "flows.retrain", *(stages or ())))
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model folder, such as models/dense.")],
+    text: Annotated[list[str] | None, typer.Option("--text", help="A text; may be given several times.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help=".jsonl, .csv or .tsv (text), or a text a line.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Write here instead of to the terminal.")] = None,
+) -> None:
+    """Read texts with a model: one JSON line a text, with label, probabilities and concepts."""
+    from sparsecbm.files import write_text
+    from sparsecbm.predict import prediction_lines, read_texts
+
+    if bool(text) == bool(file):
+        raise ConfigError("give either --text or --file")
+    from sparsecbm.model.cbm import SparseCBM
+
+    texts = text or read_texts(file)
+    lines = prediction_lines(SparseCBM.from_pretrained(model), texts)
+    if output is None:
+        for line in lines:
+            print(line)
+    else:
+        write_text(output, "".join(f"{line}\n" for line in lines))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model folder, such as models/dense.")],
+    split: Annotated[str, typer.Option(help="The split to score, such as test, dev or validation.")],
+    output: Annotated[Path, typer.Option(help="The JSON file to write.")],
+    source: Annotated[str | None, typer.Option(help="restaurants, cebab, imdb-c, table or hub.")] = None,
+    path: Annotated[str | None, typer.Option(help="Where the source's file or folder lies.")] = None,
+) -> None:
+    """Score a model on a split of a source: the one in params.yaml, or another."""
+    from sparsecbm.evaluate.source import evaluate_source
+    from sparsecbm.files import write_json
+    from sparsecbm.model.cbm import SparseCBM
+    from sparsecbm.params import load_params, other_source
+
+    workspace = Workspace.find()
+    params = load_params(workspace.params)
+    chosen = other_source(params, source, path and str(Path(path).resolve()))
+    scores = evaluate_source(SparseCBM.from_pretrained(model), params, chosen, split, workspace.root)
+    write_json(output, scores.model_dump())
+    _show_scores(scores)
 
 
 @app.command()
@@ -163,6 +213,21 @@ def _python(workspace: Workspace, module: str, *arguments: str) -> int:
             return process.wait()
         except KeyboardInterrupt:
             continue  # the terminal interrupts both; the child ends in order and says how
+
+
+def _show_scores(scores: "SplitScores") -> None:
+    """Accuracies with their intervals, beside the majority."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(f"{scores.split}, {scores.texts} texts", "accuracy", "95 %", "macro-F1", "majority", box=None)
+    rows = {"label": scores.label, "label, hard concepts": scores.label_hard, **scores.concepts}
+    for name, score in rows.items():
+        if score is not None and score.accuracy is not None:
+            low, high = score.accuracy_interval
+            accuracy, between = f"{score.accuracy:.3f}", f"{low:.3f} to {high:.3f}"
+            table.add_row(_plain(name), accuracy, between, f"{score.macro_f1:.3f}", f"{score.majority:.3f}")
+    Console(highlight=False).print(table)
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from sparsecbm.errors import ConfigError, unknown
 from sparsecbm.files import write_text
-from sparsecbm.params import parse_params
+from sparsecbm.params import Params, parse_params
 from sparsecbm.workspace import Workspace
 
 BASE = "none"  # the profile's name that stands for no profile
@@ -26,7 +26,19 @@ def compose(workspace: Workspace, profiles: Iterable[str] = (), settings: Iterab
     Raises:
         ConfigError: an unknown profile or key, a wrong value, or no base to go back to.
     """
-    profiles, settings = tuple(profiles), tuple(settings)
+    text, _ = _composed(workspace, tuple(profiles), tuple(settings))
+    if text == workspace.params.read_text(encoding="utf-8"):
+        return False
+    write_text(workspace.params, text)
+    return True
+
+
+def composed_params(workspace: Workspace, profiles: Iterable[str] = (), settings: Iterable[str] = ()) -> Params:
+    """What `compose` would write, as checked parameters; nothing is written."""
+    return _composed(workspace, tuple(profiles), tuple(settings))[1]
+
+
+def _composed(workspace: Workspace, profiles: tuple[str, ...], settings: tuple[str, ...]) -> tuple[str, Params]:
     current = _parse(workspace.params.read_text(encoding="utf-8"), "params.yaml")
     composed = _base(workspace, current) if profiles else current
     names = [name for name in profiles if name != BASE]
@@ -38,11 +50,7 @@ def compose(workspace: Workspace, profiles: Iterable[str] = (), settings: Iterab
         _set(composed, setting)
     text = _dump(composed)
     origin = " ".join([*(f"--profile {name}" for name in profiles), *(f"--set {setting}" for setting in settings)])
-    parse_params(_plain(text), f"params.yaml with {origin}" if origin else "params.yaml")
-    if text == workspace.params.read_text(encoding="utf-8"):
-        return False
-    write_text(workspace.params, text)
-    return True
+    return text, parse_params(_plain(text), f"params.yaml with {origin}" if origin else "params.yaml")
 
 
 def _profile(workspace: Workspace, name: str) -> dict:

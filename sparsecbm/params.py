@@ -84,6 +84,14 @@ Source = Annotated[
     RestaurantsSource | CebabSource | ImdbSource | TableSource | HubSource, Field(discriminator="name")
 ]
 
+SOURCES = {
+    "restaurants": RestaurantsSource,
+    "cebab": CebabSource,
+    "imdb-c": ImdbSource,
+    "table": TableSource,
+    "hub": HubSource,
+}
+
 
 class Split(Section):
     """Shares held out, by group and stratified by label, where the source brings no such split."""
@@ -126,6 +134,7 @@ class Finetune(Section):
     accumulate: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     head_learning_rate: float = Field(gt=0)
+    label_head_learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     warmup: Share
     clip: float = Field(gt=0)
@@ -170,30 +179,18 @@ class Params(Section):
 
 def _fields_at(location: tuple) -> list[str]:
     """Known keys of the block that holds the key at `location`."""
-    block: type[BaseModel] | None = Params
-    for part in location[:-1]:
-        if not isinstance(part, str):
-            continue
-        if block is Params and part == "source":
-            block = None
-            continue
-        if block is None:  # the discriminator's value follows `source`
-            block = {
-                "restaurants": RestaurantsSource,
-                "cebab": CebabSource,
-                "imdb-c": ImdbSource,
-                "table": TableSource,
-                "hub": HubSource,
-            }.get(part)
-            continue
-        field = next((f for n, f in block.model_fields.items() if (f.alias or n) == part), None)
-        inner = getattr(field, "annotation", None)
+    block: type[BaseModel] = Params
+    parts = list(location[:-1])
+    if parts[:1] == ["source"]:
+        block, parts = SOURCES[parts[1]], parts[2:]
+    for part in parts:
         if part == "concepts":
-            inner = ConceptColumn
-        elif not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            continue  # a mapping's own key, such as a concept's name
-        block = inner
-    return [f.alias or n for n, f in block.model_fields.items()] if block else []
+            block = ConceptColumn  # what follows is a concept's own name
+            continue
+        inner = next((f.annotation for n, f in block.model_fields.items() if (f.alias or n) == part), None)
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            block = inner
+    return [field.alias or name for name, field in block.model_fields.items()]
 
 
 def _explain(error: ValidationError, where: str) -> str:
@@ -210,7 +207,7 @@ def _explain(error: ValidationError, where: str) -> str:
         elif fault["type"] == "missing":
             lines.append(f"{key}: this key is missing")
         elif fault["type"] == "union_tag_invalid":
-            lines.append(f"{key}.name: {unknown('source', fault['ctx']['tag'], ['restaurants', 'cebab', 'imdb-c', 'table', 'hub'])}")
+            lines.append(f"{key}.name: {unknown('source', fault['ctx']['tag'], SOURCES)}")
         else:
             lines.append(f"{key}: {fault['msg']} (got {fault['input']!r})")
     return f"{where} is not valid:\n" + "\n".join(f"  {line}" for line in lines)
@@ -249,3 +246,14 @@ def read_yaml(path: Path) -> dict:
 def load_params(path: Path) -> Params:
     """Read and check `params.yaml`."""
     return parse_params(read_yaml(path), str(path.name))
+
+
+def other_source(params: Params, name: str | None, path: str | None) -> Source:
+    """The configured source, or another one by name and path; a mapping of columns is kept for the same name."""
+    if name is None and path is None:
+        return params.source
+    plain = params.source.model_dump(exclude_unset=True) if name in (None, params.source.name) else {"name": name}
+    if path is not None:
+        plain["path"] = path
+    whole = params.model_dump(by_alias=True, exclude_unset=True)
+    return parse_params({**whole, "source": plain}, "--source").source

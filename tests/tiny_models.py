@@ -9,7 +9,10 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 from sparsecbm.concepts import Concept, ConceptSet
 from sparsecbm.model.cbm import Settings, SparseCBM
 
-WORDS = "the food was good bad and service slow quick but a place loud quiet dull pretty we came again".split()
+WORDS = (
+    "the", "food", "was", "good", "bad", "and", "service", "slow", "quick", "but", "a", "place", "loud", "quiet",
+    "dull", "pretty", "we", "came", "again",
+)  # fmt: skip
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 CONCEPTS = ConceptSet((Concept("food"), Concept("noise", ("loud", "quiet"))), Concept("rating", ("1", "2", "3")))
 
@@ -29,7 +32,7 @@ DECODERS = ("gpt2", "opt", "llama")
 
 def tiny_tokenizer(decoder: bool = False) -> PreTrainedTokenizerFast:
     """A word tokenizer; a decoder's has no pad token, only one that ends a text."""
-    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *dict.fromkeys(WORDS)])}
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     if decoder:

@@ -39,7 +39,7 @@ def plot_accuracies(scores: SplitScores, path: Path) -> None:
     named = {"label": scores.label}
     if scores.label_hard is not None:
         named["label, hard concepts"] = scores.label_hard
-    named |= {name: score for name, score in scores.concepts.items()}
+    named |= scores.concepts
     sns.set_theme(style="whitegrid", palette="colorblind")
     figure, axis = plt.subplots(figsize=(8, 0.5 * len(named) + 1.4), layout="constrained")
     for position, (name, score) in enumerate(named.items()):

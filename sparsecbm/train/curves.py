@@ -19,7 +19,7 @@ def plot_curves(history: History, path: Path) -> None:
         left.plot([p["step"] for p in history.curves], [p[name] for p in history.curves], label=title)
     left.set(xlabel="update", ylabel="training loss")
     left.legend()
-    for name, title in (("validation.label.accuracy", "label"), ("validation.concepts.mean.accuracy", "concepts, mean")):
+    for name, title in (("validation.label.accuracy", "label"), ("validation.concepts.mean.accuracy", "concepts")):
         if name in history.epochs[0]:
             right.plot([e["step"] for e in history.epochs], [e[name] for e in history.epochs], marker="o", label=title)
     right.axvline(history.best_step, color="grey", linestyle="--", label="kept")

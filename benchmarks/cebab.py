@@ -1,0 +1,99 @@
+"""CEBaB with the default backbone: concept and label accuracy on dev, by mode and seed.
+
+    python benchmarks/cebab.py --data FOLDER --modes joint standard --seeds 1 2 3
+
+FOLDER holds the released JSON files. Training reads `train_exclusive`, selection a grouped tenth of it, scores
+are of `dev`. Everything else is as in params.yaml with profiles/cebab.yaml over it. Results go to
+benchmarks/results/cebab.json as they come; what is there already is not trained again.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from sparsecbm.annotate.annotator import make_annotator
+from sparsecbm.compose import composed_params
+from sparsecbm.concepts import ConceptSet
+from sparsecbm.data.ingest import ingest
+from sparsecbm.data.validation import validate
+from sparsecbm.evaluate.scores import score_split
+from sparsecbm.files import read_json, write_json
+from sparsecbm.model.cbm import Settings, SparseCBM
+from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.modes import fit
+from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.workspace import Workspace
+
+RESULTS = Path(__file__).parent / "results" / "cebab.json"
+
+
+def measure(data: Path, mode: str, seed: int) -> dict:
+    """Train one model and score it on dev."""
+    workspace = Workspace.find(Path(__file__).parent)
+    params = composed_params(
+        workspace, ["cebab"], [f"source.path={data.resolve()}", f"seed={seed}", f"model.mode={mode}"]
+    )
+    make_reproducible(seed, params.threads)
+    splits, manifest = ingest(params.source, params.split, seed, workspace.root)
+    concept_set = ConceptSet.from_dict(manifest["vocabulary"])
+    checked = validate(splits, concept_set, params.validate_)
+    annotator = make_annotator(params.annotate)
+    frames = {name: annotator.annotate(frame, concept_set) for name, frame in checked.splits.items()}
+    settings = Settings(**params.model.model_dump(exclude={"backbone"}))
+    model = SparseCBM.build(params.model.backbone, concept_set, settings)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        history = fit(model, frames["train"], frames["validation"], params.finetune, seed, Checkpoints(Path(folder)))
+    seconds = time.perf_counter() - start
+    scores = score_split(model.to("cpu"), frames["dev"], "dev", params.evaluate, seed, frames["train"])
+    return {
+        "seconds": round(seconds, 1),
+        "epochs": len(history.epochs),
+        "best_epoch": next(e["epoch"] for e in history.epochs if e["step"] == history.best_step),
+        "finetune": params.finetune.model_dump(),
+        "dev": scores.model_dump(exclude={"label": {"confusion"}, "concepts": {"__all__": {"confusion"}}}),
+    }
+
+
+def figures(result: dict) -> dict[str, float]:
+    """The figures that the targets name, in points."""
+    dev = result["dev"]
+    found = {"label, soft": dev["label"]["accuracy"]}
+    if dev["label_hard"]:
+        found |= {
+            "label, hard": dev["label_hard"]["accuracy"],
+            "label, hard, refitted": dev["label_hard_refitted"]["accuracy"],
+            "concepts": dev["concepts"]["mean"]["accuracy"],
+            "concepts, annotated": dev["concepts_annotated"]["mean"]["accuracy"],
+            "concepts, macro_f1": dev["concepts"]["mean"]["macro_f1"],
+        }
+    return found | {"label, macro_f1": dev["label"]["macro_f1"], "label, macro_f1_ovr": dev["label"]["macro_f1_ovr"]}
+
+
+def main() -> None:
+    """Measure what is missing, then print every figure by mode."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--modes", nargs="+", default=["joint", "standard"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    arguments = parser.parse_args()
+    results = read_json(RESULTS) if RESULTS.is_file() else {}
+    for mode in arguments.modes:
+        for seed in arguments.seeds:
+            if str(seed) not in results.get(mode, {}):
+                results.setdefault(mode, {})[str(seed)] = measure(arguments.data, mode, seed)
+                write_json(RESULTS, results)
+            print(mode, seed, {name: round(value, 4) for name, value in figures(results[mode][str(seed)]).items()})
+    for mode, by_seed in results.items():
+        table = [figures(result) for result in by_seed.values()]
+        print(f"\n{mode}, {len(table)} seeds: mean (lowest to highest)")
+        for name in table[0]:
+            values = np.array([row[name] for row in table])
+            print(f"  {name:24} {values.mean():.3f} ({values.min():.3f} to {values.max():.3f})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Training throughput: dynamic padding with length buckets against padding every text to 512 tokens.
+
+    python benchmarks/throughput.py [--texts 96] [--batch-size 16]
+
+Same backbone, batch size, texts and updates (forward, loss, backward, clip, AdamW), side by side in one run. The two
+take turns, so that a machine whose speed drifts treats them alike. CPU seconds are shown beside the clock, since
+they do not count time that the machine gave to others.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+
+from sparsecbm.concepts import ConceptSet
+from sparsecbm.data.ingest import ingest
+from sparsecbm.model.batches import shuffled
+from sparsecbm.model.cbm import Settings, SparseCBM
+from sparsecbm.params import load_params
+from sparsecbm.train.examples import Batch, Examples, batch, examples
+from sparsecbm.train.loop import optimizer_for
+from sparsecbm.train.loss import Weights, losses
+from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.workspace import Workspace
+
+LONG = 512
+
+
+def padded_to(length: int, b: Batch, pad_id: int) -> Batch:
+    """The same batch with every text padded to a fixed length."""
+    ids = torch.full((len(b.ids), length), pad_id)
+    mask = torch.zeros_like(ids)
+    ids[:, : b.ids.shape[1]], mask[:, : b.mask.shape[1]] = b.ids, b.mask
+    return Batch(ids, mask, b.label, b.concepts)
+
+
+def main() -> None:
+    """Measure and print texts a second of both, and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--texts", type=int, default=96)
+    parser.add_argument("--batch-size", type=int, default=16)
+    arguments = parser.parse_args()
+    workspace = Workspace.find(Path(__file__).parent)
+    params = load_params(workspace.params)
+    make_reproducible(params.seed, params.threads)
+    splits, manifest = ingest(params.source, params.split, params.seed, workspace.root)
+    settings = Settings(**params.model.model_dump(exclude={"backbone"}))
+    model = SparseCBM.build(params.model.backbone, ConceptSet.from_dict(manifest["vocabulary"]), settings).train()
+    optimizer = optimizer_for(model, params.finetune)
+    data: Examples = examples(splits["train"], model)
+    batches = shuffled(data.lengths, arguments.batch_size, params.seed)[: -(-arguments.texts // arguments.batch_size)]
+    clock, cpu = {"dynamic": 0.0, LONG: 0.0}, {"dynamic": 0.0, LONG: 0.0}
+    pad_id = model.tokenizer.pad_token_id
+
+    def update(b: Batch) -> None:
+        losses(model(b.ids, b.mask), b, "joint", params.finetune.gamma, Weights()).total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), params.finetune.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    update(batch(data, batches[0], pad_id, model.device))  # the first one allocates
+    for members in batches:
+        short = batch(data, members, pad_id, model.device)
+        for name, b in (("dynamic", short), (LONG, padded_to(LONG, short, pad_id))):
+            wall, used = time.perf_counter(), time.process_time()
+            update(b)
+            clock[name] += time.perf_counter() - wall
+            cpu[name] += time.process_time() - used
+    texts = sum(len(members) for members in batches)
+    for name in clock:
+        print(f"padding {name}: {texts / clock[name]:.2f} texts/s, {cpu[name] / texts:.3f} CPU s a text")
+    print(f"ratio: {clock[LONG] / clock['dynamic']:.1f} by the clock, {cpu[LONG] / cpu['dynamic']:.1f} by CPU time")
+
+
+if __name__ == "__main__":
+    main()
