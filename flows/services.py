@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
 from flows.settings import answers, configure, services_file
 from sparsecbm.errors import SparseCBMError
 from sparsecbm.files import write_json
-from sparsecbm.params import load_params
 from sparsecbm.pipeline import tool_environment
-from sparsecbm.track.store import database, open_store
+from sparsecbm.track.store import database
 from sparsecbm.workspace import Workspace
 
 POOL = "sparsecbm"
@@ -66,17 +66,16 @@ def up(workspace: Workspace) -> dict[str, Service]:
         raise ServiceError("SPARSECBM_PREFECT_PORT and SPARSECBM_MLFLOW_PORT name the same port")
     _free(prefect_port, "SPARSECBM_PREFECT_PORT")
     _free(mlflow_port, "SPARSECBM_MLFLOW_PORT")
-    # MLflow's pages show the workspace's database; it must exist before two processes would create it.
-    named = os.environ.pop("MLFLOW_TRACKING_URI", None)
+    workspace.state.mkdir(parents=True, exist_ok=True)
     try:
-        open_store(workspace, load_params(workspace.params).track.experiment)
-    finally:
-        if named:
-            os.environ["MLFLOW_TRACKING_URI"] = named
-    try:
-        _start_prefect(workspace, prefect_port)
-        _start_mlflow(workspace, mlflow_port)
-        _start_worker(workspace, f"http://{HOST}:{prefect_port}")
+        # MLflow's server makes the workspace's database where it is missing; no stage may do so at the same time.
+        with FileLock(workspace.state / "mlflow.lock", timeout=START_SECONDS):
+            wait_for_mlflow = _start_mlflow(workspace, mlflow_port)
+            wait_for_prefect = _start_prefect(workspace, prefect_port)
+            wait_for_mlflow()
+        wait_for_prefect()
+        _start_worker(workspace, f"http://{HOST}:{prefect_port}")()
+        _deploy(workspace, f"http://{HOST}:{prefect_port}")
     except BaseException:
         down(workspace)
         raise
@@ -104,37 +103,41 @@ def load(workspace: Workspace) -> dict[str, Service]:
         return {}
 
 
-def _start_prefect(workspace: Workspace, port: int) -> None:
+def _start_prefect(workspace: Workspace, port: int) -> Callable[[], None]:
     url = f"http://{HOST}:{port}"
     command = ["-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    _start(workspace, "prefect", command, url, lambda: answers(f"{url}/api/health"), api=f"{url}/api")
+    _start(workspace, "prefect", command, url, f"{url}/api")
+    return lambda: _wait(workspace, "prefect", lambda: answers(f"{url}/api/health"))
 
 
-def _start_mlflow(workspace: Workspace, port: int) -> None:
+def _start_mlflow(workspace: Workspace, port: int) -> Callable[[], None]:
     url = f"http://{HOST}:{port}"
     command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database(workspace)}"]
     command += ["--artifacts-destination", (workspace.state / "mlartifacts").resolve().as_uri()]
-    _start(workspace, "mlflow", command, url, lambda: answers(f"{url}/health"))
+    _start(workspace, "mlflow", command, url, "")
+    return lambda: _wait(workspace, "mlflow", lambda: answers(f"{url}/health"))
 
 
-def _start_worker(workspace: Workspace, server: str) -> None:
-    log = _log(workspace, "worker")
+def _start_worker(workspace: Workspace, server: str) -> Callable[[], None]:
     command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "workspace"]
-    _start(workspace, "worker", command, server, lambda: "started!" in log.read_text(errors="replace"), server=server)
-    deploy = subprocess.run(  # the worker made the pool that the deployments name
+    _start(workspace, "worker", command, server, "", server)
+    log = _log(workspace, "worker")
+    return lambda: _wait(workspace, "worker", lambda: "started!" in log.read_text(errors="replace"))
+
+
+def _deploy(workspace: Workspace, server: str) -> None:
+    """Register the deployments of `prefect.yaml`; the worker has made the pool that they name."""
+    result = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         cwd=workspace.root, env=_environment(workspace, server), capture_output=True, text=True, check=False,
     )  # fmt: skip
-    if deploy.returncode != 0:
-        raise ServiceError(f"prefect deploy --all failed:\n{(deploy.stderr or deploy.stdout).strip()}")
+    if result.returncode != 0:
+        raise ServiceError(f"prefect deploy --all failed:\n{(result.stderr or result.stdout).strip()}")
 
 
-def _start(
-    workspace: Workspace, name: str, command: list[str], url: str, ready: Callable[[], bool], api: str = "",
-    server: str = "",
-) -> None:  # fmt: skip
-    """Start a process in a session of its own, note it, and wait until it is ready."""
+def _start(workspace: Workspace, name: str, command: list[str], url: str, api: str, server: str = "") -> None:
+    """Start a process in a session of its own and note it."""
     log = _log(workspace, name)
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as output:
@@ -145,12 +148,16 @@ def _start(
     service = Service(process.pid, psutil.Process(process.pid).create_time(), url, api)
     noted = {**load(workspace), name: service}
     write_json(services_file(workspace), {each: asdict(value) for each, value in noted.items()})
+
+
+def _wait(workspace: Workspace, name: str, ready: Callable[[], bool]) -> None:
+    """Wait until a service is ready; it may end or hang instead."""
     deadline = time.monotonic() + START_SECONDS
     while not ready():
-        if process.poll() is not None:
-            raise ServiceError(f"{name} ended with code {process.returncode}; see {log}")
+        if load(workspace)[name].process() is None:
+            raise ServiceError(f"{name} ended; {_log(workspace, name)} says why")
         if time.monotonic() > deadline:
-            raise ServiceError(f"{name} did not answer within {START_SECONDS} s; see {log}")
+            raise ServiceError(f"{name} did not answer within {START_SECONDS} s; see {_log(workspace, name)}")
         time.sleep(0.2)
 
 
@@ -214,6 +221,9 @@ def main(arguments: list[str]) -> int:
             print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
             return 0
         services = up(workspace)
+    except KeyboardInterrupt:
+        print("stopped; nothing was left running", file=sys.stderr)
+        return 130
     except SparseCBMError as error:
         if os.environ.get("SPARSECBM_DEBUG") == "1":
             raise

@@ -69,7 +69,7 @@ def run_stage(workspace: Workspace, stage: str, say: Callable[[str], None]) -> O
         return Outcome(stage, state)
     if message:
         return Outcome(stage, REFUSED, "\n".join(message))
-    return Outcome(stage, FAILED, f"stage {stage!r} failed; what it printed is above")
+    return Outcome(stage, FAILED, f"error: stage {stage!r} failed; what it printed is above")
 
 
 def _read(process: subprocess.Popen, say: Callable[[str], None]) -> tuple[str, list[str]]:

@@ -1,5 +1,7 @@
 """Profiles and settings over params.yaml."""
 
+import shutil
+
 import pytest
 
 from sparsecbm.compose import compose
@@ -35,6 +37,13 @@ def test_a_profile_replaces_a_source_of_another_kind_and_merges_the_rest(workspa
     assert (params.finetune.epochs, params.finetune.batch_size) == (7, 16)
     assert "# written by `run --profile`" in text(workspace)
     assert "# largest gradient norm" in text(workspace)
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml")))
+def test_the_shipped_profiles_are_valid(workspace, profile):
+    shutil.copy(ROOT / "profiles" / f"{profile}.yaml", workspace.root / "profiles")
+    assert compose(workspace, [profile]) is True
+    assert load_params(workspace.params).profile == profile
 
 
 def test_a_source_of_the_same_kind_is_merged(workspace):
