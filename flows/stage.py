@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sparsecbm.errors import SparseCBMError
 from sparsecbm.pipeline import dvc_command, tool_environment
+from sparsecbm.stages.key import stage_key
 from sparsecbm.workspace import Workspace
 
 UP_TO_DATE = "UpToDate"
@@ -48,9 +50,34 @@ def run_stage(workspace: Workspace, stage: str, say: Callable[[str], None]) -> O
 
     A stage's own `error: ...` lines are kept for the outcome's message instead. Whatever interrupts
     this function ends DVC and the stage with it: they share a process group of their own.
+
+    DVC hashes what a stage reads after it ran: an edit meanwhile would be recorded as if it had made the
+    outputs. So the hashes before and after are compared here, and after an edit the stage runs again.
     """
+    before = _key(workspace, stage)
+    outcome = _repro(workspace, stage, say)
+    after = _key(workspace, stage)
+    if outcome.state == COMPLETED and after != before:
+        say(f"what {stage} reads was edited while it ran; it runs again")
+        outcome = _repro(workspace, stage, say, "--force")
+        if outcome.good and _key(workspace, stage) != after:
+            again = f"`dvc repro --force --single-item {stage}`"
+            return Outcome(stage, REFUSED, f"error: what {stage} reads is edited while it runs; leave it, then {again}")
+    return outcome
+
+
+def _key(workspace: Workspace, stage: str) -> str | None:
+    """The key of the stage's inputs; None where one is missing, which DVC says better."""
+    try:
+        return stage_key(workspace, stage)
+    except SparseCBMError:
+        return None
+
+
+def _repro(workspace: Workspace, stage: str, say: Callable[[str], None], *options: str) -> Outcome:
+    """Run DVC once."""
     process = subprocess.Popen(
-        dvc_command("repro", "--single-item", stage),
+        dvc_command("repro", "--single-item", *options, stage),
         cwd=workspace.root,
         env=tool_environment(),
         stdin=subprocess.DEVNULL,

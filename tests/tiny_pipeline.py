@@ -37,7 +37,8 @@ stages:
     - metrics/evaluate.json: {cache: false}
 """
 
-# A file `fault` in the workspace makes the stage that it names fail: "STAGE refuse", "STAGE crash", "STAGE hang".
+# A file `fault` in the workspace makes the stage that it names misbehave: "STAGE refuse", "STAGE crash",
+# "STAGE hang", or "STAGE edit TIMES": edit its input while it runs, in its first runs.
 STAGE = """\
 import json, os, sys, time
 from pathlib import Path
@@ -48,12 +49,17 @@ print(f"this is {name}")
 if fault[0] == name:
     if fault[1] == "refuse":
         sys.exit("error: the data is bad\\n  row 7: no text")
+    if fault[1] == "edit" and len(Path("tries").read_text() if Path("tries").exists() else "") >= int(fault[2]):
+        fault = ["", ""]
+if fault[0] == name:
     if fault[1] == "hang":
         Path("pid").write_text(str(os.getpid()))
         time.sleep(120)
     with open("tries", "a") as tries:
         tries.write("x")
-    os._exit(9)
+    if fault[1] == "crash":
+        os._exit(9)
+    Path("data/ingested/train.txt").write_text(Path("tries").read_text())
 
 def write(path, value):
     Path(path).parent.mkdir(parents=True, exist_ok=True)

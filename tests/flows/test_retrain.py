@@ -1,0 +1,133 @@
+"""The flow: one task a stage, states by name, retries for crashes alone, artifacts, and the record at the end."""
+
+import subprocess
+import sys
+
+import pytest
+
+from sparsecbm.flowlock import only_flow
+from tests.tiny_pipeline import make_tiny_workspace
+
+pytestmark = pytest.mark.flow
+
+
+@pytest.fixture
+def workspace(services, finished_workspace, monkeypatch):
+    """A finished workspace, tracked into the MLflow server of the session."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", services[1]["mlflow"].url)
+    return finished_workspace
+
+
+def retrain(workspace, stages=None):
+    """Run the flow; its state, and the names of its tasks' states with their run counts."""
+    from flows.retrain import retrain as flow
+
+    state = flow(stages, str(workspace.root), return_state=True)
+    runs = sorted(_task_runs(state.state_details.flow_run_id), key=lambda run: run.expected_start_time)
+    return state, {run.name.split("-")[0]: (run.state.name, run.run_count) for run in runs}
+
+
+def _task_runs(flow_run_id):
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    with get_client(sync_client=True) as client:
+        return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+
+
+def _artifacts(flow_run_id):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        response = client.request("POST", "/artifacts/filter", json={"limit": 200})
+    return {each["key"]: each["data"] for each in response.json() if each["flow_run_id"] == str(flow_run_id)}
+
+
+def test_stages_in_order_with_their_states_and_artifacts(workspace):
+    state, tasks = retrain(workspace)
+    assert state.is_completed()
+    assert tasks == {
+        "ingest": ("Completed", 1),
+        "validate": ("UpToDate", 1),
+        "finetune": ("UpToDate", 1),
+        "evaluate": ("UpToDate", 1),
+        "track": ("Recorded", 1),
+    }
+    assert list(tasks) == ["ingest", "validate", "finetune", "evaluate", "track"]
+    artifacts = _artifacts(state.state_details.flow_run_id)
+    assert set(artifacts) == {"validation-report", "metrics", "mlflow-run"}
+    assert "| rows.quarantined | 1 |" in artifacts["validation-report"]
+    assert "label.accuracy" in str(artifacts["metrics"])
+    assert "/runs/" in artifacts["mlflow-run"]
+
+    text = workspace.params.read_text()
+    workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
+    assert retrain(workspace, ["finetune"])[1] == {
+        "ingest": ("Completed", 1), "finetune": ("Completed", 1), "track": ("Skipped", 1),
+    }  # fmt: skip
+    workspace.params.write_text(text)
+    assert retrain(workspace)[1] == {**tasks, "finetune": ("Restored", 1), "track": ("UpToDate", 1)}
+
+
+def test_a_crash_is_tried_again_and_a_refusal_is_not(workspace):
+    (workspace.root / "fault").write_text("ingest crash")
+    state, tasks = retrain(workspace, ["ingest"])
+    assert (state.type.value, state.message) == ("FAILED", "error: stage 'ingest' failed; what it printed is above")
+    assert tasks == {"ingest": ("Failed", 2)}
+    assert (workspace.root / "tries").read_text() == "xx"
+
+    (workspace.root / "fault").write_text("ingest refuse")
+    state, tasks = retrain(workspace)
+    assert (state.name, state.message) == ("Refused", "error: the data is bad\n  row 7: no text")
+    assert tasks == {"ingest": ("Refused", 1)}
+
+
+def test_a_tracking_server_that_is_down_postpones_the_record(workspace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    state, tasks = retrain(workspace)
+    assert state.is_completed()
+    assert tasks["track"] == ("Postponed", 1)
+
+
+def test_tracking_off_is_one_parameter(workspace):
+    text = workspace.params.read_text()
+    workspace.params.write_text(text.replace("  enabled: true\n  experiment", "  enabled: false\n  experiment"))
+    assert workspace.params.read_text() != text
+    assert retrain(workspace)[1]["track"] == ("Skipped", 1)
+
+
+def test_a_busy_workspace_refuses_a_second_flow(workspace):
+    with only_flow(workspace):
+        state, tasks = retrain(workspace)
+    assert state.name == "Refused"
+    assert "already running a flow (process" in state.message
+    assert tasks == {}
+
+
+def test_without_a_server_the_command_line_runs_the_whole_chain(tmp_path, monkeypatch):
+    for variable in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(variable, raising=False)
+    workspace = make_tiny_workspace(tmp_path / "workspace")
+    (workspace.root / "fault").write_text("evaluate refuse")
+    result = _command(workspace, "run", "--set", "seed=21")
+    assert result.returncode == 1
+    assert result.stderr == "error: the data is bad\n  row 7: no text\n"
+    assert "finetune: Completed" in result.stdout
+    assert (workspace.root / "models/dense/weights.txt").read_text() == "seed: 21"
+
+    (workspace.root / "fault").unlink()
+    result = _command(workspace, "run")
+    assert (result.returncode, result.stderr) == (0, "")
+    for line in ("finetune: UpToDate", "evaluate: Completed", "track: Recorded", "all 4 stages are up to date"):
+        assert line in result.stdout
+    assert "\x1b[" not in result.stdout
+
+    result = _command(workspace, "track")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "was complete: http://127.0.0.1:5000/#/experiments/" in result.stdout
+
+
+def _command(workspace, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "sparsecbm.cli", *arguments], cwd=workspace.root, capture_output=True, text=True
+    )

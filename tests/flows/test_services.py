@@ -1,0 +1,97 @@
+"""A real server, worker and MLflow: they answer, schedules fire, ports are respected, nothing is left behind."""
+
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import psutil
+import pytest
+
+from flows.services import ServiceError, down, load, up
+from flows.settings import answers, running_server
+
+pytestmark = pytest.mark.flow
+
+TICK = """\
+from pathlib import Path
+from prefect import flow
+
+@flow
+def tick(file: str):
+    Path(file).write_text("fired")
+"""
+
+
+def test_all_services_answer_and_a_second_up_finds_them(services):
+    workspace, started = services
+    assert set(started) == {"prefect", "worker", "mlflow"}
+    assert answers(f"{started['prefect'].api}/health")
+    assert answers(f"{started['mlflow'].url}/health")
+    assert running_server(workspace) == started["prefect"].api
+    assert up(workspace) == started
+
+
+def test_a_schedule_fires(services, tmp_path):
+    from prefect import flow
+    from prefect.schedules import Interval
+
+    (tmp_path / "tick.py").write_text(TICK)
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    for name, paused in (("fires", False), ("paused", True)):
+        flow.from_source(str(tmp_path), "tick.py:tick").deploy(
+            name=name, work_pool_name="sparsecbm", paused=paused, print_next_steps=False,
+            schedule=Interval(timedelta(hours=1), anchor_date=soon), parameters={"file": str(tmp_path / name)},
+        )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "fires").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert (tmp_path / "fires").read_text() == "fired"
+    assert not (tmp_path / "paused").exists()
+
+
+def test_a_taken_port_is_refused_and_nothing_is_left(services, tiny_workspace, monkeypatch):
+    _, started = services
+    taken = started["mlflow"].url.rsplit(":", 1)[1]
+    monkeypatch.setenv("SPARSECBM_PREFECT_PORT", taken)
+    result = subprocess.run(
+        [sys.executable, "-m", "sparsecbm.cli", "up"], cwd=tiny_workspace.root, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"error: port {taken} on 127.0.0.1 is not free (Address already in use); "
+        "end what uses it, or set SPARSECBM_PREFECT_PORT to another\n"
+    )
+    assert load(tiny_workspace) == {}
+    assert not (tiny_workspace.state / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("port", ["no", "0", "70000"])
+def test_a_port_is_a_number(tiny_workspace, monkeypatch, port):
+    monkeypatch.setenv("SPARSECBM_MLFLOW_PORT", port)
+    with pytest.raises(ServiceError, match=r"SPARSECBM_MLFLOW_PORT=.* is no port"):
+        up(tiny_workspace)
+
+
+def test_down_ends_a_process_with_all_that_it_started(tiny_workspace):
+    from dataclasses import asdict
+
+    from flows.services import Service
+    from flows.settings import services_file
+    from sparsecbm.files import write_json
+
+    code = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'], start_new_session=True)\n"
+        "print(child.pid, flush=True); child.wait()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    child = psutil.Process(int(parent.stdout.readline()))
+    service = Service(parent.pid, psutil.Process(parent.pid).create_time(), "")
+    gone = Service(parent.pid, 1.0, "")  # the same number, another process
+    write_json(services_file(tiny_workspace), {"mlflow": asdict(service), "worker": asdict(gone)})
+    assert down(tiny_workspace) == ["mlflow"]
+    assert parent.wait(10) != 0
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert load(tiny_workspace) == {}
+    assert down(tiny_workspace) == []

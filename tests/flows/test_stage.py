@@ -1,0 +1,107 @@
+"""One stage by DVC: what became of it, what it said, and that nothing of it is left when it is stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from flows.stage import COMPLETED, FAILED, REFUSED, RESTORED, UP_TO_DATE, Outcome, run_stage
+from sparsecbm.errors import SparseCBMError
+from sparsecbm.flowlock import WorkspaceBusy, only_flow
+from sparsecbm.pipeline import pending
+
+
+def run(workspace, stage):
+    lines = []
+    return run_stage(workspace, stage, lines.append), lines
+
+
+def test_states_follow_what_dvc_did(finished_workspace):
+    assert run(finished_workspace, "finetune")[0] == Outcome("finetune", UP_TO_DATE)
+    text = finished_workspace.params.read_text()
+    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
+    outcome, lines = run(finished_workspace, "finetune")
+    assert outcome == Outcome("finetune", COMPLETED)
+    assert lines == ["Running stage 'finetune':", "> python stage.py finetune", "this is finetune"]
+    finished_workspace.params.write_text(text)
+    assert run(finished_workspace, "finetune")[0] == Outcome("finetune", RESTORED)
+
+
+def test_a_refusal_brings_the_stage_s_own_words_once(finished_workspace):
+    (finished_workspace.root / "fault").write_text("ingest refuse")
+    outcome, lines = run(finished_workspace, "ingest")
+    assert outcome == Outcome("ingest", REFUSED, "error: the data is bad\n  row 7: no text")
+    assert lines == ["Running stage 'ingest':", "> python stage.py ingest", "this is ingest"]
+
+
+def test_a_crash_is_no_refusal(finished_workspace):
+    (finished_workspace.root / "fault").write_text("ingest crash")
+    outcome, _ = run(finished_workspace, "ingest")
+    assert outcome == Outcome("ingest", FAILED, "error: stage 'ingest' failed; what it printed is above")
+
+
+def test_a_missing_input_is_dvc_s_refusal(tiny_workspace):
+    outcome, _ = run(tiny_workspace, "validate")
+    assert outcome.state == REFUSED
+    assert outcome.message.startswith("error: failed to reproduce 'validate'")
+    assert "data/ingested" in outcome.message
+
+
+def test_an_edit_while_a_stage_runs_makes_it_run_again(finished_workspace):
+    text = finished_workspace.params.read_text()
+    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
+    (finished_workspace.root / "fault").write_text("finetune edit 1")
+    outcome, lines = run(finished_workspace, "finetune")
+    assert outcome == Outcome("finetune", COMPLETED)
+    assert lines.count("this is finetune") == 2
+    assert "what finetune reads was edited while it ran; it runs again" in lines
+    assert "finetune" not in pending(finished_workspace)
+
+
+def test_edits_without_end_are_refused(finished_workspace):
+    text = finished_workspace.params.read_text()
+    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
+    (finished_workspace.root / "fault").write_text("finetune edit 9")
+    outcome, lines = run(finished_workspace, "finetune")
+    assert outcome.state == REFUSED
+    assert outcome.message.endswith("leave it, then `dvc repro --force --single-item finetune`")
+    assert lines.count("this is finetune") == 2
+
+
+def test_an_interruption_leaves_no_process(tiny_workspace):
+    (tiny_workspace.root / "fault").write_text("ingest hang")
+    code = (
+        "from pathlib import Path; from flows.stage import run_stage; from sparsecbm.workspace import Workspace\n"
+        f"run_stage(Workspace(Path({str(tiny_workspace.root)!r})), 'ingest', print)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    pid_file = tiny_workspace.root / "pid"
+    pid = _wait_for(lambda: pid_file.exists() and pid_file.read_text())
+    assert psutil.pid_exists(int(pid))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) != 0
+    _wait_for(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_one_flow_a_workspace(tiny_workspace):
+    with only_flow(tiny_workspace):
+        for _ in range(2):  # the one that is refused does not take the holder's note away
+            held = rf"already running a flow \(process {os.getpid()}, since 20"
+            with pytest.raises(WorkspaceBusy, match=held), only_flow(tiny_workspace):
+                pass
+    with only_flow(tiny_workspace):
+        assert issubclass(WorkspaceBusy, SparseCBMError)
+
+
+def _wait_for(ready, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = ready()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it did not come")
