@@ -39,6 +39,13 @@ def straddling_groups(rows: pd.DataFrame) -> dict[int, str]:
     }
 
 
+def shared_groups(rows: pd.DataFrame) -> list[int]:
+    """Evaluation rows whose group lies in more than one evaluation split, by index label."""
+    judged = rows[rows["split"].map(role) == 0]
+    splits = judged.groupby("group")["split"].transform("nunique")
+    return judged.index[splits > 1].tolist()
+
+
 @dataclass(frozen=True)
 class RepeatedTexts:
     """Rows whose text another row has, by index label, with the place of that other row.

@@ -167,25 +167,18 @@ def _warnings(kept: pd.DataFrame, counts: dict, concept_set: ConceptSet, params:
     """What a person should look at, though the rows go on: by code and split, with the first places."""
     found = []
 
-    def rows_warning(code: str, labels: list[int], sentence: str) -> None:
+    def rows_warning(code: str, labels: list[int], sentence: str, column: str = "text") -> None:
         for split, part in kept.loc[labels].groupby("split", sort=False):
             places = [f"{row.file}, row {row.row}" for row in part.head(EXAMPLES).itertuples()]
-            message = f"{len(part)} row(s) {sentence}"
-            found.append(
-                {
-                    "code": code,
-                    "split": split,
-                    "column": "text",
-                    "rows": len(part),
-                    "message": message,
-                    "examples": places,
-                }
-            )
+            said = {"rows": len(part), "message": f"{len(part)} row(s) {sentence}", "examples": places}
+            found.append({"code": code, "split": split, "column": column, **said})
 
     same = repeats.repeated_texts(kept)
+    shared = repeats.shared_groups(kept)
+    mojibake, foreign = texts.is_mojibake(kept["text"]), texts.is_foreign(kept["text"])
     rows_warning("repeated text in a group", list(same.in_group), "repeat a text of their own group")
     rows_warning("repeated text in evaluation", list(same.in_evaluation), "repeat another text; such splits stay whole")
-    mojibake, foreign = texts.is_mojibake(kept["text"]), texts.is_foreign(kept["text"])
+    rows_warning("shared group", shared, "belong to a group that lies in another evaluation split, too", "group")
     rows_warning("decoding", kept.index[mojibake].tolist(), "look decoded by the wrong table, as in 'donâ€™t'")
     rows_warning("language", kept.index[foreign].tolist(), "look written in another language than most")
     for split, by_column in counts.items():

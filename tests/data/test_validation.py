@@ -3,7 +3,8 @@ import pytest
 
 from sparsecbm.data.validation import validate
 from sparsecbm.errors import DataError
-from tests.small_tables import CONCEPTS, good_splits, limits
+from sparsecbm.report.validation import validation_page
+from tests.small_tables import CONCEPTS, MANIFEST, good_splits, limits
 
 
 def spoiled(**cells) -> dict[str, pd.DataFrame]:
@@ -110,6 +111,13 @@ def test_evaluation_splits_stay_whole_when_texts_repeat():
     assert len(bad(spoiled(test__2__id="x", test__4__id="x"))) == 1  # an id must be unique everywhere
 
 
+def test_a_group_in_two_evaluation_splits_is_a_warning_in_both():
+    splits = good_splits() | {"dev": good_splits()["test"].assign(id=[f"d{i}" for i in range(6)])}
+    splits["dev"]["text"] = [f"another text {i}" for i in range(6)]
+    splits["dev"].loc[2:, "group"] = [f"d{i}" for i in range(2, 6)]
+    assert bad(splits) == [] and warned(splits) == [("shared group", "test", 2), ("shared group", "dev", 2)]
+
+
 def test_a_quarantined_row_takes_no_other_with_it():
     # The copy in test is bad by itself, so the one in train is no copy any more.
     splits = spoiled(test__0__text="again", test__0__label="x", train__0__text="again")
@@ -167,6 +175,14 @@ def test_a_split_that_quarantine_empties_is_refused():
     splits = good_splits()
     splits["test"] = splits["test"].head(1).assign(text=" ")
     assert "no row is left in 'test'" in validate(splits, CONCEPTS, limits()).refusal
+
+
+def test_nothing_but_bad_rows_is_refused_with_a_whole_report():
+    splits = {name: frame.assign(text=" ") for name, frame in good_splits().items()}
+    result = validate(splits, CONCEPTS, limits())
+    assert result.refusal.startswith("18 of 18 rows are bad (100.0%)") and len(result.quarantine) == 18
+    assert result.report["rows"]["train"] == {"in": 6, "out": 0, "quarantined": 6}
+    assert "18 of 18 rows are bad" in validation_page(result, MANIFEST)
 
 
 def test_an_empty_split_is_structural():
