@@ -40,6 +40,8 @@ def test_a_real_wrong_decoding_is_seen(codec):
         ("La comida estaba muy buena pero el servicio y los precios no.", "Spanish", "Latin"),
         ("Еда была очень вкусной", None, "Cyrillic"),
         ("Food as good as usual. Still a fun place to eat.", None, "Latin"),
+        # Four German words (das, war, nicht, was) against three English ones (the, was, and) decide nothing.
+        ("The food was good and das Essen war nicht schlecht.", None, "Latin"),
         ("12345 :-)", None, None),
     ],
 )
