@@ -23,7 +23,7 @@ from sparsecbm.workspace import Workspace
 
 POOL = "sparsecbm"
 HOST = "127.0.0.1"
-START_SECONDS = 120
+START_SECONDS = 180
 STOP_SECONDS = 10
 STOP_ORDER = ("worker", "prefect", "mlflow")  # a worker without its server would retry for long
 

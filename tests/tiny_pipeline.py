@@ -1,6 +1,7 @@
 """A pipeline in the shape of the real one whose stages take no time: for tests of what runs and records stages."""
 
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -106,6 +107,13 @@ def finish(workspace: Workspace) -> Workspace:
     git(workspace.root, "add", ".")
     git(workspace.root, "commit", "--quiet", "--message", "run")
     return workspace
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def git(root: Path, *arguments: str) -> str:

@@ -2,18 +2,10 @@
 
 import os
 import shutil
-import socket
 
 import pytest
 
-from tests.tiny_pipeline import ROOT, make_tiny_workspace
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from tests.tiny_pipeline import ROOT, free_port, make_tiny_workspace
 
 
 def project(workspace):

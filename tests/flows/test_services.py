@@ -3,13 +3,16 @@
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import timedelta
 
 import psutil
 import pytest
 
-from flows.services import ServiceError, down, load, up
-from flows.settings import answers, running_server
+from flows.services import Service, ServiceError, down, load, up
+from flows.settings import answers, running_server, services_file
+from sparsecbm.files import write_json
+from tests.tiny_pipeline import free_port
 
 pytestmark = pytest.mark.flow
 
@@ -34,18 +37,23 @@ def test_all_services_answer_and_a_second_up_finds_them(services):
 
 def test_a_schedule_fires(services, tmp_path):
     from prefect import flow
+    from prefect.client.orchestration import get_client
     from prefect.schedules import Interval
 
     (tmp_path / "tick.py").write_text(TICK)
-    soon = datetime.now(UTC) + timedelta(seconds=2)
-    for name, paused in (("fires", False), ("paused", True)):
+    deployments = [
         flow.from_source(str(tmp_path), "tick.py:tick").deploy(
-            name=name, work_pool_name="sparsecbm", paused=paused, print_next_steps=False,
-            schedule=Interval(timedelta(hours=1), anchor_date=soon), parameters={"file": str(tmp_path / name)},
-        )  # fmt: skip
+            name=name, work_pool_name="sparsecbm", paused=paused, print_next_steps=False, ignore_warnings=True,
+            schedule=Interval(timedelta(seconds=10)), parameters={"file": str(tmp_path / name)},
+        )
+        for name, paused in (("paused", True), ("fires", False))
+    ]  # fmt: skip
     deadline = time.monotonic() + 120
     while not (tmp_path / "fires").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
+    with get_client(sync_client=True) as client:
+        for deployment in deployments:
+            client.delete_deployment(deployment)
     assert (tmp_path / "fires").read_text() == "fired"
     assert not (tmp_path / "paused").exists()
 
@@ -54,6 +62,7 @@ def test_a_taken_port_is_refused_and_nothing_is_left(services, tiny_workspace, m
     _, started = services
     taken = started["mlflow"].url.rsplit(":", 1)[1]
     monkeypatch.setenv("SPARSECBM_PREFECT_PORT", taken)
+    monkeypatch.setenv("SPARSECBM_MLFLOW_PORT", str(free_port()))
     result = subprocess.run(
         [sys.executable, "-m", "sparsecbm.cli", "up"], cwd=tiny_workspace.root, capture_output=True, text=True
     )
@@ -74,12 +83,6 @@ def test_a_port_is_a_number(tiny_workspace, monkeypatch, port):
 
 
 def test_down_ends_a_process_with_all_that_it_started(tiny_workspace):
-    from dataclasses import asdict
-
-    from flows.services import Service
-    from flows.settings import services_file
-    from sparsecbm.files import write_json
-
     code = (
         "import subprocess, sys\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'], start_new_session=True)\n"
@@ -91,7 +94,7 @@ def test_down_ends_a_process_with_all_that_it_started(tiny_workspace):
     gone = Service(parent.pid, 1.0, "")  # the same number, another process
     write_json(services_file(tiny_workspace), {"mlflow": asdict(service), "worker": asdict(gone)})
     assert down(tiny_workspace) == ["mlflow"]
-    assert parent.wait(10) != 0
+    assert psutil.pid_exists(parent.pid) is False  # waited for
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert load(tiny_workspace) == {}
     assert down(tiny_workspace) == []
