@@ -25,7 +25,7 @@ class RestaurantsSource(Section):
 
 
 class CebabSource(Section):
-    """CEBaB: a folder with the released JSON files, or `hub` to download the public data set."""
+    """CEBaB: a folder with the released JSON files; without a path the public data set is downloaded."""
 
     name: Literal["cebab"]
     path: str | None = None

@@ -18,7 +18,10 @@ from tests.tiny_tables import annotated
 PARAMS = Evaluate(bootstrap=200, calibration_bins=10)
 SHARES = {
     "label_share": {"1": 0.2, "2": 0.5, "3": 0.3},
-    "concept_shares": {"food": {"Negative": 0.6, "Positive": 0.3, "unknown": 0.1}, "noise": {"loud": 0.1, "quiet": 0.9}},
+    "concept_shares": {
+        "food": {"Negative": 0.6, "Positive": 0.3, "unknown": 0.1},
+        "noise": {"loud": 0.1, "quiet": 0.9},
+    },
 }
 
 

@@ -38,7 +38,7 @@ def test_the_split_that_is_asked_for_is_scored(model, params, tmp_path):
 
 
 def test_an_unknown_split_lists_those_there(model, params, tmp_path):
-    with pytest.raises(DataError, match="unknown split 'dev'.*Choices: .*test"):
+    with pytest.raises(DataError, match=r"unknown split 'dev'.*Choices: .*test"):
         evaluate_source(model, params, params.source, "dev", tmp_path)
 
 
