@@ -3,7 +3,7 @@
     python data/restaurants/generate.py            # write reviews.csv
     python data/restaurants/generate.py --check    # exit with 1 unless reviews.csv is what would be written
 
-Needs the standard library and PyYAML. The same seed and banks give the same bytes.
+Needs PyYAML. The same seed and banks give the same bytes.
 """
 
 import argparse
@@ -23,11 +23,11 @@ SEED = 20
 
 CONCEPTS = ("food", "service", "ambiance", "noise")
 NEGATIVE, POSITIVE, UNKNOWN = STATES = ("Negative", "Positive", "unknown")
-STATE_SHARES = (0.29, 0.29, 0.42)
-FAMILIES = {"train": 1150, "validation": 150, "test": 350}
+STATE_SHARES = (0.25, 0.25, 0.50)
+FAMILIES = {"train": 1150, "validation": 150, "test": 350}  # originals
 BANK_SHARES = {"train": 0.65, "validation": 0.10, "test": 0.25}
 EDIT_COUNTS = (0, 1, 1, 2)  # how many edits an original gets, each as likely
-FILLER_COUNTS = (0, 1, 1, 2)
+FILLER_COUNTS = (0, 1, 1)
 GENERAL_SHARE = 0.3  # of the fillers; the others use the words of a concept
 WORDS = range(10, 51)  # how long a review may be
 
@@ -237,8 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare with the file that is there; write nothing")
     parser.add_argument("--out", type=Path, default=HERE / "reviews.csv", help="the file (default: beside this script)")
-    options = parser.parse_args(arguments)
-    content = generate().encode("utf-8")
+    options, content = parser.parse_args(arguments), generate().encode("utf-8")
     if not options.check:
         options.out.write_bytes(content)
     elif not options.out.is_file() or options.out.read_bytes() != content:
