@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sparsecbm.errors import SparseCBMError
 from sparsecbm.pipeline import dvc_command, tool_environment
-from sparsecbm.stages.key import stage_key
+from sparsecbm.stagekey import stage_key
 from sparsecbm.workspace import Workspace
 
 UP_TO_DATE = "UpToDate"

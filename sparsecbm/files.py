@@ -8,10 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from sparsecbm.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd  # imported where tables are read: most commands need none
 
 
 @contextmanager
@@ -77,17 +79,19 @@ def read_json(path: Path) -> dict:
         raise DataError(f"{path} is not valid JSON: {error}") from None
 
 
-def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+def write_parquet(path: Path, frame: "pd.DataFrame") -> None:
     """Write a table whose bytes depend on its contents alone, atomically."""
     with replacing(path) as temporary:
         frame.reset_index(drop=True).to_parquet(temporary, engine="pyarrow", compression="zstd", index=False)
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
+def read_parquet(path: Path) -> "pd.DataFrame":
     """Read a table; a missing or unreadable file is an error that names it."""
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path} does not exist")
+    import pandas as pd
+
     try:
         return pd.read_parquet(path, engine="pyarrow")
     except Exception as error:  # pyarrow raises many kinds

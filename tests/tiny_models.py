@@ -56,4 +56,7 @@ def write_backbone(folder: Path, family: str = "bert", seed: int = 0) -> Path:
 def tiny_model(folder: Path, concept_set: ConceptSet = CONCEPTS, **settings) -> SparseCBM:
     """A bottleneck of random weights over a tiny backbone that lies in a folder."""
     torch.manual_seed(1)
-    return SparseCBM.build(str(folder), concept_set, Settings(**{"max_length": 16, **settings})).eval()
+    model = SparseCBM.build(str(folder), concept_set, Settings(**{"max_length": 16, **settings})).eval()
+    if model.has_bottleneck:  # a new label head is zero, and would read every text alike
+        torch.nn.init.normal_(model.label_head.linear.weight)
+    return model

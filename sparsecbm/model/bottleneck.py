@@ -49,13 +49,19 @@ class ConceptHeads(nn.Module):
 
 
 class LabelHead(nn.Module):
-    """The linear map u = sum_k V_k c_k + b. It sees the K activations and nothing else."""
+    """The linear map u = sum_k V_k c_k + b. It sees the K activations and nothing else.
+
+    It starts at zero: then the label sends no gradient to the concepts before they mean something, and none of
+    them is bent into a private channel for the label.
+    """
 
     def __init__(self, concept_set: ConceptSet):
         super().__init__()
         self.names = concept_set.names
         self.widths = [len(concept) for concept in concept_set]
         self.linear = nn.Linear(sum(self.widths), len(concept_set.label))
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
 
     def forward(self, activations: dict[str, Tensor]) -> Tensor:
         """Label logits, [batch, classes], from activations, each [batch, states]."""

@@ -6,7 +6,7 @@ from sparsecbm.data.tables import read_concepts, read_split
 from sparsecbm.files import replacing_folder, write_json
 from sparsecbm.model.cbm import Settings, SparseCBM
 from sparsecbm.params import Params
-from sparsecbm.stages.key import stage_key
+from sparsecbm.stagekey import stage_key
 from sparsecbm.track.live import live_run
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.curves import plot_curves

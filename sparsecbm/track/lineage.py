@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from sparsecbm.files import sha256_file
-from sparsecbm.stages.key import content_hash
+from sparsecbm.stagekey import content_hash
 from sparsecbm.workspace import Workspace
 
 LOCK_TAG = "dvc.lock.sha256"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sparsecbm.params import Params
-from sparsecbm.stages.key import stage_key, stage_params
+from sparsecbm.stagekey import stage_key, stage_params
 from sparsecbm.track.flat import flat
 from sparsecbm.track.lineage import code_tags
 from sparsecbm.track.runs import add_params, add_points, add_tags, create_run, find_by_tag, key_tag

@@ -6,7 +6,7 @@ from sparsecbm.errors import DataError
 from sparsecbm.files import read_json
 from sparsecbm.params import Params
 from sparsecbm.pipeline import pending, stage_order
-from sparsecbm.stages.key import stage_key
+from sparsecbm.stagekey import stage_key
 from sparsecbm.track.flat import flat, flat_numbers
 from sparsecbm.track.lineage import LOCK_TAG, code_tags, lock_sha256, result_tags
 from sparsecbm.track.runs import add_params, add_points, add_tags, create_run, find_by_tag, key_tag

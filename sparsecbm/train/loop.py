@@ -164,7 +164,8 @@ def _update(model, training, parts, params, weights, accelerator, optimizer) -> 
         b = batch(training, members, model.tokenizer.pad_token_id, accelerator.device)
         with accelerator.autocast():
             output = model(b.ids, b.mask)
-        parts_of_loss: Losses = losses(output, b, model.settings.mode, params.gamma, weights)
+        mode, smoothing = model.settings.mode, params.label_smoothing
+        parts_of_loss: Losses = losses(output, b, mode, params.gamma, weights, smoothing)
         accelerator.backward(parts_of_loss.total / len(parts))
         sums += torch.stack([parts_of_loss.total, parts_of_loss.label, parts_of_loss.concept]).detach().float().cpu()
     accelerator.clip_grad_norm_(model.parameters(), params.clip)

@@ -30,21 +30,26 @@ class Losses:
     concept: Tensor
 
 
-def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy over the rows whose target is known; 0, with a gradient of 0, where none is.
 
     Args:
         logits: [batch, classes]
         target: [batch], `MISSING` where unknown
         weight: [classes]
+        smoothing: share of each target that is spread evenly over the classes
     """
     if bool((target == MISSING).all()):
         return logits.sum() * 0.0
-    return functional.cross_entropy(logits.float(), target, weight=weight, ignore_index=MISSING)
+    return functional.cross_entropy(
+        logits.float(), target, weight=weight, ignore_index=MISSING, label_smoothing=smoothing
+    )
 
 
-def losses(output: Output, batch: Batch, mode: str, gamma: float, weights: Weights) -> Losses:
-    """Loss of one batch.
+def losses(
+    output: Output, batch: Batch, mode: str, gamma: float, weights: Weights, smoothing: float = 0.0
+) -> Losses:
+    """Loss of one batch; `smoothing` is of the concepts' targets.
 
     `joint` adds label and gamma times the concepts; `standard` has the label alone; `sequential` and
     `independent` train the concepts alone here, since their label head is fitted afterwards.
@@ -56,7 +61,7 @@ def losses(output: Output, batch: Batch, mode: str, gamma: float, weights: Weigh
     if mode != "standard":
         by_concept = weights.concepts or {}
         parts = [
-            cross_entropy(logits, batch.concepts[name], by_concept.get(name))
+            cross_entropy(logits, batch.concepts[name], by_concept.get(name), smoothing)
             for name, logits in output.concept_logits.items()
         ]
         concept = torch.stack(parts).mean()

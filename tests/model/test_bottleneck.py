@@ -29,6 +29,8 @@ def test_a_hard_activation_has_the_gradient_of_the_soft_one():
 def test_the_label_is_the_sum_of_contributions():
     torch.manual_seed(0)
     head = LabelHead(CONCEPTS)
+    assert head.V("food").abs().sum() == 0, "no concept serves the label before it means something"
+    head.set(torch.randn(3, 5), torch.randn(3))
     c = {"food": torch.tensor([[0.2, 0.3, 0.5]]), "noise": torch.tensor([[0.9, 0.1]])}
     by_hand = c["food"] @ head.V("food").T + c["noise"] @ head.V("noise").T + head.linear.bias
     assert head.V("food").shape == (3, 3) and head.V("noise").shape == (3, 2)

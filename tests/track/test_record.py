@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from sparsecbm.files import sha256_file
 from sparsecbm.params import load_params
-from sparsecbm.stages.key import stage_key
+from sparsecbm.stagekey import stage_key
 from sparsecbm.track import live, store
 from sparsecbm.track.live import live_run
 from sparsecbm.track.record import record

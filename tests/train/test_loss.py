@@ -24,6 +24,12 @@ def test_cross_entropy_by_hand_and_without_a_target():
     assert cross_entropy(LOGITS, torch.tensor([MISSING, MISSING])).item() == 0
 
 
+def test_smoothing_by_hand():
+    # A tenth of the target is spread over both states: .95 on the right one.
+    expected = 0.95 * BY_STATE[0] + 0.05 * BY_STATE[1]
+    assert cross_entropy(LOGITS, torch.tensor([0, 0]), smoothing=0.1).item() == pytest.approx(expected)
+
+
 def test_each_mode_by_hand():
     output = Output({"food": LOGITS}, {}, LOGITS)
     batch = a_batch([0, 0], [1, 1])

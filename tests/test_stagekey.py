@@ -3,7 +3,7 @@
 import pytest
 
 from sparsecbm.errors import ConfigError, DataError
-from sparsecbm.stages.key import content_hash, stage_key
+from sparsecbm.stagekey import content_hash, stage_key
 from sparsecbm.workspace import Workspace
 
 GRAPH = """
