@@ -4,7 +4,7 @@
 
 FOLDER holds the released JSON files. Training reads `train_exclusive`, selection a grouped tenth of it, scores
 are of `dev`. Everything else is as in params.yaml with profiles/cebab.yaml over it. Results go to
-benchmarks/results/cebab.json as they come; what is there already is not trained again.
+benchmarks/results/cebab-MODE.json as they come; what is there already is not trained again.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from sparsecbm.train.modes import fit
 from sparsecbm.train.reproducible import make_reproducible
 from sparsecbm.workspace import Workspace
 
-RESULTS = Path(__file__).parent / "results" / "cebab.json"
+RESULTS = Path(__file__).parent / "results"
 
 
 def measure(data: Path, mode: str, seed: int) -> dict:
@@ -80,19 +80,18 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", default=["joint", "standard"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     arguments = parser.parse_args()
-    results = read_json(RESULTS) if RESULTS.is_file() else {}
     for mode in arguments.modes:
-        for seed in arguments.seeds:
-            if str(seed) not in results.get(mode, {}):
-                results.setdefault(mode, {})[str(seed)] = measure(arguments.data, mode, seed)
-                write_json(RESULTS, results)
-            print(mode, seed, {name: round(value, 4) for name, value in figures(results[mode][str(seed)]).items()})
-    for mode, by_seed in results.items():
-        table = [figures(result) for result in by_seed.values()]
-        print(f"\n{mode}, {len(table)} seeds: mean (lowest to highest)")
+        path = RESULTS / f"cebab-{mode}.json"
+        results = read_json(path) if path.is_file() else {}
+        for seed in map(str, arguments.seeds):
+            if seed not in results:
+                results[seed] = measure(arguments.data, mode, int(seed))
+                write_json(path, results)
+        table = [figures(results[seed]) for seed in map(str, arguments.seeds)]
+        print(f"\n{mode}, seeds {arguments.seeds}: mean (each)")
         for name in table[0]:
-            values = np.array([row[name] for row in table])
-            print(f"  {name:24} {values.mean():.3f} ({values.min():.3f} to {values.max():.3f})")
+            values = [row[name] for row in table]
+            print(f"  {name:24} {np.mean(values):.3f} ({', '.join(f'{value:.3f}' for value in values)})")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from tests.tiny_tables import annotated
 
 @pytest.fixture
 def params(tmp_path):
-    frame = pd.concat([annotated(60, 1).assign(split="train"), annotated(20, 2).assign(split="test")])
+    frame = pd.concat(
+        [annotated(60, 1).assign(split="train"), annotated(20, 2).assign(split="test")], ignore_index=True
+    )
     frame = frame.drop_duplicates("text").assign(food=frame["concept.food"], noise=frame["concept.noise"])
     frame[["id", "text", "label", "group", "food", "noise", "split"]].to_csv(tmp_path / "t.csv", index=False)
     plain = load_params(Workspace.find().params).model_dump(by_alias=True, exclude_unset=True)
