@@ -30,11 +30,11 @@ from sparsecbm.workspace import Workspace
 RESULTS = Path(__file__).parent / "results"
 
 
-def measure(data: Path, mode: str, seed: int) -> dict:
+def measure(data: Path, mode: str, seed: int, settings: list[str]) -> dict:
     """Train one model and score it on dev."""
     workspace = Workspace.find(Path(__file__).parent)
     params = composed_params(
-        workspace, ["cebab"], [f"source.path={data.resolve()}", f"seed={seed}", f"model.mode={mode}"]
+        workspace, ["cebab"], [f"source.path={data.resolve()}", f"seed={seed}", f"model.mode={mode}", *settings]
     )
     make_reproducible(seed, params.threads)
     splits, manifest = ingest(params.source, params.split, seed, workspace.root)
@@ -42,8 +42,8 @@ def measure(data: Path, mode: str, seed: int) -> dict:
     checked = validate(splits, concept_set, params.validate_)
     annotator = make_annotator(params.annotate)
     frames = {name: annotator.annotate(frame, concept_set) for name, frame in checked.splits.items()}
-    settings = Settings(**params.model.model_dump(exclude={"backbone"}))
-    model = SparseCBM.build(params.model.backbone, concept_set, settings)
+    of_model = Settings(**params.model.model_dump(exclude={"backbone"}))
+    model = SparseCBM.build(params.model.backbone, concept_set, of_model)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         history = fit(model, frames["train"], frames["validation"], params.finetune, seed, Checkpoints(Path(folder)))
@@ -79,13 +79,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--modes", nargs="+", default=["joint", "standard"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
     arguments = parser.parse_args()
     for mode in arguments.modes:
         path = RESULTS / f"cebab-{mode}.json"
         results = read_json(path) if path.is_file() else {}
         for seed in map(str, arguments.seeds):
             if seed not in results:
-                results[seed] = measure(arguments.data, mode, int(seed))
+                results[seed] = measure(arguments.data, mode, int(seed), arguments.set)
                 write_json(path, results)
         table = [figures(results[seed]) for seed in map(str, arguments.seeds)]
         print(f"\n{mode}, seeds {arguments.seeds}: mean (each)")
