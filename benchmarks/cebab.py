@@ -19,7 +19,7 @@ from sparsecbm.compose import composed_params
 from sparsecbm.concepts import ConceptSet
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.validation import validate
-from sparsecbm.evaluate.scores import score_split
+from sparsecbm.evaluate.scores import fit_references, score_split
 from sparsecbm.files import read_json, write_json
 from sparsecbm.model.cbm import Settings, SparseCBM
 from sparsecbm.train.checkpoint import Checkpoints
@@ -48,7 +48,8 @@ def measure(data: Path, mode: str, seed: int, settings: list[str]) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         history = fit(model, frames["train"], frames["validation"], params.finetune, seed, Checkpoints(Path(folder)))
     seconds = time.perf_counter() - start
-    scores = score_split(model.to("cpu"), frames["dev"], "dev", params.evaluate, seed, frames["train"])
+    fitted = fit_references(model.to("cpu"), frames["train"])
+    scores = score_split(model, frames["dev"], "dev", params.evaluate, seed, fitted)
     return {
         "seconds": round(seconds, 1),
         "epochs": len(history.epochs),

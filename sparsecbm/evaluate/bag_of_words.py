@@ -1,34 +1,54 @@
 """The baseline that anyone can beat a demo with: counts of words and word pairs, logistic regression."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
 from sparsecbm.concepts import ConceptSet
 from sparsecbm.metrics import MISSING
 from sparsecbm.train.examples import indices
 
 
-def bag_of_words(training: pd.DataFrame, frame: pd.DataFrame, concept_set: ConceptSet) -> dict[str, np.ndarray]:
-    """Class indices read by one bag-of-words classifier a variable, fitted on the training split.
+@dataclass(frozen=True)
+class _Constant:
+    """Stands for a classifier where the training split holds one class: there is nothing to separate."""
 
-    Returns:
-        `label` and each concept's name -> [rows of frame]
-    """
+    answer: int
+
+    def predict(self, counts: csr_matrix) -> np.ndarray:
+        return np.full(counts.shape[0], self.answer)
+
+
+@dataclass(frozen=True)
+class BagOfWords:
+    """One classifier a variable, over the words and word pairs of the training split."""
+
+    vectorizer: CountVectorizer
+    classifiers: dict[str, LogisticRegression | _Constant]
+
+    def read(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Class indices, [texts], of `label` and of each concept by name."""
+        counts = self.vectorizer.transform(texts)
+        return {name: classifier.predict(counts) for name, classifier in self.classifiers.items()}
+
+
+def fit_bag_of_words(training: pd.DataFrame, concept_set: ConceptSet) -> BagOfWords:
+    """Fit the baseline on an annotated table; rows without a state are left out of its variable."""
+    vectorizer = CountVectorizer(ngram_range=(1, 2), lowercase=True)
+    counts = vectorizer.fit_transform(training["text"])
     variables = {"label": concept_set.label} | {f"concept.{c.name}": c for c in concept_set}
-    read = {}
+    classifiers = {}
     for column, variable in variables.items():
         gold = indices(training[column], variable).numpy()
         known = gold != MISSING
-        name = column.removeprefix("concept.")
-        if len(np.unique(gold[known])) < 2:  # nothing to separate: the only class that occurs
-            read[name] = np.full(len(frame), gold[known][0] if known.any() else 0)
-            continue
-        classifier = make_pipeline(
-            CountVectorizer(ngram_range=(1, 2), lowercase=True), LogisticRegression(max_iter=1000)
-        )
-        classifier.fit(training["text"][known], gold[known])
-        read[name] = classifier.predict(frame["text"])
-    return read
+        if len(np.unique(gold[known])) < 2:
+            classifier = _Constant(int(gold[known][0]) if known.any() else 0)
+        else:
+            classifier = LogisticRegression(max_iter=1000).fit(counts[known], gold[known])
+        classifiers[column.removeprefix("concept.")] = classifier
+    return BagOfWords(vectorizer, classifiers)

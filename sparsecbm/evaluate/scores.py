@@ -3,11 +3,14 @@
 The form is published as JSON Schema (`schemas/evaluate.schema.json`), made from the classes below.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from sparsecbm.evaluate.bag_of_words import bag_of_words
+from sparsecbm.evaluate.bag_of_words import BagOfWords, fit_bag_of_words
 from sparsecbm.evaluate.readings import Readings, Variable, read
 from sparsecbm.metrics import MISSING, Resampled, expected_calibration_error, interval, resample
 from sparsecbm.model.cbm import SparseCBM, softmax
@@ -73,14 +76,32 @@ class EvaluationFile(SplitScores):
     splits: dict[str, SplitScores]
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What a model is compared with, fitted once on its training split."""
+
+    words: BagOfWords
+    hard_head: tuple[np.ndarray, np.ndarray] | None  # V, [classes, sum of states], and b, on one-hot concepts
+
+
+def fit_references(model: SparseCBM, training: pd.DataFrame) -> Fitted:
+    """Fit the bag of words, and a label head on the concepts that the model reads, as one-hot vectors."""
+    words = fit_bag_of_words(training, model.concept_set)
+    if not model.has_bottleneck:
+        return Fitted(words, None)
+    readings = read(model, training)
+    known = readings.label.gold != MISSING
+    head = fit_label_head(readings.hard[known], readings.label.gold[known], len(readings.label.states))
+    return Fitted(words, head)
+
+
 def score_split(
-    model: SparseCBM, frame: pd.DataFrame, split: str, params: Evaluate, seed: int, training: pd.DataFrame | None
+    model: SparseCBM, frame: pd.DataFrame, split: str, params: Evaluate, seed: int, fitted: Fitted | None
 ) -> SplitScores:
     """Score a model on an annotated table.
 
     Args:
-        training: the split the model was trained on, for the bag of words and the refitted label head;
-            without it both are left out
+        fitted: from `fit_references`; without it the bag of words and the refitted label head are left out
     """
     readings = read(model, frame)
     shares = model.means
@@ -101,17 +122,18 @@ def score_split(
         as_trained = _with(readings.label, readings.label_hard)
         hard = scored(as_trained, shares["label_share"])
         leakage = _difference(draws, resampled(as_trained))
-        if training is not None:
-            fitted = _with(readings.label, _refitted(model, readings, training))
-            refitted = scored(fitted, shares["label_share"])
-            leakage_refitted = _difference(draws, resampled(fitted))
+        if fitted is not None:
+            weight, bias = fitted.hard_head
+            with_fitted = _with(readings.label, softmax(readings.hard @ weight.T + bias))
+            refitted = scored(with_fitted, shares["label_share"])
+            leakage_refitted = _difference(draws, resampled(with_fitted))
         concepts = {name: scored(v, shares["concept_shares"][name]) for name, v in readings.concepts.items()}
         concepts["mean"] = _mean(concepts, [resampled(v) for v in readings.concepts.values()])
         if any(not keep.all() for keep in readings.annotated.values()):
             kept = {name: (v, readings.annotated[name]) for name, v in readings.concepts.items()}
             annotated = {n: scored(v, shares["concept_shares"][n], keep) for n, (v, keep) in kept.items()}
             annotated["mean"] = _mean(annotated, [resampled(v, keep) for v, keep in kept.values()])
-    baseline = None if training is None else _baseline(model, readings, frame, training, resampled)
+    baseline = None if fitted is None else _baseline(fitted.words, readings, frame, resampled)
     return SplitScores(
         split=split,
         texts=len(frame),
@@ -128,14 +150,6 @@ def score_split(
 
 def _with(variable: Variable, probabilities: np.ndarray) -> Variable:
     return Variable(variable.states, variable.gold, probabilities, variable.clusters)
-
-
-def _refitted(model: SparseCBM, readings: Readings, training: pd.DataFrame) -> np.ndarray:
-    """Label probabilities from hard concepts through a label head fitted on the training split's."""
-    trained = read(model, training)
-    known = trained.label.gold != MISSING
-    weight, bias = fit_label_head(trained.hard[known], trained.label.gold[known], len(readings.label.states))
-    return softmax(readings.hard @ weight.T + bias)
 
 
 def _score(variable: Variable, drawn: Resampled, share: dict[str, float], bins: int, keep: np.ndarray | None) -> Score:
@@ -178,8 +192,10 @@ def _difference(first: Resampled, second: Resampled) -> Difference:
     )
 
 
-def _baseline(model: SparseCBM, readings: Readings, frame, training, resampled) -> Baseline:
-    words = bag_of_words(training, frame, model.concept_set)
+def _baseline(
+    fitted: BagOfWords, readings: Readings, frame: pd.DataFrame, resampled: Callable[[Variable], Resampled]
+) -> Baseline:
+    words = fitted.read(frame["text"])
 
     def as_variable(variable: Variable, classes: np.ndarray) -> Variable:
         return _with(variable, np.eye(len(variable.states))[classes])

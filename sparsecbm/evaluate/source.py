@@ -7,7 +7,7 @@ from sparsecbm.concepts import ConceptSet
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.validation import validate
 from sparsecbm.errors import DataError, ModelError, unknown
-from sparsecbm.evaluate.scores import SplitScores, score_split
+from sparsecbm.evaluate.scores import SplitScores, fit_references, score_split
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.params import Params, Source
 from sparsecbm.train.reproducible import make_reproducible
@@ -37,7 +37,8 @@ def evaluate_source(model: SparseCBM, params: Params, source: Source, split: str
         raise DataError(validated.refusal)
     annotator = make_annotator(params.annotate)
     frames = {name: annotator.annotate(frame, concept_set) for name, frame in validated.splits.items()}
-    return score_split(model, frames[split], split, params.evaluate, params.seed, frames.get("train"))
+    fitted = fit_references(model, frames["train"]) if "train" in frames else None
+    return score_split(model, frames[split], split, params.evaluate, params.seed, fitted)
 
 
 def require_same(of_model: ConceptSet, of_source: ConceptSet) -> None:

@@ -3,6 +3,9 @@
 import os
 import sys
 
+# Threads that wait by spinning burn the time that others on a shared machine could compute in. Read when torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from sparsecbm.errors import SparseCBMError
 from sparsecbm.stages import STAGES, run_stage
 from sparsecbm.workspace import Workspace

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from jsonschema import Draft202012Validator
 
-from sparsecbm.evaluate.bag_of_words import bag_of_words
+from sparsecbm.evaluate.bag_of_words import fit_bag_of_words
 from sparsecbm.evaluate.readings import clusters_of
-from sparsecbm.evaluate.scores import score_split
+from sparsecbm.evaluate.scores import fit_references, score_split
 from sparsecbm.model.cbm import Logits
 from sparsecbm.params import Evaluate
 from sparsecbm.schemas import json_schemas, write_schemas
@@ -53,7 +53,7 @@ def frame():
 
 def test_known_readings_give_known_scores(model, frame, monkeypatch):
     wrong = frame["id"].tolist()[:4]
-    scores = score_split(oracle(model, frame, monkeypatch, wrong), frame, "test", PARAMS, 0, training=None)
+    scores = score_split(oracle(model, frame, monkeypatch, wrong), frame, "test", PARAMS, 0, fitted=None)
     assert scores.label.accuracy == pytest.approx(1 - 4 / len(frame), abs=1e-6)
     assert scores.label.texts == len(frame)
     assert scores.label.majority == pytest.approx((frame["label"] == "2").mean(), abs=1e-6)
@@ -67,7 +67,8 @@ def test_known_readings_give_known_scores(model, frame, monkeypatch):
 
 def test_a_refitted_head_reads_what_hard_concepts_decide(model, frame, monkeypatch):
     """Food decides the label, so a head fitted on hard concepts is always right, however bad the trained one is."""
-    scores = score_split(oracle(model, frame, monkeypatch), frame, "test", PARAMS, 0, training=frame)
+    reader = oracle(model, frame, monkeypatch)
+    scores = score_split(reader, frame, "test", PARAMS, 0, fit_references(reader, frame))
     assert scores.label_hard_refitted.accuracy == 1
     assert scores.leakage_refitted.accuracy == 0
     assert scores.leakage.accuracy == pytest.approx(1 - scores.label_hard.accuracy)
@@ -78,7 +79,7 @@ def test_missing_and_blank_cells(model, frame, monkeypatch):
     read = oracle(model, frame.copy(), monkeypatch)
     frame.loc[:4, "label"] = None
     frame.loc[:9, "source.food"] = "blank"
-    scores = score_split(read, frame, "test", PARAMS, 0, training=None)
+    scores = score_split(read, frame, "test", PARAMS, 0, fitted=None)
     assert scores.label.texts == len(frame) - 5 and scores.texts == len(frame)
     assert scores.concepts["food"].texts == len(frame)
     assert scores.concepts_annotated["food"].texts == len(frame) - 10
@@ -86,7 +87,8 @@ def test_missing_and_blank_cells(model, frame, monkeypatch):
 
 
 def test_the_bag_of_words_and_the_lead_over_it(model, frame, monkeypatch):
-    scores = score_split(oracle(model, frame, monkeypatch), frame, "test", PARAMS, 0, training=annotated(200, seed=9))
+    reader = oracle(model, frame, monkeypatch)
+    scores = score_split(reader, frame, "test", PARAMS, 0, fit_references(reader, annotated(200, seed=9)))
     words = scores.bag_of_words
     assert words.concepts["food"] == 1, "the words of the food clauses decide the state"
     assert words.concepts_lead["mean"].accuracy == 0
@@ -95,13 +97,13 @@ def test_the_bag_of_words_and_the_lead_over_it(model, frame, monkeypatch):
 
 def test_a_bag_of_words_that_saw_no_word_of_a_text_answers_one_state(frame):
     blind = annotated(200, seed=9).assign(text="nothing in common")
-    assert np.unique(bag_of_words(blind, frame, CONCEPTS)["food"]).size == 1
+    assert np.unique(fit_bag_of_words(blind, CONCEPTS).read(frame["text"])["food"]).size == 1
 
 
 def test_a_black_box_has_a_label_and_no_concepts(backbone, frame):
     box = tiny_model(backbone, mode="standard")
     box.means = SHARES
-    scores = score_split(box, frame, "test", PARAMS, 0, training=frame)
+    scores = score_split(box, frame, "test", PARAMS, 0, fit_references(box, frame))
     assert scores.concepts == {} and scores.label_hard is None and scores.leakage is None
     assert scores.bag_of_words.concepts == {}
 
@@ -121,7 +123,8 @@ def test_the_published_schemas_are_those_of_the_code_and_hold(model, frame, monk
         file = f"{name}.schema.json"
         assert (published / file).read_text() == (tmp_path / file).read_text(), f"renew {file}"
         Draft202012Validator.check_schema(schema)
-    scores = score_split(oracle(model, frame, monkeypatch), frame, "test", PARAMS, 0, training=frame).model_dump()
+    reader = oracle(model, frame, monkeypatch)
+    scores = score_split(reader, frame, "test", PARAMS, 0, fit_references(reader, frame)).model_dump()
     validator = Draft202012Validator(json_schemas()["evaluate"])
     validator.validate(json.loads(json.dumps(scores)))
     del scores["label"]["accuracy"]
