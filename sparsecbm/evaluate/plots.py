@@ -53,6 +53,6 @@ def plot_accuracies(scores: SplitScores, path: Path) -> None:
             axis.plot(words, position, "D", color="C1", label="bag of words" if position == 0 else None)
     axis.set(yticks=range(len(named)), yticklabels=list(named), xlim=(0, 1), xlabel=f"accuracy on {scores.split}")
     axis.invert_yaxis()
-    axis.legend(loc="lower left")
+    figure.legend(loc="outside upper center", ncols=3)
     figure.savefig(path, dpi=100)
     plt.close(figure)

@@ -8,6 +8,7 @@ from sparsecbm.stagekey import content_hash
 from sparsecbm.workspace import Workspace
 
 LOCK_TAG = "dvc.lock.sha256"
+WRITTEN = ("dvc.lock", "metrics")  # what a run itself writes into files under git says nothing of its code
 
 
 def lock_sha256(workspace: Workspace) -> str | None:
@@ -22,7 +23,8 @@ def code_tags(workspace: Workspace) -> dict[str, str]:
     commit = _git(workspace, "rev-parse", "HEAD")
     if commit:
         tags["git.commit"] = commit
-        tags["git.dirty"] = str(bool(_git(workspace, "status", "--porcelain"))).lower()
+        others = [f":(exclude){path}" for path in WRITTEN]
+        tags["git.dirty"] = str(bool(_git(workspace, "status", "--porcelain", "--", ".", *others))).lower()
     if os.environ.get("SPARSECBM_FLOW_RUN_ID"):
         tags["prefect.flow_run_id"] = os.environ["SPARSECBM_FLOW_RUN_ID"]
     return tags

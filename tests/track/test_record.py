@@ -12,6 +12,7 @@ from sparsecbm.files import sha256_file
 from sparsecbm.params import load_params
 from sparsecbm.stagekey import stage_key
 from sparsecbm.track import live, store
+from sparsecbm.track.lineage import code_tags
 from sparsecbm.track.live import live_run
 from sparsecbm.track.record import record
 from sparsecbm.track.store import TrackingDown, database, open_store
@@ -114,6 +115,15 @@ def test_an_unfinished_pipeline_is_not_recorded(workspace, params):
     set_seed(workspace, 14)
     assert record(workspace, params) is None
     assert runs(workspace) == []
+
+
+def test_what_a_run_writes_does_not_make_it_dirty(workspace):
+    (workspace.root / "dvc.lock").write_text("schema: '2.0'\n")
+    (workspace.root / "metrics").mkdir(exist_ok=True)
+    (workspace.root / "metrics" / "more.json").write_text("{}")
+    assert code_tags(workspace)["git.dirty"] == "false"
+    (workspace.root / "more.py").write_text("")
+    assert code_tags(workspace)["git.dirty"] == "true"
 
 
 def test_uncommitted_files_make_a_dirty_run(workspace, params):

@@ -1,0 +1,93 @@
+"""The stages `finetune` and `evaluate`, on a tiny backbone: whole, repeatable, and in the published form."""
+
+import json
+import shutil
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from sparsecbm.data.tables import write_splits
+from sparsecbm.files import read_json, sha256_file
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.params import load_params, parse_params
+from sparsecbm.schemas import json_schemas
+from sparsecbm.stages import evaluate, finetune
+from sparsecbm.workspace import Workspace
+from tests.tiny_models import CONCEPTS
+from tests.tiny_tables import annotated
+
+PROJECT = Workspace.find()
+DEPENDENCIES = ("sparsecbm/stages", "sparsecbm/train", "sparsecbm/model", "sparsecbm/data")
+FILES = ("dvc.yaml", "params.yaml", "sparsecbm/concepts.py", "sparsecbm/metrics.py")
+
+
+@pytest.fixture
+def params(backbone):
+    plain = load_params(PROJECT.params).model_dump(by_alias=True)
+    plain["model"]["backbone"] = str(backbone)
+    plain["finetune"] |= {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "freeze_embeddings": False}
+    plain["evaluate"]["bootstrap"] = 100
+    plain["track"]["enabled"] = False
+    plain["threads"] = 1
+    return parse_params(plain)
+
+
+def make_workspace(root):
+    """A workspace with annotated tables, and the code that the stage's key is made from."""
+    for folder in DEPENDENCIES:
+        shutil.copytree(PROJECT.root / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in FILES:
+        shutil.copy(PROJECT.root / file, root / file)
+    workspace = Workspace(root)
+    splits = {"train": annotated(80, 1), "validation": annotated(20, 2), "test": annotated(20, 3)}
+    write_splits(workspace.annotated, splits, {"source": "tiny", "vocabulary": CONCEPTS.to_dict()})
+    return workspace
+
+
+def run(workspace, params):
+    finetune.run(params, workspace)
+    evaluate.run(params, workspace)
+
+
+def written(workspace):
+    """sha256 of every file that the stages wrote."""
+    files = [f for name in ("models", "metrics", "plots") for f in (workspace.root / name).rglob("*") if f.is_file()]
+    return {str(file.relative_to(workspace.root)): sha256_file(file) for file in files}
+
+
+def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_path):
+    first, second = make_workspace(tmp_path / "first"), make_workspace(tmp_path / "second")
+    run(first, params)
+    run(second, params)
+    assert written(first) == written(second)
+    for path in ("models/dense/model.safetensors", "metrics/finetune.json", "plots/finetune/curves.png"):
+        assert path in written(first)
+    assert not list(first.checkpoints.glob("*")), "checkpoints of a finished training are of no use"
+    for file in first.root.rglob("*.json"):
+        assert str(tmp_path) not in file.read_text(), file.name
+
+    scores = read_json(first.metrics("evaluate"))
+    Draft202012Validator(json_schemas()["metrics-evaluate"]).validate(json.loads(json.dumps(scores)))
+    assert scores["split"] == "test" and list(scores["splits"]) == ["validation"]
+    for key in ("label", "label_hard"):
+        assert 0 <= scores[key]["accuracy"] <= 1
+    curve = read_json(first.metrics("finetune"))
+    assert [epoch["epoch"] for epoch in curve["epochs"]] == [1, 2] and curve["best"] in curve["epochs"]
+    read = SparseCBM.from_pretrained(first.dense).predict(["the food was good"])
+    assert set(read[0].concepts) == {"food", "noise"}
+
+
+def test_a_black_box_runs_through_the_same_stages(params, tmp_path):
+    workspace = make_workspace(tmp_path / "box")
+    box = params.model_copy(update={"model": params.model.model_copy(update={"mode": "standard"})})
+    run(workspace, box)
+    scores = read_json(workspace.metrics("evaluate"))
+    assert scores["concepts"] == {} and scores["label_hard"] is None and scores["label"]["accuracy"] is not None
+
+
+def test_without_a_test_split_dev_heads_the_file(params, tmp_path):
+    workspace = make_workspace(tmp_path / "dev")
+    splits = {"train": annotated(80, 1), "validation": annotated(20, 2), "dev": annotated(20, 3)}
+    write_splits(workspace.annotated, splits, {"source": "tiny", "vocabulary": CONCEPTS.to_dict()})
+    run(workspace, params)
+    assert read_json(workspace.metrics("evaluate"))["split"] == "dev"
