@@ -56,10 +56,12 @@ def test_a_source_of_the_same_kind_is_merged(workspace):
 
 
 def test_profiles_do_not_pile_up(workspace):
+    epochs = load_params(workspace.params).finetune.epochs
     compose(workspace, ["reviews"])
+    assert load_params(workspace.params).finetune.epochs == 7 != epochs
     compose(workspace, ["short"])
     params = load_params(workspace.params)
-    assert (params.profile, params.source.name, params.finetune.epochs) == ("short", "restaurants", 4)
+    assert (params.profile, params.source.name, params.finetune.epochs) == ("short", "restaurants", epochs)
     assert (params.model.max_length, params.finetune.batch_size) == (32, 4)
 
 
