@@ -42,10 +42,8 @@ class ConceptHeads(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(width, len(concept)) for concept in concept_set)
 
     def forward(self, pooled: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Logits of each concept, [batch, states], from its pooled text, [batch, hidden]."""
-        return {
-            name: head(self.dropout(pooled[name])) for name, head in zip(self.names, self.heads, strict=True)
-        }
+        """Logits of each given concept, [batch, states], from its pooled text, [batch, hidden]."""
+        return {name: self.heads[self.names.index(name)](self.dropout(values)) for name, values in pooled.items()}
 
 
 class LabelHead(nn.Module):

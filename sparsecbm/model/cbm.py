@@ -1,6 +1,6 @@
 """SparseCBM: texts in, concepts and a label out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,9 +10,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from sparsecbm.concepts import Concept, ConceptSet
+from sparsecbm.errors import ModelError
 from sparsecbm.model.backbone import build_backbone, hidden_size, load_backbone, plain_config
 from sparsecbm.model.batches import by_length, encode, pad
 from sparsecbm.model.bottleneck import ConceptHeads, LabelHead, activate
+from sparsecbm.model.masked import attach, is_masked, passes_apart, read_bits, route_rows, routed
+from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.pooling import pool
 
 
@@ -138,21 +141,68 @@ class SparseCBM(nn.Module):
         return self.settings.mode != "standard"
 
     @property
+    def masked(self) -> bool:
+        """Whether each concept reads through a subnetwork of its own."""
+        return is_masked(self.backbone)
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def represent(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Pooled texts, [batch, hidden], from ids and mask, [batch, tokens]."""
-        states = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
-        return pool(states, mask, self.settings.pooling)
+    @property
+    def masks(self) -> MaskSet | None:
+        """The masks of the concepts, `model.masks["food"]`; None for a dense model. Assign to replace them."""
+        bits = read_bits(self.backbone)
+        if not bits:
+            return None
+        layers = dict(self.backbone.named_modules())
+        return MaskSet(self.concept_set.names, {name: tuple(layers[name].weight.shape) for name in bits}, bits)
+
+    @masks.setter
+    def masks(self, masks: MaskSet) -> None:
+        if masks.concepts != self.concept_set.names:
+            raise ModelError(
+                f"these masks are for another model: they are of {list(masks.concepts)}, "
+                f"its concepts are {list(self.concept_set.names)}"
+            )
+        if not self.has_bottleneck:
+            raise ModelError("a model of mode `standard` has no concepts, so it cannot have their masks")
+        attach(self.backbone, masks)
+
+    def represent(self, ids: Tensor, mask: Tensor, rows: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Pooled texts by concept, each through its own subnetwork, all in one call.
+
+        Args:
+            ids, mask: [batch, tokens]
+            rows: concept -> [rows], which rows go through it; by default all rows through every concept
+
+        Returns:
+            concept -> [rows, hidden]
+        """
+        if rows is None:
+            rows = dict.fromkeys(self.concept_set.names, torch.arange(len(ids), device=ids.device))
+        if not self.masked:
+            pooled = pool(self._states(ids, mask), mask, self.settings.pooling)
+            return {name: pooled[members] for name, members in rows.items()}
+        if len(rows) > 1 and passes_apart(self.backbone):
+            return {name: self.represent(ids, mask, {name: members})[name] for name, members in rows.items()}
+        names = self.concept_set.names
+        route = route_rows(len(ids), list(rows.values()), [names.index(name) for name in rows])
+        with routed(route):
+            states = self._states(ids, mask)
+        pooled = pool(states, mask[route.rows], self.settings.pooling)
+        return dict(zip(rows, pooled.split([len(members) for members in rows.values()]), strict=True))
+
+    def _states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
 
     def forward(self, ids: Tensor, mask: Tensor) -> Output:
         """Read a batch: ids and mask, [batch, tokens]."""
-        pooled = self.represent(ids, mask)
         if not self.has_bottleneck:
+            pooled = pool(self._states(ids, mask), mask, self.settings.pooling)
             return Output({}, {}, self.direct_head(self.dropout(pooled)))
-        logits = self.concept_heads(dict.fromkeys(self.concept_set.names, pooled))
+        logits = self.concept_heads(self.represent(ids, mask))
         activations = {name: activate(values, self.settings.activation) for name, values in logits.items()}
         return Output(logits, activations, self.label_head(activations))
 

@@ -1,0 +1,228 @@
+"""Masks: which weights of the backbone belong to each concept, at one bit a weight and concept.
+
+Mask of concept k: m_k in {0,1}^|W|; its subnetwork is f(x; W * m_k) (Tan et al., arXiv 2312.15033).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sparsecbm.errors import ConfigError, ModelError, unknown
+from sparsecbm.files import replacing
+
+_PLACES = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
+
+
+def pack(mask: Tensor) -> Tensor:
+    """Bits of a boolean tensor of any shape, [ceil(elements / 8)], uint8; the first element is the highest bit."""
+    flat = mask.reshape(-1)
+    padded = torch.nn.functional.pad(flat.to(torch.uint8), (0, -len(flat) % 8))
+    return (padded.view(-1, 8) * _PLACES.to(mask.device)).sum(-1, dtype=torch.uint8)
+
+
+def unpack(bits: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Inverse of `pack`: a boolean tensor of the given shape."""
+    flat = (bits.unsqueeze(-1) & _PLACES.to(bits.device)).ne(0).view(-1)
+    return flat[: prod(shape)].view(shape)
+
+
+def count(bits: Tensor) -> int:
+    """Number of ones among packed bits (the padding is zero)."""
+    return int(torch.bincount(bits.reshape(-1).int(), minlength=256).cpu() @ _ONES)
+
+
+_ONES = torch.tensor([bin(byte).count("1") for byte in range(256)])
+
+
+class ConceptMask(Mapping[str, Tensor]):
+    """The mask of one concept: layer name -> boolean tensor of the weight's shape."""
+
+    def __init__(self, name: str, bits: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]):
+        self.name = name
+        self.bits = bits  # layer -> [bytes], uint8
+        self.shapes = shapes
+
+    def __getitem__(self, layer: str) -> Tensor:
+        if layer not in self.shapes:
+            raise ConfigError(unknown("pruned layer", layer, self.shapes))
+        return unpack(self.bits[layer], self.shapes[layer])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @property
+    def weights(self) -> int:
+        """Weights kept."""
+        return sum(count(bits) for bits in self.bits.values())
+
+    @property
+    def density(self) -> float:
+        """Share of weights kept."""
+        return self.weights / sum(prod(shape) for shape in self.shapes.values())
+
+    def density_by_layer(self) -> dict[str, float]:
+        """Share of weights kept in each layer."""
+        return {layer: count(bits) / prod(self.shapes[layer]) for layer, bits in self.bits.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class MaskSet:
+    """The masks of all concepts over the same pruned layers.
+
+    Attributes:
+        concepts: names, in order
+        shapes: shape of each pruned layer's weight, by the layer's name in the backbone
+        bits: packed masks by layer, [concepts, bytes], uint8
+    """
+
+    concepts: tuple[str, ...]
+    shapes: dict[str, tuple[int, ...]]
+    bits: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        if not self.shapes:
+            raise ModelError("a mask set without layers would leave the model dense; name at least one layer")
+        for layer, shape in self.shapes.items():
+            expected = (len(self.concepts), -(-prod(shape) // 8))
+            if tuple(self.bits[layer].shape) != expected or self.bits[layer].dtype != torch.uint8:
+                raise ModelError(f"masks of layer {layer} are {tuple(self.bits[layer].shape)}, not {expected} bytes")
+
+    @classmethod
+    def dense(cls, concepts: tuple[str, ...], shapes: dict[str, tuple[int, ...]]) -> "MaskSet":
+        """Masks that keep every weight."""
+        full = {layer: torch.ones(shape, dtype=torch.bool) for layer, shape in shapes.items()}
+        return cls.from_masks(dict.fromkeys(concepts, full))
+
+    @classmethod
+    def from_masks(cls, masks: Mapping[str, Mapping[str, Tensor]]) -> "MaskSet":
+        """From boolean tensors by concept and layer; every concept has the same layers."""
+        concepts = tuple(masks)
+        shapes = {layer: tuple(mask.shape) for layer, mask in masks[concepts[0]].items()}
+        for name in concepts:
+            if {layer: tuple(mask.shape) for layer, mask in masks[name].items()} != shapes:
+                raise ModelError(f"the masks of {name!r} and {concepts[0]!r} are not over the same layers")
+        bits = {layer: torch.stack([pack(masks[name][layer]) for name in concepts]) for layer in shapes}
+        return cls(concepts, shapes, bits)
+
+    def __getitem__(self, name: str) -> ConceptMask:
+        if name not in self.concepts:
+            raise ConfigError(unknown("concept", name, self.concepts))
+        row = self.concepts.index(name)
+        return ConceptMask(name, {layer: bits[row] for layer, bits in self.bits.items()}, self.shapes)
+
+    def __iter__(self) -> Iterator[ConceptMask]:
+        return (self[name] for name in self.concepts)
+
+    def __len__(self) -> int:
+        return len(self.concepts)
+
+    def __eq__(self, other: object) -> bool:
+        """Same concepts, layers and bits; the device does not matter."""
+        if not isinstance(other, MaskSet):
+            return NotImplemented
+        return self.content_hash() == other.content_hash()
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash())
+
+    @property
+    def size(self) -> int:
+        """Weights that a mask speaks of."""
+        return sum(prod(shape) for shape in self.shapes.values())
+
+    def replaced(self, name: str, masks: Mapping[str, Tensor]) -> "MaskSet":
+        """A new set in which one concept has other masks, given for some or all of the layers."""
+        row = self.concepts.index(self[name].name)
+        bits = dict(self.bits)
+        for layer, mask in masks.items():
+            if tuple(mask.shape) != self.shapes.get(layer):
+                raise ModelError(
+                    unknown("pruned layer", layer, self.shapes)
+                    if layer not in self.shapes
+                    else f"layer {layer} has weights {self.shapes[layer]}, its mask is {tuple(mask.shape)}"
+                )
+            bits[layer] = bits[layer].clone()
+            bits[layer][row] = pack(mask).to(bits[layer].device)
+        return MaskSet(self.concepts, self.shapes, bits)
+
+    def density(self) -> dict[str, float]:
+        """Share of weights kept, by concept."""
+        return {mask.name: mask.density for mask in self}
+
+    def core(self) -> ConceptMask:
+        """Weights that every concept keeps."""
+        return self._combined("core", lambda rows: _reduce(torch.bitwise_and, rows))
+
+    def union(self) -> ConceptMask:
+        """Weights that at least one concept keeps."""
+        return self._combined("union", lambda rows: _reduce(torch.bitwise_or, rows))
+
+    def exclusive(self, name: str) -> ConceptMask:
+        """Weights that this concept alone keeps."""
+        own = self.concepts.index(self[name].name)
+
+        def only(rows: Tensor) -> Tensor:
+            others = [row for number, row in enumerate(rows) if number != own]
+            return rows[own] & ~_reduce(torch.bitwise_or, others) if others else rows[own]
+
+        return self._combined(name, only)
+
+    def _combined(self, name: str, of: "callable") -> ConceptMask:
+        return ConceptMask(name, {layer: of(bits) for layer, bits in self.bits.items()}, self.shapes)
+
+    def content_hash(self) -> str:
+        """sha256 over names, shapes and bits, as hex."""
+        digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
+        for layer in sorted(self.bits):
+            digest.update(self.bits[layer].cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _description(self) -> dict:
+        return {"concepts": list(self.concepts), "shapes": {k: list(self.shapes[k]) for k in sorted(self.shapes)}}
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file: the packed bits, and names, shapes and content hash as metadata."""
+        metadata = {"description": json.dumps(self._description(), sort_keys=True), "sha256": self.content_hash()}
+        with replacing(path) as temporary:
+            save_file({layer: bits.cpu().contiguous() for layer, bits in self.bits.items()}, temporary, metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> "MaskSet":
+        """Read what `save` wrote.
+
+        Raises:
+            ModelError: the file is missing, unreadable, or its bits are not those that were saved.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ModelError(f"{path} does not exist")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                bits = {layer: file.get_tensor(layer) for layer in file.keys()}  # noqa: SIM118 (no mapping)
+            description = json.loads(metadata["description"])
+            shapes = {layer: tuple(shape) for layer, shape in description["shapes"].items()}
+            masks = cls(tuple(description["concepts"]), shapes, bits)
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise ModelError(f"{path} is no mask file: {error}") from error
+        if masks.content_hash() != metadata.get("sha256"):
+            raise ModelError(f"{path} was altered: its bits do not have the sha256 that it states; restore the file")
+        return masks
+
+
+def _reduce(operation: "callable", rows: Tensor | list[Tensor]) -> Tensor:
+    result = rows[0].clone()
+    for row in rows[1:]:
+        result = operation(result, row)
+    return result

@@ -1,0 +1,70 @@
+"""How alike the masks of concepts are, against what chance would give.
+
+Two random masks of densities d_i and d_j overlap with Jaccard d_i d_j / (d_i + d_j - d_i d_j), layer by layer.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+from math import prod
+
+from sparsecbm.model.masks import MaskSet, count
+
+
+@dataclass(frozen=True)
+class PairOverlap:
+    """Jaccard of two masks, and its expectation for random masks with the same density in each layer."""
+
+    jaccard: float
+    chance: float
+
+    @property
+    def excess(self) -> float:
+        """Overlap above chance."""
+        return self.jaccard - self.chance
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Overlap of every pair of concepts, over all layers and by layer; and shares of weights common to all."""
+
+    pairs: dict[tuple[str, str], PairOverlap]
+    by_layer: dict[str, dict[tuple[str, str], PairOverlap]]
+    core: float  # share of weights that every concept keeps
+    exclusive: dict[str, float]  # share of weights that one concept alone keeps
+
+    @property
+    def jaccard(self) -> float:
+        """Mean over the pairs."""
+        return _mean([pair.jaccard for pair in self.pairs.values()])
+
+    @property
+    def chance(self) -> float:
+        """Mean over the pairs of what chance gives."""
+        return _mean([pair.chance for pair in self.pairs.values()])
+
+
+def overlap(masks: MaskSet) -> Overlap:
+    """Compare all pairs of masks. A single concept has no pair: its means are 1."""
+    by_layer: dict[str, dict[tuple[str, str], PairOverlap]] = {}
+    sums: dict[tuple[str, str], list[float]] = {}
+    for layer, bits in masks.bits.items():
+        size, by_layer[layer] = prod(masks.shapes[layer]), {}
+        for (i, first), (j, second) in combinations(enumerate(masks.concepts), 2):
+            both, either = count(bits[i] & bits[j]), count(bits[i] | bits[j])
+            likely = count(bits[i]) * count(bits[j]) / size  # expected intersection of random masks
+            likely_either = count(bits[i]) + count(bits[j]) - likely
+            by_layer[layer][first, second] = PairOverlap(_ratio(both, either), _ratio(likely, likely_either))
+            total = sums.setdefault((first, second), [0.0, 0.0, 0.0, 0.0])
+            for place, value in enumerate((both, either, likely, likely_either)):
+                total[place] += value
+    pairs = {pair: PairOverlap(_ratio(s[0], s[1]), _ratio(s[2], s[3])) for pair, s in sums.items()}
+    exclusive = {name: masks.exclusive(name).density for name in masks.concepts}
+    return Overlap(pairs, by_layer, masks.core().density, exclusive)
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 1.0  # two empty masks are the same
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else 1.0

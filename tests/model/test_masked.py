@@ -1,0 +1,188 @@
+"""The masked forward pass against a plain loop that multiplies weights by masks."""
+
+import copy
+
+import pytest
+import torch
+
+from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.model.batches import encode, pad
+from sparsecbm.model.masked import MaskedLinear, grouped_linear, prunable_layers, weight_leaves
+from sparsecbm.model.masks import MaskSet
+from sparsecbm.model.pooling import pool
+from tests.tiny_models import FAMILIES, tiny_model, write_backbone
+
+TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
+
+
+def random_masks(model, density=0.5, masked_from=0, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    layers = prunable_layers(model.backbone, masked_from=masked_from)
+    return MaskSet.from_masks(
+        {
+            name: {layer: torch.rand(m.weight.shape, generator=draw) < density for layer, m in layers.items()}
+            for name in model.concept_set.names
+        }
+    )
+
+
+def batch_of(model, texts=TEXTS):
+    return pad(encode(model.tokenizer, texts, model.settings.max_length), model.tokenizer.pad_token_id)
+
+
+def plain_loop(dense, masks, ids, mask):
+    """Concept logits the slow way: a copy of the dense model for each concept, its weights multiplied."""
+    logits = {}
+    for concept in masks.concepts:
+        copied = copy.deepcopy(dense).eval()
+        layers = dict(copied.backbone.named_modules())
+        for layer, kept in masks[concept].items():
+            layers[layer].weight.data *= kept
+        states = copied.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        pooled = pool(states, mask, copied.settings.pooling)
+        logits[concept] = copied.concept_heads({concept: pooled})[concept]
+    return logits
+
+
+@pytest.fixture(params=FAMILIES)
+def family_model(request, tmp_path):
+    return tiny_model(write_backbone(tmp_path / request.param, request.param))
+
+
+@pytest.mark.parametrize("masked_from", [0, 1])
+@torch.no_grad()
+def test_one_call_equals_the_plain_loop_in_every_family(family_model, masked_from):
+    ids, mask = batch_of(family_model)
+    masks = random_masks(family_model, masked_from=masked_from)
+    expected = plain_loop(family_model, masks, ids, mask)
+    dense = family_model(ids, mask).concept_logits
+    family_model.masks = masks
+    found = family_model(ids, mask).concept_logits
+    for name in masks.concepts:
+        torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(found[name], dense[name], atol=1e-4)  # the masks do act
+
+
+@torch.no_grad()
+def test_every_concept_reads_through_its_own_mask(model):
+    ids, mask = batch_of(model)
+    model.masks = random_masks(model)
+    before = model(ids, mask)
+    changed = {layer: ~kept for layer, kept in model.masks["noise"].items()}
+    model.masks = model.masks.replaced("noise", changed)
+    after = model(ids, mask)
+    assert torch.equal(after.concept_logits["food"], before.concept_logits["food"])
+    assert not torch.allclose(after.concept_logits["noise"], before.concept_logits["noise"])
+    assert not torch.allclose(after.label_logits, before.label_logits)
+
+
+@torch.no_grad()
+def test_the_label_sees_nothing_but_the_activations(model):
+    """With the label head's input held, no change of text or mask reaches the label."""
+    model.masks = random_masks(model)
+    held = model(*batch_of(model)).activations
+    model.concept_heads.register_forward_hook(
+        lambda module, inputs, logits: {name: held[name].log() for name in logits}
+    )
+    first = model(*batch_of(model)).label_logits
+    model.masks = random_masks(model, seed=5)
+    other_texts = ["bad food", "quiet", "pretty place"]
+    torch.testing.assert_close(model(*batch_of(model, other_texts)).label_logits, first)
+
+
+@torch.no_grad()
+def test_rows_of_one_batch_go_through_different_concepts(model):
+    ids, mask = batch_of(model)
+    model.masks = random_masks(model)
+    whole = model.represent(ids, mask)
+    parts = model.represent(ids, mask, {"noise": torch.tensor([2, 0]), "food": torch.tensor([1])})
+    torch.testing.assert_close(parts["noise"], whole["noise"][[2, 0]])
+    torch.testing.assert_close(parts["food"], whole["food"][[1]])
+
+
+@torch.no_grad()
+def test_blocks_below_the_first_masked_one_run_once(model):
+    model.masks = random_masks(model, masked_from=1)
+    seen = []
+    layers = model.backbone.encoder.layer
+    for block in layers:
+        block.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+    model(*batch_of(model))
+    assert seen == [3, 6]
+
+
+def test_grouped_products_equal_products_one_by_one():
+    draw = torch.Generator().manual_seed(0)
+    inputs, weights = torch.randn(6, 5, 4, generator=draw), torch.randn(2, 3, 4, generator=draw)
+    bias = torch.randn(3, generator=draw)
+    one_by_one = torch.cat([inputs[:3] @ weights[0].T + bias, inputs[3:] @ weights[1].T + bias])
+    torch.testing.assert_close(grouped_linear(inputs, weights, bias), one_by_one)
+
+
+def test_a_weight_outside_every_mask_gets_no_gradient(model):
+    model.masks = random_masks(model, density=0.3)
+    sum(v.square().sum() for v in model(*batch_of(model)).concept_logits.values()).backward()
+    union = model.masks.union()
+    for layer, module in prunable_layers(model.backbone).items():
+        assert torch.all(module.weight.grad[~union[layer]] == 0)
+        assert torch.any(module.weight.grad[union[layer]] != 0)
+
+
+def test_leaves_have_gradients_where_the_bit_is_zero_and_they_match_finite_differences(model):
+    """dL/d(w m) of a pruned weight: what L gains when the masked weight leaves zero."""
+    model.double().masks = random_masks(model)
+    ids, mask = batch_of(model)
+    rows = {"food": torch.arange(len(ids))}
+
+    def loss():
+        return model.concept_heads(model.represent(ids, mask, rows))["food"].logsumexp(-1).sum()
+
+    with weight_leaves() as leaves:
+        loss().backward()
+    layer = next(name for name in leaves if "attention" in name)
+    module = dict(model.backbone.named_modules())[layer]
+    pruned = (~model.masks["food"][layer]).nonzero()
+    row, column = max(pruned.tolist(), key=lambda at: leaves[layer].grad[tuple(at)].abs().item())
+    assert all(m.weight.grad is None for m in prunable_layers(model.backbone).values())
+    kept = model.masks["food"][layer]
+    kept[row, column] = True
+    model.masks = model.masks.replaced("food", {layer: kept})
+    values = []
+    for step in (1e-4, -1e-4):
+        with torch.no_grad():
+            module.weight[row, column] = step
+            values.append(loss().item())
+    assert leaves[layer].grad[row, column].item() == pytest.approx((values[0] - values[1]) / 2e-4, rel=1e-4)
+
+
+def test_what_is_pruned_is_said_by_name(model, tmp_path):
+    names = list(prunable_layers(model.backbone))
+    assert len(names) == 12 and "encoder.layer.0.attention.self.query" in names
+    assert all(".layer.1." in name for name in prunable_layers(model.backbone, masked_from=1))
+    assert len(prunable_layers(model.backbone, ["*.attention.*"])) == 8
+    decoder = tiny_model(write_backbone(tmp_path / "gpt2", "gpt2"))
+    assert "h.0.attn.c_attn" in prunable_layers(decoder.backbone)  # Conv1D is pruned, too
+    with pytest.raises(ConfigError, match=r"unknown layer pattern '\*.atention.\*'"):
+        prunable_layers(model.backbone, ["*", "*.atention.*"])
+    with pytest.raises(ConfigError, match="2 is not among the blocks 0 to 1"):
+        prunable_layers(model.backbone, masked_from=2)
+
+
+def test_masks_of_another_model_are_refused(model):
+    masks = random_masks(model)
+    other_shape = {name: {layer: kept[:, :-1] for layer, kept in masks[name].items()} for name in masks.concepts}
+    with pytest.raises(ModelError, match=r"another model: .* has weights"):
+        model.masks = MaskSet.from_masks(other_shape)
+    with pytest.raises(ModelError, match="another model: it has no layer nowhere"):
+        model.masks = MaskSet.from_masks({n: {"nowhere": torch.ones(2, 2).bool()} for n in masks.concepts})
+    with pytest.raises(ModelError, match="they are of \\['a'\\]"):
+        model.masks = MaskSet.from_masks({"a": {"x": torch.ones(2, 2).bool()}})
+    assert model.masks is None
+
+
+def test_a_masked_backbone_alone_is_never_silently_dense(model):
+    model.masks = random_masks(model)
+    ids, mask = batch_of(model)
+    assert isinstance(model.backbone.encoder.layer[0].attention.self.query, MaskedLinear)
+    with pytest.raises(ModelError, match="without a route"):
+        model.backbone(input_ids=ids, attention_mask=mask)

@@ -1,0 +1,117 @@
+"""Mask sets: packing, set operations, files."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.model.masks import MaskSet, count, pack, unpack
+from sparsecbm.model.overlap import overlap
+
+
+def bits(text: str) -> torch.Tensor:
+    return torch.tensor([c == "1" for c in text])
+
+
+@pytest.fixture
+def masks():
+    """Two layers of 4 and 3 weights."""
+    return MaskSet.from_masks(
+        {
+            "food": {"a": bits("1100").view(2, 2), "b": bits("111").view(1, 3)},
+            "noise": {"a": bits("0110").view(2, 2), "b": bits("100").view(1, 3)},
+        }
+    )
+
+
+def test_one_byte_holds_eight_weights_first_one_highest():
+    assert pack(bits("1000000011")).tolist() == [128, 192]
+
+
+@settings(deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=70))
+def test_unpack_undoes_pack(values):
+    mask = torch.tensor(values)
+    assert torch.equal(unpack(pack(mask), (len(values),)), mask)
+    assert count(pack(mask)) == sum(values)
+
+
+def test_densities(masks):
+    assert masks.density() == {"food": 5 / 7, "noise": 3 / 7}
+    assert masks["food"].density_by_layer() == {"a": 0.5, "b": 1.0}
+    assert masks["noise"].weights == 3
+
+
+def test_set_operations(masks):
+    assert masks.core()["a"].flatten().tolist() == [False, True, False, False]
+    assert masks.union()["a"].flatten().tolist() == [True, True, True, False]
+    assert masks.exclusive("food")["b"].flatten().tolist() == [False, True, True]
+    assert masks.exclusive("noise")["b"].any().item() is False
+
+
+def test_overlap_by_hand(masks):
+    found = overlap(masks)
+    pair = found.pairs["food", "noise"]
+    assert pair.jaccard == pytest.approx(2 / 6)  # 1 of 3 in a, 1 of 3 in b
+    # expected intersection: 2 * 2 / 4 in a, 3 * 1 / 3 in b, together 2; expected union 8 - 2
+    assert pair.chance == pytest.approx(2 / 6)
+    assert pair.excess == pytest.approx(0)
+    assert found.by_layer["a"]["food", "noise"].jaccard == pytest.approx(1 / 3)
+    assert found.core == pytest.approx(2 / 7)
+    assert found.exclusive == {"food": 3 / 7, "noise": 1 / 7}
+    assert found.jaccard == pair.jaccard
+
+
+def test_chance_is_what_random_masks_of_the_same_densities_have():
+    draw = torch.Generator().manual_seed(0)
+    first, second = (torch.rand(400, 500, generator=draw) < density for density in (0.25, 0.4))
+    pair = overlap(MaskSet.from_masks({"a": {"w": first}, "b": {"w": second}})).pairs["a", "b"]
+    assert pair.chance == pytest.approx(0.25 * 0.4 / (0.25 + 0.4 - 0.25 * 0.4), abs=2e-3)
+    assert pair.jaccard == pytest.approx(pair.chance, abs=4e-3)
+
+
+def test_unknown_names_list_the_choices(masks):
+    with pytest.raises(ConfigError, match=r"unknown concept 'fod'. Did you mean 'food'.*food, noise"):
+        masks["fod"]
+    with pytest.raises(ConfigError, match=r"unknown pruned layer 'c'.*a, b"):
+        masks["food"]["c"]
+
+
+def test_replacing_one_concept_leaves_the_other_and_the_old_set(masks):
+    changed = masks.replaced("food", {"a": bits("0001").view(2, 2)})
+    assert changed["food"]["a"].flatten().tolist() == [False, False, False, True]
+    assert torch.equal(changed["noise"]["a"], masks["noise"]["a"])
+    assert masks["food"]["a"].flatten().tolist() == [True, True, False, False]
+    assert changed != masks
+    with pytest.raises(ModelError, match="weights \\(2, 2\\), its mask is \\(4,\\)"):
+        masks.replaced("food", {"a": bits("0001")})
+
+
+def test_saved_masks_come_back_at_one_bit_a_weight(tmp_path):
+    draw = torch.Generator().manual_seed(0)
+    masks = MaskSet.from_masks({n: {"w": torch.rand(500, 400, generator=draw) < 0.25} for n in ("food", "noise")})
+    masks.save(tmp_path / "masks.safetensors")
+    assert MaskSet.load(tmp_path / "masks.safetensors") == masks
+    assert (tmp_path / "masks.safetensors").stat().st_size * 8 <= 1.02 * 2 * 200_000
+
+
+def test_a_flipped_byte_in_a_mask_file_is_found(masks, tmp_path):
+    masks.save(tmp_path / "masks.safetensors")
+    content = bytearray((tmp_path / "masks.safetensors").read_bytes())
+    content[-1] ^= 128
+    (tmp_path / "masks.safetensors").write_bytes(content)
+    with pytest.raises(ModelError, match="was altered"):
+        MaskSet.load(tmp_path / "masks.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense" * 9])
+def test_what_is_no_mask_file_says_so(tmp_path, content):
+    (tmp_path / "masks.safetensors").write_bytes(content)
+    with pytest.raises(ModelError, match="no mask file"):
+        MaskSet.load(tmp_path / "masks.safetensors")
+
+
+def test_no_layers_is_an_error_not_a_dense_model():
+    with pytest.raises(ModelError, match="without layers"):
+        MaskSet.dense(("food",), {})
