@@ -139,6 +139,7 @@ class Finetune(Section):
     warmup: Share
     clip: float = Field(gt=0)
     gamma: float = Field(ge=0)
+    targets: Literal["majority", "votes"]
     label_smoothing: Share
     freeze_embeddings: bool
     class_weights: Literal["none", "balanced"]

@@ -66,7 +66,7 @@ def _from_hub(source: CebabSource) -> tuple[list, list]:
 def _rows(rows: list[dict], name: str, split: str) -> pd.DataFrame:
     """Canonical columns of one file."""
     table = pd.DataFrame({key: pd.Series([row.get(key) for row in rows], dtype=object) for key in rows[0]})
-    wanted = [*_PLAIN, "is_original", "edit_type", "review_majority"]
+    wanted = [*_PLAIN, "is_original", "edit_type", "review_majority", "review_label_distribution"]
     wanted += [f"{aspect}_aspect_{part}" for aspect in CONCEPTS.names for part in ("majority", "label_distribution")]
     require_columns(list(table.columns), wanted, name, "Take the file as CEBaB released it.")
     frame, faults = pd.DataFrame(), []
@@ -76,6 +76,7 @@ def _rows(rows: list[dict], name: str, split: str) -> pd.DataFrame:
     rating, fault = text_cells(table["review_majority"], numbers=True)
     faults.append(fault)
     frame["label"] = rating.mask(rating.isin(["", NO_MAJORITY]))
+    frame = frame.assign(**_shares("label", CONCEPTS.label, table["review_label_distribution"].map(_votes)))
     # train_observational gives originals the type of the edit that was made from them.
     frame["edit_type"] = table["edit_type"].mask(table["is_original"].astype(bool))
     for aspect in CONCEPTS.names:
@@ -85,6 +86,7 @@ def _rows(rows: list[dict], name: str, split: str) -> pd.DataFrame:
         frame[f"concept.{aspect}"] = state
         frame[f"source.{aspect}"] = majority.map({"": BLANK, NO_MAJORITY: NO_MAJORITY}).fillna(HUMAN)
         frame[f"confidence.{aspect}"] = [_share(v, s) for v, s in zip(votes, state, strict=True)]
+        frame = frame.assign(**_shares(aspect, CONCEPTS[aspect], votes))
     frame["fault"] = pd.concat(faults, axis=1).bfill(axis=1).iloc[:, 0]
     return frame.assign(file=name, row=range(1, len(rows) + 1), split=split)
 
@@ -94,6 +96,15 @@ def _votes(cell: object) -> dict[str, int]:
     if isinstance(cell, str):
         cell = ast.literal_eval(cell) if cell.startswith("{") else {}
     return {state: count for state, count in (cell or {}).items() if count}
+
+
+def _shares(name: str, variable: Concept, votes: pd.Series) -> dict[str, list[float | None]]:
+    """Share of the votes for each state, by column; null where nobody voted for any of them."""
+    counts = [[of_row.get(state, 0) for state in variable.states] for of_row in votes]
+    return {
+        f"share.{name}.{state}": [row[place] / sum(row) if sum(row) else None for row in counts]
+        for place, state in enumerate(variable.states)
+    }
 
 
 def _share(votes: dict[str, int], state: object) -> float | None:

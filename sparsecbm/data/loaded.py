@@ -89,13 +89,20 @@ def canonical(frame: pd.DataFrame, concept_set: ConceptSet) -> pd.DataFrame:
     kinds = ("concept", "source", "confidence")
     strings += [f"{kind}.{name}" for name in concept_set.names for kind in kinds]
     strings += [f"cluster.{name}" for name in concept_set.names if f"cluster.{name}" in frame]
+    shares = [column for column in share_columns(concept_set) if column in frame]
     if "fault" in frame and frame["fault"].notna().any():
         strings.append("fault")
-    frame = frame[strings]
-    types = dict.fromkeys(strings, "str") | {"row": "int64"}
+    frame = frame[strings + shares]
+    types = dict.fromkeys(strings, "str") | {"row": "int64"} | dict.fromkeys(shares, "float64")
     types |= {f"confidence.{name}": "float64" for name in concept_set.names}
     frame = frame.astype(types)
     return frame.assign(group=frame["group"].fillna(frame["id"]))
+
+
+def share_columns(concept_set: ConceptSet) -> list[str]:
+    """Columns that hold the share of the votes for each state of the label and of every concept."""
+    variables = [("label", concept_set.label), *((concept.name, concept) for concept in concept_set)]
+    return [f"share.{name}.{state}" for name, variable in variables for state in variable.states]
 
 
 def require_columns(present: list[str], wanted: list[str], where: str, remedy: str) -> None:

@@ -4,6 +4,8 @@ A model's columns with a pattern (`concept.NAME`, `probability.STATE`, ...) stan
 state. `schema` spells them out for a task and adds what depends on it: known states and the longest text.
 """
 
+from typing import Optional
+
 import pandas as pd
 import pandera.pandas as pa
 
@@ -37,6 +39,7 @@ class RawTable(_Table):
     concept: str = pa.Field(alias=r"^concept\..+", regex=True, nullable=True)
     source: str = pa.Field(alias=r"^source\..+", regex=True, nullable=True)
     confidence: float = pa.Field(alias=r"^confidence\..+", regex=True, nullable=True, ge=0, le=1)
+    share: Optional[float] = pa.Field(alias=r"^share\..+", regex=True, nullable=True, ge=0, le=1)  # noqa: UP045
 
     @pa.check("text", error=EMPTY)
     def _text_says_something(cls, texts: pd.Series) -> pd.Series:
@@ -87,7 +90,7 @@ def schema(model: type[_Table], concept_set: ConceptSet, max_words: int | None =
     """A model spelt out for a task: a column for each concept or state, known states only, texts not too long."""
     built = model.to_schema()
     for pattern, column in list(built.columns.items()):
-        if column.regex:
+        if column.regex and column.required:
             prefix = pattern.strip("^").split(r"\.")[0]
             names = concept_set.label.states if prefix == "probability" else concept_set.names
             spelt = {f"{prefix}.{name}": _column(column, f"{prefix}.{name}") for name in names}

@@ -11,6 +11,7 @@ Columns of a table (canonical names):
     source.NAME   str; who says so: human, blank (an empty cell), "no majority", or an annotator's name
     confidence.NAME  float or null; share of agreeing votes, or an annotator's own figure
     cluster.NAME  str or null, optional; rows that share it are not independent evidence on concept NAME
+    share.NAME.STATE  float or null, optional; share of the votes for a state, NAME a concept or `label`
     fault         str or null, optional, in ingested tables only; what was wrong with a cell as it was read
 """
 

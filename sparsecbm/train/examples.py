@@ -16,11 +16,13 @@ MISSING = -100  # the class index that torch's cross-entropy leaves out
 
 @dataclass(frozen=True)
 class Examples:
-    """Texts of one split: token ids, and class indices with `MISSING` where nobody knows."""
+    """Texts of one split: token ids, class indices with `MISSING` where nobody knows, and targets of the loss."""
 
     rows: list[list[int]]
     label: Tensor  # [texts], int64
     concepts: dict[str, Tensor]  # name -> [texts], int64
+    label_target: Tensor  # [texts, classes], rows add up to 1, or to 0 where nobody knows
+    concept_targets: dict[str, Tensor]  # name -> [texts, states], likewise
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -37,8 +39,8 @@ class Batch:
 
     ids: Tensor  # [batch, tokens]
     mask: Tensor  # [batch, tokens]
-    label: Tensor  # [batch]
-    concepts: dict[str, Tensor]  # name -> [batch]
+    label: Tensor  # [batch, classes], a target
+    concepts: dict[str, Tensor]  # name -> [batch, states], likewise
 
 
 def indices(column: pd.Series, variable: Concept) -> Tensor:
@@ -47,14 +49,40 @@ def indices(column: pd.Series, variable: Concept) -> Tensor:
     return torch.tensor(values, dtype=torch.long)
 
 
-def examples(frame: pd.DataFrame, model: SparseCBM) -> Examples:
-    """Tokenise and index an annotated table (columns as in `sparsecbm.data.tables`)."""
+def one_hot(gold: Tensor, states: int) -> Tensor:
+    """Targets that put all on the gold class, [rows, states], float32; zero where it is `MISSING`."""
+    known = gold != MISSING
+    target = torch.zeros(len(gold), states)
+    target[known] = torch.nn.functional.one_hot(gold[known], states).float()
+    return target
+
+
+def vote_shares(frame: pd.DataFrame, name: str, variable: Concept, gold: Tensor) -> Tensor:
+    """Targets by the shares of the votes, [rows, states]; where nobody voted, all on the gold class."""
+    target = one_hot(gold, len(variable))
+    columns = [f"share.{name}.{state}" for state in variable.states]
+    if all(column in frame for column in columns):
+        shares = torch.tensor(frame[columns].to_numpy(dtype="float32"))
+        target = torch.where(shares.isnan().any(1, keepdim=True), target, shares)
+    return target
+
+
+def examples(frame: pd.DataFrame, model: SparseCBM, targets: str = "majority") -> Examples:
+    """Tokenise and index an annotated table (columns as in `sparsecbm.data.tables`).
+
+    Args:
+        targets: what the loss aims at: the gold class (majority), or the shares of the votes (votes)
+    """
     concept_set: ConceptSet = model.concept_set
-    return Examples(
-        encode(model.tokenizer, frame["text"].tolist(), model.settings.max_length),
-        indices(frame["label"], concept_set.label),
-        {concept.name: indices(frame[f"concept.{concept.name}"], concept) for concept in concept_set},
-    )
+    variables = {"label": concept_set.label} | {concept.name: concept for concept in concept_set}
+    gold = {"label": indices(frame["label"], concept_set.label)}
+    gold |= {concept.name: indices(frame[f"concept.{concept.name}"], concept) for concept in concept_set}
+    if targets == "votes":
+        aims = {name: vote_shares(frame, name, variable, gold[name]) for name, variable in variables.items()}
+    else:
+        aims = {name: one_hot(gold[name], len(variable)) for name, variable in variables.items()}
+    rows = encode(model.tokenizer, frame["text"].tolist(), model.settings.max_length)
+    return Examples(rows, gold.pop("label"), gold, aims.pop("label"), aims)
 
 
 def batch(data: Examples, members: Sequence[int], pad_id: int, device: torch.device) -> Batch:
@@ -64,6 +92,6 @@ def batch(data: Examples, members: Sequence[int], pad_id: int, device: torch.dev
     return Batch(
         ids.to(device),
         mask.to(device),
-        data.label[chosen].to(device),
-        {name: values[chosen].to(device) for name, values in data.concepts.items()},
+        data.label_target[chosen].to(device),
+        {name: values[chosen].to(device) for name, values in data.concept_targets.items()},
     )

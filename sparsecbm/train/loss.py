@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from sparsecbm.model.cbm import Output
 from sparsecbm.train.examples import MISSING, Batch, Examples
@@ -35,15 +34,15 @@ def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None, 
 
     Args:
         logits: [batch, classes]
-        target: [batch], `MISSING` where unknown
-        weight: [classes]
+        target: [batch, classes], rows that add up to 1, or to 0 where unknown
+        weight: [classes]; the mean is weighted by them as well
         smoothing: share of each target that is spread evenly over the classes
     """
-    if bool((target == MISSING).all()):
-        return logits.sum() * 0.0
-    return functional.cross_entropy(
-        logits.float(), target, weight=weight, ignore_index=MISSING, label_smoothing=smoothing
-    )
+    known = target.sum(-1, keepdim=True) > 0
+    smooth = torch.where(known, (1 - smoothing) * target + smoothing / target.shape[-1], 0.0)
+    if weight is not None:
+        smooth = smooth * weight.to(smooth.device)
+    return -(smooth * logits.float().log_softmax(-1)).sum() / smooth.sum().clamp(min=1e-12)
 
 
 def losses(

@@ -51,6 +51,10 @@ def test_cebab_cells_carry_state_source_and_share_of_votes(tmp_path):
     assert row[["concept.noise", "confidence.noise"]].isna().all() and row["source.noise"] == "no majority"
     assert row[["concept.service", "confidence.service"]].isna().all() and row["source.service"] == "blank"
     assert row["label"] == "4" and other[["label"]].isna().all()
+    assert row[[f"share.food.{s}" for s in ("Negative", "Positive", "unknown")]].tolist() == [0.8, 0.0, 0.2]
+    assert row[["share.noise.Negative", "share.noise.Positive"]].tolist() == [0.5, 0.5]  # votes without a majority
+    assert row[["share.service.Negative", "share.service.unknown"]].isna().all()  # blank: nobody voted
+    assert row[[f"share.label.{s}" for s in "12345"]].tolist() == [0, 0, 0, 1, 0]
     assert frame["edit_type"].isna().tolist() == [True, False]  # an original was not made by an edit
     assert frame["row"].tolist() == [1, 2] and set(frame["file"]) == {"train_exclusive.json"}
 

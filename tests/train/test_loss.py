@@ -2,11 +2,12 @@
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 
 from sparsecbm.model.cbm import Output
-from sparsecbm.train.examples import MISSING, Batch, Examples
+from sparsecbm.train.examples import MISSING, Batch, Examples, examples, one_hot
 from sparsecbm.train.loss import Weights, balanced_weights, cross_entropy, losses
 
 # Softmax of (log 3, 0) is (3/4, 1/4).
@@ -14,20 +15,56 @@ LOGITS = torch.tensor([[math.log(3), 0.0], [math.log(3), 0.0]])
 BY_STATE = (math.log(4 / 3), math.log(4))  # the loss where the first and the second state is right
 
 
+def targets(*gold):
+    return one_hot(torch.tensor(gold), 2)
+
+
 def a_batch(label, food):
-    return Batch(torch.zeros(2, 1), torch.ones(2, 1), torch.tensor(label), {"food": torch.tensor(food)})
+    return Batch(torch.zeros(2, 1), torch.ones(2, 1), targets(*label), {"food": targets(*food)})
 
 
 def test_cross_entropy_by_hand_and_without_a_target():
-    assert cross_entropy(LOGITS, torch.tensor([0, 1])).item() == pytest.approx(sum(BY_STATE) / 2)
-    assert cross_entropy(LOGITS, torch.tensor([MISSING, 1])).item() == pytest.approx(BY_STATE[1])
-    assert cross_entropy(LOGITS, torch.tensor([MISSING, MISSING])).item() == 0
+    assert cross_entropy(LOGITS, targets(0, 1)).item() == pytest.approx(sum(BY_STATE) / 2)
+    assert cross_entropy(LOGITS, targets(MISSING, 1)).item() == pytest.approx(BY_STATE[1])
+    assert cross_entropy(LOGITS, targets(MISSING, MISSING)).item() == 0
 
 
 def test_smoothing_by_hand():
     # A tenth of the target is spread over both states: .95 on the right one.
     expected = 0.95 * BY_STATE[0] + 0.05 * BY_STATE[1]
-    assert cross_entropy(LOGITS, torch.tensor([0, 0]), smoothing=0.1).item() == pytest.approx(expected)
+    assert cross_entropy(LOGITS, targets(0, 0), smoothing=0.1).item() == pytest.approx(expected)
+
+
+def test_without_smoothing_and_shares_it_is_torchs_own_with_weights_too():
+    gold, weight = torch.tensor([0, 1, MISSING]), torch.tensor([0.5, 2.0])
+    logits = torch.tensor([[1.0, -2.0], [0.3, 0.4], [9.0, 9.0]])
+    expected = torch.nn.functional.cross_entropy(logits, gold, weight=weight, ignore_index=MISSING)
+    torch.testing.assert_close(cross_entropy(logits, one_hot(gold, 2), weight), expected)
+
+
+def test_shares_of_votes_by_hand():
+    shares = torch.tensor([[0.8, 0.2], [0.0, 0.0]])  # the second text has no votes
+    expected = 0.8 * BY_STATE[0] + 0.2 * BY_STATE[1]
+    assert cross_entropy(LOGITS, shares).item() == pytest.approx(expected)
+
+
+def test_targets_are_shares_where_people_voted_and_else_the_majority(model):
+    frame = pd.DataFrame(
+        {
+            "text": ["good food", "bad food", "the food"],
+            "label": ["1", None, None],
+            "concept.food": ["Positive", None, "unknown"],
+            "concept.noise": ["loud", None, None],
+            "share.food.Negative": [0.25, 0.5, None],
+            "share.food.Positive": [0.75, 0.5, None],
+            "share.food.unknown": [0.0, 0.0, None],
+        }
+    )
+    by_votes, by_majority = examples(frame, model, "votes"), examples(frame, model, "majority")
+    assert by_votes.concept_targets["food"].tolist() == [[0.25, 0.75, 0], [0.5, 0.5, 0], [0, 0, 1]]
+    assert by_majority.concept_targets["food"].tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]
+    assert by_votes.concepts["food"].tolist() == [1, MISSING, 2]  # scores know the majority alone
+    assert by_votes.label_target.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
 def test_each_mode_by_hand():
@@ -46,8 +83,8 @@ def test_each_mode_by_hand():
 def test_the_concept_loss_is_the_mean_over_concepts():
     output = Output({"food": LOGITS, "noise": LOGITS}, {}, LOGITS)
     batch = Batch(
-        torch.zeros(2, 1), torch.ones(2, 1), torch.tensor([0, 0]),
-        {"food": torch.tensor([0, 0]), "noise": torch.tensor([1, MISSING])},
+        torch.zeros(2, 1), torch.ones(2, 1), targets(0, 0),
+        {"food": targets(0, 0), "noise": targets(1, MISSING)},
     )  # fmt: skip
     assert losses(output, batch, "joint", 1.0, Weights()).concept.item() == pytest.approx(sum(BY_STATE) / 2)
 
@@ -61,7 +98,8 @@ def test_a_missing_state_has_no_gradient():
 
 
 def test_balanced_weights_by_hand():
-    data = Examples([[1]] * 4, torch.tensor([0, 0, 0, 2]), {"food": torch.tensor([1, 0, MISSING, 1])})
+    label, food = torch.tensor([0, 0, 0, 2]), torch.tensor([1, 0, MISSING, 1])
+    data = Examples([[1]] * 4, label, {"food": food}, one_hot(label, 3), {"food": one_hot(food, 2)})
     weights = balanced_weights(data, {"food": 2}, classes=3)
     # Label: 4 texts, 2 classes occur: 4/(2*3), none, 4/(2*1). Food: 3 known, 3/(2*1), 3/(2*2).
     assert weights.label.tolist() == pytest.approx([4 / 6, 0, 2])

@@ -22,8 +22,8 @@ def settings(**changes) -> Finetune:
     plain = {
         "epochs": 3, "batch_size": 8, "accumulate": 1, "learning_rate": 3e-3, "head_learning_rate": 3e-2,
         "label_head_learning_rate": 0.3, "weight_decay": 0.0, "warmup": 0.1, "clip": 1.0, "gamma": 1.0,
-        "label_smoothing": 0.0, "freeze_embeddings": False, "class_weights": "none", "patience": 3,
-        "precision": "float32", "device": "cpu", "checkpoint_seconds": 1e9,
+        "targets": "majority", "label_smoothing": 0.0, "freeze_embeddings": False, "class_weights": "none",
+        "patience": 3, "precision": "float32", "device": "cpu", "checkpoint_seconds": 1e9,
     }  # fmt: skip
     return Finetune(**(plain | changes))
 
