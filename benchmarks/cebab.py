@@ -4,7 +4,8 @@
 
 FOLDER holds the released JSON files. Training reads `train_exclusive`, selection a grouped tenth of it, scores
 are of `dev`. Everything else is as in params.yaml with profiles/cebab.yaml over it. Results go to
-benchmarks/results/cebab-MODE.json as they come; what is there already is not trained again.
+benchmarks/results/cebab-MODE.json as they come; what is there already, by the same settings, is not trained again.
+The models stay in .sparsecbm/benchmarks/cebab-MODE-SEED, where the benchmark of the masks finds them.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from sparsecbm.annotate.annotator import make_annotator
 from sparsecbm.compose import composed_params
@@ -22,6 +24,7 @@ from sparsecbm.data.validation import validate
 from sparsecbm.evaluate.scores import fit_references, score_split
 from sparsecbm.files import read_json, write_json
 from sparsecbm.model.cbm import Settings, SparseCBM
+from sparsecbm.params import Params
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.modes import fit
 from sparsecbm.train.reproducible import make_reproducible
@@ -30,33 +33,55 @@ from sparsecbm.workspace import Workspace
 RESULTS = Path(__file__).parent / "results"
 
 
-def measure(data: Path, mode: str, seed: int, settings: list[str]) -> dict:
-    """Train one model and score it on dev."""
-    workspace = Workspace.find(Path(__file__).parent)
-    params = composed_params(
-        workspace, ["cebab"], [f"source.path={data.resolve()}", f"seed={seed}", f"model.mode={mode}", *settings]
-    )
-    make_reproducible(seed, params.threads)
-    splits, manifest = ingest(params.source, params.split, seed, workspace.root)
+WORKSPACE = Workspace.find(Path(__file__).parent)
+
+
+def configured(data: Path, mode: str, seed: int, settings: list[str]) -> Params:
+    """Base, the profile `cebab`, and what the command line says."""
+    over = [f"source.path={data.resolve()}", f"seed={seed}", f"model.mode={mode}", *settings]
+    return composed_params(WORKSPACE, ["cebab"], over)
+
+
+def annotated(params: Params) -> tuple[dict[str, pd.DataFrame], ConceptSet]:
+    """The annotated table of each split, in memory."""
+    splits, manifest = ingest(params.source, params.split, params.seed, WORKSPACE.root)
     concept_set = ConceptSet.from_dict(manifest["vocabulary"])
     checked = validate(splits, concept_set, params.validate_)
     annotator = make_annotator(params.annotate)
-    frames = {name: annotator.annotate(frame, concept_set) for name, frame in checked.splits.items()}
+    return {name: annotator.annotate(frame, concept_set) for name, frame in checked.splits.items()}, concept_set
+
+
+def model_folder(mode: str, seed: int) -> Path:
+    """Where a trained model stays."""
+    return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"cebab-{mode}-{seed}"
+
+
+def measure(params: Params) -> dict:
+    """Train one model and score it on dev."""
+    seed = params.seed
+    make_reproducible(seed, params.threads)
+    frames, concept_set = annotated(params)
     of_model = Settings(**params.model.model_dump(exclude={"backbone"}))
     model = SparseCBM.build(params.model.backbone, concept_set, of_model)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         history = fit(model, frames["train"], frames["validation"], params.finetune, seed, Checkpoints(Path(folder)))
     seconds = time.perf_counter() - start
-    fitted = fit_references(model.to("cpu"), frames["train"])
+    model.to("cpu").save_pretrained(model_folder(params.model.mode, seed))
+    fitted = fit_references(model, frames["train"])
     scores = score_split(model, frames["dev"], "dev", params.evaluate, seed, fitted)
     return {
         "seconds": round(seconds, 1),
         "epochs": len(history.epochs),
         "best_epoch": next(e["epoch"] for e in history.epochs if e["step"] == history.best_step),
-        "finetune": params.finetune.model_dump(),
+        "settings": settings_of(params),
         "dev": scores.model_dump(exclude={"label": {"confusion"}, "concepts": {"__all__": {"confusion"}}}),
     }
+
+
+def settings_of(params: Params) -> dict:
+    """What a result depends on, besides seed and data."""
+    return {"model": params.model.model_dump(), "finetune": params.finetune.model_dump()}
 
 
 def figures(result: dict) -> dict[str, float]:
@@ -86,8 +111,9 @@ def main() -> None:
         path = RESULTS / f"cebab-{mode}.json"
         results = read_json(path) if path.is_file() else {}
         for seed in map(str, arguments.seeds):
-            if seed not in results:
-                results[seed] = measure(arguments.data, mode, int(seed), arguments.set)
+            params = configured(arguments.data, mode, int(seed), arguments.set)
+            if results.get(seed, {}).get("settings") != settings_of(params):
+                results[seed] = measure(params)
                 write_json(path, results)
         table = [figures(results[seed]) for seed in map(str, arguments.seeds)]
         print(f"\n{mode}, seeds {arguments.seeds}: mean (each)")

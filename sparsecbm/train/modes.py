@@ -38,7 +38,8 @@ def fit(
     Raises:
         DataError: no text has a label, or a concept has no labelled text.
     """
-    train_examples, validation_examples = examples(training, model), examples(validation, model)
+    train_examples = examples(training, model, params.targets)
+    validation_examples = examples(validation, model)
     _check(train_examples, model, "train")
     _check(validation_examples, model, "validation")
     weights = Weights()
