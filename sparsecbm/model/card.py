@@ -6,6 +6,15 @@ if TYPE_CHECKING:
     from sparsecbm.model.cbm import SparseCBM
 
 
+def _subnetworks(model: "SparseCBM") -> str:
+    """A line on the masks, if there are any."""
+    if model.masks is None:
+        return ""
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in model.masks.density().items())
+    layers = len(model.masks.shapes)
+    return f"- subnetworks: of {model.masks.size:,} weights in {layers} layers each concept keeps: {shares}\n"
+
+
 def model_card(model: "SparseCBM") -> str:
     """Markdown that says what a saved model reads, how it was built and how to use it."""
     settings = model.settings
@@ -28,7 +37,7 @@ tags: [text-classification, concept-bottleneck, interpretability]
 
 - label `{label.name}`: {", ".join(label.states)}
 - backbone: {model.backbone.config.model_type}, {parameters:,} parameters with heads
-- mode `{settings.mode}`, pooling `{settings.pooling}`, texts cut at {settings.max_length} tokens
+{_subnetworks(model)}- mode `{settings.mode}`, pooling `{settings.pooling}`, texts cut at {settings.max_length} tokens
 
 | concept | states |
 |---|---|

@@ -2,6 +2,7 @@
 
 config.json            format version, backbone configuration, pooling, activation, mode, lengths
 model.safetensors      all weights
+masks.safetensors      masks of a sparse model, one bit a weight and concept
 tokenizer/             the tokenizer's own files
 concepts.json          names and states of the concepts and the label
 training_means.json    mean activation and share of each state on the training set
@@ -21,9 +22,11 @@ from sparsecbm.files import read_json, replacing_folder, sha256_file, write_json
 from sparsecbm.model.backbone import forget_padding
 from sparsecbm.model.card import model_card
 from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.masks import MaskSet
 
 FORMAT = 1
 CHECKSUMS = "checksums.json"
+MASKS = "masks.safetensors"
 
 
 def save(model: SparseCBM, path: Path) -> None:
@@ -32,6 +35,8 @@ def save(model: SparseCBM, path: Path) -> None:
         write_json(folder / "config.json", {"format": FORMAT, **model.config()})
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, folder / "model.safetensors")
+        if model.masks is not None:
+            model.masks.save(folder / MASKS)
         _save_tokenizer(model, folder / "tokenizer")
         write_json(folder / "concepts.json", model.concept_set.to_dict())
         write_json(folder / "training_means.json", model.means)
@@ -58,6 +63,8 @@ def load(path: Path) -> SparseCBM:
         model.load_state_dict(load_file(path / "model.safetensors"))
     except (RuntimeError, SafetensorError) as error:
         raise ModelError(f"{path}: model.safetensors does not fit config.json: {error}") from error
+    if (path / MASKS).is_file():
+        model.masks = MaskSet.load(path / MASKS)
     return model.eval()
 
 

@@ -12,6 +12,7 @@ from sparsecbm.files import write_json
 from sparsecbm.model import storage
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.model.storage import checksums
+from tests.model.test_masked import random_masks
 
 TEXTS = ["the food was good", "bad service"]
 
@@ -53,6 +54,18 @@ def test_one_flipped_byte_is_seen(folder, name):
     (folder / name).write_bytes(content)
     with pytest.raises(ModelError, match=f"{name} was altered"):
         SparseCBM.from_pretrained(folder)
+
+
+def test_a_masked_model_comes_back_with_its_masks_and_reads_the_same(model, tmp_path):
+    model.means = {"activations": {}, "label_share": {}, "concept_shares": {}}
+    dense = [p.to_dict() for p in model.predict(TEXTS)]
+    model.masks = random_masks(model)
+    model.save_pretrained(tmp_path / "sparse")
+    loaded = SparseCBM.from_pretrained(tmp_path / "sparse")
+    assert loaded.masks == model.masks
+    read = [p.to_dict() for p in loaded.predict(TEXTS)]
+    assert read == [p.to_dict() for p in model.predict(TEXTS)] != dense
+    assert f"each concept keeps: food {model.masks['food'].density:.1%}" in (tmp_path / "sparse/README.md").read_text()
 
 
 def test_a_missing_and_an_added_file_are_seen(folder):
