@@ -1,0 +1,101 @@
+"""Gradients of one concept's own loss through its own subnetwork, streamed by layers within a memory budget.
+
+The loss is CE(logits_k, c*_k) and nothing else: with the label's loss in it, the masks of all concepts grow alike.
+The gradients are taken under m_k (Tan et al., arXiv 2312.15033), not under another concept's mask.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+
+from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.masked import weight_leaves
+from sparsecbm.train.examples import Batch
+from sparsecbm.train.loss import cross_entropy
+
+BYTES = 4  # float32
+MEGABYTE = 2**20
+
+
+def layer_groups(shapes: dict[str, tuple[int, ...]], gradients: int, memory_mb: float) -> list[list[str]]:
+    """Consecutive layers whose `gradients` gradients fit into the budget together.
+
+    Each group costs a forward and backward pass of its own, so a larger budget is faster.
+
+    Raises:
+        ConfigError: the largest layer alone does not fit; says the least budget that does.
+    """
+    cost = {layer: prod(shape) * gradients * BYTES for layer, shape in shapes.items()}
+    largest = max(cost, key=cost.get)
+    if cost[largest] > memory_mb * MEGABYTE:
+        least = -(-cost[largest] // MEGABYTE)
+        raise ConfigError(
+            f"prune.memory_mb: {memory_mb:g} MB cannot hold {gradients} gradients of layer {largest}; "
+            f"the least that can is {least} MB, or lower prune.gradients"
+        )
+    groups: list[list[str]] = []
+    filled = 0
+    for layer in shapes:
+        if not groups or filled + cost[layer] > memory_mb * MEGABYTE:
+            groups.append([])
+            filled = 0
+        groups[-1].append(layer)
+        filled += cost[layer]
+    return groups
+
+
+def concept_gradients(
+    model: SparseCBM, concept: str, batches: Sequence[Batch], memory_mb: float
+) -> Iterator[tuple[str, Tensor]]:
+    """Gradients dL_k/d(W * m_k) of each pruned layer, one row a batch.
+
+    Args:
+        model: a masked model; it reads in eval mode, without dropout
+        batches: small batches; each gives one gradient, of its mean loss
+
+    Yields:
+        layer name and gradients, [batches, weights of the layer], zero where the mask is zero
+
+    Raises:
+        ModelError: a gradient is not finite, or all of a layer's are zero.
+    """
+    shapes = model.masks.shapes
+    training = model.training
+    model.eval()
+    try:
+        for group in layer_groups(shapes, len(batches), memory_mb):
+            found = {layer: torch.empty(len(batches), prod(shapes[layer])) for layer in group}
+            for row, batch in enumerate(batches):
+                for layer, gradient in zip(group, _backward(model, concept, batch, group), strict=True):
+                    found[layer][row] = gradient.reshape(-1).float().cpu()
+            for layer in group:
+                gradients = found.pop(layer)
+                gradients *= model.masks[concept][layer].reshape(-1).cpu()
+                _check(gradients, layer, concept)
+                yield layer, gradients
+    finally:
+        model.train(training)
+
+
+def _backward(model: SparseCBM, concept: str, batch: Batch, layers: list[str]) -> tuple[Tensor, ...]:
+    rows = {concept: torch.arange(len(batch.ids), device=batch.ids.device)}
+    with weight_leaves() as leaves:
+        logits = model.concept_heads(model.represent(batch.ids, batch.mask, rows))[concept]
+        loss = cross_entropy(logits, batch.concepts[concept])
+        return torch.autograd.grad(loss, [leaves[layer] for layer in layers])
+
+
+def _check(gradients: Tensor, layer: str, concept: str) -> None:
+    if not bool(torch.isfinite(gradients).all()):
+        raise ModelError(
+            f"the gradients of concept {concept!r} in layer {layer} are not finite; "
+            "the model has diverged: lower the learning rate, or train in float32"
+        )
+    if not bool(gradients.any()):
+        raise ModelError(
+            f"all gradients of concept {concept!r} in layer {layer} are zero, so its weights cannot be ranked; "
+            "the layer does not reach the concept: prune less, or leave the layer out of prune.layers"
+        )
