@@ -135,10 +135,12 @@ class Finetune(Section):
     learning_rate: float = Field(gt=0)
     head_learning_rate: float = Field(gt=0)
     label_head_learning_rate: float = Field(gt=0)
+    refit_label_head: bool
     weight_decay: float = Field(ge=0)
     warmup: Share
     clip: float = Field(gt=0)
     gamma: float = Field(ge=0)
+    average: float = Field(ge=0, lt=1)
     targets: Literal["majority", "votes"]
     label_smoothing: Share
     freeze_embeddings: bool

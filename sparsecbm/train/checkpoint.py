@@ -14,6 +14,9 @@ from torch.optim import Optimizer
 
 from sparsecbm.files import read_json, replacing, replacing_folder, write_json
 from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.train.average import WeightAverage
+
+AVERAGE = "average.safetensors"
 
 
 @dataclass
@@ -40,11 +43,12 @@ class Checkpoints:
     def _best(self, step: int) -> Path:
         return self.folder / f"best-{step}.safetensors"
 
-    def save(self, model: SparseCBM, optimizer: Optimizer, progress: Progress) -> None:
+    def save(self, model: SparseCBM, optimizer: Optimizer, average: WeightAverage, progress: Progress) -> None:
         """Write the last state; the one before stays until this one is whole."""
         with replacing_folder(self.folder / "last") as folder:
             save_file(_weights(model), folder / "model.safetensors")
             save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
+            save_file({name: t.cpu().contiguous() for name, t in average.averages.items()}, folder / AVERAGE)
             state = {**vars(progress), "best_score": None if progress.best_step == 0 else progress.best_score}
             write_json(folder / "progress.json", state)
         for file in self.folder.glob("best-*.safetensors"):
@@ -56,13 +60,14 @@ class Checkpoints:
         with replacing(self._best(step)) as path:
             save_file(_weights(model), path)
 
-    def restore(self, model: SparseCBM, optimizer: Optimizer) -> Progress:
-        """Load the last state into model and optimizer; a fresh `Progress` if there is none."""
+    def restore(self, model: SparseCBM, optimizer: Optimizer, average: WeightAverage) -> Progress:
+        """Load the last state into model, optimizer and average; a fresh `Progress` if there is none."""
         last = self.folder / "last"
         if not last.is_dir():
             return Progress()
         model.load_state_dict(load_file(last / "model.safetensors"))
         _restore_optimizer(optimizer, load_file(last / "optimizer.safetensors"))
+        average.averages = {name: t.to(model.device) for name, t in load_file(last / AVERAGE).items()}
         state = read_json(last / "progress.json")
         if state["best_score"] is None:
             state["best_score"] = float("-inf")

@@ -15,6 +15,7 @@ from sparsecbm.metrics import accuracy
 from sparsecbm.model.batches import by_length, shuffled
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.params import Finetune
+from sparsecbm.train.average import WeightAverage
 from sparsecbm.train.checkpoint import Checkpoints, Progress
 from sparsecbm.train.examples import MISSING, Examples, batch
 from sparsecbm.train.loss import Losses, Weights, losses
@@ -120,7 +121,8 @@ def train(
     optimizer = optimizer_for(model, params)
     updates = -(-len(training) // (params.batch_size * params.accumulate))  # in an epoch
     total = updates * params.epochs
-    progress = checkpoints.restore(model, optimizer)
+    average = WeightAverage(model, params.average)
+    progress = checkpoints.restore(model, optimizer, average)
     schedule = get_linear_schedule_with_warmup(
         optimizer, int(params.warmup * total), total, last_epoch=progress.step - 1
     )
@@ -139,6 +141,7 @@ def train(
             schedule.step()
             progress.step += 1
             progress.step_in_epoch += 1
+            average.update(model, progress.step)
             bar.update()
             if progress.step % LOG_EVERY == 0 or progress.step == total:
                 point = {f"train.{name}": value for name, value in {**figures, "learning_rate": rate}.items()}
@@ -146,10 +149,11 @@ def train(
                 bar.set_postfix(loss=f"{figures['loss']:.3f}")
                 on_step(progress.step, point)
             if time.monotonic() - saved_at >= params.checkpoint_seconds:
-                checkpoints.save(model, optimizer, progress)
+                checkpoints.save(model, optimizer, average, progress)
                 saved_at = time.monotonic()
-        _end_epoch(model, validation, params, progress, checkpoints, on_step)
-        checkpoints.save(model, optimizer, progress)
+        with average.applied(model):
+            _end_epoch(model, validation, params, progress, checkpoints, on_step)
+        checkpoints.save(model, optimizer, average, progress)
         saved_at = time.monotonic()
     bar.close()
     checkpoints.load_best(model, progress.best_step)

@@ -45,9 +45,7 @@ def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None, 
     return -(smooth * logits.float().log_softmax(-1)).sum() / smooth.sum().clamp(min=1e-12)
 
 
-def losses(
-    output: Output, batch: Batch, mode: str, gamma: float, weights: Weights, smoothing: float = 0.0
-) -> Losses:
+def losses(output: Output, batch: Batch, mode: str, gamma: float, weights: Weights, smoothing: float = 0.0) -> Losses:
     """Loss of one batch; `smoothing` is of the concepts' targets.
 
     `joint` adds label and gamma times the concepts; `standard` has the label alone; `sequential` and

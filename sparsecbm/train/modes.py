@@ -1,7 +1,7 @@
 """The training modes, from annotated tables to a finished model.
 
 standard     the label straight from the text: the black box to compare with
-joint        concepts and label in one loss
+joint        concepts and label in one loss; then, if so configured, the label head once more by itself
 sequential   concepts first; then the label head on the concepts as the model reads them
 independent  concepts first; the label head on the gold concepts
 """
@@ -48,7 +48,8 @@ def fit(
         weights = balanced_weights(train_examples, states, len(model.concept_set.label))
     history = train(model, train_examples, validation_examples, params, seed, weights, checkpoints, on_step)
     read = model.logits(training["text"].tolist())
-    if model.settings.mode in ("sequential", "independent"):
+    mode = model.settings.mode
+    if mode in ("sequential", "independent") or (mode == "joint" and params.refit_label_head):
         _fit_label_head(model, train_examples, read)
     model.means = training_means(model, train_examples, read)
     return history
@@ -78,7 +79,7 @@ def training_means(model: SparseCBM, data: Examples, read: Logits) -> dict:
 
 def _fit_label_head(model: SparseCBM, data: Examples, read: Logits) -> None:
     known = data.label != MISSING
-    if model.settings.mode == "sequential":
+    if model.settings.mode != "independent":
         inputs = activations(model, read, model.settings.activation)
     else:
         inputs = np.concatenate([_one_hot(data.concepts[c.name], len(c)) for c in model.concept_set], axis=1)

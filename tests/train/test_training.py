@@ -22,7 +22,8 @@ def settings(**changes) -> Finetune:
     plain = {
         "epochs": 3, "batch_size": 8, "accumulate": 1, "learning_rate": 3e-3, "head_learning_rate": 3e-2,
         "label_head_learning_rate": 0.3, "weight_decay": 0.0, "warmup": 0.1, "clip": 1.0, "gamma": 1.0,
-        "targets": "majority", "label_smoothing": 0.0, "freeze_embeddings": False, "class_weights": "none",
+        "average": 0.0, "refit_label_head": False, "targets": "majority", "label_smoothing": 0.0,
+        "freeze_embeddings": False, "class_weights": "none",
         "patience": 3, "precision": "float32", "device": "cpu", "checkpoint_seconds": 1e9,
     }  # fmt: skip
     return Finetune(**(plain | changes))
@@ -67,6 +68,17 @@ def test_the_kept_weights_are_those_of_the_best_epoch(backbone, tmp_path):
     assert label == pytest.approx(kept["validation.label.accuracy"])
 
 
+def test_refitting_moves_the_label_head_alone(backbone, tmp_path):
+    models = {}
+    for refit in (True, False):
+        models[refit] = tiny_model(backbone)
+        some = settings(epochs=1, refit_label_head=refit)
+        fit(models[refit], annotated(60, 1), annotated(20, 2), some, 0, Checkpoints(tmp_path / f"c{refit}"))
+    refitted, trained = weights_of(models[True]), weights_of(models[False])
+    changed = {name for name in trained if not torch.equal(trained[name], refitted[name])}
+    assert changed == {"label_head.linear.weight", "label_head.linear.bias"}
+
+
 def test_it_stops_when_validation_no_longer_improves(backbone, tmp_path):
     few = settings(epochs=30, patience=1, learning_rate=1e-9, head_learning_rate=1e-9, label_head_learning_rate=1e-9)
     history = fit(tiny_model(backbone), annotated(16, 1), annotated(16, 2), few, 0, Checkpoints(tmp_path / "c"))
@@ -106,7 +118,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("at", [3, 10, 20, 25])
 def test_interrupted_and_resumed_equals_uninterrupted(at, backbone, tmp_path):
     """20 updates an epoch: killed early, in mid-epoch, at the end of an epoch, and in the second."""
-    data = annotated(160, 1), annotated(40, 2), settings(epochs=2, checkpoint_seconds=0.0)
+    data = annotated(160, 1), annotated(40, 2), settings(epochs=2, checkpoint_seconds=0.0, average=0.9)
     whole = tiny_model(backbone)
     history = fit(whole, *data, 5, Checkpoints(tmp_path / "whole"))
 
@@ -144,7 +156,7 @@ def test_kill_9_while_training_and_writing(backbone, tmp_path):
             folder, out = Path(sys.argv[1]), sys.argv[2]
             print("start", flush=True)
             model = tiny_model(Path({str(backbone)!r}))
-            some = settings(epochs=2, checkpoint_seconds=0.0)
+            some = settings(epochs=2, checkpoint_seconds=0.0, average=0.9)
             def tell(step, figures):
                 print(step, flush=True)
             fit(model, annotated(160, 1), annotated(40, 2), some, 5, Checkpoints(folder), tell)
