@@ -19,7 +19,7 @@ from sparsecbm.model.batches import shuffled
 from sparsecbm.model.cbm import Settings, SparseCBM
 from sparsecbm.params import load_params
 from sparsecbm.train.examples import Batch, Examples, batch, examples
-from sparsecbm.train.loop import optimizer_for
+from sparsecbm.train.method import DenseTraining
 from sparsecbm.train.loss import Weights, losses
 from sparsecbm.train.reproducible import make_reproducible
 from sparsecbm.workspace import Workspace
@@ -47,7 +47,7 @@ def main() -> None:
     splits, manifest = ingest(params.source, params.split, params.seed, workspace.root)
     settings = Settings(**params.model.model_dump(exclude={"backbone"}))
     model = SparseCBM.build(params.model.backbone, ConceptSet.from_dict(manifest["vocabulary"]), settings).train()
-    optimizer = optimizer_for(model, params.finetune)
+    optimizer = DenseTraining(params.finetune, Weights()).optimizer(model)
     data: Examples = examples(splits["train"], model)
     batches = shuffled(data.lengths, arguments.batch_size, params.seed)[: -(-arguments.texts // arguments.batch_size)]
     clock, cpu = {"dynamic": 0.0, LONG: 0.0}, {"dynamic": 0.0, LONG: 0.0}

@@ -15,8 +15,9 @@ from torch.optim import Optimizer
 from sparsecbm.files import read_json, replacing, replacing_folder, write_json
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.train.average import WeightAverage
+from sparsecbm.train.method import Method
 
-AVERAGE = "average.safetensors"
+AVERAGE, METHOD = "average.safetensors", "method.safetensors"
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Progress:
     finished: bool = False
     curves: list[dict[str, float]] = field(default_factory=list)
     epochs: list[dict[str, float]] = field(default_factory=list)
+    events: list[dict[str, float]] = field(default_factory=list)
 
 
 class Checkpoints:
@@ -43,12 +45,15 @@ class Checkpoints:
     def _best(self, step: int) -> Path:
         return self.folder / f"best-{step}.safetensors"
 
-    def save(self, model: SparseCBM, optimizer: Optimizer, average: WeightAverage, progress: Progress) -> None:
+    def save(
+        self, model: SparseCBM, optimizer: Optimizer, average: WeightAverage, method: Method, progress: Progress
+    ) -> None:
         """Write the last state; the one before stays until this one is whole."""
         with replacing_folder(self.folder / "last") as folder:
-            save_file(_weights(model), folder / "model.safetensors")
+            save_file(_plain(model.state_dict()), folder / "model.safetensors")
             save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
-            save_file({name: t.cpu().contiguous() for name, t in average.averages.items()}, folder / AVERAGE)
+            save_file(_plain(average.averages), folder / AVERAGE)
+            save_file(_plain(method.state()), folder / METHOD)
             state = {**vars(progress), "best_score": None if progress.best_step == 0 else progress.best_score}
             write_json(folder / "progress.json", state)
         for file in self.folder.glob("best-*.safetensors"):
@@ -58,16 +63,17 @@ class Checkpoints:
     def save_best(self, model: SparseCBM, step: int) -> None:
         """Write the weights of the best validation so far; older ones go when the next state is written."""
         with replacing(self._best(step)) as path:
-            save_file(_weights(model), path)
+            save_file(_plain(model.state_dict()), path)
 
-    def restore(self, model: SparseCBM, optimizer: Optimizer, average: WeightAverage) -> Progress:
-        """Load the last state into model, optimizer and average; a fresh `Progress` if there is none."""
+    def restore(self, model: SparseCBM, optimizer: Optimizer, average: WeightAverage, method: Method) -> Progress:
+        """Load the last state into model, optimizer, average and method; a fresh `Progress` if there is none."""
         last = self.folder / "last"
         if not last.is_dir():
             return Progress()
         model.load_state_dict(load_file(last / "model.safetensors"))
         _restore_optimizer(optimizer, load_file(last / "optimizer.safetensors"))
         average.averages = {name: t.to(model.device) for name, t in load_file(last / AVERAGE).items()}
+        method.restore(model, load_file(last / METHOD))
         state = read_json(last / "progress.json")
         if state["best_score"] is None:
             state["best_score"] = float("-inf")
@@ -82,8 +88,8 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _weights(model: SparseCBM) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

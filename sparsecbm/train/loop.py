@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
-from torch.optim import AdamW
 from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
@@ -18,7 +17,7 @@ from sparsecbm.params import Finetune
 from sparsecbm.train.average import WeightAverage
 from sparsecbm.train.checkpoint import Checkpoints, Progress
 from sparsecbm.train.examples import MISSING, Examples, batch
-from sparsecbm.train.loss import Losses, Weights, losses
+from sparsecbm.train.method import Method
 
 OnStep = Callable[[int, dict[str, float]], None]
 LOG_EVERY = 10  # updates between two points of a curve
@@ -26,10 +25,11 @@ LOG_EVERY = 10  # updates between two points of a curve
 
 @dataclass(frozen=True)
 class History:
-    """What happened: the loss curve, the score of each epoch, and the update whose weights were kept."""
+    """What happened: the loss curve, the score of each epoch, what the method did at times, and what was kept."""
 
     curves: list[dict[str, float]]
     epochs: list[dict[str, float]]
+    events: list[dict[str, float]]
     best_step: int
     best_score: float
 
@@ -51,31 +51,6 @@ def accelerator_for(params: Finetune) -> Accelerator:
     cpu = params.device == "cpu"
     device = Accelerator(cpu=cpu).device
     return Accelerator(cpu=cpu, mixed_precision=precision(params.precision, device))
-
-
-def optimizer_for(model: SparseCBM, params: Finetune) -> AdamW:
-    """AdamW with a rate each for backbone, concept heads and label head; biases and norms do not decay.
-
-    The label head's inputs are probabilities, so its weights have far to go and need the largest rate.
-    Frozen word embeddings leave both the gradients and the optimizer with half a small model's weights.
-    """
-    model.backbone.get_input_embeddings().weight.requires_grad_(not params.freeze_embeddings)
-    rates = {
-        "backbone.": params.learning_rate,
-        "label_head.": params.label_head_learning_rate,
-        "": params.head_learning_rate,
-    }
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            rate = next(rate for prefix, rate in rates.items() if name.startswith(prefix))
-            decay = params.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
-    # A schedule that starts in the middle needs `initial_lr`.
-    return AdamW(
-        [{"params": g, "lr": rate, "initial_lr": rate, "weight_decay": d} for (rate, d), g in groups.items()],
-        fused=True,
-    )
 
 
 def score(model: SparseCBM, data: Examples, batch_size: int) -> dict[str, float]:
@@ -106,7 +81,7 @@ def train(
     validation: Examples,
     params: Finetune,
     seed: int,
-    weights: Weights,
+    method: Method,
     checkpoints: Checkpoints,
     on_step: OnStep = lambda step, figures: None,
 ) -> History:
@@ -118,17 +93,17 @@ def train(
     """
     accelerator = accelerator_for(params)
     model.to(accelerator.device)
-    optimizer = optimizer_for(model, params)
+    optimizer = method.optimizer(model)
     updates = -(-len(training) // (params.batch_size * params.accumulate))  # in an epoch
     total = updates * params.epochs
     average = WeightAverage(model, params.average)
-    progress = checkpoints.restore(model, optimizer, average)
+    progress = checkpoints.restore(model, optimizer, average, method)
     schedule = get_linear_schedule_with_warmup(
         optimizer, int(params.warmup * total), total, last_epoch=progress.step - 1
     )
     saved_at = time.monotonic()
     pause = 1.0 if sys.stderr.isatty() else 20.0  # a log file needs fewer lines than a terminal
-    bar = tqdm(total=total, initial=progress.step, unit="update", desc="finetune", mininterval=pause)
+    bar = tqdm(total=total, initial=progress.step, unit="update", desc=method.name, mininterval=pause)
 
     while not progress.finished:
         batches = shuffled(training.lengths, params.batch_size, seed * 10_007 + progress.epoch)
@@ -136,7 +111,11 @@ def train(
         for first in range(progress.step_in_epoch * params.accumulate, len(batches), params.accumulate):
             torch.manual_seed(seed * 1_000_003 + progress.step)  # dropout of this update, whoever runs it
             parts = batches[first : first + params.accumulate]
-            figures = _update(model, training, parts, params, weights, accelerator, optimizer)
+            event = method.before(model, progress.step)
+            if event:
+                progress.events.append({"step": progress.step, **event})
+                on_step(progress.step, event)
+            figures = _update(model, training, parts, params, method, progress.step, accelerator, optimizer)
             rate = schedule.get_last_lr()[0]
             schedule.step()
             progress.step += 1
@@ -149,41 +128,44 @@ def train(
                 bar.set_postfix(loss=f"{figures['loss']:.3f}")
                 on_step(progress.step, point)
             if time.monotonic() - saved_at >= params.checkpoint_seconds:
-                checkpoints.save(model, optimizer, average, progress)
+                checkpoints.save(model, optimizer, average, method, progress)
                 saved_at = time.monotonic()
         with average.applied(model):
-            _end_epoch(model, validation, params, progress, checkpoints, on_step)
-        checkpoints.save(model, optimizer, average, progress)
+            _end_epoch(model, validation, params, method, progress, checkpoints, on_step)
+        checkpoints.save(model, optimizer, average, method, progress)
         saved_at = time.monotonic()
     bar.close()
     checkpoints.load_best(model, progress.best_step)
     model.eval()
-    return History(progress.curves, progress.epochs, progress.best_step, progress.best_score)
+    return History(progress.curves, progress.epochs, progress.events, progress.best_step, progress.best_score)
 
 
-def _update(model, training, parts, params, weights, accelerator, optimizer) -> dict[str, float]:
+def _update(model, training, parts, params, method: Method, step: int, accelerator, optimizer) -> dict[str, float]:
     """One update from the gradients of one or more batches; returns the mean losses."""
     sums = torch.zeros(3)
     for members in parts:
         b = batch(training, members, model.tokenizer.pad_token_id, accelerator.device)
         with accelerator.autocast():
-            output = model(b.ids, b.mask)
-        mode, smoothing = model.settings.mode, params.label_smoothing
-        parts_of_loss: Losses = losses(output, b, mode, params.gamma, weights, smoothing)
+            parts_of_loss = method.losses(model, b, step)
         accelerator.backward(parts_of_loss.total / len(parts))
         sums += torch.stack([parts_of_loss.total, parts_of_loss.label, parts_of_loss.concept]).detach().float().cpu()
+        method.after_backward(model)
     accelerator.clip_grad_norm_(model.parameters(), params.clip)
     optimizer.step()
     optimizer.zero_grad()
     return dict(zip(("loss", "label_loss", "concept_loss"), (sums / len(parts)).tolist(), strict=True))
 
 
-def _end_epoch(model, validation, params, progress: Progress, checkpoints: Checkpoints, on_step: OnStep) -> None:
+def _end_epoch(
+    model, validation, params, method, progress: Progress, checkpoints: Checkpoints, on_step: OnStep
+) -> None:
     """Validate, keep the weights if they are the best so far, and decide whether to stop."""
     figures = score(model, validation, params.batch_size * 2)
     progress.epoch += 1
     progress.step_in_epoch = 0
-    if figures["score"] > progress.best_score:
+    if not method.keeps(progress.step):
+        pass
+    elif figures["score"] > progress.best_score:
         progress.best_score, progress.best_step, progress.epochs_without_gain = figures["score"], progress.step, 0
         checkpoints.save_best(model, progress.step)
     else:

@@ -19,6 +19,7 @@ from sparsecbm.train.examples import MISSING, Examples, examples
 from sparsecbm.train.label_head import fit_label_head
 from sparsecbm.train.loop import History, OnStep, train
 from sparsecbm.train.loss import Weights, balanced_weights
+from sparsecbm.train.method import DenseTraining
 
 
 def fit(
@@ -46,7 +47,8 @@ def fit(
     if params.class_weights == "balanced":
         states = {concept.name: len(concept) for concept in model.concept_set}
         weights = balanced_weights(train_examples, states, len(model.concept_set.label))
-    history = train(model, train_examples, validation_examples, params, seed, weights, checkpoints, on_step)
+    method = DenseTraining(params, weights)
+    history = train(model, train_examples, validation_examples, params, seed, method, checkpoints, on_step)
     read = model.logits(training["text"].tolist())
     mode = model.settings.mode
     if mode in ("sequential", "independent") or (mode == "joint" and params.refit_label_head):
