@@ -19,8 +19,8 @@ from sparsecbm.model.batches import shuffled
 from sparsecbm.model.cbm import Settings, SparseCBM
 from sparsecbm.params import load_params
 from sparsecbm.train.examples import Batch, Examples, batch, examples
-from sparsecbm.train.method import DenseTraining
 from sparsecbm.train.loss import Weights, losses
+from sparsecbm.train.method import DenseTraining
 from sparsecbm.train.reproducible import make_reproducible
 from sparsecbm.workspace import Workspace
 
