@@ -23,6 +23,14 @@ class ModelError(SparseCBMError):
     """A model folder or backbone is missing, incomplete, altered or does not fit."""
 
 
+class PruningError(SparseCBMError):
+    """Gradients, scores or masks that nothing can be pruned by."""
+
+
+class DegenerateSaliencyWarning(UserWarning):
+    """A second-order saliency ranks weights as their magnitude does, so its gradients have no say."""
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> str:
     """Say that `name` is no known `kind`, with the nearest match and all choices."""
     choices = [str(choice) for choice in choices]

@@ -1,0 +1,1 @@
+"""Pruning: saliencies, schedules and the choice of what to drop."""

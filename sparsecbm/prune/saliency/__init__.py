@@ -1,0 +1,1 @@
+"""Saliencies: what each weight is worth to a concept, one file each under one interface."""

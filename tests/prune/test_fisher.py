@@ -1,0 +1,173 @@
+"""diag(F^-1) against the inverse of the dense block matrix, within its memory, on any threads."""
+
+import pytest
+import torch
+
+from sparsecbm.errors import ConfigError, PruningError
+from sparsecbm.prune import fisher
+from sparsecbm.prune.fisher import inverse_diagonal, layer_bytes, working_bytes
+
+WHERE = "layer 0, concept food"
+
+
+def dense(gradients, block, damp):
+    """The same by the definition: each block's matrix written out and inverted, in float64."""
+    g = gradients.double()
+    found = []
+    for s in g.split(block, dim=1):
+        matrix = damp * torch.eye(s.shape[1], dtype=torch.float64) + s.T @ s / len(g)
+        found.append(torch.linalg.inv(matrix).diagonal())
+    return torch.cat(found)
+
+
+def some(m, n, scale=1.0, seed=0):
+    return torch.randn(m, n, generator=torch.Generator().manual_seed(seed)) * scale
+
+
+def error(found, expected):
+    return float((found.double() / expected - 1).abs().max())
+
+
+def test_two_weights_by_hand():
+    # One gradient (1, 2), damp 1: F = [[2, 2], [2, 5]], of determinant 6, so diag(F^-1) = (5/6, 2/6).
+    found = inverse_diagonal(torch.tensor([[1.0, 2.0]]), block=2, damp=1.0, memory_mb=1, where=WHERE)
+    assert found.tolist() == pytest.approx([5 / 6, 2 / 6])
+    # Apart, each weight has F of its own: 2 and 5.
+    found = inverse_diagonal(torch.tensor([[1.0, 2.0]]), block=1, damp=1.0, memory_mb=1, where=WHERE)
+    assert found.tolist() == pytest.approx([1 / 2, 1 / 5])
+
+
+def alike(m, n, scale=1.0):
+    """Gradients near three directions, as batches of one concept have them."""
+    return (some(m, 3, seed=1) @ some(3, n, seed=2) + some(m, n, 1e-4)) * scale
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0])
+@pytest.mark.parametrize("damp", [1e-7, 1e-5, 1e-3])
+@pytest.mark.parametrize("m", [1, 7, 12, 40])
+@pytest.mark.parametrize("kind", [some, alike])
+def test_equals_the_dense_inverse(kind, m, damp, scale):
+    # Blocks of 12, and one of 5 at the end: m is below, between and above.
+    gradients = kind(m, 3 * 12 + 5, scale)
+    assert error(inverse_diagonal(gradients, 12, damp, 1, WHERE), dense(gradients, 12, damp)) < 1e-5
+
+
+@pytest.mark.parametrize("m", [8, 64])
+def test_float64_is_needed(m):
+    gradients, damp = alike(m, 50), 1e-7
+    expected = dense(gradients, 50, damp)
+    assert error(inverse_diagonal(gradients, 50, damp, 1, WHERE), expected) < 1e-5
+    # The control: the same formulas in float32 miss by more than ten times what is allowed.
+    if m < 50:
+        solved = torch.linalg.solve(m * damp * torch.eye(m) + gradients @ gradients.T, gradients)
+        single = (1 - (gradients * solved).sum(0)) / damp
+    else:
+        single = torch.linalg.inv(damp * torch.eye(50) + gradients.T @ gradients / m).diagonal()
+    assert error(single, expected) > 1e-3
+
+
+@pytest.mark.parametrize("m", [5, 30])
+def test_streaming_equals_batch(m, monkeypatch):
+    gradients = some(m, 40 * 12 + 5)
+    monkeypatch.setattr(fisher, "CACHE", 1 << 30)
+    at_once = inverse_diagonal(gradients, 12, 1e-7, 100, WHERE)
+    sizes = []
+    solve = fisher._diagonals
+    monkeypatch.setattr(fisher, "_diagonals", lambda s, *rest: sizes.append(len(s)) or solve(s, *rest))
+    # Room for one block at a time, then for seven.
+    for blocks in (1, 7):
+        sizes.clear()
+        budget = blocks * working_bytes(m, 12) / fisher.MEGABYTE
+        assert torch.equal(inverse_diagonal(gradients, 12, 1e-7, budget, WHERE), at_once)
+        assert max(sizes) <= blocks and sum(sizes) == 41
+    # In pieces that the caller cuts.
+    pieces = [inverse_diagonal(piece, 12, 1e-7, 100, WHERE) for piece in gradients.split(36, dim=1)]
+    assert torch.equal(torch.cat(pieces), at_once)
+
+
+def test_threads_change_nothing(monkeypatch):
+    gradients = some(20, 60 * 12)
+    monkeypatch.setattr(fisher, "CACHE", 5 * working_bytes(20, 12))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = inverse_diagonal(gradients, 12, 1e-7, 100, WHERE)
+        torch.set_num_threads(3)
+        together = inverse_diagonal(gradients, 12, 1e-7, 100, WHERE)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(alone, together)
+
+
+@pytest.mark.parametrize(("m", "block"), [(1, 50), (8, 50), (64, 50), (64, 64), (63, 64), (64, 1)])
+def test_working_memory_is_what_it_says(m, block):
+    """The allocator's own record of one slab: under the figure, and not by far."""
+    from torch.profiler import ProfilerActivity, profile
+
+    blocks = 16
+    gradients = some(m, blocks * block)
+
+    def solve():
+        fisher._diagonals(gradients.double().reshape(m, -1, block).transpose(0, 1), 1e-3, WHERE)
+
+    solve()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        solve()
+    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    assert 0.6 * blocks * working_bytes(m, block) < peak <= blocks * working_bytes(m, block)
+
+
+def test_bytes_of_a_layer_by_hand():
+    # 64 gradients and a result of 1,000 weights in float32; of one block in float64 its gradients, twice the matrix,
+    # the solution, and two rows.
+    block = 8 * (64 * 50 + 2 * 50 * 50 + 50 * 50 + 2 * 50)
+    assert layer_bytes(1000, m=64, block=50) == 4 * 64 * 1000 + 4 * 1000 + block
+    # With fewer gradients than weights in a block, the matrix is [m, m].
+    block = 8 * (4 * 50 + 2 * 4 * 4 + 4 * 50 + 2 * 50)
+    assert layer_bytes(1000, m=4, block=50) == 4 * 4 * 1000 + 4 * 1000 + block
+
+
+def test_too_little_memory_says_the_minimum():
+    gradients = some(64, 100)
+    with pytest.raises(ConfigError, match=r"layer 0, concept food.*at least (0\.083) MB"):
+        inverse_diagonal(gradients, 50, 1e-7, 0.08, WHERE)
+    assert torch.isfinite(inverse_diagonal(gradients, 50, 1e-7, 0.083, WHERE)).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_gradients_that_are_not_finite(value):
+    gradients = some(4, 20)
+    gradients[2, 7] = value
+    with pytest.raises(PruningError, match="layer 0, concept food: gradients hold NaN or infinity"):
+        inverse_diagonal(gradients, 5, 1e-7, 1, WHERE)
+
+
+def test_gradients_that_say_nothing():
+    with pytest.raises(PruningError, match="layer 0, concept food: all gradients are zero"):
+        inverse_diagonal(torch.zeros(4, 20), 5, 1e-7, 1, WHERE)
+    with pytest.raises(PruningError, match=r"must be \[m, n\].*\[0, 20\]"):
+        inverse_diagonal(torch.zeros(0, 20), 5, 1e-7, 1, WHERE)
+    # One gradient that is not zero is enough; blocks without any have [F^-1]_jj = 1 / damp.
+    gradients = torch.zeros(4, 20)
+    gradients[1, 3] = 1.0
+    found = inverse_diagonal(gradients, 5, 0.25, 1, WHERE)
+    assert found.tolist() == pytest.approx([2.0 if j == 3 else 4.0 for j in range(20)])
+
+
+def test_gradients_beyond_float64_name_a_damp_that_works():
+    gradients = some(4, 20, 1e4)
+    with pytest.raises(PruningError, match=r"layer 0, concept food.*raise damp to (\S+) or more") as raised:
+        inverse_diagonal(gradients, 5, 1e-7, 1, WHERE)
+    damp = float(str(raised.value).split("raise damp to ")[1].split()[0])
+    assert error(inverse_diagonal(gradients, 5, damp, 1, WHERE), dense(gradients, 5, damp)) < 1e-4
+
+
+@pytest.mark.parametrize(("block", "damp"), [(0, 1e-7), (-1, 1e-7), (5, 0.0), (5, -1.0), (5, float("nan"))])
+def test_settings_out_of_range(block, damp):
+    with pytest.raises(ConfigError, match="Fisher"):
+        inverse_diagonal(some(4, 20), block, damp, 1, WHERE)

@@ -1,0 +1,158 @@
+"""Every saliency by hand, under the one interface; and what makes oBERT fall back to magnitude."""
+
+import warnings
+
+import pytest
+import torch
+
+from sparsecbm.errors import ConfigError, DegenerateSaliencyWarning, PruningError
+from sparsecbm.prune import degeneracy
+from sparsecbm.prune.degeneracy import magnitude_correlation, warn_if_magnitude
+from sparsecbm.prune.saliency.base import Settings
+from sparsecbm.prune.saliency.registry import SALIENCIES, saliency
+
+WHERE = "layer 0, concept food"
+# Two gradients of three weights.
+WEIGHTS = torch.tensor([3.0, -2.0, 1.0])
+GRADIENTS = torch.tensor([[1.0, 2.0, 0.0], [1.0, 0.0, -2.0]])
+
+
+def scores(name, weights=WEIGHTS, gradients=GRADIENTS, where=WHERE, **settings):
+    return saliency(name).score(weights, gradients, Settings(**settings), where)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_magnitude_by_hand():
+    assert scores("magnitude", gradients=None).tolist() == [3, 2, 1]
+
+
+def test_movement_by_hand():
+    # The gradients add up to (2, 2, -2): descent shrinks 3, and moves -2 and 1 away from zero.
+    assert scores("movement").tolist() == [-6, 4, 2]
+
+
+def test_fisher_diagonal_by_hand():
+    # Mean squares (1, 2, 2) and a damp of .5 times w^2 / 2 = (4.5, 2, .5).
+    assert scores("fisher_diagonal", damp=0.5).tolist() == pytest.approx([4.5 * 1.5, 2 * 2.5, 0.5 * 2.5])
+
+
+def test_obert_by_hand():
+    # Weights 0 and 1 share a block: F = I + [[1, 1], [1, 2]] = [[2, 1], [1, 3]] and diag(F^-1) = (3/5, 2/5).
+    # Weight 2 is alone with F = 1 + 2. rho = w^2 / (2 [F^-1]_jj).
+    expected = [4.5 * 5 / 3, 2 * 5 / 2, 0.5 * 3]
+    assert scores("obert", block=2, damp=1.0).tolist() == pytest.approx(expected)
+
+
+def test_fisher_diagonal_is_obert_with_blocks_of_one():
+    weights, gradients = normal(200), normal(7, 200, seed=1)
+    one = scores("obert", weights, gradients, block=1, damp=1e-4)
+    torch.testing.assert_close(scores("fisher_diagonal", weights, gradients, damp=1e-4), one, rtol=1e-5, atol=0)
+    # The control: blocks of two score otherwise.
+    assert not torch.allclose(scores("obert", weights, gradients, block=2, damp=1e-4), one, rtol=1e-2)
+
+
+def test_obert_predicts_the_rise_of_a_quadratic_loss():
+    """Against its meaning: w_j is set to zero, the rest of the block makes up for it as well as it can."""
+    weights, gradients, damp = normal(5).double(), normal(9, 5, seed=1).double(), 0.1
+    hessian = damp * torch.eye(5, dtype=torch.float64) + gradients.T @ gradients / 9
+    rises = []
+    for j in range(5):
+        rest = [i for i in range(5) if i != j]
+        # Minimise e^T H e / 2 with e_j = -w_j.
+        e = torch.zeros(5, dtype=torch.float64)
+        e[j] = -weights[j]
+        e[rest] = torch.linalg.solve(hessian[rest][:, rest], -hessian[rest][:, j] * e[j])
+        rises.append(float(e @ hessian @ e / 2))
+    assert scores("obert", weights, gradients, block=5, damp=damp).tolist() == pytest.approx(rises, rel=1e-5)
+
+
+def test_random_is_of_seed_and_place():
+    weights = torch.zeros(1000)
+    first = scores("random", weights, None)
+    assert torch.equal(scores("random", weights, None), first)
+    assert first.min() >= 0 and first.max() < 1 and abs(float(first.mean()) - 0.5) < 0.05
+    for other in (
+        scores("random", weights, None, seed=1),
+        scores("random", weights, None, where="layer 0, concept noise"),
+    ):
+        assert abs(float(torch.corrcoef(torch.stack([first, other]))[0, 1])) < 0.15
+    before = torch.random.get_rng_state()
+    scores("random", weights, None)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_one_interface():
+    weights, gradients = normal(50), normal(3, 50, seed=1)
+    kept = weights.clone(), gradients.clone()
+    assert set(SALIENCIES) == {"obert", "fisher_diagonal", "magnitude", "movement", "random"}
+    assert {name for name in SALIENCIES if saliency(name).needs_gradients} == {"obert", "fisher_diagonal", "movement"}
+    for name in SALIENCIES:
+        given = gradients if saliency(name).needs_gradients else None
+        found = saliency(name).score(weights, given, Settings(), WHERE)
+        assert found.shape == (50,) and found.dtype == torch.float32, name
+    assert torch.equal(weights, kept[0]) and torch.equal(gradients, kept[1])
+
+
+def test_unknown_saliency():
+    with pytest.raises(ConfigError, match=r"unknown saliency 'obrt'. Did you mean 'obert'\? Choices: obert, fisher_"):
+        saliency("obrt")
+
+
+@pytest.mark.parametrize("name", ["obert", "fisher_diagonal", "movement"])
+def test_bad_gradients_name_the_place(name):
+    with pytest.raises(PruningError, match="layer 0, concept food: gradients hold NaN"):
+        scores(name, gradients=torch.tensor([[1.0, float("nan"), 0.0]]))
+    with pytest.raises(PruningError, match="layer 0, concept food: all gradients are zero"):
+        scores(name, gradients=torch.zeros(2, 3))
+    with pytest.raises(PruningError, match=r"layer 0, concept food: weights \[3\] and gradients \[2, 4\] do not fit"):
+        scores(name, gradients=torch.ones(2, 4))
+
+
+def test_rank_correlation_by_hand():
+    # |w| has ranks 1, 2, 3, 4; scores have 2, 1, 4, 3: 1 - 6 * 4 / (4 * 15) = .6
+    weights = torch.tensor([[1.0, -2.0], [3.0, -4.0]])
+    assert magnitude_correlation(torch.tensor([[20.0, 10.0], [40.0, 30.0]]), weights) == pytest.approx(0.6)
+    # Any rising function of |w| gives 1; equal values share a rank: (1.5, 1.5, 3) with (1, 2, 3) gives sqrt(3) / 2.
+    assert magnitude_correlation(weights**2 / 7, weights) == pytest.approx(1)
+    assert magnitude_correlation(torch.tensor([5.0, 5, 9]), torch.tensor([1.0, 2, 3])) == pytest.approx(3**0.5 / 2)
+
+
+def test_rank_correlation_of_the_weights_in_use():
+    weights, values = torch.tensor([1.0, 2, 3, 4, 5]), torch.tensor([1.0, 2, 3, 0, -1])
+    assert magnitude_correlation(values, weights, torch.tensor([True, True, True, False, False])) == pytest.approx(1)
+    assert magnitude_correlation(values, weights) < 0
+    with pytest.raises(PruningError, match="at least 2 weights, not 1"):
+        magnitude_correlation(values, weights, torch.tensor([True, False, False, False, False]))
+    assert magnitude_correlation(torch.ones(5), weights) != magnitude_correlation(torch.ones(5), weights)  # NaN
+
+
+def test_rank_correlation_of_a_sample(monkeypatch):
+    # Every 20th score has the opposite sign: even steps, of 20 weights each here, would hit these or none.
+    weights = normal(20_000)
+    values = weights.abs()
+    values[::20] *= -1
+    whole = magnitude_correlation(values, weights)
+    monkeypatch.setattr(degeneracy, "SAMPLE", 1000)
+    sampled = magnitude_correlation(values, weights)
+    assert sampled == magnitude_correlation(values, weights)
+    assert 0 < abs(sampled - whole) < 0.05
+
+
+@pytest.mark.parametrize("name", ["obert", "fisher_diagonal"])
+def test_a_large_damp_makes_it_magnitude_and_that_is_said(name):
+    # Gradients of a thousandth or so, whose size differs by weight as it does in models.
+    weights = normal(2000)
+    gradients = normal(16, 2000, seed=1) * 1e-3 * normal(2000, seed=2).exp()
+    damped = magnitude_correlation(scores(name, weights, gradients, damp=1.0), weights)
+    with pytest.warns(DegenerateSaliencyWarning, match=r"layer 0, concept food: .*lower damp"):
+        warn_if_magnitude(damped, WHERE)
+    # With a damp below the squares of the gradients they do have a say.
+    undamped = magnitude_correlation(scores(name, weights, gradients, damp=1e-10), weights)
+    assert undamped < 0.97 < 0.999 < damped
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_if_magnitude(undamped, WHERE)
+        warn_if_magnitude(float("nan"), WHERE)
