@@ -18,7 +18,7 @@ LIMIT = 0.99
 
 
 def magnitude_correlation(scores: Tensor, weights: Tensor, mask: Tensor | None = None) -> float:
-    """Spearman's rank correlation of scores with |w|; NaN where one of the two is constant.
+    """Spearman's rank correlation of scores with |w|; NaN where one of them is constant or there are no two weights.
 
     Of more than 100,000 weights it takes a sample of that size, always the same for the same number of weights.
 
@@ -28,7 +28,7 @@ def magnitude_correlation(scores: Tensor, weights: Tensor, mask: Tensor | None =
         mask: True for the weights to compare; those that are pruned already have no say in what goes next
 
     Raises:
-        PruningError: shapes differ, or fewer than two weights are there to compare.
+        PruningError: shapes differ.
     """
     if scores.shape != weights.shape or (mask is not None and mask.shape != weights.shape):
         raise PruningError(f"scores {list(scores.shape)} and weights {list(weights.shape)} do not fit")
@@ -36,7 +36,7 @@ def magnitude_correlation(scores: Tensor, weights: Tensor, mask: Tensor | None =
     if mask is not None:
         values, sizes = values[mask.reshape(-1)], sizes[mask.reshape(-1)]
     if len(values) < 2:
-        raise PruningError(f"a rank correlation needs at least 2 weights, not {len(values)}")
+        return float("nan")
     if len(values) > SAMPLE:
         # Drawn at random: even steps could fall on the same few columns of a weight over and over.
         chosen = torch.from_numpy(np.random.default_rng(0).integers(len(values), size=SAMPLE)).to(values.device)

@@ -65,7 +65,7 @@ class Schedule:
             return self.initial + (self.final - self.initial) * t
         return self.final + (self.initial - self.final) * (1 - t) ** 3
 
-    def steps(self) -> tuple[int, ...]:
+    def event_steps(self) -> tuple[int, ...]:
         """The steps of the pruning events, in order; `begin` and `end` are among them."""
         span = self.end - self.begin
         if span == 0:

@@ -1,5 +1,6 @@
 """Every saliency by hand, under the one interface; and what makes oBERT fall back to magnitude."""
 
+import math
 import warnings
 
 import pytest
@@ -124,9 +125,12 @@ def test_rank_correlation_of_the_weights_in_use():
     weights, values = torch.tensor([1.0, 2, 3, 4, 5]), torch.tensor([1.0, 2, 3, 0, -1])
     assert magnitude_correlation(values, weights, torch.tensor([True, True, True, False, False])) == pytest.approx(1)
     assert magnitude_correlation(values, weights) < 0
-    with pytest.raises(PruningError, match="at least 2 weights, not 1"):
-        magnitude_correlation(values, weights, torch.tensor([True, False, False, False, False]))
-    assert magnitude_correlation(torch.ones(5), weights) != magnitude_correlation(torch.ones(5), weights)  # NaN
+    # Where ranks say nothing: one weight, none, or scores that are all equal.
+    for mask in ([True, False, False, False, False], [False] * 5):
+        assert math.isnan(magnitude_correlation(values, weights, torch.tensor(mask)))
+    assert math.isnan(magnitude_correlation(torch.ones(5), weights))
+    with pytest.raises(PruningError, match=r"scores \[4\] and weights \[5\] do not fit"):
+        magnitude_correlation(values[:4], weights)
 
 
 def test_rank_correlation_of_a_sample(monkeypatch):

@@ -40,22 +40,22 @@ def test_from_a_sparsity_of_zero():
 @pytest.mark.parametrize("when", [{"interval": 10}, {"events": 4}])
 def test_begin_and_end_in_one_step(kind, when):
     once = schedule(kind, begin=100, end=100, **when)
-    assert once.steps() == (100,)
+    assert once.event_steps() == (100,)
     assert [once.sparsity(step) for step in (99, 100, 101)] == [0, 0.9, 0.9]
 
 
 def test_steps_by_interval():
-    assert schedule(interval=50).steps() == (100, 150, 200, 250, 300)
-    assert schedule(interval=80).steps() == (100, 180, 260, 300)  # the end is always among them
-    assert schedule(interval=500).steps() == (100, 300)
+    assert schedule(interval=50).event_steps() == (100, 150, 200, 250, 300)
+    assert schedule(interval=80).event_steps() == (100, 180, 260, 300)  # the end is always among them
+    assert schedule(interval=500).event_steps() == (100, 300)
 
 
 def test_steps_by_number():
-    assert schedule(events=2).steps() == (100, 300)
-    assert schedule(events=5).steps() == (100, 150, 200, 250, 300)
-    assert schedule(begin=0, end=10, events=4).steps() == (0, 3, 7, 10)  # 3.33 and 6.67
-    assert schedule(begin=0, end=5, events=3).steps() == (0, 3, 5)  # 2.5 rounds up
-    assert schedule(begin=7, end=10, events=4).steps() == (7, 8, 9, 10)
+    assert schedule(events=2).event_steps() == (100, 300)
+    assert schedule(events=5).event_steps() == (100, 150, 200, 250, 300)
+    assert schedule(begin=0, end=10, events=4).event_steps() == (0, 3, 7, 10)  # 3.33 and 6.67
+    assert schedule(begin=0, end=5, events=3).event_steps() == (0, 3, 5)  # 2.5 rounds up
+    assert schedule(begin=7, end=10, events=4).event_steps() == (7, 8, 9, 10)
 
 
 @pytest.mark.parametrize(
