@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sparsecbm.errors import ConfigError, unknown
 
@@ -149,6 +149,51 @@ class Finetune(Section):
     precision: Literal["auto", "float32", "bf16"]
     device: Literal["auto", "cpu"]
     checkpoint_seconds: float = Field(ge=0)
+
+
+class Prune(Section):
+    """How each concept's mask is found. What is not said here is as in `finetune`."""
+
+    sparsity: float = Field(ge=0, lt=1)
+    initial: float = Field(ge=0, lt=1)
+    schedule: Literal["cubic", "linear", "constant"]
+    begin: Share
+    end: Share
+    events: int = Field(ge=1)
+    saliency: Literal["movement", "obert", "fisher_diagonal", "magnitude", "random"]
+    granularity: str = Field(pattern=r"^(unstructured|structured|[1-9]\d*:[1-9]\d*)$")
+    threshold: Literal["layer", "global"]
+    layers: list[str] = Field(min_length=1)
+    masked_from: int = Field(ge=0)
+    weights: Literal["frozen", "trained"]
+    concepts: Literal["sampled", "split", "all"]
+    core: Share
+    others: float = Field(ge=0)
+    distill: float = Field(ge=0, le=1)
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    score_learning_rate: float = Field(gt=0)
+    gradients: int = Field(ge=1)
+    gradient_batch: int = Field(ge=1)
+    block: int = Field(ge=1)
+    damp: float = Field(gt=0)
+    memory_mb: float = Field(gt=0)
+    probe_texts: int = Field(ge=10)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Prune":
+        if self.begin > self.end:
+            raise ValueError(f"begin {self.begin} is after end {self.end}; both are shares of all updates")
+        if self.initial > self.sparsity:
+            raise ValueError(f"initial {self.initial} is above sparsity {self.sparsity}")
+        if ":" in self.granularity:
+            kept, of = map(int, self.granularity.split(":"))
+            if kept >= of or abs(1 - kept / of - self.sparsity) > 1e-9:
+                raise ValueError(
+                    f"granularity {self.granularity} prunes {max(0, of - kept)} of {of} weights, "
+                    f"so sparsity must be {1 - kept / of:g}, not {self.sparsity:g}"
+                )
+        return self
 
 
 class Evaluate(Section):

@@ -41,9 +41,13 @@ class ConceptHeads(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleList(nn.Linear(width, len(concept)) for concept in concept_set)
 
+    def head(self, name: str) -> nn.Linear:
+        """The linear head of one concept."""
+        return self.heads[self.names.index(name)]
+
     def forward(self, pooled: dict[str, Tensor]) -> dict[str, Tensor]:
         """Logits of each given concept, [batch, states], from its pooled text, [batch, hidden]."""
-        return {name: self.heads[self.names.index(name)](self.dropout(values)) for name, values in pooled.items()}
+        return {name: self.head(name)(self.dropout(values)) for name, values in pooled.items()}
 
 
 class LabelHead(nn.Module):

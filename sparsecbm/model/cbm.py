@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from sparsecbm.model.bottleneck import ConceptHeads, LabelHead, activate
 from sparsecbm.model.masked import attach, is_masked, passes_apart, read_bits, route_rows, routed
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.pooling import pool
+
+if TYPE_CHECKING:
+    from sparsecbm.model.compact import CompactModel
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,16 @@ class SparseCBM(nn.Module):
 
         save(self, Path(path))
 
+    def compact(self) -> "CompactModel":
+        """Each concept's subnetwork cut out as a smaller dense network, with the same outputs, for inference.
+
+        Raises:
+            ModelError: the masks are not of whole heads and neurons.
+        """
+        from sparsecbm.model.compact import compact
+
+        return compact(self)
+
     @property
     def has_bottleneck(self) -> bool:
         """Whether the label is computed from concepts."""
@@ -202,9 +216,12 @@ class SparseCBM(nn.Module):
         if not self.has_bottleneck:
             pooled = pool(self._states(ids, mask), mask, self.settings.pooling)
             return Output({}, {}, self.direct_head(self.dropout(pooled)))
-        logits = self.concept_heads(self.represent(ids, mask))
-        activations = {name: activate(values, self.settings.activation) for name, values in logits.items()}
-        return Output(logits, activations, self.label_head(activations))
+        return self.output(self.concept_heads(self.represent(ids, mask)))
+
+    def output(self, concept_logits: dict[str, Tensor]) -> Output:
+        """Activations and label from the logits of all concepts: the only way to the label."""
+        activations = {name: activate(values, self.settings.activation) for name, values in concept_logits.items()}
+        return Output(concept_logits, activations, self.label_head(activations))
 
     @torch.inference_mode()
     def logits(self, texts: Sequence[str], batch_size: int = 32) -> Logits:

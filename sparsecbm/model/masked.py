@@ -61,16 +61,29 @@ def routed(route: Route) -> Iterator[None]:
         _route.reset(token)
 
 
-_leaves: ContextVar[dict[str, Tensor] | None] = ContextVar("leaves", default=None)
+def current_route(where: str) -> Route:
+    """The route in force.
+
+    Raises:
+        ModelError: there is none; names what was called.
+    """
+    route = _route.get()
+    if route is None:
+        raise ModelError(f"{where} was called without a route; call the model, not its backbone")
+    return route
+
+
+Leaves = dict[tuple[str, int], Tensor]  # (layer, concept's place in the mask set) -> [weight's shape]
+_leaves: ContextVar[Leaves | None] = ContextVar("leaves", default=None)
 
 
 @contextmanager
-def weight_leaves() -> Iterator[dict[str, Tensor]]:
-    """Make the masked weights of the one concept that the block runs leaves of the graph, by layer name.
+def weight_leaves() -> Iterator[Leaves]:
+    """Make the masked weights that the block runs leaves of the graph, by layer and concept.
 
     Their gradients are dL/d(w m_k), which exist where a bit is 0 as well; the model's own weights get none.
     """
-    leaves: dict[str, Tensor] = {}
+    leaves: Leaves = {}
     token = _leaves.set(leaves)
     try:
         yield leaves
@@ -102,14 +115,12 @@ class MaskedLinear(nn.Module):
         weight = self.weight * self.mask(concept)
         leaves = _leaves.get()
         if leaves is not None:
-            weight = leaves.setdefault(self.name, weight.detach().requires_grad_())
+            weight = leaves.setdefault((self.name, concept), weight.detach().requires_grad_())
         return weight.T if self.input_first else weight
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map routed rows (or their tokens, one after another), [routed, ..., in] -> [routed, ..., out]."""
-        route = _route.get()
-        if route is None:
-            raise ModelError("a masked layer was called without a route; call the model, not its backbone")
+        route = current_route("a masked layer")
         if len(route.segments) == 1:
             return functional.linear(inputs, self.masked_weight(route.segments[0][0]), self.bias)
         each, rest = divmod(len(inputs), len(route.rows))  # OPT lays the tokens of all rows out one after another
@@ -233,6 +244,18 @@ def read_bits(backbone: nn.Module) -> dict[str, Tensor]:
     return {name: module.bits for name, module in backbone.named_modules() if isinstance(module, MaskedLinear)}
 
 
+def rows_of(value: object, rows: Tensor, batch: int) -> object:
+    """What a block is given besides hidden states, for some rows of the batch.
+
+    Masks and positions come with a row for each text, or with one for all, which broadcasts.
+    """
+    if isinstance(value, Tensor) and value.ndim > 2 and len(value) == batch > 1:
+        return value[rows]
+    if isinstance(value, tuple):
+        return tuple(rows_of(part, rows, batch) for part in value)
+    return value
+
+
 class _Part:
     """Before a block: copy the rows of the batch as the route says; the hidden states only once, at the first."""
 
@@ -240,21 +263,12 @@ class _Part:
         self.first = first
 
     def __call__(self, block: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        route = _route.get()
-        if route is None:
-            raise ModelError("a masked block was called without a route; call the model, not its backbone")
+        route = current_route("a masked block")
         hidden = args[0] if args else kwargs["hidden_states"]
         parted = hidden[route.rows] if self.first else hidden
 
         def copied(value: object) -> object:
-            if value is hidden:
-                return parted
-            # Masks and positions come with a row for each text, or with one for all, which broadcasts.
-            if isinstance(value, Tensor) and value.ndim > 2 and len(value) == route.batch > 1:
-                return value[route.rows]
-            if isinstance(value, tuple):
-                return tuple(copied(part) for part in value)
-            return value
+            return parted if value is hidden else rows_of(value, route.rows, route.batch)
 
         return tuple(copied(value) for value in args), {name: copied(value) for name, value in kwargs.items()}
 

@@ -81,11 +81,12 @@ def concept_gradients(
 
 
 def _backward(model: SparseCBM, concept: str, batch: Batch, layers: list[str]) -> tuple[Tensor, ...]:
+    place = model.concept_set.names.index(concept)
     rows = {concept: torch.arange(len(batch.ids), device=batch.ids.device)}
     with weight_leaves() as leaves:
         logits = model.concept_heads(model.represent(batch.ids, batch.mask, rows))[concept]
         loss = cross_entropy(logits, batch.concepts[concept])
-        return torch.autograd.grad(loss, [leaves[layer] for layer in layers])
+        return torch.autograd.grad(loss, [leaves[layer, place] for layer in layers])
 
 
 def _check(gradients: Tensor, layer: str, concept: str) -> None:

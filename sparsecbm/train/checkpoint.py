@@ -53,7 +53,7 @@ class Checkpoints:
             save_file(_plain(model.state_dict()), folder / "model.safetensors")
             save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
             save_file(_plain(average.averages), folder / AVERAGE)
-            save_file(_plain(method.state()), folder / METHOD)
+            save_file(_plain(method.state(model)), folder / METHOD)
             state = {**vars(progress), "best_score": None if progress.best_step == 0 else progress.best_score}
             write_json(folder / "progress.json", state)
         for file in self.folder.glob("best-*.safetensors"):

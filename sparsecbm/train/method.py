@@ -33,7 +33,7 @@ class Method(Protocol):
     def keeps(self, updates: int) -> bool:
         """Whether the model after this many updates may be the one that is kept."""
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self, model: SparseCBM) -> dict[str, Tensor]:
         """What a checkpoint must hold besides weights and optimizer."""
 
     def restore(self, model: SparseCBM, state: dict[str, Tensor]) -> None:
@@ -71,7 +71,7 @@ class DenseTraining:
         """Always."""
         return True
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self, model: SparseCBM) -> dict[str, Tensor]:
         """Nothing."""
         return {}
 

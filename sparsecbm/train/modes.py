@@ -52,7 +52,7 @@ def fit(
     read = model.logits(training["text"].tolist())
     mode = model.settings.mode
     if mode in ("sequential", "independent") or (mode == "joint" and params.refit_label_head):
-        _fit_label_head(model, train_examples, read)
+        refit_label_head(model, train_examples, read)
     model.means = training_means(model, train_examples, read)
     return history
 
@@ -79,7 +79,8 @@ def training_means(model: SparseCBM, data: Examples, read: Logits) -> dict:
     return {"activations": means, "label_share": shares.pop("label"), "concept_shares": shares}
 
 
-def _fit_label_head(model: SparseCBM, data: Examples, read: Logits) -> None:
+def refit_label_head(model: SparseCBM, data: Examples, read: Logits) -> None:
+    """Fit V and b on training texts as the model reads them; in mode `independent`, on their gold concepts."""
     known = data.label != MISSING
     if model.settings.mode != "independent":
         inputs = activations(model, read, model.settings.activation)

@@ -1,0 +1,81 @@
+"""From a dense model and annotated tables to a sparse model."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from sparsecbm.errors import ModelError
+from sparsecbm.model.bottleneck import activate
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.masked import prunable_layers
+from sparsecbm.model.masks import MaskSet
+from sparsecbm.params import Finetune, Prune
+from sparsecbm.prune.training import ControlTraining, MaskTraining
+from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.examples import Examples, examples
+from sparsecbm.train.loop import History, OnStep, train
+from sparsecbm.train.modes import refit_label_head, training_means
+
+
+def fit_masks(
+    model: SparseCBM,
+    training: pd.DataFrame,
+    validation: pd.DataFrame,
+    params: Prune,
+    finetune: Finetune,
+    seed: int,
+    checkpoints: Checkpoints,
+    on_step: OnStep = lambda step, figures: None,
+    control_of: Path | None = None,
+) -> History:
+    """Give a dense model a mask for each concept; masks, weights, heads and training means are in it afterwards.
+
+    The masks of each event lie in the checkpoints' folder, under `events`.
+
+    Args:
+        training, validation: annotated tables (columns as in `sparsecbm.data.tables`)
+        params: how masks are found
+        finetune: what else the loop needs, as it was for the dense model
+        control_of: the folder `events` of a finished training; then its masks are shuffled and nothing is chosen
+
+    Raises:
+        ModelError: the model has no bottleneck.
+        ConfigError: a layer pattern matches nothing, or another setting does not fit the model.
+    """
+    if not model.has_bottleneck:
+        raise ModelError("a model of mode `standard` has no concepts, so there is nothing to find masks for")
+    rates = {"epochs": params.epochs, "learning_rate": params.learning_rate}
+    finetune = finetune.model_copy(update=rates)
+    train_examples = examples(training, model, finetune.targets)
+    validation_examples = examples(validation, model)
+    if params.distill:
+        train_examples = distilled(train_examples, model, training["text"].tolist(), params.distill)
+    layers = prunable_layers(model.backbone, params.layers, params.masked_from)
+    shapes = {layer: tuple(module.weight.shape) for layer, module in layers.items()}
+    model.masks = MaskSet.dense(model.concept_set.names, shapes)
+    updates = -(-len(train_examples) // (finetune.batch_size * finetune.accumulate)) * finetune.epochs
+    arguments = params, finetune, train_examples, updates, seed, checkpoints.folder / "events"
+    method = ControlTraining(*arguments, control_of) if control_of else MaskTraining(*arguments)
+    history = train(model, train_examples, validation_examples, finetune, seed, method, checkpoints, on_step)
+    read = model.logits(training["text"].tolist())
+    if finetune.refit_label_head:
+        refit_label_head(model, train_examples, read)
+    model.means = training_means(model, train_examples, read)
+    return history
+
+
+def distilled(data: Examples, model: SparseCBM, texts: list[str], share: float) -> Examples:
+    """Examples whose concept targets are mixed with what a (dense) model reads.
+
+    Args:
+        share: of the model's reading in each target; a text whose state nobody knows gets the reading alone
+    """
+    read = model.logits(texts).concepts
+    mixed = {}
+    for name, target in data.concept_targets.items():
+        reading = activate(torch.from_numpy(read[name]), "soft")
+        known = target.sum(-1, keepdim=True) > 0
+        mixed[name] = torch.where(known, (1 - share) * target + share * reading, reading)
+    return replace(data, concept_targets=mixed)
