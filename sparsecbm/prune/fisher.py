@@ -20,8 +20,9 @@ from torch import Tensor
 
 from sparsecbm.errors import ConfigError, PruningError
 
-# On a CPU a slab of blocks is kept about as large as its second-level cache; larger ones are slower.
-CACHE = 4 << 20  # bytes
+# On a CPU a slab of blocks stays near the size of the second-level cache. Larger ones are slower, and from about 6 MB
+# on the allocator may give each slab's pages back and take new ones.
+CACHE = 3 << 20  # bytes
 # Beyond this ratio of gradients to damp float64 no longer keeps the error under 1e-4.
 LARGEST_RATIO = 1e11
 MEGABYTE = 1 << 20

@@ -1,0 +1,160 @@
+"""The diagonal of the inverse Fisher matrix: one factorisation a block against one rank-one update a gradient.
+
+    python benchmarks/saliency.py [--sizes minilm bert-base] [--share 0.5] [--gradients 64] [--block 50]
+
+Times are of the computation alone: gradients are drawn layer by layer, as the product takes them, and their time is
+not counted. The methods take turns, one transformer block of the model at a time, each in a process of its own, so
+that a machine whose speed drifts treats them alike. Memory is the largest resident size beyond what the process held
+before the first layer, the gradients of that layer included. `--share` runs only the first blocks of the model;
+memory is that of the whole, since layers follow each other and all blocks are alike.
+
+The baseline is the Sherman-Morrison update as oBERT uses it (Kurtic et al., arXiv 2203.07259, section 3), batched over
+blocks: F <- F - (F g)(F g)^T / (m + g^T F g), F = I / damp before the first gradient. It runs in float32 and
+float64; on a whole layer at once, and in slabs of as many blocks as it is fastest with.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import torch
+from torch import Tensor
+
+from sparsecbm.files import read_json, write_json
+from sparsecbm.prune.fisher import inverse_diagonal
+
+RESULTS = Path(__file__).parent / "results" / "saliency.json"
+DAMP = 1e-7
+SCALE = 1e-3  # of gradients, as batches of a dozen texts have them
+SLAB = 128  # blocks that the baseline takes at a time
+CHECKED = 200  # blocks of each process that are compared with their dense inverse
+HIDDEN = {"minilm": (384, 6), "bert-base": (768, 12)}  # width, transformer blocks
+
+METHODS = {
+    "factorisation (float64)": None,
+    "rank-one float32, slabs": (torch.float32, SLAB),
+    "rank-one float32, whole layer": (torch.float32, None),
+    "rank-one float64, slabs": (torch.float64, SLAB),
+    "rank-one float64, whole layer": (torch.float64, None),
+}
+
+
+def layers(hidden: int) -> list[int]:
+    """Weights of the six linear layers of a transformer block: query, key, value, output, and the two of the FFN."""
+    return [hidden * hidden] * 4 + [hidden * 4 * hidden] * 2
+
+
+def rank_one(gradients: Tensor, block: int, damp: float, dtype: torch.dtype, slab: int | None) -> Tensor:
+    """diag(F^-1), [n], by one update a gradient; the last, shorter block is a slab of its own."""
+    n = gradients.shape[1]
+    whole = n - n % block
+    found = []
+    for piece in gradients[:, :whole].split(block * (slab or whole // block), dim=1):
+        found.append(_updated(piece, block, damp, dtype))
+    if whole < n:
+        found.append(_updated(gradients[:, whole:], n - whole, damp, dtype))
+    return torch.cat(found)
+
+
+def _updated(gradients: Tensor, block: int, damp: float, dtype: torch.dtype) -> Tensor:
+    m = len(gradients)
+    inverse = torch.eye(block, dtype=dtype).div_(damp).repeat(gradients.shape[1] // block, 1, 1)
+    for row in gradients:
+        g = row.to(dtype).view(-1, block, 1)
+        moved = torch.bmm(inverse, g)
+        inverse.baddbmm_(moved, (moved / (m + torch.bmm(g.mT, moved))).mT, alpha=-1)
+    return inverse.diagonal(dim1=1, dim2=2).reshape(-1)
+
+
+def dense(gradients: Tensor, block: int, damp: float) -> Tensor:
+    """The same from dense inverses in float64."""
+    s = gradients.double().view(len(gradients), -1, block).transpose(0, 1)
+    matrix = s.mT @ s / len(gradients) + damp * torch.eye(block, dtype=torch.float64)
+    return torch.linalg.inv(matrix).diagonal(dim1=1, dim2=2).reshape(-1)
+
+
+def child(method: str, size: str, m: int, block: int) -> dict:
+    """Solve one transformer block of a model; seconds, bytes, and the largest relative error of some weights."""
+
+    def solve(gradients: Tensor) -> Tensor:
+        if METHODS[method] is None:
+            return inverse_diagonal(gradients, block, DAMP, memory_mb=64, where=method)
+        return rank_one(gradients, block, DAMP, *METHODS[method])
+
+    solve(torch.randn(m, 4 * block) * SCALE)  # the first call loads libraries
+    before = psutil.Process().memory_info().rss
+    clock = cpu = error = 0.0
+    for number, n in enumerate(layers(HIDDEN[size][0])):
+        gradients = torch.empty(m, n).normal_(std=SCALE, generator=torch.Generator().manual_seed(number))
+        wall, used = time.perf_counter(), time.process_time()
+        found = solve(gradients)
+        clock += time.perf_counter() - wall
+        cpu += time.process_time() - used
+        if number == 0:
+            some = gradients[:, : CHECKED * block]
+            error = float((found[: CHECKED * block] / dense(some, block, DAMP) - 1).abs().max())
+        del gradients, found
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"clock": clock, "cpu": cpu, "bytes": peak - before, "error": error}
+
+
+def measure(size: str, share: float, m: int, block: int) -> dict:
+    """Every method on the same transformer blocks, in turn."""
+    hidden, depth = HIDDEN[size]
+    rounds = max(1, round(share * depth))
+    found = {method: {"clock": 0.0, "cpu": 0.0, "bytes": 0, "error": 0.0} for method in METHODS}
+    for number in range(rounds):
+        for method, total in found.items():
+            command = [sys.executable, __file__, "--child", method, "--sizes", size]
+            command += ["--gradients", str(m), "--block", str(block)]
+            ran = subprocess.run(command, check=True, capture_output=True, text=True)
+            one = json.loads(ran.stdout.splitlines()[-1])
+            total["clock"] += one["clock"]
+            total["cpu"] += one["cpu"]
+            total["bytes"] = max(total["bytes"], one["bytes"])
+            total["error"] = max(total["error"], one["error"])
+        print(f"{size}: transformer block {number + 1} of {rounds} done", file=sys.stderr, flush=True)
+    return {
+        "weights": sum(layers(hidden)) * rounds,
+        "of": sum(layers(hidden)) * depth,
+        "gradients": m,
+        "block": block,
+        "threads": torch.get_num_threads(),
+        "methods": found,
+    }
+
+
+def main() -> None:
+    """Measure, then print each method's time, its ratio to ours, its memory and its error."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", choices=list(HIDDEN), default=list(HIDDEN))
+    parser.add_argument("--share", type=float, default=1.0, help="share of the transformer blocks to run")
+    parser.add_argument("--gradients", type=int, default=64)
+    parser.add_argument("--block", type=int, default=50)
+    parser.add_argument("--child", choices=list(METHODS), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(child(arguments.child, arguments.sizes[0], arguments.gradients, arguments.block)))
+        return
+    results = read_json(RESULTS) if RESULTS.is_file() else {}
+    for size in arguments.sizes:
+        result = results[size] = measure(size, arguments.share, arguments.gradients, arguments.block)
+        print(f"\n{size}: {result['weights'] / 1e6:.1f} of {result['of'] / 1e6:.1f} million weights, "
+              f"m = {arguments.gradients}, B = {arguments.block}, threads: {result['threads']}, "
+              f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
+        ours = next(iter(result["methods"].values()))
+        for method, one in result["methods"].items():
+            times = f"{one['clock']:7.1f} s, {one['cpu']:7.1f} CPU s"
+            ratios = f"{one['clock'] / ours['clock']:4.1f} and {one['cpu'] / ours['cpu']:4.1f} times"
+            print(f"  {method:30} {times}; {ratios}; {one['bytes'] / 1e6:6.0f} MB; error {one['error']:.0e}")
+    write_json(RESULTS, results)
+
+
+if __name__ == "__main__":
+    main()
