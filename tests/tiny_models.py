@@ -45,10 +45,10 @@ def tiny_tokenizer(decoder: bool = False) -> PreTrainedTokenizerFast:
     )
 
 
-def write_backbone(folder: Path, family: str = "bert", seed: int = 0) -> Path:
-    """Save a tiny backbone and its tokenizer to a folder."""
+def write_backbone(folder: Path, family: str = "bert", seed: int = 0, **sizes: int) -> Path:
+    """Save a tiny backbone and its tokenizer to a folder; sizes replace those of the family."""
     torch.manual_seed(seed)
-    AutoModel.from_config(AutoConfig.for_model(family, **FAMILIES[family])).save_pretrained(folder)
+    AutoModel.from_config(AutoConfig.for_model(family, **{**FAMILIES[family], **sizes})).save_pretrained(folder)
     tiny_tokenizer(family in DECODERS).save_pretrained(folder)
     return folder
 

@@ -1,0 +1,200 @@
+"""Units of a transformer block that can be dropped whole: attention heads and FFN neurons.
+
+A unit owns rows of the maps that lead into it and columns of the map that leads out of it, and nobody else reads
+them: without it the block is a smaller dense block. The heads and neurons of a block partition the weights of its
+maps. With grouped queries a unit is a key/value head with all query heads that read it.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.model.masked import MaskedLinear, blocks
+
+
+@dataclass(frozen=True)
+class Part:
+    """What units own of one layer: unit i has indices `start + i * width` to `start + (i + 1) * width` of an axis.
+
+    Attributes:
+        layer: name in the backbone
+        axis: of the weight as it is stored: nn.Linear [out, in], Conv1D [in, out]
+        start: first index of the first unit
+        width: indices of one unit
+    """
+
+    layer: str
+    axis: int
+    start: int
+    width: int
+
+    def split(self, tensor: Tensor, count: int) -> Tensor:
+        """The values of each unit in a tensor of the weight's shape, [units, values]."""
+        run = tensor.narrow(self.axis, self.start, count * self.width)
+        return run.movedim(self.axis, 0).reshape(count, -1)
+
+    def indices(self, kept: Tensor) -> Tensor:
+        """Indices along the axis of the units kept (boolean, [units]), ascending."""
+        return self.start + kept.repeat_interleave(self.width).nonzero().squeeze(1)
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units of one kind in one block.
+
+    Attributes:
+        kind: head | neuron
+        block: number of the block, from 0
+        count: how many units there are
+        parts: what they own, layer by layer
+    """
+
+    kind: str
+    block: int
+    count: int
+    parts: tuple[Part, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, each once."""
+        return tuple(dict.fromkeys(part.layer for part in self.parts))
+
+    def sums(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Sum of the values (one a weight) of each unit, [units], float64."""
+        return sum(part.split(values[part.layer], self.count).double().sum(1) for part in self.parts)
+
+    def weights(self, values: Mapping[str, Tensor]) -> int:
+        """Weights of one unit; the values are tensors of the weights' shapes."""
+        return sum(part.split(values[part.layer], self.count).shape[1] for part in self.parts)
+
+    def kept(self, masks: Mapping[str, Tensor]) -> Tensor:
+        """Which units boolean masks keep, [units].
+
+        Raises:
+            ModelError: a mask cuts through a unit; names the first such layer.
+        """
+        kept = None
+        for part in self.parts:
+            bits = part.split(masks[part.layer], self.count)
+            whole = bits.all(1)
+            if kept is None:
+                kept = whole
+            if not torch.equal(whole, bits.any(1)) or not torch.equal(whole, kept):
+                raise ModelError(
+                    f"the mask of layer {part.layer} does not keep or drop whole {self.kind}s "
+                    f"of block {self.block}; prune with granularity `structured`"
+                )
+        return kept
+
+    def masks(self, kept: Tensor, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+        """Boolean masks of the layers, in the weights' shapes, that keep the given units (boolean, [units])."""
+        masks = {layer: torch.zeros(tuple(shapes[layer]), dtype=torch.bool) for layer in self.layers}
+        for part in self.parts:
+            masks[part.layer].index_fill_(part.axis, part.indices(kept), True)
+        return masks
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Names in a block: maps into the heads and out of them, maps into the neurons and out of them.
+
+    A layer that is named three times holds three maps side by side.
+    """
+
+    into_heads: tuple[str, ...]
+    out_of_heads: str
+    into_neurons: tuple[str, ...]
+    out_of_neurons: str
+
+
+_BERT = _Family(
+    ("attention.self.query", "attention.self.key", "attention.self.value"),
+    "attention.output.dense",
+    ("intermediate.dense",),
+    "output.dense",
+)
+_FAMILIES = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "distilbert": _Family(
+        ("attention.q_lin", "attention.k_lin", "attention.v_lin"), "attention.out_lin", ("ffn.lin1",), "ffn.lin2"
+    ),
+    "opt": _Family(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "self_attn.out_proj", ("fc1",), "fc2"),
+    "gpt2": _Family(("attn.c_attn",) * 3, "attn.c_proj", ("mlp.c_fc",), "mlp.c_proj"),
+    "llama": _Family(
+        ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+        "self_attn.o_proj",
+        ("mlp.gate_proj", "mlp.up_proj"),
+        "mlp.down_proj",
+    ),
+}
+
+
+def units_of(backbone: nn.Module) -> tuple[Units, ...]:
+    """Heads and neurons of every block, in order; masks may be attached or not.
+
+    Raises:
+        ModelError: the family of the backbone is not among those whose units are known.
+    """
+    config = backbone.config
+    if config.model_type not in _FAMILIES:
+        raise ModelError(
+            f"the heads and neurons of {config.model_type!r} are not known, so it cannot be pruned with granularity "
+            f"`structured` or made compact; this works for {', '.join(_FAMILIES)}"
+        )
+    family = _FAMILIES[config.model_type]
+    name, members = blocks(backbone)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    units = []
+    for number, block in enumerate(members):
+        prefix = f"{name}.{number}."
+        last = block.get_submodule(family.out_of_neurons)
+        neurons = last.weight.shape[1 - output_axis(last)]
+        for kind, count, into, out in (
+            ("head", heads, family.into_heads, family.out_of_heads),
+            ("neuron", neurons, family.into_neurons, family.out_of_neurons),
+        ):
+            units.append(Units(kind, number, count, tuple(_parts(block, prefix, count, into, out))))
+    return tuple(units)
+
+
+def units_among(units: Sequence[Units], layers: Collection[str]) -> tuple[Units, ...]:
+    """The units whose layers are pruned.
+
+    Raises:
+        ConfigError: some layers of a unit are pruned and others are not, or a pruned layer belongs to no unit.
+    """
+    among = tuple(group for group in units if any(layer in layers for layer in group.layers))
+    for group in among:
+        for layer in group.layers:
+            if layer not in layers:
+                raise ConfigError(
+                    f"prune.layers: whole {group.kind}s of block {group.block} cannot be dropped, since {layer} is not "
+                    f"among the pruned layers; name all of {', '.join(group.layers)} or none"
+                )
+    owned = {layer for group in among for layer in group.layers}
+    for layer in layers:
+        if layer not in owned:
+            raise ConfigError(f"prune.layers: {layer} belongs to no head or neuron; leave it out")
+    return among
+
+
+def output_axis(layer: nn.Module) -> int:
+    """Axis of a map's weight along which its outputs lie: 0 for nn.Linear, 1 for Conv1D, masked or not."""
+    return int(isinstance(layer, Conv1D) or (isinstance(layer, MaskedLinear) and layer.input_first))
+
+
+def _parts(block: nn.Module, prefix: str, count: int, into: tuple[str, ...], out: str) -> list[Part]:
+    parts = []
+    for position, inner in enumerate(into):
+        layer = block.get_submodule(inner)
+        axis = output_axis(layer)
+        size = layer.weight.shape[axis] // into.count(inner)
+        parts.append(Part(prefix + inner, axis, into[:position].count(inner) * size, size // count))
+    layer = block.get_submodule(out)
+    axis = 1 - output_axis(layer)
+    return [*parts, Part(prefix + out, axis, 0, layer.weight.shape[axis] // count)]

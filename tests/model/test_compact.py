@@ -1,0 +1,219 @@
+"""Compact models against the masked models that they were cut out of."""
+
+import pytest
+import torch
+
+from sparsecbm.errors import ModelError
+from sparsecbm.model.batches import encode, pad
+from sparsecbm.model.compact import CompactModel
+from sparsecbm.model.masked import blocks, prunable_layers
+from sparsecbm.model.masks import MaskSet
+from sparsecbm.model.units import units_of
+from tests.tiny_models import tiny_model, write_backbone
+
+TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
+SIZES = {  # four units of attention each; a unit of Llama has two query heads
+    "bert": {"num_attention_heads": 4},
+    "roberta": {"num_attention_heads": 4},
+    "distilbert": {"n_heads": 4},
+    "gpt2": {"n_head": 4},
+    "opt": {"num_attention_heads": 4},
+    "llama": {"num_attention_heads": 8, "num_key_value_heads": 4, "attention_bias": True, "mlp_bias": True},
+}
+
+
+def family_model(tmp_path, family):
+    """A tiny model; biases and norms are random, too (new ones are zero and one, which hides a wrong cut)."""
+    model = tiny_model(write_backbone(tmp_path / family, family, num_hidden_layers=3, **SIZES[family]))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+    return model
+
+
+def structured(model, masked_from=0, patterns=("*",), seed=0):
+    """Masks that keep 1 to 3 of 4 heads and some neurons of each block, drawn anew for each concept."""
+    draw = torch.Generator().manual_seed(seed)
+    shapes = {
+        layer: tuple(m.weight.shape) for layer, m in prunable_layers(model.backbone, patterns, masked_from).items()
+    }
+    masks = {}
+    for name in model.concept_set.names:
+        masks[name] = {}
+        for group in units_of(model.backbone):
+            if group.layers[0] in shapes:
+                ranks = torch.rand(group.count, generator=draw).argsort()
+                share = torch.rand(1, generator=draw).item()
+                kept = ranks < 1 + int(share * (group.count - 1))
+                masks[name].update(group.masks(kept, shapes))
+    return MaskSet.from_masks(masks)
+
+
+def batch_of(model, texts=TEXTS):
+    return pad(encode(model.tokenizer, texts, model.settings.max_length), model.tokenizer.pad_token_id)
+
+
+def assert_same(found, expected):
+    for name, values in expected.concept_logits.items():
+        torch.testing.assert_close(found.concept_logits[name], values, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.label_logits, expected.label_logits, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("masked_from", [0, 1])
+@pytest.mark.parametrize("family", SIZES)
+@torch.no_grad()
+def test_outputs_are_those_of_the_masked_model(family, masked_from, tmp_path):
+    model = family_model(tmp_path, family)
+    dense = model(*batch_of(model)).concept_logits
+    model.masks = structured(model, masked_from)
+    small = model.compact()
+    for texts in (TEXTS, TEXTS[:1], [TEXTS[0]] * 2):  # padded, a single one, no padding at all
+        assert_same(small(*batch_of(model, texts)), model(*batch_of(model, texts)))
+    found = small(*batch_of(model)).concept_logits
+    assert not any(torch.allclose(found[name], dense[name], atol=1e-2) for name in dense)  # the masks do act
+    model.masks = structured(model, masked_from, seed=1)
+    other = model(*batch_of(model)).concept_logits  # the oracle tells masks apart
+    assert not any(torch.allclose(found[name], other[name], atol=1e-2) for name in dense)
+
+
+@pytest.mark.parametrize("family", SIZES)
+def test_what_is_dropped_is_gone(family, tmp_path):
+    """Each map of block 2 has the rows or columns of the units kept, and no others."""
+    model = family_model(tmp_path, family)
+    model.masks = structured(model, masked_from=2)
+    stacks = blocks(model.compact().backbone)[1][-1].stacks
+    for name, stack in zip(model.concept_set.names, stacks, strict=True):
+        (block,) = stack
+        for group in units_of(model.backbone):
+            if group.block == 2:
+                for layer in group.layers:
+                    small = block.get_submodule(layer.split(".2.")[1]).weight
+                    assert small.numel() == model.masks[name][layer].sum()
+
+
+@torch.no_grad()
+def test_the_biases_of_dropped_units_do_not_matter(tmp_path):
+    """A dropped neuron gives act(bias) into a column of zeros: huge biases there change nothing, elsewhere they do."""
+    model = family_model(tmp_path, "bert")
+    model.masks = structured(model)
+    before = model(*batch_of(model))
+    bias = model.backbone.encoder.layer[1].intermediate.dense.bias
+    dropped = ~model.masks.union()["encoder.layer.1.intermediate.dense"].any(1)
+    assert dropped.any()
+    bias[dropped] = 100.0
+    assert_same(model(*batch_of(model)), before)
+    assert_same(model.compact()(*batch_of(model)), before)
+    bias[~dropped] = 100.0
+    changed = model(*batch_of(model))
+    assert not torch.allclose(changed.label_logits, before.label_logits, atol=1e-3)
+    assert_same(model.compact()(*batch_of(model)), changed)
+
+
+def test_texts_are_read_as_before(tmp_path):
+    model = family_model(tmp_path, "bert")
+    model.masks = structured(model)
+    small = model.compact()
+    assert isinstance(small, CompactModel)
+    expected, found = model.logits(TEXTS, batch_size=2), small.logits(TEXTS, batch_size=2)
+    for name in expected.concepts:
+        assert found.concepts[name] == pytest.approx(expected.concepts[name], abs=1e-5)
+    assert found.label == pytest.approx(expected.label, abs=1e-5)
+    assert [p.label.state for p in small.predict(TEXTS)] == [p.label.state for p in model.predict(TEXTS)]
+
+
+@torch.no_grad()
+def test_rows_of_one_batch_go_through_different_concepts(tmp_path):
+    model = family_model(tmp_path, "bert")
+    model.masks = structured(model)
+    rows = {"noise": torch.tensor([2, 0]), "food": torch.tensor([1])}
+    expected, found = (m.represent(*batch_of(model), rows) for m in (model, model.compact()))
+    for name in rows:
+        torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_shared_blocks_exist_once_and_run_once(tmp_path):
+    model = family_model(tmp_path, "bert")
+    model.masks = structured(model, masked_from=2)
+    small = model.compact()
+    shared = small.backbone.encoder.layer[0]
+    assert len(small.backbone.encoder.layer) == 3
+    seen = []
+    for block in (shared, *(stack[0] for stack in small.backbone.encoder.layer[2].stacks)):
+        block.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+    small(*batch_of(model))
+    assert seen == [3, 3, 3]  # the shared block once, the last one by concept
+    norms = [stack[0].output.LayerNorm.weight for stack in small.backbone.encoder.layer[2].stacks]
+    assert norms[0] is norms[1]
+
+
+@torch.no_grad()
+def test_a_compact_model_is_a_snapshot(tmp_path):
+    model = family_model(tmp_path, "bert")
+    model.masks = structured(model)
+    small = model.compact()
+    before = small(*batch_of(model))
+    for parameter in model.parameters():
+        parameter.add_(1.0)
+    assert_same(small(*batch_of(model)), before)
+    assert not torch.allclose(model(*batch_of(model)).label_logits, before.label_logits, atol=1e-3)
+
+
+def test_layers_without_masks_stay_whole(tmp_path):
+    model = family_model(tmp_path, "bert")
+    model.masks = structured(model, patterns=("*.attention.*",))
+    small = model.compact()
+    with torch.no_grad():
+        assert_same(small(*batch_of(model)), model(*batch_of(model)))
+    first, second = small.backbone.encoder.layer[0].stacks
+    assert first[1].intermediate.dense.weight is second[1].intermediate.dense.weight
+
+
+def test_parameters_by_concept_by_hand(tmp_path):
+    """One of four heads and 8 of 32 neurons of block 2 for `food`, everything for `noise`.
+
+    A head of width 4 has 3 * (4 * 16 + 4) parameters of its own and 16 * 4 columns; a neuron 16 + 1 and 16.
+    """
+    model = family_model(tmp_path, "bert")
+    whole = sum(p.numel() for p in model.backbone.parameters())
+    shapes = {layer: tuple(m.weight.shape) for layer, m in prunable_layers(model.backbone, masked_from=2).items()}
+    food = {}
+    for group in units_of(model.backbone)[-2:]:
+        food.update(group.masks(torch.arange(group.count) < (1 if group.kind == "head" else 8), shapes))
+    full = {layer: torch.ones(shape).bool() for layer, shape in shapes.items()}
+    model.masks = MaskSet.from_masks({"food": food, "noise": full})
+    small = model.compact()
+    gone = 3 * (3 * (4 * 16 + 4) + 16 * 4) + 24 * (16 + 1 + 16)
+    assert small.parameters_by_concept() == {"food": whole - gone, "noise": whole}
+
+
+def test_masks_that_are_not_of_whole_units_are_refused(tmp_path):
+    model = family_model(tmp_path, "bert")
+    masks = structured(model)
+    layer = "encoder.layer.1.intermediate.dense"
+    bits = masks["noise"][layer]
+    row = bits.any(1).nonzero()[0]
+    bits[row, 3] = False
+    model.masks = masks.replaced("noise", {layer: bits})
+    with pytest.raises(ModelError, match=f"concept 'noise': the mask of layer {layer} does not keep or drop whole"):
+        model.compact()
+
+
+def test_what_a_compact_model_cannot_do_is_said(tmp_path, model):
+    with pytest.raises(ModelError, match="no masks to cut along"):
+        model.compact()
+    masked = family_model(tmp_path, "bert")
+    masked.masks = structured(masked)
+    small = masked.compact()
+    assert small.masks is None
+    with pytest.raises(ModelError, match="takes no masks"):
+        small.masks = structured(masked)
+    with pytest.raises(ModelError, match="save the masked model"):
+        small.save_pretrained(tmp_path / "small")
+    with pytest.raises(ModelError, match="without a route"):
+        small.backbone(*batch_of(masked))
+    other = tiny_model(write_backbone(tmp_path / "deberta", "deberta"))
+    shapes = {layer: tuple(m.weight.shape) for layer, m in prunable_layers(other.backbone).items()}
+    other.masks = MaskSet.dense(other.concept_set.names, shapes)
+    with pytest.raises(ModelError, match="heads and neurons of 'deberta' are not known"):
+        other.compact()

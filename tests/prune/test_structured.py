@@ -1,0 +1,113 @@
+"""Selection of whole units, on a block of 3 heads (8 weights each) and 6 neurons (4 each), by hand."""
+
+import pytest
+import torch
+
+from sparsecbm.errors import ConfigError, ModelError, PruningError
+from sparsecbm.model.masked import prunable_layers
+from sparsecbm.model.units import Part, Units, units_of
+from sparsecbm.prune.structured import select_units
+
+HEADS, NEURONS = [1, 5, 9], [2, 3, 4, 6, 7, 8]  # saliency a weight
+
+
+def block(number):
+    return (
+        Units("head", number, 3, (Part(f"{number}.value", 0, 0, 1), Part(f"{number}.output", 1, 0, 1))),
+        Units("neuron", number, 6, (Part(f"{number}.up", 0, 0, 1), Part(f"{number}.down", 1, 0, 1))),
+    )
+
+
+def saliencies(number=0, heads=HEADS, neurons=NEURONS):
+    """Every weight of a unit has the same one: value [3, 4], output [4, 3], up [6, 2], down [2, 6]."""
+    heads, neurons = torch.tensor(heads).float(), torch.tensor(neurons).float()
+    return {
+        f"{number}.value": heads[:, None].expand(3, 4),
+        f"{number}.output": heads.expand(4, 3),
+        f"{number}.up": neurons[:, None].expand(6, 2),
+        f"{number}.down": neurons.expand(2, 6),
+    }
+
+
+def kept(selection, number=0):
+    """Numbers of the heads and of the neurons kept."""
+    return [selection.masks[f"{number}.{layer}"].all(1).nonzero().squeeze(1).tolist() for layer in ("value", "up")]
+
+
+def test_units_go_by_saliency_a_weight_and_the_target_is_met():
+    """24 of 48 weights: head 0 (8), neurons 0, 1, 2 (12); head 1 no longer fits, so neuron 3 goes (4)."""
+    selection = select_units(block(0), saliencies(), 0.5)
+    assert kept(selection) == [[1, 2], [4, 5]]
+    assert selection.sparsity == 0.5
+    assert selection.kept == {("head", 0): 2, ("neuron", 0): 2}
+    assert torch.equal(selection.masks["0.output"], torch.tensor([False, True, True]).expand(4, 3))
+    assert torch.equal(selection.masks["0.down"], torch.tensor([False] * 4 + [True] * 2).expand(2, 6))
+
+
+def test_a_head_is_not_spared_for_being_large():
+    """By plain sums (head 0: 12, a neuron: 8) two neurons would go for 8 weights; a weight of the head costs less."""
+    selection = select_units(block(0), saliencies(heads=[1.5, 9, 9], neurons=[2] * 6), 8 / 48)
+    assert kept(selection) == [[1, 2], [0, 1, 2, 3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "dropped"),
+    [(0, 0), (0.03, 0), (0.05, 4), (0.53, 24), (0.55, 28), (0.75, 36)],  # 0.03 * 48 is 1, .05: 2, .53: 25, .55: 26
+)
+def test_the_target_is_rounded_to_half_a_neuron(sparsity, dropped):
+    assert select_units(block(0), saliencies(), sparsity).sparsity == dropped / 48
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_one_head_and_one_neuron_of_every_block_stay(scope):
+    """Neurons worth nothing: five of six go (20 weights), then a head, though it is worth more than the last neuron."""
+    selection = select_units(block(0), saliencies(heads=[7, 8, 9], neurons=[0] * 6), 28 / 48, scope)
+    assert kept(selection) == [[1, 2], [5]]
+    with pytest.raises(ConfigError, match=r"sparsity of 0.78 .* block 0 allow at most 0.7500"):
+        select_units(block(0), saliencies(), 0.78, scope)
+
+
+def test_the_threshold_is_of_each_block_or_of_all():
+    units = [*block(0), *block(1)]
+    values = {**saliencies(0), **saliencies(1, [10 * s for s in HEADS], [10 * s for s in NEURONS])}
+    each = select_units(units, values, 0.5)
+    assert [kept(each, 0), kept(each, 1)] == [[[1, 2], [4, 5]]] * 2
+    # 48 of 96: all that may go of block 0 (36), then head 0 (10) and neuron 0 (20) of block 1.
+    together = select_units(units, values, 0.5, "global")
+    assert [kept(together, 0), kept(together, 1)] == [[[2], [5]], [[1, 2], [1, 2, 3, 4, 5]]]
+    assert each.sparsity == together.sparsity == 0.5
+
+
+def test_a_dropped_unit_stays_dropped():
+    first = select_units(block(0), saliencies(), 20 / 48)
+    assert kept(first) == [[1, 2], [3, 4, 5]]
+    reverse = saliencies(heads=[9, 5, 1], neurons=[8, 7, 6, 4, 3, 2])
+    second = select_units(block(0), reverse, 0.5, before=first.masks)
+    assert kept(second) == [[1, 2], [3, 4]]  # head 2 would be next but does not fit; neuron 5 does
+    assert kept(select_units(block(0), reverse, 0.5)) == [[0, 1], [0, 1]]  # what a fresh start drops
+    assert select_units(block(0), reverse, 0.1, before=first.masks).sparsity == 20 / 48
+
+
+def test_wrong_input_is_named():
+    with pytest.raises(ConfigError, match=r"sparsity is in \[0, 1\), not 1.0"):
+        select_units(block(0), saliencies(), 1.0)
+    with pytest.raises(ConfigError, match=r"unknown threshold 'block'\. Choices: layer, global"):
+        select_units(block(0), saliencies(), 0.5, "block")
+    with pytest.raises(PruningError, match=r"layer 0\.up: scores hold NaN"):
+        select_units(block(0), saliencies(neurons=[2, float("nan"), 4, 6, 7, 8]), 0.5)
+    masks = select_units(block(0), saliencies(), 0.5).masks
+    masks["0.output"][0, 1] = False
+    with pytest.raises(ModelError, match=r"layer 0\.output does not keep or drop whole heads"):
+        select_units(block(0), saliencies(), 0.5, before=masks)
+    with pytest.raises(ConfigError, match=r"0\.output is not among"):
+        select_units(block(0), {n: v for n, v in saliencies().items() if n != "0.output"}, 0.5)
+
+
+def test_only_blocks_with_saliencies_are_pruned(model):
+    """Block 1 of the tiny BERT: 2 heads of 512 weights, 32 neurons of 32; three quarters of an even split."""
+    values = {name: m.weight.detach().abs() for name, m in prunable_layers(model.backbone, masked_from=1).items()}
+    selection = select_units(units_of(model.backbone), values, 0.5)
+    assert list(selection.masks) == list(values)
+    assert selection.sparsity == 0.5
+    heads, neurons = selection.kept["head", 1], selection.kept["neuron", 1]
+    assert heads * 512 + neurons * 32 == 1024
