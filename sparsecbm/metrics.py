@@ -109,17 +109,42 @@ def resample(
         states: number of classes
         clusters: [texts], any labels
     """
-    _, codes = np.unique(clusters.astype(str), return_inverse=True)
-    groups = int(codes.max()) + 1 if len(codes) else 1
+    codes, weights = _drawn(clusters, resamples, seed)
+    groups = weights.shape[1]
     known = gold != MISSING
     cells = (codes[known] * states + gold[known]) * states + read[known]
     by_cluster = np.bincount(cells, minlength=groups * states * states).reshape(groups, states * states)
+    drawn = (weights @ by_cluster).reshape(resamples, states, states)
+    return Resampled(by_cluster.sum(0).reshape(states, states), {name: score(drawn) for name, score in SCORES.items()})
+
+
+def resampled_means(values: np.ndarray, clusters: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Means of values that each text has, over bootstrap resamples of the clusters of texts.
+
+    The resamples are those that `resample` draws for the same clusters and seed, so all draws are paired.
+
+    Args:
+        values: [texts, columns]; nan where a text has no value, which leaves it out of that column's mean
+        clusters: [texts], any labels
+
+    Returns:
+        [resamples, columns]; nan where a resample holds no value of the column
+    """
+    codes, weights = _drawn(clusters, resamples, seed)
+    known = np.isfinite(values)
+    sums, counts = np.zeros((2, weights.shape[1], values.shape[1]))
+    np.add.at(sums, codes, np.where(known, values, 0.0))
+    np.add.at(counts, codes, known)
+    return _ratio(weights @ sums, weights @ counts)
+
+
+def _drawn(clusters: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Number of each text's cluster, [texts], and how often each resample holds each cluster, [resamples, clusters]."""
+    _, codes = np.unique(clusters.astype(str), return_inverse=True)
+    groups = int(codes.max()) + 1 if len(codes) else 1
     generator = np.random.default_rng([seed, zlib.crc32(codes.astype(np.int64).tobytes())])
     weights = generator.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
-    drawn = (weights.astype(float) @ by_cluster).reshape(resamples, states, states)
-    return Resampled(
-        by_cluster.sum(0).reshape(states, states), {name: score(drawn) for name, score in SCORES.items()}
-    )
+    return codes, weights.astype(float)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

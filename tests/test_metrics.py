@@ -13,6 +13,7 @@ from sparsecbm.metrics import (
     macro_f1_of,
     macro_f1_ovr_of,
     resample,
+    resampled_means,
 )
 
 
@@ -87,3 +88,26 @@ def test_equal_clusters_draw_equal_resamples():
 
 def test_an_interval_without_values_is_undefined():
     assert np.isnan(interval(np.array([np.nan, np.nan]))).all()
+
+
+def test_means_of_right_and_wrong_are_drawn_like_accuracies():
+    generator = np.random.default_rng(1)
+    gold, read = generator.integers(0, 3, (2, 60))
+    gold[:7] = MISSING
+    clusters = np.repeat(np.arange(15), 4)
+    right = np.where(gold == MISSING, np.nan, gold == read)
+    twice = np.stack([right, 1 - right], 1)
+    drawn = resampled_means(twice, clusters, 300, seed=5)
+    expected = resample(gold, read, 3, clusters, 300, seed=5).draws["accuracy"]
+    np.testing.assert_allclose(drawn[:, 0], expected, atol=1e-12)
+    np.testing.assert_allclose(drawn.sum(1), 1, atol=1e-12)  # the columns are drawn together
+    assert drawn[:, 0].std() > 0.02
+
+
+def test_a_resample_without_a_value_has_no_mean():
+    values = np.array([[1.0, 2.0], [np.nan, 2.0]])
+    drawn = resampled_means(values, np.array(["a", "b"]), 200, seed=0)
+    assert set(drawn[:, 1]) == {2.0}
+    assert set(drawn[np.isfinite(drawn[:, 0]), 0]) == {1.0}
+    # The first cluster is in neither of two draws a quarter of the time.
+    assert np.isnan(drawn[:, 0]).mean() == pytest.approx(1 / 4, abs=0.1)

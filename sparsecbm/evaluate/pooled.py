@@ -1,0 +1,85 @@
+"""A table as a model's subnetworks see it: every text pooled under the mask of every concept.
+
+One pass over the texts serves the swap matrix and the probe matrix; both ask what a concept finds under another's mask.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sparsecbm.errors import ModelError
+from sparsecbm.evaluate.readings import clusters_of
+from sparsecbm.model.batches import by_length, pad
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.masks import MaskSet
+from sparsecbm.train.examples import examples
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """Texts of one table under every mask, beside the gold states."""
+
+    ids: tuple[str, ...]
+    texts: dict[str, np.ndarray]  # whose mask -> [texts, hidden], float32
+    gold: dict[str, np.ndarray]  # concept -> [texts], int64, -100 where nobody knows
+    clusters: dict[str, np.ndarray]  # concept -> [texts], which texts are not independent evidence on it
+
+
+@contextmanager
+def reading(model: SparseCBM) -> Iterator[None]:
+    """Without dropout and without gradients while the block runs; the model's mode comes back after it."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(training)
+
+
+def pooled_texts(
+    model: SparseCBM, frame: pd.DataFrame, batch_size: int = 32, concepts: Sequence[str] | None = None
+) -> Pooled:
+    """Pool the texts of an annotated table under every mask, all masks in one call a batch.
+
+    Args:
+        concepts: whose masks; by default every concept's
+
+    Raises:
+        ModelError: the model has no masks.
+    """
+    if not model.masked:
+        raise ModelError("the model is dense: it has no masks to compare; prune it, or give masks to `under`")
+    data = examples(frame, model)
+    concepts = model.concept_set.names if concepts is None else concepts
+    found: dict[str, list] = {name: [None] * len(data) for name in concepts}
+    with reading(model):
+        for members in by_length(data.lengths, batch_size):
+            ids, mask = pad([data.rows[i] for i in members], model.tokenizer.pad_token_id)
+            rows = dict.fromkeys(concepts, torch.arange(len(ids), device=model.device))
+            for name, pooled in model.represent(ids.to(model.device), mask.to(model.device), rows).items():
+                for member, vector in zip(members, pooled.float().cpu().numpy(), strict=True):
+                    found[name][member] = vector
+    return Pooled(
+        tuple(frame["id"].astype(str)),
+        {name: np.stack(vectors) for name, vectors in found.items()},
+        {name: gold.numpy() for name, gold in data.concepts.items()},
+        {name: clusters_of(frame, name) for name in model.concept_set.names},
+    )
+
+
+def under(model: SparseCBM, masks: MaskSet) -> SparseCBM:
+    """The same model under other masks: the weights are shared, and the given model stays as it is, dense or masked.
+
+    Raises:
+        ModelError: the masks are for another model.
+    """
+    shared = [*model.parameters(), model.tokenizer]
+    other = copy.deepcopy(model, {id(part): part for part in shared})
+    other.masks = masks
+    return other

@@ -1,0 +1,121 @@
+"""Evidence by text: gaps by hand, paired intervals."""
+
+import numpy as np
+import pytest
+
+from sparsecbm.errors import DataError
+from sparsecbm.evaluate.evidence import (
+    Evidence,
+    correctness,
+    gap_excess,
+    gaps,
+    standing_out,
+    standing_out_of_column,
+)
+from sparsecbm.evaluate.pooled import Pooled
+
+CELLS = np.array([[0.9, 0.6, 0.5], [0.7, 0.8, 0.2], [0.4, 0.4, 0.4]])
+
+
+def evidence(values, ids=None, clusters=None):
+    """Evidence of two or more concepts, each [texts, masks], clustered alike."""
+    texts = len(next(iter(values.values())))
+    ids = tuple(map(str, range(texts))) if ids is None else ids
+    clusters = np.arange(texts) if clusters is None else clusters
+    values = {name: np.asarray(v, float) for name, v in values.items()}
+    return Evidence(ids, values, dict.fromkeys(values, clusters))
+
+
+def random_evidence(seed, texts=80, **kinds):
+    generator = np.random.default_rng(seed)
+    return evidence({name: generator.integers(0, 2, (texts, 2)) for name in ("food", "noise")}, **kinds)
+
+
+def test_the_diagonal_stands_out_of_its_row_or_its_column():
+    assert standing_out(CELLS) == pytest.approx([0.9 - 0.55, 0.8 - 0.45, 0.0])
+    assert standing_out_of_column(CELLS) == pytest.approx([0.9 - 0.55, 0.8 - 0.5, 0.4 - 0.35])
+    stacked = np.stack([CELLS, CELLS.T])
+    assert standing_out(stacked)[1] == pytest.approx(standing_out_of_column(CELLS))
+
+
+@pytest.mark.parametrize("concepts", [2, 3, 4, 6, 7, 11])
+def test_cells_that_are_all_alike_give_exactly_nothing(concepts):
+    assert np.all(standing_out(np.full((concepts, concepts), 0.1 + 0.2)) == 0)
+
+
+def test_a_single_concept_has_no_others():
+    assert np.isnan(standing_out(np.array([[0.9]]))).all()
+
+
+def test_right_and_wrong_by_text_and_the_cells_by_hand():
+    pooled = Pooled(
+        tuple("abc"), {}, {"food": np.array([0, 2, -100]), "noise": np.array([1, 1, 0])}, {"food": None, "noise": None}
+    )
+    read = {"food": np.array([[0, 1], [2, 2], [0, 0]]), "noise": np.array([[0, 1], [0, 1], [0, 1]])}
+    found = correctness(pooled, read)
+    np.testing.assert_array_equal(found.values["food"], [[1, 0], [1, 1], [np.nan, np.nan]])
+    assert found.table() == {"food": {"food": 1.0, "noise": 0.5}, "noise": {"food": 1 / 3, "noise": 2 / 3}}
+
+
+def test_a_gap_and_its_interval_by_an_exact_oracle():
+    """With one column always 0, the gap is a plain mean, whose standard error over clusters is known."""
+    right = (np.random.default_rng(0).random(50) < 0.6).astype(float)
+    by_text = np.stack([np.repeat(right, 4), np.zeros(200)], 1)  # clusters of four, all right or all wrong
+    found = gaps(
+        evidence({"food": by_text, "noise": by_text[:, ::-1]}, clusters=np.repeat(np.arange(50), 4)), 3000, seed=0
+    )
+    share = right.mean()
+    error = np.sqrt(share * (1 - share) / 50)
+    for name in ("food", "noise", "mean"):  # both concepts have the same values, so their mean has them, too
+        low, high = found[name].interval
+        assert found[name].value == pytest.approx(share, abs=1e-6)
+        assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
+
+
+def test_gaps_are_resampled_together_where_concepts_share_their_clusters():
+    """What one concept gains on a text the other loses, so the mean gap is the same in every resample."""
+    right = np.random.default_rng(0).integers(0, 2, 60)
+    nothing = np.zeros(60)
+    food, noise = np.stack([right, nothing], 1), np.stack([nothing, 1 - right], 1)
+    found = gaps(evidence({"food": food, "noise": noise}), 500, seed=0)
+    assert found["mean"].value == 0.5 and found["mean"].interval == [0.5, 0.5]
+    assert found["food"].interval[1] - found["food"].interval[0] > 0.2
+
+
+def test_excess_is_paired_by_text():
+    """Two gaps that differ by 1 on every text: each alone is uncertain, their difference is not."""
+    own = np.random.default_rng(0).integers(0, 2, 60)
+    others_wrong = evidence({"food": np.stack([own, 0 * own], 1), "noise": np.stack([0 * own, own], 1)})
+    others_right = evidence({"food": np.stack([own, 0 * own + 1], 1), "noise": np.stack([0 * own + 1, own], 1)})
+    found = gap_excess(others_wrong, others_right, 500, seed=0)
+    for name in ("food", "noise", "mean"):
+        assert found[name].value == 1 and found[name].interval == [1, 1]
+    low, high = gaps(others_wrong, 500, seed=0)["food"].interval
+    assert high - low > 0.2
+
+
+def test_evidence_has_no_excess_over_itself_and_the_opposite_over_each_other():
+    first, second = random_evidence(0), random_evidence(1)
+    for estimate in gap_excess(first, first, 200, seed=0).values():
+        assert estimate.value == 0 and estimate.interval == [0, 0]
+    there, back = gap_excess(first, second, 200, 0)["mean"], gap_excess(second, first, 200, 0)["mean"]
+    assert there.value == -back.value != 0
+    assert there.interval == pytest.approx([-back.interval[1], -back.interval[0]], abs=2e-6)
+
+
+def test_a_concept_without_known_states_has_no_gap():
+    found = gaps(evidence({"food": [[1, 0]] * 4, "noise": [[np.nan, np.nan]] * 4}), 100, seed=0)
+    assert found["food"].value == 1
+    assert found["noise"].value is None and found["mean"].value is None and found["noise"].interval == [None, None]
+
+
+def test_models_measured_on_other_texts_are_not_compared():
+    first = random_evidence(0)
+    with pytest.raises(DataError, match="different texts"):
+        gap_excess(first, random_evidence(0, ids=tuple(map(str, range(1, 81)))), 10, 0)
+    with pytest.raises(DataError, match=r"other concepts .*\['food', 'noise'\] and \['food', 'dishes'\]"):
+        gap_excess(first, evidence({"food": first.values["food"], "dishes": first.values["noise"]}), 10, 0)
+    unknown = first.values["noise"].copy()
+    unknown[3] = np.nan
+    with pytest.raises(DataError, match="gold states of 'noise'"):
+        gap_excess(first, evidence({"food": first.values["food"], "noise": unknown}), 10, 0)
