@@ -112,7 +112,8 @@ def specificity(
 ) -> Specificity:
     """Measure a masked model on an annotated table.
 
-    The evaluated texts go through all subnetworks once, and once more for every concept (ablation).
+    The evaluated texts go through all subnetworks once, and once more through each without the weights that its
+    concept alone keeps (ablation).
 
     Args:
         training: where the texts come from that the probes are fitted on
