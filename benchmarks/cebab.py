@@ -36,10 +36,10 @@ RESULTS = Path(__file__).parent / "results"
 WORKSPACE = Workspace.find(Path(__file__).parent)
 
 
-def configured(data: Path, mode: str, seed: int, settings: list[str]) -> Params:
-    """Base, the profile `cebab`, and what the command line says."""
+def configured(data: Path, mode: str, seed: int, settings: list[str], profiles: tuple[str, ...] = ("cebab",)) -> Params:
+    """Base, profiles, and what the command line says."""
     over = [f"source.path={data.resolve()}", f"seed={seed}", f"model.mode={mode}", *settings]
-    return composed_params(WORKSPACE, ["cebab"], over)
+    return composed_params(WORKSPACE, profiles, over)
 
 
 def annotated(params: Params) -> tuple[dict[str, pd.DataFrame], ConceptSet]:

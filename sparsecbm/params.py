@@ -179,6 +179,7 @@ class Prune(Section):
     damp: float = Field(gt=0)
     memory_mb: float = Field(gt=0)
     probe_texts: int = Field(ge=10)
+    control: bool
 
     @model_validator(mode="after")
     def _in_order(self) -> "Prune":
@@ -222,6 +223,7 @@ class Params(Section):
     annotate: Annotate
     model: Model
     finetune: Finetune
+    prune: Prune
     evaluate: Evaluate
     track: Track
 

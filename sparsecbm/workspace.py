@@ -42,6 +42,10 @@ class Workspace:
         return self.root / "models" / "dense"
 
     @property
+    def sparse(self) -> Path:
+        return self.root / "models" / "sparse"
+
+    @property
     def plots(self) -> Path:
         return self.root / "plots"
 

@@ -1,0 +1,163 @@
+"""Masks on CEBaB: accuracy against the dense model, and specificity against identically trained random masks.
+
+    python benchmarks/masks.py --data FOLDER --seeds 1 2 3 --profiles sparse-75 sparse-90
+
+Starts from the dense models that `benchmarks/cebab.py --modes joint` left. For every seed and profile it trains
+masks, and the same once more under random masks. What they are compared with is the dense model after as many more
+epochs. Scores are of `dev`; intervals are 95 %, by bootstrap over `original_id`, paired by text. Results go to
+benchmarks/results/masks-PROFILE.json as they come; what is there by the same settings is not done again.
+"""
+
+import argparse
+import copy
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from cebab import WORKSPACE, annotated, configured, model_folder
+
+from sparsecbm.evaluate.readings import Readings, read
+from sparsecbm.evaluate.specificity import Specificity, excess, specificity
+from sparsecbm.files import read_json, write_json
+from sparsecbm.metrics import MISSING, interval, resampled_means
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.params import Params
+from sparsecbm.prune.fit import fit_masks
+from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.modes import fit
+from sparsecbm.train.reproducible import make_reproducible
+
+RESULTS = Path(__file__).parent / "results"
+RESAMPLES = 1000
+
+
+def right(readings: Readings) -> np.ndarray:
+    """Whether each text's label, and the share of its concepts that, were read rightly: [texts, 2]; nan if unknown."""
+    label = np.where(readings.label.gold == MISSING, np.nan, readings.label.read == readings.label.gold)
+    by_concept = [np.where(v.gold == MISSING, np.nan, v.read == v.gold) for v in readings.concepts.values()]
+    return np.stack([label, *by_concept], axis=1)
+
+
+def compared(sparse: np.ndarray, dense: np.ndarray, clusters: np.ndarray, seed: int) -> dict:
+    """Accuracy of both, and the paired difference with its interval, of the label and the mean concept."""
+
+    def pair(values: np.ndarray) -> np.ndarray:
+        return np.stack([values[..., 0], values[..., 1:].mean(-1)], axis=-1)
+
+    accuracies = [pair(np.nanmean(rows, axis=0)) for rows in (sparse, dense)]
+    drawn = pair(resampled_means(sparse - dense, clusters, RESAMPLES, seed))
+    return {
+        name: {
+            "sparse": round(float(accuracies[0][i]), 4),
+            "dense": round(float(accuracies[1][i]), 4),
+            "difference": round(float(accuracies[0][i] - accuracies[1][i]), 4),
+            "interval": [round(float(end), 4) for end in interval(drawn[:, i])],
+        }
+        for i, name in enumerate(("label", "concepts"))
+    }
+
+
+def continued(dense: SparseCBM, frames: dict[str, pd.DataFrame], params: Params) -> SparseCBM:
+    """The dense model after as many more epochs as the masks take; kept for other sparsities of the same length."""
+    epochs, seed = params.prune.epochs, params.seed
+    folder = model_folder("joint", seed).with_name(f"cebab-joint-{seed}-and-{epochs}-epochs")
+    if not folder.is_dir():
+        model = copy.deepcopy(dense)
+        longer = params.finetune.model_copy(update={"epochs": epochs})
+        checkpoints = Checkpoints(folder.with_suffix(".training"))
+        fit(model, frames["train"], frames["validation"], longer, seed, checkpoints)
+        checkpoints.clear()
+        model.to("cpu").save_pretrained(folder)
+    return SparseCBM.from_pretrained(folder)
+
+
+def pruned(dense, frames, params: Params, root: Path, control_of: Path | None) -> tuple[np.ndarray, Specificity, float]:
+    """Train masks (or the control of finished ones) and measure them on dev."""
+    model, start = copy.deepcopy(dense), time.perf_counter()
+    fit_masks(
+        model, frames["train"], frames["validation"], params.prune, params.finetune, params.seed, Checkpoints(root),
+        control_of=control_of,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    model.to("cpu").save_pretrained(root / "model")
+    measured = specificity(model, frames["train"], frames["dev"], params.prune.probe_texts, RESAMPLES, params.seed)
+    return right(read(model, frames["dev"])), measured, seconds
+
+
+def measure(params: Params, profile: str) -> dict:
+    """All figures of one seed."""
+    seed = params.seed
+    make_reproducible(seed, params.threads)
+    frames, _ = annotated(params)
+    dense = SparseCBM.from_pretrained(model_folder("joint", seed))
+    root = WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"masks-{profile}-{seed}"
+    before = right(read(continued(dense, frames, params), frames["dev"]))
+    start = right(read(dense, frames["dev"]))
+    chosen, specific, seconds = pruned(dense, frames, params, root / "chosen", None)
+    random, control, _ = pruned(dense, frames, params, root / "random", root / "chosen" / "events")
+    clusters = frames["dev"]["group"].to_numpy()
+    return {
+        "settings": settings_of(params),
+        "seconds": round(seconds, 1),
+        "against_continued": compared(chosen, before, clusters, seed),
+        "against_start": compared(chosen, start, clusters, seed),
+        "random_against_continued": compared(random, before, clusters, seed),
+        "chosen": specific.to_dict(),
+        "random": control.to_dict(),
+        "excess": excess(specific, control, RESAMPLES, seed).to_dict(),
+    }
+
+
+def settings_of(params: Params) -> dict:
+    """What a result depends on, besides seed and data."""
+    return {name: getattr(params, name).model_dump() for name in ("model", "finetune", "prune")}
+
+
+def show(profile: str, results: dict) -> None:
+    """The figures that the targets name."""
+    print(f"\n{profile}")
+    for seed, result in results.items():
+        print(f"  seed {seed}, {result['seconds']} s")
+        for name in ("concepts", "label"):
+            of, random = result["against_continued"][name], result["random_against_continued"][name]
+            low, high = of["interval"]
+            print(
+                f"    {name:9} {of['sparse']:.3f}, dense {of['dense']:.3f}: {100 * of['difference']:+.1f} "
+                f"({100 * low:+.1f} to {100 * high:+.1f}); random {random['sparse']:.3f}"
+            )
+        overlap = result["chosen"]["overlap"]
+        print(f"    jaccard   {overlap['jaccard']:.3f} (chance {overlap['chance']:.3f})")
+        for kind, key in (("swap", "gap"), ("probe", "gap"), ("ablation", "selectivity")):
+            gaps = [result[which][kind][key]["mean"]["value"] for which in ("chosen", "random")]
+            parts = result["excess"][kind]
+            low, high = parts["mean"]["interval"]
+            above = sum(e["interval"][0] > 0 for n, e in parts.items() if n != "mean")
+            print(
+                f"    {kind:9} chosen {100 * gaps[0]:.1f}, random {100 * gaps[1]:.1f}, excess "
+                f"{100 * parts['mean']['value']:.1f} ({100 * low:.1f} to {100 * high:.1f}), "
+                f"above 0 for {above} concepts"
+            )
+
+
+def main() -> None:
+    """Measure what is missing, then print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--profiles", nargs="+", default=["sparse-75", "sparse-90"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
+    arguments = parser.parse_args()
+    for profile in arguments.profiles:
+        path = RESULTS / f"masks-{profile}.json"
+        results = read_json(path) if path.is_file() else {}
+        for seed in map(str, arguments.seeds):
+            params = configured(arguments.data, "joint", int(seed), arguments.set, ("cebab", profile))
+            if results.get(seed, {}).get("settings") != settings_of(params):
+                results[seed] = measure(params, profile)
+                write_json(path, results)
+        show(profile, {seed: results[seed] for seed in map(str, arguments.seeds)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Stage `prune`: find each concept's subnetwork, live in MLflow, resumable."""
+
+import copy
+
+import torch
+
+from sparsecbm.data.tables import read_split
+from sparsecbm.evaluate.mask_plots import plot_density, plot_overlap, plot_probe, plot_swap
+from sparsecbm.evaluate.specificity import Specificity, excess, specificity
+from sparsecbm.files import replacing_folder, write_json
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.params import Params
+from sparsecbm.prune.curves import plot_pruning
+from sparsecbm.prune.fit import fit_masks
+from sparsecbm.stagekey import stage_key
+from sparsecbm.track.live import LiveRun, live_run
+from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.examples import examples
+from sparsecbm.train.loop import History, score
+from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.workspace import Workspace
+
+
+def run(params: Params, workspace: Workspace) -> None:
+    """Write `models/sparse`, `metrics/prune.json` and `plots/prune`.
+
+    All is measured on the validation split. With `prune.control` the same training is done once more under
+    random masks that match the chosen ones in every number: what chosen masks have beyond it is what
+    choosing was worth. The black box (mode `standard`) has no concepts to find masks for and is passed on as it is.
+    """
+    make_reproducible(params.seed, params.threads)
+    dense = SparseCBM.from_pretrained(workspace.dense)
+    if not dense.has_bottleneck:
+        _pass_on(dense, workspace)
+        return
+    training, validation = (read_split(workspace.annotated, split) for split in ("train", "validation"))
+    batch_size = params.finetune.batch_size * 2
+    before = score(dense.eval(), examples(validation, dense), batch_size)
+    root = workspace.checkpoints / f"prune-{stage_key(workspace, 'prune')[:16]}"
+    checkpoints = {name: Checkpoints(root / name) for name in ("chosen", "random")}
+
+    def pruned(name: str, log: LiveRun) -> tuple[SparseCBM, History, Specificity, dict]:
+        model = copy.deepcopy(dense)
+        control_of = checkpoints["chosen"].folder / "events" if name == "random" else None
+        history = fit_masks(
+            model, training, validation, params.prune, params.finetune, params.seed, checkpoints[name], log, control_of
+        )
+        model.to("cpu")
+        measured = specificity(model, training, validation, params.prune.probe_texts, seed=params.seed)
+        after = score(model, examples(validation, model), batch_size)
+        model.eval()
+        return model, history, measured, {**measured.to_dict(), "before": before, "after": after}
+
+    with live_run(params, workspace, stage="prune") as log:
+        model, history, measured, chosen = pruned("chosen", log)
+        record = {"chosen": chosen, "curves": history.curves, "epochs": history.epochs, "events": history.events}
+        if params.prune.control:
+            _, _, control, record["random"] = pruned("random", log)
+            record["excess"] = excess(measured, control, seed=params.seed).to_dict()
+    model.save_pretrained(workspace.sparse)
+    write_json(workspace.metrics("prune"), record)
+    with replacing_folder(workspace.plots / "prune") as folder:
+        plot_pruning(history, folder / "curves.png")
+        plot_density(model.masks, folder / "density.png")
+        plot_overlap(measured.scores.overlap, folder / "overlap.png")
+        plot_swap(measured.scores.swap, folder / "swap.png")
+        plot_probe(measured.scores.probe, folder / "probe.png")
+    torch.use_deterministic_algorithms(False)
+    for finished in checkpoints.values():
+        finished.clear()
+
+
+def _pass_on(dense: SparseCBM, workspace: Workspace) -> None:
+    dense.save_pretrained(workspace.sparse)
+    write_json(workspace.metrics("prune"), {"chosen": None})
+    with replacing_folder(workspace.plots / "prune"):
+        pass  # an output that DVC expects, empty
