@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sparsecbm.concepts import ConceptSet
 from sparsecbm.metrics import MISSING
 from sparsecbm.train.examples import indices
+from sparsecbm.train.reproducible import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class BagOfWords:
         return {name: classifier.predict(counts) for name, classifier in self.classifiers.items()}
 
 
+@one_blas_thread
 def fit_bag_of_words(training: pd.DataFrame, concept_set: ConceptSet) -> BagOfWords:
     """Fit the baseline on an annotated table; rows without a state are left out of its variable."""
     vectorizer = CountVectorizer(ngram_range=(1, 2), lowercase=True)

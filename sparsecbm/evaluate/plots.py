@@ -1,4 +1,4 @@
-"""Scores as pictures: confusion matrices and calibration."""
+"""Scores as pictures: confusion matrices, and accuracies with their intervals."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 
 from sparsecbm.evaluate.scores import SplitScores
+
+STYLE = ("seaborn-v0_8-whitegrid", "seaborn-v0_8-colorblind")  # matplotlib's own; seaborn takes a second to import
 
 
 def plot_confusions(scores: SplitScores, path: Path) -> None:
@@ -23,24 +24,26 @@ def plot_confusions(scores: SplitScores, path: Path) -> None:
     for axis, (name, score) in zip(axes.flat, named.items(), strict=False):
         counts = np.array(score.confusion)
         share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        sns.heatmap(
-            share, annot=counts, fmt="d", cmap="cividis", vmin=0, vmax=1, cbar=False, ax=axis,
-            xticklabels=score.states, yticklabels=score.states,
-        )  # fmt: skip
+        axis.imshow(share, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        for (gold, read), count in np.ndenumerate(counts):
+            ink = "black" if share[gold, read] > 0.6 else "white"
+            axis.text(read, gold, count, ha="center", va="center", color=ink)
         accuracy = "no texts" if score.accuracy is None else f"accuracy {score.accuracy:.3f}"
         axis.set(title=f"{name}: {accuracy}", xlabel="read", ylabel="gold")
+        axis.set_xticks(range(len(counts)), score.states)
+        axis.set_yticks(range(len(counts)), score.states, rotation=90, va="center")
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
     figure.suptitle(f"split {scores.split}")
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
 
+@plt.style.context(STYLE)
 def plot_accuracies(scores: SplitScores, path: Path) -> None:
     """Accuracy of the label and each concept with its interval, beside the majority and the bag of words."""
-    named = {"label": scores.label}
-    if scores.label_hard is not None:
-        named["label, hard concepts"] = scores.label_hard
-    named |= scores.concepts
-    sns.set_theme(style="whitegrid", palette="colorblind")
+    hard = {"label, hard concepts": scores.label_hard, "label, hard, head refitted": scores.label_hard_refitted}
+    named = {"label": scores.label} | {n: s for n, s in hard.items() if s is not None} | scores.concepts
     figure, axis = plt.subplots(figsize=(8, 0.5 * len(named) + 1.4), layout="constrained")
     for position, (name, score) in enumerate(named.items()):
         if score.accuracy is None:

@@ -4,11 +4,13 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from sparsecbm.errors import DataError
+from sparsecbm.train.reproducible import one_blas_thread
 
 # Inverse strength of the L2 penalty; weak, since a dozen inputs and thousands of texts need little.
 C = 10.0
 
 
+@one_blas_thread
 def fit_label_head(activations: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Fit u = V c + b.
 

@@ -1,6 +1,11 @@
 """What makes a computation repeat to the byte on one machine."""
 
 import torch
+from threadpoolctl import threadpool_limits
+
+# A decorator for fits by scikit-learn. Their sums are small: two BLAS threads, which wait for each other by spinning,
+# took ten times the CPU time of one. And the result no longer depends on how many cores the machine has.
+one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 def make_reproducible(seed: int, threads: int) -> None:
