@@ -21,7 +21,7 @@ def test_a_pure_pipeline_agrees(finished_workspace):
         ("validate", "metrics/validate.json"),
     ]
     assert [(score.name, score.committed) for score in verdict.scores] == [
-        ("concepts.food.accuracy", 0.25), ("label.accuracy", 0.5),
+        ("concepts.food.accuracy", 0.25), ("label.accuracy", 0.5), ("splits.validation.label.accuracy", 0.75),
     ]  # fmt: skip
     assert "this is finetune" in lines
 
@@ -71,9 +71,12 @@ def test_an_output_that_one_lock_lacks_differs():
 def test_scores_are_close_within_the_tolerance(finished_workspace):
     path = finished_workspace.metrics("evaluate")
     assert json.loads(path.read_text())["label"]["accuracy"] == 0.5
-    path.write_text(json.dumps({"label": {"accuracy": 0.52}, "concepts": {"food": {"accuracy": 0.29}}}))
+    splits = {"validation": {"label": {"accuracy": 0.75}}}
+    path.write_text(
+        json.dumps({"label": {"accuracy": 0.52}, "concepts": {"food": {"accuracy": 0.29}}, "splits": splits})
+    )
     assert [(score.name, score.close) for score in compare_scores(finished_workspace)] == [
-        ("concepts.food.accuracy", False), ("label.accuracy", True),
+        ("concepts.food.accuracy", False), ("label.accuracy", True), ("splits.validation.label.accuracy", True),
     ]  # fmt: skip
     path.write_text(json.dumps({"label": {}}))
     assert not any(score.close for score in compare_scores(finished_workspace))

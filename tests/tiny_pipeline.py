@@ -77,8 +77,9 @@ if name == "finetune":
     epochs = [{"epoch": 1, "step": 20, "validation.label.accuracy": 0.75}]
     write("metrics/finetune.json", {"best": {"epoch": 1}, "curves": curves, "epochs": epochs})
 if name == "evaluate":
-    label = {"accuracy": 0.5, "accuracy_interval": [0.4, 0.6], "confusion": [[1, 1], [1, 1]]}
-    write("metrics/evaluate.json", {"split": "test", "label": label, "concepts": {"food": {"accuracy": 0.25}}})
+    label = {"accuracy": 0.5, "accuracy_interval": [0.4, 0.6], "majority": 0.25, "confusion": [[1, 1], [1, 1]]}
+    test = {"split": "test", "label": label, "concepts": {"food": {"accuracy": 0.25}}}
+    write("metrics/evaluate.json", {**test, "splits": {"validation": {"label": {"accuracy": 0.75}}}})
 """
 
 IGNORED = "data/ingested\nmodels/\n.sparsecbm/\n__pycache__/\nfault\npid\ntries\n"

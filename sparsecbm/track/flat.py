@@ -16,11 +16,19 @@ def flat_numbers(nested: dict, prefix: str = "") -> dict[str, float]:
     return numbers
 
 
+def grouped_numbers(group: str, nested: dict) -> dict[str, float]:
+    """The same as `GROUP/dotted.name`: MLflow's pages put metrics together by what stands before the last slash.
+
+    Live curves and the record both name their metrics here, so that one curve has one name.
+    """
+    return flat_numbers(nested, f"{group}/")
+
+
 def flat(nested: dict, prefix: str = "") -> dict[str, object]:
-    """Leaves of nested mappings under dotted names; characters that MLflow refuses become underscores."""
+    """Leaves of nested mappings under dotted names; characters that MLflow refuses, and `/`, become underscores."""
     leaves: dict[str, object] = {}
     for key, value in nested.items():
-        name = prefix + re.sub(r"[^\w\-. /]", "_", str(key))
+        name = prefix + re.sub(r"[^\w\-. ]", "_", str(key))
         if isinstance(value, dict):
             leaves.update(flat(value, f"{name}."))
         else:

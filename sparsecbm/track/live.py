@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sparsecbm.params import Params
 from sparsecbm.stagekey import stage_key, stage_params
-from sparsecbm.track.flat import flat
+from sparsecbm.track.flat import flat, grouped_numbers
 from sparsecbm.track.lineage import code_tags
 from sparsecbm.track.runs import add_params, add_points, add_tags, create_run, find_by_tag, key_tag
 from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
@@ -33,7 +33,7 @@ class LiveRun:
         """Log metrics at a step; one that the run already has, from before an interruption, is not doubled."""
         if self._store is None:
             return
-        self._points.append((step, {f"{self._stage}.{name}": float(value) for name, value in metrics.items()}))
+        self._points.append((step, grouped_numbers(self._stage, metrics)))
         if time.monotonic() - self._sent >= FLUSH_SECONDS:
             self.flush()
 

@@ -7,7 +7,8 @@ from sparsecbm.files import read_json
 from sparsecbm.params import Params
 from sparsecbm.pipeline import pending, stage_order
 from sparsecbm.stagekey import stage_key
-from sparsecbm.track.flat import flat, flat_numbers
+from sparsecbm.track.flat import flat, grouped_numbers
+from sparsecbm.track.headline import NOTE_TAG, headline
 from sparsecbm.track.lineage import LOCK_TAG, code_tags, lock_sha256, result_tags
 from sparsecbm.track.runs import add_params, add_points, add_tags, create_run, find_by_tag, key_tag
 from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
@@ -17,6 +18,7 @@ RECORD_TAG = "sparsecbm.record"
 TRAINING = "finetune"
 FOLDERS = ("metrics", "plots", "reports", "models/dense")
 FILES = ("params.yaml", "dvc.yaml", "dvc.lock")
+COUNTS = ("validate", "annotate")  # stages whose figures count rows: files of the run, but nothing to plot or compare
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
         run_id = run_id or find_by_tag(store, key_tag(TRAINING), tags[key_tag(TRAINING)], without_lock=True)
     if run_id is None:
         run_id = create_run(store, name, tags)
-    add_tags(store, run_id, {**tags, "mlflow.runName": name})
+    add_tags(store, run_id, {**tags, "mlflow.runName": name, **_note(workspace)})
     add_params(store, run_id, flat(params.model_dump(mode="json", by_alias=True)))
     add_points(store, run_id, _points(workspace))
     for folder in FOLDERS:
@@ -78,16 +80,30 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
     return RunLink(run_id, name, store.page(run_id), written=True)
 
 
+def _note(workspace: Workspace) -> dict[str, str]:
+    """The run's description, where there are scores to describe it by."""
+    path = workspace.metrics("evaluate")
+    note = headline(read_json(path)) if path.is_file() else ""
+    return {NOTE_TAG: note} if note else {}
+
+
 def _points(workspace: Workspace) -> list[tuple[int, dict[str, float]]]:
-    """Every number in `metrics/*.json`, at step 0, and the training curves at their steps."""
+    """The numbers in `metrics/STAGE.json` as `STAGE/name`, at step 0, and the training curves at their steps.
+
+    Further splits are groups of their own: `evaluate/validation/label.accuracy` beside `evaluate/label.accuracy`.
+    """
     points = []
     for path in sorted((workspace.root / "metrics").glob("*.json")):
+        stage = path.stem
+        if stage in COUNTS:
+            continue
         content = read_json(path)
         if not isinstance(content, dict):
             raise DataError(f"{path} must hold a mapping")
-        points.append((0, flat_numbers(content, f"{path.stem}.")))
-        for rows in (content.get("curves", []), content.get("epochs", [])):
-            for row in rows:
-                metrics = flat_numbers({name: value for name, value in row.items() if name != "step"}, f"{path.stem}.")
-                points.append((row["step"], metrics))
+        for split, scores in content.pop("splits", {}).items():
+            points.append((0, grouped_numbers(f"{stage}/{split}", scores)))
+        points.append((0, grouped_numbers(stage, content)))
+        for row in (*content.get("curves", ()), *content.get("epochs", ())):
+            figures = {name: value for name, value in row.items() if name != "step"}
+            points.append((row["step"], grouped_numbers(stage, figures)))
     return points

@@ -1,6 +1,6 @@
 """Nested figures under dotted names."""
 
-from sparsecbm.track.flat import flat, flat_numbers
+from sparsecbm.track.flat import flat, flat_numbers, grouped_numbers
 
 
 def test_only_numbers_stay():
@@ -14,3 +14,9 @@ def test_all_leaves_stay_with_their_kind():
 
 def test_characters_that_mlflow_refuses_become_underscores():
     assert list(flat({"food & drink, etc.": 1})) == ["food _ drink_ etc."]
+
+
+def test_a_group_stands_before_the_one_slash_that_no_key_can_add():
+    assert grouped_numbers("evaluate", {"concepts": {"food/drink": {"accuracy": 1}}}) == {
+        "evaluate/concepts.food_drink.accuracy": 1.0
+    }

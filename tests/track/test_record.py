@@ -67,12 +67,13 @@ def test_a_record_is_whole(workspace, params, monkeypatch):
 
     assert run.data.params["finetune.epochs"] == str(params.finetune.epochs)
     assert run.data.params["source.name"] == "restaurants"
-    assert run.data.metrics["evaluate.label.accuracy"] == 0.5
-    assert run.data.metrics["evaluate.concepts.food.accuracy"] == 0.25
-    assert run.data.metrics["validate.rows.quarantined"] == 1
+    assert run.data.metrics["evaluate/label.accuracy"] == 0.5
+    assert run.data.metrics["evaluate/concepts.food.accuracy"] == 0.25
+    assert run.data.metrics["evaluate/validation/label.accuracy"] == 0.75
     assert not any("confusion" in name or "interval" in name for name in run.data.metrics)
-    assert steps(workspace, link.run_id, "finetune.loss") == [10, 20]
-    assert steps(workspace, link.run_id, "finetune.validation.label.accuracy") == [20]
+    assert not any("splits" in name for name in run.data.metrics)
+    assert steps(workspace, link.run_id, "finetune/loss") == [10, 20]
+    assert steps(workspace, link.run_id, "finetune/validation.label.accuracy") == [20]
 
     tags = run.data.tags
     assert tags["dvc.lock.sha256"] == sha256_file(workspace.root / "dvc.lock")
@@ -86,6 +87,10 @@ def test_a_record_is_whole(workspace, params, monkeypatch):
     assert {file.path for file in client.list_artifacts(link.run_id)} == {
         "metrics", "models", "params.yaml", "dvc.yaml", "dvc.lock",
     }  # fmt: skip
+    assert {name.rpartition("/")[0] for name in run.data.metrics} == {"evaluate", "evaluate/validation", "finetune"}
+    assert "metrics/validate.json" in {file.path for file in client.list_artifacts(link.run_id, "metrics")}
+    assert tags["mlflow.note.content"].splitlines()[-1] == "| label | 0.500 | 0.400 to 0.600 | 0.250 |  |"
+
     checkpoint = client.download_artifacts(link.run_id, "models/dense/weights.txt")
     assert Path(checkpoint).read_text() == "seed: 13"
 
@@ -107,7 +112,7 @@ def test_a_record_that_broke_off_is_completed_without_doubling(workspace, params
     open_store(workspace, "sparsecbm").client.delete_tag(first.run_id, "sparsecbm.record")
     again = record(workspace, params)
     assert (again.run_id, again.written) == (first.run_id, True)
-    assert steps(workspace, first.run_id, "finetune.loss") == [10, 20]
+    assert steps(workspace, first.run_id, "finetune/loss") == [10, 20]
     assert len(runs(workspace)) == 1
 
 
@@ -136,12 +141,14 @@ def test_live_curves_join_the_record_and_its_gaps_are_filled(workspace, params):
     with live_run(params, workspace, "finetune") as log:
         log(10, {"loss": 0.1, "epoch": 1.0})
     (run,) = runs(workspace)
+    assert set(run.data.metrics) == {"finetune/loss", "finetune/epoch"}
     assert run.info.status == "FINISHED"
     assert run.data.params["seed"] == "13"
     assert run.data.tags["sparsecbm.finetune.key"] == stage_key(workspace, "finetune")
     link = record(workspace, params)
     assert link.run_id == run.info.run_id
-    assert steps(workspace, link.run_id, "finetune.loss") == [10, 20]
+    assert steps(workspace, link.run_id, "finetune/loss") == [10, 20]
+    assert {name for name in runs(workspace)[0].data.metrics if "loss" in name} == {"finetune/loss"}
     assert len(runs(workspace)) == 1
 
 
@@ -156,7 +163,7 @@ def test_an_interrupted_stage_goes_on_in_its_run(workspace, params):
         assert runs(workspace)[0].info.status == "RUNNING"
         log(20, {"loss": 0.4})  # from the last checkpoint on
         log(30, {"loss": 0.3})
-    assert steps(workspace, run.info.run_id, "finetune.loss") == [10, 20, 30]
+    assert steps(workspace, run.info.run_id, "finetune/loss") == [10, 20, 30]
     assert [each.info.status for each in runs(workspace)] == ["FINISHED"]
 
 
@@ -166,7 +173,7 @@ def test_other_inputs_are_another_live_run(workspace, params):
     set_seed(workspace, 14)
     with live_run(load_params(workspace.params), workspace, "finetune") as log:
         log(1, {"loss": 2.0})
-    assert sorted(run.data.metrics["finetune.loss"] for run in runs(workspace)) == [1.0, 2.0]
+    assert sorted(run.data.metrics["finetune/loss"] for run in runs(workspace)) == [1.0, 2.0]
 
 
 def test_tracking_off_opens_nothing(workspace, params):
@@ -240,4 +247,4 @@ def test_metrics_may_have_any_concept_name(workspace, params):
     path.write_text(json.dumps({"concepts": {"food & drink": {"accuracy": 1}}}))
     (workspace.root / "dvc.yaml").write_text((workspace.root / "dvc.yaml").read_text().split("  evaluate:")[0])
     record(workspace, params)
-    assert runs(workspace)[0].data.metrics["evaluate.concepts.food _ drink.accuracy"] == 1
+    assert runs(workspace)[0].data.metrics["evaluate/concepts.food _ drink.accuracy"] == 1
