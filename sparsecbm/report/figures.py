@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,14 @@ def share_bars(title: str, rows: dict[str, dict[str, int]]) -> Picture:
     totals = {name: max(sum(counts.values()), 1) for name, counts in rows.items()}
 
     def draw(theme: str) -> Figure:
+        """Draw the bars for one theme.
+
+        The first row is on top and alone feeds the legend. A share is written into its part where there is room for it
+        (from 9 % on). The height grows with the rows and with the lines of the legend.
+
+        Args:
+            theme: light | dark; sets the colours of text and of `missing`, those of the states stay
+        """
         figure, axes = _figure(
             4.4, 0.75 + 0.36 * len(rows) + 0.24 * -(-len(states) // _legend_columns(len(states))), theme
         )
@@ -93,6 +102,11 @@ def length_curves(title: str, lengths: dict[str, np.ndarray], unit: str) -> Pict
     palette = _colours(list(lengths))
 
     def draw(theme: str) -> Figure:
+        """Draw the curves for one theme: steps over the same bins for all splits, as shares, so that heights compare.
+
+        Args:
+            theme: light | dark; sets the colours of text, those of the splits stay
+        """
         figure, axes = _figure(4.4, 2.3, theme)
         for name, values in lengths.items():
             counts, _ = np.histogram(values, bins=edges)
@@ -136,7 +150,7 @@ def _ink_on(colour: tuple[float, float, float]) -> str:
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.45 else "#ffffff"
 
 
-def _picture(draw, alt: str) -> Picture:
+def _picture(draw: Callable[[str], Figure], alt: str) -> Picture:
     return Picture(_png(draw("light")), _png(draw("dark")), alt)
 
 
