@@ -21,7 +21,8 @@ from sparsecbm.compose import composed_params
 from sparsecbm.concepts import ConceptSet
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.validation import validate
-from sparsecbm.evaluate.scores import fit_references, score_split
+from sparsecbm.evaluate.bag_of_words import fit_bag_of_words
+from sparsecbm.evaluate.scores import score_split
 from sparsecbm.files import read_json, write_json
 from sparsecbm.model.cbm import Settings, SparseCBM
 from sparsecbm.params import Params
@@ -68,8 +69,8 @@ def measure(params: Params) -> dict:
         history = fit(model, frames["train"], frames["validation"], params.finetune, seed, Checkpoints(Path(folder)))
     seconds = time.perf_counter() - start
     model.to("cpu").save_pretrained(model_folder(params.model.mode, seed))
-    fitted = fit_references(model, frames["train"])
-    scores = score_split(model, frames["dev"], "dev", params.evaluate, seed, fitted)
+    words = fit_bag_of_words(frames["train"], concept_set)
+    scores = score_split(model, frames["dev"], "dev", params.evaluate, seed, words)
     return {
         "seconds": round(seconds, 1),
         "epochs": len(history.epochs),

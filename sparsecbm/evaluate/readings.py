@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sparsecbm.model.bottleneck import LabelHead
 from sparsecbm.model.cbm import Logits, SparseCBM, softmax
 from sparsecbm.train.examples import indices
 from sparsecbm.train.modes import activations
@@ -32,8 +33,8 @@ class Readings:
     label: Variable
     concepts: dict[str, Variable]
     annotated: dict[str, np.ndarray]  # name -> [texts], whether somebody really annotated the cell
-    hard: np.ndarray | None  # [texts, sum of states]: one-hot concepts side by side
-    label_hard: np.ndarray | None  # [texts, classes]: label probabilities from them, head as trained
+    label_hard: np.ndarray | None  # [texts, classes]: label probabilities from one-hot concepts, head as trained
+    label_hard_refitted: np.ndarray | None  # the same by the model's `hard_head`
 
 
 def read(model: SparseCBM, frame: pd.DataFrame) -> Readings:
@@ -55,13 +56,13 @@ def read(model: SparseCBM, frame: pd.DataFrame) -> Readings:
         concepts[concept.name] = Variable(concept.states, gold, softmax(logits.concepts[concept.name]), clusters)
         annotated[concept.name] = (frame[f"source.{concept.name}"] != "blank").to_numpy()
     hard = activations(model, logits, "hard")
-    return Readings(label, concepts, annotated, hard, softmax(label_logits(model, hard)))
+    refitted = None if model.hard_head is None else softmax(label_logits(model.hard_head, hard))
+    return Readings(label, concepts, annotated, softmax(label_logits(model.label_head, hard)), refitted)
 
 
-def label_logits(model: SparseCBM, inputs: np.ndarray) -> np.ndarray:
-    """Label logits, [texts, classes], of the label head as trained on concept activations side by side."""
-    linear = model.label_head.linear
-    return inputs @ linear.weight.detach().cpu().numpy().T + linear.bias.detach().cpu().numpy()
+def label_logits(head: LabelHead, inputs: np.ndarray) -> np.ndarray:
+    """What a label head makes, [texts, classes], of concept activations side by side, [texts, sum of states]."""
+    return inputs @ head.linear.weight.detach().cpu().numpy().T + head.linear.bias.detach().cpu().numpy()
 
 
 def clusters_of(frame: pd.DataFrame, concept: str) -> np.ndarray:

@@ -4,18 +4,17 @@ The form is published as JSON Schema (`schemas/evaluate.schema.json`), made from
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from sparsecbm.evaluate.bag_of_words import BagOfWords, fit_bag_of_words
+from sparsecbm.evaluate.bag_of_words import BagOfWords
 from sparsecbm.evaluate.readings import Readings, Variable, read
 from sparsecbm.metrics import MISSING, Resampled, expected_calibration_error, interval, resample
-from sparsecbm.model.cbm import SparseCBM, softmax
+from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.params import Evaluate
-from sparsecbm.train.label_head import fit_label_head
 
 
 class _Form(BaseModel):
@@ -76,84 +75,66 @@ class EvaluationFile(SplitScores):
     splits: dict[str, SplitScores]
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What a model is compared with, fitted once on its training split."""
-
-    words: BagOfWords
-    hard_head: tuple[np.ndarray, np.ndarray] | None  # V, [classes, sum of states], and b, on one-hot concepts
-
-
-def fit_references(model: SparseCBM, training: pd.DataFrame) -> Fitted:
-    """Fit the bag of words, and a label head on the concepts that the model reads, as one-hot vectors."""
-    words = fit_bag_of_words(training, model.concept_set)
-    if not model.has_bottleneck:
-        return Fitted(words, None)
-    readings = read(model, training)
-    known = readings.label.gold != MISSING
-    head = fit_label_head(readings.hard[known], readings.label.gold[known], len(readings.label.states))
-    return Fitted(words, head)
-
-
 def score_split(
-    model: SparseCBM, frame: pd.DataFrame, split: str, params: Evaluate, seed: int, fitted: Fitted | None
+    model: SparseCBM, frame: pd.DataFrame, split: str, params: Evaluate, seed: int, words: BagOfWords | None
 ) -> SplitScores:
     """Score a model on an annotated table.
 
     Args:
-        fitted: from `fit_references`; without it the bag of words and the refitted label head are left out
+        words: the baseline, from `fit_bag_of_words` on the training split; None leaves it out
     """
     readings = read(model, frame)
     shares = model.means
 
-    def resampled(variable: Variable, keep: np.ndarray | None = None) -> Resampled:
-        gold = variable.gold if keep is None else np.where(keep, variable.gold, MISSING)
-        return resample(gold, variable.read, len(variable.states), variable.clusters, params.bootstrap, seed)
+    def resampled(variable: Variable) -> Resampled:
+        return resample(variable.gold, variable.read, len(variable.states), variable.clusters, params.bootstrap, seed)
 
-    def scored(variable: Variable, share: dict[str, float], keep: np.ndarray | None = None) -> Score:
-        return _score(variable, resampled(variable, keep), share, params.calibration_bins, keep)
+    def scored(variable: Variable, drawn: Resampled, share: dict[str, float]) -> Score:
+        return _score(variable, drawn, share, params.calibration_bins)
 
-    label = scored(readings.label, shares["label_share"])
-    draws = resampled(readings.label)
-    hard = refitted = leakage = leakage_refitted = None
-    concepts: dict[str, Score] = {}
-    annotated: dict[str, Score] = {}
-    if model.has_bottleneck:
-        as_trained = _with(readings.label, readings.label_hard)
-        hard = scored(as_trained, shares["label_share"])
-        leakage = _difference(draws, resampled(as_trained))
-        if fitted is not None:
-            weight, bias = fitted.hard_head
-            with_fitted = _with(readings.label, softmax(readings.hard @ weight.T + bias))
-            refitted = scored(with_fitted, shares["label_share"])
-            leakage_refitted = _difference(draws, resampled(with_fitted))
-        concepts = {name: scored(v, shares["concept_shares"][name]) for name, v in readings.concepts.items()}
-        concepts["mean"] = _mean(concepts, [resampled(v) for v in readings.concepts.values()])
-        if any(not keep.all() for keep in readings.annotated.values()):
-            kept = {name: (v, readings.annotated[name]) for name, v in readings.concepts.items()}
-            annotated = {n: scored(v, shares["concept_shares"][n], keep) for n, (v, keep) in kept.items()}
-            annotated["mean"] = _mean(annotated, [resampled(v, keep) for v, keep in kept.values()])
-    baseline = None if fitted is None else _baseline(fitted.words, readings, frame, resampled)
+    def from_hard(probabilities: np.ndarray | None) -> tuple[Score | None, Difference | None]:
+        if probabilities is None:
+            return None, None
+        variable = _with(readings.label, probabilities)
+        drawn = resampled(variable)
+        return scored(variable, drawn, shares["label_share"]), _difference(label, drawn)
+
+    def of_concepts(variables: dict[str, Variable], drawn: dict[str, Resampled]) -> dict[str, Score]:
+        scores = {name: scored(v, drawn[name], shares["concept_shares"][name]) for name, v in variables.items()}
+        return scores | {"mean": _mean(scores, list(drawn.values()))} if scores else {}
+
+    label = resampled(readings.label)
+    concepts = {name: resampled(variable) for name, variable in readings.concepts.items()}
+    annotated: dict[str, Variable] = {}
+    if any(not keep.all() for keep in readings.annotated.values()):
+        annotated = {name: _only(v, readings.annotated[name]) for name, v in readings.concepts.items()}
+    hard, leakage = from_hard(readings.label_hard)
+    refitted, leakage_refitted = from_hard(readings.label_hard_refitted)
+    baseline = words and _baseline(words.read(frame["text"]), readings, label, concepts, resampled)
     return SplitScores(
         split=split,
         texts=len(frame),
-        label=label,
+        label=scored(readings.label, label, shares["label_share"]),
         label_hard=hard,
         label_hard_refitted=refitted,
         leakage=leakage,
         leakage_refitted=leakage_refitted,
-        concepts=concepts,
-        concepts_annotated=annotated,
+        concepts=of_concepts(readings.concepts, concepts),
+        concepts_annotated=of_concepts(annotated, {name: resampled(v) for name, v in annotated.items()}),
         bag_of_words=baseline,
     )
 
 
 def _with(variable: Variable, probabilities: np.ndarray) -> Variable:
-    return Variable(variable.states, variable.gold, probabilities, variable.clusters)
+    return replace(variable, probabilities=probabilities)
 
 
-def _score(variable: Variable, drawn: Resampled, share: dict[str, float], bins: int, keep: np.ndarray | None) -> Score:
-    gold = variable.gold if keep is None else np.where(keep, variable.gold, MISSING)
+def _only(variable: Variable, keep: np.ndarray) -> Variable:
+    """The texts in `keep` alone count."""
+    return replace(variable, gold=np.where(keep, variable.gold, MISSING))
+
+
+def _score(variable: Variable, drawn: Resampled, share: dict[str, float], bins: int) -> Score:
     commonest = variable.states.index(max(variable.states, key=lambda state: share[state]))
     total = drawn.counts.sum()
     return Score(
@@ -164,7 +145,7 @@ def _score(variable: Variable, drawn: Resampled, share: dict[str, float], bins: 
         macro_f1_interval=_numbers(drawn.interval("macro_f1")),
         macro_f1_ovr=_number(drawn.value("macro_f1_ovr")),
         majority=_number(drawn.counts[commonest].sum() / total) if total else None,
-        calibration_error=_number(expected_calibration_error(variable.probabilities, gold, bins)),
+        calibration_error=_number(expected_calibration_error(variable.probabilities, variable.gold, bins)),
         confusion=drawn.counts.tolist(),
         states=list(variable.states),
     )
@@ -193,26 +174,30 @@ def _difference(first: Resampled, second: Resampled) -> Difference:
 
 
 def _baseline(
-    fitted: BagOfWords, readings: Readings, frame: pd.DataFrame, resampled: Callable[[Variable], Resampled]
+    words: dict[str, np.ndarray],
+    readings: Readings,
+    label: Resampled,
+    concepts: dict[str, Resampled],
+    resampled: Callable[[Variable], Resampled],
 ) -> Baseline:
-    words = fitted.read(frame["text"])
+    """Scores of what the bag of words reads, class indices by variable, paired with the model's resamples."""
 
-    def as_variable(variable: Variable, classes: np.ndarray) -> Variable:
-        return _with(variable, np.eye(len(variable.states))[classes])
+    def of_words(name: str, variable: Variable) -> Resampled:
+        return resampled(_with(variable, np.eye(len(variable.states))[words[name]]))
 
-    label, label_words = resampled(readings.label), resampled(as_variable(readings.label, words["label"]))
-    pairs = {n: (resampled(v), resampled(as_variable(v, words[n]))) for n, v in readings.concepts.items()}
-    concepts = {name: _number(second.value("accuracy")) for name, (_, second) in pairs.items()}
+    label_words = of_words("label", readings.label)
+    pairs = {name: (concepts[name], of_words(name, variable)) for name, variable in readings.concepts.items()}
+    accuracies = {name: _number(second.value("accuracy")) for name, (_, second) in pairs.items()}
     lead = {name: _difference(*pair) for name, pair in pairs.items()}
     if pairs:
         drawn = np.mean([a.draws["accuracy"] - b.draws["accuracy"] for a, b in pairs.values()], axis=0)
         gap = float(np.mean([a.value("accuracy") - b.value("accuracy") for a, b in pairs.values()]))
-        concepts["mean"] = _number(float(np.mean([b.value("accuracy") for _, b in pairs.values()])))
+        accuracies["mean"] = _number(float(np.mean([b.value("accuracy") for _, b in pairs.values()])))
         lead["mean"] = Difference(accuracy=_number(gap), interval=_numbers(interval(drawn)))
     return Baseline(
         label=_number(label_words.value("accuracy")),
         label_lead=_difference(label, label_words),
-        concepts=concepts,
+        concepts=accuracies,
         concepts_lead=lead,
     )
 

@@ -7,7 +7,8 @@ from sparsecbm.concepts import ConceptSet
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.validation import validate
 from sparsecbm.errors import DataError, ModelError, unknown
-from sparsecbm.evaluate.scores import SplitScores, fit_references, score_split
+from sparsecbm.evaluate.bag_of_words import fit_bag_of_words
+from sparsecbm.evaluate.scores import SplitScores, score_split
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.params import Params, Source
 from sparsecbm.train.reproducible import make_reproducible
@@ -17,7 +18,7 @@ def evaluate_source(model: SparseCBM, params: Params, source: Source, split: str
     """Score a model on one split of a source.
 
     Rows that validation would move to quarantine are left out here too, so the figures are those of the
-    stage `evaluate` on the same split.
+    stage `evaluate` on the same split. A source without a split `train` gives no bag of words to compare with.
 
     Args:
         root: what a relative path in the source is relative to
@@ -37,8 +38,8 @@ def evaluate_source(model: SparseCBM, params: Params, source: Source, split: str
         raise DataError(validated.refusal)
     annotator = make_annotator(params.annotate)
     frames = {name: annotator.annotate(frame, concept_set) for name, frame in validated.splits.items()}
-    fitted = fit_references(model, frames["train"]) if "train" in frames else None
-    return score_split(model, frames[split], split, params.evaluate, params.seed, fitted)
+    words = fit_bag_of_words(frames["train"], concept_set) if "train" in frames else None
+    return score_split(model, frames[split], split, params.evaluate, params.seed, words)
 
 
 def require_same(of_model: ConceptSet, of_source: ConceptSet) -> None:

@@ -91,6 +91,10 @@ class SparseCBM(nn.Module):
 
     In mode `standard` there is no bottleneck: the label is read off the pooled text directly (the
     black box to compare with), and no concept is predicted.
+
+    A trained bottleneck has two label heads of one form. `label_head` computes the label from the activations.
+    `hard_head` is fitted on one-hot concepts, for questions about plain states: then a loss in the label is what the
+    activations told beyond the states, and no mismatch of the head.
     """
 
     def __init__(
@@ -108,6 +112,8 @@ class SparseCBM(nn.Module):
         self.settings = settings
         # Mean activation of each state over the training set, and the share of each gold state there.
         self.means = means or {}
+        # V and b fitted on one-hot concepts of the training texts; None before that and in mode `standard`.
+        self.hard_head: LabelHead | None = None
         width = hidden_size(backbone)
         if settings.mode == "standard":
             self.dropout = nn.Dropout(settings.dropout)
@@ -183,6 +189,11 @@ class SparseCBM(nn.Module):
         if not self.has_bottleneck:
             raise ModelError("a model of mode `standard` has no concepts, so it cannot have their masks")
         attach(self.backbone, masks)
+
+    def add_hard_head(self) -> LabelHead:
+        """Give the model a label head for one-hot concepts, to be fitted or loaded; no training changes it."""
+        self.hard_head = LabelHead(self.concept_set).requires_grad_(False).to(self.device)
+        return self.hard_head
 
     def represent(self, ids: Tensor, mask: Tensor, rows: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Pooled texts by concept, each through its own subnetwork, all in one call.

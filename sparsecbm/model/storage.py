@@ -1,7 +1,7 @@
 """A model on disk: safetensors and JSON, no pickle, every file under a checksum that loading verifies.
 
 config.json            format version, backbone configuration, pooling, activation, mode, lengths
-model.safetensors      all weights
+model.safetensors      all weights, those of `hard_head` among them once it is fitted
 masks.safetensors      masks of a sparse model, one bit a weight and concept
 tokenizer/             the tokenizer's own files
 concepts.json          names and states of the concepts and the label
@@ -24,7 +24,8 @@ from sparsecbm.model.card import model_card
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.model.masks import MaskSet
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)  # 1 had no `hard_head`, and such a model still does all else
 CHECKSUMS = "checksums.json"
 MASKS = "masks.safetensors"
 
@@ -54,13 +55,18 @@ def load(path: Path) -> SparseCBM:
     path = Path(path)
     verify(path)
     config = read_json(path / "config.json")
-    if config.pop("format") != FORMAT:
-        raise ModelError(f"{path}: this version reads model format {FORMAT}; train or convert the model again")
+    found = config.pop("format")
+    if found not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise ModelError(f"{path} has model format {found}; this version reads {known}; train the model again")
     tokenizer = AutoTokenizer.from_pretrained(str(path / "tokenizer"))
     concept_set = ConceptSet.from_dict(read_json(path / "concepts.json"))
     model = SparseCBM.from_config(config, tokenizer, concept_set, read_json(path / "training_means.json"))
     try:
-        model.load_state_dict(load_file(path / "model.safetensors"))
+        weights = load_file(path / "model.safetensors")
+        if any(name.startswith("hard_head.") for name in weights):
+            model.add_hard_head()
+        model.load_state_dict(weights)
     except (RuntimeError, SafetensorError) as error:
         raise ModelError(f"{path}: model.safetensors does not fit config.json: {error}") from error
     if (path / MASKS).is_file():

@@ -1,8 +1,9 @@
 """Stage `evaluate`: score the model on every split that it was not trained on."""
 
 from sparsecbm.data.tables import read_split, split_names
+from sparsecbm.evaluate.bag_of_words import fit_bag_of_words
 from sparsecbm.evaluate.plots import plot_accuracies, plot_confusions
-from sparsecbm.evaluate.scores import EvaluationFile, SplitScores, fit_references, score_split
+from sparsecbm.evaluate.scores import EvaluationFile, SplitScores, score_split
 from sparsecbm.files import replacing_folder, write_json
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.params import Params
@@ -20,12 +21,12 @@ def run(params: Params, workspace: Workspace) -> None:
     """
     make_reproducible(params.seed, params.threads)
     model = SparseCBM.from_pretrained(workspace.dense)
-    fitted = fit_references(model, read_split(workspace.annotated, "train"))
+    words = fit_bag_of_words(read_split(workspace.annotated, "train"), model.concept_set)
     scores: dict[str, SplitScores] = {}
     for split in split_names(workspace.annotated):
         if split != "train":
             frame = read_split(workspace.annotated, split)
-            scores[split] = score_split(model, frame, split, params.evaluate, params.seed, fitted)
+            scores[split] = score_split(model, frame, split, params.evaluate, params.seed, words)
     with replacing_folder(workspace.plots / "evaluate") as folder:
         for split, of_split in scores.items():
             plot_confusions(of_split, folder / f"confusion-{split}.png")

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from sparsecbm.errors import DataError
-from sparsecbm.model.bottleneck import activate
+from sparsecbm.model.bottleneck import LabelHead, activate
 from sparsecbm.model.cbm import Logits, SparseCBM
 from sparsecbm.params import Finetune
 from sparsecbm.train.checkpoint import Checkpoints
@@ -31,13 +31,13 @@ def fit(
     checkpoints: Checkpoints,
     on_step: OnStep = lambda step, figures: None,
 ) -> History:
-    """Train a model by its mode; weights, label head and training means are in the model afterwards.
+    """Train a model by its mode; weights, both label heads and training means are in the model afterwards.
 
     Args:
         training, validation: annotated tables (columns as in `sparsecbm.data.tables`)
 
     Raises:
-        DataError: no text has a label, or a concept has no labelled text.
+        DataError: no text has a label, those to train on have all the same, or a concept has no labelled text.
     """
     train_examples = examples(training, model, params.targets)
     validation_examples = examples(validation, model)
@@ -53,6 +53,8 @@ def fit(
     mode = model.settings.mode
     if mode in ("sequential", "independent") or (mode == "joint" and params.refit_label_head):
         refit_label_head(model, train_examples, read)
+    if model.has_bottleneck:
+        fit_hard_head(model, train_examples, read)
     model.means = training_means(model, train_examples, read)
     return history
 
@@ -81,14 +83,23 @@ def training_means(model: SparseCBM, data: Examples, read: Logits) -> dict:
 
 def refit_label_head(model: SparseCBM, data: Examples, read: Logits) -> None:
     """Fit V and b on training texts as the model reads them; in mode `independent`, on their gold concepts."""
-    known = data.label != MISSING
     if model.settings.mode != "independent":
         inputs = activations(model, read, model.settings.activation)
     else:
         inputs = np.concatenate([_one_hot(data.concepts[c.name], len(c)) for c in model.concept_set], axis=1)
-    weight, bias = fit_label_head(inputs[known.numpy()], data.label[known].numpy(), len(model.concept_set.label))
-    device = model.device
-    model.label_head.set(torch.from_numpy(weight).to(device), torch.from_numpy(bias).to(device))
+    _fit_head(model.label_head, inputs, data.label)
+
+
+def fit_hard_head(model: SparseCBM, data: Examples, read: Logits) -> None:
+    """Fit `model.hard_head` on training texts as the model reads them, each concept one-hot."""
+    _fit_head(model.add_hard_head(), activations(model, read, "hard"), data.label)
+
+
+def _fit_head(head: LabelHead, inputs: np.ndarray, label: torch.Tensor) -> None:
+    """Set V and b from inputs, [texts, sum of states], and labels, [texts]; texts without a label are left out."""
+    known = (label != MISSING).numpy()
+    weight, bias = fit_label_head(inputs[known], label.numpy()[known], head.linear.out_features)
+    head.set(torch.from_numpy(weight), torch.from_numpy(bias))
 
 
 def _one_hot(gold: torch.Tensor, states: int) -> np.ndarray:
@@ -101,8 +112,12 @@ def _one_hot(gold: torch.Tensor, states: int) -> np.ndarray:
 
 
 def _check(data: Examples, model: SparseCBM, split: str) -> None:
-    if not bool((data.label != MISSING).any()):
+    labels = data.label[data.label != MISSING].unique()
+    if not len(labels):
         raise DataError(f"split {split!r}: no text has a label; check the column that holds it")
+    if split == "train" and len(labels) == 1:
+        only = model.concept_set.label.states[int(labels)]
+        raise DataError(f"split 'train': every label is {only!r}; training needs at least two, check the split's rows")
     for name, gold in data.concepts.items():
         if model.has_bottleneck and not bool((gold != MISSING).any()):
             raise DataError(

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from jsonschema import Draft202012Validator
 
 from sparsecbm.evaluate.bag_of_words import fit_bag_of_words
 from sparsecbm.evaluate.readings import clusters_of
-from sparsecbm.evaluate.scores import fit_references, score_split
+from sparsecbm.evaluate.scores import score_split
 from sparsecbm.model.cbm import Logits
 from sparsecbm.params import Evaluate
 from sparsecbm.schemas import json_schemas, write_schemas
@@ -53,7 +54,7 @@ def frame():
 
 def test_known_readings_give_known_scores(model, frame, monkeypatch):
     wrong = frame["id"].tolist()[:4]
-    scores = score_split(oracle(model, frame, monkeypatch, wrong), frame, "test", PARAMS, 0, fitted=None)
+    scores = score_split(oracle(model, frame, monkeypatch, wrong), frame, "test", PARAMS, 0, words=None)
     assert scores.label.accuracy == pytest.approx(1 - 4 / len(frame), abs=1e-6)
     assert scores.label.texts == len(frame)
     assert scores.label.majority == pytest.approx((frame["label"] == "2").mean(), abs=1e-6)
@@ -66,9 +67,12 @@ def test_known_readings_give_known_scores(model, frame, monkeypatch):
 
 
 def test_a_refitted_head_reads_what_hard_concepts_decide(model, frame, monkeypatch):
-    """Food decides the label, so a head fitted on hard concepts is always right, however bad the trained one is."""
+    """Food decides the label, so a head that knows the rule is always right, however bad the trained one is."""
     reader = oracle(model, frame, monkeypatch)
-    scores = score_split(reader, frame, "test", PARAMS, 0, fit_references(reader, frame))
+    rule = torch.zeros(3, 5)  # food: Negative, Positive, unknown; noise: loud, quiet
+    rule[0, 0] = rule[2, 1] = rule[1, 2] = 5.0
+    reader.add_hard_head().set(rule, torch.zeros(3))
+    scores = score_split(reader, frame, "test", PARAMS, 0, words=None)
     assert scores.label_hard_refitted.accuracy == 1
     assert scores.leakage_refitted.accuracy == 0
     assert scores.leakage.accuracy == pytest.approx(1 - scores.label_hard.accuracy)
@@ -79,7 +83,7 @@ def test_missing_and_blank_cells(model, frame, monkeypatch):
     read = oracle(model, frame.copy(), monkeypatch)
     frame.loc[:4, "label"] = None
     frame.loc[:9, "source.food"] = "blank"
-    scores = score_split(read, frame, "test", PARAMS, 0, fitted=None)
+    scores = score_split(read, frame, "test", PARAMS, 0, words=None)
     assert scores.label.texts == len(frame) - 5 and scores.texts == len(frame)
     assert scores.concepts["food"].texts == len(frame)
     assert scores.concepts_annotated["food"].texts == len(frame) - 10
@@ -88,11 +92,11 @@ def test_missing_and_blank_cells(model, frame, monkeypatch):
 
 def test_the_bag_of_words_and_the_lead_over_it(model, frame, monkeypatch):
     reader = oracle(model, frame, monkeypatch)
-    scores = score_split(reader, frame, "test", PARAMS, 0, fit_references(reader, annotated(200, seed=9)))
+    fitted = fit_bag_of_words(annotated(200, seed=9), CONCEPTS)
+    scores = score_split(reader, frame, "test", PARAMS, 0, fitted)
     words = scores.bag_of_words
     assert words.concepts["food"] == 1, "the words of the food clauses decide the state"
     assert words.concepts_lead["mean"].accuracy == 0
-    assert score_split(oracle(model, frame, monkeypatch), frame, "test", PARAMS, 0, None).bag_of_words is None
 
 
 def test_a_bag_of_words_that_saw_no_word_of_a_text_answers_one_state(frame):
@@ -103,7 +107,7 @@ def test_a_bag_of_words_that_saw_no_word_of_a_text_answers_one_state(frame):
 def test_a_black_box_has_a_label_and_no_concepts(backbone, frame):
     box = tiny_model(backbone, mode="standard")
     box.means = SHARES
-    scores = score_split(box, frame, "test", PARAMS, 0, fit_references(box, frame))
+    scores = score_split(box, frame, "test", PARAMS, 0, fit_bag_of_words(frame, CONCEPTS))
     assert scores.concepts == {} and scores.label_hard is None and scores.leakage is None
     assert scores.bag_of_words.concepts == {}
 
@@ -124,7 +128,7 @@ def test_the_published_schemas_are_those_of_the_code_and_hold(model, frame, monk
         assert (published / file).read_text() == (tmp_path / file).read_text(), f"renew {file}"
         Draft202012Validator.check_schema(schema)
     reader = oracle(model, frame, monkeypatch)
-    scores = score_split(reader, frame, "test", PARAMS, 0, fit_references(reader, frame)).model_dump()
+    scores = score_split(reader, frame, "test", PARAMS, 0, fit_bag_of_words(frame, CONCEPTS)).model_dump()
     validator = Draft202012Validator(json_schemas()["evaluate"])
     validator.validate(json.loads(json.dumps(scores)))
     del scores["label"]["accuracy"]

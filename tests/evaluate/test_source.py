@@ -39,6 +39,18 @@ def test_the_split_that_is_asked_for_is_scored(model, params, tmp_path):
     assert scores.bag_of_words is not None
 
 
+def test_without_training_rows_the_model_brings_the_refitted_head_and_words_are_left_out(model, params, tmp_path):
+    model.means = SHARES
+    rows = pd.read_csv(tmp_path / "t.csv")
+    rows[rows["split"] == "test"].to_csv(tmp_path / "t.csv", index=False)
+    assert evaluate_source(model, params, params.source, "test", tmp_path).label_hard_refitted is None
+    model.add_hard_head()  # of zeros: it reads every text as the first class
+    scores = evaluate_source(model, params, params.source, "test", tmp_path)
+    gold = rows.loc[rows["split"] == "test", "label"]
+    assert scores.label_hard_refitted.accuracy == pytest.approx((gold == 1).mean(), abs=1e-6)
+    assert scores.bag_of_words is None
+
+
 def test_an_unknown_split_lists_those_there(model, params, tmp_path):
     with pytest.raises(DataError, match=r"unknown split 'dev'.*Choices: .*test"):
         evaluate_source(model, params, params.source, "dev", tmp_path)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from sparsecbm.errors import DataError, ModelError
 from sparsecbm.files import write_json
@@ -47,6 +49,19 @@ def test_a_fresh_process_predicts_the_same_to_the_bit(folder):
     assert json.loads(run.stdout) == here
 
 
+def test_the_head_for_hard_concepts_comes_back_frozen_and_only_where_it_was(folder, model, tmp_path):
+    assert SparseCBM.from_pretrained(folder).hard_head is None
+    V, b = torch.arange(15.0).reshape(3, 5), torch.tensor([0.5, -1e4, 0.25])
+    model.add_hard_head().set(V, b)
+    model.save_pretrained(tmp_path / "fitted")
+    loaded = SparseCBM.from_pretrained(tmp_path / "fitted")
+    assert torch.equal(loaded.hard_head.V("noise"), V[:, 3:]) and torch.equal(loaded.hard_head.linear.bias, b)
+    assert not torch.equal(loaded.label_head.linear.weight, V)
+    assert not any(parameter.requires_grad for parameter in loaded.hard_head.parameters())
+    loaded.save_pretrained(tmp_path / "again")
+    assert checksums(tmp_path / "again") == checksums(tmp_path / "fitted")
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "concepts.json", "tokenizer/tokenizer.json"])
 def test_one_flipped_byte_is_seen(folder, name):
     content = bytearray((folder / name).read_bytes())
@@ -81,14 +96,26 @@ def test_no_model_and_a_model_of_another_format(folder, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     write_json(folder / "config.json", {**config, "format": 99})
     write_json(folder / "checksums.json", checksums(folder))
-    with pytest.raises(ModelError, match="reads model format 1"):
+    with pytest.raises(ModelError, match="has model format 99; this version reads 1 and 2"):
         SparseCBM.from_pretrained(folder)
+    write_json(folder / "config.json", {**config, "format": 1})
+    write_json(folder / "checksums.json", checksums(folder))
+    assert SparseCBM.from_pretrained(folder).hard_head is None
 
 
 def test_weights_that_do_not_fit_are_refused(folder):
     config = json.loads((folder / "config.json").read_text())
     config["backbone"]["hidden_size"] = 32
     write_json(folder / "config.json", config)
+    write_json(folder / "checksums.json", checksums(folder))
+    with pytest.raises(ModelError, match="does not fit config"):
+        SparseCBM.from_pretrained(folder)
+
+
+def test_a_head_for_hard_concepts_of_other_concepts_is_refused(folder):
+    weights = load_file(folder / "model.safetensors")
+    other = {"hard_head.linear.weight": torch.zeros(3, 4), "hard_head.linear.bias": torch.zeros(3)}
+    save_file(weights | other, folder / "model.safetensors")
     write_json(folder / "checksums.json", checksums(folder))
     with pytest.raises(ModelError, match="does not fit config"):
         SparseCBM.from_pretrained(folder)

@@ -3,15 +3,19 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
 from sparsecbm.data.tables import write_splits
 from sparsecbm.files import read_json, sha256_file
+from sparsecbm.metrics import confusion
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.params import load_params, parse_params
 from sparsecbm.schemas import json_schemas
 from sparsecbm.stages import evaluate, finetune
+from sparsecbm.train.label_head import fit_label_head
+from sparsecbm.train.modes import activations
 from sparsecbm.workspace import Workspace
 from tests.tiny_models import CONCEPTS
 from tests.tiny_tables import annotated
@@ -75,6 +79,24 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     assert [epoch["epoch"] for epoch in curve["epochs"]] == [1, 2] and curve["best"] in curve["epochs"]
     read = SparseCBM.from_pretrained(first.dense).predict(["the food was good"])
     assert set(read[0].concepts) == {"food", "noise"}
+
+
+def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_texts_again(params, tmp_path):
+    workspace = make_workspace(tmp_path / "work")
+    run(workspace, params)
+    model = SparseCBM.from_pretrained(workspace.dense)
+    train, test = annotated(80, 1), annotated(20, 3)
+    hard, unseen = (activations(model, model.logits(frame["text"].tolist()), "hard") for frame in (train, test))
+    weight, bias = fit_label_head(hard, train["label"].astype(int).to_numpy() - 1, 3)
+    by_hand = (unseen @ weight.T + bias).argmax(1)
+    again = (unseen @ model.hard_head.linear.weight.numpy().T + model.hard_head.linear.bias.numpy()).argmax(1)
+    assert np.array_equal(by_hand, again)
+    figures = read_json(workspace.metrics("evaluate"))["label_hard_refitted"]
+    gold = test["label"].astype(int).to_numpy() - 1
+    assert figures["accuracy"] == pytest.approx((by_hand == gold).mean(), abs=1e-6)
+    assert figures["confusion"] == confusion(gold, by_hand, 3).tolist()
+    np.testing.assert_allclose(model.hard_head.linear.weight.numpy(), weight, atol=1e-5)
+    assert not np.allclose(model.label_head.linear.weight.detach().numpy(), weight, atol=0.1)
 
 
 def test_a_black_box_runs_through_the_same_stages(params, tmp_path):

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from sparsecbm.errors import DataError
 from sparsecbm.params import Finetune
@@ -40,9 +42,7 @@ def same(first, second):
 def accuracies(model, frame):
     read = model.predict(frame["text"].tolist())
     label = sum(p.label.state == gold for p, gold in zip(read, frame["label"], strict=True)) / len(frame)
-    food = [
-        p.concepts["food"].state == gold for p, gold in zip(read, frame["concept.food"], strict=True) if p.concepts
-    ]
+    food = [p.concepts["food"].state == gold for p, gold in zip(read, frame["concept.food"], strict=True) if p.concepts]
     return label, sum(food) / len(food) if food else None
 
 
@@ -179,10 +179,35 @@ def test_kill_9_while_training_and_writing(backbone, tmp_path):
     assert (tmp_path / "cut.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("mode", ["joint", "sequential", "independent"])
+def test_the_hard_head_is_a_regression_from_the_states_that_the_model_reads(mode, backbone, tmp_path):
+    model, frame = tiny_model(backbone, mode=mode), annotated(80, 1)
+    frame.loc[::5, "label"] = None
+    fit(model, frame, annotated(20, 2), settings(epochs=1), 0, Checkpoints(tmp_path / "c"))
+    known = frame[frame["label"].notna()]
+    read = model.predict(known["text"].tolist())
+    states = [(concept.name, state) for concept in model.concept_set for state in concept.states]
+    hard = np.array([[p.concepts[name].state == state for name, state in states] for p in read], dtype=float)
+    oracle = LogisticRegression(C=10.0, max_iter=2000).fit(hard, known["label"])
+    inputs = torch.tensor(hard, dtype=torch.float32)
+    by_head = {head: head.linear(inputs).softmax(-1).detach().numpy() for head in (model.hard_head, model.label_head)}
+    np.testing.assert_allclose(by_head[model.hard_head], oracle.predict_proba(hard), atol=0.01)
+    assert np.abs(by_head[model.label_head] - oracle.predict_proba(hard)).max() > 0.05
+    assert not model.hard_head.linear.weight.requires_grad
+
+
+def test_a_black_box_has_no_hard_head(backbone, tmp_path):
+    model = tiny_model(backbone, mode="standard")
+    fit(model, annotated(16, 1), annotated(8, 2), settings(epochs=1), 0, Checkpoints(tmp_path / "c"))
+    assert model.hard_head is None
+
+
 def test_data_without_labels_is_refused(backbone, tmp_path):
     frame = annotated(16, 1)
     with pytest.raises(DataError, match="'train': no text has a label"):
         fit(tiny_model(backbone), frame.assign(label=None), frame, settings(), 0, Checkpoints(tmp_path))
+    with pytest.raises(DataError, match="'train': every label is '2'"):
+        fit(tiny_model(backbone), frame.assign(label="2"), frame, settings(), 0, Checkpoints(tmp_path))
     with pytest.raises(DataError, match="no text has a state for concept 'noise'"):
         fit(tiny_model(backbone), frame.assign(**{"concept.noise": None}), frame, settings(), 0, Checkpoints(tmp_path))
 
