@@ -5,7 +5,7 @@ import torch
 
 from sparsecbm.errors import ModelError
 from sparsecbm.model.batches import encode, pad
-from sparsecbm.model.compact import CompactModel
+from sparsecbm.model.compact import CompactModel, unfold
 from sparsecbm.model.masked import blocks, prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import units_of
@@ -89,6 +89,28 @@ def test_what_is_dropped_is_gone(family, tmp_path):
                 for layer in group.layers:
                     small = block.get_submodule(layer.split(".2.")[1]).weight
                     assert small.numel() == model.masks[name][layer].sum()
+
+
+@pytest.mark.parametrize("masked_from", [0, 1])
+@pytest.mark.parametrize("family", SIZES)
+@torch.no_grad()
+def test_masks_of_any_kind_can_be_multiplied_out(family, masked_from, tmp_path):
+    model = family_model(tmp_path, family)
+    dense = model(*batch_of(model)).concept_logits
+    layers = prunable_layers(model.backbone, masked_from=masked_from)
+    model.masks = MaskSet.from_masks(
+        {n: {layer: torch.rand(m.weight.shape) < 0.3 for layer, m in layers.items()} for n in dense}
+    )
+    with pytest.raises(ModelError, match="does not keep or drop whole heads"):
+        model.compact()
+    unfolded = unfold(model)
+    assert_same(unfolded(*batch_of(model)), model(*batch_of(model)))
+    assert not any(
+        torch.allclose(values, dense[name], atol=1e-2)
+        for name, values in unfolded(*batch_of(model)).concept_logits.items()
+    )
+    size = sum(p.numel() for p in model.backbone.parameters())
+    assert sum(p.numel() for p in unfolded.backbone.parameters()) == size + model.masks.size
 
 
 @torch.no_grad()
@@ -200,7 +222,7 @@ def test_masks_that_are_not_of_whole_units_are_refused(tmp_path):
 
 
 def test_what_a_compact_model_cannot_do_is_said(tmp_path, model):
-    with pytest.raises(ModelError, match="no masks to cut along"):
+    with pytest.raises(ModelError, match="has no masks; prune it first"):
         model.compact()
     masked = family_model(tmp_path, "bert")
     masked.masks = structured(masked)
@@ -217,3 +239,5 @@ def test_what_a_compact_model_cannot_do_is_said(tmp_path, model):
     other.masks = MaskSet.dense(other.concept_set.names, shapes)
     with pytest.raises(ModelError, match="heads and neurons of 'deberta' are not known"):
         other.compact()
+    with pytest.raises(ModelError, match="family 'deberta' cannot be unfolded"):
+        unfold(other)

@@ -111,6 +111,16 @@ def test_blocks_below_the_first_masked_one_run_once(model):
     assert seen == [3, 6]
 
 
+@pytest.mark.parametrize("family", ["bert", "opt", "llama", "gpt2"])
+def test_outputs_are_the_same_with_a_graph_and_without(family, tmp_path):
+    model = tiny_model(write_backbone(tmp_path / family, family))
+    model.masks = random_masks(model)
+    with torch.no_grad():
+        without = model(*batch_of(model)).concept_logits
+    for name, values in model(*batch_of(model)).concept_logits.items():
+        torch.testing.assert_close(values.detach(), without[name])
+
+
 def test_grouped_products_equal_products_one_by_one():
     draw = torch.Generator().manual_seed(0)
     inputs, weights = torch.randn(6, 5, 4, generator=draw), torch.randn(2, 3, 4, generator=draw)
