@@ -1,4 +1,4 @@
-"""Stage `evaluate`: score the model on every split that it was not trained on."""
+"""Stage `evaluate`: score the sparse model, and the dense one it came from, on splits they were not trained on."""
 
 from sparsecbm.data.tables import read_split, split_names
 from sparsecbm.evaluate.bag_of_words import fit_bag_of_words
@@ -17,10 +17,10 @@ def run(params: Params, workspace: Workspace) -> None:
     """Write `metrics/evaluate.json` and `plots/evaluate`.
 
     The scores of the test split (or dev, or validation, if there is none) head the file; those of the
-    other splits stand under `splits`.
+    other splits stand under `splits`, those of the dense model on the first split under `dense`.
     """
     make_reproducible(params.seed, params.threads)
-    model = SparseCBM.from_pretrained(workspace.dense)
+    model = SparseCBM.from_pretrained(workspace.sparse)
     words = fit_bag_of_words(read_split(workspace.annotated, "train"), model.concept_set)
     scores: dict[str, SplitScores] = {}
     for split in split_names(workspace.annotated):
@@ -33,5 +33,8 @@ def run(params: Params, workspace: Workspace) -> None:
             plot_accuracies(of_split, folder / f"accuracy-{split}.png")
     head = next(split for split in (*PREFERRED, *scores) if split in scores)
     others = {split: of_split for split, of_split in scores.items() if split != head}
-    whole = EvaluationFile(**dict(scores[head]), splits=others)
+    dense = SparseCBM.from_pretrained(workspace.dense)
+    frame = read_split(workspace.annotated, head)
+    of_dense = score_split(dense, frame, head, params.evaluate, params.seed, None)
+    whole = EvaluationFile(**dict(scores[head]), splits=others, dense=of_dense)
     write_json(workspace.metrics("evaluate"), whole.model_dump())

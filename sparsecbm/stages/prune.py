@@ -66,8 +66,7 @@ def run(params: Params, workspace: Workspace) -> None:
         plot_swap(measured.scores.swap, folder / "swap.png")
         plot_probe(measured.scores.probe, folder / "probe.png")
     torch.use_deterministic_algorithms(False)
-    for finished in checkpoints.values():
-        finished.clear()
+    Checkpoints(root).clear()
 
 
 def _pass_on(dense: SparseCBM, workspace: Workspace) -> None:

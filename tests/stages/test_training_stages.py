@@ -13,7 +13,7 @@ from sparsecbm.metrics import confusion
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.params import load_params, parse_params
 from sparsecbm.schemas import json_schemas
-from sparsecbm.stages import evaluate, finetune
+from sparsecbm.stages import evaluate, finetune, prune
 from sparsecbm.train.label_head import fit_label_head
 from sparsecbm.train.modes import activations
 from sparsecbm.workspace import Workspace
@@ -21,7 +21,7 @@ from tests.tiny_models import CONCEPTS
 from tests.tiny_tables import annotated
 
 PROJECT = Workspace.find()
-DEPENDENCIES = ("sparsecbm/stages", "sparsecbm/train", "sparsecbm/model", "sparsecbm/data")
+DEPENDENCIES = [f"sparsecbm/{part}" for part in ("stages", "train", "model", "data", "prune", "evaluate")]
 FILES = ("dvc.yaml", "params.yaml", "sparsecbm/concepts.py", "sparsecbm/metrics.py")
 
 
@@ -30,6 +30,7 @@ def params(backbone):
     plain = load_params(PROJECT.params).model_dump(by_alias=True)
     plain["model"]["backbone"] = str(backbone)
     plain["finetune"] |= {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "freeze_embeddings": False}
+    plain["prune"] |= {"events": 3, "score_learning_rate": 0.05, "gradients": 4, "probe_texts": 40}
     plain["evaluate"]["bootstrap"] = 100
     plain["track"]["enabled"] = False
     plain["threads"] = 1
@@ -50,6 +51,7 @@ def make_workspace(root):
 
 def run(workspace, params):
     finetune.run(params, workspace)
+    prune.run(params, workspace)
     evaluate.run(params, workspace)
 
 
@@ -75,6 +77,7 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     assert scores["split"] == "test" and list(scores["splits"]) == ["validation"]
     for key in ("label", "label_hard"):
         assert 0 <= scores[key]["accuracy"] <= 1
+    assert scores["dense"]["split"] == "test" and scores["dense"]["bag_of_words"] is None
     curve = read_json(first.metrics("finetune"))
     assert [epoch["epoch"] for epoch in curve["epochs"]] == [1, 2] and curve["best"] in curve["epochs"]
     read = SparseCBM.from_pretrained(first.dense).predict(["the food was good"])
@@ -84,7 +87,7 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
 def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_texts_again(params, tmp_path):
     workspace = make_workspace(tmp_path / "work")
     run(workspace, params)
-    model = SparseCBM.from_pretrained(workspace.dense)
+    model = SparseCBM.from_pretrained(workspace.sparse)
     train, test = annotated(80, 1), annotated(20, 3)
     hard, unseen = (activations(model, model.logits(frame["text"].tolist()), "hard") for frame in (train, test))
     weight, bias = fit_label_head(hard, train["label"].astype(int).to_numpy() - 1, 3)
@@ -97,6 +100,30 @@ def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_text
     assert figures["confusion"] == confusion(gold, by_hand, 3).tolist()
     np.testing.assert_allclose(model.hard_head.linear.weight.numpy(), weight, atol=1e-5)
     assert not np.allclose(model.label_head.linear.weight.detach().numpy(), weight, atol=0.1)
+
+
+def test_prune_writes_a_model_whose_masks_are_as_sparse_as_asked_and_its_control(params, tmp_path):
+    workspace = make_workspace(tmp_path / "sparse")
+    params = params.model_copy(update={"prune": params.prune.model_copy(update={"control": True})})
+    run(workspace, params)
+    model = SparseCBM.from_pretrained(workspace.sparse)
+    assert set(model.masks.density().values()) == {0.25}
+    found = read_json(workspace.metrics("prune"))
+    for which in ("chosen", "random"):
+        of = found[which]
+        assert of["density"] == 0.25 and set(of["swap"]["matrix"]["food"]) == {"food", "noise"}
+        for key in ("before", "after"):
+            assert 0 <= of[key]["concepts.mean.accuracy"] <= 1
+        for square in (of["swap"], of["probe"]):
+            assert 0 <= square["own"] <= 1 and 0 <= square["others"] <= 1
+    assert found["chosen"]["before"] == found["random"]["before"]
+    assert found["chosen"]["overlap"]["jaccard"] == found["random"]["overlap"]["jaccard"]
+    assert found["chosen"]["overlap"]["pairs"]["food"]["noise"]["chance"] == pytest.approx(1 / 7, abs=1e-6)
+    assert set(found["excess"]) == {"swap", "probe", "ablation"}
+    assert [event["prune.sparsity"] for event in found["events"]][-1] == 0.75
+    assert {file.name for file in (workspace.plots / "prune").iterdir()} == {
+        "curves.png", "density.png", "overlap.png", "probe.png", "swap.png",
+    }  # fmt: skip
 
 
 def test_a_black_box_runs_through_the_same_stages(params, tmp_path):
