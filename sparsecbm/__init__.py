@@ -1,18 +1,22 @@
 """Text classifiers that explain themselves: concept bottlenecks over per-concept subnetworks."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sparsecbm.concepts import Concept, ConceptSet
 from sparsecbm.errors import ConfigError, DataError, ModelError, SparseCBMError
 
 if TYPE_CHECKING:
-    from sparsecbm.model.cbm import Prediction, Reading, Settings, SparseCBM
+    from sparsecbm.model.cbm import Settings, SparseCBM
+    from sparsecbm.model.masks import MaskSet
+    from sparsecbm.model.prediction import Prediction, Reading
 
 __all__ = [
     "Concept",
     "ConceptSet",
     "ConfigError",
     "DataError",
+    "MaskSet",
     "ModelError",
     "Prediction",
     "Reading",
@@ -21,11 +25,17 @@ __all__ = [
     "SparseCBMError",
 ]
 
+_WITH_TORCH = {
+    "MaskSet": "sparsecbm.model.masks",
+    "Prediction": "sparsecbm.model.prediction",
+    "Reading": "sparsecbm.model.prediction",
+    "Settings": "sparsecbm.model.cbm",
+    "SparseCBM": "sparsecbm.model.cbm",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Load torch only when a model is asked for, so that the command line starts at once."""
-    if name in {"SparseCBM", "Settings", "Prediction", "Reading"}:
-        from sparsecbm.model import cbm
-
-        return getattr(cbm, name)
+    if name in _WITH_TORCH:
+        return getattr(import_module(_WITH_TORCH[name]), name)
     raise AttributeError(f"module 'sparsecbm' has no attribute {name!r}")

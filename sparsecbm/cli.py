@@ -4,15 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from sparsecbm.errors import ConfigError, SparseCBMError
+from sparsecbm.errors import ConfigError, DataError, SparseCBMError
 from sparsecbm.workspace import Workspace
-
-if TYPE_CHECKING:
-    from sparsecbm.evaluate.scores import SplitScores
 
 app = typer.Typer(
     name="sparsecbm",
@@ -23,6 +20,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+Model = Annotated[Path, typer.Argument(help="A model folder, such as models/dense.")]
+Profiles = Annotated[list[str] | None, typer.Option(help="Lay profiles/NAME.yaml over params.yaml, or none.")]
+Values = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one parameter.")]
+Json = Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")]
 
 
 @app.callback()
@@ -39,18 +41,19 @@ def doctor() -> None:
     from rich.table import Table
 
     from sparsecbm.doctor import examine
+    from sparsecbm.show.tables import plain
 
     console = Console()
     table = Table("", "what", "found", box=None, pad_edge=False)
     faults = []
     with console.status("looking ..."):
         for finding in examine(Workspace.find()):
-            table.add_row("[green]ok[/]" if finding.good else "[red]!![/]", finding.name, _plain(finding.found))
+            table.add_row("[green]ok[/]" if finding.good else "[red]!![/]", finding.name, plain(finding.found))
             if not finding.good:
                 faults.append(finding)
     console.print(table)
     for fault in faults:
-        console.print(f"[red]{fault.name}[/] mend: {_plain(fault.mend)}", soft_wrap=True, highlight=False)
+        console.print(f"[red]{fault.name}[/] mend: {plain(fault.mend)}", soft_wrap=True, highlight=False)
     if faults:
         raise typer.Exit(1)
     console.print("[green]all is well[/]")
@@ -59,8 +62,8 @@ def doctor() -> None:
 @app.command()
 def run(
     stages: Annotated[list[str] | None, typer.Argument(help="Stages to bring up to date with what they need.")] = None,
-    profile: Annotated[list[str] | None, typer.Option(help="Lay profiles/NAME.yaml over params.yaml, or none.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one parameter.")] = None,
+    profile: Profiles = None,
+    set_: Values = None,
 ) -> None:
     """Bring the pipeline up to date, as a Prefect flow: all stages or those named."""
     from sparsecbm.compose import compose
@@ -79,8 +82,14 @@ def run(
 
 
 @app.command()
+def prune(profile: Profiles = None, set_: Values = None) -> None:
+    """Find each concept's subnetwork: short for `run prune`, with what the stage needs."""
+    run(["prune"], profile, set_)
+
+
+@app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model folder, such as models/dense.")],
+    model: Model,
     text: Annotated[list[str] | None, typer.Option("--text", help="A text; may be given several times.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help=".jsonl, .csv or .tsv (text), or a text a line.")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write here instead of to the terminal.")] = None,
@@ -104,7 +113,7 @@ def predict(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model folder, such as models/dense.")],
+    model: Model,
     split: Annotated[str, typer.Option(help="The split to score, such as test, dev or validation.")],
     output: Annotated[Path, typer.Option(help="The JSON file to write.")],
     source: Annotated[str | None, typer.Option(help="restaurants, cebab, imdb-c, table or hub.")] = None,
@@ -115,13 +124,53 @@ def evaluate(
     from sparsecbm.files import write_json
     from sparsecbm.model.cbm import SparseCBM
     from sparsecbm.params import load_params, other_source
+    from sparsecbm.show.tables import show_scores
 
     workspace = Workspace.find()
     params = load_params(workspace.params)
     chosen = other_source(params, source, path and str(Path(path).resolve()))
     scores = evaluate_source(SparseCBM.from_pretrained(model), params, chosen, split, workspace.root)
     write_json(output, scores.model_dump())
-    _show_scores(scores)
+    show_scores(scores)
+
+
+@app.command()
+def masks(model: Model, json: Json = False) -> None:
+    """Show which weights each concept keeps, how much concepts share, and what masks save and do not."""
+    from sparsecbm.inspection.mask_summary import mask_summary
+    from sparsecbm.show.masks import show_masks
+    from sparsecbm.show.tables import show_json
+
+    summary = mask_summary(model)
+    if json:
+        show_json(summary)
+    else:
+        show_masks(summary)
+
+
+@app.command()
+def compare(
+    model_a: Model,
+    model_b: Model,
+    file: Annotated[
+        Path | None, typer.Option(help="Texts for both to read: .jsonl, .csv or .tsv (text), or a text a line.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show what differs between two models: settings, weights, masks and, with --file, predictions."""
+    from sparsecbm.inspection.compare import compare_models
+    from sparsecbm.predict import read_texts
+    from sparsecbm.show.comparison import show_comparison
+    from sparsecbm.show.tables import show_json
+
+    texts = read_texts(file) if file else []
+    if file and not texts:
+        raise DataError(f"{file} holds no text")
+    comparison = compare_models(model_a, model_b, texts)
+    if json:
+        show_json(comparison)
+    else:
+        show_comparison(comparison, model_a, model_b)
 
 
 @app.command()
@@ -213,26 +262,6 @@ def _python(workspace: Workspace, module: str, *arguments: str) -> int:
             return process.wait()
         except KeyboardInterrupt:
             continue  # the terminal interrupts both; the child ends in order and says how
-
-
-def _show_scores(scores: "SplitScores") -> None:
-    """Accuracies with their intervals, beside the majority."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(f"{scores.split}, {scores.texts} texts", "accuracy", "95 %", "macro-F1", "majority", box=None)
-    rows = {"label": scores.label, "label, hard concepts": scores.label_hard, **scores.concepts}
-    for name, score in rows.items():
-        if score is not None and score.accuracy is not None:
-            low, high = score.accuracy_interval
-            accuracy, between = f"{score.accuracy:.3f}", f"{low:.3f} to {high:.3f}"
-            table.add_row(_plain(name), accuracy, between, f"{score.macro_f1:.3f}", f"{score.majority:.3f}")
-    Console(highlight=False).print(table)
-
-
-def _plain(text: str) -> str:
-    """Text that rich must not read as markup."""
-    return text.replace("[", "\\[")
 
 
 if __name__ == "__main__":

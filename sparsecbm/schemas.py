@@ -2,14 +2,21 @@
 
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from sparsecbm.evaluate.scores import EvaluationFile, SplitScores
 from sparsecbm.files import write_json
+from sparsecbm.inspection.compare import Comparison
+from sparsecbm.inspection.mask_summary import MaskSummary
 from sparsecbm.predict import PredictionLine
 from sparsecbm.workspace import Workspace
 
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
 TITLES = {
     "predict": (PredictionLine, "One line of `sparsecbm predict`"),
     "evaluate": (SplitScores, "The output of `sparsecbm evaluate`"),
+    "masks": (MaskSummary, "The output of `sparsecbm masks --json`"),
+    "compare": (Comparison, "The output of `sparsecbm compare --json`"),
     "metrics-evaluate": (EvaluationFile, "metrics/evaluate.json, written by the stage `evaluate`"),
 }
 
@@ -17,8 +24,8 @@ TITLES = {
 def json_schemas() -> dict[str, dict]:
     """Each schema by the name of its file, without `.schema.json`."""
     return {
-        name: {**model.model_json_schema(), "$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
-        for name, (model, title) in TITLES.items()
+        name: {**TypeAdapter(form).json_schema(), "$schema": DRAFT, "title": title}
+        for name, (form, title) in TITLES.items()
     }
 
 

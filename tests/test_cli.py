@@ -29,7 +29,7 @@ def test_help_names_the_commands_and_imports_nothing_heavy(tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
-    for name in ("doctor", "run", "track", "verify", "up", "down"):
+    for name in ("doctor", "run", "prune", "masks", "compare", "track", "verify", "up", "down"):
         assert f" {name} " in result.stdout
 
 
@@ -64,6 +64,7 @@ def test_debug_shows_the_trace(tiny_workspace):
     ("arguments", "message"),
     [
         (["run", "fine"], "error: unknown stage 'fine'. Did you mean 'finetune'? "),
+        (["prune"], "error: unknown stage 'prune'. "),  # the tiny pipeline has none
         (["run", "--profile", "x"], "error: unknown profile 'x'. Choices: none\n"),
         (["run", "--set", "seed=-1"], "error: params.yaml with --set seed=-1 is not valid:\n  seed: "),
         (["track"], "error: the pipeline is not finished; stages left to run: ingest, validate, finetune, evaluate;"),
@@ -108,4 +109,19 @@ def test_run_passes_the_flow_s_exit_code_on(tiny_workspace, monkeypatch):
         sparsecbm.cli.main()
     assert end.value.code == 7
     assert started == [("flows.retrain", "finetune")]
+    assert load_params(tiny_workspace.params).seed == 5
+
+
+@pytest.mark.parametrize("arguments", [["prune"], ["run", "prune"]])
+def test_prune_is_short_for_run_prune(tiny_workspace, monkeypatch, arguments):
+    graph = tiny_workspace.root / "dvc.yaml"
+    graph.write_text(f"{graph.read_text()}  prune:\n    cmd: python stage.py prune\n    deps: [models/dense]\n")
+    started = []
+    monkeypatch.chdir(tiny_workspace.root)
+    monkeypatch.setattr(sparsecbm.cli, "_python", lambda workspace, *arguments: started.append(arguments) or 0)
+    monkeypatch.setattr(sys, "argv", ["sparsecbm", *arguments, "--profile", "none", "--set", "seed=5"])
+    with pytest.raises(SystemExit) as end:
+        sparsecbm.cli.main()
+    assert end.value.code == 0
+    assert started == [("flows.retrain", "prune")]
     assert load_params(tiny_workspace.params).seed == 5

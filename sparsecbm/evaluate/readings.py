@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from sparsecbm.model.bottleneck import LabelHead
-from sparsecbm.model.cbm import Logits, SparseCBM, softmax
+from sparsecbm.model.cbm import Logits, SparseCBM
+from sparsecbm.model.prediction import softmax
 from sparsecbm.train.examples import indices
 from sparsecbm.train.modes import activations
 

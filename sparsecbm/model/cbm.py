@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from sparsecbm.concepts import Concept, ConceptSet
+from sparsecbm.concepts import ConceptSet
 from sparsecbm.errors import ModelError
 from sparsecbm.model.backbone import build_backbone, hidden_size, load_backbone, plain_config
 from sparsecbm.model.batches import by_length, encode, pad
 from sparsecbm.model.bottleneck import ConceptHeads, LabelHead, activate
 from sparsecbm.model.masked import attach, is_masked, passes_apart, read_bits, route_rows, routed
 from sparsecbm.model.masks import MaskSet
+from sparsecbm.model.overlap import Overlap, overlap
 from sparsecbm.model.pooling import pool
+from sparsecbm.model.prediction import Prediction, readings
 
 if TYPE_CHECKING:
     from sparsecbm.model.compact import CompactModel
@@ -41,41 +43,6 @@ class Output:
     concept_logits: dict[str, Tensor]
     activations: dict[str, Tensor]
     label_logits: Tensor
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a model reads for one variable: the winning state and the probability of each."""
-
-    state: str
-    probabilities: dict[str, float]
-
-    @property
-    def confidence(self) -> float:
-        """Probability of the winning state."""
-        return self.probabilities[self.state]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The reading of one text: its label, and the concepts that the label was computed from."""
-
-    text: str
-    label: Reading
-    concepts: dict[str, Reading]
-
-    def to_dict(self) -> dict:
-        """Plain form; `schemas/predict.schema.json` describes it."""
-        return {
-            "text": self.text,
-            "label": self.label.state,
-            "confidence": self.label.confidence,
-            "probabilities": self.label.probabilities,
-            "concepts": {
-                name: {"state": r.state, "confidence": r.confidence, "probabilities": r.probabilities}
-                for name, r in self.concepts.items()
-            },
-        }
 
 
 @dataclass(frozen=True)
@@ -195,6 +162,35 @@ class SparseCBM(nn.Module):
         self.hard_head = LabelHead(self.concept_set).requires_grad_(False).to(self.device)
         return self.hard_head
 
+    def density(self) -> dict[str, float]:
+        """Share of the weights under masks that each concept keeps.
+
+        Raises:
+            ModelError: the model has no masks.
+        """
+        return self._masks_in_force().density()
+
+    def overlap(self) -> Overlap:
+        """How much the masks of every two concepts share, against what chance gives; the core and the exclusive shares.
+
+        Raises:
+            ModelError: the model has no masks.
+        """
+        return overlap(self._masks_in_force())
+
+    def _masks_in_force(self) -> MaskSet:
+        masks = self.masks
+        if masks is None and not self.has_bottleneck:
+            raise ModelError(
+                "a model of mode `standard` has no concepts, so it cannot have masks; train one with another mode"
+            )
+        if masks is None:
+            raise ModelError(
+                "the model has no masks, as a dense or compact one has none; "
+                "`sparsecbm prune` writes a model that has them, models/sparse: load that one"
+            )
+        return masks
+
     def represent(self, ids: Tensor, mask: Tensor, rows: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Pooled texts by concept, each through its own subnetwork, all in one call.
 
@@ -259,10 +255,10 @@ class SparseCBM(nn.Module):
         if isinstance(texts, str):
             raise TypeError("predict takes a list of texts; wrap the one text: predict([text])")
         raw = self.logits(texts, batch_size)
-        labels = _readings(self.concept_set.label, raw.label)
-        concepts = {name: _readings(self.concept_set[name], values) for name, values in raw.concepts.items()}
+        labels = readings(self.concept_set.label, raw.label)
+        concepts = {name: readings(self.concept_set[name], values) for name, values in raw.concepts.items()}
         return [
-            Prediction(text, labels[i], {name: readings[i] for name, readings in concepts.items()})
+            Prediction(text, labels[i], {name: read[i] for name, read in concepts.items()})
             for i, text in enumerate(texts)
         ]
 
@@ -278,17 +274,3 @@ class SparseCBM(nn.Module):
         config = dict(config)
         backbone = build_backbone(config.pop("backbone"))
         return cls(backbone, tokenizer, concept_set, Settings(**config), means)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, in float64."""
-    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
-    exponents = np.exp(shifted)
-    return exponents / exponents.sum(-1, keepdims=True)
-
-
-def _readings(variable: Concept, logits: np.ndarray) -> list[Reading]:
-    return [
-        Reading(variable.states[int(row.argmax())], dict(zip(variable.states, row.tolist(), strict=True)))
-        for row in softmax(logits)
-    ]

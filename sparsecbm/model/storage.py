@@ -27,6 +27,7 @@ from sparsecbm.model.masks import MaskSet
 FORMAT = 2
 READABLE = (1, 2)  # 1 had no `hard_head`, and such a model still does all else
 CHECKSUMS = "checksums.json"
+WEIGHTS = "model.safetensors"
 MASKS = "masks.safetensors"
 
 
@@ -35,7 +36,7 @@ def save(model: SparseCBM, path: Path) -> None:
     with replacing_folder(path) as folder:
         write_json(folder / "config.json", {"format": FORMAT, **model.config()})
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        save_file(weights, folder / "model.safetensors")
+        save_file(weights, folder / WEIGHTS)
         if model.masks is not None:
             model.masks.save(folder / MASKS)
         _save_tokenizer(model, folder / "tokenizer")
@@ -63,12 +64,12 @@ def load(path: Path) -> SparseCBM:
     concept_set = ConceptSet.from_dict(read_json(path / "concepts.json"))
     model = SparseCBM.from_config(config, tokenizer, concept_set, read_json(path / "training_means.json"))
     try:
-        weights = load_file(path / "model.safetensors")
+        weights = load_file(path / WEIGHTS)
         if any(name.startswith("hard_head.") for name in weights):
             model.add_hard_head()
         model.load_state_dict(weights)
     except (RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{path}: model.safetensors does not fit config.json: {error}") from error
+        raise ModelError(f"{path}: {WEIGHTS} does not fit config.json: {error}") from error
     if (path / MASKS).is_file():
         model.masks = MaskSet.load(path / MASKS)
     return model.eval()
