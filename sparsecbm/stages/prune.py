@@ -53,6 +53,7 @@ def run(params: Params, workspace: Workspace) -> None:
 
     with live_run(params, workspace, stage="prune") as log:
         model, history, measured, chosen = pruned("chosen", log)
+        log.files(checkpoints["chosen"].folder / "events", "masks")
         record = {"chosen": chosen, "curves": history.curves, "epochs": history.epochs, "events": history.events}
         if params.prune.control:
             _, _, control, record["random"] = pruned("random", log)

@@ -4,12 +4,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sparsecbm.params import Params
 from sparsecbm.stagekey import stage_key, stage_params
 from sparsecbm.track.flat import flat, grouped_numbers
 from sparsecbm.track.lineage import code_tags
-from sparsecbm.track.runs import add_params, add_points, add_tags, create_run, find_by_tag, key_tag
+from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_by_tag, key_tag
 from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
 from sparsecbm.workspace import Workspace
 
@@ -44,6 +45,11 @@ class LiveRun:
         points, self._points = self._points, []
         self._attempt(lambda: add_points(self._store, self.run_id, points))
         self._sent = time.monotonic()
+
+    def files(self, folder: Path, name: str) -> None:
+        """Log a folder's files as artifacts under a name."""
+        if self._store is not None:
+            self._attempt(lambda: self._store.client.log_artifacts(self.run_id, str(folder), name))
 
     def close(self, status: str) -> None:
         """Send the rest and say how the stage ended."""
@@ -81,6 +87,10 @@ def _open(params: Params, workspace: Workspace, stage: str) -> LiveRun:
     store = open_store(workspace, params.track.experiment, ANSWER_SECONDS)
     tags = {key_tag(stage): key, **code_tags(workspace)}
     run_id = find_by_tag(store, key_tag(stage), key)
+    for earlier in TRAINING[TRAINING.index(stage) + 1 :]:
+        # The run in which the stages before were trained just now, unless it is a finished record already.
+        tag = key_tag(earlier)
+        run_id = run_id or find_by_tag(store, tag, stage_key(workspace, earlier), without_lock=True)
     if run_id is None:
         run_id = create_run(store, f"{params.profile or params.source.name} {key[:8]}", tags)
     else:

@@ -10,13 +10,12 @@ from sparsecbm.stagekey import stage_key
 from sparsecbm.track.flat import flat, grouped_numbers
 from sparsecbm.track.headline import NOTE_TAG, headline
 from sparsecbm.track.lineage import LOCK_TAG, code_tags, lock_sha256, result_tags
-from sparsecbm.track.runs import add_params, add_points, add_tags, create_run, find_by_tag, key_tag
+from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_by_tag, key_tag
 from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
 from sparsecbm.workspace import Workspace
 
 RECORD_TAG = "sparsecbm.record"
-TRAINING = "finetune"
-FOLDERS = ("metrics", "plots", "reports", "models/dense")
+FOLDERS = ("metrics", "plots", "reports", "models/dense", "models/sparse")
 FILES = ("params.yaml", "dvc.yaml", "dvc.lock")
 COUNTS = ("validate", "annotate")  # stages whose figures count rows: files of the run, but nothing to plot or compare
 
@@ -62,9 +61,10 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
         return RunLink(run_id, name, store.page(run_id), written=False)
 
     tags = {**code_tags(workspace), **result_tags(workspace)}
-    if TRAINING in stage_order(workspace):
-        tags[key_tag(TRAINING)] = stage_key(workspace, TRAINING)
-        run_id = run_id or find_by_tag(store, key_tag(TRAINING), tags[key_tag(TRAINING)], without_lock=True)
+    for stage in TRAINING:
+        if stage in stage_order(workspace):
+            tags[key_tag(stage)] = stage_key(workspace, stage)
+            run_id = run_id or find_by_tag(store, key_tag(stage), tags[key_tag(stage)], without_lock=True)
     if run_id is None:
         run_id = create_run(store, name, tags)
     add_tags(store, run_id, {**tags, "mlflow.runName": name, **_note(workspace)})
@@ -100,10 +100,10 @@ def _points(workspace: Workspace) -> list[tuple[int, dict[str, float]]]:
         content = read_json(path)
         if not isinstance(content, dict):
             raise DataError(f"{path} must hold a mapping")
-        for split, scores in content.pop("splits", {}).items():
+        for split, scores in {**content.pop("splits", {}), "dense": content.pop("dense", {})}.items():
             points.append((0, grouped_numbers(f"{stage}/{split}", scores)))
         points.append((0, grouped_numbers(stage, content)))
-        for row in (*content.get("curves", ()), *content.get("epochs", ())):
+        for row in (*content.get("curves", ()), *content.get("epochs", ()), *content.get("events", ())):
             figures = {name: value for name, value in row.items() if name != "step"}
             points.append((row["step"], grouped_numbers(stage, figures)))
     return points

@@ -7,6 +7,7 @@ from sparsecbm.track.store import Store
 
 BATCH = 900  # MLflow takes at most 1000 metrics, and 100 parameters or tags, at once
 PARAM_BATCH = 90
+TRAINING = ("prune", "finetune")  # stages with curves, the last of the pipeline first; one run holds those of both
 
 
 def key_tag(stage: str) -> str:

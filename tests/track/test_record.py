@@ -137,6 +137,22 @@ def test_uncommitted_files_make_a_dirty_run(workspace, params):
     assert runs(workspace)[0].data.tags["git.dirty"] == "true"
 
 
+def test_stages_that_train_share_a_run_until_its_record_is_written(tiny_workspace):
+    workspace, params = tiny_workspace, load_params(tiny_workspace.params)
+    graph = workspace.root / "dvc.yaml"
+    graph.write_text(graph.read_text() + "  prune:\n    cmd: python stage.py prune\n    params: [prune]\n")
+    (workspace.root / "data" / "ingested").mkdir(parents=True)
+    for stage, figure in (("finetune", 1.0), ("prune", 0.5)):
+        with live_run(params, workspace, stage) as log:
+            log(10, {"loss": figure})
+            log.files(workspace.root / ".dvc", "masks")
+    (run,) = runs(workspace)
+    assert (run.data.metrics["finetune/loss"], run.data.metrics["prune/loss"]) == (1.0, 0.5)
+    artifacts = open_store(workspace, params.track.experiment).client.list_artifacts(run.info.run_id, "masks")
+    assert "masks/config" in {artifact.path for artifact in artifacts}
+    assert {f"sparsecbm.{stage}.key" for stage in ("finetune", "prune")} <= set(run.data.tags)
+
+
 def test_live_curves_join_the_record_and_its_gaps_are_filled(workspace, params):
     with live_run(params, workspace, "finetune") as log:
         log(10, {"loss": 0.1, "epoch": 1.0})
