@@ -45,10 +45,10 @@ def select_units(
     One head and one neuron of every block stay. Without a head no token of the block learns of another, without a
     neuron its feed-forward part is a constant, and transformers cannot run an attention of no heads at all.
 
-    The target is rounded to whole units: units go in order as long as they fit into what is left of the target,
-    larger ones that do not fit are passed over, and at the end the next of the smallest units goes too if at least
-    half of it fits. So the target is missed by at most half of the smallest unit that could still go (of a neuron, as
-    a rule), in each block or, with `global`, in all.
+    The target is rounded to whole units. Units go in order as long as they fit into what is left of the target; larger
+    ones are passed over. At the end the first of the smallest that were passed over goes too, and of what went before
+    the best smaller ones come back in exchange, if that is nearer to the target. So the target is missed by half a
+    neuron at most, in each block or, with `global`, in all; by half a head where no neuron is left to go or come back.
 
     Args:
         units: of the model (`units_of`); those of layers without saliencies are left alone
@@ -96,18 +96,26 @@ def _drop(units: Sequence[Units], saliency: Mapping[str, Tensor], sparsity: floa
             f"a sparsity of {sparsity:g} would leave a block without a head or a neuron; "
             f"whole units of block {numbers} allow at most {most / total:.4f}"
         )
-    passed = None  # the first of the smallest units that did not fit
+    dropped, passed = [], None  # passed: the first of the smallest units that did not fit
     for group, unit in _ascending(units, saliency, size, kept):
         if left[group] == 1:
             continue
         if size[group] <= room:
-            kept[group][unit] = False
+            dropped.append((group, unit))
             left[group] -= 1
             room -= size[group]
         elif passed is None or size[group] < size[passed[0]]:
             passed = group, unit
-    if passed is not None and 2 * room >= size[passed[0]]:
-        kept[passed[0]][passed[1]] = False
+    if passed is not None:
+        over, back = size[passed[0]] - room, []
+        for group, unit in reversed(dropped):
+            if size[group] < size[passed[0]] and 2 * over >= size[group]:
+                back.append((group, unit))
+                over -= size[group]
+        if abs(over) < room:
+            dropped = [pair for pair in dropped if pair not in back] + [passed]
+    for group, unit in dropped:
+        kept[group][unit] = False
 
 
 def _ascending(

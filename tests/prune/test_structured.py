@@ -52,7 +52,7 @@ def test_a_head_is_not_spared_for_being_large():
 
 @pytest.mark.parametrize(
     ("sparsity", "dropped"),
-    [(0, 0), (0.03, 0), (0.05, 4), (0.53, 24), (0.55, 28), (0.75, 36)],  # 0.03 * 48 is 1, .05: 2, .53: 25, .55: 26
+    [(0, 0), (0.04, 0), (0.06, 4), (0.55, 24), (0.57, 28), (0.75, 36)],  # .04 * 48 is 2, .06: 3, .55: 26, .57: 27
 )
 def test_the_target_is_rounded_to_half_a_neuron(sparsity, dropped):
     assert select_units(block(0), saliencies(), sparsity).sparsity == dropped / 48
@@ -65,6 +65,16 @@ def test_one_head_and_one_neuron_of_every_block_stay(scope):
     assert kept(selection) == [[1, 2], [5]]
     with pytest.raises(ConfigError, match=r"sparsity of 0.78 .* block 0 allow at most 0.7500"):
         select_units(block(0), saliencies(), 0.78, scope)
+
+
+def test_a_head_goes_for_neurons_where_only_heads_could_fill_the_target():
+    """Five neurons are 20 of 24 weights, the last one must stay: head 0 (8) goes, the best neuron (4) comes back."""
+    values = saliencies(heads=[7, 8, 9], neurons=[0, 0, 0, 0, 1, 2])
+    selection = select_units(block(0), values, 0.5)
+    assert kept(selection) == [[1, 2], [4, 5]] and selection.sparsity == 0.5
+    before = select_units(block(0), values, 20 / 48)
+    assert kept(before) == [[0, 1, 2], [5]]  # none that went earlier comes back: 20 is as near to 24 as 28
+    assert select_units(block(0), values, 0.5, before=before.masks).sparsity == 20 / 48
 
 
 def test_the_threshold_is_of_each_block_or_of_all():
