@@ -79,12 +79,13 @@ def _label_head(name: str, found: LabelHeadDifference | None) -> RenderableType:
 
 
 def _predictions(found: PredictionDifference) -> RenderableType:
-    table = figures(f"predictions: {found.differing} of {found.texts} texts differ", "texts", "probability by at most")
+    table = figures(f"predictions for {found.texts:,} texts", "differ", "probability, at most")
     table.add_column("from A to B")
     read = {"label": found.label, **found.concepts} if found.label else found.concepts
     for name, readings in read.items():
-        changes = [f"{x} → {y} {n}" for x, row in readings.changes.items() for y, n in row.items()]
-        table.add_row(plain(name), f"{readings.differing:,}", f"{readings.largest:.3f}", plain(", ".join(changes)))
+        changes = [f"{n:,} x {x} → {y}" for x, row in readings.changes.items() for y, n in row.items()]
+        table.add_row(plain(name), f"{readings.differing:,}", f"{readings.largest:.3f}", plain("\n".join(changes)))
+    table.add_row("any of these", f"{found.differing:,}", style="bold")
     return table
 
 

@@ -89,8 +89,24 @@ def test_comparison_part_by_part(folders, sparsecbm, tmp_path):
     for same in ("settings: the same", "concepts: the same", "weights: the same in all 22 layers"):
         assert same in output
     assert ["food", "256", "192", "0.250", "100.0%", "25.0%"] in cells(output)
+    assert "predictions for 3 texts" in output
     differing = compare_models(folders / "dense", folders / "rows", TEXTS).predictions.differing
-    assert f"predictions: {differing} of 3 texts differ" in output
+    assert ["any", "of", "these", str(differing)] in cells(output)
+
+
+@torch.no_grad()
+def test_predictions_that_differ(folders, backbone, sparsecbm, tmp_path):
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    for name, state in (("a", 0), ("b", 1)):
+        model = tiny_model(backbone)
+        model.label_head.linear.weight[:] = 0  # no label hangs on a concept
+        model.concept_heads.head("noise").bias[state] = 100
+        model.save_pretrained(tmp_path / name)
+    rows = cells(sparsecbm("compare", tmp_path / "a", tmp_path / "b", "--file", tmp_path / "texts.txt")[1])
+    assert ["noise", "3", "1.000", "3", "x", "loud", "→", "quiet"] in rows
+    assert ["food", "0", "0.000"] in rows
+    assert ["label", "0", "0.000"] in rows
+    assert ["any", "of", "these", "3"] in rows
 
 
 def test_a_model_and_itself(folders, sparsecbm):
