@@ -73,6 +73,7 @@ class EvaluationFile(SplitScores):
     """`metrics/evaluate.json`: the scores of the split that counts most, and of the others under `splits`."""
 
     splits: dict[str, SplitScores]
+    dense: SplitScores = Field(description="the dense model that masks were found for, on the first split")
 
 
 def score_split(
