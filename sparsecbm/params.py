@@ -80,9 +80,7 @@ class HubSource(Section):
     licence: str = "not stated"
 
 
-Source = Annotated[
-    RestaurantsSource | CebabSource | ImdbSource | TableSource | HubSource, Field(discriminator="name")
-]
+Source = Annotated[RestaurantsSource | CebabSource | ImdbSource | TableSource | HubSource, Field(discriminator="name")]
 
 SOURCES = {
     "restaurants": RestaurantsSource,
@@ -189,11 +187,24 @@ class Prune(Section):
             raise ValueError(f"initial {self.initial} is above sparsity {self.sparsity}")
         if ":" in self.granularity:
             kept, of = map(int, self.granularity.split(":"))
-            if kept >= of or abs(1 - kept / of - self.sparsity) > 1e-9:
+            if kept >= of:
                 raise ValueError(
-                    f"granularity {self.granularity} prunes {max(0, of - kept)} of {of} weights, "
+                    f"granularity {self.granularity} prunes nothing; N:M keeps N of M weights, as 2:4 does"
+                )
+            if abs(1 - kept / of - self.sparsity) > 1e-9:
+                raise ValueError(
+                    f"granularity {self.granularity} prunes {of - kept} of {of} weights, "
                     f"so sparsity must be {1 - kept / of:g}, not {self.sparsity:g}"
                 )
+            if self.threshold == "global":
+                raise ValueError(f"threshold global and granularity {self.granularity}, which prunes all layers alike")
+        if self.granularity != "unstructured":
+            for key in ("core", "control"):
+                if getattr(self, key):
+                    raise ValueError(
+                        f"{key} {getattr(self, key)} needs masks that are chosen weight by weight; "
+                        f"granularity is {self.granularity}, not unstructured"
+                    )
         return self
 
 
@@ -259,6 +270,8 @@ def _explain(error: ValidationError, where: str) -> str:
             lines.append(f"{key}: this key is missing")
         elif fault["type"] == "union_tag_invalid":
             lines.append(f"{key}.name: {unknown('source', fault['ctx']['tag'], SOURCES)}")
+        elif fault["type"] == "value_error":  # of several keys of a block; the message has their values
+            lines.append(f"{key}: {fault['ctx']['error']}")
         else:
             lines.append(f"{key}: {fault['msg']} (got {fault['input']!r})")
     return f"{where} is not valid:\n" + "\n".join(f"  {line}" for line in lines)

@@ -68,7 +68,11 @@ def score_weights(model: SparseCBM, params: Prune, batches: Sequence[Batch], see
 def choose_masks(model: SparseCBM, params: Prune, scores: Scores, sparsity: float, regrow: bool = False) -> MaskSet:
     """New masks for every concept from scores, at a sparsity and in the configured granularity.
 
+    On its way to 2:4, a sparsity that 4 does not divide is rounded down: 4:4, 3:4, 2:4. Whole units round to half of
+    the smallest (see `select_units`).
+
     Args:
+        model: a masked model
         regrow: let a pruned weight come back
 
     Raises:
@@ -86,6 +90,14 @@ def choose_masks(model: SparseCBM, params: Prune, scores: Scores, sparsity: floa
             for n in scores
         }
     else:
-        n_kept, of = map(int, params.granularity.split(":"))
-        chosen = {n: prune_n_of_m(scores[n], current[n], n_kept, of, regrow) for n in scores}
+        of = int(params.granularity.split(":")[1])
+        kept = of - int(sparsity * of + 1e-6)
+        layers = prunable_layers(model.backbone, params.layers, params.masked_from)
+        turned = {layer for layer, module in layers.items() if module.input_first}
+
+        def turn(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            """[out, in] of each layer, or back: the pattern runs along the inputs."""
+            return {layer: value.T if layer in turned else value for layer, value in values.items()}
+
+        chosen = {n: turn(prune_n_of_m(turn(scores[n]), turn(current[n]), kept, of, regrow)) for n in scores}
     return MaskSet.from_masks(chosen)

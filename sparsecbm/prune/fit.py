@@ -16,9 +16,11 @@ from sparsecbm.prune.training import ControlTraining, MaskTraining
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import Examples, examples
 from sparsecbm.train.loop import History, OnStep, train
-from sparsecbm.train.modes import refit_label_head, training_means
+from sparsecbm.train.memory import SMALLER_BATCH, memory_hint
+from sparsecbm.train.modes import fit_hard_head, refit_label_head, training_means
 
 
+@memory_hint(SMALLER_BATCH, "set prune.concepts to sampled")
 def fit_masks(
     model: SparseCBM,
     training: pd.DataFrame,
@@ -41,7 +43,7 @@ def fit_masks(
         control_of: the folder `events` of a finished training; then its masks are shuffled and nothing is chosen
 
     Raises:
-        ModelError: the model has no bottleneck.
+        ModelError: the model has no bottleneck, or the GPU is out of memory.
         ConfigError: a layer pattern matches nothing, or another setting does not fit the model.
     """
     if not model.has_bottleneck:
@@ -60,8 +62,9 @@ def fit_masks(
     method = ControlTraining(*arguments, control_of) if control_of else MaskTraining(*arguments)
     history = train(model, train_examples, validation_examples, finetune, seed, method, checkpoints, on_step)
     read = model.logits(training["text"].tolist())
-    if finetune.refit_label_head:
+    if model.settings.mode != "joint" or finetune.refit_label_head:
         refit_label_head(model, train_examples, read)
+    fit_hard_head(model, train_examples, read)
     model.means = training_means(model, train_examples, read)
     return history
 

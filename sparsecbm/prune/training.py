@@ -18,6 +18,7 @@ from sparsecbm.prune.event import choose_masks, score_weights
 from sparsecbm.prune.schedule import Schedule
 from sparsecbm.train.examples import Batch, Examples, batch
 from sparsecbm.train.loss import Losses, cross_entropy
+from sparsecbm.train.memory import memory_hint
 from sparsecbm.train.method import adamw
 
 
@@ -26,7 +27,8 @@ class MaskTraining:
 
     With saliency `movement` each concept has a score for every weight, learnt straight through its mask
     (dL/ds_k = dL/d(w m_k) * w; Sanh et al., arXiv 2005.07683), and an event keeps the best by score, pruned ones
-    included. Other saliencies are computed at each event from gradients, and a pruned weight stays pruned.
+    included; at the final sparsity events go on to the end of training. Other saliencies are computed at each event
+    from gradients, and a pruned weight stays pruned.
 
     Args:
         params: how masks are found
@@ -42,14 +44,17 @@ class MaskTraining:
     def __init__(self, params: Prune, finetune: Finetune, data: Examples, updates: int, seed: int, events: Path):
         self.params, self.finetune, self.data, self.seed, self.folder = params, finetune, data, seed, events
         begin, end = int(params.begin * updates), int(params.end * updates)
-        events = params.events if begin < end else None
+        number = params.events if begin < end else None
         self.schedule = Schedule(
             params.schedule, params.initial, params.sparsity, begin, end,
-            interval=None if events else 1, events=events,
+            interval=None if number else 1, events=number,
         )  # fmt: skip
         self.events = set(self.schedule.event_steps())
         self.priors = {name: _prior(target) for name, target in data.concept_targets.items()}
         self.learnt = params.saliency == "movement"
+        if self.learnt and number:
+            # Learnt scores are how masks recover: events go on at the final sparsity as long as training does.
+            self.events |= set(range(end, updates, max(1, (end - begin) // (params.events - 1))))
         self.scores: dict[tuple[str, int], nn.Parameter] = {}  # (layer, concept's place) -> [weight's shape]
         self._leaves: Leaves = {}
 
@@ -59,18 +64,29 @@ class MaskTraining:
         model.backbone.requires_grad_(trained)
         if trained:
             model.backbone.get_input_embeddings().weight.requires_grad_(not self.finetune.freeze_embeddings)
-        model.label_head.requires_grad_(self.params.concepts == "all")
-        if not self.learnt:
-            return adamw(model, self.finetune)
-        if not self.scores:
-            self.scores = _first_scores(model, self.params)
-        group = {"params": list(self.scores.values()), "lr": self.params.score_learning_rate}
-        return adamw(model, self.finetune, group)
+        model.label_head.requires_grad_(self._reads_label(model))
+        groups = []
+        if self.learnt:
+            self.scores = self.scores or _first_scores(model, self.params)
+            groups = [{"params": list(self.scores.values()), "lr": self.params.score_learning_rate}]
+        self._optimizer = adamw(model, self.finetune, *groups)
+        return self._optimizer
 
     def before(self, model: SparseCBM, step: int) -> dict[str, float]:
-        """A pruning event, if one is due at this step: new masks; returns sparsity and densities."""
+        """A pruning event, if one is due at this step: new masks; returns sparsity and densities.
+
+        Raises:
+            ModelError: the GPU is out of memory.
+        """
         if step not in self.events:
             return {}
+        with memory_hint("lower prune.gradient_batch", "lower prune.memory_mb"):
+            model.masks, figures = self._event(model, step)
+        self._halt(model)
+        return figures
+
+    def _event(self, model: SparseCBM, step: int) -> tuple[MaskSet, dict[str, float]]:
+        """New masks, and figures for the curves."""
         sparsity = self.schedule.sparsity(step)
         correlations = {}
         if self.learnt:
@@ -78,11 +94,19 @@ class MaskTraining:
         else:
             scored = score_weights(model, self.params, self._batches(model, step), self.seed + step)
             scores, correlations = scored.scores, scored.correlations
-        model.masks = choose_masks(model, self.params, scores, sparsity, regrow=self.learnt)
-        model.masks.save(self.folder / f"{step}.safetensors")
+        masks = choose_masks(model, self.params, scores, sparsity, regrow=self.learnt)
+        masks.save(self.folder / f"{step}.safetensors")
         figures = {"prune.sparsity": sparsity}
-        figures |= {f"prune.density.{name}": share for name, share in model.masks.density().items()}
-        return figures | {f"prune.magnitude_correlation.{name}": r for name, r in correlations.items()}
+        figures |= {f"prune.density.{name}": share for name, share in masks.density().items()}
+        return masks, figures | {f"prune.magnitude_correlation.{name}": r for name, r in correlations.items()}
+
+    def _halt(self, model: SparseCBM) -> None:
+        """Clear the optimizer's moments of weights outside every mask: by what they hold, it would move them on."""
+        union = model.masks.union()
+        for layer, module in prunable_layers(model.backbone, self.params.layers, self.params.masked_from).items():
+            moments = self._optimizer.state.get(module.weight, {})
+            for name in moments.keys() & {"exp_avg", "exp_avg_sq"}:
+                moments[name].masked_fill_(~union[layer], 0.0)
 
     def losses(self, model: SparseCBM, batch: Batch, step: int) -> Losses:
         """Losses of the concepts that read in this batch, what keeps masks apart, and the label's if all read all."""
@@ -100,7 +124,7 @@ class MaskTraining:
         if self.params.others:
             total = total + self.params.others * self._others(model, pooled)
         label = concept.new_zeros(())
-        if self.params.concepts == "all":
+        if self._reads_label(model):
             label = cross_entropy(model.output(logits).label_logits, batch.label)
             total = total + label
         return Losses(total, label, concept)
@@ -133,6 +157,10 @@ class MaskTraining:
                 score.copy_(state[f"score.{place}.{layer}"])
         bits = {name.removeprefix("mask."): value for name, value in state.items() if name.startswith("mask.")}
         model.masks = MaskSet(model.masks.concepts, model.masks.shapes, bits)
+
+    def _reads_label(self, model: SparseCBM) -> bool:
+        """Whether the label takes part: all concepts must read, and the mode let the label shape them."""
+        return self.params.concepts == "all" and model.settings.mode == "joint"
 
     def _rows(self, model: SparseCBM, batch: Batch, step: int) -> dict[str, Tensor]:
         """Which rows go through which mask: all through all, all through one in turn, or each through one."""
@@ -188,22 +216,18 @@ class ControlTraining(MaskTraining):
         self.learnt = False
         self.chosen = chosen
 
-    def before(self, model: SparseCBM, step: int) -> dict[str, float]:
-        """The shuffled masks of the event that is due at this step, if any."""
-        if step not in self.events:
-            return {}
-        model.masks = matched_random(MaskSet.load(self.chosen / f"{step}.safetensors"), self.seed)
-        return {"control.sparsity": self.schedule.sparsity(step)}
+    def _event(self, model: SparseCBM, step: int) -> tuple[MaskSet, dict[str, float]]:
+        """The masks of the finished training's event, shuffled."""
+        masks = matched_random(MaskSet.load(self.chosen / f"{step}.safetensors"), self.seed)
+        return masks, {"control.sparsity": self.schedule.sparsity(step)}
 
 
 def _first_scores(model: SparseCBM, params: Prune) -> dict[tuple[str, int], nn.Parameter]:
     """Ranks of the magnitude in each layer, from 0 to 1: training starts from magnitude pruning."""
     layers = prunable_layers(model.backbone, params.layers, params.masked_from)
-    return {
-        (layer, place): nn.Parameter(ranks(module.weight.detach().abs()))
-        for layer, module in layers.items()
-        for place in range(len(model.concept_set))
-    }
+    first = {layer: ranks(module.weight.detach().abs()) for layer, module in layers.items()}
+    places = range(len(model.concept_set))
+    return {(layer, place): nn.Parameter(values.clone()) for layer, values in first.items() for place in places}
 
 
 def _prior(target: Tensor) -> Tensor:

@@ -14,9 +14,11 @@ from torch.optim import Optimizer
 
 from sparsecbm.files import read_json, replacing, replacing_folder, write_json
 from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.masks import MaskSet
 from sparsecbm.train.average import WeightAverage
 from sparsecbm.train.method import Method
 
+MASK = "mask:"  # before the names of layers, beside those of weights
 AVERAGE, METHOD = "average.safetensors", "method.safetensors"
 
 
@@ -61,9 +63,10 @@ class Checkpoints:
                 file.unlink()
 
     def save_best(self, model: SparseCBM, step: int) -> None:
-        """Write the weights of the best validation so far; older ones go when the next state is written."""
+        """Write weights and masks of the best validation so far; older ones go when the next state is written."""
+        masks = {} if model.masks is None else model.masks.bits
         with replacing(self._best(step)) as path:
-            save_file(_plain(model.state_dict()), path)
+            save_file(_plain(model.state_dict() | {MASK + layer: bits for layer, bits in masks.items()}), path)
 
     def restore(self, model: SparseCBM, optimizer: Optimizer, average: WeightAverage, method: Method) -> Progress:
         """Load the last state into model, optimizer, average and method; a fresh `Progress` if there is none."""
@@ -80,8 +83,12 @@ class Checkpoints:
         return Progress(**state)
 
     def load_best(self, model: SparseCBM, step: int) -> None:
-        """Put the best weights into the model."""
-        model.load_state_dict(load_file(self._best(step)))
+        """Put the best weights, and masks if it has any, into the model."""
+        tensors = load_file(self._best(step))
+        bits = {name.removeprefix(MASK): tensors.pop(name) for name in list(tensors) if name.startswith(MASK)}
+        model.load_state_dict(tensors)
+        if bits:
+            model.masks = MaskSet(model.masks.concepts, model.masks.shapes, bits)
 
     def clear(self) -> None:
         """Remove the folder: the training's outputs are written."""

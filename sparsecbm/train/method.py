@@ -51,6 +51,7 @@ class DenseTraining:
 
     def optimizer(self, model: SparseCBM) -> AdamW:
         """AdamW over all weights, word embeddings if they are not frozen."""
+        model.requires_grad_(True)
         model.backbone.get_input_embeddings().weight.requires_grad_(not self.params.freeze_embeddings)
         return adamw(model, self.params)
 

@@ -19,9 +19,11 @@ from sparsecbm.train.examples import MISSING, Examples, examples
 from sparsecbm.train.label_head import fit_label_head
 from sparsecbm.train.loop import History, OnStep, train
 from sparsecbm.train.loss import Weights, balanced_weights
+from sparsecbm.train.memory import SMALLER_BATCH, memory_hint
 from sparsecbm.train.method import DenseTraining
 
 
+@memory_hint(SMALLER_BATCH)
 def fit(
     model: SparseCBM,
     training: pd.DataFrame,
@@ -38,6 +40,7 @@ def fit(
 
     Raises:
         DataError: no text has a label, those to train on have all the same, or a concept has no labelled text.
+        ModelError: the GPU is out of memory.
     """
     train_examples = examples(training, model, params.targets)
     validation_examples = examples(validation, model)

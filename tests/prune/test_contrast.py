@@ -1,0 +1,115 @@
+"""Masks of all concepts chosen together, by hand."""
+
+import pytest
+import torch
+
+from sparsecbm.errors import PruningError
+from sparsecbm.prune.contrast import contrasted, ranks
+from sparsecbm.prune.select import prune_to
+
+# One layer of ten weights. Both concepts score the first three highest; the difference of their ranks is, in ninths,
+# 0 0 0 6 4 2 0 -2 -4 -6.
+TWO = {"food": [9, 8, 7, 6, 5, 4, 3, 2, 1, 0], "noise": [9, 8, 7, 0, 1, 2, 3, 4, 5, 6]}
+# Eight weights of three concepts: the first two are the best of each; own rank minus the mean of the others', in
+# sevenths, is highest at 2, 3 for food (3, 3), at 4, 5 for noise (4, 2.5) and at 6, 7 for service (3, 2.5).
+THREE = {
+    "food": [7, 6, 5, 4, 0, 2, 1, 3],
+    "noise": [7, 6, 1, 2, 5, 4, 3, 0],
+    "service": [7, 6, 3, 0, 2, 1, 5, 4],
+}
+
+
+def given(scores, pruned=None):
+    """Scores and masks by concept of one layer; `pruned` are the places that a concept has lost already."""
+    values = {name: {"layer": torch.tensor(row).float()} for name, row in scores.items()}
+    masks = {name: {"layer": torch.ones(len(row), dtype=torch.bool)} for name, row in scores.items()}
+    for name, places in (pruned or {}).items():
+        masks[name]["layer"][places] = False
+    return values, masks
+
+
+def kept(masks):
+    return {name: layers["layer"].nonzero().squeeze(1).tolist() for name, layers in masks.items()}
+
+
+def plain(scores, sparsity):
+    values, masks = given(scores)
+    return kept({name: prune_to(values[name], masks[name], sparsity) for name in values})
+
+
+def test_two_concepts_by_hand():
+    """Four of ten stay. A quarter of them are common: the weight of the highest mean rank; three are each one's own."""
+    found = contrasted(*given(TWO), sparsity=0.6, core=0.25)
+    assert kept(found) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
+    assert plain(TWO, 0.6) == {"food": [0, 1, 2, 3], "noise": [0, 1, 2, 9]}
+
+
+def test_half_of_each_mask_is_common():
+    assert kept(contrasted(*given(TWO), sparsity=0.6, core=0.5)) == {"food": [0, 1, 3, 4], "noise": [0, 1, 8, 9]}
+
+
+def test_without_a_core_contrast_alone_decides():
+    """The weights that matter most, and to both, stay out."""
+    assert kept(contrasted(*given(TWO), sparsity=0.7, core=0)) == {"food": [3, 4, 5], "noise": [7, 8, 9]}
+    assert plain(TWO, 0.7) == {"food": [0, 1, 2], "noise": [0, 1, 2]}
+
+
+def test_three_concepts_by_hand():
+    """Three of eight stay, and a third of them is common."""
+    found = contrasted(*given(THREE), sparsity=5 / 8, core=1 / 3)
+    assert kept(found) == {"food": [0, 2, 3], "noise": [0, 4, 5], "service": [0, 6, 7]}
+    assert plain(THREE, 5 / 8) == {"food": [0, 1, 2], "noise": [0, 1, 4], "service": [0, 1, 6]}
+
+
+def test_a_pruned_weight_stays_pruned_unless_it_may_regrow():
+    """Food has lost 3: of the weights without contrast, 1 is the first that is not in the core."""
+    some = given(TWO, {"food": [3]})
+    assert kept(contrasted(*some, sparsity=0.6, core=0.25)) == {"food": [0, 1, 4, 5], "noise": [0, 7, 8, 9]}
+    regrown = contrasted(*some, sparsity=0.6, core=0.25, regrow=True)
+    assert kept(regrown) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
+
+
+def test_the_core_is_of_weights_that_all_still_have():
+    """Noise has lost 0, which has the highest mean rank; 1 is next. Food may keep 0 by its own budget alone."""
+    some = given(TWO, {"noise": [0]})
+    assert kept(contrasted(*some, sparsity=0.6, core=0.25)) == {"food": [1, 3, 4, 5], "noise": [1, 7, 8, 9]}
+    regrown = contrasted(*some, sparsity=0.6, core=0.25, regrow=True)
+    assert kept(regrown) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
+
+
+def test_too_few_common_weights_are_told():
+    some = given(TWO, {"food": [0, 1, 2, 3, 4], "noise": [5, 6, 7, 8, 9]})
+    with pytest.raises(PruningError, match="layer layer: 10 of 10 weights are dropped already"):
+        contrasted(*some, sparsity=0.6, core=0.25)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize(("sparsity", "core"), [(0.0, 0.5), (0.5, 0.0), (0.75, 0.4), (0.9, 0.9)])
+def test_sparsity_is_exact_and_the_core_is_common(scope, sparsity, core):
+    draw = torch.Generator().manual_seed(0)
+    shapes = {"a": (10, 20), "b": (10, 30)}
+    names = ("food", "noise", "service")
+    scores = {n: {layer: torch.randn(shape, generator=draw) for layer, shape in shapes.items()} for n in names}
+    masks = {n: {layer: torch.ones(shape, dtype=torch.bool) for layer, shape in shapes.items()} for n in names}
+    found = contrasted(scores, masks, sparsity, core, scope)
+    groups = [["a", "b"]] if scope == "global" else [["a"], ["b"]]
+    for layers in groups:
+        size = sum(masks["food"][layer].numel() for layer in layers)
+        for name in names:
+            assert sum(int(found[name][layer].sum()) for layer in layers) == round((1 - sparsity) * size)
+        common = [torch.stack([found[name][layer] for name in names]).all(0) for layer in layers]
+        assert sum(int(both.sum()) for both in common) >= round(core * (1 - sparsity) * size)
+    if core == 0:  # by contrast alone, what one is for is what the others are against
+        shares = [torch.stack([found[name][layer] for name in names]).all(0).float().mean() for layer in shapes]
+        assert max(shares) < 0.5**3
+
+
+def test_scores_of_different_scale_count_alike():
+    scaled = dict(TWO, noise=[1e6 * value + 3 for value in TWO["noise"]])
+    found = kept(contrasted(*given(scaled), sparsity=0.6, core=0.25))
+    assert found == kept(contrasted(*given(TWO), sparsity=0.6, core=0.25))
+
+
+def test_ranks_by_hand():
+    assert ranks(torch.tensor([[9.0, -1.0], [2.0, 2.5], [7.0, 0.0]])).mul(5).tolist() == [[5, 0], [2, 3], [4, 1]]
+    assert ranks(torch.tensor([5.0, 5.0, 1.0])).tolist() == [0.5, 1, 0]  # equal scores rank by position
