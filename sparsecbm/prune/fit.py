@@ -48,8 +48,9 @@ def fit_masks(
     """
     if not model.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts, so there is nothing to find masks for")
-    rates = {"epochs": params.epochs, "learning_rate": params.learning_rate}
-    finetune = finetune.model_copy(update=rates)
+    # No average: masks change by jumps, and averaged heads would lag behind what the masks let through.
+    changes = {"epochs": params.epochs, "learning_rate": params.learning_rate, "average": 0.0}
+    finetune = finetune.model_copy(update=changes)
     train_examples = examples(training, model, finetune.targets)
     validation_examples = examples(validation, model)
     if params.distill:
