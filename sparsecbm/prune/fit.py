@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from sparsecbm.errors import ModelError
 from sparsecbm.model.bottleneck import activate
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import Logits, SparseCBM
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.params import Finetune, Prune
+from sparsecbm.prune.heads import pooled_under_masks, refit_concept_heads
 from sparsecbm.prune.training import ControlTraining, MaskTraining
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import Examples, examples
@@ -62,12 +64,23 @@ def fit_masks(
     arguments = params, finetune, train_examples, updates, seed, checkpoints.folder / "events"
     method = ControlTraining(*arguments, control_of) if control_of else MaskTraining(*arguments)
     history = train(model, train_examples, validation_examples, finetune, seed, method, checkpoints, on_step)
-    read = model.logits(training["text"].tolist())
+    pooled = pooled_under_masks(model, train_examples)
+    refit_concept_heads(model, train_examples, pooled, finetune.label_smoothing)
+    read = _read(model, pooled)
     if model.settings.mode != "joint" or finetune.refit_label_head:
         refit_label_head(model, train_examples, read)
     fit_hard_head(model, train_examples, read)
     model.means = training_means(model, train_examples, read)
     return history
+
+
+@torch.no_grad()
+def _read(model: SparseCBM, pooled: dict[str, Tensor]) -> Logits:
+    """What the heads read off pooled texts, without a second pass through the backbone."""
+    model.eval()
+    output = model.output(model.concept_heads({name: texts.to(model.device) for name, texts in pooled.items()}))
+    concepts = {name: logits.cpu().numpy() for name, logits in output.concept_logits.items()}
+    return Logits(concepts, output.label_logits.cpu().numpy())
 
 
 def distilled(data: Examples, model: SparseCBM, texts: list[str], share: float) -> Examples:

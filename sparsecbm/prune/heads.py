@@ -1,0 +1,69 @@
+"""Concept heads fitted to their finished subnetworks.
+
+While masks change, heads run after them: at the end a subnetwork lets through more than its head reads. The head is
+linear, so its best weights on the pooled training texts can simply be found.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from sparsecbm.model.batches import by_length, pad
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.train.examples import Examples
+from sparsecbm.train.loss import cross_entropy
+
+C = 0.01  # inverse strength of the L2 penalty on standardised inputs, as for the probes
+ITERATIONS = 100
+
+
+@torch.no_grad()
+def pooled_under_masks(model: SparseCBM, data: Examples, batch_size: int = 32) -> dict[str, Tensor]:
+    """Texts pooled under each concept's own mask, in eval mode: concept -> [texts, hidden], on the CPU."""
+    found: dict[str, Tensor] = {}
+    training = model.training
+    model.eval()
+    for members in by_length(data.lengths, batch_size):
+        ids, mask = pad([data.rows[i] for i in members], model.tokenizer.pad_token_id)
+        for name, texts in model.represent(ids.to(model.device), mask.to(model.device)).items():
+            if name not in found:
+                found[name] = torch.zeros(len(data), texts.shape[-1])
+            found[name][members] = texts.float().cpu()
+    model.train(training)
+    return found
+
+
+def refit_concept_heads(model: SparseCBM, data: Examples, pooled: dict[str, Tensor], smoothing: float) -> None:
+    """Replace each concept head by the minimum of cross-entropy plus L2 penalty on its pooled texts.
+
+    Args:
+        pooled: concept -> [texts, hidden], as `pooled_under_masks` gives them
+        smoothing: as in training
+    """
+    for name, texts in pooled.items():
+        weight, bias = _fitted(texts, data.concept_targets[name], smoothing)
+        head = model.concept_heads.head(name)
+        with torch.no_grad():
+            head.weight.copy_(weight)
+            head.bias.copy_(bias)
+
+
+def _fitted(texts: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Weights [states, hidden] and bias [states] for inputs as they are, fitted on standardised ones in float64."""
+    texts, target = texts.double(), target.double()
+    mean, scale = texts.mean(0), texts.std(0).clamp(min=1e-6)
+    inputs = (texts - mean) / scale
+    head = nn.Linear(inputs.shape[1], target.shape[1]).double()
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+    strength = 1 / (C * len(texts))
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = cross_entropy(head(inputs), target, smoothing=smoothing) + strength / 2 * head.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    weight = head.weight.detach() / scale
+    return weight, head.bias.detach() - weight @ mean
