@@ -97,8 +97,8 @@ def child(method: str, size: str, m: int, block: int) -> dict:
         clock += time.perf_counter() - wall
         cpu += time.process_time() - used
         if number == 0:
-            some = gradients[:, : CHECKED * block]
-            error = float((found[: CHECKED * block] / dense(some, block, DAMP) - 1).abs().max())
+            checked = CHECKED * block
+            error = float((found[:checked] / dense(gradients[:, :checked], block, DAMP) - 1).abs().max())
         del gradients, found
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"clock": clock, "cpu": cpu, "bytes": peak - before, "error": error}
