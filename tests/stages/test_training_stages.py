@@ -30,7 +30,7 @@ def params(backbone):
     plain = load_params(PROJECT.params).model_dump(by_alias=True)
     plain["model"]["backbone"] = str(backbone)
     plain["finetune"] |= {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "freeze_embeddings": False}
-    plain["prune"] |= {"events": 3, "score_learning_rate": 0.05, "gradients": 4, "probe_texts": 40}
+    plain["prune"] |= {"masked_from": 0, "events": 3, "score_learning_rate": 0.05, "gradients": 4, "probe_texts": 40}
     plain["evaluate"]["bootstrap"] = 100
     plain["track"]["enabled"] = False
     plain["threads"] = 1
