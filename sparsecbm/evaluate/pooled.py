@@ -4,20 +4,18 @@ One pass over the texts serves the swap matrix and the probe matrix; both ask wh
 """
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 
 from sparsecbm.errors import ModelError
 from sparsecbm.evaluate.readings import clusters_of
-from sparsecbm.model.batches import by_length, pad
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.train.examples import examples
+from sparsecbm.train.pooled import pooled_under_masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,18 +26,6 @@ class Pooled:
     texts: dict[str, np.ndarray]  # whose mask -> [texts, hidden], float32
     gold: dict[str, np.ndarray]  # concept -> [texts], int64, -100 where nobody knows
     clusters: dict[str, np.ndarray]  # concept -> [texts], which texts are not independent evidence on it
-
-
-@contextmanager
-def reading(model: SparseCBM) -> Iterator[None]:
-    """Without dropout and without gradients while the block runs; the model's mode comes back after it."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(training)
 
 
 def pooled_texts(
@@ -56,18 +42,10 @@ def pooled_texts(
     if not model.masked:
         raise ModelError("the model is dense: it has no masks to compare; prune it, or give masks to `under`")
     data = examples(frame, model)
-    concepts = model.concept_set.names if concepts is None else concepts
-    found: dict[str, list] = {name: [None] * len(data) for name in concepts}
-    with reading(model):
-        for members in by_length(data.lengths, batch_size):
-            ids, mask = pad([data.rows[i] for i in members], model.tokenizer.pad_token_id)
-            rows = dict.fromkeys(concepts, torch.arange(len(ids), device=model.device))
-            for name, pooled in model.represent(ids.to(model.device), mask.to(model.device), rows).items():
-                for member, vector in zip(members, pooled.float().cpu().numpy(), strict=True):
-                    found[name][member] = vector
+    pooled = pooled_under_masks(model, data, concepts, batch_size)
     return Pooled(
         tuple(frame["id"].astype(str)),
-        {name: np.stack(vectors) for name, vectors in found.items()},
+        {name: texts.numpy() for name, texts in pooled.items()},
         {name: gold.numpy() for name, gold in data.concepts.items()},
         {name: clusters_of(frame, name) for name in model.concept_set.names},
     )

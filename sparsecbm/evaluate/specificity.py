@@ -26,11 +26,12 @@ from sparsecbm.evaluate.evidence import (
     gaps,
     standing_out_of_column,
 )
-from sparsecbm.evaluate.pooled import Pooled, pooled_texts, reading, under
+from sparsecbm.evaluate.pooled import Pooled, pooled_texts, under
 from sparsecbm.evaluate.probes import probe, sample
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import overlap
+from sparsecbm.train.pooled import reading
 
 
 class PairScores(Form):

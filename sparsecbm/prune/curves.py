@@ -8,6 +8,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import seaborn as sns
 
+from sparsecbm.train.curves import plot_validation
 from sparsecbm.train.loop import History
 
 
@@ -20,11 +21,6 @@ def plot_pruning(history: History, path: Path) -> None:
     left.set(xlabel="update", ylabel="sparsity", ylim=(0, 1))
     middle.plot([p["step"] for p in history.curves], [p["train.concept_loss"] for p in history.curves])
     middle.set(xlabel="update", ylabel="concept loss under masks")
-    for name, title in (("validation.label.accuracy", "label"), ("validation.concepts.mean.accuracy", "concepts")):
-        if name in history.epochs[0]:
-            right.plot([e["step"] for e in history.epochs], [e[name] for e in history.epochs], marker="o", label=title)
-    right.axvline(history.best_step, color="grey", linestyle="--", label="kept")
-    right.set(xlabel="update", ylabel="validation accuracy", ylim=(0, 1))
-    right.legend()
+    plot_validation(history, right)
     figure.savefig(path, dpi=110)
     plt.close(figure)

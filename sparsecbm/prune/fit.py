@@ -13,13 +13,14 @@ from sparsecbm.model.cbm import Logits, SparseCBM
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.params import Finetune, Prune
-from sparsecbm.prune.heads import pooled_under_masks, refit_concept_heads
+from sparsecbm.prune.heads import refit_concept_heads
 from sparsecbm.prune.training import ControlTraining, MaskTraining
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import Examples, examples
 from sparsecbm.train.loop import History, OnStep, train
 from sparsecbm.train.memory import SMALLER_BATCH, memory_hint
 from sparsecbm.train.modes import fit_hard_head, refit_label_head, training_means
+from sparsecbm.train.pooled import pooled_under_masks
 
 
 @memory_hint(SMALLER_BATCH, "set prune.concepts to sampled")

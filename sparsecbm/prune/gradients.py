@@ -10,9 +10,10 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.errors import ConfigError
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.model.masked import weight_leaves
+from sparsecbm.prune.fisher import check_gradients
 from sparsecbm.train.examples import Batch
 from sparsecbm.train.loss import cross_entropy
 
@@ -60,7 +61,7 @@ def concept_gradients(
         layer name and gradients, [batches, weights of the layer], zero where the mask is zero
 
     Raises:
-        ModelError: a gradient is not finite, or all of a layer's are zero.
+        PruningError: a gradient is not finite, or all of a layer's are zero.
     """
     shapes = model.masks.shapes
     training = model.training
@@ -74,7 +75,7 @@ def concept_gradients(
             for layer in group:
                 gradients = found.pop(layer)
                 gradients *= model.masks[concept][layer].reshape(-1).cpu()
-                _check(gradients, layer, concept)
+                check_gradients(gradients, f"concept {concept!r}, layer {layer}")
                 yield layer, gradients
     finally:
         model.train(training)
@@ -87,16 +88,3 @@ def _backward(model: SparseCBM, concept: str, batch: Batch, layers: list[str]) -
         logits = model.concept_heads(model.represent(batch.ids, batch.mask, rows))[concept]
         loss = cross_entropy(logits, batch.concepts[concept])
         return torch.autograd.grad(loss, [leaves[layer, place] for layer in layers])
-
-
-def _check(gradients: Tensor, layer: str, concept: str) -> None:
-    if not bool(torch.isfinite(gradients).all()):
-        raise ModelError(
-            f"the gradients of concept {concept!r} in layer {layer} are not finite; "
-            "the model has diverged: lower the learning rate, or train in float32"
-        )
-    if not bool(gradients.any()):
-        raise ModelError(
-            f"all gradients of concept {concept!r} in layer {layer} are zero, so its weights cannot be ranked; "
-            "the layer does not reach the concept: prune less, or leave the layer out of prune.layers"
-        )

@@ -7,29 +7,12 @@ linear, so its best weights on the pooled training texts can simply be found.
 import torch
 from torch import Tensor, nn
 
-from sparsecbm.model.batches import by_length, pad
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.train.examples import Examples
 from sparsecbm.train.loss import cross_entropy
 
 C = 0.01  # inverse strength of the L2 penalty on standardised inputs, as for the probes
 ITERATIONS = 100
-
-
-@torch.no_grad()
-def pooled_under_masks(model: SparseCBM, data: Examples, batch_size: int = 32) -> dict[str, Tensor]:
-    """Texts pooled under each concept's own mask, in eval mode: concept -> [texts, hidden], on the CPU."""
-    found: dict[str, Tensor] = {}
-    training = model.training
-    model.eval()
-    for members in by_length(data.lengths, batch_size):
-        ids, mask = pad([data.rows[i] for i in members], model.tokenizer.pad_token_id)
-        for name, texts in model.represent(ids.to(model.device), mask.to(model.device)).items():
-            if name not in found:
-                found[name] = torch.zeros(len(data), texts.shape[-1])
-            found[name][members] = texts.float().cpu()
-    model.train(training)
-    return found
 
 
 def refit_concept_heads(model: SparseCBM, data: Examples, pooled: dict[str, Tensor], smoothing: float) -> None:

@@ -7,6 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.axes import Axes
 
 from sparsecbm.train.loop import History
 
@@ -19,11 +20,16 @@ def plot_curves(history: History, path: Path) -> None:
         left.plot([p["step"] for p in history.curves], [p[name] for p in history.curves], label=title)
     left.set(xlabel="update", ylabel="training loss")
     left.legend()
-    for name, title in (("validation.label.accuracy", "label"), ("validation.concepts.mean.accuracy", "concepts")):
-        if name in history.epochs[0]:
-            right.plot([e["step"] for e in history.epochs], [e[name] for e in history.epochs], marker="o", label=title)
-    right.axvline(history.best_step, color="grey", linestyle="--", label="kept")
-    right.set(xlabel="update", ylabel="validation accuracy", ylim=(0, 1))
-    right.legend()
+    plot_validation(history, right)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def plot_validation(history: History, axes: Axes) -> None:
+    """Validation accuracy of the label and of the concepts by epoch; the kept epoch is marked."""
+    for name, title in (("validation.label.accuracy", "label"), ("validation.concepts.mean.accuracy", "concepts")):
+        if name in history.epochs[0]:
+            axes.plot([e["step"] for e in history.epochs], [e[name] for e in history.epochs], marker="o", label=title)
+    axes.axvline(history.best_step, color="grey", linestyle="--", label="kept")
+    axes.set(xlabel="update", ylabel="validation accuracy", ylim=(0, 1))
+    axes.legend()

@@ -30,9 +30,7 @@ def test_a_text_reads_the_same_alone_and_beside_a_longer_one(family, pooling, tm
     alone = model.logits(TEXTS[:1])
     beside = model.logits(TEXTS)
     for name in alone.concepts:
-        assert torch.allclose(
-            torch.tensor(alone.concepts[name][0]), torch.tensor(beside.concepts[name][0]), atol=1e-5
-        )
+        assert torch.allclose(torch.tensor(alone.concepts[name][0]), torch.tensor(beside.concepts[name][0]), atol=1e-5)
 
 
 @pytest.mark.parametrize("family", DECODERS)

@@ -9,9 +9,7 @@ STATES = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [100.0, 100.0]]])  # one text, t
 MASK = torch.tensor([[1, 1, 0]])
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"), [("mean", [2.0, 3.0]), ("cls", [1.0, 2.0]), ("last_token", [3.0, 4.0])]
-)
+@pytest.mark.parametrize(("kind", "expected"), [("mean", [2.0, 3.0]), ("cls", [1.0, 2.0]), ("last_token", [3.0, 4.0])])
 def test_pooling_by_hand(kind, expected):
     assert pool(STATES, MASK, kind).tolist() == [expected]
 

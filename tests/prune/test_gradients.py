@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.errors import ConfigError, PruningError
 from sparsecbm.prune.gradients import concept_gradients, layer_groups
 from sparsecbm.train.examples import batch, examples
 from sparsecbm.train.loss import cross_entropy
@@ -72,8 +72,8 @@ def test_gradients_that_rank_nothing_are_refused_by_layer_and_concept(model, bat
     model.masks = random_masks(model)
     query = "encoder.layer.1.attention.self.query"
     model.masks = model.masks.replaced("food", {query: torch.zeros(16, 16, dtype=torch.bool)})
-    with pytest.raises(ModelError, match=f"'food' in layer {query} are zero"):
+    with pytest.raises(PruningError, match=f"'food', layer {query}: all gradients are zero"):
         list(concept_gradients(model, "food", batches, memory_mb=10))
     model.concept_heads.heads[0].weight.data.fill_(float("nan"))
-    with pytest.raises(ModelError, match=r"'food' in layer encoder\.layer\.0\S+ are not finite"):
+    with pytest.raises(PruningError, match=r"'food', layer encoder\.layer\.0\S+: gradients hold NaN"):
         list(concept_gradients(model, "food", batches, memory_mb=10))

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from sparsecbm.prune.heads import C, _fitted, pooled_under_masks, refit_concept_heads
+from sparsecbm.prune.heads import C, _fitted, refit_concept_heads
 from sparsecbm.train.examples import examples, one_hot
+from sparsecbm.train.pooled import pooled_under_masks
 from tests.model.test_masked import random_masks
 from tests.tiny_tables import annotated
 
