@@ -1,0 +1,1 @@
+"""Why a model reads a text as it does: words, subnetworks, concepts."""

@@ -1,0 +1,231 @@
+"""How the concepts of a text made its label: exact, since the label is linear in them (method, section 3).
+
+Contribution of concept k to class y: V_k[y] . (c_k - mean c_k), the mean over the training set. The contributions and
+what the label head makes of the mean add up to the label logit of the text. Classes are compared with each other only,
+so V, b and all logits are centred over the classes.
+
+Both label heads can be asked. `label_head` sees the activations as they are; `hard_head` sees one-hot concepts, and
+there the shares of the gold states in the training set stand for the mean.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sparsecbm.errors import ConfigError, ModelError, unknown
+from sparsecbm.model.bottleneck import LabelHead, activate
+from sparsecbm.model.cbm import Logits, SparseCBM
+
+HEADS = ("label_head", "hard_head")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One concept of a waterfall: the state read, its contribution, and the sum before and after it."""
+
+    concept: str
+    state: str
+    value: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Waterfall:
+    """How the logit of one class came about, from that of the mean to that of the text; the largest step first."""
+
+    label: str
+    start: float
+    steps: tuple[Step, ...]
+    end: float
+
+    def to_dict(self) -> dict:
+        """Plain form, as JSON holds it."""
+        return {**asdict(self), "steps": [asdict(step) for step in self.steps]}
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """How one text's concepts made the logits of all classes, through one label head.
+
+    For every class, `start` and the `steps` add up to `end`.
+
+    Attributes:
+        head: label_head | hard_head
+        states: concept -> the state read
+        start: class -> logit of the mean over the training set, centred over the classes
+        steps: concept -> class -> contribution
+        end: class -> logit of the text, centred over the classes
+    """
+
+    head: str
+    states: dict[str, str]
+    start: dict[str, float]
+    steps: dict[str, dict[str, float]]
+    end: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        """The class with the highest logit."""
+        return max(self.end, key=self.end.get)
+
+    def waterfall(self, label: str | None = None) -> Waterfall:
+        """From start to end for one class, by default the one that wins.
+
+        Raises:
+            ConfigError: there is no such class; names the choices.
+        """
+        label = self.label if label is None else label
+        if label not in self.end:
+            raise ConfigError(unknown("class", label, self.end))
+        steps, total = [], self.start[label]
+        for concept in sorted(self.steps, key=lambda name: -abs(self.steps[name][label])):
+            value = self.steps[concept][label]
+            steps.append(Step(concept, self.states[concept], value, total, total + value))
+            total += value
+        return Waterfall(label, self.start[label], tuple(steps), self.end[label])
+
+    def to_dict(self) -> dict:
+        """Plain form, as JSON holds it."""
+        return {"label": self.label, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What each state does to each class, in any text.
+
+    An effect is the contribution of a concept that is that state for sure: V_k[y, s] - V_k[y] . mean c_k. A
+    contribution is the mean of its concept's effects by activation, sum_s c_k[s] * effect. Without the second term a
+    part of the bias could hide in V_k, since the activations of a concept add up to 1. Those of kind `logits` do
+    not, and have no sure state: there an effect is V_k[y, s], what one unit more of the logit adds.
+
+    Attributes:
+        head: label_head | hard_head
+        values: concept -> state -> class -> effect on the logit, centred over the classes
+    """
+
+    head: str
+    values: dict[str, dict[str, dict[str, float]]]
+
+    def table(self) -> pd.DataFrame:
+        """One row a state, indexed by concept and state; one column a class."""
+        rows = {(name, state): by for name, states in self.values.items() for state, by in states.items()}
+        index = pd.MultiIndex.from_tuples(rows, names=["concept", "state"])
+        return pd.DataFrame(list(rows.values()), index=index)
+
+    def to_dict(self) -> dict:
+        """Plain form, as JSON holds it."""
+        return asdict(self)
+
+
+def contributions(
+    model: SparseCBM, texts: Sequence[str], head: str = "label_head", batch_size: int = 32
+) -> list[Contributions]:
+    """Contributions of the concepts of each text; the texts are read first.
+
+    Raises:
+        ModelError, ConfigError: as `contributions_from`.
+    """
+    if isinstance(texts, str):
+        raise TypeError("contributions takes a list of texts; wrap the one text: contributions(model, [text])")
+    _terms(model, head)  # before the texts are read, which takes time
+    return contributions_from(model, model.logits(texts, batch_size), head)
+
+
+def contributions_from(model: SparseCBM, read: Logits, head: str = "label_head") -> list[Contributions]:
+    """Contributions of the concepts of texts that were read already, in float64.
+
+    Args:
+        read: what `model.logits` gave
+        head: `label_head`, the way to the model's own label, or `hard_head`
+
+    Raises:
+        ModelError: the model has no bottleneck, no training means, or not that head.
+        ConfigError: unknown head.
+    """
+    terms = _terms(model, head)
+    concept_set, classes = model.concept_set, model.concept_set.label.states
+    activations = {
+        name: activate(torch.from_numpy(logits).double(), terms.kind).numpy() for name, logits in read.concepts.items()
+    }  # each [texts, states]
+    steps = {n: (c - terms.means[n]) @ terms.weights[n].T for n, c in activations.items()}  # each [texts, classes]
+    start = terms.bias + sum(terms.weights[name] @ mean for name, mean in terms.means.items())  # [classes]
+    end = terms.bias + sum(c @ terms.weights[name].T for name, c in activations.items())  # [texts, classes]
+    states = {name: logits.argmax(-1) for name, logits in read.concepts.items()}  # each [texts]
+    return [
+        Contributions(
+            head,
+            {name: concept_set[name].states[chosen[i]] for name, chosen in states.items()},
+            _named(classes, start),
+            {name: _named(classes, values[i]) for name, values in steps.items()},
+            _named(classes, end[i]),
+        )
+        for i in range(len(read.label))
+    ]
+
+
+def effects(model: SparseCBM, head: str = "label_head") -> Effects:
+    """Effects of all states on all classes.
+
+    Raises:
+        ModelError, ConfigError: as `contributions_from`.
+    """
+    terms = _terms(model, head)
+    classes, values = model.concept_set.label.states, {}
+    for concept in model.concept_set:
+        weights = terms.weights[concept.name]  # [classes, states]
+        if terms.kind != "logits":
+            weights = weights - (weights @ terms.means[concept.name])[:, None]
+        values[concept.name] = {s: _named(classes, weights[:, i]) for i, s in enumerate(concept.states)}
+    return Effects(head, values)
+
+
+@dataclass(frozen=True, eq=False)
+class _Terms:
+    """A label head in float64, centred over the classes.
+
+    Attributes:
+        kind: of the activations that it sees: soft | logits | hard
+        weights: concept -> V_k, [classes, states]
+        bias: [classes]
+        means: concept -> mean c_k on the training set, [states]
+    """
+
+    kind: str
+    weights: dict[str, np.ndarray]
+    bias: np.ndarray
+    means: dict[str, np.ndarray]
+
+
+def _terms(model: SparseCBM, head: str) -> _Terms:
+    if head not in HEADS:
+        raise ConfigError(unknown("label head", head, HEADS))
+    if not model.has_bottleneck:
+        raise ModelError(
+            "a model of mode `standard` has no concepts, so none contributes to its label; train one with another mode"
+        )
+    found: LabelHead | None = getattr(model, head)
+    if found is None:
+        raise ModelError("the model has no `hard_head`, which training fits at its end; train the model again")
+    kind, key = (model.settings.activation, "activations") if head == "label_head" else ("hard", "concept_shares")
+    if key not in model.means:
+        raise ModelError(
+            f"the model has no training means (`{key}`), which contributions are measured from; "
+            "load a trained model with `SparseCBM.from_pretrained`"
+        )
+    weights = {name: _centred(found.V(name)) for name in model.concept_set.names}
+    means = {c.name: np.array([model.means[key][c.name][state] for state in c.states]) for c in model.concept_set}
+    return _Terms(kind, weights, _centred(found.linear.bias), means)
+
+
+def _centred(values: torch.Tensor) -> np.ndarray:
+    """Values, [classes, ...], minus their mean over the classes."""
+    values = values.detach().double().cpu().numpy()
+    return values - values.mean(0)
+
+
+def _named(classes: tuple[str, ...], values: np.ndarray) -> dict[str, float]:
+    return dict(zip(classes, values.tolist(), strict=True))

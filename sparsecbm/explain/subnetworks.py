@@ -1,0 +1,200 @@
+"""Where each concept's subnetwork lies, and what it shares with the others (method, section 3).
+
+Density is the share of weights kept. Importance is the share of magnitude saliency kept: the sum of w^2 over the
+unit's weights that are kept, over the sum for all of them. Squares and not |w|, because a loss that is curved alike in
+all directions grows by w^2 / 2 for each weight that goes, whatever else goes, so that sums over units mean something
+(the saliency w^2 / (2 [F^-1]) of `obert` with F = I, summed as in arXiv 1906.10771). Scores that training learnt are
+not in a saved model. A unit whose importance exceeds its density keeps its large weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from sparsecbm.errors import ModelError
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.masked import blocks, prunable_layers
+from sparsecbm.model.masks import MaskSet
+from sparsecbm.model.overlap import Overlap, overlap
+from sparsecbm.model.units import Units, units_of
+
+MODULES = ("query", "key", "value", "output", "ffn in", "ffn out")
+TOP = 5  # neurons of a block that the plain form names
+
+
+@dataclass(frozen=True)
+class Region:
+    """The subnetworks in one layer (a linear map) or one block.
+
+    Attributes:
+        weights: under masks
+        density: concept -> share of them kept
+        shared: overlap of every two concepts, with what chance gives; `core`, the share that all keep, and
+            `exclusive`, the share that one concept alone keeps
+    """
+
+    weights: int
+    density: dict[str, float]
+    shared: Overlap
+
+    def to_dict(self) -> dict:
+        """Plain form, as JSON holds it: a pair under its first concept, then its second."""
+        pairs: dict[str, dict[str, dict[str, float]]] = {}
+        for (first, second), pair in self.shared.pairs.items():
+            found = {"jaccard": pair.jaccard, "chance": pair.chance, "excess": pair.excess}
+            pairs.setdefault(first, {})[second] = found
+        return {
+            "weights": self.weights,
+            "density": self.density,
+            "core": self.shared.core,
+            "exclusive": self.shared.exclusive,
+            "pairs": pairs,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class UnitShares:
+    """What one concept keeps of the heads or the neurons of one block.
+
+    Attributes:
+        density: [units], share of a unit's weights kept
+        exclusive: [units], share of them that no other concept keeps
+        importance: [units], share of its saliency kept; nan for a unit whose weights are all 0
+    """
+
+    density: np.ndarray
+    exclusive: np.ndarray
+    importance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Subnetworks:
+    """The subnetworks of all concepts.
+
+    Modules, heads and neurons are empty for a family of backbones whose units are not known (DeBERTa); of units,
+    only the weights under masks count.
+
+    Attributes:
+        whole: all weights under masks
+        layers: by the name of the linear map in the backbone
+        blocks: by number
+        modules: query | key | value | output | ffn in | ffn out -> concept -> density
+        heads, neurons: concept -> number of the block -> its units
+    """
+
+    whole: Region
+    layers: dict[str, Region]
+    blocks: dict[int, Region]
+    modules: dict[str, dict[str, float]]
+    heads: dict[str, dict[int, UnitShares]]
+    neurons: dict[str, dict[int, UnitShares]]
+
+    def to_dict(self) -> dict:
+        """Plain form, as JSON holds it; of neurons, a summary by block."""
+        return {
+            "whole": self.whole.to_dict(),
+            "layers": {layer: region.to_dict() for layer, region in self.layers.items()},
+            "blocks": {str(number): region.to_dict() for number, region in self.blocks.items()},
+            "modules": self.modules,
+            "heads": {n: {str(b): _heads_plain(of) for b, of in found.items()} for n, found in self.heads.items()},
+            "neurons": {
+                n: {str(b): _neurons_plain(of) for b, of in found.items()} for n, found in self.neurons.items()
+            },
+        }
+
+
+def subnetworks(model: SparseCBM) -> Subnetworks:
+    """Describe the subnetworks of a masked model.
+
+    Raises:
+        ModelError: the model has no masks.
+    """
+    density, shared = model.density(), model.overlap()
+    masks = model.masks
+    of_block: dict[int, list[str]] = {}
+    prefix, _ = blocks(model.backbone)
+    for layer in masks.shapes:
+        of_block.setdefault(int(layer.removeprefix(f"{prefix}.").split(".")[0]), []).append(layer)
+    groups = _groups(model, masks)
+    magnitudes = {layer: module.weight.detach().square() for layer, module in prunable_layers(model.backbone).items()}
+    modules: dict[str, dict[str, float]] = {}
+    shares: dict[str, dict[str, dict[int, UnitShares]]] = {"head": {}, "neuron": {}}
+    for mask in masks:
+        kept, own = dict(mask), dict(masks.exclusive(mask.name))
+        for module, share in _modules(groups, kept).items():
+            modules.setdefault(module, {})[mask.name] = share
+        for group, _ in groups:
+            shares[group.kind].setdefault(mask.name, {})[group.block] = _shares(group, kept, own, magnitudes)
+    return Subnetworks(
+        whole=Region(masks.size, density, shared),
+        layers={layer: _region(masks, [layer]) for layer in masks.shapes},
+        blocks={number: _region(masks, layers) for number, layers in of_block.items()},
+        modules=modules,
+        heads=shares["head"],
+        neurons=shares["neuron"],
+    )
+
+
+def _region(masks: MaskSet, layers: Sequence[str]) -> Region:
+    part = MaskSet(masks.concepts, {n: masks.shapes[n] for n in layers}, {n: masks.bits[n] for n in layers})
+    return Region(part.size, part.density(), overlap(part))
+
+
+def _groups(model: SparseCBM, masks: MaskSet) -> list[tuple[Units, tuple[str, ...]]]:
+    """Heads and neurons of each block with the parts that are under masks, and the module of each part."""
+    try:
+        groups = units_of(model.backbone)
+    except ModelError:
+        return []
+    found = []
+    for group in groups:
+        # A map into neurons may be two side by side (a gate and what it lets through).
+        names = MODULES[:4] if group.kind == "head" else ("ffn in",) * (len(group.parts) - 1) + ("ffn out",)
+        pairs = [(part, name) for part, name in zip(group.parts, names, strict=True) if part.layer in masks.shapes]
+        if pairs:
+            parts, names = zip(*pairs, strict=True)
+            found.append((replace(group, parts=parts), names))
+    return found
+
+
+def _modules(groups: list[tuple[Units, tuple[str, ...]]], kept: dict[str, Tensor]) -> dict[str, float]:
+    """Density of each module over all blocks."""
+    ones, sizes = dict.fromkeys(MODULES, 0), dict.fromkeys(MODULES, 0)
+    for group, names in groups:
+        for part, name in zip(group.parts, names, strict=True):
+            values = part.split(kept[part.layer], group.count)
+            ones[name] += int(values.sum())
+            sizes[name] += values.numel()
+    return {name: ones[name] / size for name, size in sizes.items() if size}
+
+
+def _shares(group: Units, kept: dict[str, Tensor], own: dict[str, Tensor], magnitudes: dict[str, Tensor]) -> UnitShares:
+    size = group.weights(kept)
+    saliency = group.sums({layer: kept[layer] * magnitudes[layer] for layer in group.layers})
+    shares = (group.sums(kept) / size, group.sums(own) / size, saliency / group.sums(magnitudes))
+    return UnitShares(*(share.cpu().numpy() for share in shares))
+
+
+def _heads_plain(shares: UnitShares) -> dict:
+    return {
+        "density": shares.density.tolist(),
+        "exclusive": shares.exclusive.tolist(),
+        "importance": [_number(value) for value in shares.importance],
+    }
+
+
+def _neurons_plain(shares: UnitShares) -> dict:
+    order = np.argsort(-np.nan_to_num(shares.importance, nan=-1), kind="stable")[:TOP]
+    return {
+        "units": len(shares.density),
+        "dropped": float((shares.density == 0).mean()),
+        "density": float(shares.density.mean()),
+        "exclusive": float(shares.exclusive.mean()),
+        "highest": [{"neuron": int(i), "importance": _number(shares.importance[i])} for i in order],
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

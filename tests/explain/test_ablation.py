@@ -1,0 +1,211 @@
+"""Ablation of units, against a plain loop that sets weights to zero and reads the texts again."""
+
+import copy
+import hashlib
+import json
+
+import pytest
+import torch
+
+from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.explain.ablation import Ablation, UnitEffect, ablations
+from sparsecbm.explain.variants import Unit
+from sparsecbm.model.masked import prunable_layers
+from sparsecbm.model.masks import MaskSet
+from sparsecbm.model.units import units_of
+from tests.planted_model import FALLBACK, planted_masks, planted_model
+from tests.tiny_models import tiny_model, write_backbone
+
+TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
+SUPPORTED = ("bert", "roberta", "distilbert", "gpt2", "opt", "llama")
+
+
+def random_masks(model, masked_from):
+    draw = torch.Generator().manual_seed(0)
+    layers = prunable_layers(model.backbone, masked_from=masked_from)
+    masks = {
+        n: {k: torch.rand(m.weight.shape, generator=draw) < 0.6 for k, m in layers.items()} for n in ("food", "noise")
+    }
+    return MaskSet.from_masks(masks)
+
+
+def larger(model):
+    """With weights large enough that every unit matters."""
+    with torch.no_grad():
+        for layer in prunable_layers(model.backbone).values():
+            layer.weight.mul_(20)
+    return model
+
+
+@torch.no_grad()
+def without(model, unit):
+    """A copy of the model whose weights of the unit are zero."""
+    cut = copy.deepcopy(model)
+    layers = dict(cut.backbone.named_modules())
+    for group in units_of(cut.backbone):
+        heads = group.kind == "head"
+        if group.block != unit.block or unit.kind not in ("block", "head" if heads else "ffn"):
+            continue
+        gone = torch.ones(group.count, dtype=torch.bool)
+        if unit.head is not None:
+            gone = torch.arange(group.count) == unit.head
+        for layer, mask in group.masks(gone, {name: layers[name].weight.shape for name in group.layers}).items():
+            layers[layer].weight[mask] = 0
+    return cut
+
+
+@pytest.mark.parametrize("masked_from", [None, 0, 1])
+@pytest.mark.parametrize("family", SUPPORTED)
+def test_effects_equal_those_of_zero_weights(family, masked_from, tmp_path):
+    model = larger(tiny_model(write_backbone(tmp_path / family, family)))
+    if masked_from is not None:
+        model.masks = random_masks(model, masked_from)
+    found = ablations(model, TEXTS, batch_size=2)
+    units = [effect.unit for effect in found[0]["food"].effects]
+    heads = 1 if family == "llama" else 2  # one key/value head, and both query heads read it
+    assert len(units) == 2 * (2 + heads)
+    whole = [model.logits([text]).concepts for text in TEXTS]  # one text at a time, so nothing is padded
+    largest = 0.0
+    for place, unit in enumerate(units):
+        cut = without(model, unit)
+        for i, text in enumerate(TEXTS):
+            gone = cut.logits([text]).concepts
+            for name, ablation in found[i].items():
+                state = int(whole[i][name].argmax())
+                before, after = (float(of[name][0, state] - of[name][0].mean()) for of in (whole[i], gone))
+                effect = ablation.effects[place]
+                assert ablation.state == model.concept_set[name].states[state]
+                assert (ablation.logit, effect.effect) == pytest.approx((before, before - after), abs=1e-4)
+                assert effect.read == model.concept_set[name].states[int(gone[name].argmax())]
+                largest = max(largest, abs(effect.effect))
+    assert largest > 0.02  # far above the tolerance
+
+
+def test_the_neurons_that_carry_a_planted_concept_are_found(backbone):
+    model = planted_model(backbone)
+    model.masks = planted_masks()
+    (found,) = ablations(model, ["the food was bad and the place was quiet"])
+    for name, state in {"food": "Negative", "noise": "quiet"}.items():
+        ablation = found[name]
+        assert (ablation.state, ablation.masked) == (state, True)
+        (ffn,) = ablation.largest("ffn", 1)
+        assert (str(ffn.unit), ffn.read) == ("ffn 1", FALLBACK[name])
+        assert ffn.effect > 0.1
+        assert ffn.probability < ablation.probability
+        others = [e for e in ablation.effects if e.unit not in (Unit("ffn", 1), Unit("block", 1))]
+        assert [effect.effect for effect in others] == [0.0] * 6  # heads and the first block hold nothing
+        assert all(effect.read == state for effect in others)
+
+
+def test_a_state_can_be_asked_for(model):
+    larger(model)
+    as_read = ablations(model, TEXTS)[0]["food"]
+    other = next(state for state in model.concept_set["food"].states if state != as_read.state)
+    found = ablations(model, TEXTS, {"food": other})
+    assert set(found[0]) == {"food"}
+    asked = found[0]["food"]
+    assert (asked.state, asked.masked) == (other, False)
+    assert asked.probability < as_read.probability
+    reading = model.predict(TEXTS[:1])[0].concepts["food"]
+    assert asked.probability == pytest.approx(reading.probabilities[other], abs=1e-5)
+
+
+def test_kinds_select_units(model):
+    (found,) = ablations(model, TEXTS[:1], {"noise": None}, kinds=["head"])
+    assert [str(effect.unit) for effect in found["noise"].effects] == [
+        "head 0.0",
+        "head 0.1",
+        "head 1.0",
+        "head 1.1",
+    ]
+
+
+def test_what_lies_below_a_unit_is_computed_once(model):
+    rows = []
+    for number, block in enumerate(model.backbone.encoder.layer):
+        block.register_forward_hook(lambda module, args, output, number=number: rows.append((number, len(output))))
+    ablations(model, TEXTS)
+    assert rows == [(0, 3 * 5), (1, 3 * 9)]  # 4 units a block; a dense model reads all concepts in one go
+    rows.clear()
+    model.masks = random_masks(model, masked_from=1)
+    ablations(model, TEXTS)
+    assert rows == [(0, 3 * 5), (1, 3 * 9), (1, 3 * 9)]
+
+
+def fingerprint(model):
+    digest = hashlib.sha256()
+    for name, tensor in sorted({**dict(model.named_parameters()), **dict(model.named_buffers())}.items()):
+        digest.update(name.encode() + str(tensor.requires_grad).encode())
+        digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
+    for name, module in model.named_modules():
+        digest.update(repr((name, type(module), module.training, len(module._forward_pre_hooks))).encode())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_model_stays_as_it_is_to_the_bit(model, masked):
+    if masked:
+        model.masks = random_masks(model, masked_from=0)
+    before, logits = fingerprint(model.train()), model.logits(TEXTS).concepts
+    first = ablations(model, TEXTS)
+    assert fingerprint(model) == before
+    assert all((model.logits(TEXTS).concepts[name] == values).all() for name, values in logits.items())
+    assert ablations(model.eval(), TEXTS) == first  # nor does the mode of the model matter
+    model.train()
+    with torch.no_grad():
+        model.backbone.encoder.layer[0].output.dense.weight[0, 0] += 1e-3
+    assert fingerprint(model) != before  # it tells
+
+
+def test_an_error_in_the_middle_leaves_the_model_as_it_was(model):
+    model.masks = random_masks(model, masked_from=0)
+    logits = model.logits(TEXTS).concepts
+
+    def fail(module, args, output):
+        raise MemoryError("no memory left")
+
+    handle = model.backbone.encoder.layer[1].attention.register_forward_hook(fail)
+    before = fingerprint(model)
+    with pytest.raises(MemoryError):
+        ablations(model, TEXTS)
+    assert fingerprint(model) == before
+    handle.remove()
+    assert all((model.logits(TEXTS).concepts[name] == values).all() for name, values in logits.items())
+
+
+def test_largest_and_plain_form():
+    effects = (
+        UnitEffect(Unit("head", 0, 1), 0.5, "Positive", 0.8),
+        UnitEffect(Unit("head", 1, 0), -2.0, "Positive", 0.99),
+        UnitEffect(Unit("ffn", 0), 9.0, "unknown", 0.1),
+    )
+    found = Ablation("food", "Positive", 1.5, 0.9, True, effects)
+    assert found.largest("head") == (effects[1], effects[0])
+    assert found.largest("head", 1) == (effects[1],)
+    with pytest.raises(ConfigError, match=r"unknown kind of unit 'heads'. Did you mean 'head'"):
+        found.largest("heads")
+    plain = json.loads(json.dumps(found.to_dict()))
+    assert plain["effects"][2] == {
+        "kind": "ffn", "block": 0, "head": None, "effect": 9.0, "read": "unknown", "probability": 0.1,
+    }  # fmt: skip
+
+
+def test_faults_are_named(backbone, model, tmp_path):
+    with pytest.raises(TypeError, match="wrap the one text"):
+        ablations(model, TEXTS[0])
+    with pytest.raises(ConfigError, match=r"unknown concept 'fod'. Did you mean 'food'"):
+        ablations(model, TEXTS, {"fod": None})
+    with pytest.raises(ConfigError, match=r"unknown state of 'noise' 'silent'.*loud, quiet"):
+        ablations(model, TEXTS, {"noise": "silent"})
+    with pytest.raises(ConfigError, match=r"unknown kind of unit 'layer'. Choices: block, head, ffn"):
+        ablations(model, TEXTS, kinds=["layer"])
+    with pytest.raises(ModelError, match="mode `standard`"):
+        ablations(tiny_model(backbone, mode="standard"), TEXTS)
+    planted = planted_model(backbone)
+    planted.masks = planted_masks()
+    with pytest.raises(ModelError, match="a compact model cannot be ablated"):
+        ablations(planted.compact(), TEXTS)
+    deberta = tiny_model(write_backbone(tmp_path / "deberta", "deberta"))
+    with pytest.raises(ModelError, match="heads and neurons of 'deberta' are not known"):
+        ablations(deberta, TEXTS)
+    assert ablations(model, []) == []

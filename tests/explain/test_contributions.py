@@ -1,0 +1,172 @@
+"""Contributions of concepts to the label: figures worked out by hand, and sums that come out exactly."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.explain.contributions import contributions, contributions_from, effects
+from sparsecbm.model.cbm import Logits
+from tests.tiny_models import tiny_model
+
+TEXTS = ["the food was good", "slow service and bad food", "a loud place", ""]
+MEANS = {"food": [0.5, 0.25, 0.25], "noise": [0.5, 0.5]}
+# Less their means over the classes, V_food is [[2, -1, 0], [-1, -1, 0], [-1, 2, 0]], V_noise is
+# [[4, 0], [-2, 0], [-2, 0]] and b is [-1, 2, -1].
+V = [[3, 0, 0, 6, 0], [0, 0, 0, 0, 0], [0, 3, 0, 0, 0]]
+B = [0, 3, 0]
+FIRST, SECOND, THIRD = "1", "2", "3"  # the classes
+
+
+def named(model, means):
+    return {c.name: dict(zip(c.states, means[c.name], strict=True)) for c in model.concept_set}
+
+
+@pytest.fixture
+def by_hand(model):
+    model.means = {"activations": named(model, MEANS), "concept_shares": named(model, MEANS)}
+    model.label_head.set(torch.tensor(V).float(), torch.tensor(B).float())
+    model.add_hard_head().set(torch.tensor(V).float(), torch.tensor(B).float())
+    return model
+
+
+def read_as(food, noise):
+    """What was read of one text, from probabilities."""
+    logits = {"food": np.log([food]).astype("float32"), "noise": np.log([noise]).astype("float32")}
+    return Logits(logits, np.zeros((1, 3), "float32"))
+
+
+def approximately(expected):
+    return pytest.approx(dict(zip((FIRST, SECOND, THIRD), expected, strict=True)), abs=1e-6)
+
+
+def test_one_text_by_hand(by_hand):
+    (found,) = contributions_from(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]))
+    assert found.states == {"food": "Negative", "noise": "quiet"}
+    assert found.start == approximately([1.75, 0.25, -2.0])
+    assert found.steps["food"] == approximately([0.625, -0.125, -0.5])
+    assert found.steps["noise"] == approximately([-1.0, 0.5, 0.5])
+    assert found.end == approximately([1.375, 0.625, -2.0])
+    assert found.label == FIRST
+
+
+def test_its_waterfall_has_the_largest_step_first(by_hand):
+    (found,) = contributions_from(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]))
+    fall = found.waterfall()
+    assert (fall.label, fall.start, fall.end) == (FIRST, pytest.approx(1.75), pytest.approx(1.375))
+    noise, food = fall.steps
+    assert (noise.concept, noise.state) == ("noise", "quiet")
+    assert (noise.value, noise.before, noise.after) == pytest.approx((-1.0, 1.75, 0.75))
+    assert (food.concept, food.state) == ("food", "Negative")
+    assert (food.value, food.before, food.after) == pytest.approx((0.625, 0.75, 1.375))
+    third = found.waterfall(THIRD)
+    assert sorted(step.value for step in third.steps) == pytest.approx([-0.5, 0.5])
+    assert json.loads(json.dumps(fall.to_dict()))["steps"][0]["state"] == "quiet"
+
+
+def test_a_text_that_is_the_mean_has_no_contributions(by_hand):
+    (found,) = contributions_from(by_hand, read_as(MEANS["food"], MEANS["noise"]))
+    assert all(step == approximately([0, 0, 0]) for step in found.steps.values())
+    assert found.end == pytest.approx(found.start)
+
+
+def test_the_hard_head_sees_plain_states(by_hand):
+    (found,) = contributions_from(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]), "hard_head")
+    assert found.head == "hard_head"
+    assert found.steps["food"] == approximately([1.25, -0.25, -1.0])  # c - mean = 0.5, -0.25, -0.25
+    assert found.steps["noise"] == approximately([-2.0, 1.0, 1.0])  # -0.5, 0.5
+    assert found.start == approximately([1.75, 0.25, -2.0])
+
+
+def test_effects_by_hand(by_hand):
+    found = effects(by_hand)
+    assert found.values["food"]["Negative"] == approximately([1.25, -0.25, -1.0])  # 2, -1, -1 less 0.75, -0.75, 0
+    assert found.values["noise"]["quiet"] == approximately([-2.0, 1.0, 1.0])
+    table = found.table()
+    assert table.shape == (5, 3)
+    assert list(table.index[:2]) == [("food", "Negative"), ("food", "Positive")]
+    assert table.loc[("food", "Positive"), THIRD] == pytest.approx(2.0)
+
+
+def randomise(model):
+    draw = torch.Generator().manual_seed(3)
+    shares = {c.name: torch.rand(len(c), generator=draw).softmax(-1).tolist() for c in model.concept_set}
+    model.means = {"activations": named(model, shares), "concept_shares": named(model, shares)}
+    model.add_hard_head().set(torch.randn(3, 5, generator=draw), torch.randn(3, generator=draw))
+    torch.nn.init.normal_(model.label_head.linear.bias, generator=draw)
+    return model
+
+
+@pytest.mark.parametrize("activation", ["soft", "logits", "hard"])
+def test_contributions_add_up_exactly_to_the_label_that_the_model_computes(backbone, activation):
+    model = randomise(tiny_model(backbone, activation=activation))
+    read = model.logits(TEXTS)
+    label = read.label - read.label.mean(1, keepdims=True)
+    every = contributions(model, TEXTS)
+    for found, logits in zip(every, label, strict=True):
+        for place, name in enumerate((FIRST, SECOND, THIRD)):
+            steps = sum(step[name] for step in found.steps.values())
+            assert found.start[name] + steps == pytest.approx(found.end[name], abs=1e-12)
+            assert found.end[name] == pytest.approx(logits[place], abs=1e-5)  # the model computes in float32
+    assert len({tuple(found.end.values()) for found in every}) > 1  # so the sums do not agree by chance
+
+
+def test_the_sum_of_the_hard_head_is_its_own_logit(model):
+    randomise(model)
+    read = model.logits(TEXTS)
+    for i, found in enumerate(contributions_from(model, read, "hard_head")):
+        hard = {n: torch.eye(values.shape[1])[[values[i].argmax()]] for n, values in read.concepts.items()}
+        (logits,) = model.hard_head(hard).tolist()
+        for place, name in enumerate((FIRST, SECOND, THIRD)):
+            steps = sum(step[name] for step in found.steps.values())
+            assert found.start[name] + steps == pytest.approx(logits[place] - np.mean(logits), abs=1e-5)
+
+
+def test_a_contribution_is_the_mean_of_the_effects_by_activation(model):
+    randomise(model)
+    found = effects(model).values
+    for prediction, made in zip(model.predict(TEXTS), contributions(model, TEXTS), strict=True):
+        for name, reading in prediction.concepts.items():
+            for label in (FIRST, SECOND, THIRD):
+                expected = sum(p * found[name][state][label] for state, p in reading.probabilities.items())
+                assert made.steps[name][label] == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_softmax_ignores_is_ignored(model):
+    """A shift common to the classes changes nothing; nor does a part of the bias that hides in V_k."""
+    randomise(model)
+    before, steps = effects(model).values, [found.steps for found in contributions(model, TEXTS)]
+    with torch.no_grad():
+        model.label_head.linear.weight += torch.randn(1, 5)  # the same for all classes
+        model.label_head.linear.bias += 7
+        hidden = torch.randn(3)
+        model.label_head.linear.weight[:, :3] += hidden[:, None]  # the activations of food add up to 1
+        model.label_head.linear.bias -= hidden
+    for name, states in effects(model).values.items():
+        for state, by in states.items():
+            assert by == pytest.approx(before[name][state], abs=1e-5)
+    for found, expected in zip(contributions(model, TEXTS), steps, strict=True):
+        for name, step in found.steps.items():
+            assert step == pytest.approx(expected[name], abs=1e-5)
+    with torch.no_grad():
+        model.label_head.linear.weight[0, 0] += 1  # this is no such shift
+    assert effects(model).values["food"]["Negative"] != pytest.approx(before["food"]["Negative"], abs=1e-2)
+
+
+def test_faults_are_named(backbone, model):
+    with pytest.raises(ModelError, match="no training means \\(`activations`\\)"):
+        contributions(model, TEXTS)
+    with pytest.raises(ModelError, match="no `hard_head`"):
+        effects(model, "hard_head")
+    with pytest.raises(ConfigError, match=r"unknown label head 'hard'.*label_head, hard_head"):
+        effects(model, "hard")
+    with pytest.raises(ModelError, match="mode `standard` has no concepts"):
+        contributions(tiny_model(backbone, mode="standard"), TEXTS)
+    randomise(model)
+    with pytest.raises(TypeError, match="wrap the one text"):
+        contributions(model, TEXTS[0])
+    with pytest.raises(ConfigError, match=r"unknown class '9'. Choices: 1, 2, 3"):
+        contributions(model, TEXTS)[0].waterfall("9")
+    assert contributions(model, []) == []

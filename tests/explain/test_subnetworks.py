@@ -1,0 +1,143 @@
+"""Where subnetworks lie, counted by hand: rows of queries and whole neurons of the first block of a tiny BERT."""
+
+import json
+
+import pytest
+import torch
+
+from sparsecbm.errors import ModelError
+from sparsecbm.explain.subnetworks import subnetworks
+from sparsecbm.model.masked import prunable_layers
+from sparsecbm.model.masks import MaskSet
+from tests.tiny_models import FAMILIES, tiny_model, write_backbone
+
+QUERY = "encoder.layer.0.attention.self.query"
+INTO, OUT = "encoder.layer.0.intermediate.dense", "encoder.layer.0.output.dense"
+
+
+def kept(queries, neurons):
+    """Rows of the query map, 8 a head, and neurons."""
+    query, inner = torch.zeros(16, 16, dtype=torch.bool), torch.zeros(32, 16, dtype=torch.bool)
+    query[list(queries)] = True
+    inner[list(neurons)] = True
+    return {QUERY: query, INTO: inner, OUT: inner.T.clone()}
+
+
+@pytest.fixture
+def sparse(model):
+    model.masks = MaskSet.from_masks({"food": kept(range(8), range(8)), "noise": kept(range(4, 12), range(6, 22))})
+    layers = dict(model.backbone.named_modules())
+    with torch.no_grad():
+        for layer in (QUERY, INTO, OUT):
+            layers[layer].weight.fill_(1.0)
+        layers[QUERY].weight[4:8] = -3.0
+        layers[INTO].weight[0] = 2.0
+    return model
+
+
+def test_regions_by_hand(sparse):
+    """1,280 weights: food keeps 128 + 256 of them, noise 128 + 512, both 64 + 64."""
+    found = subnetworks(sparse)
+    block = found.blocks[0]
+    assert block.weights == 1280
+    assert block.density == {"food": 0.3, "noise": 0.5}
+    assert block.shared.core == 0.1
+    assert block.shared.exclusive == {"food": 0.2, "noise": 0.4}
+    pair = block.shared.pairs["food", "noise"]
+    # By chance 128 * 128 / 256 of the queries and 128 * 256 / 512 of each map of the neurons, 192 together.
+    assert (pair.jaccard, pair.chance) == pytest.approx((128 / 896, 192 / 832))
+    assert found.whole == block  # no other block has masks
+    assert set(found.layers) == {QUERY, INTO, OUT}
+    query = found.layers[QUERY]
+    assert (query.weights, query.density, query.shared.core) == (256, {"food": 0.5, "noise": 0.5}, 0.25)
+    assert query.shared.pairs["food", "noise"].excess == pytest.approx(0)  # 64 of 192, as chance has it
+    assert found.layers[INTO].shared.exclusive == {"food": 6 / 32, "noise": 14 / 32}
+
+
+def test_modules_by_hand(sparse):
+    expected = {
+        "query": {"food": 0.5, "noise": 0.5},
+        "ffn in": {"food": 8 / 32, "noise": 16 / 32},
+        "ffn out": {"food": 8 / 32, "noise": 16 / 32},
+    }
+    assert subnetworks(sparse).modules == expected  # key, value and output are not under masks
+
+
+def test_heads_by_hand(sparse):
+    found = subnetworks(sparse).heads
+    food, noise = found["food"][0], found["noise"][0]
+    assert (food.density.tolist(), noise.density.tolist()) == ([1, 0], [0.5, 0.5])
+    assert (food.exclusive.tolist(), noise.exclusive.tolist()) == ([0.5, 0], [0, 0.5])
+    assert food.importance.tolist() == [1, 0]
+    # Half of head 0 has weights -3, so squares 9 against 1; by |w| it would be 0.75.
+    assert noise.importance.tolist() == pytest.approx([0.9, 0.5])
+
+
+def test_neurons_by_hand(sparse):
+    found = subnetworks(sparse)
+    food = found.neurons["food"][0]
+    assert food.density.tolist() == [1.0] * 8 + [0.0] * 24
+    assert food.exclusive.tolist() == [1.0] * 6 + [0.0] * 26
+    half = sparse.masks["food"][OUT]
+    half[:, 0] = False  # neuron 0 keeps the weights into it, of squares 4 against 1
+    sparse.masks = sparse.masks.replaced("food", {OUT: half})
+    found = subnetworks(sparse)
+    assert found.neurons["food"][0].density[0] == 0.5
+    assert found.neurons["food"][0].importance[0] == pytest.approx(0.8)
+    plain = found.to_dict()["neurons"]["food"]["0"]
+    assert (plain["units"], plain["dropped"]) == (32, 24 / 32)
+    assert [entry["neuron"] for entry in plain["highest"]] == [1, 2, 3, 4, 5]
+
+
+def test_the_plain_form_is_json_and_what_is_undefined_is_null(sparse):
+    with torch.no_grad():
+        dict(sparse.backbone.named_modules())[QUERY].weight[:8] = 0
+    plain = subnetworks(sparse).to_dict()
+    again = json.loads(json.dumps(plain, allow_nan=False))
+    assert again["heads"]["noise"]["0"]["importance"] == [None, pytest.approx(0.5)]
+    assert again["blocks"]["0"]["pairs"]["food"]["noise"]["jaccard"] == pytest.approx(128 / 896)
+    assert again["blocks"]["0"]["core"] == 0.1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parts_add_up_to_the_whole_in_every_family(family, tmp_path):
+    model = tiny_model(write_backbone(tmp_path / family, family))
+    draw = torch.Generator().manual_seed(0)
+    layers = prunable_layers(model.backbone, masked_from=1)
+    masks = {
+        n: {k: torch.rand(m.weight.shape, generator=draw) < 0.4 for k, m in layers.items()} for n in ("food", "noise")
+    }
+    model.masks = MaskSet.from_masks(masks)
+    found = subnetworks(model)
+    assert list(found.blocks) == [1]
+    assert sum(region.weights for region in found.layers.values()) == found.whole.weights == model.masks.size
+    if family.startswith("deberta"):
+        assert (found.modules, found.heads, found.neurons) == ({}, {}, {})
+        return
+    assert list(found.modules) == ["query", "key", "value", "output", "ffn in", "ffn out"]
+    for name in ("food", "noise"):
+        head, neuron = found.heads[name][1], found.neurons[name][1]
+        of_heads = sum(layers[k].weight.numel() for k in layers if "att" in k)
+        of_neurons = found.whole.weights - of_heads
+        total = head.density.mean() * of_heads + neuron.density.mean() * of_neurons
+        assert total / found.whole.weights == pytest.approx(found.whole.density[name])
+
+
+def test_maps_side_by_side_are_told_apart(tmp_path):
+    """GPT-2 holds queries, keys and values in one map of 48 columns."""
+    model = tiny_model(write_backbone(tmp_path / "gpt2", "gpt2"))
+    mask = torch.zeros(16, 48, dtype=torch.bool)
+    mask[:, :16] = True  # the queries
+    mask[:, 16:20] = True  # half of the first head of the keys
+    model.masks = MaskSet.from_masks({name: {"h.0.attn.c_attn": mask} for name in ("food", "noise")})
+    found = subnetworks(model)
+    assert found.modules["query"]["food"] == 1
+    assert found.modules["key"]["food"] == 0.25
+    assert found.modules["value"]["food"] == 0
+    assert set(found.modules) == {"query", "key", "value"}
+    assert found.heads["food"][0].density.tolist() == [1.5 / 3, 1 / 3]
+
+
+def test_a_dense_model_has_none(model):
+    with pytest.raises(ModelError, match="the model has no masks"):
+        subnetworks(model)
