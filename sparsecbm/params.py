@@ -159,6 +159,7 @@ class Prune(Section):
     end: Share
     events: int = Field(ge=1)
     saliency: Literal["movement", "obert", "fisher_diagonal", "magnitude", "random"]
+    first_scores: Literal["fisher_diagonal", "obert", "magnitude", "random"]
     granularity: str = Field(pattern=r"^(unstructured|structured|[1-9]\d*:[1-9]\d*)$")
     threshold: Literal["layer", "global"]
     layers: list[str] = Field(min_length=1)

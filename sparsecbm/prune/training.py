@@ -25,10 +25,10 @@ from sparsecbm.train.method import adamw
 class MaskTraining:
     """Masks that get sparser by a schedule, while heads, and weights if so configured, are trained under them.
 
-    With saliency `movement` each concept has a score for every weight, learnt straight through its mask
-    (dL/ds_k = dL/d(w m_k) * w; Sanh et al., arXiv 2005.07683), and an event keeps the best by score, pruned ones
-    included; at the final sparsity events go on to the end of training. Other saliencies are computed at each event
-    from gradients, and a pruned weight stays pruned.
+    With saliency `movement` each concept has a score for every weight: first the weight's rank in its layer by
+    another saliency, then learnt straight through the mask (dL/ds_k = dL/d(w m_k) * w; Sanh et al., arXiv
+    2005.07683). An event keeps the best by score, pruned ones included; at the final sparsity events go on to the end
+    of training. Other saliencies are computed at each event from gradients, and a pruned weight stays pruned.
 
     Args:
         params: how masks are found
@@ -67,7 +67,7 @@ class MaskTraining:
         model.label_head.requires_grad_(self._reads_label(model))
         groups = []
         if self.learnt:
-            self.scores = self.scores or _first_scores(model, self.params)
+            self.scores = self.scores or self._first_scores(model)
             groups = [{"params": list(self.scores.values()), "lr": self.params.score_learning_rate}]
         self._optimizer = adamw(model, self.finetune, *groups)
         return self._optimizer
@@ -191,6 +191,16 @@ class MaskTraining:
         chosen = drawn[: self.params.gradients]
         return [batch(self.data, members, model.tokenizer.pad_token_id, model.device) for members in chosen]
 
+    def _first_scores(self, model: SparseCBM) -> dict[tuple[str, int], nn.Parameter]:
+        """Ranks in each layer, from 0 to 1, by a saliency of the dense model: where the learning of scores starts."""
+        params = self.params.model_copy(update={"saliency": self.params.first_scores})
+        first = score_weights(model, params, self._batches(model, 0), self.seed).scores
+        return {
+            (layer, place): nn.Parameter(ranks(values.to(model.device)))
+            for place, name in enumerate(model.concept_set.names)
+            for layer, values in first[name].items()
+        }
+
     def _by_concept(self, model: SparseCBM) -> dict[str, dict[str, Tensor]]:
         scores: dict[str, dict[str, Tensor]] = {name: {} for name in model.concept_set.names}
         for (layer, place), score in self.scores.items():
@@ -220,14 +230,6 @@ class ControlTraining(MaskTraining):
         """The masks of the finished training's event, shuffled."""
         masks = matched_random(MaskSet.load(self.chosen / f"{step}.safetensors"), self.seed)
         return masks, {"control.sparsity": self.schedule.sparsity(step)}
-
-
-def _first_scores(model: SparseCBM, params: Prune) -> dict[tuple[str, int], nn.Parameter]:
-    """Ranks of the magnitude in each layer, from 0 to 1: training starts from magnitude pruning."""
-    layers = prunable_layers(model.backbone, params.layers, params.masked_from)
-    first = {layer: ranks(module.weight.detach().abs()) for layer, module in layers.items()}
-    places = range(len(model.concept_set))
-    return {(layer, place): nn.Parameter(values.clone()) for layer, values in first.items() for place in places}
 
 
 def _prior(target: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from sparsecbm.errors import ConfigError, ModelError
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import overlap
+from sparsecbm.prune.event import score_weights
 from sparsecbm.prune.training import ControlTraining, MaskTraining
 from sparsecbm.train.examples import batch, examples
 from tests.model.test_masked import random_masks
@@ -423,3 +424,17 @@ def test_state_is_put_back_exactly(model, backbone, tmp_path):
     again.restore(fresh, state)
     assert fresh.masks == model.masks
     assert all(torch.equal(again.scores[key], score) for key, score in method.scores.items())
+
+
+def test_learnt_scores_start_as_ranks_by_another_saliency_of_each_concept_s_own_loss(model, tmp_path):
+    params = pruning(first_scores="fisher_diagonal")
+    method, _ = method_for(model, tmp_path, params)
+    expected = score_weights(model, pruning(saliency="fisher_diagonal"), method._batches(model, 0), seed=0).scores
+    for (layer, place), score in method.scores.items():
+        by_score, by_saliency = score.detach().flatten(), expected[NAMES[place]][layer].flatten()
+        assert by_score.sort().values.tolist() == torch.linspace(0, 1, len(by_score)).tolist()
+        assert torch.equal(by_score.argsort(), by_saliency.argsort(stable=True))
+    layer = next(iter(model.masks.shapes))
+    assert not torch.equal(method.scores[layer, 0], method.scores[layer, 1])  # of two concepts
+    plain, _ = method_for(model, tmp_path, pruning(first_scores="magnitude"))
+    assert torch.equal(plain.scores[layer, 0], plain.scores[layer, 1])
