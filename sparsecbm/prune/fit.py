@@ -1,8 +1,10 @@
 """From a dense model and annotated tables to a sparse model."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -56,8 +58,9 @@ def fit_masks(
     finetune = finetune.model_copy(update=changes)
     train_examples = examples(training, model, finetune.targets)
     validation_examples = examples(validation, model)
+    dense_read = model.logits(training["text"].tolist()).concepts
     if params.distill:
-        train_examples = distilled(train_examples, model, training["text"].tolist(), params.distill)
+        train_examples = distilled(train_examples, dense_read, params.distill)
     layers = prunable_layers(model.backbone, params.layers, params.masked_from)
     shapes = {layer: tuple(module.weight.shape) for layer, module in layers.items()}
     model.masks = MaskSet.dense(model.concept_set.names, shapes)
@@ -66,7 +69,7 @@ def fit_masks(
     method = ControlTraining(*arguments, control_of) if control_of else MaskTraining(*arguments)
     history = train(model, train_examples, validation_examples, finetune, seed, method, checkpoints, on_step)
     pooled = pooled_under_masks(model, train_examples)
-    refit_concept_heads(model, train_examples, pooled, finetune.label_smoothing)
+    refit_concept_heads(model, distilled(train_examples, dense_read, 1.0), pooled)
     read = _read(model, pooled)
     if model.settings.mode != "joint" or finetune.refit_label_head:
         refit_label_head(model, train_examples, read)
@@ -84,13 +87,13 @@ def _read(model: SparseCBM, pooled: dict[str, Tensor]) -> Logits:
     return Logits(concepts, output.label_logits.cpu().numpy())
 
 
-def distilled(data: Examples, model: SparseCBM, texts: list[str], share: float) -> Examples:
+def distilled(data: Examples, read: Mapping[str, np.ndarray], share: float) -> Examples:
     """Examples whose concept targets are mixed with what a (dense) model reads.
 
     Args:
-        share: of the model's reading in each target; a text whose state nobody knows gets the reading alone
+        read: concept -> logits of the texts, [texts, states]
+        share: of the reading in each target; a text whose state nobody knows gets the reading alone
     """
-    read = model.logits(texts).concepts
     mixed = {}
     for name, target in data.concept_targets.items():
         reading = activate(torch.from_numpy(read[name]), "soft")

@@ -221,7 +221,7 @@ def test_distilled_targets_by_hand(model):
         torch.nn.init.zeros_(head.weight)
         head.bias.data = torch.tensor(shares).log()
     plain = examples(frame, model)
-    mixed = distilled(plain, model, frame["text"].tolist(), 0.75)
+    mixed = distilled(plain, model.logits(frame["text"].tolist()).concepts, 0.75)
     assert mixed.concept_targets["noise"].flatten().tolist() == pytest.approx([0.25 + 0.3, 0.45, 0.4, 0.6])
     place = ["Negative", "Positive", "unknown"].index(frame["concept.food"][0])
     expected = [0.15, 0.225, 0.375]
@@ -232,7 +232,7 @@ def test_distilled_targets_by_hand(model):
 
 
 def test_it_is_the_dense_model_that_is_distilled(model, tmp_path, monkeypatch):
-    """Targets are read before the first mask, and not at all unless they are asked for."""
+    """Targets are mixed before the first mask, and not at all unless that is asked for."""
     dense = model.logits(annotated(48, 1)["text"].tolist()).concepts["food"]
     found = []
     plain = MaskTraining.__init__
