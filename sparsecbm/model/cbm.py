@@ -195,7 +195,8 @@ class SparseCBM(nn.Module):
         """Pooled texts by concept, each through its own subnetwork, all in one call.
 
         Args:
-            ids, mask: [batch, tokens]
+            ids: [batch, tokens]; or embeddings of words, [batch, tokens, width], in their place, for gradients
+            mask: [batch, tokens]
             rows: concept -> [rows], which rows go through it; by default all rows through every concept
 
         Returns:
@@ -216,7 +217,8 @@ class SparseCBM(nn.Module):
         return dict(zip(rows, pooled.split([len(members) for members in rows.values()]), strict=True))
 
     def _states(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        tokens = {"inputs_embeds" if ids.is_floating_point() else "input_ids": ids}
+        return self.backbone(**tokens, attention_mask=mask).last_hidden_state
 
     def forward(self, ids: Tensor, mask: Tensor) -> Output:
         """Read a batch: ids and mask, [batch, tokens]."""

