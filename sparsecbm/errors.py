@@ -27,6 +27,10 @@ class PruningError(SparseCBMError):
     """Gradients, scores or masks that nothing can be pruned by."""
 
 
+class InterventionError(SparseCBMError):
+    """An edit of a concept or a patch of a mask that does not fit, collides, cannot be reached or does harm."""
+
+
 class DegenerateSaliencyWarning(UserWarning):
     """A second-order saliency ranks weights as their magnitude does, so its gradients have no say."""
 
