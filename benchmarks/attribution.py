@@ -1,0 +1,179 @@
+"""Integrated gradients of all concepts against captum, one text and one concept at a time.
+
+    python benchmarks/attribution.py [--model models/sparse] [--texts 1000] [--steps 16] [--adaptive 0] [--output FILE]
+
+`fixed`: the same steps for every text, and the same attributions; captum batches its steps by its own
+`internal_batch_size`. `adaptive`: both to the same completeness gap on the first texts (as many as `--adaptive` says),
+captum by doubling its steps until the gap is small enough, this project by halving the rough parts of the path. Both
+read the model's masks in their own way, and both take the gap. They take turns every few texts, so that a machine whose
+speed drifts treats them alike. CPU time does not count what the machine gave to others.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import captum
+import numpy as np
+import torch
+from captum.attr import IntegratedGradients
+
+from sparsecbm.explain.attribution import Attribution, Options, attribute
+from sparsecbm.explain.words import read_words
+from sparsecbm.files import read_parquet, write_json
+from sparsecbm.model.cbm import SparseCBM
+
+RESULT = Path(__file__).parent / "results" / "attribution.json"
+TURN = 10  # texts between two turns
+TOLERANCE, MAX_STEPS = 0.05, 512
+
+
+def by_captum(
+    model: SparseCBM, texts: list[str], states: list[dict[str, int]], steps: int, internal: int, tolerance: float
+) -> list[dict[str, tuple[np.ndarray, float, int]]]:
+    """Scores of words, completeness gap and gradients taken, by concept, of each text.
+
+    Args:
+        states: of each text, the place of the state to explain, by concept
+        steps: of the first attempt; they are doubled while the gap is above the tolerance
+    """
+    embed, pad = model.backbone.get_input_embeddings(), model.tokenizer.pad_token_id
+    found = []
+    for text, chosen in zip(read_words(model.tokenizer, texts, model.settings.max_length), states, strict=True):
+        ids = torch.tensor([text.ids])
+        without = torch.where(torch.from_numpy(text.places < 0), ids, pad)
+        with torch.no_grad():
+            end, start = embed(ids), embed(without)
+        found.append({})
+        for name, state in chosen.items():
+
+            def value(embeddings: torch.Tensor, name: str = name, state: int = state) -> torch.Tensor:
+                rows = {name: torch.arange(len(embeddings))}
+                pooled = model.represent(embeddings, torch.ones(embeddings.shape[:2], dtype=torch.long), rows)
+                logits = model.concept_heads(pooled)[name]
+                return logits[:, state] - logits.mean(-1)
+
+            with torch.no_grad():
+                change = float(value(end) - value(start))
+            number, taken = steps, 0
+            while True:
+                scores, gap = IntegratedGradients(value).attribute(
+                    end, start, n_steps=number, internal_batch_size=internal, return_convergence_delta=True
+                )
+                taken += number
+                if abs(gap.item()) <= tolerance * max(1, abs(change)) or taken >= MAX_STEPS:
+                    break
+                number *= 2
+            found[-1][name] = (text.merged(scores.sum(-1)[0].numpy())[0], gap.item(), taken)
+    return found
+
+
+def by_us(model: SparseCBM, texts: list[str], options: Options) -> list[dict[str, Attribution]]:
+    """The same by this project."""
+    return attribute(model, texts, options=options)
+
+
+def timed(run: Callable[[], list], spent: list[tuple[float, float]]) -> list:
+    """Run, and note clock and CPU seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = run()
+    spent.append((time.perf_counter() - wall, time.process_time() - cpu))
+    return result
+
+
+def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, tolerance: float) -> dict:
+    """Both on the same texts; differences of their scores where both reached the tolerance."""
+    options = Options(steps=steps, tolerance=tolerance, max_steps=MAX_STEPS if tolerance < np.inf else steps)
+    names = model.concept_set.names
+    ours, theirs = [], []
+    spent: dict[str, list[tuple[float, float]]] = {"ours": [], "captum": []}
+    for start in range(0, len(texts), TURN):
+        part = texts[start : start + TURN]
+        read = model.logits(part).concepts
+        states = [{name: int(read[name][i].argmax()) for name in names} for i in range(len(part))]
+        turns = [
+            lambda part=part: ours.extend(timed(lambda: by_us(model, part, options), spent["ours"])),
+            lambda part=part, states=states: theirs.extend(
+                timed(lambda: by_captum(model, part, states, steps, internal, tolerance), spent["captum"])
+            ),
+        ]
+        for turn in turns[:: 1 if (start // TURN) % 2 else -1]:
+            turn()
+    pairs = [(own[name], other[name]) for own, other in zip(ours, theirs, strict=True) for name in names]
+    differences, reached = [], {"ours": [], "captum": []}
+    for own, (scores, gap, _) in pairs:
+        allowed = tolerance * max(1, abs(own.change))
+        reached["ours"].append(abs(own.gap) <= allowed)
+        reached["captum"].append(abs(gap) <= allowed)
+        if reached["ours"][-1] and reached["captum"][-1]:
+            differences.append(float(np.abs(np.array(own.scores) - scores).max(initial=0)))
+    taken = {"ours": [own.steps for own, _ in pairs], "captum": [other[2] for _, other in pairs]}
+    gaps = {"ours": [abs(own.gap) for own, _ in pairs], "captum": [abs(other[1]) for _, other in pairs]}
+    seconds = {who: np.array(turns).sum(0) for who, turns in spent.items()}
+    return {
+        "texts": len(texts),
+        "clock_ratio": round(seconds["captum"][0] / seconds["ours"][0], 2),
+        "cpu_ratio": round(seconds["captum"][1] / seconds["ours"][1], 2),
+        "median_clock_ratio_of_turns": round(
+            statistics.median(c[0] / o[0] for o, c in zip(spent["ours"], spent["captum"], strict=True)), 2
+        ),
+        "scores_compared": len(differences),
+        "largest_difference": max(differences, default=0.0),
+        **{
+            who: {
+                "clock_s": round(seconds[who][0], 1),
+                "cpu_s": round(seconds[who][1], 1),
+                "mean_steps": round(statistics.mean(taken[who]), 1),
+                "median_gap": round(statistics.median(gaps[who]), 5),
+                "reached_tolerance": round(statistics.mean(reached[who]), 4),
+            }
+            for who in ("ours", "captum")
+        },
+    }
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    root = Path(__file__).parents[1]
+    parser.add_argument("--model", type=Path, default=root / "models" / "sparse")
+    parser.add_argument("--data", type=Path, default=root / "data" / "annotated" / "test.parquet")
+    parser.add_argument("--texts", type=int, default=1000, help="rows are repeated from the start if there are fewer")
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--internal", type=int, default=None, help="captum's internal_batch_size; all steps by default")
+    parser.add_argument("--adaptive", type=int, default=0, help="texts that are run to one completeness gap as well")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    model = SparseCBM.from_pretrained(arguments.model).eval()
+    rows = list(read_parquet(arguments.data)["text"])
+    texts = [rows[i % len(rows)] for i in range(arguments.texts)]
+    internal = arguments.internal or arguments.steps
+    compare(model, texts[:2], arguments.steps, internal, np.inf)  # warms up
+    result = {
+        "model": arguments.model.name,
+        "masked": model.masked,
+        "concepts": len(model.concept_set),
+        "steps": arguments.steps,
+        "internal_batch_size": internal,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "captum": captum.__version__,
+        "fixed": compare(model, texts, arguments.steps, internal, np.inf),
+    }
+    if arguments.adaptive:
+        result["adaptive"] = {
+            "tolerance": TOLERANCE,
+            "max_steps": MAX_STEPS,
+            **compare(model, texts[: arguments.adaptive], arguments.steps, internal, TOLERANCE),
+        }
+    for name, figures in result.items():
+        print(f"{name}: {figures}")
+    write_json(arguments.output, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""What is explained: a value of each text and concept, as a function of the embeddings of the text's words.
+
+    value_k(x) = sum_s w_k[s] g(logits_k(f(x; W * m_k)))[s]
+
+with weights w_k for each text, and g the identity (a concept's logit) or the activation (what a concept adds to a
+class). The text's path goes from the baseline to its own embeddings.
+
+The baseline is the text without its words: each of their tokens becomes the embedding of the pad token or of the mask
+token, or zero, and what belongs to no word (special tokens, space) stays. So special tokens, which say nothing about
+a text, take no share of what its words did.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparsecbm.errors import ConfigError, ModelError, unknown
+from sparsecbm.explain.words import WordedText
+from sparsecbm.model.batches import pad
+from sparsecbm.model.bottleneck import activate
+from sparsecbm.model.cbm import Logits, SparseCBM
+from sparsecbm.model.compact import unfold
+from sparsecbm.model.masked import passes_apart
+
+BASELINES = ("pad", "mask", "zero")
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Both ends of the paths of a batch of texts.
+
+    Attributes:
+        start, end: embeddings at the baseline and at the text, [batch, tokens, width]
+        mask: [batch, tokens], 0 on padding
+    """
+
+    start: Tensor
+    end: Tensor
+    mask: Tensor
+
+    def between(self, at: np.ndarray) -> Tensor:
+        """Points of the paths, one a text, from 0 at the start to 1 at the end, [batch, tokens, width]."""
+        return torch.lerp(
+            self.start, self.end, torch.as_tensor(at, dtype=self.end.dtype, device=self.end.device)[:, None, None]
+        )
+
+
+@contextmanager
+def readied(model: SparseCBM) -> Iterator[SparseCBM]:
+    """The model in eval mode and frozen, its masks multiplied out where its family allows; then as it was.
+
+    Weights under masks are then the same in every pass, and the blocks that concepts share run once for all of them.
+
+    Raises:
+        ModelError: the model has no concepts.
+    """
+    if not model.has_bottleneck:
+        raise ModelError("a model of mode `standard` has no concepts to explain; train one with another mode")
+    if model.masks is not None and not passes_apart(model.backbone):
+        yield unfold(model)
+        return
+    training, flags = model.training, [parameter.requires_grad for parameter in model.parameters()]
+    try:
+        yield model.eval().requires_grad_(False)
+    finally:
+        model.train(training)
+        for parameter, flag in zip(model.parameters(), flags, strict=True):
+            parameter.requires_grad_(flag)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a method finds for all texts and concepts of a subject.
+
+    Attributes:
+        tokens: [texts, concepts, tokens of the longest text]
+        steps: gradients taken along each path, [texts, concepts]; 0 for a method that takes none
+    """
+
+    tokens: np.ndarray
+    steps: np.ndarray
+
+
+class Subject:
+    """Texts, and what is asked of each of them for each concept.
+
+    Attributes:
+        model: as `readied` gives it
+        texts: in the order of all results
+        concepts: names, in the order of all results
+        values: value of each text as it is, [texts, concepts]
+        baseline_values: value of each text's baseline, [texts, concepts]
+    """
+
+    def __init__(
+        self,
+        model: SparseCBM,
+        texts: Sequence[WordedText],
+        logits: Logits,
+        weights: Mapping[str, np.ndarray],
+        activation: str,
+        baseline: str,
+        batch_tokens: int,
+    ):
+        """
+        Args:
+            logits: of the texts
+            weights: concept -> w_k of each text, [texts, states]
+            activation: g, a kind that `activate` knows
+            baseline: pad | mask | zero
+            batch_tokens: the most tokens of one pass, padding included
+
+        Raises:
+            ConfigError: the baseline is unknown, or the tokenizer has no mask token to make it of.
+        """
+        self.model, self.texts, self.concepts = model, list(texts), tuple(weights)
+        self.activation, self.batch_tokens = activation, batch_tokens
+        self.lengths = np.array([len(text.ids) for text in self.texts], dtype=int)
+        self._weights = {name: torch.tensor(w, dtype=torch.float32, device=model.device) for name, w in weights.items()}
+        self._embed = model.backbone.get_input_embeddings()
+        self._void = self._void_embedding(baseline)
+        every = torch.arange(len(self.texts), device=model.device)
+        read = {name: torch.tensor(logits.concepts[name], device=model.device) for name in self.concepts}
+        values = [self._weighed(name, read[name], every) for name in self.concepts]
+        self.values = torch.stack(values, dim=1).double().cpu().numpy()
+        everything = np.ones(self.values.shape, dtype=bool)
+        self.baseline_values = self.values_at(np.arange(len(self.texts)), np.zeros(len(self.texts)), everything)
+
+    @property
+    def changes(self) -> np.ndarray:
+        """What the words of each text did to its value, [texts, concepts]."""
+        return self.values - self.baseline_values
+
+    def no_scores(self) -> np.ndarray:
+        """Zero for each token, [texts, concepts, tokens of the longest text]."""
+        return np.zeros((len(self.texts), len(self.concepts), max(self.lengths, default=1)))
+
+    def no_steps(self) -> np.ndarray:
+        """Zero for each text and concept, [texts, concepts]."""
+        return np.zeros(self.values.shape, dtype=int)
+
+    def batches(self, numbers: np.ndarray) -> Iterator[np.ndarray]:
+        """Batches of rows, each a text by its number: positions in `numbers`, longest texts first."""
+        left = np.argsort(-self.lengths[numbers], kind="stable")
+        while len(left):
+            count = max(1, self.batch_tokens // max(1, self.lengths[numbers[left[0]]]))
+            yield left[:count]
+            left = left[count:]
+
+    def ends(self, numbers: np.ndarray) -> Ends:
+        """Both ends of the paths of a batch of texts."""
+        ids, mask = pad([self.texts[i].ids for i in numbers], self.model.tokenizer.pad_token_id)
+        kept = torch.ones_like(ids, dtype=torch.bool)
+        for row, i in enumerate(numbers):
+            kept[row, : self.lengths[i]] = torch.from_numpy(self.texts[i].places < 0)
+        ids, mask, kept = (values.to(self.model.device) for values in (ids, mask, kept))
+        with torch.no_grad():
+            end = self._embed(ids)
+            return Ends(torch.where(kept.unsqueeze(-1), end, self._void), end, mask)
+
+    def read(
+        self, tokens: Tensor, mask: Tensor, numbers: np.ndarray, concepts: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """The value of a batch for each concept, by default for all: [batch] each, all subnetworks in one call.
+
+        Args:
+            tokens, mask: as `SparseCBM.represent` takes them
+            numbers: the text that each row belongs to, [batch]
+        """
+        every = torch.arange(len(mask), device=mask.device)
+        logits = self.model.concept_heads(
+            self.model.represent(tokens, mask, dict.fromkeys(concepts or self.concepts, every))
+        )
+        texts = torch.as_tensor(numbers, device=mask.device)
+        return {name: self._weighed(name, values, texts) for name, values in logits.items()}
+
+    @torch.no_grad()
+    def values_at(self, numbers: np.ndarray, at: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        """Values at points of paths, [points, concepts]; NaN where none was asked for.
+
+        Args:
+            numbers, at: text and place on its path of each point, [points]
+            asked: [points, concepts]
+        """
+        values = np.full(asked.shape, np.nan)
+        for names, members in self.alike(asked):
+            for rows in self.batches(numbers[members]):
+                points = members[rows]
+                ends = self.ends(numbers[points])
+                found = self.read(ends.between(at[points]), ends.mask, numbers[points], names)
+                for name, read in found.items():
+                    values[points, self.concepts.index(name)] = read.double().cpu().numpy()
+        return values
+
+    def alike(self, asked: np.ndarray) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+        """Rows that are asked for the same concepts, with these: no row of a batch then goes through in vain.
+
+        Args:
+            asked: [rows, concepts]
+        """
+        patterns, kinds = np.unique(asked, axis=0, return_inverse=True)
+        for kind, pattern in enumerate(patterns):
+            names = tuple(name for name, wanted in zip(self.concepts, pattern, strict=True) if wanted)
+            if names:
+                yield names, np.flatnonzero(kinds == kind)
+
+    def _weighed(self, name: str, logits: Tensor, texts: Tensor) -> Tensor:
+        return (activate(logits.float(), self.activation) * self._weights[name][texts]).sum(-1)
+
+    def _void_embedding(self, baseline: str) -> Tensor:
+        """What the tokens of words become in the baseline, [width]."""
+        tokenizer = self.model.tokenizer
+        if baseline not in BASELINES:
+            raise ConfigError(unknown("baseline", baseline, BASELINES))
+        token = {"pad": tokenizer.pad_token_id, "mask": tokenizer.mask_token_id, "zero": tokenizer.pad_token_id}[
+            baseline
+        ]
+        if token is None:
+            raise ConfigError("the tokenizer has no mask token to make a baseline of; choices: pad, zero")
+        with torch.no_grad():
+            void = self._embed(torch.tensor([token], device=self.model.device))[0]
+        return torch.zeros_like(void) if baseline == "zero" else void

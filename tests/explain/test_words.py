@@ -1,0 +1,176 @@
+"""Words and their places in the text, for the ways in which the families of backbones cut a text into tokens."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from sparsecbm.errors import ModelError
+from sparsecbm.explain.words import read_words
+from sparsecbm.model.batches import encode
+
+CORPUS = ["The food was good, but we don't wait.", "good food, bad service! we wait for 3.5 hours"] * 3
+
+
+def wordpiece() -> PreTrainedTokenizerFast:
+    """BERT's way: words and punctuation first, then pieces of words; accents and case are dropped."""
+    pieces = ["the", "fo", "##od", "was", "good", "##s", "'", "don", "t", ",", "!", ".", "3", "5", "caf", "##e", "s"]
+    vocabulary = {piece: i for i, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *pieces])}
+    inner = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    inner.normalizer = normalizers.BertNormalizer()
+    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    inner.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=inner, **names)
+
+
+def byte_bpe(opt: bool = False) -> PreTrainedTokenizerFast:
+    """GPT-2's way: bytes, the space before a word in its first token; OPT puts a special token before the text."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = ["</s>"] if opt else ["<|endoftext|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, initial_alphabet=alphabet, special_tokens=special, show_progress=False
+    )
+    inner.train_from_iterator(CORPUS, trainer)
+    inner.decoder = decoders.ByteLevel()
+    inner.post_processor = processors.ByteLevel(trim_offsets=False)
+    if opt:
+        inner.post_processor = processors.TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=special[0], unk_token=special[0])
+
+
+def sentencepiece() -> PreTrainedTokenizerFast:
+    """Llama's way: no words at all, a mark in the place of each space, bytes for what is not in the vocabulary."""
+    inner = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    inner.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    apart = [pre_tokenizers.Split("▁", "merged_with_next"), pre_tokenizers.Punctuation()]
+    inner.pre_tokenizer = pre_tokenizers.Sequence(apart)  # for training only
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=360, special_tokens=special, show_progress=False)
+    inner.train_from_iterator(CORPUS, trainer)
+    inner.pre_tokenizer = None
+    inner.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+TOKENIZERS = {
+    "wordpiece": wordpiece(),
+    "byte_bpe": byte_bpe(),
+    "opt": byte_bpe(opt=True),
+    "sentencepiece": sentencepiece(),
+}
+EVERY = pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS)
+
+
+def words_of(tokenizer, text, max_length=64):
+    (found,) = read_words(tokenizer, [text], max_length)
+    return found
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The foods was  good, don't!", ["The", "foods", "was", "good", ",", "don't", "!"]),
+        ("3.5 stars. (the 1,000th)", ["3.5", "stars", ".", "(", "the", "1,000th", ")"]),
+        ("good.The café's new", ["good", ".", "The", "café's", "new"]),
+        ("well-kept\n\tfood", ["well", "-", "kept", "food"]),
+        ("a 👍🏽 b 👨‍👩‍👧 c 🇩🇪", ["a", "👍🏽", "b", "👨‍👩‍👧", "c", "🇩🇪"]),
+        ("הָאֹכֶל היה טוב", ["הָאֹכֶל", "היה", "טוב"]),
+        ("الطعام جيّد، شكرا", ["الطعام", "جيّد", "،", "شكرا"]),
+        ("料理 good", ["料", "理", "good"]),
+        ("<b>hi</b>", ["<", "b", ">", "hi", "<", "/", "b", ">"]),
+    ],
+)
+def test_words_by_hand_whatever_the_tokenizer(tokenizer, text, words):
+    found = words_of(tokenizer, text)
+    assert list(found.words) == words
+    assert [text[start:end] for start, end in found.spans] == words
+    assert not found.truncated
+
+
+def test_a_token_that_covers_several_words_joins_them():
+    assert words_of(wordpiece(), "good👍 food").words == ("good👍", "food")  # one unknown token for both
+    assert words_of(byte_bpe(), "good👍 food").words == ("good", "👍", "food")
+
+
+def test_pieces_of_a_word_are_its_tokens():
+    found = words_of(wordpiece(), "foods was good")  # [CLS] fo ##od ##s was good [SEP]
+    assert found.places.tolist() == [-1, 0, 0, 0, 1, 2, -1]
+    words, apart = found.merged(np.array([[10.0, 1, 2, 4, 8, 16, 20]]))
+    assert words.tolist() == [[7, 8, 16]] and apart.tolist() == [[10, 20]]
+
+
+def test_special_tokens_and_space_are_apart():
+    assert words_of(wordpiece(), "the [SEP] food").apart == ("[CLS]", "[SEP]", "[SEP]")
+    assert words_of(wordpiece(), "[CLS] [SEP]").words == ()
+    assert words_of(byte_bpe(), "good<|endoftext|> food").apart == ("<|endoftext|>",)
+    assert words_of(byte_bpe(), "good\n").apart == ("Ċ",)
+    assert words_of(byte_bpe(opt=True), "good").apart == ("</s>",)
+    assert words_of(sentencepiece(), "good").apart == ("<s>",)
+
+
+def test_an_unknown_word_is_a_word():
+    found = words_of(wordpiece(), "the zzz")
+    assert found.words == ("the", "zzz") and found.apart == ("[CLS]", "[SEP]")
+
+
+@EVERY
+@pytest.mark.parametrize("text", ["", "  ", "\u200e \u200b", "\x00"])
+def test_a_text_without_words(tokenizer, text):
+    found = words_of(tokenizer, text)
+    assert found.words == () and len(found.apart) == len(found.ids)
+
+
+@EVERY
+def test_a_text_that_is_cut_says_so(tokenizer):
+    text = "good food " * 10_000
+    found = words_of(tokenizer, text, max_length=12)
+    assert found.truncated and len(found.ids) == 12
+    assert 1 < len(found.words) <= 12 and set(found.words[:-1]) == {"good", "food"}
+    assert not words_of(tokenizer, "good food", max_length=12).truncated
+
+
+def test_a_word_that_is_read_in_part_ends_where_reading_does():
+    found = words_of(byte_bpe(), "x" * 50, max_length=7)
+    assert found.words == ("x" * 7,) and found.truncated
+
+
+@EVERY
+def test_tokens_are_those_that_the_model_reads(tokenizer):
+    texts = ["The food was good", "", "👍 don't", "good food " * 50]
+    assert [list(found.ids) for found in read_words(tokenizer, texts, 16)] == encode(tokenizer, texts, 16)
+
+
+@EVERY
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(max_size=40) | st.text("gofd the.,'!\n 3é👍‍שﷺ", max_size=40), length=st.integers(3, 40))
+def test_any_text(tokenizer, text, length):
+    """Spans go up and do not overlap, each is its word, and no score gets lost."""
+    found = words_of(tokenizer, text, length)
+    assert all(text[start:end] == word for (start, end), word in zip(found.spans, found.words, strict=True))
+    edges = [edge for span in found.spans for edge in span]
+    assert edges == sorted(edges) and all(word == word.strip() != "" for word in found.words)
+    assert len(found.places) == len(found.ids) and (found.places < 0).sum() == len(found.apart)
+    assert sorted(set(found.places[found.places >= 0].tolist())) == list(range(len(found.words)))
+    scores = np.random.default_rng(0).normal(size=(2, len(found.ids)))
+    words, apart = found.merged(scores)
+    np.testing.assert_allclose(words.sum(-1) + apart.sum(-1), scores.sum(-1), atol=1e-12)
+
+
+def test_a_tokenizer_without_places_is_refused():
+    class Slow:
+        is_fast = False
+
+    with pytest.raises(ModelError, match="Slow does not say where its tokens stand"):
+        read_words(Slow(), ["good"], 16)
+
+
+def test_no_texts():
+    assert read_words(wordpiece(), [], 16) == []
