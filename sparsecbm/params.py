@@ -4,17 +4,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from sparsecbm.errors import ConfigError, unknown
+from sparsecbm.params_faithfulness import Faithfulness
+from sparsecbm.section import Section
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A block of `params.yaml`: immutable, unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RestaurantsSource(Section):
@@ -57,7 +53,7 @@ class Mapping(Section):
     id: str | None = None
     split: str | None = None
     group: str | None = None
-    splits: dict[str, str] = {}
+    splits: dict[str, str] = Field({})
 
 
 class TableSource(Section):
@@ -214,6 +210,7 @@ class Evaluate(Section):
 
     bootstrap: int = Field(ge=100)
     calibration_bins: int = Field(ge=2)
+    effect_texts: int = Field(ge=10)
 
 
 class Track(Section):
@@ -237,6 +234,7 @@ class Params(Section):
     finetune: Finetune
     prune: Prune
     evaluate: Evaluate
+    faithfulness: Faithfulness
     track: Track
 
 
