@@ -34,6 +34,7 @@ from sparsecbm.model.cbm import Logits, SparseCBM
 from sparsecbm.params_faithfulness import Faithfulness
 
 REFERENCE = "leave_one_out"
+QUICK = 4  # gradients along a path where a sketch of integrated gradients will do
 Attributions = Sequence[Mapping[str, Attribution]]  # of each text, by concept
 
 
@@ -76,8 +77,8 @@ def measure_faithfulness(
     """Measure explanations of predicted states on the first `params.texts` rows of an annotated table.
 
     Args:
-        options: of the attributions; where they are computed many times over (sensitivity, randomised models),
-            gradients are taken once, without refinement
+        options: of the attributions; where they are computed many times over (sensitivity, randomised models), with
+            `QUICK` gradients each
         resamples: bootstrap resamples behind each interval, and those of the randomisation test
         explained: method -> attributions of the rows of the table for predicted states, which are not computed again
         edited: where counterfactual pairs are looked for, such as the whole split; by default the table
@@ -92,7 +93,7 @@ def measure_faithfulness(
     for method in (*params.methods, REFERENCE):
         if method not in found:
             found[method] = attribute(model, texts, method=method, options=options)
-    once = replace(options, max_steps=options.steps)
+    quick = replace(options, steps=QUICK, max_steps=QUICK)
     with readied(model) as ready:
         worded, logits = read_words(ready.tokenizer, texts, ready.settings.max_length), ready.logits(texts)
         items = items_of(ready, worded, logits)
@@ -101,8 +102,8 @@ def measure_faithfulness(
         perturber = Perturber(ready.tokenizer, worded, params.operators, seed)
         falls = _falls(ready, perturber, sample, found, params)
         subject = subject_of_predictions(ready, worded, logits, options)
-        infidelity = {method: _infidelity(subject, sample, found[method], params) for method in params.methods}
-        moved = {method: _sensitivity(subject, sample, method, once, params) for method in params.methods}
+        infidelity = _infidelity(subject, sample, found, params)
+        moved = {method: _sensitivity(subject, sample, method, quick, params) for method in params.methods}
     edits = single_span_edits(pairs, model.concept_set).sample(params.edits, seed)
     agreement = measure_edit_agreement(model, edits, params.methods, options, resamples, seed)
     few = [place for place, item in enumerate(items) if item.number < params.sanity_texts]
@@ -130,7 +131,7 @@ def measure_faithfulness(
             [items[i] for i in few],
             [sample.clusters[i] for i in few],
             params.sanity_methods,
-            once,
+            quick,
             resamples,
             seed,
         ),
@@ -199,20 +200,18 @@ def _falls(
     return measured
 
 
-def _infidelity(subject: Subject, sample: _Sample, found: Attributions, params: Faithfulness) -> dict[str, Estimate]:
-    return sample.means(
-        [
-            measure_infidelity(
-                subject,
-                item.number,
-                item.concept,
-                found[item.number][item.concept].scores,
-                params.infidelity_samples,
-                sample.seed_of(item),
-            )
-            for item in sample.items
-        ]
-    )
+def _infidelity(
+    subject: Subject, sample: _Sample, found: Mapping[str, Attributions], params: Faithfulness
+) -> dict[str, dict[str, Estimate]]:
+    values: dict[str, list[float]] = {method: [] for method in params.methods}
+    for item in sample.items:
+        scores = {method: found[method][item.number][item.concept].scores for method in params.methods}
+        measured = measure_infidelity(
+            subject, item.number, item.concept, scores, params.infidelity_samples, sample.seed_of(item)
+        )
+        for method, value in measured.items():
+            values[method].append(value)
+    return {method: sample.means(of_method) for method, of_method in values.items()}
 
 
 def _sensitivity(

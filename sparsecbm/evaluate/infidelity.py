@@ -9,7 +9,7 @@ Max-sensitivity: how far do the scores move, relative to their size, when the em
 steadier. It is defined for methods that take gradients on the embeddings; the others read token ids.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -37,39 +37,40 @@ def subject_of_predictions(model: SparseCBM, texts: Sequence[WordedText], logits
 
 
 def measure_infidelity(
-    subject: Subject, number: int, concept: str, scores: Sequence[float], samples: int, seed: int
-) -> float:
-    """Infidelity of the scores of the words of one text.
+    subject: Subject, number: int, concept: str, scores: Mapping[str, Sequence[float]], samples: int, seed: int
+) -> dict[str, float]:
+    """Infidelity of the scores of the words of one text, by method; all methods face the same parts of the words.
 
     Args:
         number: of the text
-        scores: [words]
+        scores: method -> [words]
         samples: how many random parts of the words go; each part's size is random, too
     """
-    text, generator = subject.texts[number], torch.Generator().manual_seed(seed)
-    places = torch.from_numpy(text.places)
+    text = subject.texts[number]
+    places, read = torch.from_numpy(text.places), {}
 
     def value(kept: Tensor) -> Tensor:
-        numbers = np.full(len(kept), number)
-        ends = subject.ends(numbers)
-        present = torch.cat([kept, torch.ones(len(kept), 1)], dim=1)[:, places]  # what belongs to no word stays
-        tokens = torch.lerp(ends.start, ends.end, present.unsqueeze(-1).to(ends.end))
-        return subject.read(tokens, ends.mask, numbers, [concept])[concept].cpu()
+        key = kept.numpy().tobytes()
+        if key not in read:  # for the first method
+            numbers = np.full(len(kept), number)
+            ends = subject.ends(numbers)
+            present = torch.cat([kept, torch.ones(len(kept), 1)], dim=1)[:, places]  # what belongs to no word stays
+            tokens = torch.lerp(ends.start, ends.end, present.unsqueeze(-1).to(ends.end))
+            read[key] = subject.read(tokens, ends.mask, numbers, [concept])[concept].cpu()
+        return read[key]
 
-    def part(kept: Tensor) -> tuple[Tensor, Tensor]:
-        share = torch.rand(len(kept), 1, generator=generator)
-        gone = (torch.rand(kept.shape, generator=generator) < share).float()
-        return gone, kept - gone
+    def of_method(values: Sequence[float]) -> float:
+        generator = torch.Generator().manual_seed(seed)
 
-    found = infidelity(
-        value,
-        part,
-        torch.ones(1, len(text.words)),
-        torch.tensor([list(scores)], dtype=torch.float32),
-        n_perturb_samples=samples,
-        normalize=True,
-    )
-    return float(found)
+        def part(kept: Tensor) -> tuple[Tensor, Tensor]:
+            share = torch.rand(len(kept), 1, generator=generator)
+            gone = (torch.rand(kept.shape, generator=generator) < share).float()
+            return gone, kept - gone
+
+        whole, found = torch.ones(1, len(text.words)), torch.tensor([list(values)], dtype=torch.float32)
+        return float(infidelity(value, part, whole, found, n_perturb_samples=samples, normalize=True))
+
+    return {method: of_method(values) for method, values in scores.items()}
 
 
 def measure_sensitivity(

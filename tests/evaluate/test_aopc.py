@@ -33,9 +33,7 @@ def test_deletion_by_hand():
     whole = positive(GOOD + BAD + FOOD, 5)
     best = [positive(BAD + FOOD, 4), positive(BAD, 3)]
     worst = [positive(GOOD + FOOD, 4), positive(GOOD, 3)]
-    np.testing.assert_allclose(
-        found.comprehensiveness, [[whole - np.mean(best), whole - np.mean(worst)]], atol=1e-6
-    )
+    np.testing.assert_allclose(found.comprehensiveness, [[whole - np.mean(best), whole - np.mean(worst)]], atol=1e-6)
     kept = [positive(GOOD, 3), positive(GOOD + FOOD, 4)], [positive(BAD, 3), positive(BAD + FOOD, 4)]
     np.testing.assert_allclose(found.sufficiency, [[whole - np.mean(k) for k in kept]], atol=1e-6)
 

@@ -35,7 +35,8 @@ def frame():
 
 def test_taken_are_single_spans_of_bases_that_say_something(frame, model):
     found = single_span_edits(frame, model.concept_set)
-    said = [(t[s:e], state) for t, state, edit in zip(found.texts, found.state, found.edits, strict=True) for s, e in edit.spans]
+    rows = zip(found.texts, found.state, found.edits, strict=True)
+    said = [(text[start:end], state) for text, state, edit in rows for start, end in edit.spans]
     assert said == [("good", "Positive"), ("bad", "Negative"), ("bad", "Negative")]
     assert found.concept == ["food"] * 3 and found.groups == ["a", "a", "b"]
     assert len(found.sample(2, 0)) == 2 and found.sample(3, 0) is found
@@ -43,8 +44,8 @@ def test_taken_are_single_spans_of_bases_that_say_something(frame, model):
 
 
 def test_two_counterfactuals_that_touch_the_same_words_count_once(frame, model):
-    twice = table([*(("a", f"the food was {word}", state, None if word == "good" else "food")
-                     for word, state in (("good", "Positive"), ("bad", "Negative"), ("dull", "Negative")))])  # fmt: skip
+    rows = [("good", "Positive", None), ("bad", "Negative", "food"), ("dull", "Negative", "food")]
+    twice = table([("a", f"the food was {word}", state, edit) for word, state, edit in rows])
     found = single_span_edits(twice, model.concept_set)
     assert found.texts == ["the food was good", "the food was bad", "the food was dull"]
 

@@ -21,28 +21,44 @@ def explained(model, texts=TEXTS):
     return subject_of_predictions(model, read_words(model.tokenizer, texts, 16), logits, OPTIONS), logits
 
 
+def infidelity_of(subject, number, scores, samples):
+    return measure_infidelity(subject, number, "food", {"method": scores}, samples, 0)["method"]
+
+
+def test_methods_face_the_same_parts_and_these_are_read_once(monkeypatch):
+    subject, _ = explained(linear_model())
+    reads, read = [], type(subject).read
+    monkeypatch.setattr(type(subject), "read", lambda *arguments: reads.append(1) or read(*arguments))
+    scores = {"one": [1.0, 2.0, 0.0], "same": [1.0, 2.0, 0.0], "other": [-1.0, 0.0, 5.0]}
+    found = measure_infidelity(subject, 1, "food", scores, 20, 0)
+    first = len(reads)
+    assert found["one"] == found["same"] != found["other"]
+    measure_infidelity(subject, 1, "food", {"one": [1.0, 2.0, 0.0]}, 20, 0)
+    assert len(reads) == 2 * first
+
+
 def test_scores_that_foretell_every_change_have_no_infidelity():
     """The value is linear in the words that are there: integrated gradients are what each of them says."""
     model = linear_model().requires_grad_(False)
     subject, _ = explained(model)
     right = attribute(model, TEXTS, options=OPTIONS)[1]["food"].scores
-    assert measure_infidelity(subject, 1, "food", right, 50, 0) == pytest.approx(0, abs=1e-9)
+    assert infidelity_of(subject, 1, right, 50) == pytest.approx(0, abs=1e-6)
     thrice = [3 * score for score in right]
-    assert measure_infidelity(subject, 1, "food", thrice, 50, 0) == pytest.approx(0, abs=1e-9), "units do not count"
-    assert measure_infidelity(subject, 1, "food", right[::-1], 50, 0) > 1e-3
+    assert infidelity_of(subject, 1, thrice, 50) == pytest.approx(0, abs=1e-6), "units do not count"
+    assert infidelity_of(subject, 1, right[::-1], 50) > 1e-3
 
 
 def test_infidelity_by_hand():
     """One word: it goes or stays, so any score but 0 can be scaled to fit; 0 foretells nothing."""
     model = linear_model()
     subject, _ = explained(model)
-    assert subject.changes[0, 0] == 0, "`bad` says as little as the baseline"
+    assert subject.changes[0, 0] == pytest.approx(0, abs=1e-6), "`bad` says as little as the baseline"
     subject, _ = explained(model, ["good"])
     change = subject.changes[0, 0]
     assert change == pytest.approx((5 - 1) / 3 / 2, abs=1e-6)
-    assert measure_infidelity(subject, 0, "food", [0.1], 400, 0) == pytest.approx(0, abs=1e-6)
+    assert infidelity_of(subject, 0, [0.1], 400) == pytest.approx(0, abs=1e-6)
     # It goes with a chance that is uniform in 0 to 1: half the time.
-    assert measure_infidelity(subject, 0, "food", [0.0], 400, 0) == pytest.approx(change**2 / 2, rel=0.15)
+    assert infidelity_of(subject, 0, [0.0], 400) == pytest.approx(change**2 / 2, rel=0.15)
 
 
 def test_max_sensitivity_by_hand():

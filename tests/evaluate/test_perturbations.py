@@ -55,10 +55,8 @@ def test_a_replacement_is_a_word_of_the_texts_that_fits_and_stays_the_same():
     assert perturber.without(0, np.array([True, True]), "replace") == (*first[:-2], *second[3:])
     again = Perturber(tokenizer_with_mask(), [text, *others], ["replace"], seed=1)
     assert again.without(0, np.array([True, False]), "replace") == first
-    drawn = {
-        Perturber(tokenizer_with_mask(), [text, *others], ["replace"], seed).without(0, np.array([False, True]), "replace")
-        for seed in range(20)
-    }
+    each = [Perturber(tokenizer_with_mask(), [text, *others], ["replace"], seed) for seed in range(20)]
+    drawn = {other.without(0, np.array([False, True]), "replace") for other in each}
     assert len(drawn) > 5, "replacements do not depend on the seed"
 
 
@@ -72,7 +70,7 @@ def test_a_word_whose_tokens_stand_apart_is_replaced_once():
 def test_without_a_mask_token_there_is_no_such_operator():
     assert Perturber(tiny_tokenizer(), [], OPERATORS, 0).operators == ("delete", "replace")
     assert Perturber(tokenizer_with_mask(), [], OPERATORS, 0).operators == OPERATORS
-    with pytest.raises(ConfigError, match="unknown operator 'blur'.*delete, mask, replace"):
+    with pytest.raises(ConfigError, match=r"unknown operator 'blur'.*delete, mask, replace"):
         Perturber(tiny_tokenizer(), [], ["blur"], 0)
 
 

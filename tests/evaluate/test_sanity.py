@@ -1,4 +1,4 @@
-"""Attributions of randomised models: what is randomised, that nothing else is, and what is left of the order of words."""
+"""Attributions of randomised models: what is randomised, and nothing else, and what is left of the order of words."""
 
 import copy
 
@@ -9,6 +9,7 @@ from sparsecbm.evaluate.aopc import items_of
 from sparsecbm.evaluate.sanity import randomised, sanity
 from sparsecbm.explain.attribution import Options
 from sparsecbm.explain.words import read_words
+from tests.explain.linear_model import linear_model
 from tests.model.test_masked import random_masks
 from tests.planted_model import planted_masks, planted_model
 
@@ -35,14 +36,7 @@ def test_weights_are_randomised_from_the_top_down_and_the_given_model_stays(mode
     assert any("layer.1" in n for n in changed["block 1"]) and not any("layer.0" in n for n in changed["block 1"])
     assert changed["heads"] < changed["block 1"] < changed["block 0"] < changed["embeddings"]
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before.parameters(), strict=True))
-    assert "masks" not in [name for name, _ in randomised(tiny_dense(model), 0)]
-
-
-def tiny_dense(model):
-    """A model without masks."""
-    from tests.explain.linear_model import linear_model
-
-    return linear_model()
+    assert "masks" not in [name for name, _ in randomised(linear_model(), 0)]
 
 
 def test_gradients_fall_apart_and_what_ignores_the_model_does_not(backbone):
@@ -52,9 +46,7 @@ def test_gradients_fall_apart_and_what_ignores_the_model_does_not(backbone):
     items = items_of(model, read_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))
     assert {item.concept for item in items} == {"food", "noise"}
     options = Options(steps=4, max_steps=4)
-    found = sanity(
-        model, TEXTS, items, [str(i.number) for i in items], ["gradient_x_input", "random"], options, 50, 0
-    )
+    found = sanity(model, TEXTS, items, [str(i.number) for i in items], ["gradient_x_input", "random"], options, 50, 0)
     assert list(found["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]
     for step, by_concept in found["random"].items():
         assert {estimate.value for estimate in by_concept.values()} == {1.0}, step
