@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from sparsecbm.errors import ConfigError, unknown
+from sparsecbm.params_explain import Explain
 from sparsecbm.params_faithfulness import Faithfulness
 from sparsecbm.section import Section
 
@@ -233,6 +234,7 @@ class Params(Section):
     model: Model
     finetune: Finetune
     prune: Prune
+    explain: Explain
     evaluate: Evaluate
     faithfulness: Faithfulness
     track: Track

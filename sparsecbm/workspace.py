@@ -53,6 +53,10 @@ class Workspace:
     def reports(self) -> Path:
         return self.root / "reports"
 
+    @property
+    def explanations(self) -> Path:
+        return self.reports / "explanations"
+
     def metrics(self, stage: str) -> Path:
         """The metrics file of a stage."""
         return self.root / "metrics" / f"{stage}.json"

@@ -28,6 +28,7 @@ from sparsecbm.evaluate.rank_agreement import kendall_tau, mean_by_concept
 from sparsecbm.evaluate.readings import clusters_of
 from sparsecbm.evaluate.sanity import sanity
 from sparsecbm.explain.attribution import Attribution, Options, attribute
+from sparsecbm.explain.explanation import WordScores
 from sparsecbm.explain.subject import Subject, readied
 from sparsecbm.explain.words import WordedText, read_words
 from sparsecbm.model.cbm import Logits, SparseCBM
@@ -35,7 +36,7 @@ from sparsecbm.params_faithfulness import Faithfulness
 
 REFERENCE = "leave_one_out"
 QUICK = 4  # gradients along a path where a sketch of integrated gradients will do
-Attributions = Sequence[Mapping[str, Attribution]]  # of each text, by concept
+Attributions = Sequence[Mapping[str, Attribution | WordScores]]  # of each text, by concept; their `scores` count
 
 
 class MethodScores(Form):

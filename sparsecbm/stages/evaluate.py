@@ -1,6 +1,6 @@
 """Stage `evaluate`: score the sparse model, and the dense one it came from, on splits they were not trained on."""
 
-from sparsecbm.data.tables import read_split, split_names
+from sparsecbm.data.tables import head_split, read_split, split_names
 from sparsecbm.evaluate.bag_of_words import fit_bag_of_words
 from sparsecbm.evaluate.causal_truth import causal_scores
 from sparsecbm.evaluate.plots import plot_accuracies, plot_confusions
@@ -10,8 +10,6 @@ from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.params import Params
 from sparsecbm.train.reproducible import make_reproducible
 from sparsecbm.workspace import Workspace
-
-PREFERRED = ("test", "dev", "validation")  # whose scores head the file
 
 
 def run(params: Params, workspace: Workspace) -> None:
@@ -37,7 +35,7 @@ def run(params: Params, workspace: Workspace) -> None:
         for split, of_split in scores.items():
             plot_confusions(of_split, folder / f"confusion-{split}.png")
             plot_accuracies(of_split, folder / f"accuracy-{split}.png")
-    head = next(split for split in (*PREFERRED, *scores) if split in scores)
+    head = head_split(workspace.annotated)
     others = {split: of_split for split, of_split in scores.items() if split != head}
     dense = SparseCBM.from_pretrained(workspace.dense)
     of_dense = score_split(dense, frames[head], head, params.evaluate, params.seed, None)
