@@ -1,11 +1,12 @@
 """ICaCE errors as the stage reports them, on a model of which it is known what losing a concept does to it."""
 
 import pytest
+import torch
 
 from sparsecbm.evaluate.causal_truth import CausalScores, causal_scores
 from sparsecbm.train.examples import examples
 from sparsecbm.train.modes import fit_hard_head
-from tests.planted_model import planted_masks, planted_model
+from tests.planted_model import identical_masks, planted_masks, planted_model
 from tests.tiny_models import tiny_model
 from tests.tiny_tables import FOOD, annotated
 
@@ -23,9 +24,19 @@ def families():
     return frame.assign(edit_type=[None, "food"] * 18)
 
 
+def rated(backbone):
+    """The planted model, dense; bad food is rated 1, none 2, good 3, and noise counts a little."""
+    model = planted_model(backbone)
+    V = [[1, 0, 0, 0.2, 0], [0, 0, 1, 0, 0], [0, 1, 0, 0, 0.2]]  # food: Negative, Positive, unknown; noise: loud, quiet
+    with torch.no_grad():
+        model.label_head.linear.weight.copy_(8 * torch.tensor(V))
+        model.label_head.linear.bias.zero_()
+    return model
+
+
 @pytest.fixture
 def planted(backbone):
-    model = planted_model(backbone)
+    model = rated(backbone)
     model.masks = planted_masks()
     return model
 
@@ -52,8 +63,6 @@ def test_taking_a_concept_away_is_what_losing_it_does(planted, families):
 
 def test_a_model_whose_masks_are_alike_loses_nothing_by_them(planted, families):
     """Negative control: no weight belongs to one concept alone, so ablation foretells no change."""
-    from tests.planted_model import identical_masks
-
     planted.masks = identical_masks()
     errors = scored(planted, families).losing.errors
     assert errors["mask_ablation"]["l2"].value == pytest.approx(errors["zero"]["l2"].value, abs=1e-5)
@@ -63,7 +72,7 @@ def test_a_model_whose_masks_are_alike_loses_nothing_by_them(planted, families):
 def test_hard_edits_are_asked_of_a_model_that_has_the_head_and_masks_of_one_that_has_them(planted, backbone, families):
     fit_hard_head(planted, examples(families, planted), planted.logits(families["text"].tolist()))
     assert {"concept_edit_hard", "concept_edit_hard_gold"} < set(scored(planted, families).pairs.errors)
-    dense = scored(planted_model(backbone), families)
+    dense = scored(rated(backbone), families)
     assert "mask_ablation" not in dense.losing.errors and "word_removal" in dense.losing.errors
 
 
