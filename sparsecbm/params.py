@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from sparsecbm.errors import ConfigError, unknown
 from sparsecbm.params_explain import Explain
+from sparsecbm.params_faithfulness import Faithfulness
 from sparsecbm.section import Section
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -210,6 +211,7 @@ class Evaluate(Section):
 
     bootstrap: int = Field(ge=100)
     calibration_bins: int = Field(ge=2)
+    effect_texts: int = Field(ge=10)
 
 
 class Track(Section):
@@ -234,6 +236,7 @@ class Params(Section):
     prune: Prune
     explain: Explain
     evaluate: Evaluate
+    faithfulness: Faithfulness
     track: Track
 
 

@@ -58,17 +58,24 @@ def counterfactual_pairs(frame: pd.DataFrame, concept_set: ConceptSet, where: st
     """
     wanted = ["group", "edit_type", *(f"{kind}.{name}" for kind in ("concept", "source") for name in concept_set.names)]
     require_columns(list(frame.columns), wanted, where, "Take a table as the stage `annotate` writes it.")
-    states = {name: _known_states(frame, name) for name in concept_set.names}
-    edits = [None if pd.isna(cell) else cell for cell in frame["edit_type"]]
-    groups = frame["group"].astype(str).tolist()
-    found = list(_pairs(groups, edits, states))
-    if not found:
+    found = pairs_if_any(frame, concept_set)
+    if found is None:
         raise DataError(
             f"{where} has no counterfactual pair: no two rows of one group whose `edit_type` names a concept that they "
             f"have different states of; the concepts are {', '.join(concept_set.names)}. Pairs need edited texts, as "
             "the sources `restaurants` and `cebab` have them"
         )
-    return Pairs(*(np.array(column) for column in zip(*found, strict=True)))
+    return found
+
+
+def pairs_if_any(frame: pd.DataFrame, concept_set: ConceptSet) -> Pairs | None:
+    """The same, but None for a table that has no pair, as most sources know of no edits."""
+    if "edit_type" not in frame:
+        return None
+    states = {name: _known_states(frame, name) for name in concept_set.names}
+    edits = [None if pd.isna(cell) else cell for cell in frame["edit_type"]]
+    found = list(_pairs(frame["group"].astype(str).tolist(), edits, states))
+    return Pairs(*(np.array(column) for column in zip(*found, strict=True))) if found else None
 
 
 def _known_states(frame: pd.DataFrame, name: str) -> list[str | None]:

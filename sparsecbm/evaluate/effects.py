@@ -22,7 +22,7 @@ from sparsecbm.evaluate.counterfactuals import Pairs
 from sparsecbm.evaluate.readings import label_logits
 from sparsecbm.metrics import MISSING
 from sparsecbm.model.bottleneck import LabelHead, activate
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import Logits, SparseCBM
 from sparsecbm.model.prediction import softmax
 from sparsecbm.train.examples import indices
 
@@ -103,23 +103,28 @@ class Questions:
 Explainer = Callable[[Questions], np.ndarray]
 
 
-def read_texts(model: SparseCBM, frame: pd.DataFrame, batch_size: int = 32) -> Texts:
+def read_texts(model: SparseCBM, frame: pd.DataFrame, batch_size: int = 32, logits: Logits | None = None) -> Texts:
     """Read an annotated table.
+
+    Args:
+        logits: of its texts, if they were read already
 
     Raises:
         ModelError: the model has no bottleneck.
     """
     if not model.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts, so none of them can explain its label")
-    label, activations = _read(model, frame["text"].tolist(), batch_size)
+    logits = logits or model.logits(frame["text"].tolist(), batch_size)
     return Texts(
-        label, activations, {c.name: indices(frame[f"concept.{c.name}"], c).numpy() for c in model.concept_set}
+        softmax(logits.label),
+        _activations(model, logits),
+        {c.name: indices(frame[f"concept.{c.name}"], c).numpy() for c in model.concept_set},
     )
 
 
 def read_activations(model: SparseCBM, texts: Sequence[str], batch_size: int = 32) -> dict[str, np.ndarray]:
     """Activations of texts, concept -> [texts, states], as `concept_reread` takes them."""
-    return _read(model, texts, batch_size)[1]
+    return _activations(model, model.logits(texts, batch_size))
 
 
 def questions(model: SparseCBM, texts: Texts, pairs: Pairs) -> Questions:
@@ -194,10 +199,6 @@ def label_of(head: LabelHead, activations: Mapping[str, np.ndarray]) -> np.ndarr
     return softmax(label_logits(head, np.concatenate([activations[name] for name in head.names], axis=1)))
 
 
-def _read(model: SparseCBM, texts: Sequence[str], batch_size: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    logits = model.logits(texts, batch_size)
+def _activations(model: SparseCBM, logits: Logits) -> dict[str, np.ndarray]:
     kind = model.settings.activation
-    activations = {
-        name: activate(torch.from_numpy(raw).double(), kind).numpy() for name, raw in logits.concepts.items()
-    }
-    return softmax(logits.label), activations
+    return {name: activate(torch.from_numpy(raw).double(), kind).numpy() for name, raw in logits.concepts.items()}

@@ -21,6 +21,15 @@ def without_own_weights(model: SparseCBM, frame: pd.DataFrame, batch_size: int =
     Raises:
         ModelError: the model has no masks.
     """
+    return read_activations(without_exclusive(model), frame["text"].tolist(), batch_size)
+
+
+def without_exclusive(model: SparseCBM) -> SparseCBM:
+    """The same model under masks without the weights that one concept alone keeps; the given one stays as it is.
+
+    Raises:
+        ModelError: the model has no masks.
+    """
     if not model.masked:
         raise ModelError("the model is dense: no weight is one concept's own; prune it first")
     masks = model.masks
@@ -29,8 +38,7 @@ def without_own_weights(model: SparseCBM, frame: pd.DataFrame, batch_size: int =
         layer: rows & ~torch.stack([own[layer] for own in exclusive]).to(rows.device)
         for layer, rows in masks.bits.items()
     }
-    lost = under(model, MaskSet(masks.concepts, masks.shapes, bits))
-    return read_activations(lost, frame["text"].tolist(), batch_size)
+    return under(model, MaskSet(masks.concepts, masks.shapes, bits))
 
 
 @torch.inference_mode()

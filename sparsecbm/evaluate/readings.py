@@ -38,9 +38,13 @@ class Readings:
     label_hard_refitted: np.ndarray | None  # the same by the model's `hard_head`
 
 
-def read(model: SparseCBM, frame: pd.DataFrame) -> Readings:
-    """Run a model over an annotated table."""
-    logits: Logits = model.logits(frame["text"].tolist())
+def read(model: SparseCBM, frame: pd.DataFrame, logits: Logits | None = None) -> Readings:
+    """Run a model over an annotated table.
+
+    Args:
+        logits: of its texts, if they were read already
+    """
+    logits = logits or model.logits(frame["text"].tolist())
     group = frame["group"].astype(str).to_numpy()
     label = Variable(
         model.concept_set.label.states,

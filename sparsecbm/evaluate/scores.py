@@ -11,9 +11,10 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from sparsecbm.evaluate.bag_of_words import BagOfWords
+from sparsecbm.evaluate.causal_truth import CausalScores
 from sparsecbm.evaluate.readings import Readings, Variable, read
 from sparsecbm.metrics import MISSING, Resampled, expected_calibration_error, interval, resample
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import Logits, SparseCBM
 from sparsecbm.params import Evaluate
 
 
@@ -74,17 +75,25 @@ class EvaluationFile(SplitScores):
 
     splits: dict[str, SplitScores]
     dense: SplitScores = Field(description="the dense model that masks were found for, on the first split")
+    causal: CausalScores | None = Field(description="ICaCE errors on the first split; null without pairs")
 
 
 def score_split(
-    model: SparseCBM, frame: pd.DataFrame, split: str, params: Evaluate, seed: int, words: BagOfWords | None
+    model: SparseCBM,
+    frame: pd.DataFrame,
+    split: str,
+    params: Evaluate,
+    seed: int,
+    words: BagOfWords | None,
+    logits: Logits | None = None,
 ) -> SplitScores:
     """Score a model on an annotated table.
 
     Args:
         words: the baseline, from `fit_bag_of_words` on the training split; None leaves it out
+        logits: of the texts, if they were read already
     """
-    readings = read(model, frame)
+    readings = read(model, frame, logits)
     shares = model.means
 
     def resampled(variable: Variable) -> Resampled:

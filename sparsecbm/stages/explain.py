@@ -3,6 +3,8 @@
 import pandas as pd
 
 from sparsecbm.data.tables import head_split, read_manifest, read_split
+from sparsecbm.evaluate.faithfulness import FaithfulnessScores, measure_faithfulness
+from sparsecbm.evaluate.faithfulness_plots import plot_faithfulness
 from sparsecbm.explain.attribution import Options
 from sparsecbm.explain.contributions import contributions, effects
 from sparsecbm.explain.explainer import Row, explain
@@ -48,10 +50,22 @@ def run(params: Params, workspace: Workspace) -> None:
     gold = {concept.name: _places(many[f"concept.{concept.name}"], concept.states) for concept in model.concept_set}
     concepts = concept_summaries(model, model.logits(many["text"].tolist()), gold, params.evaluate.calibration_bins)
     found = subnetworks(model) if model.masked else None
+    words = [{name: of.words for name, of in one.concepts.items()} for one in explanations]
+    faithful = measure_faithfulness(
+        model,
+        chosen,
+        params.faithfulness,
+        options,
+        params.evaluate.bootstrap,
+        params.seed,
+        explained={asked.method: words},
+        edited=read,
+    )
     with replacing_folder(workspace.explanations) as folder:
         write_explanations(folder, explanations, model.concept_set)
-    _plot(model, chosen["text"].iloc[0], concepts, found, workspace)
-    write_json(workspace.metrics("explain"), model_summary(model, split, explanations, concepts, found))
+    _plot(model, chosen["text"].iloc[0], concepts, found, faithful, workspace)
+    summary = model_summary(model, split, explanations, concepts, found)
+    write_json(workspace.metrics("explain"), {**summary, "faithfulness": faithful.to_dict()})
 
 
 def _plot(
@@ -59,6 +73,7 @@ def _plot(
     text: str,
     concepts: dict[str, ConceptSummary],
     found: Subnetworks | None,
+    faithful: FaithfulnessScores,
     workspace: Workspace,
 ) -> None:
     with replacing_folder(workspace.plots / "explain") as folder:
@@ -68,6 +83,7 @@ def _plot(
         plot_calibration({name: of.calibration for name, of in concepts.items()}, folder / "calibration.png")
         (first,) = contributions(model, [text])
         plot_waterfall(first.waterfall(), folder / "waterfall.png")
+        plot_faithfulness(faithful, folder / "faithfulness.png")
         if found is not None and found.heads:
             plot_heads(found, folder / "heads.png")
 

@@ -18,7 +18,7 @@ from sparsecbm.workspace import Workspace
 from tests.tiny_models import CONCEPTS, tiny_model
 from tests.tiny_tables import annotated
 
-PARAMS = Evaluate(bootstrap=200, calibration_bins=10)
+PARAMS = Evaluate(bootstrap=200, calibration_bins=10, effect_texts=50)
 SHARES = {
     "label_share": {"1": 0.2, "2": 0.5, "3": 0.3},
     "concept_shares": {

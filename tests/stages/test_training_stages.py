@@ -82,8 +82,9 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     found = read_json(first.metrics("explain"))
     assert (found["split"], found["texts"], set(found["concepts"])) == ("test", 3, {"food", "noise"})
     assert {file.name for file in (first.plots / "explain").iterdir()} == {
-        "calibration.png", "effects.png", "effects-hard.png", "heads.png", "waterfall.png",
+        "calibration.png", "effects.png", "effects-hard.png", "faithfulness.png", "heads.png", "waterfall.png",
     }  # fmt: skip
+    assert found["faithfulness"]["texts"] == 3 and set(found["faithfulness"]["methods"]) >= {"leave_one_out", "random"}
     lines = (first.explanations / "explanations.jsonl").read_text(encoding="utf-8").splitlines()
     explained = {line["id"]: line for line in map(json.loads, lines)}
     test = annotated(20, 3).set_index("id")
@@ -101,6 +102,7 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     for key in ("label", "label_hard"):
         assert 0 <= scores[key]["accuracy"] <= 1
     assert scores["dense"]["split"] == "test" and scores["dense"]["bag_of_words"] is None
+    assert scores["causal"] is None, "these texts have no edits"
     curve = read_json(first.metrics("finetune"))
     assert [epoch["epoch"] for epoch in curve["epochs"]] == [1, 2] and curve["best"] in curve["epochs"]
     read = SparseCBM.from_pretrained(first.dense).predict(["the food was good"])
@@ -161,7 +163,15 @@ def test_a_black_box_runs_through_the_same_stages(params, tmp_path):
 
 def test_without_a_test_split_dev_heads_the_file(params, tmp_path):
     workspace = make_workspace(tmp_path / "dev")
-    splits = {"train": annotated(80, 1), "validation": annotated(20, 2), "dev": annotated(20, 3)}
+    dev = annotated(20, 3).assign(edit_type=[None, "food"] * 10)
+    splits = {"train": annotated(80, 1), "validation": annotated(20, 2), "dev": dev}
     write_splits(workspace.annotated, splits, {"source": "tiny", "vocabulary": CONCEPTS.to_dict()})
     run(workspace, params)
-    assert read_json(workspace.metrics("evaluate"))["split"] == "dev"
+    found = read_json(workspace.metrics("evaluate"))
+    assert found["split"] == "dev"
+    Draft202012Validator(json_schemas()["metrics-evaluate"]).validate(found)
+    states = dev["concept.food"].tolist()
+    assert found["causal"]["pairs"]["pairs"] == 2 * sum(a != b for a, b in zip(states[::2], states[1::2], strict=True))
+    assert found["causal"]["training_texts"] == 80 and found["causal"]["skipped"] is None
+    assert found["causal"]["losing"]["errors"]["zero"]["cosine"]["value"] == 1
+    assert {"mask_ablation", "word_removal"} < set(found["causal"]["losing"]["errors"])
