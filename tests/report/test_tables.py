@@ -1,0 +1,36 @@
+from sparsecbm.report.tables import Table, leaf_tables, matrix_table, number
+
+
+def test_cells():
+    assert [number(value) for value in (None, [None, None], 0.12345, 1234, True, [0.1, 0.25], "as it is")] == [
+        "–", "–", "0.123", "1,234", "yes", "0.100 to 0.250", "as it is",
+    ]  # fmt: skip
+
+
+def test_a_matrix_has_gaps_where_a_row_lacks_a_column():
+    found = matrix_table("t", "corner", {"a": {"x": 0.5, "y": None}, "b": {"y": 1.0}})
+    assert found == Table("t", ("corner", "x", "y"), (("a", "0.500", "–"), ("b", "–", "1.000")))
+
+
+def test_nested_figures_become_rows_named_by_the_way_to_them():
+    nested = {
+        "texts": 60,
+        "random": {"delete": {"value": 0.1, "win_rate": 0.5}, "mask": {"value": 0.2, "win_rate": None}},
+        "ig": {"delete": {"value": 0.4, "win_rate": 0.9}, "steps": 16},
+        "curve": [{"step": 1}],
+    }
+    assert leaf_tables("t", nested, ["method", "operator"]) == [
+        Table("t", ("", "value"), (("texts", "60"),)),
+        Table(
+            "t",
+            ("method", "operator", "value", "win rate"),
+            (("random", "delete", "0.100", "0.500"), ("random", "mask", "0.200", "–"), ("ig", "delete", "0.400", "0.900")),
+            2,
+        ),
+        Table("t", ("method", "steps"), (("ig", "16"),)),
+    ]
+    assert leaf_tables("t", {}) == []
+
+
+def test_long_cells_are_prose():
+    assert Table("t", ("a", "b"), (("x", "0.5"), ("y", "a sentence that is too long for a figure"))).prose == {1}
