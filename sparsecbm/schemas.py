@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from sparsecbm.evaluate.scores import EvaluationFile, SplitScores
+from sparsecbm.explain.explanation import Explanation
 from sparsecbm.files import write_json
 from sparsecbm.inspection.compare import Comparison
 from sparsecbm.inspection.mask_summary import MaskSummary
@@ -17,6 +18,7 @@ TITLES = {
     "evaluate": (SplitScores, "The output of `sparsecbm evaluate`"),
     "masks": (MaskSummary, "The output of `sparsecbm masks --json`"),
     "compare": (Comparison, "The output of `sparsecbm compare --json`"),
+    "explanation": (Explanation, "One line of explanations.jsonl and of `sparsecbm explain --json`"),
     "metrics-evaluate": (EvaluationFile, "metrics/evaluate.json, written by the stage `evaluate`"),
 }
 

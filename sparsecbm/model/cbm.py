@@ -256,7 +256,10 @@ class SparseCBM(nn.Module):
         """Label and concepts of each text, with probabilities."""
         if isinstance(texts, str):
             raise TypeError("predict takes a list of texts; wrap the one text: predict([text])")
-        raw = self.logits(texts, batch_size)
+        return self.predictions(texts, self.logits(texts, batch_size))
+
+    def predictions(self, texts: Sequence[str], raw: Logits) -> list[Prediction]:
+        """Label and concepts of texts that were read already: `raw` is what `logits` gave."""
         labels = readings(self.concept_set.label, raw.label)
         concepts = {name: readings(self.concept_set[name], values) for name, values in raw.concepts.items()}
         return [

@@ -78,7 +78,7 @@ def test_what_moves_all_states_alike_moves_no_attribution(model):
     after = attribute(model, ["the food was good"], options=FEW)[0]["food"]
     np.testing.assert_allclose(after.scores, before.scores, atol=1e-5)
     with torch.no_grad():
-        model.concept_heads.head("food").weight[0] += 1
+        model.concept_heads.head("food").weight[0] += torch.linspace(-3, 3, 16)  # of one state alone
     assert not np.allclose(attribute(model, ["the food was good"], options=FEW)[0]["food"].scores, before.scores)
 
 
@@ -160,21 +160,21 @@ def test_label_parts_add_up_to_the_total(model, method):
 
 def test_bad_input_names_the_choices(model):
     text = ["good"]
-    with pytest.raises(ConfigError, match="unknown attribution method 'lime'.*integrated_gradients, gradient_x_input"):
+    with pytest.raises(ConfigError, match=r"unknown attribution method 'lime'.*integrated_gradients, gradient_x_input"):
         attribute(model, text, method="lime")
-    with pytest.raises(ConfigError, match="unknown concept 'fod'. Did you mean 'food'"):
+    with pytest.raises(ConfigError, match=r"unknown concept 'fod'. Did you mean 'food'"):
         attribute(model, text, ["fod"])
-    with pytest.raises(ConfigError, match="unknown concept 'fod'"):
+    with pytest.raises(ConfigError, match=r"unknown concept 'fod'"):
         attribute(model, text, states={"fod": "Positive"})
-    with pytest.raises(ConfigError, match="unknown state of 'noise' 'Positive'.*Choices: loud, quiet"):
+    with pytest.raises(ConfigError, match=r"unknown state of 'noise' 'Positive'.*Choices: loud, quiet"):
         attribute(model, text, states={"noise": "Positive"})
     with pytest.raises(ConfigError, match="2 states of 'noise' are given for 1 texts"):
         attribute(model, text, states={"noise": ["loud", "quiet"]})
-    with pytest.raises(ConfigError, match="unknown state of 'rating' '9'"):
+    with pytest.raises(ConfigError, match=r"unknown state of 'rating' '9'"):
         attribute_label(model, text, classes="9")
     with pytest.raises(TypeError, match="wrap the one text"):
         attribute(model, "good")
-    with pytest.raises(ConfigError, match="unknown baseline 'blank'.*pad, mask, zero"):
+    with pytest.raises(ConfigError, match=r"unknown baseline 'blank'.*pad, mask, zero"):
         Options(baseline="blank")
     with pytest.raises(ConfigError, match="steps is 0"):
         Options(steps=0)

@@ -1,0 +1,170 @@
+"""The explanation of one text: its levels agree with what each was made by, and its plain form is the published one."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from jsonschema import Draft202012Validator
+from pydantic import ValidationError
+
+from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.explain.ablation import ablations
+from sparsecbm.explain.attribution import Options, attribute, attribute_label
+from sparsecbm.explain.explainer import Row, explain
+from sparsecbm.explain.explanation import Explanation
+from sparsecbm.schemas import json_schemas
+from tests.model.test_masked import random_masks
+from tests.tiny_models import tiny_model, write_backbone
+
+TEXTS = ["the food was good", "slow service but a quiet place"]
+FEW = Options(steps=4, max_steps=8)
+VALIDATOR = Draft202012Validator(json_schemas()["explanation"])
+
+
+def with_means(model):
+    """The model with training means, so that contributions have something to be measured from."""
+    shares = {concept.name: {state: 1 / len(concept) for state in concept.states} for concept in model.concept_set}
+    model.means = {"activations": shares, "concept_shares": shares}
+    model.add_hard_head().set(model.label_head.linear.weight.detach() * 2, model.label_head.linear.bias.detach())
+    return model
+
+
+@pytest.fixture
+def trained(model):
+    with_means(model).masks = random_masks(model, masked_from=1)
+    return model
+
+
+def test_every_level_says_what_its_own_function_says(trained):
+    rows = [Row("a-1", "test", "3", {"food": "Positive", "noise": None}), Row()]
+    first, second = explain(trained, TEXTS, options=FEW, rows=rows)
+    words, along = attribute(trained, TEXTS, options=FEW), attribute_label(trained, TEXTS, options=FEW)
+    parts, said = ablations(trained, TEXTS), trained.predict(TEXTS)
+    for i, found in enumerate((first, second)):
+        assert [found.text[word.start : word.end] for word in found.words] == list(words[i]["food"].words)
+        assert found.special == ("[CLS]", "[SEP]")
+        assert found.label.words.scores == along[i].total.scores
+        assert (found.label.state, found.label.probabilities) == (said[i].label.state, said[i].label.probabilities)
+        for name, concept in found.concepts.items():
+            assert concept.words.scores == words[i][name].scores
+            assert (concept.words.gap, concept.words.steps) == (words[i][name].gap, words[i][name].steps)
+            assert concept.state == concept.explained == said[i].concepts[name].state
+            assert concept.subnetwork.density == trained.density()[name]
+            for kind, units in concept.subnetwork.largest.items():
+                expected = parts[i][name].largest(kind, 3)
+                assert [(u.block, u.head) for u in units] == [(e.unit.block, e.unit.head) for e in expected]
+                assert [u.effect for u in units] == pytest.approx([e.effect for e in expected], abs=1e-6)
+    assert (first.id, first.split, first.label.gold) == ("a-1", "test", "3")
+    assert (first.concepts["food"].gold, first.concepts["noise"].gold) == ("Positive", None)
+    assert (second.id, second.label.gold, second.concepts["food"].gold) == (None, None, None)
+
+
+def test_contributions_lead_from_the_mean_to_the_text(trained):
+    """Adding up exactly is what a linear label head allows; no other class gets these figures."""
+    for found in explain(trained, TEXTS, options=FEW, units=()):
+        steps = sum(concept.contribution for concept in found.concepts.values())
+        assert found.label.start + steps == pytest.approx(found.label.end, abs=1e-9)
+        for concept in found.concepts.values():
+            assert concept.contribution == concept.contributions[found.label.state]
+            assert sum(concept.contributions.values()) == pytest.approx(0, abs=1e-9)  # centred over the classes
+
+
+def test_the_label_of_bare_states_by_hand(trained):
+    """The head for bare states is the other one twice: V and b of the states that were read, and nothing else."""
+    (found,) = explain(trained, TEXTS[:1], options=FEW, units=())
+    one_hot = [
+        float(state == found.concepts[concept.name].state)
+        for concept in trained.concept_set
+        for state in concept.states
+    ]
+    logits = 2 * trained.label_head.linear.weight.detach().double() @ torch.tensor(one_hot).double()
+    expected = (logits + trained.label_head.linear.bias.detach()).softmax(-1).tolist()
+    assert list(found.label.hard.probabilities.values()) == pytest.approx(expected, abs=1e-6)
+    assert found.label.hard.state == trained.concept_set.label.states[int(np.argmax(expected))]
+    trained.hard_head = None
+    (without,) = explain(trained, TEXTS[:1], options=FEW, units=())
+    assert without.label.hard is None and without.concepts["food"].hard_contribution is None
+
+
+def test_the_plain_form_is_the_published_one_and_leads_back(trained):
+    for found in explain(trained, [*TEXTS, "", "<b>☕</b>"], options=FEW):
+        plain = json.loads(found.to_json())
+        VALIDATOR.validate(plain)
+        assert plain == found.to_dict()
+        assert "\n" not in found.to_json()
+        again = Explanation.from_dict(plain)
+        assert again.to_dict() == plain
+        assert again.concepts["food"].words.scores == pytest.approx(found.concepts["food"].words.scores, abs=1e-6)
+        assert list(plain["concepts"]) == ["food", "noise"]
+        del plain["concepts"]["food"]["state"]
+        assert not VALIDATOR.is_valid(plain)
+        with pytest.raises(ValidationError, match="food"):
+            Explanation.from_dict(plain)
+
+
+def test_only_the_concepts_that_were_asked_for_are_looked_at(trained):
+    (found,) = explain(trained, TEXTS[:1], ["noise"], {"noise": "loud"}, options=FEW)
+    food, noise = found.concepts["food"], found.concepts["noise"]
+    assert food.words is None and food.subnetwork is None and food.explained == food.state
+    assert noise.explained == "loud" and len(noise.words.scores) == 4 and noise.subnetwork.largest["head"]
+    (whole,) = explain(trained, TEXTS[:1], options=FEW)
+    assert food.contribution == whole.concepts["food"].contribution
+    VALIDATOR.validate(json.loads(found.to_json()))
+
+
+def test_its_origin_tells_models_apart(trained):
+    """A weight, or a bit of a mask, that changes is another model; the same read again is the same."""
+    origin = explain(trained, ["good"], options=FEW, units=(), folder="f", data="d")[0].origin
+    assert (origin.folder, origin.data, origin.masked, origin.method) == ("f", "d", True, "integrated_gradients")
+    assert origin.parameters == FEW
+    assert explain(trained, ["bad"], options=FEW, units=(), folder="f", data="d")[0].origin == origin
+    trained.masks = trained.masks.replaced("food", {layer: ~kept for layer, kept in trained.masks["food"].items()})
+    masks = explain(trained, ["good"], options=FEW, units=())[0].origin.model
+    with torch.no_grad():
+        trained.label_head.linear.bias[0] += 1e-3
+    weights = explain(trained, ["good"], options=FEW, units=())[0].origin.model
+    assert len({origin.model, masks, weights}) == 3
+
+
+def test_a_model_without_masks_is_explained_densely(model):
+    (found,) = explain(with_means(model), ["the food was good"], options=FEW)
+    assert not found.origin.masked
+    assert found.concepts["food"].subnetwork.density is None
+    assert found.concepts["food"].subnetwork.largest["block"] and found.concepts["food"].subnetwork.note is None
+
+
+def test_units_that_are_not_known_are_left_out_with_the_reason(tmp_path):
+    model = with_means(tiny_model(write_backbone(tmp_path / "deberta", "deberta")))
+    (found,) = explain(model, ["the food was good"], options=FEW)
+    assert found.concepts["food"].subnetwork.largest == {}
+    assert "heads and neurons of 'deberta' are not known" in found.concepts["food"].subnetwork.note
+
+
+def test_bad_input_names_the_choices(trained, backbone):
+    for wrong, message in (
+        ({"concepts": ["fod"]}, "unknown concept 'fod'. Did you mean 'food'"),
+        ({"states": {"noise": "lound"}}, "unknown state of 'noise' 'lound'. Did you mean 'loud'"),
+        ({"method": "lime"}, "unknown attribution method 'lime'"),
+        ({"units": ["neuron"]}, "unknown kind of unit 'neuron'. .*Choices: block, head, ffn"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            explain(trained, ["good"], options=FEW, **wrong)
+    with pytest.raises(TypeError, match="wrap the one text"):
+        explain(trained, "good")
+    with pytest.raises(ModelError, match="no training means"):
+        explain(tiny_model(backbone), ["good"], options=FEW)
+    with pytest.raises(ModelError, match="mode `standard` has no concepts"):
+        explain(tiny_model(backbone, mode="standard"), ["good"])
+
+
+def test_no_text_no_explanation(trained):
+    assert explain(trained, []) == []
+
+
+def test_an_explanation_is_frozen(trained):
+    (found,) = explain(trained, ["good"], options=FEW, units=())
+    with pytest.raises(AttributeError):
+        found.text = "bad"
+    assert replace(found, id="x").id == "x"
