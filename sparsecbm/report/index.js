@@ -53,8 +53,9 @@
     form.state.value = states.includes(state) ? state : "";
   }
 
-  form.variable.addEventListener("input", () => offerStates(form.state.value));
-  form.addEventListener("input", apply);
+  form.variable.addEventListener("change", () => offerStates(form.state.value));
+  form.addEventListener("change", apply);
+  form.search.addEventListener("input", apply);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () =>
     setTimeout(() => {

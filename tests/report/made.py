@@ -4,9 +4,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from sparsecbm.explain.ablation import UnitEffect
 from sparsecbm.explain.attribution import Options
 from sparsecbm.explain.explanation import (
+    AblatedUnit,
     ConceptExplanation,
     Explanation,
     HardLabel,
@@ -16,7 +16,6 @@ from sparsecbm.explain.explanation import (
     Word,
     WordScores,
 )
-from sparsecbm.explain.variants import Unit
 
 STATES = {"food": ("Negative", "Positive", "unknown"), "noise": ("loud", "quiet")}
 CLASSES = ("1", "2", "3")
@@ -38,7 +37,7 @@ def explanation(text: str, label: tuple, food: tuple, noise: tuple, number: int 
         at = start + len(word)
         words.append(Word(word, start, at))
     scores = WordScores(tuple((-1) ** i * 0.1 * i for i in range(len(words))), (0.01, -0.02), 1.0, 0.001, 16)
-    units = {"head": (UnitEffect(Unit("head", 1, 0), 0.4, food[0], 0.5),)}
+    units = {"head": (AblatedUnit(1, 0, 0.4, food[0], 0.5),)}
     concepts = {
         name: ConceptExplanation(
             state=state,

@@ -13,7 +13,9 @@ webdriver = pytest.importorskip("selenium.webdriver")
 
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.expected_conditions import visibility_of_element_located  # noqa: E402
 from selenium.webdriver.support.select import Select  # noqa: E402
+from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -82,6 +84,12 @@ def focused(browser) -> str:
     return browser.switch_to.active_element.find_element(By.XPATH, "..").get_attribute("id")
 
 
+def opened(browser, card) -> bool:
+    """Whether a card shows its body, or does so in a moment."""
+    body = (By.CSS_SELECTOR, f"#{card}[open] > .body")
+    return WebDriverWait(browser, 5).until(visibility_of_element_located(body)).is_displayed()
+
+
 def press(browser, *keys):
     webdriver.ActionChains(browser).send_keys(*keys).perform()
 
@@ -89,7 +97,7 @@ def press(browser, *keys):
 def test_it_opens_without_a_complaint_or_a_request(page):
     for summary in page.find_elements(By.CSS_SELECTOR, ".card > summary"):
         summary.click()
-    assert len(page.find_elements(By.CSS_SELECTOR, ".card[open] > .body")) == 4
+    assert all(opened(page, f"card-{number}") for number in range(4))
     assert page.get_log("browser") == []
     assert requests(page) == []
     loaded = "return [...document.images].every(image => image.complete && image.naturalWidth > 0)"
@@ -109,6 +117,7 @@ def test_texts_with_markup_are_shown_as_they_are(page):
     card = page.find_element(By.ID, "card-3")
     assert card.find_element(By.CSS_SELECTOR, ".text").text == made.EVIL
     card.find_element(By.TAG_NAME, "summary").click()
+    assert opened(page, "card-3")
     assert "<script>alert(1)</script>" in card.find_element(By.CSS_SELECTOR, ".body").text
     assert len(page.find_elements(By.TAG_NAME, "script")) == 1
 
@@ -167,16 +176,16 @@ def test_all_can_be_done_by_keys(page):
     press(page, "j")  # no further
     assert focused(page) == "card-1"
     press(page, Keys.ENTER)
-    assert page.find_element(By.CSS_SELECTOR, "#card-1 > .body").is_displayed()
+    assert opened(page, "card-1")
     press(page, "k", Keys.ENTER)
-    assert page.find_element(By.CSS_SELECTOR, "#card-0 > .body").is_displayed()
+    assert opened(page, "card-0")
 
 
 def test_links_lead_to_cards_and_set_filters(page):
     choose(page, "error", "right")
     assert "card-2" not in shown(page)
     page.find_element(By.CSS_SELECTOR, "#examples a[href='#card-2']").click()
-    assert page.find_element(By.CSS_SELECTOR, "#card-2 > .body").is_displayed()
+    assert opened(page, "card-2")
     assert focused(page) == "card-2"
     page.find_element(By.CSS_SELECTOR, "a[data-variable=noise]").click()
     assert shown(page) == ["card-1"]
@@ -187,7 +196,7 @@ def test_an_address_with_a_card_opens_it(browser, html, tmp_path):
     visit(browser, html, tmp_path)
     browser.get("about:blank")
     browser.get((tmp_path / "index.html").as_uri() + "#card-1")
-    assert browser.find_element(By.CSS_SELECTOR, "#card-1 > .body").is_displayed()
+    assert opened(browser, "card-1")
 
 
 def test_a_phone_needs_no_scrolling_sideways(page):
