@@ -53,6 +53,11 @@ class Workspace:
     def reports(self) -> Path:
         return self.root / "reports"
 
+    @property
+    def report(self) -> Path:
+        """The page of the whole run."""
+        return self.reports / "index.html"
+
     def metrics(self, stage: str) -> Path:
         """The metrics file of a stage."""
         return self.root / "metrics" / f"{stage}.json"

@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from markupsafe import Markup
 
+from sparsecbm.explain import card
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.report.examples import Example, best, misreadings, vocabulary, worst
 from sparsecbm.report.pages import render
@@ -33,6 +34,8 @@ def index_page(
     script = files("sparsecbm.report").joinpath("index.js").read_text(encoding="utf-8")
     return render(
         "index.html.jinja",
+        loader=card.LOADER,
+        filters=card.FILTERS,
         title=source,
         origin=explanations[0].origin if explanations else None,
         sections=sections(metrics, plots),

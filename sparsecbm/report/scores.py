@@ -88,10 +88,11 @@ def mask_tables(masks: Mapping) -> list[Table]:
         for first, second in ((one, other), (other, one))
     }
     overlap = {a: {b: pairs.get((a, b), {}).get("jaccard") for b in names} for a in names}
+    under = "of a concept (row) under the mask of a concept (column): accuracy"
     return [
         matrix_table("Overlap of two masks (Jaccard)", "mask of", overlap),
-        matrix_table("Trained head of a concept (row) under the mask of a concept (column)", "", masks["swap"]["matrix"]),
-        matrix_table("Fresh probe for a concept (row) under the mask of a concept (column)", "", masks["probe"]["matrix"]),
+        matrix_table(f"Trained head {under}", "", masks["swap"]["matrix"]),
+        matrix_table(f"Fresh probe {under}", "", masks["probe"]["matrix"]),
     ]
 
 

@@ -58,9 +58,7 @@ def _scores(scores: Mapping, plots: Sequence[Plot]) -> Section:
 
 def _concepts(scores: Mapping, masks: Mapping | None) -> Section:
     lead = "How well each concept is read, beside the commonest state, a bag of words and the dense model."
-    return Section(
-        "concepts", "Concepts", lead, [concept_table(scores, masks)] if scores.get("concepts") else ()
-    )
+    return Section("concepts", "Concepts", lead, [concept_table(scores, masks)] if scores.get("concepts") else ())
 
 
 def _masks(masks: Mapping | None, plots: Sequence[Plot]) -> Section:
@@ -105,7 +103,9 @@ def _interventions(found: Mapping, plots: Sequence[Plot]) -> Section:
 def _gates(verdict: str, gates: Sequence[Mapping]) -> Table:
     rows = []
     for gate in gates:
-        bounds = [f"at {way} {number(gate[f'at_{way}'])}" for way in ("least", "most") if gate.get(f"at_{way}") is not None]
+        bounds = [
+            f"at {way} {number(gate[key])}" for way in ("least", "most") if gate.get(key := f"at_{way}") is not None
+        ]
         passed = "✓ passed" if gate["passed"] else "✗ failed"
         rows.append((gate["name"], passed, number(gate.get("value")), ", ".join(bounds), gate.get("reason") or ""))
     return Table(f"Verdict by gates: {verdict}", ("gate", "", "value", "bound", "reason"), tuple(rows), 2)

@@ -20,4 +20,4 @@ def run(params: Params, workspace: Workspace) -> None:
     with open(workspace.reports / "explanations" / "explanations.jsonl", encoding="utf-8") as lines:
         explanations = [Explanation.from_dict(json.loads(line)) for line in lines]
     source = read_manifest(workspace.annotated)["source"]
-    write_text(workspace.reports / "index.html", index_page(source, metrics, plots, explanations))
+    write_text(workspace.report, index_page(source, metrics, plots, explanations))

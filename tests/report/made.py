@@ -61,9 +61,7 @@ def explanation(text: str, label: tuple, food: tuple, noise: tuple, number: int 
         split="test",
         words=tuple(words),
         special=("[CLS]", "[SEP]"),
-        label=LabelExplanation(
-            "rating", state, probabilities, gold, 0.1, 0.5, HardLabel(state, probabilities), scores
-        ),
+        label=LabelExplanation("rating", state, probabilities, gold, 0.1, 0.5, HardLabel(state, probabilities), scores),
         concepts=concepts,
         origin=Origin("a" * 64, "b" * 64, "c" * 64, True, "integrated_gradients", Options()),
     )

@@ -13,21 +13,21 @@ def test_a_matrix_has_gaps_where_a_row_lacks_a_column():
 
 
 def test_nested_figures_become_rows_named_by_the_way_to_them():
+    first, second, third = (
+        ("a", "delete", "0.100", "0.500"),
+        ("a", "mask", "0.200", "–"),
+        ("b", "delete", "0.400", "0.900"),
+    )
     nested = {
         "texts": 60,
-        "random": {"delete": {"value": 0.1, "win_rate": 0.5}, "mask": {"value": 0.2, "win_rate": None}},
-        "ig": {"delete": {"value": 0.4, "win_rate": 0.9}, "steps": 16},
+        "a": {"delete": {"value": 0.1, "win_rate": 0.5}, "mask": {"value": 0.2, "win_rate": None}},
+        "b": {"delete": {"value": 0.4, "win_rate": 0.9}, "steps": 16},
         "curve": [{"step": 1}],
     }
     assert leaf_tables("t", nested, ["method", "operator"]) == [
         Table("t", ("", "value"), (("texts", "60"),)),
-        Table(
-            "t",
-            ("method", "operator", "value", "win rate"),
-            (("random", "delete", "0.100", "0.500"), ("random", "mask", "0.200", "–"), ("ig", "delete", "0.400", "0.900")),
-            2,
-        ),
-        Table("t", ("method", "steps"), (("ig", "16"),)),
+        Table("t", ("method", "operator", "value", "win rate"), (first, second, third), 2),
+        Table("t", ("method", "steps"), (("b", "16"),)),
     ]
     assert leaf_tables("t", {}) == []
 
