@@ -33,8 +33,8 @@ def tiles(metrics: Mapping[str, Mapping]) -> list[Tile]:
     if hard:
         found.append(Tile(_percent(hard["accuracy"]), "label right from plain states"))
     if masks.get("chosen"):
-        found.append(Tile(_percent(masks["chosen"]["density"]), "of the weights, for each concept"))
-    if "verdict" in edits:
+        found.append(Tile(_percent(masks["chosen"]["density"]), "of the weights kept for each concept"))
+    if edits.get("gates"):
         tone = "good" if edits["verdict"] == "passed" else "bad"
         found.append(Tile(edits["verdict"], "gates of the interventions", tone))
     return found

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sparsecbm.report.evidence import causal_tables, faithfulness_tables
 from sparsecbm.report.plots import Plot
 from sparsecbm.report.scores import concept_table, label_table, mask_tables
-from sparsecbm.report.tables import Table, leaf_tables, number
+from sparsecbm.report.tables import Table, figure_tables, number
 
 
 @dataclass(frozen=True)
@@ -71,33 +72,31 @@ def _masks(masks: Mapping | None, plots: Sequence[Plot]) -> Section:
 
 
 def _explanations(found: Mapping, plots: Sequence[Plot]) -> Section:
-    lead = (
+    lead = found.get("note") or (
         "What states do to the label, and whether the words that an explanation names are those that the model used. "
-        "The attribution “random” is there to be beaten."
+        "“random” is a method like the others: it is there to be beaten."
     )
-    folded = [
-        table
-        for key, figures in found.items()
-        if isinstance(figures, Mapping)
-        for table in leaf_tables(key.replace("_", " ").capitalize(), figures)
-    ]
-    return Section("explanations", "Explanations and their faithfulness", lead, plots=plots, folded=folded)
+    tables = faithfulness_tables(found.get("faithfulness") or {})
+    return Section("explanations", "Explanations and their faithfulness", lead, tables, plots, figure_tables(found))
 
 
 def _effects(scores: Mapping) -> Section:
+    found = scores.get("causal") or {}
     lead = (
-        "Pairs of a text and its counterfactual show what changing a concept really does to the label. The ICaCE error "
-        "is how far each explainer's estimate is from that; lower is better."
+        "A text and its counterfactual show what changing a concept really does to the label. The ICaCE error is how "
+        "far each explainer's estimate is from that."
     )
-    return Section("effects", "Causal effects", lead, leaf_tables("ICaCE error", scores.get("icace") or {}))
+    if found.get("skipped"):
+        lead = f"{lead} Nothing was measured: {found['skipped']}."
+    return Section("effects", "Causal effects", lead, causal_tables(found), folded=figure_tables(found))
 
 
 def _interventions(found: Mapping, plots: Sequence[Plot]) -> Section:
-    lead = "What correcting concepts, by hand or by patches of masks, does to the readings."
+    lead = found.get("note") or "What correcting concepts, by hand or by patches of their masks, does to the readings."
     gates = found.get("gates") or ()
     tables = [_gates(found.get("verdict", ""), gates)] if gates else []
-    rest = {key: value for key, value in found.items() if key not in ("gates", "verdict")}
-    return Section("interventions", "Interventions", lead, tables, plots, leaf_tables("Figures", rest))
+    rest = {key: value for key, value in found.items() if key not in ("gates", "verdict", "note")}
+    return Section("interventions", "Interventions", lead, tables, plots, figure_tables(rest))
 
 
 def _gates(verdict: str, gates: Sequence[Mapping]) -> Table:

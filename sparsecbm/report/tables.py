@@ -1,6 +1,6 @@
 """Tables of a page: plain cells of text, made from the figures that stages wrote."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 MISSING = "–"
@@ -44,38 +44,44 @@ def matrix_table(title: str, corner: str, matrix: Mapping[str, Mapping[str, floa
     return Table(title, (corner, *columns), rows)
 
 
-def leaf_tables(title: str, nested: Mapping, levels: Sequence[str] = ()) -> list[Table]:
-    """Any nested figures as tables: a mapping without mappings inside is a row, named by the keys that lead to it.
+def figure_tables(nested: Mapping, title: str = "Figures") -> list[Table]:
+    """Any nested figures as tables, one or more a key; single figures make a table of their own, which comes first.
 
-    Rows of the same figures at the same depth share a table.
-
-    Args:
-        levels: what the keys of each level are, for the header, as far as they are known
+    Within a key, a mapping without mappings inside is a row, named by the keys that lead to it, and so is each mapping
+    of a list. Rows of the same figures at the same depth share a table. What no cell can hold, such as the points of
+    a curve, is left out.
     """
-    tables: list[Table] = []
-    found: dict[tuple[int, tuple[str, ...]], list[tuple[str, ...]]] = {}
-
-    def visit(value: Mapping, path: tuple[str, ...]) -> None:
-        inner = {str(key): each for key, each in value.items() if isinstance(each, Mapping)}
-        flat = {str(key): number(each) for key, each in value.items() if str(key) not in inner and not _nested(each)}
-        if flat and path:
-            found.setdefault((len(path), tuple(flat)), []).append((*path, *flat.values()))
-        elif flat:
-            tables.append(Table(title, ("", "value"), tuple(flat.items())))
-        for key, each in inner.items():
-            visit(each, (*path, key))
-
-    visit(nested, ())
-    for (depth, keys), rows in found.items():
-        header = (*_names(levels, depth), *(key.replace("_", " ") for key in keys))
-        tables.append(Table(title, header, tuple(rows), depth))
+    single = {str(key): number(value) for key, value in nested.items() if _fits(value)}
+    tables = [Table(title, ("", "value"), tuple(single.items()))] if single else []
+    for key, value in nested.items():
+        name = _words(key)
+        found: dict[tuple[int, tuple[str, ...]], list[tuple[str, ...]]] = {}
+        for path, figures in _rows(value):
+            cells = tuple(number(each) for each in figures.values())
+            found.setdefault((len(path), tuple(map(_words, figures))), []).append((*path, *cells))
+        for (depth, header), rows in found.items():
+            tables.append(Table(name.capitalize(), (*[""] * depth, *header), tuple(rows), depth))
     return tables
 
 
-def _names(levels: Sequence[str], depth: int) -> tuple[str, ...]:
-    return (*levels[:depth], *[""] * (depth - len(levels)))
+def _rows(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, object]]]:
+    """Every mapping that holds figures, with the keys that lead to it."""
+    if isinstance(value, list):
+        value = {str(place): each for place, each in enumerate(value, 1) if isinstance(each, Mapping)}
+    if isinstance(value, Mapping):
+        figures = {str(key): each for key, each in value.items() if _fits(each)}
+        if figures:
+            yield path, figures
+        for key, each in value.items():
+            yield from _rows(each, (*path, str(key)))
 
 
-def _nested(value: object) -> bool:
-    """Whether a value is a list that no cell can hold: of mappings, of lists, or a long one."""
-    return isinstance(value, list) and (len(value) > 4 or any(isinstance(each, Mapping | list) for each in value))
+def _fits(value: object) -> bool:
+    """Whether a cell can hold a value: a single one, or a short list of single ones."""
+    if isinstance(value, list):
+        return len(value) <= 4 and not any(isinstance(each, Mapping | list) for each in value)
+    return not isinstance(value, Mapping)
+
+
+def _words(key: object) -> str:
+    return str(key).replace("_", " ")

@@ -17,6 +17,7 @@ from sparsecbm.explain.explanation import (
     WordScores,
 )
 
+_DISTANCES = {"l2": 0.0, "cosine": 0.01, "norm": 0.02}
 STATES = {"food": ("Negative", "Positive", "unknown"), "noise": ("loud", "quiet")}
 CLASSES = ("1", "2", "3")
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> the food was good </template></script>"
@@ -97,11 +98,24 @@ def metrics() -> dict[str, dict]:
         {"name": "protection", "value": 0.25, "at_least": 0.5, "passed": False, "reason": "two of eight readings held"},
         {"name": "harm", "value": 0.01, "at_most": 0.02, "passed": True, "reason": ""},
     ]
-    effects = {"concept_edit": {"l2": 0.61, "interval": [0.5, 0.7]}, "zero": {"l2": 0.8, "interval": [0.7, 0.9]}}
+    distances = {
+        explainer: {key: {"value": value + more, "interval": [value, 0.9]} for key, more in _DISTANCES.items()}
+        for explainer, value in (("concept_edit", 0.61), ("zero", 0.8))
+    }
+    pairs = {"pairs": 12, "reference": "concept_edit", "errors": distances}
+    pairs["lead"] = {"zero": {"l2": {"value": 0.19, "interval": [0.1, 0.3]}}}
+    compared = {"value": 0.4, "random": 0.1, "excess": 0.3, "excess_interval": [0.2, 0.4], "win_rate": 0.9}
+    methods = {"integrated_gradients": {"comprehensiveness": {"delete": {"food": compared, "mean": compared}}}}
     return {
-        "evaluate": {"split": "test", "bag_of_words": None, "icace": effects, "dense": scores, **scores},
+        "evaluate": {
+            "split": "test",
+            "bag_of_words": None,
+            "causal": {"pairs": pairs, "losing": None},
+            "dense": scores,
+            **scores,
+        },
         "prune": {"chosen": chosen},
-        "explain": {"faithfulness": {"random": {"delete": {"food": {"value": 0.01, "win_rate": 0.5}}}}},
+        "explain": {"faithfulness": {"methods": methods}},
         "intervene": {"verdict": "failed", "gates": gates},
     }
 

@@ -110,8 +110,10 @@ def test_tables_hold_the_figures(html):
     assert cells.index("food 0.800") < cells.index("noise 0.740") < cells.index("mean 0.770")
     assert "protection ✗ failed 0.250 at least 0.500 two of eight readings held" in cells
     assert "harm ✓ passed 0.010 at most 0.020" in cells
-    assert "random delete food 0.010 0.500" in cells
-    assert "concept_edit 0.610 0.500 to 0.700" in cells
+    assert "integrated_gradients delete 0.400 0.100 0.300 0.200 to 0.400 0.900 –" in cells  # the mean
+    assert "integrated_gradients comprehensiveness delete food 0.400 0.100 0.300" in cells  # folded
+    assert "All pairs (12): less is better" in cells and "concept_edit 0.610 0.610 to 0.900 0.620 0.630 – –" in cells
+    assert "zero 0.800 0.800 to 0.900 0.810 0.820 0.190 0.100 to 0.300" in cells
 
 
 def test_plots_are_inside_with_their_words(html, tmp_path):

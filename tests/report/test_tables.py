@@ -1,4 +1,4 @@
-from sparsecbm.report.tables import Table, leaf_tables, matrix_table, number
+from sparsecbm.report.tables import Table, figure_tables, matrix_table, number
 
 
 def test_cells():
@@ -13,23 +13,28 @@ def test_a_matrix_has_gaps_where_a_row_lacks_a_column():
 
 
 def test_nested_figures_become_rows_named_by_the_way_to_them():
+    nested = {
+        "by_method": {
+            "a": {"delete": {"value": 0.1, "win_rate": 0.5}, "mask": {"value": 0.2, "win_rate": None}},
+            "b": {"delete": {"value": 0.4, "win_rate": 0.9}, "steps": 16},
+        },
+        "texts": 60,
+        "points": [{"at": 1, "found": 0.5}, {"at": 2, "found": 0.25}],
+        "curve": [0.1, 0.2, 0.3, 0.4, 0.5],
+        "nothing": {},
+    }
     first, second, third = (
         ("a", "delete", "0.100", "0.500"),
         ("a", "mask", "0.200", "–"),
         ("b", "delete", "0.400", "0.900"),
     )
-    nested = {
-        "texts": 60,
-        "a": {"delete": {"value": 0.1, "win_rate": 0.5}, "mask": {"value": 0.2, "win_rate": None}},
-        "b": {"delete": {"value": 0.4, "win_rate": 0.9}, "steps": 16},
-        "curve": [{"step": 1}],
-    }
-    assert leaf_tables("t", nested, ["method", "operator"]) == [
-        Table("t", ("", "value"), (("texts", "60"),)),
-        Table("t", ("method", "operator", "value", "win rate"), (first, second, third), 2),
-        Table("t", ("method", "steps"), (("b", "16"),)),
+    assert figure_tables(nested) == [
+        Table("Figures", ("", "value"), (("texts", "60"),)),
+        Table("By method", ("", "", "value", "win rate"), (first, second, third), 2),
+        Table("By method", ("", "steps"), (("b", "16"),)),
+        Table("Points", ("", "at", "found"), (("1", "1", "0.500"), ("2", "2", "0.250"))),
     ]
-    assert leaf_tables("t", {}) == []
+    assert figure_tables({}) == []
 
 
 def test_long_cells_are_prose():
