@@ -7,6 +7,7 @@ from sparsecbm.concepts import Concept, ConceptSet
 from sparsecbm.errors import ConfigError, DataError, ModelError, SparseCBMError
 
 if TYPE_CHECKING:
+    from sparsecbm.explain.explanation import Explanation
     from sparsecbm.model.cbm import Settings, SparseCBM
     from sparsecbm.model.masks import MaskSet
     from sparsecbm.model.prediction import Prediction, Reading
@@ -16,6 +17,7 @@ __all__ = [
     "ConceptSet",
     "ConfigError",
     "DataError",
+    "Explanation",
     "MaskSet",
     "ModelError",
     "Prediction",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _WITH_TORCH = {
+    "Explanation": "sparsecbm.explain.explanation",
     "MaskSet": "sparsecbm.model.masks",
     "Prediction": "sparsecbm.model.prediction",
     "Reading": "sparsecbm.model.prediction",

@@ -112,6 +112,41 @@ def predict(
 
 
 @app.command()
+def explain(
+    model: Model,
+    text: Annotated[list[str] | None, typer.Option("--text", help="A text; may be given several times.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help=".jsonl, .csv or .tsv (text), or a text a line.")] = None,
+    concept: Annotated[list[str] | None, typer.Option(help="Whose words to look at; all by default.")] = None,
+    method: Annotated[str, typer.Option(help="How words are scored.")] = "integrated_gradients",
+    html: Annotated[Path | None, typer.Option("--html", help="Write the cards here, as one page.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write here, one JSON line a text.")] = None,
+) -> None:
+    """Say which words, subnetworks and concepts made the label of texts, as a card in the terminal or a file."""
+    if bool(text) == bool(file):
+        raise ConfigError("give either --text or --file")
+    if html and json:
+        raise ConfigError("give either --html or --json")
+    from sparsecbm.explain.saved import explain_texts
+    from sparsecbm.predict import read_texts
+
+    texts = text or read_texts(file)
+    if not texts:
+        raise DataError(f"{file} holds no text")
+    found = explain_texts(model, texts, concept, method)
+    if html or json:
+        from sparsecbm.explain.card import page
+        from sparsecbm.explain.export import json_lines
+        from sparsecbm.files import write_text
+
+        write_text(html or json, page(list(found)) if html else json_lines(list(found)))
+        return
+    from sparsecbm.show.explanation import show_explanation
+
+    for explanation in found:
+        show_explanation(explanation)
+
+
+@app.command()
 def evaluate(
     model: Model,
     split: Annotated[str, typer.Option(help="The split to score, such as test, dev or validation.")],

@@ -58,6 +58,10 @@ class Workspace:
         """The page of the whole run."""
         return self.reports / "index.html"
 
+    @property
+    def explanations(self) -> Path:
+        return self.reports / "explanations"
+
     def metrics(self, stage: str) -> Path:
         """The metrics file of a stage."""
         return self.root / "metrics" / f"{stage}.json"

@@ -70,7 +70,7 @@ class PredictionTable(_Table):
 
 
 class ExplanationTable(_Table):
-    """How much each word of a text speaks for the predicted state of a concept; one row a word."""
+    """How much each word of a text speaks for a state of a concept; one row a text, concept and word."""
 
     id: str = pa.Field()
     concept: str = pa.Field()

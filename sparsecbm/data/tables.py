@@ -71,6 +71,12 @@ def split_names(folder: Path) -> list[str]:
     return [entry["name"] for entry in read_manifest(folder)["splits"]]
 
 
+def head_split(folder: Path) -> str:
+    """The split that figures are about first: test, dev or validation, or else the first besides train."""
+    names = [name for name in split_names(folder) if name != "train"]
+    return next(name for name in ("test", "dev", "validation", *names) if name in names)
+
+
 def read_split(folder: Path, split: str) -> pd.DataFrame:
     """One split's table; an unknown split is an error that lists those that are there."""
     names = split_names(folder)

@@ -76,6 +76,7 @@ def ablations(
     states: Mapping[str, str | None] | None = None,
     kinds: Sequence[str] = KINDS,
     batch_size: int = 4,
+    first: int = 0,
 ) -> list[dict[str, Ablation]]:
     """Ablate every unit of every concept's subnetwork, for each text. The model is never changed.
 
@@ -83,6 +84,7 @@ def ablations(
         states: concept -> the state to explain, None for the one that is read; by default all concepts as read
         kinds: which units: block | head | ffn; heads take most of the time
         batch_size: texts read together; each takes 1 + units rows
+        first: number of the first block whose units are ablated; those below the masks are no part of a subnetwork
 
     Returns:
         one dictionary a text, by concept
@@ -95,7 +97,7 @@ def ablations(
         raise TypeError("ablations takes a list of texts; wrap the one text: ablations(model, [text])")
     states = dict.fromkeys(model.concept_set.names) if states is None else dict(states)
     wanted = {name: None if state is None else model.concept_set[name].index(state) for name, state in states.items()}
-    variants = Variants(model, list(states), kinds)
+    variants = Variants(model, list(states), kinds, first)
     rows = encode(model.tokenizer, texts, model.settings.max_length)
     results: list[dict[str, Ablation]] = [{} for _ in rows]
     for members in by_length([len(row) for row in rows], batch_size):

@@ -20,9 +20,10 @@ from sparsecbm.explain.explanation import (
     Word,
     WordScores,
 )
-from sparsecbm.explain.variants import KINDS
+from sparsecbm.explain.variants import KINDS, first_masked
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.model.checksums import model_checksum
+from sparsecbm.model.masked import blocks
 from sparsecbm.model.prediction import Prediction, softmax
 
 TOP = 3  # units of a kind that an explanation names
@@ -57,7 +58,7 @@ def explain(
         concepts: whose words and subnetworks are looked at; by default all. The others still contribute to the label
         states: concept -> the state to explain in all texts; by default the one that is read in each
         method: of the words' scores, a key of `attribution.METHODS`
-        units: kinds of units to ablate (block | head | ffn), which takes most of the time; none if empty
+        units: kinds of units to ablate (block | head | ffn) in the blocks under masks; none if empty
         rows: of each text
         folder: sha256 of the model folder's `checksums.json`
         data: sha256 of the tables that the texts come from
@@ -157,8 +158,9 @@ def _subnetworks(
     """For each text: concept -> its subnetwork; without units where none are asked for, or none can be ablated."""
     density = dict.fromkeys(states) if model.masks is None else model.density()
     note, found = None, [{}] * len(texts)
+    first = first_masked(blocks(model.backbone)[1]) if model.masked else 0  # below lies what all concepts share
     try:
-        found = ablations(model, texts, states, units) if units else found
+        found = ablations(model, texts, states, units, first=first) if units else found
     except ModelError as error:
         note = str(error)
     return [{name: Subnetwork(density[name], _largest(of.get(name), units), note) for name in states} for of in found]

@@ -68,7 +68,7 @@ class Subnetwork:
     Attributes:
         density: share of the weights under masks that it keeps; None where the model has no masks
         largest: block | head | ffn -> the units that change the logit of the explained state most when they are
-            ablated, the largest change first
+            ablated, the largest change first; without masks, units of the dense backbone
         note: why `largest` is empty, where it is
     """
 
@@ -182,11 +182,23 @@ class Explanation:
 
     def to_dict(self) -> dict:
         """Plain form, as `schemas/explanation.schema.json` describes it; numbers have six decimals."""
-        return _plain(asdict(self))
+        return plain(asdict(self))
 
     def to_json(self, indent: int | None = None) -> str:
         """The plain form as JSON; concepts, states and classes keep their order. One line unless indented."""
         return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    def to_html(self) -> str:
+        """A page with the card: self-contained, light and dark, legible without colours; texts are escaped."""
+        from sparsecbm.explain.card import page
+
+        return page([self])
+
+    def _repr_html_(self) -> str:
+        """The card, in a notebook."""
+        from sparsecbm.explain.card import fragment
+
+        return fragment(self)
 
     @classmethod
     def from_dict(cls, plain: Mapping) -> "Explanation":
@@ -201,11 +213,12 @@ class Explanation:
 _FORM = TypeAdapter(Explanation)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """A value as JSON holds it, its numbers with six decimals."""
     if isinstance(value, float):
         return round(value, DIGITS) + 0.0  # no -0.0
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: plain(inner) for name, inner in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return value

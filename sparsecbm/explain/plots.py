@@ -1,7 +1,8 @@
 """Explanations as pictures: one text's waterfall, what states do to classes, and where subnetworks lie."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -9,6 +10,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from sparsecbm.explain.calibration import Calibration
 from sparsecbm.explain.contributions import Effects, Waterfall
 from sparsecbm.explain.subnetworks import Subnetworks
 from sparsecbm.files import replacing
@@ -88,6 +90,27 @@ def plot_heads(found: Subnetworks, path: Path) -> None:
             _heat(axis, values, ".2f", numbers, list(range(across)), SEQUENTIAL, limits, "share of weights kept")
             axis.set(title=f"{name}: {found.whole.density[name]:.1%} kept", xlabel="head", ylabel="block")
         figure.suptitle("What each concept's subnetwork keeps of the attention heads")
+
+
+def plot_calibration(found: Mapping[str, Calibration], path: Path) -> None:
+    """One curve a concept: how often its reading is right against how sure it is; the diagonal is perfect."""
+    colours = sns.color_palette("colorblind", len(found))
+    with _figure(path, 5.4, 4.6) as figure:
+        axis = figure.add_subplot()
+        axis.plot([0, 1], [0, 1], color=TOTAL, linewidth=0.8, linestyle="--")
+        for colour, marker, (name, of) in zip(colours, cycle("osD^vPX"), found.items(), strict=False):
+            error = "no gold states" if of.error is None else f"error {of.error:.3f}"
+            sizes = np.array([each.texts for each in of.bins], dtype=float)
+            sure, right = [each.confidence for each in of.bins], [each.accuracy for each in of.bins]
+            axis.plot(sure, right, color=colour, linewidth=1)
+            axis.scatter(sure, right, 20 + 180 * sizes / max(sizes.sum(), 1), color=colour, marker=marker)
+            axis.plot([], [], color=colour, marker=marker, label=f"{name}: {error}")
+        axis.set(
+            title="Are concepts as sure as they are right?", xlabel="probability of the state that is read",
+            ylabel="share of texts read right", xlim=(0, 1.02), ylim=(0, 1.05),
+        )  # fmt: skip
+        axis.legend(frameon=False, loc="upper left")
+        axis.spines[["top", "right"]].set_visible(False)
 
 
 @contextmanager

@@ -43,6 +43,7 @@ class Variants:
     Args:
         concepts: whose subnetworks are read
         kinds: of the units that are ablated: block | head | ffn
+        first: number of the first block whose units are ablated
 
     Attributes:
         units: what the variants go without, in the order of the blocks
@@ -52,7 +53,7 @@ class Variants:
         ConfigError: unknown concept or kind; names the choices.
     """
 
-    def __init__(self, model: SparseCBM, concepts: Sequence[str], kinds: Sequence[str] = KINDS):
+    def __init__(self, model: SparseCBM, concepts: Sequence[str], kinds: Sequence[str] = KINDS, first: int = 0):
         if not model.has_bottleneck:
             raise ModelError("a model of mode `standard` reads no concepts, so no unit can carry one")
         if model.masked and model.masks is None:
@@ -66,7 +67,9 @@ class Variants:
         shared = {id(part): part for part in (*model.backbone.parameters(), *model.backbone.buffers())}
         self._backbone = copy.deepcopy(model.backbone, shared).eval()
         layers = dict(self._backbone.named_modules())
-        of_block = [_units(number, heads.count, kinds) for number, (heads, _) in enumerate(outs)]
+        of_block = [
+            _units(number, heads.count, kinds if number >= first else ()) for number, (heads, _) in enumerate(outs)
+        ]
         self.units = tuple(unit for units in of_block for unit in units)
         rows = 1
         for units, (heads, neurons) in zip(of_block, outs, strict=True):
@@ -87,6 +90,11 @@ class Variants:
         parts = pooled.view(-1, 1 + len(self.units), len(mask), pooled.shape[-1])  # [concepts, or 1 if dense, ...]
         parts = parts.expand(len(self._heads), -1, -1, -1)
         return {name: head(part) for (name, head), part in zip(self._heads.items(), parts, strict=True)}
+
+
+def first_masked(members: Sequence[nn.Module]) -> int:
+    """Number of the first block that has masks; of blocks if none has."""
+    return next((number for number, block in enumerate(members) if is_masked(block)), len(members))
 
 
 @dataclass(frozen=True)
@@ -156,8 +164,7 @@ class _Forking(nn.Module):
         self.members = nn.ModuleList(members)
         self.variants = variants  # of each block
         self.places = places  # of the concepts in the mask set; None if nothing is masked
-        masked = (number for number, block in enumerate(members) if is_masked(block))
-        self.first = next(masked, len(members))
+        self.first = first_masked(members)
 
     def forward(self, hidden: Tensor, *args: object, **kwargs: object) -> Tensor:
         """From hidden states of the batch to those of all variants, concept after concept if there are masks."""

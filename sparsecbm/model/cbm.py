@@ -22,6 +22,7 @@ from sparsecbm.model.pooling import pool
 from sparsecbm.model.prediction import Prediction, readings
 
 if TYPE_CHECKING:
+    from sparsecbm.explain.explanation import Explanation
     from sparsecbm.model.compact import CompactModel
 
 
@@ -266,6 +267,17 @@ class SparseCBM(nn.Module):
             Prediction(text, labels[i], {name: read[i] for name, read in concepts.items()})
             for i, text in enumerate(texts)
         ]
+
+    def explain(self, texts: str | Sequence[str], **how: object) -> "Explanation | list[Explanation]":
+        """Why one or more texts are read as they are: words, subnetworks, concepts.
+
+        Args:
+            how: concepts, states, method, options and what else `sparsecbm.explain.explainer.explain` takes
+        """
+        from sparsecbm.explain.explainer import explain
+
+        found = explain(self, [texts] if isinstance(texts, str) else texts, **how)
+        return found[0] if isinstance(texts, str) else found
 
     def config(self) -> dict:
         """Plain form of everything but weights and vocabulary, as `config.json` holds it."""

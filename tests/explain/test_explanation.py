@@ -41,7 +41,7 @@ def test_every_level_says_what_its_own_function_says(trained):
     rows = [Row("a-1", "test", "3", {"food": "Positive", "noise": None}), Row()]
     first, second = explain(trained, TEXTS, options=FEW, rows=rows)
     words, along = attribute(trained, TEXTS, options=FEW), attribute_label(trained, TEXTS, options=FEW)
-    parts, said = ablations(trained, TEXTS), trained.predict(TEXTS)
+    parts, said = ablations(trained, TEXTS, first=1), trained.predict(TEXTS)
     for i, found in enumerate((first, second)):
         assert [found.text[word.start : word.end] for word in found.words] == list(words[i]["food"].words)
         assert found.special == ("[CLS]", "[SEP]")
@@ -55,6 +55,7 @@ def test_every_level_says_what_its_own_function_says(trained):
             for kind, units in concept.subnetwork.largest.items():
                 expected = parts[i][name].largest(kind, 3)
                 assert [(u.block, u.head) for u in units] == [(e.unit.block, e.unit.head) for e in expected]
+                assert {u.block for u in units} == {1}, "block 0 has no masks: it is no part of a subnetwork"
                 assert [u.effect for u in units] == pytest.approx([e.effect for e in expected], abs=1e-6)
     assert (first.id, first.split, first.label.gold) == ("a-1", "test", "3")
     assert (first.concepts["food"].gold, first.concepts["noise"].gold) == ("Positive", None)

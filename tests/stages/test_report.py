@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sparsecbm.data.tables import write_splits
+from sparsecbm.explain.export import LINES
 from sparsecbm.files import write_json
 from sparsecbm.params import load_params
 from sparsecbm.stages import report
@@ -30,9 +31,8 @@ def workspace(tmp_path):
 
 
 def write_explanations(workspace, lines):
-    folder = workspace.reports / "explanations"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "explanations.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    workspace.explanations.mkdir(parents=True, exist_ok=True)
+    (workspace.explanations / LINES).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def page(workspace) -> str:

@@ -8,12 +8,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sparsecbm.data.tables import write_splits
-from sparsecbm.files import read_json, sha256_file
+from sparsecbm.files import read_json, read_parquet, sha256_file
 from sparsecbm.metrics import confusion
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.params import load_params, parse_params
 from sparsecbm.schemas import json_schemas
-from sparsecbm.stages import evaluate, finetune, prune
+from sparsecbm.stages import evaluate, explain, finetune, prune
 from sparsecbm.train.label_head import fit_label_head
 from sparsecbm.train.modes import activations
 from sparsecbm.workspace import Workspace
@@ -21,7 +21,7 @@ from tests.tiny_models import CONCEPTS
 from tests.tiny_tables import annotated
 
 PROJECT = Workspace.find()
-DEPENDENCIES = [f"sparsecbm/{part}" for part in ("stages", "train", "model", "data", "prune", "evaluate")]
+DEPENDENCIES = [f"sparsecbm/{part}" for part in ("stages", "train", "model", "data", "prune", "explain", "evaluate")]
 FILES = ("dvc.yaml", "params.yaml", "sparsecbm/concepts.py", "sparsecbm/metrics.py")
 
 
@@ -31,6 +31,7 @@ def params(backbone):
     plain["model"]["backbone"] = str(backbone)
     plain["finetune"] |= {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "freeze_embeddings": False}
     plain["prune"] |= {"masked_from": 0, "events": 3, "score_learning_rate": 0.05, "gradients": 4, "probe_texts": 40}
+    plain["explain"] |= {"texts": 3, "readings": 10, "steps": 4, "max_steps": 4}
     plain["evaluate"]["bootstrap"] = 100
     plain["track"]["enabled"] = False
     plain["threads"] = 1
@@ -52,12 +53,18 @@ def make_workspace(root):
 def run(workspace, params):
     finetune.run(params, workspace)
     prune.run(params, workspace)
+    explain.run(params, workspace)
     evaluate.run(params, workspace)
 
 
 def written(workspace):
     """sha256 of every file that the stages wrote."""
-    files = [f for name in ("models", "metrics", "plots") for f in (workspace.root / name).rglob("*") if f.is_file()]
+    files = [
+        f
+        for name in ("models", "metrics", "plots", "reports")
+        for f in (workspace.root / name).rglob("*")
+        if f.is_file()
+    ]
     return {str(file.relative_to(workspace.root)): sha256_file(file) for file in files}
 
 
@@ -71,6 +78,22 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     assert not list(first.checkpoints.glob("*")), "checkpoints of a finished training are of no use"
     for file in first.root.rglob("*.json"):
         assert str(tmp_path) not in file.read_text(), file.name
+
+    found = read_json(first.metrics("explain"))
+    assert (found["split"], found["texts"], set(found["concepts"])) == ("test", 3, {"food", "noise"})
+    assert {file.name for file in (first.plots / "explain").iterdir()} == {
+        "calibration.png", "effects.png", "effects-hard.png", "heads.png", "waterfall.png",
+    }  # fmt: skip
+    lines = (first.explanations / "explanations.jsonl").read_text(encoding="utf-8").splitlines()
+    explained = {line["id"]: line for line in map(json.loads, lines)}
+    test = annotated(20, 3).set_index("id")
+    for row, line in explained.items():
+        Draft202012Validator(json_schemas()["explanation"]).validate(line)
+        gold = (line["label"]["gold"], line["concepts"]["food"]["gold"])
+        assert gold == (test["label"][row], test["concept.food"][row])
+        assert line["origin"]["folder"] == sha256_file(first.sparse / "checksums.json")
+        assert line["origin"]["data"] == read_json(first.annotated / "manifest.json")["sha256"]
+    assert set(read_parquet(first.explanations / "explanations.parquet")["id"]) == set(explained)
 
     scores = read_json(first.metrics("evaluate"))
     Draft202012Validator(json_schemas()["metrics-evaluate"]).validate(json.loads(json.dumps(scores)))
@@ -130,6 +153,8 @@ def test_a_black_box_runs_through_the_same_stages(params, tmp_path):
     workspace = make_workspace(tmp_path / "box")
     box = params.model_copy(update={"model": params.model.model_copy(update={"mode": "standard"})})
     run(workspace, box)
+    assert "has no concepts" in read_json(workspace.metrics("explain"))["note"]
+    assert (workspace.explanations / "explanations.jsonl").read_text() == ""
     scores = read_json(workspace.metrics("evaluate"))
     assert scores["concepts"] == {} and scores["label_hard"] is None and scores["label"]["accuracy"] is not None
 

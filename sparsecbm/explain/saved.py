@@ -1,0 +1,34 @@
+"""Explanations by a model in a folder."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sparsecbm.errors import ConfigError, unknown
+from sparsecbm.explain.attribution import METHODS
+from sparsecbm.explain.explainer import explain
+from sparsecbm.explain.explanation import Explanation
+from sparsecbm.files import sha256_file
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.storage import CHECKSUMS
+
+CHUNK = 8  # texts that are explained before the first of them is given
+
+
+def explain_texts(
+    folder: Path,
+    texts: Sequence[str],
+    concepts: Sequence[str] | None = None,
+    method: str = "integrated_gradients",
+) -> Iterator[Explanation]:
+    """Explanations of texts, in order.
+
+    Raises:
+        ConfigError: unknown concept or method; names the choices.
+        ModelError: no model there, an altered file, or a model without concepts.
+    """
+    if method not in METHODS:  # before the model is loaded, which takes time
+        raise ConfigError(unknown("attribution method", method, METHODS))
+    model = SparseCBM.from_pretrained(folder)
+    checksum = sha256_file(Path(folder) / CHECKSUMS)
+    for start in range(0, len(texts), CHUNK):
+        yield from explain(model, texts[start : start + CHUNK], concepts or None, method=method, folder=checksum)

@@ -1,0 +1,96 @@
+"""Stage `explain`: say of a sample of texts which words, subnetworks and concepts made their labels."""
+
+import pandas as pd
+
+from sparsecbm.data.tables import head_split, read_manifest, read_split
+from sparsecbm.explain.attribution import Options
+from sparsecbm.explain.contributions import contributions, effects
+from sparsecbm.explain.explainer import Row, explain
+from sparsecbm.explain.export import write_explanations
+from sparsecbm.explain.plots import plot_calibration, plot_effects, plot_heads, plot_waterfall
+from sparsecbm.explain.subnetworks import Subnetworks, subnetworks
+from sparsecbm.explain.summary import ConceptSummary, concept_summaries, model_summary
+from sparsecbm.files import replacing_folder, sha256_file, write_json
+from sparsecbm.metrics import MISSING
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.storage import CHECKSUMS
+from sparsecbm.params import Params
+from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.workspace import Workspace
+
+
+def run(params: Params, workspace: Workspace) -> None:
+    """Write `reports/explanations`, `metrics/explain.json` and `plots/explain`.
+
+    The texts are of the split that heads `metrics/evaluate.json`. A model of mode `standard` has nothing to explain and
+    passes with an empty result; one without masks is explained densely.
+    """
+    make_reproducible(params.seed, params.threads)
+    model = SparseCBM.from_pretrained(workspace.sparse)
+    split = head_split(workspace.annotated)
+    if not model.has_bottleneck:
+        _nothing(model, split, workspace)
+        return
+    asked = params.explain
+    options = Options(asked.baseline, asked.steps, asked.tolerance, asked.max_steps, params.seed)
+    read = read_split(workspace.annotated, split).sample(frac=1, random_state=params.seed)  # in a drawn order
+    chosen, many = read.head(asked.texts), read.head(asked.readings)
+    explanations = explain(
+        model,
+        chosen["text"].tolist(),
+        method=asked.method,
+        options=options,
+        units=asked.units,
+        rows=[_row(row, split, model) for _, row in chosen.iterrows()],
+        folder=sha256_file(workspace.sparse / CHECKSUMS),
+        data=read_manifest(workspace.annotated)["sha256"],
+    )
+    gold = {concept.name: _places(many[f"concept.{concept.name}"], concept.states) for concept in model.concept_set}
+    concepts = concept_summaries(model, model.logits(many["text"].tolist()), gold, params.evaluate.calibration_bins)
+    found = subnetworks(model) if model.masked else None
+    with replacing_folder(workspace.explanations) as folder:
+        write_explanations(folder, explanations, model.concept_set)
+    _plot(model, chosen["text"].iloc[0], concepts, found, workspace)
+    write_json(workspace.metrics("explain"), model_summary(model, split, explanations, concepts, found))
+
+
+def _plot(
+    model: SparseCBM,
+    text: str,
+    concepts: dict[str, ConceptSummary],
+    found: Subnetworks | None,
+    workspace: Workspace,
+) -> None:
+    with replacing_folder(workspace.plots / "explain") as folder:
+        plot_effects(effects(model), folder / "effects.png")
+        if model.hard_head is not None:
+            plot_effects(effects(model, "hard_head"), folder / "effects-hard.png")
+        plot_calibration({name: of.calibration for name, of in concepts.items()}, folder / "calibration.png")
+        (first,) = contributions(model, [text])
+        plot_waterfall(first.waterfall(), folder / "waterfall.png")
+        if found is not None and found.heads:
+            plot_heads(found, folder / "heads.png")
+
+
+def _nothing(model: SparseCBM, split: str, workspace: Workspace) -> None:
+    with replacing_folder(workspace.explanations) as folder:
+        write_explanations(folder, [], model.concept_set)
+    with replacing_folder(workspace.plots / "explain"):
+        pass
+    note = "a model of mode `standard` has no concepts, so there is nothing to explain"
+    print(note)
+    write_json(workspace.metrics("explain"), {"split": split, "texts": 0, "note": note})
+
+
+def _row(row: pd.Series, split: str, model: SparseCBM) -> Row:
+    known = {name: row[f"concept.{name}"] for name in model.concept_set.names}
+    return Row(row["id"], split, _known(row["label"]), {name: _known(state) for name, state in known.items()})
+
+
+def _known(state: str | None) -> str | None:
+    return None if pd.isna(state) else state
+
+
+def _places(states: pd.Series, known: tuple[str, ...]) -> pd.Series:
+    """Places of states among those that are known, [texts]; `MISSING` for a cell without one."""
+    return states.map({state: place for place, state in enumerate(known)}).fillna(MISSING).astype(int).to_numpy()

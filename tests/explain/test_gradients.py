@@ -1,0 +1,100 @@
+"""Gradients of all texts and concepts at once, against captum with one text and one concept at a time."""
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import InputXGradient, IntegratedGradients
+
+from sparsecbm.explain.attribution import Options, attribute, attribute_label
+from sparsecbm.explain.gradients import gauss_legendre
+from sparsecbm.explain.words import read_words
+from tests.explain.linear_model import linear_model
+from tests.model.test_masked import random_masks
+from tests.tiny_models import tiny_model, write_backbone
+
+TEXTS = ["the food was good", "slow", "a loud place but we came again and the food was bad"]
+STEPS = 6
+FIXED = Options(steps=STEPS, max_steps=STEPS)
+
+
+@pytest.fixture(params=["bert", "gpt2", "llama"])
+def masked(request, tmp_path):
+    model = tiny_model(write_backbone(tmp_path / request.param, request.param))
+    torch.nn.init.normal_(model.concept_heads.head("food").weight)  # so that scores are well above rounding
+    model.masks = random_masks(model, masked_from=1)
+    return model
+
+
+def ends(model, text):
+    """Embeddings of a text with words and without."""
+    embed, ids = model.backbone.get_input_embeddings(), torch.tensor([text.ids])
+    void = torch.where(torch.from_numpy(text.places < 0), ids, model.tokenizer.pad_token_id)
+    return embed(ids).detach(), embed(void).detach()
+
+
+def read(model, embeddings, name):
+    """Logits of one concept, by the model's own forward pass under packed masks."""
+    rows = {name: torch.arange(len(embeddings))}
+    mask = torch.ones(embeddings.shape[:2], dtype=torch.long)
+    return model.concept_heads(model.represent(embeddings, mask, rows))[name]
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input"])
+def test_scores_of_concepts_equal_those_of_captum(masked, method):
+    found = attribute(masked, TEXTS, method=method, options=FIXED)
+    for text, by_concept in zip(read_words(masked.tokenizer, TEXTS, 16), found, strict=True):
+        end, start = ends(masked, text)
+        for name, own in by_concept.items():
+            place = masked.concept_set[name].index(own.state)
+
+            def value(embeddings, name=name, place=place):
+                logits = read(masked, embeddings, name)
+                return logits[:, place] - logits.mean(-1)
+
+            if method == "integrated_gradients":
+                scores = IntegratedGradients(value).attribute(end, start, n_steps=STEPS)
+            else:
+                scores = InputXGradient(value).attribute(end.clone().requires_grad_())
+            words, apart = text.merged(scores.detach().sum(-1)[0].double().numpy())
+            np.testing.assert_allclose(own.scores, words, atol=2e-6, rtol=1e-4)
+            np.testing.assert_allclose([score for _, score in own.special], apart, atol=2e-6, rtol=1e-4)
+            change = (value(end) - value(start)).item()
+            assert own.change == pytest.approx(change, abs=1e-5)
+            assert own.gap == pytest.approx(words.sum() + apart.sum() - change, abs=1e-5)
+
+
+def test_scores_of_the_label_equal_those_of_captum_through_the_whole_bottleneck(masked):
+    """captum differentiates the label's own logit, from the embeddings on: V times what each concept gives."""
+    found = attribute_label(masked, TEXTS, options=FIXED)
+    for text, own in zip(read_words(masked.tokenizer, TEXTS, 16), found, strict=True):
+        end, start = ends(masked, text)
+        place = masked.concept_set.label.index(own.total.state)
+
+        def value(embeddings, place=place):
+            logits = masked.output({name: read(masked, embeddings, name) for name in ("food", "noise")}).label_logits
+            return logits[:, place] - logits.mean(-1)
+
+        scores = IntegratedGradients(value).attribute(end, start, n_steps=STEPS)
+        words, _ = text.merged(scores.sum(-1)[0].double().numpy())
+        np.testing.assert_allclose(own.total.scores, words, atol=2e-6, rtol=1e-4)
+
+
+def test_rough_paths_get_more_gradients_until_the_gap_is_small():
+    """Along the path runs a sigmoid that is nearly a step: few nodes miss it."""
+    model = linear_model("soft", sharpness=60.0)
+    with torch.no_grad():
+        model.concept_heads.head("food").bias[1] = -60 * 1.2  # half-way from .6, the baseline, to 1.8, the text
+    (few,) = attribute_label(model, ["good bad food"], options=FIXED)
+    assert abs(few.total.gap) > 0.2 and few.total.steps == STEPS
+    options = Options(steps=STEPS, tolerance=0.01, max_steps=1000)
+    (enough,) = attribute_label(model, ["good bad food"], options=options)
+    assert abs(enough.total.gap) <= 0.01 * max(1, abs(enough.total.change)) and enough.total.steps > STEPS
+    (capped,) = attribute_label(model, ["good bad food"], options=Options(steps=STEPS, tolerance=0.01, max_steps=7))
+    assert STEPS < capped.total.steps <= 3 * STEPS
+
+
+def test_quadrature_is_exact_for_polynomials():
+    nodes, weights = gauss_legendre(3)
+    for power in range(6):
+        assert (weights * nodes**power).sum() == pytest.approx(1 / (power + 1))
+    assert (weights * nodes**6).sum() != pytest.approx(1 / 7, abs=1e-6)
