@@ -184,10 +184,10 @@ def test_all_can_be_done_by_keys(page):
 def test_links_lead_to_cards_and_set_filters(page):
     choose(page, "error", "right")
     assert "card-2" not in shown(page)
-    page.find_element(By.CSS_SELECTOR, "#examples a[href='#card-2']").click()
+    page.find_element(By.CSS_SELECTOR, "#examples a[href='#card-2']").send_keys(Keys.ENTER)
     assert opened(page, "card-2")
     assert focused(page) == "card-2"
-    page.find_element(By.CSS_SELECTOR, "a[data-variable=noise]").click()
+    page.find_element(By.CSS_SELECTOR, "a[data-variable=noise]").send_keys(Keys.ENTER)
     assert shown(page) == ["card-1"]
     assert page.find_element(By.NAME, "state").get_attribute("value") == "quiet"
 
