@@ -25,7 +25,21 @@ def faithfulness_tables(found: Mapping) -> list[Table]:
         header = ("method", "words replaced by", measure, "random", "ahead of random", "95 %", "win rate", "95 %")
         if rows:
             tables.append(Table(f"{measure.capitalize()}: {better} is better", header, tuple(rows), 2))
-    return tables
+    agreed = _edited_words(found.get("methods", {}))
+    return [*tables, agreed] if agreed.rows else tables
+
+
+def _edited_words(methods: Mapping) -> Table:
+    """How high each method ranks the words that somebody edited to change a concept."""
+    measures = {"hit_at_1": "first", "hit_at_3": "in the first three", "reciprocal_rank": "reciprocal rank"}
+    rows = []
+    for method, scores in methods.items():
+        found = scores.get("edited_words", {}).get("all")
+        if found:
+            cells = [number(found[key].get(part)) for key in measures for part in ("value", "interval", "chance")]
+            rows.append((method, number(found.get("edits")), *cells))
+    header = [name for measure in measures.values() for name in (measure, "95 %", "by chance")]
+    return Table("Edited words among those that a method ranks first", ("method", "edits", *header), tuple(rows))
 
 
 def causal_tables(found: Mapping) -> list[Table]:

@@ -17,6 +17,7 @@ from sparsecbm.explain.explanation import (
     WordScores,
 )
 
+_HITS = ("hit_at_1", "hit_at_3", "reciprocal_rank")
 _DISTANCES = {"l2": 0.0, "cosine": 0.01, "norm": 0.02}
 STATES = {"food": ("Negative", "Positive", "unknown"), "noise": ("loud", "quiet")}
 CLASSES = ("1", "2", "3")
@@ -105,7 +106,13 @@ def metrics() -> dict[str, dict]:
     pairs = {"pairs": 12, "reference": "concept_edit", "errors": distances}
     pairs["lead"] = {"zero": {"l2": {"value": 0.19, "interval": [0.1, 0.3]}}}
     compared = {"value": 0.4, "random": 0.1, "excess": 0.3, "excess_interval": [0.2, 0.4], "win_rate": 0.9}
-    methods = {"integrated_gradients": {"comprehensiveness": {"delete": {"food": compared, "mean": compared}}}}
+    hits = {key: {"value": 0.5, "interval": [0.4, 0.6], "chance": 0.1} for key in _HITS}
+    methods = {
+        "integrated_gradients": {
+            "comprehensiveness": {"delete": {"food": compared, "mean": compared}},
+            "edited_words": {"all": {"edits": 80, **hits}},
+        }
+    }
     return {
         "evaluate": {
             "split": "test",

@@ -111,6 +111,7 @@ def test_tables_hold_the_figures(html):
     assert "protection ✗ failed 0.250 at least 0.500 two of eight readings held" in cells
     assert "harm ✓ passed 0.010 at most 0.020" in cells
     assert "integrated_gradients delete 0.400 0.100 0.300 0.200 to 0.400 0.900 –" in cells  # the mean
+    assert "integrated_gradients 80 0.500 0.400 to 0.600 0.100" in cells
     assert "integrated_gradients comprehensiveness delete food 0.400 0.100 0.300" in cells  # folded
     assert "All pairs (12): less is better" in cells and "concept_edit 0.610 0.610 to 0.900 0.620 0.630 – –" in cells
     assert "zero 0.800 0.800 to 0.900 0.810 0.820 0.190 0.100 to 0.300" in cells
