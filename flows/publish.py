@@ -4,6 +4,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 from sparsecbm.files import read_json
 from sparsecbm.track.flat import flat_numbers
+from sparsecbm.track.headline import headline
 from sparsecbm.track.record import RunLink
 from sparsecbm.workspace import Workspace
 
@@ -19,6 +20,19 @@ def validation_report(workspace: Workspace) -> None:
         key="validation-report",
         markdown=f"## Validation\n\n| figure | value |\n|---|---|\n{rows}\n\nThe whole report: `{page}`\n",
         description="What the validation stage counted",
+    )
+
+
+def report_page(workspace: Workspace) -> None:
+    """Where the page of the whole run lies, and the scores that matter."""
+    if not workspace.report.is_file():
+        return
+    path = workspace.metrics("evaluate")
+    scores = headline(read_json(path)) if path.is_file() else ""
+    create_markdown_artifact(
+        key="report",
+        markdown=f"## Report\n\n{scores}\n\nScores, masks, explanations and interventions: `{workspace.report}`\n",
+        description="The page of the whole run",
     )
 
 

@@ -105,6 +105,7 @@ def retrain(stages: list[str] | None = None, root: str | None = None) -> State:
                 screen.end(name, state.name, time.monotonic() - begun)
             publish.validation_report(workspace)
             publish.metrics_table(workspace)
+            publish.report_page(workspace)
             recorded = track(str(workspace.root), return_state=True)
             screen.end("track", recorded.name, None, recorded.message)
             if not recorded.is_completed():

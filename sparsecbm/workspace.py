@@ -54,6 +54,11 @@ class Workspace:
         return self.root / "reports"
 
     @property
+    def report(self) -> Path:
+        """The page of the whole run."""
+        return self.reports / "index.html"
+
+    @property
     def explanations(self) -> Path:
         return self.reports / "explanations"
 

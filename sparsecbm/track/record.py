@@ -81,9 +81,12 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
 
 
 def _note(workspace: Workspace) -> dict[str, str]:
-    """The run's description, where there are scores to describe it by."""
-    path = workspace.metrics("evaluate")
-    note = headline(read_json(path)) if path.is_file() else ""
+    """The run's description: the scores that matter, and where the whole report is; nothing where there is neither."""
+    path, page = workspace.metrics("evaluate"), workspace.report
+    parts = [headline(read_json(path)) if path.is_file() else ""]
+    if page.is_file():
+        parts.append(f"The whole report is among the artifacts: `{page.relative_to(workspace.root).as_posix()}`")
+    note = "\n\n".join(part for part in parts if part)
     return {NOTE_TAG: note} if note else {}
 
 

@@ -43,6 +43,8 @@ def _artifacts(flow_run_id):
 
 
 def test_stages_in_order_with_their_states_and_artifacts(workspace):
+    workspace.report.parent.mkdir(exist_ok=True)
+    workspace.report.write_text("<!doctype html>")
     state, tasks = retrain(workspace)
     assert state.is_completed()
     assert tasks == {
@@ -54,7 +56,8 @@ def test_stages_in_order_with_their_states_and_artifacts(workspace):
     }
     assert list(tasks) == ["ingest", "validate", "finetune", "evaluate", "track"]
     artifacts = _artifacts(state.state_details.flow_run_id)
-    assert set(artifacts) == {"validation-report", "metrics", "mlflow-run"}
+    assert set(artifacts) == {"validation-report", "metrics", "report", "mlflow-run"}
+    assert str(workspace.report) in artifacts["report"] and "| label | 0.500 |" in artifacts["report"]
     assert "| rows.quarantined | 1 |" in artifacts["validation-report"]
     assert "label.accuracy" in str(artifacts["metrics"])
     assert "/runs/" in artifacts["mlflow-run"]

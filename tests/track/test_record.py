@@ -95,6 +95,18 @@ def test_a_record_is_whole(workspace, params, monkeypatch):
     assert Path(checkpoint).read_text() == "seed: 13"
 
 
+def test_the_description_says_where_the_report_is(workspace, params):
+    workspace.report.parent.mkdir(exist_ok=True)
+    workspace.report.write_text("<!doctype html>")
+    link = record(workspace, params)
+    (run,) = runs(workspace)
+    note = run.data.tags["mlflow.note.content"].splitlines()
+    assert note[-3:-1] == ["| label | 0.500 | 0.400 to 0.600 | 0.250 |  |", ""]
+    assert note[-1] == "The whole report is among the artifacts: `reports/index.html`"
+    artifacts = open_store(workspace, "sparsecbm").client.list_artifacts(link.run_id, "reports")
+    assert [file.path for file in artifacts] == ["reports/index.html"]
+
+
 def test_the_same_lock_gives_the_same_run_and_another_lock_another(workspace, params):
     first = record(workspace, params)
     again = record(workspace, params)

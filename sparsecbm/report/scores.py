@@ -1,0 +1,107 @@
+"""What the report says of the scores: the figures on top, the table of the label, the table of the concepts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sparsecbm.report.tables import Table, matrix_table, number
+
+HEADER = ("accuracy", "95 %", "macro-F1", "majority", "bag of words", "dense model", "calibration error")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure that is seen first."""
+
+    figure: str
+    meaning: str
+    tone: str = ""  # good | bad | nothing
+
+
+def tiles(metrics: Mapping[str, Mapping]) -> list[Tile]:
+    """The figures on top of the page, as far as the stages wrote them.
+
+    Args:
+        metrics: stage -> content of its `metrics/STAGE.json`
+    """
+    scores, masks, edits = (metrics.get(stage, {}) for stage in ("evaluate", "prune", "intervene"))
+    hard = scores.get("label_hard_refitted") or scores.get("label_hard")
+    found = []
+    if scores:
+        found.append(Tile(_percent(scores["label"]["accuracy"]), "label right"))
+    if scores.get("concepts"):
+        found.append(Tile(_percent(scores["concepts"]["mean"]["accuracy"]), "concepts right, mean"))
+    if hard:
+        found.append(Tile(_percent(hard["accuracy"]), "label right from plain states"))
+    if masks.get("chosen"):
+        found.append(Tile(_percent(masks["chosen"]["density"]), "of the weights kept for each concept"))
+    if edits.get("gates"):
+        tone = "good" if edits["verdict"] == "passed" else "bad"
+        found.append(Tile(edits["verdict"], "gates of the interventions", tone))
+    return found
+
+
+def label_table(scores: Mapping) -> Table:
+    """The label as the model computes it, and from plain states."""
+    dense, words = scores.get("dense") or {}, scores.get("bag_of_words") or {}
+    named = {
+        "label": "label",
+        "label_hard": "label, hard concepts",
+        "label_hard_refitted": "label, hard, head refitted",
+    }
+    rows = [
+        (title, *_cells(scores[key], words.get("label") if key == "label" else None, dense.get(key)))
+        for key, title in named.items()
+        if scores.get(key)
+    ]
+    return Table(f"The label on the split {scores['split']}", ("", *HEADER), tuple(rows))
+
+
+def concept_table(scores: Mapping, masks: Mapping | None) -> Table:
+    """Each concept and the mean: scores, and what its subnetwork keeps and reads.
+
+    Args:
+        masks: `chosen` of `metrics/prune.json`; None for a model without masks
+    """
+    dense, words = (scores.get("dense") or {}).get("concepts", {}), scores.get("bag_of_words") or {"concepts": {}}
+    rows = []
+    for name, score in sorted(scores["concepts"].items(), key=lambda item: item[0] == "mean"):  # the mean comes last
+        cells = _cells(score, words["concepts"].get(name), dense.get(name))
+        if masks:
+            density = masks["density"] if name == "mean" else masks["density_by_concept"].get(name)
+            cells = (*cells, number(density), number(masks["swap"]["gap"].get(name, {}).get("value")))
+        rows.append((name, *cells))
+    more = ("weights kept", "own mask minus others'") if masks else ()
+    return Table(f"The concepts on the split {scores['split']}", ("", *HEADER, *more), tuple(rows))
+
+
+def mask_tables(masks: Mapping) -> list[Table]:
+    """The numbers behind the heat maps of overlap, swap and probe.
+
+    Args:
+        masks: `chosen` or `random` of `metrics/prune.json`
+    """
+    names = list(masks["density_by_concept"])
+    pairs = {
+        (first, second): pair
+        for one, others in masks["overlap"]["pairs"].items()
+        for other, pair in others.items()
+        for first, second in ((one, other), (other, one))
+    }
+    overlap = {a: {b: pairs.get((a, b), {}).get("jaccard") for b in names} for a in names}
+    under = "of a concept (row) under the mask of a concept (column): accuracy"
+    return [
+        matrix_table("Overlap of two masks (Jaccard)", "mask of", overlap),
+        matrix_table(f"Trained head {under}", "", masks["swap"]["matrix"]),
+        matrix_table(f"Fresh probe {under}", "", masks["probe"]["matrix"]),
+    ]
+
+
+def _cells(score: Mapping, words: float | None, dense: Mapping | None) -> tuple[str, ...]:
+    dense_accuracy = (dense or {}).get("accuracy")
+    figures = (score["accuracy"], score["accuracy_interval"], score["macro_f1"], score["majority"], words,
+               dense_accuracy, score["calibration_error"])  # fmt: skip
+    return tuple(number(figure) for figure in figures)
+
+
+def _percent(share: float | None) -> str:
+    return number(share) if share is None else f"{share:.1%}"

@@ -1,0 +1,210 @@
+"""The report in a real browser, from file://: quiet, alone, and usable by mouse and keyboard."""
+
+import json
+import shutil
+
+import pytest
+
+from sparsecbm.report.index import index_page
+from sparsecbm.report.plots import read_plots
+from tests.report import made
+
+webdriver = pytest.importorskip("selenium.webdriver")
+
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.expected_conditions import visibility_of_element_located  # noqa: E402
+from selenium.webdriver.support.select import Select  # noqa: E402
+from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Headless Chromium with an empty profile, which logs its console and every request."""
+    places = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in places:
+        pytest.skip("no chromium and chromedriver on PATH: `apt-get install chromium chromium-driver` brings them")
+    options = webdriver.ChromeOptions()
+    options.binary_location = places[0]
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}", "--window-size=1100,900"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(places[1]))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    root = tmp_path_factory.mktemp("plots")
+    made.write_plots(root, "prune/swap", "evaluate/confusion-test")
+    plots = {stage: read_plots(root / stage) for stage in ("prune", "evaluate")}
+    return index_page("restaurants", made.metrics(), plots, made.explanations())
+
+
+@pytest.fixture
+def page(browser, html, tmp_path):
+    """The browser with the report just opened."""
+    visit(browser, html, tmp_path)
+    return browser
+
+
+def visit(browser, html, folder):
+    (folder / "index.html").write_text(html, encoding="utf-8")
+    browser.get("about:blank")
+    browser.get_log("browser"), browser.get_log("performance")  # what came before does not count
+    browser.get((folder / "index.html").as_uri())
+
+
+def requests(browser) -> list[str]:
+    """Addresses that the page asked for, apart from itself and what it carries inside."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    return [url for url in asked if not url.startswith("data:") and url != browser.current_url.partition("#")[0]]
+
+
+def shown(browser) -> list[str]:
+    return [card.get_attribute("id") for card in browser.find_elements(By.CSS_SELECTOR, ".card") if card.is_displayed()]
+
+
+def choose(browser, name, value):
+    Select(browser.find_element(By.NAME, name)).select_by_value(value)
+
+
+def count(browser) -> str:
+    return browser.find_element(By.ID, "count").text
+
+
+def focused(browser) -> str:
+    return browser.switch_to.active_element.find_element(By.XPATH, "..").get_attribute("id")
+
+
+def opened(browser, card) -> bool:
+    """Whether a card shows its body, or does so in a moment."""
+    body = (By.CSS_SELECTOR, f"#{card}[open] > article")
+    return WebDriverWait(browser, 5).until(visibility_of_element_located(body)).is_displayed()
+
+
+def press(browser, *keys):
+    webdriver.ActionChains(browser).send_keys(*keys).perform()
+
+
+def test_it_opens_without_a_complaint_or_a_request(page):
+    for summary in page.find_elements(By.CSS_SELECTOR, ".card > summary"):
+        summary.click()
+    assert all(opened(page, f"card-{number}") for number in range(4))
+    assert page.get_log("browser") == []
+    assert requests(page) == []
+    loaded = "return [...document.images].every(image => image.complete && image.naturalWidth > 0)"
+    assert page.execute_script(loaded) and len(page.find_elements(By.TAG_NAME, "img")) == 2
+
+
+def test_the_check_sees_a_request_and_the_policy_stops_one(browser, html, tmp_path):
+    image = '<img src="http://127.0.0.1:9/seen.png">'
+    visit(browser, f"<!doctype html><title>t</title>{image}", tmp_path)
+    assert requests(browser) == ["http://127.0.0.1:9/seen.png"]
+    visit(browser, html.replace("<main", f"{image}<script>document.title = 'ran'</script><main"), tmp_path)
+    said = " ".join(entry["message"] for entry in browser.get_log("browser"))
+    assert "Loading the image" in said and "inline script" in said and browser.title == "Report: restaurants"
+
+
+def test_texts_with_markup_are_shown_as_they_are(page):
+    card = page.find_element(By.ID, "card-3")
+    assert card.find_element(By.CSS_SELECTOR, ".text").text == made.EVIL
+    card.find_element(By.TAG_NAME, "summary").click()
+    assert opened(page, "card-3")
+    assert "<script>alert(1)</script>" in card.find_element(By.TAG_NAME, "article").text
+    assert len(page.find_elements(By.TAG_NAME, "script")) == 1
+
+
+def test_filters_look_at_one_variable_at_a_time(page):
+    assert count(page) == "all 4 texts"
+    choose(page, "error", "wrong")
+    assert (shown(page), count(page)) == (["card-1", "card-2"], "2 of 4 texts")
+    choose(page, "confidence", "0.8 2")
+    assert shown(page) == ["card-2"]
+    choose(page, "confidence", "")
+    choose(page, "variable", "noise")  # misread noise
+    assert shown(page) == ["card-1"]
+    choose(page, "error", "right")
+    assert shown(page) == ["card-0", "card-2"]  # nobody said what card-3 is
+    choose(page, "error", "")
+    choose(page, "state", "loud")
+    assert shown(page) == ["card-2"]
+    choose(page, "variable", "")  # any concept; `loud` is still on offer
+    choose(page, "state", "Positive")
+    choose(page, "error", "wrong")
+    assert shown(page) == ["card-2"]
+    page.find_element(By.CSS_SELECTOR, "#filters [type=reset]").click()
+    assert shown(page) == ["card-0", "card-1", "card-2", "card-3"]
+
+
+def test_states_on_offer_follow_the_variable(page):
+    def states():
+        return [option.text for option in Select(page.find_element(By.NAME, "state")).options]
+
+    assert states() == ["any state", "1", "2", "3"]
+    choose(page, "variable", "noise")
+    assert states() == ["any state", "loud", "quiet"]
+
+
+def test_search_wants_every_word(page):
+    box = page.find_element(By.NAME, "search")
+    box.send_keys("SOUP the")
+    assert shown(page) == ["card-0", "card-1"]
+    box.send_keys(" cold")
+    assert shown(page) == ["card-1"]
+    box.send_keys(Keys.ESCAPE)
+    assert len(shown(page)) == 4
+    box.send_keys("nowhere")
+    assert (shown(page), count(page)) == ([], "0 of 4 texts")
+
+
+def test_all_can_be_done_by_keys(page):
+    press(page, "/")
+    press(page, "soup")
+    assert shown(page) == ["card-0", "card-1"]
+    press(page, Keys.ARROW_DOWN)
+    assert focused(page) == "card-0"
+    press(page, "j")
+    assert focused(page) == "card-1"
+    press(page, "j")  # no further
+    assert focused(page) == "card-1"
+    press(page, Keys.ENTER)
+    assert opened(page, "card-1")
+    press(page, "k", Keys.ENTER)
+    assert opened(page, "card-0")
+
+
+def test_links_lead_to_cards_and_set_filters(page):
+    choose(page, "error", "right")
+    assert "card-2" not in shown(page)
+    page.find_element(By.CSS_SELECTOR, "#examples a[href='#card-2']").send_keys(Keys.ENTER)
+    assert opened(page, "card-2")
+    assert focused(page) == "card-2"
+    page.find_element(By.CSS_SELECTOR, "a[data-variable=noise]").send_keys(Keys.ENTER)
+    assert shown(page) == ["card-1"]
+    assert page.find_element(By.NAME, "state").get_attribute("value") == "quiet"
+
+
+def test_an_address_with_a_card_opens_it(browser, html, tmp_path):
+    visit(browser, html, tmp_path)
+    browser.get("about:blank")
+    browser.get((tmp_path / "index.html").as_uri() + "#card-1")
+    assert opened(browser, "card-1")
+
+
+def test_a_phone_needs_no_scrolling_sideways(page):
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    )
+    try:
+        page.find_element(By.ID, "open").click()
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 360
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -1,0 +1,170 @@
+"""The report as bytes: whole, self-contained, texts that stay texts, and only what there is to show."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from sparsecbm.errors import DataError
+from sparsecbm.report.examples import Example, best, misreadings, worst
+from sparsecbm.report.index import index_page
+from sparsecbm.report.plots import read_plots
+from tests.report import made
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: elements with their attributes, text by element, scripts."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.scripts: list[str] = []
+        self.texts: list[str] = []
+        self._script = False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self._script = tag == "script"
+
+    def handle_endtag(self, tag):
+        self._script = False
+
+    def handle_data(self, data):
+        (self.scripts if self._script else self.texts).append(data)
+
+    def of(self, tag: str, **attributes: str) -> list[dict]:
+        found = [found for name, found in self.elements if name == tag]
+        return [each for each in found if attributes.items() <= each.items()]
+
+
+@pytest.fixture
+def plots(tmp_path):
+    made.write_plots(tmp_path, "prune/swap", "prune/curves", "evaluate/confusion-test", "evaluate/confusion-dev")
+    return {stage: read_plots(tmp_path / stage) for stage in ("prune", "evaluate", "explain")}
+
+
+@pytest.fixture
+def html(plots):
+    return index_page("restaurants", made.metrics(), plots, made.explanations())
+
+
+def test_texts_stay_texts(html):
+    page = Page(html)
+    assert len(page.of("script")) == 1 and "alert(1)" not in page.scripts[0]
+    assert made.EVIL in page.texts  # as one piece of text, exactly as it was written
+    for _, attributes in page.elements:
+        assert not any(name.startswith("on") for name in attributes)
+        addresses = [attributes[key] for key in ("src", "href") if key in attributes]
+        assert all(address.startswith(("data:", "#", "validation.html")) for address in addresses)
+
+
+def test_a_name_with_markup_stays_text():
+    figures = made.metrics()
+    figures["evaluate"]["concepts"]["<b>food</b>"] = made.score()
+    html = index_page("<i>data</i>", figures, {}, [])
+    assert "<b>food" not in html and "<i>data" not in html
+    assert "<b>food</b>" in Page(html).texts and "<i>data</i>" in Page(html).texts
+
+
+def test_the_page_s_policy_allows_its_own_script_and_nothing_else(html):
+    page = Page(html)
+    (policy,) = (meta["content"] for meta in page.of("meta") if "http-equiv" in meta)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    digest = base64.b64encode(hashlib.sha256(page.scripts[0].encode()).digest()).decode()
+    assert rules == {
+        "default-src": "'none'", "img-src": "data:", "style-src": "'unsafe-inline'",
+        "script-src": f"'sha256-{digest}'", "base-uri": "'none'", "form-action": "'none'",
+    }  # fmt: skip
+    assert not re.search(r"https?://|url\(|@import", html)
+
+
+def test_filters_find_the_readings_on_each_card(html):
+    cards = Page(html).of("details", **{"class": "card"})
+    assert [card["id"] for card in cards] == ["card-0", "card-1", "card-2", "card-3"]
+    assert json.loads(cards[1]["data-readings"]) == {
+        "label": {"read": "1", "gold": "2", "confidence": 0.7},
+        "food": {"read": "Negative", "gold": "Negative", "confidence": 0.6},
+        "noise": {"read": "quiet", "gold": "loud", "confidence": 0.55},
+    }
+    assert json.loads(cards[3]["data-readings"])["label"]["gold"] is None
+    states = {o["value"]: json.loads(o["data-states"]) for o in Page(html).of("option") if "data-states" in o}
+    assert states == {
+        "label": ["1", "2", "3"], "": ["Negative", "Positive", "unknown", "loud", "quiet"],
+        "food": ["Negative", "Positive", "unknown"], "noise": ["loud", "quiet"],
+    }  # fmt: skip
+
+
+def test_tables_hold_the_figures(html):
+    rows = re.sub(r"<[^>]+>", " ", html)
+    cells = re.sub(r"\s+", " ", rows)
+    assert "62.5% label right" in cells and "77.0% concepts right, mean" in cells
+    assert "label, hard concepts 0.500 0.500 to 0.900 0.700 0.400 – 0.500 0.050" in cells
+    assert "label, hard, head refitted" not in cells  # there is none
+    assert "food 0.900 0.310" in cells  # swap: food's head under the masks of food and noise
+    assert "food – 0.512" in cells  # overlap, the other way round as well
+    assert "noise 0.512 –" in cells
+    assert cells.index("food 0.800") < cells.index("noise 0.740") < cells.index("mean 0.770")
+    assert "protection ✗ failed 0.250 at least 0.500 two of eight readings held" in cells
+    assert "harm ✓ passed 0.010 at most 0.020" in cells
+    assert "integrated_gradients delete 0.400 0.100 0.300 0.200 to 0.400 0.900 –" in cells  # the mean
+    assert "integrated_gradients 80 0.500 0.400 to 0.600 0.100" in cells
+    assert "integrated_gradients comprehensiveness delete food 0.400 0.100 0.300" in cells  # folded
+    assert "All pairs (12): less is better" in cells and "concept_edit 0.610 0.610 to 0.900 0.620 0.630 – –" in cells
+    assert "zero 0.800 0.800 to 0.900 0.810 0.820 0.190 0.100 to 0.300" in cells
+
+
+def test_plots_are_inside_with_their_words(html, tmp_path):
+    images = Page(html).of("img")
+    assert len(images) == 4 and all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
+    assert {image["alt"] for image in images} >= {
+        "Accuracy of each concept's trained head under the mask of each concept",
+        "Confusions of the label and each concept: gold in rows, read in columns. Split test",
+    }
+    made.write_plots(tmp_path, "bad/swap")
+    (tmp_path / "bad" / "swap.png").write_text("no picture")
+    with pytest.raises(DataError, match=r"swap\.png is not a readable PNG; run the stage 'bad' again"):
+        read_plots(tmp_path / "bad")
+
+
+def test_what_was_not_written_is_left_out(html):
+    def anchors(html):
+        return [section["id"] for section in Page(html).of("section")]
+
+    whole = ["overview", "scores", "concepts", "subnetworks", "explanations", "effects", "interventions", "training"]
+    assert anchors(html) == [*whole, "examples", "cards"]
+    # A black box: no concepts, no masks, no explanations, no interventions.
+    scores = {"split": "dev", "label": made.score(), "label_hard": None, "concepts": {}, "bag_of_words": None}
+    box = index_page("box", {"evaluate": scores, "prune": {"chosen": None}, "explain": {}}, {}, [])
+    assert anchors(box) == ["overview", "scores"]
+    assert "None" not in re.sub(r"<script>.*</script>|<style>.*</style>", "", box, flags=re.DOTALL)
+    assert anchors(index_page("nothing", {}, {}, [])) == ["overview"]
+    links = {a["href"] for a in Page(box).of("a")}
+    assert "#cards" not in links and "validation.html" in links
+
+
+def test_every_link_inside_the_page_leads_somewhere(html):
+    page = Page(html)
+    targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    assert {a["href"][1:] for a in page.of("a") if a["href"].startswith("#")} <= targets
+
+
+def test_the_page_depends_on_its_inputs_alone(html, plots):
+    again = index_page("restaurants", made.metrics(), plots, made.explanations())
+    assert html == again
+    assert html != index_page("restaurants", made.metrics(), plots, made.explanations()[::-1])
+
+
+def test_examples_and_misreadings():
+    examples = [Example.of(found, number) for number, found in enumerate(made.explanations())]
+    assert [e.anchor for e in worst(examples)] == ["card-2", "card-1"]  # the surest first; no gold, no verdict
+    assert [e.anchor for e in best(examples)] == ["card-0"]
+    once = [(m.concept, m.gold, m.read, m.texts, m.surest.anchor) for m in misreadings(examples)]
+    assert once == [("noise", "loud", "quiet", 1, "card-1"), ("food", "unknown", "Positive", 1, "card-2")]
+    surer = Example.of(made.explanation("calm", ("1", "1", 0.9), ("unknown", None, 0.9), ("quiet", "loud", 0.8)), 4)
+    (first, *_) = misreadings([*examples, surer])
+    assert (first.concept, first.texts, first.surest.anchor) == ("noise", 2, "card-4")
+    assert not best([surer])  # a misread concept is not all right

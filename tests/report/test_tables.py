@@ -1,0 +1,41 @@
+from sparsecbm.report.tables import Table, figure_tables, matrix_table, number
+
+
+def test_cells():
+    assert [number(value) for value in (None, [None, None], 0.12345, 1234, True, [0.1, 0.25], "as it is")] == [
+        "–", "–", "0.123", "1,234", "yes", "0.100 to 0.250", "as it is",
+    ]  # fmt: skip
+
+
+def test_a_matrix_has_gaps_where_a_row_lacks_a_column():
+    found = matrix_table("t", "corner", {"a": {"x": 0.5, "y": None}, "b": {"y": 1.0}})
+    assert found == Table("t", ("corner", "x", "y"), (("a", "0.500", "–"), ("b", "–", "1.000")))
+
+
+def test_nested_figures_become_rows_named_by_the_way_to_them():
+    nested = {
+        "by_method": {
+            "a": {"delete": {"value": 0.1, "win_rate": 0.5}, "mask": {"value": 0.2, "win_rate": None}},
+            "b": {"delete": {"value": 0.4, "win_rate": 0.9}, "steps": 16},
+        },
+        "texts": 60,
+        "points": [{"at": 1, "found": 0.5}, {"at": 2, "found": 0.25}],
+        "curve": [0.1, 0.2, 0.3, 0.4, 0.5],
+        "nothing": {},
+    }
+    first, second, third = (
+        ("a", "delete", "0.100", "0.500"),
+        ("a", "mask", "0.200", "–"),
+        ("b", "delete", "0.400", "0.900"),
+    )
+    assert figure_tables(nested) == [
+        Table("Figures", ("", "value"), (("texts", "60"),)),
+        Table("By method", ("", "", "value", "win rate"), (first, second, third), 2),
+        Table("By method", ("", "steps"), (("b", "16"),)),
+        Table("Points", ("", "at", "found"), (("1", "1", "0.500"), ("2", "2", "0.250"))),
+    ]
+    assert figure_tables({}) == []
+
+
+def test_long_cells_are_prose():
+    assert Table("t", ("a", "b"), (("x", "0.5"), ("y", "a sentence that is too long for a figure"))).prose == {1}
