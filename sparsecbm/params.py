@@ -4,17 +4,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from sparsecbm.errors import ConfigError, unknown
+from sparsecbm.params_intervene import Intervene
+from sparsecbm.section import Section
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A block of `params.yaml`: immutable, unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RestaurantsSource(Section):
@@ -236,6 +232,7 @@ class Params(Section):
     model: Model
     finetune: Finetune
     prune: Prune
+    intervene: Intervene
     evaluate: Evaluate
     track: Track
 

@@ -7,15 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 
 from sparsecbm.errors import InterventionError
 from sparsecbm.intervene.bits import Positions, toggled
-from sparsecbm.intervene.reference import Reference, label_read
+from sparsecbm.intervene.edits import label_logits
+from sparsecbm.intervene.reference import Reference, nearest, read_concept
 from sparsecbm.metrics import MISSING, interval, resampled_means
-from sparsecbm.model.batches import by_length, encode, pad
 from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.train.pooled import reading
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,7 @@ class Bill:
         concept, label: accuracies
         harmed: readings of the concept that were right and are wrong now, among those that were right
         fixed: the other way round, among those that were wrong
+        label_harmed, label_fixed: the same of the label
         neighbours: how it generalises
     """
 
@@ -67,12 +66,14 @@ class Bill:
     label: Change
     harmed: Share
     fixed: Share
+    label_harmed: Share
+    label_fixed: Share
     neighbours: Neighbours
 
     def to_dict(self) -> dict:
         """Plain form, as JSON holds it."""
         plain = asdict(self)
-        for part in ("concept", "label", "harmed", "fixed"):
+        for part in ("concept", "label", "harmed", "fixed", "label_harmed", "label_fixed"):
             plain[part]["interval"] = list(plain[part]["interval"])
         return plain
 
@@ -108,11 +109,15 @@ def make_bill(
         raise InterventionError("no text of the reference is left to bill the patch on; give it texts of other groups")
     with toggled(model, concept, flips):
         logits, _ = read_concept(model, concept, reference.texts.tolist())
-    before, after = _correct(reference, concept, reference.logits[concept]), _correct(reference, concept, logits)
-    labels = [label_read(model, {**reference.logits, concept: read}) for read in (reference.logits[concept], logits)]
-    of_label = [np.where(reference.label_gold == MISSING, np.nan, read == reference.label_gold) for read in labels]
-    harmed, fixed = np.where(before == 1, after == 0, np.nan), np.where(before == 0, after == 1, np.nan)
-    columns = np.stack([after - before, of_label[1] - of_label[0], harmed, fixed], axis=1)
+    gold = reference.gold[concept]
+    before, after = _correct(gold, reference.logits[concept]), _correct(gold, logits)
+    label_before, label_after = (
+        _correct(reference.label_gold, label_logits(model, {**reference.logits, concept: read}))
+        for read in (reference.logits[concept], logits)
+    )
+    harmed, fixed = _turned(before, after, 1), _turned(before, after, 0)
+    label_harmed, label_fixed = _turned(label_before, label_after, 1), _turned(label_before, label_after, 0)
+    columns = np.stack([after - before, label_after - label_before, harmed, fixed, label_harmed, label_fixed], axis=1)
     draws = resampled_means(columns, reference.groups, resamples, seed)
     intervals = [tuple(_number(end) for end in interval(draws[:, column])) for column in range(columns.shape[1])]
     near = _nearest(model, concept, list(examples), reference, neighbours)
@@ -122,34 +127,23 @@ def make_bill(
         bits,
         bits / model.masks.size,
         Change(_mean(before), _mean(after), intervals[0]),
-        Change(_mean(of_label[0]), _mean(of_label[1]), intervals[1]),
+        Change(_mean(label_before), _mean(label_after), intervals[1]),
         _share(harmed, intervals[2]),
         _share(fixed, intervals[3]),
+        _share(label_harmed, intervals[4]),
+        _share(label_fixed, intervals[5]),
         Neighbours(len(near), int(np.nansum(fixed[near])), int(np.nansum(harmed[near]))),
     )
 
 
-def read_concept(
-    model: SparseCBM, concept: str, texts: list[str], batch_size: int = 32
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read one concept alone: logits, [texts, states], and pooled texts, [texts, hidden]."""
-    rows = encode(model.tokenizer, texts, model.settings.max_length)
-    logits: list = [None] * len(rows)
-    vectors: list = [None] * len(rows)
-    with reading(model):
-        for members in by_length([len(row) for row in rows], batch_size):
-            ids, mask = pad([rows[i] for i in members], model.tokenizer.pad_token_id)
-            everything = {concept: torch.arange(len(members), device=model.device)}
-            pooled = model.represent(ids.to(model.device), mask.to(model.device), everything)
-            read = model.concept_heads(pooled)[concept].float().cpu().numpy()
-            for member, values, vector in zip(members, read, pooled[concept].float().cpu().numpy(), strict=True):
-                logits[member], vectors[member] = values, vector
-    return np.stack(logits), np.stack(vectors)
-
-
-def _correct(reference: Reference, concept: str, logits: np.ndarray) -> np.ndarray:
-    gold = reference.gold[concept]
+def _correct(gold: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """1 where logits read the gold state, 0 where another, nan where nobody knows it, [texts]."""
     return np.where(gold == MISSING, np.nan, logits.argmax(-1) == gold)
+
+
+def _turned(before: np.ndarray, after: np.ndarray, was: int) -> np.ndarray:
+    """Among the texts that were right (1) or wrong (0) before, which are the other way round now; else nan."""
+    return np.where(before == was, after == 1 - was, np.nan)
 
 
 def _nearest(model: SparseCBM, concept: str, examples: list[str], reference: Reference, count: int) -> np.ndarray:
@@ -157,12 +151,7 @@ def _nearest(model: SparseCBM, concept: str, examples: list[str], reference: Ref
     if not examples:
         return np.zeros(0, int)
     _, vectors = read_concept(model, concept, examples)
-    pooled = reference.pooled[concept]
-
-    def unit(rows: np.ndarray) -> np.ndarray:
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
-
-    likeness = (unit(pooled) @ unit(vectors).T).max(1)
+    likeness = nearest(reference.pooled[concept], vectors)[1]
     return np.argsort(-likeness, kind="stable")[:count]
 
 

@@ -77,10 +77,6 @@ def intervene(
         ConfigError: an unknown state; both name the choices.
     """
     wanted = resolved(model, settings)
-    if head not in HEADS:
-        raise InterventionError(unknown("head", head, HEADS))
-    if head == "hard" and model.hard_head is None:
-        raise InterventionError("the model has no head for one-hot concepts, it was not finished; use the soft one")
     each = [texts] if isinstance(texts, str) else list(texts)
     logits = {name: torch.from_numpy(values) for name, values in model.logits(each).concepts.items()}
     edited = {name: edited_logits(model, wanted[name], v) if name in wanted else v for name, v in logits.items()}
@@ -132,7 +128,7 @@ def resolved(model: SparseCBM, settings: Mapping[str, Setting]) -> dict[str, np.
 
 
 def edited_logits(model: SparseCBM, probabilities: np.ndarray, read: Tensor) -> Tensor:
-    """Logits whose activation is the given one, in the place of those that were read, [texts, states].
+    """Logits whose activation is the given one ([states] for all texts alike, or [texts, states]), [texts, states].
 
     Where activations are the logits themselves, softmax gives the probabilities (none below `FLOOR`), and the mean
     logit of each text stays, about which probabilities say nothing.
@@ -140,7 +136,7 @@ def edited_logits(model: SparseCBM, probabilities: np.ndarray, read: Tensor) -> 
     given = torch.tensor(probabilities, dtype=read.dtype, device=read.device)
     if model.settings.activation == "logits":
         given = given.clamp(min=FLOOR)
-        centred = given.log() - given.log().mean()
+        centred = given.log() - given.log().mean(-1, keepdim=True)
         return centred + read.mean(-1, keepdim=True)
     return given.log().expand_as(read)
 
@@ -164,15 +160,30 @@ def _probabilities(concept: Concept, setting: Setting) -> np.ndarray:
     return found / found.sum()
 
 
-@torch.no_grad()
-def _predictions(model: SparseCBM, texts: list[str], logits: dict[str, Tensor], head: str) -> list[Prediction]:
+def label_logits(model: SparseCBM, logits: Mapping[str, np.ndarray], head: str = "soft") -> np.ndarray:
+    """Label logits, [texts, classes], from the logits of all concepts, each [texts, states].
+
+    Args:
+        head: soft, the label head as trained; or hard, `hard_head` on one-hot concepts
+
+    Raises:
+        InterventionError: an unknown head, or one that the model lacks.
+    """
+    if head not in HEADS:
+        raise InterventionError(unknown("head", head, HEADS))
+    if head == "hard" and model.hard_head is None:
+        raise InterventionError("the model has no head for one-hot concepts, it was not finished; use the soft one")
     with reading(model):
-        given = {name: values.to(model.device) for name, values in logits.items()}
+        given = {name: torch.as_tensor(values).to(model.device) for name, values in logits.items()}
         if head == "soft":
             label = model.output(given).label_logits
         else:
             label = model.hard_head({name: activate(values, "hard") for name, values in given.items()})
-    of_label = readings(model.concept_set.label, label.float().cpu().numpy())
+    return label.float().cpu().numpy()
+
+
+def _predictions(model: SparseCBM, texts: list[str], logits: dict[str, Tensor], head: str) -> list[Prediction]:
+    of_label = readings(model.concept_set.label, label_logits(model, logits, head))
     by_concept = {name: _read(model.concept_set[name], values) for name, values in logits.items()}
     return [
         Prediction(text, of_label[i], {name: read[i] for name, read in by_concept.items()})

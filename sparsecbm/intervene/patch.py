@@ -16,18 +16,11 @@ from safetensors.torch import save_file
 
 from sparsecbm.errors import InterventionError
 from sparsecbm.files import replacing
+from sparsecbm.model.prediction import Reading
 
 METADATA = "patch"
 FORMAT = 1
 _KINDS = ("dropped", "grown")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one text read as, before or after: the state that won, and the probability of each."""
-
-    state: str
-    probabilities: dict[str, float]
 
 
 @dataclass(frozen=True)

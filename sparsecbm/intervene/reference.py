@@ -10,6 +10,7 @@ import torch
 from sparsecbm.errors import InterventionError
 from sparsecbm.intervene.checksums import model_checksum
 from sparsecbm.metrics import MISSING
+from sparsecbm.model.batches import by_length, encode, pad
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.train.examples import examples
 from sparsecbm.train.pooled import pooled_under_masks, reading
@@ -57,10 +58,14 @@ class Reference:
 
     def halves(self, share: float, seed: int) -> tuple["Reference", "Reference"]:
         """Two parts without a group in common, the first with about this share of the groups."""
+        first = self.in_first(share, seed)
+        return self.take(first), self.take(~first)
+
+    def in_first(self, share: float, seed: int) -> np.ndarray:
+        """Which texts are in the first of the two `halves`, [texts], bool."""
         groups = np.unique(self.groups)
         chosen = np.random.default_rng(seed).permutation(groups)[: round(share * len(groups))]
-        first = np.isin(self.groups, chosen)
-        return self.take(first), self.take(~first)
+        return np.isin(self.groups, chosen)
 
     def read(self, concept: str) -> np.ndarray:
         """State that is read in each text, [texts]."""
@@ -112,8 +117,30 @@ def read_reference(model: SparseCBM, frame: pd.DataFrame, batch_size: int = 32) 
     )
 
 
-def label_read(model: SparseCBM, logits: dict[str, np.ndarray]) -> np.ndarray:
-    """Label that a model reads off given concept logits, [texts], class indices."""
+def read_concept(
+    model: SparseCBM, concept: str, texts: list[str], batch_size: int = 32
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read one concept alone: logits, [texts, states], and pooled texts, [texts, hidden]."""
+    rows = encode(model.tokenizer, texts, model.settings.max_length)
+    logits: list = [None] * len(rows)
+    vectors: list = [None] * len(rows)
     with reading(model):
-        given = {name: torch.from_numpy(values).to(model.device) for name, values in logits.items()}
-        return model.output(given).label_logits.argmax(-1).cpu().numpy()
+        for members in by_length([len(row) for row in rows], batch_size):
+            ids, mask = pad([rows[i] for i in members], model.tokenizer.pad_token_id)
+            everything = {concept: torch.arange(len(members), device=model.device)}
+            pooled = model.represent(ids.to(model.device), mask.to(model.device), everything)
+            read = model.concept_heads(pooled)[concept].float().cpu().numpy()
+            for member, values, vector in zip(members, read, pooled[concept].float().cpu().numpy(), strict=True):
+                logits[member], vectors[member] = values, vector
+    return np.stack(logits), np.stack(vectors)
+
+
+def nearest(vectors: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The most alike stored vector of each vector: its number and the cosine, [texts] each."""
+
+    def unit(rows: np.ndarray) -> np.ndarray:
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
+
+    likeness = unit(vectors) @ unit(stored).T
+    which = likeness.argmax(1)
+    return which, likeness[np.arange(len(vectors)), which]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from sparsecbm.errors import InterventionError
-from sparsecbm.intervene.bill import make_bill, read_concept
+from sparsecbm.intervene.bill import make_bill
 from sparsecbm.intervene.bits import toggled
-from sparsecbm.intervene.reference import label_read, read_reference
+from sparsecbm.intervene.edits import label_logits
+from sparsecbm.intervene.reference import read_concept, read_reference
 from tests.planted_model import OUTER, planted_masks, planted_model
 from tests.tiny_tables import annotated
 
@@ -43,7 +44,10 @@ def test_the_harm_is_counted(planted, table):
         read = planted.logits(table["text"].tolist()).label.argmax(-1)
     gold = table["label"].astype(int).to_numpy() - 1
     assert bill.label.after == pytest.approx((read == gold).mean(), abs=1e-6)
-    assert bill.label.before == pytest.approx((label_read(planted, reference.logits) == gold).mean(), abs=1e-6)
+    right = label_logits(planted, reference.logits).argmax(-1) == gold
+    assert bill.label.before == pytest.approx(right.mean(), abs=1e-6)
+    assert (bill.label_harmed.count, bill.label_harmed.of) == ((right & (read != gold)).sum(), right.sum())
+    assert (bill.label_fixed.count, bill.label_fixed.of) == ((~right & (read == gold)).sum(), (~right).sum())
 
 
 def test_what_is_repaired_is_counted(planted, table):

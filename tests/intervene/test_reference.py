@@ -5,7 +5,8 @@ import pytest
 
 from sparsecbm.errors import InterventionError
 from sparsecbm.intervene.bits import toggled
-from sparsecbm.intervene.reference import label_read, read_reference
+from sparsecbm.intervene.edits import label_logits
+from sparsecbm.intervene.reference import read_reference
 from tests.tiny_models import tiny_model
 from tests.tiny_tables import annotated
 
@@ -21,7 +22,7 @@ def test_it_holds_what_the_model_reads(lively, table):
     reference, raw = read_reference(lively, table, batch_size=3), lively.logits(table["text"].tolist())
     for name in ("food", "noise"):
         np.testing.assert_allclose(reference.logits[name], raw.concepts[name], atol=1e-5)
-    assert label_read(lively, reference.logits).tolist() == raw.label.argmax(-1).tolist()
+    assert label_logits(lively, reference.logits).argmax(-1).tolist() == raw.label.argmax(-1).tolist()
     states = np.array(["Negative", "Positive", "unknown"])[reference.read("food")]
     known = table["concept.food"].notna()
     assert reference.right("food").tolist() == (known & (table["concept.food"] == states)).tolist()

@@ -6,7 +6,7 @@ import torch
 
 from sparsecbm.errors import ConfigError, InterventionError
 from sparsecbm.intervene.bits import read_bits_at, toggled
-from sparsecbm.intervene.flips import Harmful, Unreached, make_patch
+from sparsecbm.intervene.make import Harmful, Unreached, make_patch
 from sparsecbm.intervene.patch import MaskPatch
 from sparsecbm.intervene.protection import protect
 from sparsecbm.intervene.reference import read_reference
