@@ -53,7 +53,7 @@ class Mapping(Section):
     id: str | None = None
     split: str | None = None
     group: str | None = None
-    splits: dict[str, str] = {}
+    splits: dict[str, str] = Field({})
 
 
 class TableSource(Section):

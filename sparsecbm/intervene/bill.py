@@ -103,8 +103,7 @@ def make_bill(
         InterventionError: another model read the reference, or nothing of it is left.
     """
     reference.check(model)
-    own = set(reference.groups[np.isin(reference.texts, list(examples))])
-    reference = reference.without({*leave_out, *own})
+    reference = reference.without(leave_out).without_texts(examples)
     if not len(reference):
         raise InterventionError("no text of the reference is left to bill the patch on; give it texts of other groups")
     with toggled(model, concept, flips):

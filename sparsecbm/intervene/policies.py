@@ -59,7 +59,7 @@ def expected_change(model: SparseCBM, reference: Reference) -> Scores:
         chances, total = softmax(reference.logits[name]), np.zeros(len(reference))
         for state in range(chances.shape[-1]):
             after = softmax(
-                label_logits(model, {**reference.logits, name: set_to(model, name, state, reference.logits)})
+                label_logits(model, {**reference.logits, name: set_to(model, name, state, reference.logits[name])})
             )
             total += chances[:, state] * (after * np.log(after.clip(min=1e-300) / before.clip(min=1e-300))).sum(-1)
         return total

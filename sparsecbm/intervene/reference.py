@@ -56,6 +56,10 @@ class Reference:
         """The texts that belong to none of these groups."""
         return self.take(~np.isin(self.groups, list(groups)))
 
+    def without_texts(self, texts: Collection[str]) -> "Reference":
+        """The texts whose group holds none of these."""
+        return self.without(set(self.groups[np.isin(self.texts, list(texts))]))
+
     def halves(self, share: float, seed: int) -> tuple["Reference", "Reference"]:
         """Two parts without a group in common, the first with about this share of the groups."""
         first = self.in_first(share, seed)

@@ -3,13 +3,9 @@
 The effects of flips are known to first order only, so the search goes in rounds: choose a few moves by the gradients
 at the mask as it is now, flip, read again. The charge for moving protected readings starts high and is lowered while
 the budget does not suffice, so the search ends with the most protection that reaches the state.
-
-It first tries the lowest block under masks alone. What a bit does there passes through all attention above, so it acts
-on few texts and by far more than its first-order effect says; protected readings hardly notice. Where this does not
-reach the state, all blocks take part.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -25,7 +21,7 @@ from sparsecbm.intervene.protection import Protection
 from sparsecbm.model.cbm import SparseCBM
 
 POOL = 4000  # bits of each kind that are looked at
-STRENGTHS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25)  # of the charge, from most to least protection
+STRENGTHS = (64.0, 16.0, 4.0, 1.0, 0.25)  # of the charge, from most to least protection
 MOVES = 8  # a round, two bits each
 ROUNDS = 10  # a strength
 
@@ -130,21 +126,18 @@ def search(
     """
     layers = chosen_layers(model, aim.layers)
     reader = _Reader(model, concept, list(texts), torch.as_tensor(states))
-    start = reader.read({})
-    best = None
-    for stage, strengths in _stages(layers, protection):
-        taken = untouchable or {}
-        pool = make_pool(model, concept, start.factors, start.weights, stage, POOL, aim.scope, protection, taken)
-        flipped, now = np.zeros(len(pool), bool), start
-        for strength in strengths:
-            flipped, now = _rounds(reader, pool, flipped, now, aim, strength)
-            if best is None or now.margins.mean() > best[2].margins.mean() or now.reaches(aim):
-                best = pool, flipped, now, strength
-            if now.reaches(aim):
-                break
+    start = now = reader.read({})
+    taken = untouchable or {}
+    pool = make_pool(model, concept, start.factors, start.weights, layers, POOL, aim.scope, protection, taken)
+    flipped = np.zeros(len(pool), bool)
+    best = flipped, now
+    for strength in (0.0,) if protection is None else STRENGTHS:
+        flipped, now = _rounds(reader, pool, flipped, now, aim, strength)
+        if now.margins.mean() > best[1].margins.mean() or now.reaches(aim):
+            best = flipped, now
         if now.reaches(aim):
             break
-    pool, flipped, now, strength = best
+    flipped, now = best
     kinds = np.repeat(np.arange(len(pool.starts) - 1) % 2, np.diff(pool.starts))
     dropped, grown = (
         {layer: tuple(sorted(map(int, places))) for layer, places in pool.positions(flipped & (kinds == kind)).items()}
@@ -189,16 +182,6 @@ class _Reader:
         others = logits.scatter(1, self.states[:, None], -torch.inf).max(1).values
         missing = 1 - logits.softmax(-1).gather(1, self.states[:, None]).squeeze(1)
         return _Read(logits, factors, (wanted - others).numpy(), missing / missing.sum().clamp(min=1e-30))
-
-
-def _stages(layers: list[str], protection: Protection | None) -> Iterator[tuple[list[str], tuple[float, ...]]]:
-    """Layers to search in turn, and the strengths of the charge to try in them."""
-    strengths = (0.0,) if protection is None else STRENGTHS
-    block = [int(part) for part in (next(p for p in layer.split(".") if p.isdigit()) for layer in layers)]
-    lowest = [layer for layer, number in zip(layers, block, strict=True) if number == min(block)]
-    if len(lowest) < len(layers):
-        yield lowest, strengths[len(strengths) // 2 : len(strengths) // 2 + 1]
-    yield layers, strengths
 
 
 def _rounds(

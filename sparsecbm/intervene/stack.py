@@ -136,6 +136,16 @@ def bare_checksum(model: SparseCBM, concept: str) -> str:
         toggle(model, concept, touched)
 
 
+def check_fit(model: SparseCBM, patch: MaskPatch) -> None:
+    """See that a patch was made for this model and mask.
+
+    Raises:
+        InterventionError: it was made for others.
+    """
+    _check_weights(model, patch)
+    _check_mask(model, patch)
+
+
 def _check_weights(model: SparseCBM, patch: MaskPatch) -> None:
     masked_layers(model)
     place_of(model, patch.concept)
