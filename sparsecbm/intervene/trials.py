@@ -120,7 +120,7 @@ def run_trials(
     """
     protecting, held_out = reference.halves(0.5, seed)
     draw = np.random.default_rng([seed, 1])
-    sample = _sample(held_out, texts, draw)
+    sample = sample_misread(held_out, texts, draw)
     protections: dict[str, Protection | None] = {}
     trials: list[OracleTrial] = []
     for number, (concept, row) in enumerate(sample, start=1):
@@ -229,7 +229,7 @@ def summary(trials: list[OracleTrial], max_harm: float) -> dict:
     }
 
 
-def _sample(held_out: Reference, texts: int, draw: np.random.Generator) -> list[tuple[str, int]]:
+def sample_misread(held_out: Reference, texts: int, draw: np.random.Generator) -> list[tuple[str, int]]:
     """Misread texts in turn over the concepts, each concept's in a random order."""
     left = {concept: list(draw.permutation(np.flatnonzero(held_out.wrong(concept)))) for concept in held_out.gold}
     found: list[tuple[str, int]] = []
