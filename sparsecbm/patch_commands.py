@@ -82,13 +82,14 @@ def make(
         settings.protect,
         settings.max_harm if max_harm is None else max_harm,
     )
+    budget = terms.budget(loaded) if bits is None else bits
     with Console(stderr=True).status("reading the reference ...") as status:
         protecting, billed = _reference(loaded, data or workspace.annotated, split).halves(0.5, params.seed)
         status.update("protecting right readings ...")
         protection = protect(loaded, protecting.without_texts(text), concept, terms.protect)
         status.update("looking for bits ...")
         patch = make_patch(
-            loaded, text, concept, state, terms.budget(loaded) if bits is None else bits, margin=terms.margin,
+            loaded, text, concept, state, budget, margin=terms.margin,
             layers=layers or ("*",), scope=scope, protection=protection, reference=billed, max_harm=terms.max_harm,
             force=force, author=author, note=note,
         )  # fmt: skip

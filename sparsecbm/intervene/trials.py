@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsecbm.intervene.bill import Bill, make_bill
-from sparsecbm.intervene.bits import mask_checksum, toggled
+from sparsecbm.intervene.bits import mask_checksum, masked_layers, toggled
 from sparsecbm.intervene.checksums import text_checksum
 from sparsecbm.intervene.controls import random_flips, wrong_state
 from sparsecbm.intervene.edits import label_logits
@@ -42,8 +42,13 @@ class Terms:
     resamples: int = 200
 
     def budget(self, model: SparseCBM) -> int:
-        """Bits that a patch may flip, an even number, 2 at least."""
-        return max(2, int(self.bits * model.masks.size) // 2 * 2)
+        """Bits that a patch may flip, an even number, 2 at least.
+
+        Raises:
+            InterventionError: the model has no masks.
+        """
+        size = sum(layer.weight.numel() for layer in masked_layers(model).values())
+        return max(2, int(self.bits * size) // 2 * 2)
 
 
 @dataclass(frozen=True)

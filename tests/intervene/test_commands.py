@@ -9,7 +9,7 @@ from sparsecbm.data.tables import write_splits
 from sparsecbm.intervene.memory import Memory
 from sparsecbm.intervene.patch import MaskPatch
 from sparsecbm.model.cbm import SparseCBM
-from tests.tiny_models import CONCEPTS
+from tests.tiny_models import CONCEPTS, tiny_model
 from tests.tiny_tables import annotated
 
 TEXT = "a loud place but we came again and the food was bad"
@@ -115,6 +115,13 @@ def test_no_patch_is_written_where_there_is_none(folder, make, sparsecbm):
         assert not (folder / "food.patch").exists()
     assert make("--max-harm", -1, "--force")[0] == 0
     assert "made with --force" in sparsecbm("patch", "show", folder / "food.patch")[1]
+
+
+def test_a_dense_model_has_no_mask_to_mend(folder, backbone, sparsecbm):
+    tiny_model(backbone).save_pretrained(folder / "dense")
+    arguments = folder / "dense", "--text", TEXT, "--concept", "food", "--state", "Negative", "--output", folder / "x"
+    code, _, errors = sparsecbm("patch", "make", *arguments, "--data", folder / "annotated")
+    assert code == 1 and "the model is dense" in errors
 
 
 def test_faults_are_one_message(folder, sparsecbm, make):
