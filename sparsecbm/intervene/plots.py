@@ -35,7 +35,7 @@ def plot_trials(rows: Sequence[dict], budget: int, max_harm: float, path: Path) 
     """Every attempt: bits flipped against right readings spoiled; those that reach no patch stand at the right edge."""
     table = pd.DataFrame(rows)
     share = table["harmed"].astype(float) / table["right_before"].astype(float)
-    table = table.assign(bits=table["bits"].fillna(budget * 1.1), harm=share.fillna(0.0))
+    table = table.assign(bits=table["bits"].astype(float).fillna(budget * 1.1), harm=share.fillna(0.0))
     table["outcome"] = table["repaired"].map({True: "repaired", False: "too much harm"})
     table.loc[~table["reached"], "outcome"] = "not reached"
     with plt.style.context("default", after_reset=True):
