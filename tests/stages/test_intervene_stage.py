@@ -29,7 +29,7 @@ def workspace_with(model, root):
     workspace = Workspace(root)
     vocabulary = {"source": "tiny", "vocabulary": CONCEPTS.to_dict()}
     table = annotated(40, seed=1)
-    table.loc[:3, "concept.food"] = ["Positive", "Negative", "Positive", "Negative"]  # some that must be misread
+    table.loc[:15, "concept.food"] = ["Positive", "Negative"] * 8  # of which some must be misread
     write_splits(workspace.annotated, {"validation": table}, vocabulary)
     model.save_pretrained(workspace.sparse)
     return workspace
