@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sparsecbm import patch_commands
 from sparsecbm.errors import ConfigError, DataError, SparseCBMError
 from sparsecbm.workspace import Workspace
 
@@ -20,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.command()(patch_commands.intervene)
+app.add_typer(patch_commands.patch_app, name="patch")
 
 Model = Annotated[Path, typer.Argument(help="A model folder, such as models/dense.")]
 Profiles = Annotated[list[str] | None, typer.Option(help="Lay profiles/NAME.yaml over params.yaml, or none.")]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from sparsecbm.errors import ConfigError, unknown
 from sparsecbm.params_explain import Explain
 from sparsecbm.params_faithfulness import Faithfulness
+from sparsecbm.params_intervene import Intervene
 from sparsecbm.section import Section
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -235,6 +236,7 @@ class Params(Section):
     finetune: Finetune
     prune: Prune
     explain: Explain
+    intervene: Intervene
     evaluate: Evaluate
     faithfulness: Faithfulness
     track: Track

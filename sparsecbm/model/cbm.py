@@ -1,6 +1,7 @@
 """SparseCBM: texts in, concepts and a label out."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ from sparsecbm.model.prediction import Prediction, readings
 
 if TYPE_CHECKING:
     from sparsecbm.explain.explanation import Explanation
+    from sparsecbm.intervene.edits import Edit, Setting
+    from sparsecbm.intervene.patch import MaskPatch
     from sparsecbm.model.compact import CompactModel
 
 
@@ -278,6 +281,32 @@ class SparseCBM(nn.Module):
 
         found = explain(self, [texts] if isinstance(texts, str) else texts, **how)
         return found[0] if isinstance(texts, str) else found
+
+    def intervene(
+        self, texts: str | Sequence[str], settings: Mapping[str, "Setting"], head: str = "soft"
+    ) -> "Edit | list[Edit]":
+        """Set concepts of one or more texts and see what the label becomes; see `sparsecbm.intervene.edits`."""
+        from sparsecbm.intervene.edits import intervene
+
+        return intervene(self, texts, settings, head)
+
+    def edited(self, settings: Mapping[str, "Setting"]) -> AbstractContextManager["SparseCBM"]:
+        """Set concepts of every text that is read while a block runs; see `sparsecbm.intervene.edits`."""
+        from sparsecbm.intervene.edits import edited
+
+        return edited(self, settings)
+
+    def patched(self, *patches: "MaskPatch") -> AbstractContextManager["SparseCBM"]:
+        """Flip the bits of mask patches while a block runs; see `sparsecbm.intervene.stack`."""
+        from sparsecbm.intervene.stack import patched
+
+        return patched(self, *patches)
+
+    def with_patches(self, *patches: "MaskPatch") -> "SparseCBM":
+        """A model of its own, with the same weights, in which patches are permanent; save it as any other."""
+        from sparsecbm.intervene.stack import apply_patch
+
+        return apply_patch(self, *patches)
 
     def config(self) -> dict:
         """Plain form of everything but weights and vocabulary, as `config.json` holds it."""

@@ -6,7 +6,7 @@ from sparsecbm.errors import ConfigError, unknown
 from sparsecbm.params import load_params
 from sparsecbm.workspace import Workspace
 
-STAGES = ("ingest", "validate", "annotate", "finetune", "prune", "explain", "evaluate", "report")
+STAGES = ("ingest", "validate", "annotate", "finetune", "prune", "explain", "intervene", "evaluate", "report")
 
 
 def run_stage(name: str, workspace: Workspace) -> None:

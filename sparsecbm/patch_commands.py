@@ -1,0 +1,225 @@
+"""`sparsecbm intervene` and `sparsecbm patch ...`: what the commands do; `cli.py` gives them their place."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sparsecbm.errors import ConfigError, InterventionError
+from sparsecbm.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sparsecbm.intervene.reference import Reference
+    from sparsecbm.model.cbm import SparseCBM
+
+Model = Annotated[Path, typer.Argument(help="A model folder, such as models/sparse.")]
+Patches = Annotated[list[Path], typer.Argument(help="Patch files.")]
+Texts = Annotated[list[str], typer.Option("--text", help="A text; may be given several times.")]
+Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+Output = Annotated[Path, typer.Option("--output", help="The model folder to write.")]
+Table = Annotated[
+    Path | None, typer.Option("--data", help="Annotated splits for the bill; by default the workspace's own.")
+]
+Split = Annotated[str, typer.Option(help="Which of them.")]
+
+patch_app = typer.Typer(no_args_is_help=True, help="Make, judge, apply and revert patches of a concept's mask.")
+
+
+def intervene(
+    model: Model,
+    text: Texts,
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="CONCEPT=STATE", help="A state, or its probability for each: .1,.9,0.")
+    ],
+    head: Annotated[str, typer.Option(help="soft (as trained), or hard (all concepts one-hot).")] = "soft",
+    json: Json = False,
+) -> None:
+    """Set concepts of texts and see what the label becomes."""
+    from sparsecbm.show.interventions import show_edits
+
+    edits = _loaded(model).intervene(text, dict(map(_setting, set_)), head)
+    if json:
+        _print([edit.to_dict() for edit in edits])
+    else:
+        show_edits(edits)
+
+
+@patch_app.command()
+def make(
+    model: Model,
+    text: Texts,
+    concept: Annotated[str, typer.Option(help="Whose mask.")],
+    state: Annotated[str, typer.Option(help="What it should read in the texts.")],
+    output: Annotated[Path, typer.Option("--output", help="The patch file to write.")],
+    bits: Annotated[int | None, typer.Option(help="Bits that may be flipped; by default as in params.yaml.")] = None,
+    margin: Annotated[float | None, typer.Option(help="By which the state must win; likewise.")] = None,
+    max_harm: Annotated[float | None, typer.Option(help="Share of right readings it may spoil; likewise.")] = None,
+    layers: Annotated[list[str] | None, typer.Option(help="Patterns of layers whose bits may be flipped.")] = None,
+    scope: Annotated[str, typer.Option(help="Keep the mask as sparse as it is: global, or in each layer.")] = "global",
+    data: Table = None,
+    split: Split = "validation",
+    force: Annotated[bool, typer.Option("--force", help="Write it even if it does more harm; it will say so.")] = False,
+    author: str = "",
+    note: str = "",
+    json: Json = False,
+) -> None:
+    """Find the bits to flip so that texts are read as wanted. Half of the reference protects, half pays the bill."""
+    from rich.console import Console
+
+    from sparsecbm.intervene.make import make_patch
+    from sparsecbm.intervene.protection import protect
+    from sparsecbm.intervene.trials import Terms
+    from sparsecbm.params import load_params
+    from sparsecbm.show.interventions import show_patch
+
+    workspace = Workspace.find()
+    params = load_params(workspace.params)
+    settings, loaded = params.intervene, _loaded(model)
+    terms = Terms(
+        settings.bits,
+        settings.margin if margin is None else margin,
+        settings.protect,
+        settings.max_harm if max_harm is None else max_harm,
+    )
+    budget = terms.budget(loaded) if bits is None else bits
+    with Console(stderr=True).status("reading the reference ...") as status:
+        protecting, billed = _reference(loaded, data or workspace.annotated, split).halves(0.5, params.seed)
+        status.update("protecting right readings ...")
+        protection = protect(loaded, protecting.without_texts(text), concept, terms.protect)
+        status.update("looking for bits ...")
+        patch = make_patch(
+            loaded, text, concept, state, budget, margin=terms.margin,
+            layers=layers or ("*",), scope=scope, protection=protection, reference=billed, max_harm=terms.max_harm,
+            force=force, author=author, note=note,
+        )  # fmt: skip
+    patch.save(output)
+    if json:
+        _print(patch.to_dict())
+    else:
+        show_patch(patch)
+        print(f"written to {output}; the model is as it was")
+
+
+@patch_app.command()
+def show(patch: Annotated[Path, typer.Argument(help="A patch file.")], json: Json = False) -> None:
+    """Show what a patch flips, what it reaches, and its bill."""
+    from sparsecbm.intervene.patch import MaskPatch
+    from sparsecbm.show.interventions import show_patch
+
+    found = MaskPatch.load(patch)
+    if json:
+        _print(found.to_dict())
+    else:
+        show_patch(found)
+
+
+@patch_app.command("list")
+def list_(
+    folder: Annotated[Path, typer.Argument(help="A folder of patch files, or a store of corrections.")],
+    json: Json = False,
+) -> None:
+    """List the patches of a folder, or the corrections of a store."""
+    from sparsecbm.intervene.memory import INDEX, Memory
+    from sparsecbm.intervene.patch import MaskPatch
+    from sparsecbm.show.interventions import show_list
+
+    if not folder.is_dir():
+        raise InterventionError(f"{folder} is no folder")
+    if (folder / INDEX).is_file():
+        rows = [{"id": c.id, "kind": c.kind, "concept": c.concept, "state": c.state, "author": c.author, "note": c.note}
+                for c in Memory(folder).corrections()]  # fmt: skip
+    else:
+        found = [(path.name, MaskPatch.load(path)) for path in sorted(folder.glob("*.patch"))]
+        rows = [
+            {
+                "id": p.id, "file": name, "concept": p.concept, "state": p.state, "texts": len(p.texts),
+                "bits": p.bits, "parent": p.parent, "author": p.author, "note": p.note,
+            }
+            for name, p in found
+        ]  # fmt: skip
+    if json:
+        _print(rows)
+    else:
+        show_list(rows)
+
+
+@patch_app.command()
+def apply(model: Model, patches: Patches, output: Output, json: Json = False) -> None:
+    """Write a model in which patches are permanent; its checksums are new, the model given stays as it is."""
+    from sparsecbm.intervene.patch import MaskPatch
+
+    _write(_loaded(model).with_patches(*map(MaskPatch.load, patches)), output, json)
+
+
+@patch_app.command()
+def revert(model: Model, patches: Patches, output: Output, json: Json = False) -> None:
+    """Write a model without patches that were applied: all of one concept together."""
+    from sparsecbm.intervene.patch import MaskPatch
+    from sparsecbm.intervene.stack import revert_patch
+
+    _write(revert_patch(_loaded(model), *map(MaskPatch.load, patches)), output, json)
+
+
+@patch_app.command()
+def test(
+    model: Model,
+    patch: Annotated[Path, typer.Argument(help="A patch file.")],
+    text: Annotated[list[str] | None, typer.Option("--text", help="Texts that it was made for; left out.")] = None,
+    data: Table = None,
+    split: Split = "test",
+    json: Json = False,
+) -> None:
+    """Bill a patch on other texts: what it repairs and what it harms there."""
+    from sparsecbm.intervene.bill import make_bill
+    from sparsecbm.intervene.patch import MaskPatch
+    from sparsecbm.intervene.stack import check_fit
+    from sparsecbm.show.interventions import show_bill
+
+    found, loaded = MaskPatch.load(patch), _loaded(model)
+    check_fit(loaded, found)
+    reference = _reference(loaded, data or Workspace.find().annotated, split)
+    bill = make_bill(loaded, found.concept, found.flipped, reference, text or [])
+    if json:
+        _print(bill.to_dict())
+    else:
+        show_bill(bill.to_dict(), found.concept)
+
+
+def _loaded(path: Path) -> "SparseCBM":
+    from sparsecbm.model.cbm import SparseCBM
+
+    return SparseCBM.from_pretrained(path)
+
+
+def _reference(model: "SparseCBM", folder: Path, split: str) -> "Reference":
+    from sparsecbm.data.tables import read_split
+    from sparsecbm.intervene.reference import read_reference
+
+    return read_reference(model, read_split(folder, split))
+
+
+def _setting(given: str) -> tuple[str, str | list[float]]:
+    concept, equals, value = given.partition("=")
+    if not (concept and equals and value):
+        raise ConfigError(f"--set {given}: give CONCEPT=STATE, such as food=Positive, or CONCEPT=.1,.9,0")
+    if "," not in value:
+        return concept, value
+    try:
+        return concept, [float(part) for part in value.split(",")]
+    except ValueError:
+        raise ConfigError(f"--set {given}: {value} is no list of probabilities") from None
+
+
+def _write(model: "SparseCBM", output: Path, json: bool) -> None:
+    from sparsecbm.intervene.checksums import model_checksum
+
+    model.save_pretrained(output)
+    if json:
+        _print({"model": str(output), "checksum": model_checksum(model), "masks": model.masks.content_hash()})
+    else:
+        print(f"written to {output}; its checksum is {model_checksum(model)[:12]}")
+
+
+def _print(value: object) -> None:
+    print(jsonlib.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))

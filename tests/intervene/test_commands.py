@@ -1,0 +1,142 @@
+"""`sparsecbm intervene` and `sparsecbm patch` as a user types them."""
+
+import json
+
+import pytest
+
+from sparsecbm import cli
+from sparsecbm.data.tables import write_splits
+from sparsecbm.intervene.memory import Memory
+from sparsecbm.intervene.patch import MaskPatch
+from sparsecbm.model.cbm import SparseCBM
+from tests.tiny_models import CONCEPTS, tiny_model
+from tests.tiny_tables import annotated
+
+TEXT = "a loud place but we came again and the food was bad"
+
+
+@pytest.fixture
+def folder(lively, tmp_path):
+    """A folder with a model and annotated splits."""
+    lively.save_pretrained(tmp_path / "model")
+    vocabulary = {"source": "tiny", "vocabulary": CONCEPTS.to_dict()}
+    splits = {"validation": annotated(40, seed=3), "test": annotated(20, seed=4)}
+    write_splits(tmp_path / "annotated", splits, vocabulary)
+    return tmp_path
+
+
+@pytest.fixture
+def state(lively):
+    read = lively.predict([TEXT])[0].concepts["food"].state
+    return next(state for state in ("Negative", "Positive", "unknown") if state != read)
+
+
+@pytest.fixture
+def sparsecbm(monkeypatch, capsys):
+    """Run a command in this process: exit code, output, errors."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def sparsecbm(*arguments):
+        monkeypatch.setattr(cli.sys, "argv", ["sparsecbm", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+            raise SystemExit(0)
+        return stop.value.code or 0, *capsys.readouterr()
+
+    return sparsecbm
+
+
+@pytest.fixture
+def make(folder, state, sparsecbm):
+    def make(*options, name="food.patch"):
+        return sparsecbm(
+            "patch", "make", folder / "model", "--text", TEXT, "--concept", "food", "--state", state, "--bits", 40,
+            "--max-harm", 1, "--data", folder / "annotated", "--output", folder / name, *options,
+        )  # fmt: skip
+
+    return make
+
+
+def test_an_edit_shows_before_and_after(folder, sparsecbm, state, lively):
+    code, output, errors = sparsecbm("intervene", folder / "model", "--text", TEXT, "--set", f"food={state}")
+    assert (code, errors) == (0, "")
+    row = next(line.split() for line in output.splitlines() if line.startswith("food"))
+    assert row[0] == "food" and row[-1] == "set" and row[-3:-1] == [state, "100.0%"]
+    code, output, _ = sparsecbm("intervene", folder / "model", "--text", TEXT, "--set", f"food={state}", "--json")
+    [edit] = json.loads(output)
+    assert edit["after"] == lively.intervene(TEXT, {"food": state}).after.to_dict()
+    output = sparsecbm("intervene", folder / "model", "--text", TEXT, "--set", "food=.25,.75,0", "--json")[1]
+    assert json.loads(output)[0]["set_to"] == {"food": {"Negative": 0.25, "Positive": 0.75, "unknown": 0.0}}
+
+
+def test_from_a_patch_to_a_model_and_back(folder, state, sparsecbm, make):
+    code, output, _ = make("--author", "Ann", "--note", "it says so")
+    assert code == 0 and f"food should read {state}" in output and "author: Ann" in output
+    assert "the model is as it was" in output and "right, now wrong" in output
+    patch = MaskPatch.load(folder / "food.patch")
+    assert json.loads(sparsecbm("patch", "show", folder / "food.patch", "--json")[1])["id"] == patch.id
+    assert patch.id[:12] in sparsecbm("patch", "show", folder / "food.patch")[1]
+    [row] = json.loads(sparsecbm("patch", "list", folder, "--json")[1])
+    assert (row["id"], row["file"], row["bits"], row["author"]) == (patch.id, "food.patch", patch.bits, "Ann")
+    assert patch.id[:12] in sparsecbm("patch", "list", folder)[1]
+    data = ("--data", folder / "annotated")
+    bill = json.loads(sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data, "--json")[1])
+    assert (bill["texts"], bill["bits"]) == (20, patch.bits)
+    assert "nearest texts" in sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data)[1]
+    arguments = folder / "model", folder / "food.patch", "--output", folder / "patched"
+    made = json.loads(sparsecbm("patch", "apply", *arguments, "--json")[1])
+    patched = SparseCBM.from_pretrained(folder / "patched")
+    assert patched.predict([TEXT])[0].concepts["food"].state == state
+    assert made["masks"] == patched.masks.content_hash()
+    arguments = folder / "patched", folder / "food.patch", "--output", folder / "reverted"
+    assert "its checksum is" in sparsecbm("patch", "revert", *arguments)[1]
+    masks = (folder / "reverted" / "masks.safetensors").read_bytes()
+    assert masks == (folder / "model" / "masks.safetensors").read_bytes()
+
+
+def test_a_store_is_listed(folder, lively, sparsecbm):
+    made = Memory(folder / "store").add(lively, TEXT, "food", "Positive", author="[b]Ann")
+    output = sparsecbm("patch", "list", folder / "store")[1]
+    assert made.id[:12] in output and "[b]Ann" in output
+    (folder / "empty").mkdir()
+    assert "nothing there" in sparsecbm("patch", "list", folder / "empty")[1]
+
+
+def test_no_patch_is_written_where_there_is_none(folder, make, sparsecbm):
+    for options, message in (
+        (("--margin", 1e6), "bits do not make 'food' read"),
+        (("--max-harm", -1), "right readings"),
+        (("--bits", 0), "a budget of 0 bits"),
+        (("--layers", "*.9.*"), "unknown layer pattern"),
+        (("--split", "dev"), "unknown split 'dev'"),
+    ):
+        code, _, errors = make(*options)
+        assert code == 1 and message in errors and "Traceback" not in errors
+        assert not (folder / "food.patch").exists()
+    assert make("--max-harm", -1, "--force")[0] == 0
+    assert "made with --force" in sparsecbm("patch", "show", folder / "food.patch")[1]
+
+
+def test_a_dense_model_has_no_mask_to_mend(folder, backbone, sparsecbm):
+    tiny_model(backbone).save_pretrained(folder / "dense")
+    arguments = folder / "dense", "--text", TEXT, "--concept", "food", "--state", "Negative", "--output", folder / "x"
+    code, _, errors = sparsecbm("patch", "make", *arguments, "--data", folder / "annotated")
+    assert code == 1 and "the model is dense" in errors
+
+
+def test_faults_are_one_message(folder, sparsecbm, make):
+    make()
+    model, patch = folder / "model", folder / "food.patch"
+    assert sparsecbm("patch", "apply", model, patch, "--output", folder / "patched")[0] == 0
+    for arguments, message in (
+        (("intervene", model, "--text", TEXT, "--set", "fod=Positive"), "Did you mean 'food'"),
+        (("intervene", model, "--text", TEXT, "--set", "food"), "give CONCEPT=STATE"),
+        (("intervene", model, "--text", TEXT, "--set", "food=a,b"), "is no list of probabilities"),
+        (("patch", "test", folder / "patched", patch, "--data", folder / "annotated"), "is for another mask"),
+        (("patch", "revert", model, patch, "--output", folder / "x"), "does not fit"),
+        (("patch", "show", model / "config.json"), "is no patch"),
+        (("patch", "list", patch), "is no folder"),
+    ):
+        code, output, errors = sparsecbm(*arguments)
+        assert (code, output) == (1, "")
+        assert errors.startswith("error: ") and message in errors and "Traceback" not in errors

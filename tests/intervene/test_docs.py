@@ -1,0 +1,64 @@
+"""docs/interventions.md: its commands and its Python run, in the order in which they stand there."""
+
+import re
+import shlex
+
+import pytest
+import torch
+import yaml
+
+from sparsecbm import cli
+from sparsecbm.data.tables import write_splits
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.workspace import Workspace
+from tests.tiny_models import CONCEPTS
+from tests.tiny_tables import annotated
+
+PROJECT = Workspace.find()
+PAGE = (PROJECT.root / "docs" / "interventions.md").read_text(encoding="utf-8")
+TEXT = "In short, the ingredients seemed cheap and past their best. The entrance is on the side street."
+
+
+@pytest.fixture
+def workspace(lively, tmp_path, monkeypatch):
+    """Tiny models and tables where the page has them; the text reads as Positive, by little."""
+    plain = yaml.safe_load(PROJECT.params.read_text())
+    plain["intervene"] |= {"bits": 0.02, "max_harm": 1.0, "protect": 8}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(plain))
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    with torch.no_grad():
+        logits = torch.from_numpy(lively.logits([TEXT]).concepts["food"][0])
+        lively.concept_heads.head("food").bias += torch.tensor([0.1, 0.3, 0.0]) - logits
+    lively.save_pretrained(tmp_path / "models" / "sparse")
+    splits = {"validation": annotated(40, seed=3), "test": annotated(20, seed=4)}
+    write_splits(tmp_path / "data" / "annotated", splits, {"source": "tiny", "vocabulary": CONCEPTS.to_dict()})
+    (tmp_path / "patches").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return Workspace(tmp_path)
+
+
+def test_the_page_runs(workspace, monkeypatch, capsys):
+    names: dict = {}
+    blocks = re.findall(r"```(sh|python)\n(.*?)```", PAGE, re.DOTALL)
+    assert [kind for kind, _ in blocks].count("sh") >= 4
+    for kind, block in blocks:
+        if kind == "python":
+            exec(compile(block, "docs/interventions.md", "exec"), names)
+            continue
+        for line in block.splitlines():
+            monkeypatch.setattr(cli.sys, "argv", shlex.split(line))
+            with pytest.raises(SystemExit) as stop:
+                cli.main()
+                raise SystemExit(0)
+            assert not stop.value.code, (line, capsys.readouterr().err)
+    assert "food" in names["edit"].changed and names["text"] == TEXT
+    assert set(names["result"].acted) == {"food"} and names["result"].after.concepts["food"].state == "Negative"
+    assert SparseCBM.from_pretrained("models/patched").predict([TEXT])[0].concepts["food"].state == "Negative"
+    before, after = (workspace.root / "models" / name / "masks.safetensors" for name in ("sparse", "reverted"))
+    assert before.read_bytes() == after.read_bytes()
+
+
+def test_the_page_names_the_gates_and_tables():
+    from sparsecbm.intervene.verdict import GATES
+
+    assert all(f"`{gate}`" in PAGE for gate in GATES)

@@ -1,0 +1,62 @@
+"""Tables as a model reads them."""
+
+import numpy as np
+import pytest
+
+from sparsecbm.errors import InterventionError
+from sparsecbm.intervene.bits import toggled
+from sparsecbm.intervene.edits import label_logits
+from sparsecbm.intervene.reference import read_reference
+from tests.tiny_models import tiny_model
+from tests.tiny_tables import annotated
+
+
+@pytest.fixture
+def table():
+    frame = annotated(20, seed=3)
+    frame.loc[4, "concept.food"] = None
+    return frame
+
+
+def test_it_holds_what_the_model_reads(lively, table):
+    reference, raw = read_reference(lively, table, batch_size=3), lively.logits(table["text"].tolist())
+    for name in ("food", "noise"):
+        np.testing.assert_allclose(reference.logits[name], raw.concepts[name], atol=1e-5)
+    assert label_logits(lively, reference.logits).argmax(-1).tolist() == raw.label.argmax(-1).tolist()
+    states = np.array(["Negative", "Positive", "unknown"])[reference.read("food")]
+    known = table["concept.food"].notna()
+    assert reference.right("food").tolist() == (known & (table["concept.food"] == states)).tolist()
+    assert reference.wrong("food").tolist() == (known & (table["concept.food"] != states)).tolist()
+    assert not reference.right("food")[4]
+    assert not reference.wrong("food")[4]
+
+
+def test_halves_share_no_group_and_lose_no_text(lively, table):
+    reference = read_reference(lively, table)
+    first, second = reference.halves(0.3, seed=1)
+    assert len(first) == 6  # three of ten groups of two
+    assert not set(first.groups) & set(second.groups)
+    assert sorted([*first.texts, *second.texts]) == sorted(table["text"])
+    assert reference.halves(0.3, seed=1)[0].texts.tolist() == first.texts.tolist()
+    assert reference.halves(0.3, seed=2)[0].texts.tolist() != first.texts.tolist()
+    left = reference.without(["3-0", "3-9"])
+    assert len(left) == 16
+    assert left.logits["noise"].shape == (16, 2)
+
+
+def test_it_is_of_one_model_under_one_mask(lively, table):
+    reference = read_reference(lively, table)
+    reference.check(lively)
+    with (
+        toggled(lively, "noise", {"encoder.layer.0.output.dense": (0,)}),
+        pytest.raises(InterventionError, match="read by another model or under other masks"),
+    ):
+        reference.check(lively)
+    reference.check(lively)
+
+
+def test_models_and_tables_that_give_none(lively, table, backbone):
+    with pytest.raises(InterventionError, match="has no concepts"):
+        read_reference(tiny_model(backbone, mode="standard"), table)
+    with pytest.raises(InterventionError, match="has no rows"):
+        read_reference(lively, table[:0])

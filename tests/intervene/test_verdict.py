@@ -1,0 +1,43 @@
+"""Gates and the word that they add up to."""
+
+import pytest
+
+from sparsecbm.intervene.verdict import GATES, Gate, judge, least_rise, verdict
+from sparsecbm.params import load_params
+from sparsecbm.workspace import Workspace
+
+FIGURES = {
+    "concept_rise": 0.01, "hard_label_gain": 0.0, "repaired": 0.9, "harm": 0.002, "random_flips": 0.0, "restored": 1.0
+}  # fmt: skip
+BOUNDS = load_params(Workspace.find().params).intervene.gates.model_dump()
+
+
+def test_all_within_bounds_passes():
+    gates = judge(FIGURES, BOUNDS)
+    assert [gate.name for gate in gates] == list(GATES) == list(BOUNDS)
+    assert verdict(gates) == "passed"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("concept_rise", -0.01), ("harm", 0.011), ("restored", 0.99), ("repaired", None)]
+)
+def test_one_gate_fails_all_and_says_why(name, value):
+    gates = judge({**FIGURES, name: value}, BOUNDS)
+    assert verdict(gates) == "failed"
+    [failed] = [gate.to_dict() for gate in gates if not gate.passed]
+    assert failed["name"] == name and failed["value"] == value and failed["passed"] is False
+    assert ("could not be measured" if value is None else f"{value:g} is ") in failed["reason"]
+
+
+def test_a_bound_itself_passes_and_only_the_bound_that_is_there_is_written():
+    assert Gate("a", 0.8, "x", at_least=0.8).to_dict() == {
+        "name": "a", "value": 0.8, "at_least": 0.8, "passed": True, "reason": "x"
+    }  # fmt: skip
+    assert Gate("b", 0.2, "x", at_most=0.1).to_dict() == {
+        "name": "b", "value": 0.2, "at_most": 0.1, "passed": False, "reason": "x; 0.2 is above 0.1"
+    }  # fmt: skip
+
+
+def test_the_least_rise():
+    assert least_rise((0.5, 0.7, 0.75)) == 0.05
+    assert least_rise((0.5, 0.7, 0.6)) == -0.1

@@ -1,0 +1,85 @@
+"""The stage `intervene`: its files, its verdict, that it repeats, and a model without concepts."""
+
+import pandas as pd
+import pytest
+import yaml
+
+from sparsecbm.data.tables import write_splits
+from sparsecbm.files import read_json, sha256_file
+from sparsecbm.params import load_params, parse_params
+from sparsecbm.stages import intervene
+from sparsecbm.workspace import Workspace
+from tests.intervene.references import label_follows_food
+from tests.tiny_models import CONCEPTS, tiny_model
+from tests.tiny_tables import annotated
+
+PROJECT = Workspace.find()
+TABLES = ("oracle_curves", "own_curves", "oracle_subsets", "oracle_patches", "oracle_memory")
+PLOTS = {"policies.png", "people.png", "memory.png"}
+
+
+@pytest.fixture
+def params():
+    plain = load_params(PROJECT.params).model_dump(by_alias=True)
+    plain["intervene"] |= {"texts": 2, "seeds": 2, "bits": 0.02, "protect": 4, "thresholds": [0.5, 0.9]}
+    return parse_params(plain)
+
+
+def workspace_with(model, root):
+    workspace = Workspace(root)
+    vocabulary = {"source": "tiny", "vocabulary": CONCEPTS.to_dict()}
+    table = annotated(40, seed=1)
+    table.loc[:15, "concept.food"] = ["Positive", "Negative"] * 8  # of which some must be misread
+    write_splits(workspace.annotated, {"validation": table}, vocabulary)
+    model.save_pretrained(workspace.sparse)
+    return workspace
+
+
+def test_files_verdict_and_repeatability(backbone, params, tmp_path):
+    workspace = workspace_with(label_follows_food(backbone), tmp_path)
+    intervene.run(params, workspace)
+    record = read_json(workspace.metrics("intervene"))
+    assert record["verdict"] in ("passed", "failed")
+    assert [gate["name"] for gate in record["gates"]] == list(params.intervene.gates.model_dump())
+    for gate in record["gates"]:
+        assert {"name", "value", "passed", "reason"} < set(gate) and ("at_least" in gate) != ("at_most" in gate)
+    assert (record["verdict"] == "passed") == all(gate["passed"] for gate in record["gates"])
+    assert next(g for g in record["gates"] if g["name"] == "restored")["value"] == 1.0
+    folder = workspace.reports / "interventions"
+    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
+    assert {path.stem for path in folder.iterdir()} == set(TABLES)
+    assert len(tables["oracle_curves"]) == 6 * 4 * 3 * 3  # policies, error rates, settings, edits
+    assert "oracle_worst" not in set(tables["own_curves"]["policy"])
+    assert set(tables["oracle_patches"]["seed"]) == {params.seed, params.seed + 1}
+    assert {path.name for path in (workspace.plots / "intervene").iterdir()} >= PLOTS
+    before = {path: sha256_file(path) for path in sorted(workspace.root.rglob("*")) if path.is_file()}
+    intervene.run(params, workspace)
+    assert {path: sha256_file(path) for path in before} == before
+
+
+def test_a_failed_gate_is_a_result(backbone, params, tmp_path):
+    plain = params.model_dump(by_alias=True)
+    plain["intervene"]["gates"]["concept_rise"] = 1.0
+    workspace = workspace_with(label_follows_food(backbone), tmp_path)
+    intervene.run(parse_params(plain), workspace)
+    record = read_json(workspace.metrics("intervene"))
+    failed = next(gate for gate in record["gates"] if gate["name"] == "concept_rise")
+    assert record["verdict"] == "failed" and not failed["passed"] and "is below 1" in failed["reason"]
+
+
+def test_a_model_without_concepts_passes_with_nothing(backbone, params, tmp_path):
+    workspace = workspace_with(tiny_model(backbone, mode="standard"), tmp_path)
+    intervene.run(params, workspace)
+    record = read_json(workspace.metrics("intervene"))
+    assert (record["verdict"], record["gates"]) == ("passed", [])
+    assert "mode `standard`" in record["note"]
+    assert list((workspace.reports / "interventions").iterdir()) == []
+    assert list((workspace.plots / "intervene").iterdir()) == []
+
+
+def test_the_graph_knows_what_the_stage_reads_and_writes():
+    stage = yaml.safe_load((PROJECT.root / "dvc.yaml").read_text())["stages"]["intervene"]
+    assert {"data/annotated", "models/sparse", "sparsecbm/intervene"} < set(stage["deps"])
+    assert stage["outs"] == ["reports/interventions"]
+    assert list(stage["metrics"][0]) == ["metrics/intervene.json"]
+    assert list(stage["plots"][0]) == ["plots/intervene"]
