@@ -18,7 +18,8 @@ from flows.settings import answers, configure, services_file
 from sparsecbm.errors import SparseCBMError
 from sparsecbm.files import write_json
 from sparsecbm.pipeline import tool_environment
-from sparsecbm.track.store import database
+from sparsecbm.secrets import redacted
+from sparsecbm.track.store import database, tracking_uri
 from sparsecbm.workspace import Workspace
 
 POOL = "sparsecbm"
@@ -114,7 +115,8 @@ def _start_mlflow(workspace: Workspace, port: int) -> Callable[[], None]:
     url = f"http://{HOST}:{port}"
     command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database(workspace)}"]
-    command += ["--artifacts-destination", (workspace.state / "mlartifacts").resolve().as_uri()]
+    # Files are read and written where they lie: the server and those who use its database directly agree on that.
+    command += ["--no-serve-artifacts", "--default-artifact-root", (workspace.state / "mlartifacts").resolve().as_uri()]
     _start(workspace, "mlflow", command, url, "")
     return lambda: _wait(workspace, "mlflow", lambda: answers(f"{url}/health"))
 
@@ -128,12 +130,16 @@ def _start_worker(workspace: Workspace, server: str) -> Callable[[], None]:
 
 def _deploy(workspace: Workspace, server: str) -> None:
     """Register the deployments of `prefect.yaml`; the worker has made the pool that they name."""
-    result = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        cwd=workspace.root, env=_environment(workspace, server), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if result.returncode != 0:
-        raise ServiceError(f"prefect deploy --all failed:\n{(result.stderr or result.stdout).strip()}")
+    for command in (["prefect", "--no-prompt", "deploy", "--all"], ["flows.notify"]):
+        if command == ["flows.notify"] and not os.environ.get("SPARSECBM_WEBHOOK"):
+            continue
+        result = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=workspace.root, env=_environment(workspace, server), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if result.returncode != 0:
+            said = redacted((result.stderr or result.stdout).strip())
+            raise ServiceError(f"{' '.join(command)} failed:\n{said}")
 
 
 def _start(workspace: Workspace, name: str, command: list[str], url: str, api: str, server: str = "") -> None:
@@ -166,6 +172,8 @@ def _environment(workspace: Workspace, server: str) -> dict[str, str]:
     environment["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # into the log file, where flows print as well
     environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
     environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # seven more processes for what is not used here
+    # Runs in a clone record here as well, by the same name, so that one lock keeps all promotions apart.
+    environment.setdefault("MLFLOW_TRACKING_URI", tracking_uri(workspace))
     environment.pop("PREFECT_API_URL", None)
     return {**environment, "PREFECT_API_URL": f"{server}/api"} if server else environment
 

@@ -4,17 +4,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from sparsecbm.errors import ConfigError, unknown
+from sparsecbm.params_promote import GATES, Promote
+from sparsecbm.section import Section
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A block of `params.yaml`: immutable, unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RestaurantsSource(Section):
@@ -57,7 +53,7 @@ class Mapping(Section):
     id: str | None = None
     split: str | None = None
     group: str | None = None
-    splits: dict[str, str] = {}
+    splits: dict[str, str] = Field({})
 
 
 class TableSource(Section):
@@ -238,6 +234,7 @@ class Params(Section):
     prune: Prune
     evaluate: Evaluate
     track: Track
+    promote: Promote
 
 
 def _fields_at(location: tuple) -> list[str]:
@@ -246,6 +243,8 @@ def _fields_at(location: tuple) -> list[str]:
     parts = list(location[:-1])
     if parts[:1] == ["source"]:
         block, parts = SOURCES[parts[1]], parts[2:]
+    if parts[:2] == ["promote", "gates"]:
+        block, parts = GATES[parts[3]], []
     for part in parts:
         if part == "concepts":
             block = ConceptColumn  # what follows is a concept's own name
