@@ -1,4 +1,4 @@
-"""`python -m flows.services up|down`: a Prefect server, a worker and MLflow's pages for this workspace, on loopback."""
+"""`python -m flows.services up|down|status`: Prefect server, worker and MLflow pages of this workspace, on loopback."""
 
 import contextlib
 import json
@@ -216,14 +216,27 @@ def _log(workspace: Workspace, name: str) -> Path:
     return workspace.state / "logs" / f"{name}.log"
 
 
+def _say_status(workspace: Workspace) -> int:
+    """One line a service; 1 if one that was started is dead."""
+    services = load(workspace)
+    dead = [name for name, service in services.items() if not service.process()]
+    for name in services:
+        print(f"{name:9}{'dead; `make up` starts it again' if name in dead else services[name].url}")
+    if not services:
+        print("no services were started here; `make up` starts them")
+    return 1 if dead else 0
+
+
 def main(arguments: list[str]) -> int:
-    """Start or stop the services; a fault is one message and exit code 1."""
-    if arguments not in (["up"], ["down"]):
-        print("usage: python -m flows.services {up,down}", file=sys.stderr)
+    """Start, stop or look at the services; a fault is one message and exit code 1."""
+    if arguments not in (["up"], ["down"], ["status"]):
+        print("usage: python -m flows.services {up,down,status}", file=sys.stderr)
         return 2
     try:
         workspace = Workspace.find()
         configure(workspace)
+        if arguments == ["status"]:
+            return _say_status(workspace)
         if arguments == ["down"]:
             stopped = down(workspace)
             print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")

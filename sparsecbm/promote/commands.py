@@ -1,5 +1,7 @@
 """The commands of promotion. Thin, and imported with the command line, so what is heavy is imported when they run."""
 
+import subprocess
+import sys
 from typing import Annotated
 
 import typer
@@ -56,13 +58,14 @@ def status(json: Json = False) -> None:
     from sparsecbm.show.promotion import show_status
     from sparsecbm.show.tables import show_json
 
-    found = status_of(_road())
+    road = _road()
+    found = status_of(road)
     if json:
         show_json(found)
-    else:
-        show_status(found)
-    if found.faults:
-        raise typer.Exit(1)
+        raise typer.Exit(1 if found.faults else 0)
+    show_status(found)
+    services = subprocess.run([sys.executable, "-m", "flows.services", "status"], cwd=road.workspace.root, check=False)
+    raise typer.Exit(1 if found.faults or services.returncode else 0)
 
 
 def history(json: Json = False) -> None:

@@ -12,6 +12,7 @@ from sparsecbm.model.storage import CHECKSUMS, verify
 from sparsecbm.params import Params
 from sparsecbm.promote.evidence import held_out
 from sparsecbm.promote.registry import CHAMPION, KIND, KIND_TAG, MODEL_TAG, SPLIT_TAG, VERSION_TAG, Registry, Version
+from sparsecbm.report.ledger import PAGE
 from sparsecbm.stagekey import content_hash
 from sparsecbm.track.lineage import LOCK_TAG
 from sparsecbm.track.record import recorded_run
@@ -128,7 +129,7 @@ def _gathered(workspace: Workspace, model: Path, folder: Path) -> dict[str, Path
     """The model and what goes with it under the names that they have in the version."""
     sources = {"model": model, **{name: workspace.root / name for name in ARTIFACTS}}
     return {
-        name: Path(shutil.copytree(source, folder / name))
+        name: Path(shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(PAGE)))
         for name, source in sources.items()
         if source.is_dir() and any(source.rglob("*"))
     }

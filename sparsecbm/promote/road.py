@@ -20,7 +20,7 @@ from sparsecbm.promote.ledger import PROMOTE, Ledger
 from sparsecbm.promote.register import EXAMPLE, register
 from sparsecbm.promote.registry import CHAMPION, MODEL_TAG, REASONS_TAG, VERDICT_TAG, Registry
 from sparsecbm.promote.transaction import Unchanged, Why
-from sparsecbm.report.ledger import ledger_page
+from sparsecbm.report.ledger import PAGE, ledger_page
 from sparsecbm.track.store import Store, open_store
 from sparsecbm.workspace import Workspace
 
@@ -104,12 +104,13 @@ class Road:
                     raise ModelError(f"version {number} gives {name!r} probabilities that add up to {sum(row)}")
 
     def _publish(self, ledger: Ledger, run_id: str) -> None:
-        """The ledger as JSON, Markdown and a page: here, at the run, and its verdict at the version."""
+        """The ledger as JSON, Markdown and a page of the report: here and at the run. Its verdict: at the version."""
         folder = ledger_folder(self.workspace, ledger.challenger)
         write_json(folder / "ledger.json", ledger.to_dict())
         write_text(folder / "ledger.md", ledger.to_markdown())
-        write_text(folder / "ledger.html", ledger_page(ledger))
+        write_text(self.workspace.reports / PAGE, ledger_page(ledger))
         self.store.client.log_artifacts(run_id, str(folder), f"promotion/version-{ledger.challenger}")
+        self.store.client.log_artifact(run_id, str(self.workspace.reports / PAGE), "reports")
         reasons = "; ".join(ledger.reasons)[:REASONS_LENGTH]
         self.registry.tag(ledger.challenger, {VERDICT_TAG: ledger.verdict, REASONS_TAG: reasons})
         self.store.client.set_tag(run_id, VERDICT_TAG, ledger.verdict)

@@ -7,6 +7,8 @@ from sparsecbm.report.pages import render
 if TYPE_CHECKING:
     from sparsecbm.promote.ledger import Ledger
 
+PAGE = "promotion.html"  # among the reports; it is about the version that was judged last
+
 
 def ledger_page(ledger: "Ledger") -> str:
     """The whole page as HTML; a function of the ledger alone."""

@@ -7,6 +7,7 @@ from sparsecbm.errors import DataError
 from sparsecbm.files import read_json
 from sparsecbm.params import Params
 from sparsecbm.pipeline import pending, stage_order
+from sparsecbm.report.ledger import PAGE
 from sparsecbm.secrets import redacted
 from sparsecbm.stagekey import stage_key
 from sparsecbm.track.flat import flat, grouped_numbers
@@ -83,6 +84,7 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
     add_tags(store, run_id, {**tags, "mlflow.runName": name, **_note(workspace)})
     add_params(store, run_id, flat(params.model_dump(mode="json", by_alias=True)))
     add_points(store, run_id, _points(workspace))
+    (workspace.reports / PAGE).unlink(missing_ok=True)  # of the model that was judged before
     for folder in FOLDERS:
         if (workspace.root / folder).is_dir():
             store.client.log_artifacts(run_id, str(workspace.root / folder), folder)
