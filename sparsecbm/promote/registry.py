@@ -108,11 +108,12 @@ class Registry:
 
     def find(self, tag: str, value: str) -> Version | None:
         """The newest version with a tag of this value."""
-        for number in reversed(self.numbers()):
-            tags = self.client.get_model_version(self.name, str(number)).tags
-            if tags.get(KIND_TAG) == KIND and tags.get(tag) == value:
-                return self.version(number)
-        return None
+        found = [
+            int(each.version)
+            for each in self.client.search_model_versions(f"name = '{self.name}'")
+            if each.tags.get(KIND_TAG) == KIND and each.tags.get(tag) == value
+        ]
+        return self.version(max(found)) if found else None
 
     def tag(self, number: int, tags: dict[str, str]) -> None:
         """Set tags of a version."""

@@ -16,6 +16,8 @@ from sparsecbm.errors import ConfigError, SparseCBMError, unknown
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.promote.options import Options, parse_options
 
+PATCHES = (".patch", ".safetensors")
+
 
 class Service(PythonModel):
     """What `mlflow.pyfunc.load_model` and `mlflow models serve` run."""
@@ -24,7 +26,7 @@ class Service(PythonModel):
         """Load the model folder of the version; its checksums are verified first."""
         self.model = SparseCBM.from_pretrained(context.artifacts["model"])
         folder = Path(context.artifacts["patches"]) if "patches" in context.artifacts else None
-        self.patch_files = sorted(folder.rglob("*.safetensors")) if folder else []
+        self.patch_files = sorted(file for file in folder.rglob("*") if file.suffix in PATCHES) if folder else []
 
     def predict(self, context, model_input, params=None) -> pd.DataFrame:
         """One row a text: `label`, `confidence`, `probabilities`, `concepts`, and `explanation` on demand.

@@ -94,3 +94,19 @@ def test_each_version_runs_the_code_that_it_carries_in_a_process_of_its_own(fold
     service.write_text(service.read_text().replace("for prediction in model.predict(texts)", "for _ in [1 / 0]"))
     with pytest.raises(Unreadable, match="the model does not load and read: ZeroDivisionError: division by zero"):
         read_texts(tmp_path / "one", texts, 1, 120)
+
+
+def test_an_edit_sets_a_concept_and_the_label_follows(service):
+    pytest.importorskip("sparsecbm.intervene.edits")
+    (row,) = ask(service, TEXTS[:1], edits={"food": "Negative"})
+    assert (row["label"], row["concepts"]["food"]["state"]) == ("1", "Negative")
+    (row,) = ask(service, TEXTS[:1])
+    assert (row["label"], row["concepts"]["food"]["state"]) == ("3", "Positive")
+    with pytest.raises(MlflowException, match=r"unknown concept 'fodd'\. Did you mean 'food'"):
+        ask(service, TEXTS[:1], edits={"fodd": "Negative"})
+
+
+def test_a_patch_that_the_version_does_not_carry_is_refused(service):
+    pytest.importorskip("sparsecbm.intervene.patch")
+    with pytest.raises(MlflowException, match=r"unknown patch .abc.\. Choices: this version carries none"):
+        ask(service, TEXTS[:1], patches=["abc"])
