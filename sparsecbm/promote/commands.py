@@ -57,9 +57,11 @@ def status(json: Json = False) -> None:
     from sparsecbm.promote.status import status_of
     from sparsecbm.show.promotion import show_status
     from sparsecbm.show.tables import show_json
+    from sparsecbm.track.store import answering
 
     road = _road()
-    found = status_of(road)
+    with answering(road.store.uri):
+        found = status_of(road)
     if json:
         show_json(found)
         raise typer.Exit(1 if found.faults else 0)
@@ -75,8 +77,11 @@ def history(json: Json = False) -> None:
 
     from sparsecbm.promote.history import clock_jumps, faults
     from sparsecbm.show.promotion import show_history
+    from sparsecbm.track.store import answering
 
-    entries = _road().registry.entries()
+    road = _road()
+    with answering(road.store.uri):
+        entries = road.registry.entries()
     wrong = faults(entries)
     if json:
         plain = [{**asdict(entry), "hash": entry.hash} for entry in entries]

@@ -80,9 +80,8 @@ def pickles(folder: Path) -> list[str]:
         name = path.relative_to(folder).as_posix()
         with open(path, "rb") as file:
             start = file.read(9)
-        header = (
-            path.suffix in (".safetensors", ".patch") and start[8:] == b"{"
-        )  # eight bytes of length may begin with anything
+        # Safetensors begin with eight bytes of a length, which may be any.
+        header = path.suffix in (".safetensors", ".patch") and start[8:] == b"{"
         protocol = start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
         if (protocol and not header) or start.startswith(b"PK\x03\x04") or path.suffix in PICKLES:
             found.append(f"{name} is or may be a pickle")

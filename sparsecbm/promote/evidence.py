@@ -10,6 +10,7 @@ from sparsecbm.promote.custody import Altered, Read, fetched, read_texts
 from sparsecbm.promote.gates import Evidence, judge
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, Ledger, Row
 from sparsecbm.promote.registry import CHAMPION, SPLIT_TAG, Registry
+from sparsecbm.secrets import redacted
 from sparsecbm.workspace import Workspace
 
 TIMED = 20  # single texts behind a latency
@@ -43,14 +44,14 @@ def judge_version(workspace: Workspace, params: Params, registry: Registry, numb
         rows.append(Row("integrity", "files", "passed"))
     except ModelError as error:
         gate, figure = ("integrity", "files") if isinstance(error, Altered) else ("loading", "a process of its own")
-        rows.append(Row(gate, figure, FAILED, "reject", reason=str(error)))
+        rows.append(Row(gate, figure, FAILED, "reject", reason=redacted(str(error))))
         challenger = None
     reference = None
     if challenger is not None and champion is not None:
         try:
             reference = read(champion)
         except ModelError as error:
-            rows.append(Row("champion", "comparison", NOT_JUDGED, "hold", reason=f"not judged: {error}"))
+            rows.append(Row("champion", "comparison", NOT_JUDGED, "hold", reason=redacted(f"not judged: {error}")))
         if registry.version(champion).tags.get(SPLIT_TAG) != sha256:
             notes.append(f"Version {champion} came with another split `{split}`; both read this workspace's.")
     if version.tags.get(SPLIT_TAG) != sha256:

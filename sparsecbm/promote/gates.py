@@ -98,7 +98,8 @@ def _score(
         )  # fmt: skip
     champion = figure_of(theirs)
     gap = difference(challenger, champion, score)
-    row = _with(row, champion=champion.value, difference=gap.value, interval=gap.interval)
+    between = gap.interval if all(map(math.isfinite, gap.interval)) else None
+    row = _with(row, champion=champion.value, difference=gap.value, interval=between)
     if row.effect:
         return row
     low, high = gap.interval

@@ -21,7 +21,7 @@ from sparsecbm.promote.register import EXAMPLE, register
 from sparsecbm.promote.registry import CHAMPION, MODEL_TAG, REASONS_TAG, VERDICT_TAG, Registry
 from sparsecbm.promote.transaction import Unchanged, Why
 from sparsecbm.report.ledger import PAGE, ledger_page
-from sparsecbm.track.store import Store, open_store
+from sparsecbm.track.store import Store, answering, open_store
 from sparsecbm.workspace import Workspace
 
 REASONS_LENGTH = 4000  # of a tag
@@ -53,6 +53,10 @@ class Road:
             Unchanged: it is the champion, or has the champion's bytes.
             SparseCBMError: as `register` and `judge_version`.
         """
+        with answering(self.store.uri):
+            return self._gate(number)
+
+    def _gate(self, number: int | None) -> Ledger:
         if number is None:
             number = register(self.workspace, self.params, self.store, self.registry).number
         version, champion = self.registry.version(number), self.registry.alias(CHAMPION)
@@ -75,7 +79,7 @@ class Road:
         """
         reason = "; ".join([*([f"forced: {force}"] if force else []), *ledger.reasons])[:REASONS_LENGTH]
         why = Why(ledger.verdict, reason, bool(force), ledger.sha256)
-        with self._alone():
+        with answering(self.store.uri), self._alone():
             if ledger.verdict != PROMOTE and not force:
                 return transaction.refuse(self.registry, ledger.challenger, why)
             return transaction.promote(self.registry, ledger.challenger, ledger.champion, why, self.smoke)
@@ -86,7 +90,7 @@ class Road:
         Raises:
             WorkspaceBusy, PromotionError, RegistryError, HistoryBroken: as `transaction.rollback`.
         """
-        with self._alone():
+        with answering(self.store.uri), self._alone():
             return transaction.rollback(self.registry, reason, self.smoke)
 
     def smoke(self) -> None:

@@ -27,6 +27,7 @@ from sparsecbm.promote.history import (
     faults,
 )
 from sparsecbm.promote.registry import CHAMPION, PREVIOUS, Registry
+from sparsecbm.secrets import redacted
 
 Smoke = Callable[[], None]  # loads and runs the champion by its alias; raises where that fails
 
@@ -246,7 +247,7 @@ def _append(
         before=before,
         after=after,
         verdict=why.verdict,
-        reason=why.reason,
+        reason=redacted(why.reason),
         forced=why.forced,
         by=getpass.getuser(),
         operation=operation,

@@ -5,7 +5,8 @@ import os
 import sqlite3
 import urllib.error
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,6 +102,21 @@ def probe(uri: str) -> None:
                     connection.execute("select count(*) from sqlite_master").fetchone()
             except sqlite3.Error as error:
                 raise TrackingDown(f"the MLflow database {path} cannot be opened ({error}); move it away") from None
+
+
+@contextmanager
+def answering(uri: str) -> Iterator[None]:
+    """Say what MLflow's faults mean while the block runs.
+
+    Raises:
+        TrackingDown: MLflow broke off.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise TrackingDown(f"MLflow at {redacted(uri)} broke off: {first_line(error)}") from error
 
 
 def _quieten(seconds: int) -> None:
