@@ -3,11 +3,14 @@
 The block holds the address, so that it is in no file, log or argument. `make up` makes it from SPARSECBM_WEBHOOK.
 """
 
+import asyncio
+import logging
 import os
 
 from prefect import Flow
 from prefect.blocks.webhook import Webhook
 from prefect.client.schemas.objects import FlowRun
+from prefect.logging.loggers import flow_run_logger
 from prefect.states import State
 
 from sparsecbm.secrets import redacted
@@ -21,8 +24,7 @@ def notify(flow: Flow, flow_run: FlowRun, state: State) -> None:
     """A hook of flows: post name, state and message. A webhook that fails never fails the flow."""
     if state.name in QUIET:
         return
-    from prefect import get_run_logger
-
+    logger = flow_run_logger(flow_run, flow)
     try:
         webhook = Webhook.load(BLOCK)
     except ValueError:
@@ -30,12 +32,13 @@ def notify(flow: Flow, flow_run: FlowRun, state: State) -> None:
     message = redacted(state.message or "")
     text = f"{flow.name} {flow_run.name}: {state.name}. {message}"
     payload = {"text": text, "flow": flow.name, "run": flow_run.name, "state": state.name, "message": message}
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses
     try:
-        response = webhook.call(payload)
+        response = asyncio.run(webhook.call(payload))
         if response.status_code >= 400:
-            get_run_logger().warning("the webhook answered %s", response.status_code)
+            logger.warning("the webhook answered %s", response.status_code)
     except Exception as error:  # whatever the network says; its words may hold the address
-        get_run_logger().warning("the webhook does not answer (%s)", type(error).__name__)
+        logger.warning("the webhook does not answer (%s)", type(error).__name__)
 
 
 def save_block() -> bool:
