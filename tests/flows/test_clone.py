@@ -14,7 +14,7 @@ from tests.tiny_pipeline import git
 
 def test_edits_stay_out_and_results_come_back_as_a_branch(finished_workspace):
     workspace = finished_workspace
-    secret = "['remote \"store\"']\n    password = hunter22\n"
+    secret = "['remote \"store\"']\n    url = https://example.org\n    password = hunter22\n"
     (workspace.root / ".dvc" / "config.local").write_text(secret)
     (workspace.root / "stage.py").write_text("not committed, and broken")
     clone = refresh(workspace)
