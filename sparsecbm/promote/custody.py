@@ -17,6 +17,7 @@ from sparsecbm.stagekey import content_hash
 
 META = "registered_model_meta"  # MLflow adds it to what it fetches
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".dill", ".npy", ".npz", ".pyc", ".so", ".ckpt")
+EXAMPLE = "The ramen was superb, though you could hardly hear yourself think."
 SCRIPT = Path(__file__).with_name("read_version.py")
 
 

@@ -10,6 +10,7 @@ from sparsecbm.errors import ConfigError
 from sparsecbm.files import sha256_file
 from sparsecbm.model.storage import CHECKSUMS, verify
 from sparsecbm.params import Params
+from sparsecbm.promote.custody import EXAMPLE
 from sparsecbm.promote.evidence import held_out
 from sparsecbm.promote.registry import CHAMPION, KIND, KIND_TAG, MODEL_TAG, SPLIT_TAG, VERSION_TAG, Registry, Version
 from sparsecbm.report.ledger import PAGE
@@ -21,7 +22,6 @@ from sparsecbm.workspace import Workspace
 
 RUN_TAGS = ("git.commit", "git.dirty", LOCK_TAG, "data.sha256", "prefect.flow_run_id")
 ARTIFACTS = ("metrics", "reports", "patches")  # beside the model, where they are there
-EXAMPLE = "The ramen was superb, though you could hardly hear yourself think."
 # What reading a text takes; the pipeline's own tools are left out.
 REQUIRED = (
     "torch", "transformers", "safetensors", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "threadpoolctl",

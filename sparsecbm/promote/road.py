@@ -13,11 +13,9 @@ from sparsecbm.files import write_json, write_text
 from sparsecbm.flowlock import only_one
 from sparsecbm.params import Params
 from sparsecbm.promote import transaction
-from sparsecbm.promote.custody import fetched, read_texts
-from sparsecbm.promote.evidence import judge_version
+from sparsecbm.promote.custody import EXAMPLE, fetched, read_texts
 from sparsecbm.promote.history import Entry
 from sparsecbm.promote.ledger import PROMOTE, Ledger
-from sparsecbm.promote.register import EXAMPLE, register
 from sparsecbm.promote.registry import CHAMPION, MODEL_TAG, REASONS_TAG, VERDICT_TAG, Registry
 from sparsecbm.promote.transaction import Unchanged, Why
 from sparsecbm.report.ledger import PAGE, ledger_page
@@ -57,6 +55,10 @@ class Road:
             return self._gate(number)
 
     def _gate(self, number: int | None) -> Ledger:
+        # Torch comes with these, and `status` and `rollback` need none.
+        from sparsecbm.promote.evidence import judge_version
+        from sparsecbm.promote.register import register
+
         if number is None:
             number = register(self.workspace, self.params, self.store, self.registry).number
         version, champion = self.registry.version(number), self.registry.alias(CHAMPION)

@@ -63,6 +63,7 @@ def make_road(tmp_path, migrated, monkeypatch):
         shutil.copy(migrated, database(workspace))
         chosen = {**plain, "promote": {**plain["promote"], **promote}}
         write_text(workspace.params, yaml.safe_dump(chosen))
+        write_text(workspace.root / "dvc.yaml", "stages: {}\n")
         write_json(workspace.metrics("evaluate"), {"split": "test"})
         write_json(workspace.metrics("validate"), {"accepted": True})
         splits = {"train": annotated(40, 1), "test": annotated(60, 2)}
