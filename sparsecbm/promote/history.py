@@ -87,7 +87,7 @@ def faults(entries: Sequence[Entry]) -> list[str]:
             found.append(f"entry {place} is missing: number {entry.number} stands in its place")
             break
         if entry.earlier != earlier:
-            found.append(f"entry {max(place - 1, 1)} was altered: entry {place} holds another hash of what was before it")
+            found.append(f"entry {place - 1 or 1} was altered: entry {place} holds another hash of what was before it")
         earlier = entry.hash
     return found
 
