@@ -96,7 +96,10 @@ def clone(tmp_path, monkeypatch):
     (origin / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text().replace('"0 3 * * *"', '"* * * * *"'))
     plain = yaml.safe_load((ROOT / "params.yaml").read_text())
     plain["threads"] = 1
-    plain["finetune"] |= {"epochs": 1, "learning_rate": 1e-6, "average": 0, "patience": 50, "freeze_embeddings": False}
+    plain["finetune"] |= {
+        "epochs": 1, "learning_rate": 1e-6, "head_learning_rate": 1e-6, "batch_size": 8, "average": 0, "patience": 50,
+        "freeze_embeddings": False, "precision": "float32", "device": "cpu",
+    }  # fmt: skip
     plain["evaluate"]["bootstrap"] = 200
     plain["promote"]["gates"] = GATES
     (origin / "params.yaml").write_text(yaml.safe_dump(plain))
@@ -167,7 +170,7 @@ def test_the_whole_road(clone):
     command(clone, "track")
     assert "promoted: version 1 is the champion" in command(clone, "promote")
     plain = yaml.safe_load(clone.params.read_text())
-    plain["finetune"] |= {"epochs": 12, "learning_rate": 3e-3, "head_learning_rate": 1e-2}
+    plain["finetune"] |= {"epochs": 12, "learning_rate": 3e-3, "head_learning_rate": 3e-2}
     clone.params.write_text(yaml.safe_dump(plain))
     for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
         git(clone.root, "config", key, value)

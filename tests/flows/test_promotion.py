@@ -41,6 +41,15 @@ class Canned:
 
 
 @pytest.fixture
+def another_run(services, finished_workspace, monkeypatch):
+    """A finished workspace whose record no other test writes, tracked into the MLflow server of the session."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", services[1]["mlflow"].url)
+    text = finished_workspace.params.read_text()
+    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 99"))
+    return finished_workspace
+
+
+@pytest.fixture
 def canned(services, finished_workspace, monkeypatch):
     """Runs the flow `promotion` on a canned verdict: its state and the road."""
     from flows import promotion as module
@@ -85,15 +94,14 @@ def test_force_needs_a_reason(canned):
     assert (state.name, road.promoted) == ("Promoted", ["we know"])
 
 
-def test_retrain_goes_on_to_the_gates(services, finished_workspace, monkeypatch):
+def test_retrain_goes_on_to_the_gates(another_run, monkeypatch):
     from flows import promotion
     from flows.retrain import retrain
     from tests.flows.test_retrain import _artifacts, _task_runs
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", services[1]["mlflow"].url)
     road = Canned("HOLD")
     monkeypatch.setattr(promotion, "_road", lambda root: road)
-    root = str(finished_workspace.root)
+    root = str(another_run.root)
     state = retrain(root=root, promote="auto", return_state=True)
     assert (state.is_completed(), state.name) == (True, "Held")
     assert state.message == "version 2: noise (concepts.noise.accuracy): surely worse; " + (
@@ -112,17 +120,16 @@ def test_retrain_goes_on_to_the_gates(services, finished_workspace, monkeypatch)
     assert len(road.promoted) == 1
 
 
-def test_code_that_is_edited_meanwhile_is_not_promoted(services, finished_workspace, monkeypatch):
+def test_code_that_is_edited_meanwhile_is_not_promoted(another_run, monkeypatch):
     from flows import promotion, retrain
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", services[1]["mlflow"].url)
     road = Canned("PROMOTE")
     monkeypatch.setattr(promotion, "_road", lambda root: road)
-    (finished_workspace.root / "sparsecbm").mkdir()
+    (another_run.root / "sparsecbm").mkdir()
     monkeypatch.setattr(
         retrain.publish, "metrics_table", lambda workspace: (workspace.root / "sparsecbm" / "x.py").write_text("")
     )
-    state = retrain.retrain(root=str(finished_workspace.root), promote="auto", return_state=True)
+    state = retrain.retrain(root=str(another_run.root), promote="auto", return_state=True)
     assert (state.name, road.promoted) == ("Refused", [])
     assert "code was edited while the flow ran" in state.message
 
@@ -152,7 +159,7 @@ def webhook(services, monkeypatch):
     monkeypatch.setenv("SPARSECBM_WEBHOOK", f"http://127.0.0.1:{server.server_port}/s3cr3t-path")
     assert save_block()
     yield server
-    Webhook.delete("webhook/sparsecbm")
+    Webhook.delete("sparsecbm")
     server.shutdown()
 
 
