@@ -146,9 +146,12 @@ def _start(workspace: Workspace, name: str, command: list[str], url: str, api: s
     """Start a process in a session of its own and note it."""
     log = _log(workspace, name)
     log.parent.mkdir(parents=True, exist_ok=True)
+    environment = _environment(workspace, server)
+    if api:
+        environment["PREFECT_SERVER_UI_API_URL"] = api  # its pages would ask the default port
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=workspace.root, env=_environment(workspace, server),
+            [sys.executable, *command], cwd=workspace.root, env=environment,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     service = Service(process.pid, psutil.Process(process.pid).create_time(), url, api)
