@@ -181,7 +181,7 @@ def test_the_verdict_is_that_of_the_worst_row():
 
 def test_the_shipped_gates_are_valid_and_their_faults_are_named():
     names = [gate.name for gate in load_params(ROOT / "params.yaml").promote.gates]
-    assert {"label", "each concept", "data", "specificity", "interventions", "faithfulness", "size", "latency"} <= set(names)
+    assert {"label", "each concept", "data", "specificity", "interventions", "faithfulness", "size"} <= set(names)
     plain = read_yaml(ROOT / "params.yaml")
     plain["promote"]["gates"] = [{**score("label.accuracy"), "boundd": 1}, figure("a", at_least=1, at_most=2)]
     with pytest.raises(ConfigError) as fault:
