@@ -36,6 +36,7 @@ from flows.stage import REFUSED, run_stage  # noqa: E402
 from sparsecbm.flowlock import only_flow  # noqa: E402
 from sparsecbm.params import load_params  # noqa: E402
 from sparsecbm.pipeline import stage_order  # noqa: E402
+from sparsecbm.secrets import redacted  # noqa: E402
 from sparsecbm.stagekey import content_hash  # noqa: E402
 
 SKIPPED = "Skipped"  # nothing to record: tracking is off, or stages are left to run
@@ -60,14 +61,16 @@ def stage(name: str, root: str) -> State:
     logger, screen = get_run_logger(), Screen()
 
     def say(line: str) -> None:
+        line = redacted(line)
         logger.info(line)
         screen.line(line)
 
     outcome = run_stage(Workspace(Path(root)), name, say)
     if outcome.good:
         return Completed(name=outcome.state, message=f"{name}: {outcome.state}")
-    logger.error(outcome.message)
-    return Failed(name=outcome.state, message=outcome.message)
+    message = redacted(outcome.message)
+    logger.error(message)
+    return Failed(name=outcome.state, message=message)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

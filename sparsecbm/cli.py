@@ -10,6 +10,7 @@ import typer
 
 from sparsecbm.errors import ConfigError, DataError, SparseCBMError, unknown
 from sparsecbm.promote.commands import add_commands
+from sparsecbm.secrets import redacted
 from sparsecbm.workspace import Workspace
 
 app = typer.Typer(
@@ -260,7 +261,7 @@ def main() -> None:
     except SparseCBMError as error:
         if os.environ.get("SPARSECBM_DEBUG") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redacted(str(error))}", file=sys.stderr)
         sys.exit(1)
 
 
