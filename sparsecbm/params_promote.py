@@ -59,7 +59,7 @@ Gate = Annotated[ScoreGate | FigureGate | CostGate, Field(discriminator="kind")]
 class Promote(Section):
     """Which registered model, and what a challenger must show."""
 
-    model: str = Field(pattern=r"^[^/:@\s][^/:@]*$")
+    model: str = Field(pattern=r"^[\w\-.]+$")
     ties: Literal["hold", "promote"]
     seconds: int = Field(ge=1)
     gates: tuple[Gate, ...] = Field(min_length=1)

@@ -4,6 +4,7 @@ MLflow finds it by `serving.py` (models from code), so that nothing is pickled. 
 was, so that it still loads when the project has gone on.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from sparsecbm.errors import ConfigError, SparseCBMError, unknown
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.promote.options import Options, parse_options
 
+# MLflow advises to state the signature by type hints; ours is stated where the model is saved.
+warnings.filterwarnings("ignore", message=".*Add type hints to the")
 PATCHES = (".patch", ".safetensors")
 
 

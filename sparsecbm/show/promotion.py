@@ -22,7 +22,9 @@ DONE = {
 def show_ledger(ledger: Ledger) -> None:
     """Every gate with its figures, then verdict and reasons."""
     console = Console(highlight=False)
-    table = Table("gate", "figure", "outcome", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("gate", "figure", "outcome"):
+        table.add_column(column, overflow="fold")
     for column in ("challenger", "champion", "better by", "95 %"):
         table.add_column(column, justify="right")
     for row in ledger.rows:
