@@ -3,6 +3,8 @@
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from sparsecbm.files import read_json
+from sparsecbm.promote.ledger import Ledger
+from sparsecbm.secrets import redacted
 from sparsecbm.track.flat import flat_numbers
 from sparsecbm.track.headline import headline
 from sparsecbm.track.record import RunLink
@@ -48,3 +50,12 @@ def metrics_table(workspace: Workspace) -> None:
 def mlflow_run(link: RunLink) -> None:
     """The run's page in MLflow."""
     create_link_artifact(key="mlflow-run", link=link.url, link_text=link.name, description=link.note)
+
+
+def ledger(judged: Ledger) -> None:
+    """What the gates found."""
+    create_markdown_artifact(
+        key="promotion-ledger",
+        markdown=redacted(judged.to_markdown()),
+        description=f"Version {judged.challenger}: {judged.verdict}",
+    )

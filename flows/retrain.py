@@ -1,6 +1,7 @@
-"""The flow `retrain`: one task a stage, in the order of `dvc.yaml`, then the record in MLflow.
+"""The flow `retrain`: one task a stage, in the order of `dvc.yaml`, the record in MLflow, then gates and promotion.
 
-`python -m flows.retrain [--debug] [STAGE...]` runs it here; a worker runs the same flow from a deployment.
+`python -m flows.retrain [--debug] [--promote=MODE] [STAGE...]` runs it here; a worker runs the same flow from a
+deployment.
 """
 
 import os
@@ -27,10 +28,16 @@ from prefect.runtime import flow_run  # noqa: E402
 from prefect.states import Completed, Failed, State  # noqa: E402
 
 from flows import publish  # noqa: E402
+from flows.clone import propose as hand_back  # noqa: E402
+from flows.notify import notify  # noqa: E402
+from flows.promotion import Mode, ending, go_on  # noqa: E402
 from flows.screen import Screen  # noqa: E402
 from flows.stage import REFUSED, run_stage  # noqa: E402
 from sparsecbm.flowlock import only_flow  # noqa: E402
+from sparsecbm.params import load_params  # noqa: E402
 from sparsecbm.pipeline import stage_order  # noqa: E402
+from sparsecbm.secrets import redacted  # noqa: E402
+from sparsecbm.stagekey import content_hash  # noqa: E402
 
 SKIPPED = "Skipped"  # nothing to record: tracking is off, or stages are left to run
 POSTPONED = "Postponed"  # the tracking server does not answer
@@ -54,20 +61,21 @@ def stage(name: str, root: str) -> State:
     logger, screen = get_run_logger(), Screen()
 
     def say(line: str) -> None:
+        line = redacted(line)
         logger.info(line)
         screen.line(line)
 
     outcome = run_stage(Workspace(Path(root)), name, say)
     if outcome.good:
         return Completed(name=outcome.state, message=f"{name}: {outcome.state}")
-    logger.error(outcome.message)
-    return Failed(name=outcome.state, message=outcome.message)
+    message = redacted(outcome.message)
+    logger.error(message)
+    return Failed(name=outcome.state, message=message)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def track(root: str) -> State:
     """Write the record of this pipeline into MLflow."""
-    from sparsecbm.params import load_params
     from sparsecbm.track.record import record
     from sparsecbm.track.store import TrackingDown
 
@@ -85,17 +93,23 @@ def track(root: str) -> State:
     return Completed(name="Recorded" if link.written else "UpToDate", message=f"{link.note}: {link.url}")
 
 
-@flow(name="retrain", persist_result=False, validate_parameters=True)
-def retrain(stages: list[str] | None = None, root: str | None = None) -> State:
+@flow(
+    name="retrain", persist_result=False, validate_parameters=True,
+    on_completion=[notify], on_failure=[notify], on_crashed=[notify],
+)  # fmt: skip
+def retrain(
+    stages: list[str] | None = None, root: str | None = None, promote: Mode = "off", propose: bool = False
+) -> State:
     """Bring the pipeline up to date: the named stages and what they need, or all of them.
 
-    The flow fails with the first stage that fails; what ran before it is kept by DVC.
+    The flow fails with the first stage that fails; what ran before it is kept by DVC. With `promote`, the model is
+    then judged and, if that is `auto`, promoted or refused. With `propose`, the results go to a branch of the origin.
     """
     workspace = Workspace(Path(root)) if root else Workspace.find()
     screen, started = Screen(), time.monotonic()
     try:
         with only_flow(workspace), _flow_run_in_environment():
-            order = stage_order(workspace, stages or ())
+            order, code = stage_order(workspace, stages or ()), _code(workspace)
             for number, name in enumerate(order, start=1):
                 screen.begin(number, len(order), name)
                 begun = time.monotonic()
@@ -110,9 +124,23 @@ def retrain(stages: list[str] | None = None, root: str | None = None) -> State:
             screen.end("track", recorded.name, None, recorded.message)
             if not recorded.is_completed():
                 return Failed(message=f"error: the record in MLflow failed: {recorded.message}")
+            if _code(workspace) != code:
+                return Failed(name=REFUSED, message="error: code was edited while the flow ran; nothing is promoted")
+            if propose:
+                screen.line(hand_back(workspace))
+            if promote != "off":
+                if recorded.name in (SKIPPED, POSTPONED):
+                    return Completed(name=recorded.name, message=f"nothing to judge: {recorded.message}")
+                return ending(go_on(workspace.root, promote, screen))
     except SparseCBMError as error:
         return Failed(name=REFUSED, message=f"error: {error}")
     return Completed(message=f"all {len(order)} stages are up to date after {time.monotonic() - started:.0f} s")
+
+
+def _code(workspace: Workspace) -> dict[str, str]:
+    """The code that is to run, by its hash."""
+    folders = [workspace.root / name for name in ("sparsecbm", "flows")]
+    return {folder.name: content_hash(folder) for folder in folders if folder.is_dir()}
 
 
 @contextmanager
@@ -130,8 +158,10 @@ def main(arguments: list[str]) -> int:
     screen = Screen()
     if DEBUG:
         os.environ["SPARSECBM_DEBUG"] = "1"
+    stages = [name for name in arguments if not name.startswith("--")]
+    promote = next((name.removeprefix("--promote=") for name in arguments if name.startswith("--promote=")), "off")
     try:
-        state = retrain([name for name in arguments if name != "--debug"], return_state=True)
+        state = retrain(stages, promote=promote, return_state=True)
     except KeyboardInterrupt:
         screen.failure("stopped; the next run goes on from here")
         return 130

@@ -1,4 +1,4 @@
-"""`python -m flows.services up|down`: a Prefect server, a worker and MLflow's pages for this workspace, on loopback."""
+"""`python -m flows.services up|down|status`: Prefect server, worker and MLflow pages of this workspace, on loopback."""
 
 import contextlib
 import json
@@ -18,7 +18,8 @@ from flows.settings import answers, configure, services_file
 from sparsecbm.errors import SparseCBMError
 from sparsecbm.files import write_json
 from sparsecbm.pipeline import tool_environment
-from sparsecbm.track.store import database
+from sparsecbm.secrets import redacted
+from sparsecbm.track.store import database, tracking_uri
 from sparsecbm.workspace import Workspace
 
 POOL = "sparsecbm"
@@ -114,7 +115,8 @@ def _start_mlflow(workspace: Workspace, port: int) -> Callable[[], None]:
     url = f"http://{HOST}:{port}"
     command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database(workspace)}"]
-    command += ["--artifacts-destination", (workspace.state / "mlartifacts").resolve().as_uri()]
+    # Files are read and written where they lie: the server and those who use its database directly agree on that.
+    command += ["--no-serve-artifacts", "--default-artifact-root", (workspace.state / "mlartifacts").resolve().as_uri()]
     _start(workspace, "mlflow", command, url, "")
     return lambda: _wait(workspace, "mlflow", lambda: answers(f"{url}/health"))
 
@@ -128,21 +130,28 @@ def _start_worker(workspace: Workspace, server: str) -> Callable[[], None]:
 
 def _deploy(workspace: Workspace, server: str) -> None:
     """Register the deployments of `prefect.yaml`; the worker has made the pool that they name."""
-    result = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        cwd=workspace.root, env=_environment(workspace, server), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if result.returncode != 0:
-        raise ServiceError(f"prefect deploy --all failed:\n{(result.stderr or result.stdout).strip()}")
+    for command in (["prefect", "--no-prompt", "deploy", "--all"], ["flows.notify"]):
+        if command == ["flows.notify"] and not os.environ.get("SPARSECBM_WEBHOOK"):
+            continue
+        result = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=workspace.root, env=_environment(workspace, server), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if result.returncode != 0:
+            said = redacted((result.stderr or result.stdout).strip())
+            raise ServiceError(f"{' '.join(command)} failed:\n{said}")
 
 
 def _start(workspace: Workspace, name: str, command: list[str], url: str, api: str, server: str = "") -> None:
     """Start a process in a session of its own and note it."""
     log = _log(workspace, name)
     log.parent.mkdir(parents=True, exist_ok=True)
+    environment = _environment(workspace, server)
+    if api:
+        environment["PREFECT_SERVER_UI_API_URL"] = api  # its pages would ask the default port
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=workspace.root, env=_environment(workspace, server),
+            [sys.executable, *command], cwd=workspace.root, env=environment,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     service = Service(process.pid, psutil.Process(process.pid).create_time(), url, api)
@@ -166,6 +175,8 @@ def _environment(workspace: Workspace, server: str) -> dict[str, str]:
     environment["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # into the log file, where flows print as well
     environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
     environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # seven more processes for what is not used here
+    # Runs in a clone record here as well, by the same name, so that one lock keeps all promotions apart.
+    environment.setdefault("MLFLOW_TRACKING_URI", tracking_uri(workspace))
     environment.pop("PREFECT_API_URL", None)
     return {**environment, "PREFECT_API_URL": f"{server}/api"} if server else environment
 
@@ -208,14 +219,27 @@ def _log(workspace: Workspace, name: str) -> Path:
     return workspace.state / "logs" / f"{name}.log"
 
 
+def _say_status(workspace: Workspace) -> int:
+    """One line a service; 1 if one that was started is dead."""
+    services = load(workspace)
+    dead = [name for name, service in services.items() if not service.process()]
+    for name in services:
+        print(f"{name:9}{'dead; `make up` starts it again' if name in dead else services[name].url}")
+    if not services:
+        print("no services were started here; `make up` starts them")
+    return 1 if dead else 0
+
+
 def main(arguments: list[str]) -> int:
-    """Start or stop the services; a fault is one message and exit code 1."""
-    if arguments not in (["up"], ["down"]):
-        print("usage: python -m flows.services {up,down}", file=sys.stderr)
+    """Start, stop or look at the services; a fault is one message and exit code 1."""
+    if arguments not in (["up"], ["down"], ["status"]):
+        print("usage: python -m flows.services {up,down,status}", file=sys.stderr)
         return 2
     try:
         workspace = Workspace.find()
         configure(workspace)
+        if arguments == ["status"]:
+            return _say_status(workspace)
         if arguments == ["down"]:
             stopped = down(workspace)
             print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from sparsecbm import patch_commands
-from sparsecbm.errors import ConfigError, DataError, SparseCBMError
+from sparsecbm.errors import ConfigError, DataError, SparseCBMError, unknown
+from sparsecbm.promote.commands import add_commands
+from sparsecbm.secrets import redacted
 from sparsecbm.workspace import Workspace
 
 app = typer.Typer(
@@ -68,6 +70,9 @@ def run(
     stages: Annotated[list[str] | None, typer.Argument(help="Stages to bring up to date with what they need.")] = None,
     profile: Profiles = None,
     set_: Values = None,
+    promote: Annotated[
+        str, typer.Option(help="Then judge the model: off, gate-only, or auto (and promote it).")
+    ] = "off",
 ) -> None:
     """Bring the pipeline up to date, as a Prefect flow: all stages or those named."""
     from sparsecbm.compose import compose
@@ -77,12 +82,15 @@ def run(
 
     workspace = Workspace.find()
     stage_order(workspace, stages or ())
+    if promote not in ("off", "gate-only", "auto"):
+        raise ConfigError(unknown("value of --promote", promote, ("off", "gate-only", "auto")))
     if profile or set_:
         with only_flow(workspace):  # a running flow must not find its parameters changed
             if compose(workspace, profile or (), set_ or ()):
                 print("params.yaml composed")
     load_params(workspace.params)
-    raise typer.Exit(_python(workspace, "flows.retrain", *(stages or ())))
+    options = [] if promote == "off" else [f"--promote={promote}"]
+    raise typer.Exit(_python(workspace, "flows.retrain", *options, *(stages or ())))
 
 
 @app.command()
@@ -267,6 +275,9 @@ def verify() -> None:
     raise typer.Exit(0 if verdict.good else 1)
 
 
+add_commands(app)
+
+
 @app.command()
 def up() -> None:
     """Start a Prefect server, a worker and MLflow's pages on loopback."""
@@ -289,7 +300,7 @@ def main() -> None:
     except SparseCBMError as error:
         if os.environ.get("SPARSECBM_DEBUG") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redacted(str(error))}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""One flow a workspace at a time."""
+"""One flow a workspace at a time, and one promotion a registered model."""
 
 import json
 import os
@@ -14,23 +14,34 @@ from sparsecbm.workspace import Workspace
 
 
 class WorkspaceBusy(SparseCBMError):
-    """Another flow holds the workspace."""
+    """Another process holds the workspace, or what it is about to change."""
 
 
 @contextmanager
 def only_flow(workspace: Workspace) -> Iterator[None]:
-    """Hold the workspace for the length of the block; the lock ends with the process, however it ends.
+    """Hold the workspace for the length of the block.
 
     Raises:
         WorkspaceBusy: another flow holds it; the message says which process, since when.
     """
-    workspace.state.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(workspace.state / "flow.lock")
-    holder = workspace.state / "flow.holder.json"
+    with only_one(workspace.state, "flow", "this workspace is already running a flow"):
+        yield
+
+
+@contextmanager
+def only_one(folder: Path, what: str, busy: str) -> Iterator[None]:
+    """Hold a lock in a folder for the length of the block; it ends with the process, however that ends.
+
+    Raises:
+        WorkspaceBusy: another process holds it; the message begins with `busy` and says which process, since when.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{what}.lock")
+    holder = folder / f"{what}.holder.json"
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise WorkspaceBusy(_busy(holder)) from None
+        raise WorkspaceBusy(_busy(busy, holder)) from None
     try:
         holder.write_text(json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
         yield
@@ -39,10 +50,10 @@ def only_flow(workspace: Workspace) -> Iterator[None]:
         lock.release()
 
 
-def _busy(holder: Path) -> str:
+def _busy(busy: str, holder: Path) -> str:
     try:
         who = json.loads(holder.read_text())
         held = f"process {who['pid']}, since {who['since']}"
     except (OSError, ValueError, KeyError):
         held = "another process"
-    return f"this workspace is already running a flow ({held}); wait until it ends, or stop it with Ctrl-C or kill"
+    return f"{busy} ({held}); wait until it ends, or stop it with Ctrl-C or kill"

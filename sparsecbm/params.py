@@ -10,6 +10,7 @@ from sparsecbm.errors import ConfigError, unknown
 from sparsecbm.params_explain import Explain
 from sparsecbm.params_faithfulness import Faithfulness
 from sparsecbm.params_intervene import Intervene
+from sparsecbm.params_promote import GATES, Promote
 from sparsecbm.section import Section
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -240,6 +241,7 @@ class Params(Section):
     evaluate: Evaluate
     faithfulness: Faithfulness
     track: Track
+    promote: Promote
 
 
 def _fields_at(location: tuple) -> list[str]:
@@ -248,6 +250,8 @@ def _fields_at(location: tuple) -> list[str]:
     parts = list(location[:-1])
     if parts[:1] == ["source"]:
         block, parts = SOURCES[parts[1]], parts[2:]
+    if parts[:2] == ["promote", "gates"]:
+        block, parts = GATES[parts[3]], []
     for part in parts:
         if part == "concepts":
             block = ConceptColumn  # what follows is a concept's own name

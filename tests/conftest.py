@@ -38,6 +38,16 @@ def model(backbone):
     return tiny_model(backbone)
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """An MLflow database with its tables, which take seconds to make."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture
 def tiny_workspace(tmp_path):
     """A workspace whose stages take no time, not yet run."""

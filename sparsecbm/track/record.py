@@ -1,11 +1,14 @@
 """The record of a finished pipeline in MLflow, written from the files that the stages left."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sparsecbm.errors import DataError
 from sparsecbm.files import read_json
 from sparsecbm.params import Params
 from sparsecbm.pipeline import pending, stage_order
+from sparsecbm.report.ledger import PAGE
+from sparsecbm.secrets import redacted
 from sparsecbm.stagekey import stage_key
 from sparsecbm.track.flat import flat, grouped_numbers
 from sparsecbm.track.headline import NOTE_TAG, headline
@@ -13,6 +16,9 @@ from sparsecbm.track.lineage import LOCK_TAG, code_tags, lock_sha256, result_tag
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_by_tag, key_tag
 from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
 from sparsecbm.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 RECORD_TAG = "sparsecbm.record"
 FOLDERS = ("metrics", "plots", "reports", "models/dense", "models/sparse")
@@ -51,7 +57,15 @@ def record(workspace: Workspace, params: Params) -> RunLink | None:
     try:
         return _write(store, workspace, params, lock)
     except (MlflowException, OSError) as error:
-        raise TrackingDown(f"MLflow at {store.uri} broke off: {first_line(error)}") from error
+        raise TrackingDown(f"MLflow at {redacted(store.uri)} broke off: {first_line(error)}") from error
+
+
+def recorded_run(store: Store, workspace: Workspace) -> "Run | None":
+    """The run whose record speaks for the workspace as it is; None if there is none, or it is not complete."""
+    lock = lock_sha256(workspace)
+    run_id = find_by_tag(store, LOCK_TAG, lock) if lock else None
+    run = store.client.get_run(run_id) if run_id else None
+    return run if run and run.data.tags.get(RECORD_TAG) == "complete" else None
 
 
 def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> RunLink:
@@ -70,6 +84,7 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
     add_tags(store, run_id, {**tags, "mlflow.runName": name, **_note(workspace)})
     add_params(store, run_id, flat(params.model_dump(mode="json", by_alias=True)))
     add_points(store, run_id, _points(workspace))
+    (workspace.reports / PAGE).unlink(missing_ok=True)  # of the model that was judged before
     for folder in FOLDERS:
         if (workspace.root / folder).is_dir():
             store.client.log_artifacts(run_id, str(workspace.root / folder), folder)

@@ -5,13 +5,16 @@ import os
 import sqlite3
 import urllib.error
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from sparsecbm.errors import SparseCBMError
+from sparsecbm.secrets import redacted
 from sparsecbm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ class Store:
     def page(self, run_id: str) -> str:
         """The run's page; for the workspace's own database, the one that `make up` serves."""
         port = os.environ.get("SPARSECBM_MLFLOW_PORT", "5000")
-        base = self.uri.rstrip("/") if self.uri.startswith("http") else f"http://127.0.0.1:{port}"
+        base = redacted(self.uri.rstrip("/")) if self.uri.startswith("http") else f"http://127.0.0.1:{port}"
         return f"{base}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
 
@@ -62,8 +65,8 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    local = uri == f"sqlite:///{database(workspace)}"
-    folder = (workspace.state / "mlartifacts").resolve().as_uri() if local else None
+    path = uri.removeprefix("sqlite:///")
+    folder = Path(path).with_name("mlartifacts").resolve().as_uri() if path != uri else None
     workspace.state.mkdir(parents=True, exist_ok=True)
     try:
         # Two first users of a new database would both create its tables.
@@ -72,9 +75,9 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
             found = client.get_experiment_by_name(experiment)
             identity = found.experiment_id if found else client.create_experiment(experiment, artifact_location=folder)
     except Timeout:
-        raise TrackingDown(f"another process has been opening {uri} for {LOCK_SECONDS} s") from None
+        raise TrackingDown(f"another process has been opening {redacted(uri)} for {LOCK_SECONDS} s") from None
     except (MlflowException, OSError) as error:
-        raise TrackingDown(f"MLflow at {uri} does not work: {first_line(error)}") from error
+        raise TrackingDown(f"MLflow at {redacted(uri)} does not work: {first_line(error)}") from error
     return Store(client, uri, identity)
 
 
@@ -90,7 +93,7 @@ def probe(uri: str) -> None:
         except urllib.error.HTTPError:
             return  # it answers; a proxy in front may not know /health
         except (OSError, ValueError) as error:
-            raise TrackingDown(f"MLflow at {uri} does not answer ({first_line(error)})") from None
+            raise TrackingDown(f"MLflow at {redacted(uri)} does not answer ({first_line(error)})") from None
     elif uri.startswith("sqlite:///"):
         path = uri.removeprefix("sqlite:///")
         if os.path.exists(path):
@@ -99,6 +102,21 @@ def probe(uri: str) -> None:
                     connection.execute("select count(*) from sqlite_master").fetchone()
             except sqlite3.Error as error:
                 raise TrackingDown(f"the MLflow database {path} cannot be opened ({error}); move it away") from None
+
+
+@contextmanager
+def answering(uri: str) -> Iterator[None]:
+    """Say what MLflow's faults mean while the block runs.
+
+    Raises:
+        TrackingDown: MLflow broke off.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise TrackingDown(f"MLflow at {redacted(uri)} broke off: {first_line(error)}") from error
 
 
 def _quieten(seconds: int) -> None:
@@ -112,5 +130,5 @@ def _quieten(seconds: int) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """An error in one line."""
-    return (str(getattr(error, "reason", None) or error).splitlines() or [type(error).__name__])[0]
+    """An error in one line, without secrets."""
+    return redacted((str(getattr(error, "reason", None) or error).splitlines() or [type(error).__name__])[0])

@@ -132,3 +132,16 @@ def _command(workspace, *arguments):
     return subprocess.run(
         [sys.executable, "-m", "sparsecbm.cli", *arguments], cwd=workspace.root, capture_output=True, text=True
     )
+
+
+def test_a_stage_s_secrets_stay_out_of_state_and_screen(workspace, monkeypatch, capsys):
+    monkeypatch.setenv("STORE_PASSWORD", "hunter22")
+    stage = workspace.root / "stage.py"
+    said = stage.read_text().replace("row 7: no text", "no answer from https://ann:pass@example.org by hunter22")
+    stage.write_text(said.replace("this is {name}", "this is {name} by hunter22"))
+    (workspace.root / "fault").write_text("ingest refuse")
+    state, _ = retrain(workspace, ["ingest"])
+    assert state.message == "error: the data is bad\n  no answer from https://***@example.org by ***"
+    screen = capsys.readouterr().out
+    assert "this is ingest by ***" in screen
+    assert "hunter22" not in screen

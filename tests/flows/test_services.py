@@ -98,3 +98,36 @@ def test_down_ends_a_process_with_all_that_it_started(tiny_workspace):
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert load(tiny_workspace) == {}
     assert down(tiny_workspace) == []
+
+
+def test_a_dead_worker_is_told(tiny_workspace):
+    alive = psutil.Process()
+    services = {
+        "prefect": Service(alive.pid, alive.create_time(), "http://127.0.0.1:4200"),
+        "worker": Service(alive.pid, 1.0, "http://127.0.0.1:4200"),
+    }
+    result = _status(tiny_workspace)
+    assert (result.returncode, result.stdout) == (0, "no services were started here; `make up` starts them\n")
+    write_json(services_file(tiny_workspace), {name: asdict(service) for name, service in services.items()})
+    result = _status(tiny_workspace)
+    assert result.returncode == 1
+    assert result.stdout.splitlines() == [
+        "prefect  http://127.0.0.1:4200", "worker   dead; `make up` starts it again",
+    ]  # fmt: skip
+
+
+def test_serving_without_a_server_is_refused(tiny_workspace, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    command = [sys.executable, "-m", "flows.serve", "0 3 * * *"]
+    result = subprocess.run(command, cwd=tiny_workspace.root, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: no Prefect server answers, so no schedule would ever fire; "
+        "start one by `make up`, or name one by PREFECT_API_URL\n"
+    )
+
+
+def _status(workspace):
+    return subprocess.run(
+        [sys.executable, "-m", "flows.services", "status"], cwd=workspace.root, capture_output=True, text=True
+    )

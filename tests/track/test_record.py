@@ -6,7 +6,6 @@ import socket
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from sparsecbm.files import sha256_file
 from sparsecbm.params import load_params
@@ -17,14 +16,6 @@ from sparsecbm.track.live import live_run
 from sparsecbm.track.record import record
 from sparsecbm.track.store import TrackingDown, database, open_store
 from tests.tiny_pipeline import git
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory):
-    """An MLflow database with its tables, which take seconds to make."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""Run by itself: load a registered model as anybody would and write what it reads.
+
+    python -P read_version.py FOLDER TEXTS.json OUT.json TIMED
+
+It imports nothing of this project, so that the code that the version carries is what runs: a process that had loaded
+another version's code would go on with it. TIMED texts are read one by one for the latency.
+"""
+
+import json
+import statistics
+import sys
+import time
+
+
+def main(folder: str, texts: str, out: str, timed: int) -> None:
+    """Write label and concept probabilities of each text, and milliseconds for a single text (median)."""
+    import pandas as pd
+    from mlflow.pyfunc import load_model
+
+    model = load_model(folder)
+    with open(texts, encoding="utf-8") as file:
+        frame = pd.DataFrame({"text": json.load(file)})
+    rows = model.predict(frame).to_dict("records")
+    milliseconds = []
+    for number in range(timed):
+        one = frame.iloc[[number % len(frame)]]
+        begun = time.perf_counter()
+        model.predict(one)
+        milliseconds.append(1000 * (time.perf_counter() - begun))
+    names = list(rows[0]["concepts"])
+    read = {
+        "label": _variable([row["probabilities"] for row in rows]),
+        "concepts": {name: _variable([row["concepts"][name]["probabilities"] for row in rows]) for name in names},
+        "latency_ms": statistics.median(milliseconds) if milliseconds else None,
+    }
+    with open(out, "w", encoding="utf-8") as file:
+        json.dump(read, file)
+
+
+def _variable(probabilities: list[dict]) -> dict:
+    states = list(probabilities[0])
+    return {"states": states, "probabilities": [[row[state] for state in states] for row in probabilities]}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4], int(sys.argv[4]))

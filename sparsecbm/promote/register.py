@@ -1,0 +1,142 @@
+"""A finished run's model as a version of the registered model: no pickle, its own code, checksums, card and lineage."""
+
+import importlib.metadata
+import shutil
+import tempfile
+from pathlib import Path
+
+import sparsecbm
+from sparsecbm.errors import ConfigError
+from sparsecbm.files import sha256_file
+from sparsecbm.model.storage import CHECKSUMS, verify
+from sparsecbm.params import Params
+from sparsecbm.promote.custody import EXAMPLE
+from sparsecbm.promote.evidence import held_out
+from sparsecbm.promote.registry import CHAMPION, KIND, KIND_TAG, MODEL_TAG, SPLIT_TAG, VERSION_TAG, Registry, Version
+from sparsecbm.report.ledger import PAGE
+from sparsecbm.stagekey import content_hash
+from sparsecbm.track.lineage import LOCK_TAG
+from sparsecbm.track.record import recorded_run
+from sparsecbm.track.store import Store
+from sparsecbm.workspace import Workspace
+
+RUN_TAGS = ("git.commit", "git.dirty", LOCK_TAG, "data.sha256", "prefect.flow_run_id")
+ARTIFACTS = ("metrics", "reports", "patches")  # beside the model, where they are there
+# What reading a text takes; the pipeline's own tools are left out.
+REQUIRED = (
+    "torch", "transformers", "safetensors", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "threadpoolctl",
+    "pydantic", "pyyaml", "captum", "jinja2", "filelock", "mlflow",
+)  # fmt: skip
+
+
+def register(workspace: Workspace, params: Params, store: Store, registry: Registry) -> Version:
+    """The version that holds this workspace's model; the same `dvc.lock` gives the same version.
+
+    Raises:
+        ConfigError: the run is not recorded in MLflow yet.
+        ModelError: the model folder is missing or altered.
+        RegistryError: the name belongs to models of another kind.
+    """
+    run = recorded_run(store, workspace)
+    if run is None:
+        raise ConfigError("MLflow has no record of this run; `sparsecbm run` or `sparsecbm track` writes it")
+    registry.create()
+    _of_our_kind(registry)
+    lock = run.data.tags[LOCK_TAG]
+    known = registry.find(LOCK_TAG, lock)
+    if known is not None:
+        return known
+    model = model_folder(workspace, params)
+    verify(model)
+    with tempfile.TemporaryDirectory(prefix="sparsecbm-register-") as scratch:
+        folder = Path(scratch) / "model"
+        save_pyfunc(folder, _gathered(workspace, model, Path(scratch) / "gathered"))
+        tags = {
+            KIND_TAG: KIND,
+            MODEL_TAG: sha256_file(model / CHECKSUMS),
+            VERSION_TAG: content_hash(folder),
+            SPLIT_TAG: held_out(workspace)[1],
+            **{name: run.data.tags[name] for name in RUN_TAGS if name in run.data.tags},
+        }
+        name = f"registered-{tags[VERSION_TAG][:12]}"
+        store.client.log_artifacts(run.info.run_id, str(folder), name)
+        source = f"{run.info.artifact_uri}/{name}"
+    card = (model / "README.md").read_text(encoding="utf-8").partition("---\n")[2].partition("---\n")[2]
+    made = registry.client.create_model_version(
+        registry.name, source, run.info.run_id, tags=tags, description=card.strip()
+    )
+    return registry.version(int(made.version))
+
+
+def model_folder(workspace: Workspace, params: Params) -> Path:
+    """Which folder is registered: the sparse model, or the black box as it was trained."""
+    return workspace.dense if params.model.mode == "standard" else workspace.sparse
+
+
+def save_pyfunc(folder: Path, artifacts: dict[str, Path]) -> None:
+    """Save a folder `model`, and what goes with it, as MLflow's pyfunc with this package's code and an example."""
+    import pandas as pd
+    from mlflow.pyfunc import save_model
+
+    save_model(
+        path=str(folder),
+        python_model=str(Path(__file__).with_name("serving.py")),
+        artifacts={name: str(path) for name, path in artifacts.items()},
+        code_paths=[str(Path(sparsecbm.__file__).parent)],
+        signature=_signature(),
+        input_example=(pd.DataFrame({"text": [EXAMPLE]}), {"options": "{}"}),
+        pip_requirements=_requirements(),
+    )
+    for compiled in folder.rglob("__pycache__"):
+        shutil.rmtree(compiled)
+
+
+def _signature():
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType, Map, Object, Property
+
+    shares = Map(DataType.double)
+    reading = Object(
+        [Property("state", DataType.string), Property("confidence", DataType.double), Property("probabilities", shares)]
+    )
+    outputs = [
+        ColSpec(DataType.string, "label"),
+        ColSpec(DataType.double, "confidence"),
+        ColSpec(shares, "probabilities"),
+        ColSpec(Map(reading), "concepts"),
+        ColSpec(AnyType(), "explanation", required=False),
+    ]
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string, "text")]),
+        outputs=Schema(outputs),
+        params=ParamSchema([ParamSpec("options", DataType.string, "{}")]),
+    )
+
+
+def _requirements() -> list[str]:
+    """The packages that serving needs, as they are installed here."""
+    found = []
+    for name in REQUIRED:
+        try:
+            found.append(f"{name}=={importlib.metadata.version(name).partition('+')[0]}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _gathered(workspace: Workspace, model: Path, folder: Path) -> dict[str, Path]:
+    """The model and what goes with it under the names that they have in the version."""
+    sources = {"model": model, **{name: workspace.root / name for name in ARTIFACTS}}
+    return {
+        name: Path(shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(PAGE)))
+        for name, source in sources.items()
+        if source.is_dir() and any(source.rglob("*"))
+    }
+
+
+def _of_our_kind(registry: Registry) -> None:
+    champion = registry.alias(CHAMPION)
+    newest = registry.numbers()[-1:]
+    for number in [champion, *newest] if champion else newest:
+        registry.version(number)  # raises where it is of another kind

@@ -1,0 +1,186 @@
+"""The flow's ending: promoted, held, rejected, unchanged, refused; what is published; who is told."""
+
+import json
+import logging
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from sparsecbm.errors import ConfigError
+from sparsecbm.promote.history import FIRST, Entry
+from sparsecbm.promote.ledger import Ledger, Row
+from sparsecbm.promote.transaction import Unchanged
+
+pytestmark = pytest.mark.flow
+
+ROWS = {
+    "PROMOTE": Row("label", "label.accuracy", "win", value=0.9),
+    "HOLD": Row("noise", "concepts.noise.accuracy", "regression", "hold", 0.5, reason="surely worse"),
+    "REJECT": Row("integrity", "files", "failed", "reject", reason="a pickle"),
+}
+
+
+class Canned:
+    """A road whose gates say what the test wants."""
+
+    def __init__(self, verdict):
+        self.verdict = verdict
+        self.promoted = []
+
+    def gate(self, number=None):
+        if isinstance(self.verdict, Exception):
+            raise self.verdict
+        return Ledger("m", number or 2, 1, "test", "f" * 64, 40, (ROWS[self.verdict],), (), "hold")
+
+    def promote(self, ledger, force=""):
+        self.promoted.append(force)
+        action = "promote" if ledger.verdict == "PROMOTE" or force else "refuse"
+        reason = "; ".join(ledger.reasons)
+        return Entry(1, "", action, 2, (1, None), (2, 1), ledger.verdict, reason, bool(force), "", "", "", FIRST)
+
+
+@pytest.fixture
+def another_run(services, finished_workspace, monkeypatch):
+    """A finished workspace whose record no other test writes, tracked into the MLflow server of the session."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", services[1]["mlflow"].url)
+    text = finished_workspace.params.read_text()
+    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 99"))
+    return finished_workspace
+
+
+@pytest.fixture
+def canned(services, finished_workspace, monkeypatch):
+    """Runs the flow `promotion` on a canned verdict: its state and the road."""
+    from flows import promotion as module
+
+    def run(verdict, **parameters):
+        road = Canned(verdict)
+        monkeypatch.setattr(module, "_road", lambda root: road)
+        state = module.promotion(root=str(finished_workspace.root), **parameters, return_state=True)
+        return state, road
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("verdict", "name", "tried"),
+    [
+        ("PROMOTE", "Promoted", [""]),
+        ("HOLD", "Held", [""]),
+        ("REJECT", "Rejected", [""]),
+        (Unchanged("version 1 is the champion"), "Unchanged", []),
+    ],
+)
+def test_each_verdict_is_an_ending_of_its_own(canned, verdict, name, tried):
+    state, road = canned(verdict)
+    assert (state.is_completed(), state.name, road.promoted) == (True, name, tried)
+
+
+def test_a_fault_fails_with_its_words_and_gate_only_promotes_nothing(canned):
+    state, _ = canned(ConfigError("MLflow has no record"))
+    assert (state.type.value, state.name, state.message) == ("FAILED", "Refused", "error: MLflow has no record")
+    state, road = canned("PROMOTE", mode="gate-only")
+    assert (state.name, road.promoted) == ("Judged", [])
+    state, road = canned("HOLD", mode="gate-only")
+    assert (state.name, road.promoted) == ("Held", [])
+
+
+def test_force_needs_a_reason(canned):
+    state, road = canned("HOLD", force=True)
+    assert state.name == "Refused"
+    assert "say why by --reason" in state.message
+    state, road = canned("HOLD", force=True, reason="we know")
+    assert (state.name, road.promoted) == ("Promoted", ["we know"])
+
+
+def test_retrain_goes_on_to_the_gates(another_run, monkeypatch):
+    from flows import promotion
+    from flows.retrain import retrain
+    from tests.flows.test_retrain import _artifacts, _task_runs
+
+    road = Canned("HOLD")
+    monkeypatch.setattr(promotion, "_road", lambda root: road)
+    root = str(another_run.root)
+    state = retrain(root=root, promote="auto", return_state=True)
+    assert (state.is_completed(), state.name) == (True, "Held")
+    assert state.message == "version 2: noise (concepts.noise.accuracy): surely worse; " + (
+        "it is surely better than version 1 in nothing, and promote.ties is hold"
+    )
+    names = {run.name.split("-")[0]: run.state.name for run in _task_runs(state.state_details.flow_run_id)}
+    assert (names["track"], names["gate"], names["promote"]) == ("Recorded", "Held", "Held")
+    assert (
+        "| noise | `concepts.noise.accuracy` | **regression** (hold) |"
+        in _artifacts(state.state_details.flow_run_id)["promotion-ledger"]
+    )
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    state = retrain(root=root, promote="auto", return_state=True)
+    assert (state.is_completed(), state.name) == (True, "Postponed")
+    assert len(road.promoted) == 1
+
+
+def test_code_that_is_edited_meanwhile_is_not_promoted(another_run, monkeypatch):
+    from flows import promotion, retrain
+
+    road = Canned("PROMOTE")
+    monkeypatch.setattr(promotion, "_road", lambda root: road)
+    (another_run.root / "sparsecbm").mkdir()
+    monkeypatch.setattr(
+        retrain.publish, "metrics_table", lambda workspace: (workspace.root / "sparsecbm" / "x.py").write_text("")
+    )
+    state = retrain.retrain(root=str(another_run.root), promote="auto", return_state=True)
+    assert (state.name, road.promoted) == ("Refused", [])
+    assert "code was edited while the flow ran" in state.message
+
+
+class Told(BaseHTTPRequestHandler):
+    """A webhook that keeps what it is told."""
+
+    def do_POST(self):
+        self.server.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self.server.answer)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def webhook(services, monkeypatch):
+    """A server on loopback, and the block that names it."""
+    from prefect.blocks.webhook import Webhook
+
+    from flows.notify import save_block
+
+    server = HTTPServer(("127.0.0.1", 0), Told)
+    server.told, server.answer = [], 200
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("SPARSECBM_WEBHOOK", f"http://127.0.0.1:{server.server_port}/s3cr3t-path")
+    assert save_block()
+    yield server
+    Webhook.delete("sparsecbm")
+    server.shutdown()
+
+
+def test_a_webhook_is_told_what_matters_and_its_address_stays_hidden(canned, webhook, monkeypatch, caplog):
+    monkeypatch.setenv("MY_TOKEN", "t0ps3cret")
+    with caplog.at_level(logging.DEBUG):
+        for verdict in ("PROMOTE", "HOLD", Unchanged("the same"), ConfigError("no, by t0ps3cret")):
+            canned(verdict)
+    assert [each["state"] for each in webhook.told] == ["Promoted", "Held", "Refused"]
+    assert webhook.told[0]["text"].startswith("promotion ")
+    assert webhook.told[2]["message"] == "error: no, by ***"
+    assert "s3cr3t-path" not in caplog.text
+    webhook.answer = 500
+    state, _ = canned("PROMOTE")
+    assert state.name == "Promoted"
+
+
+def test_without_a_block_nobody_is_told(canned, monkeypatch):
+    from flows.notify import save_block
+
+    monkeypatch.delenv("SPARSECBM_WEBHOOK", raising=False)
+    assert not save_block()
+    state, _ = canned("HOLD")
+    assert state.name == "Held"

@@ -1,0 +1,116 @@
+"""A workspace whose pipeline is finished as far as promotion can tell: annotated tables, metrics, a model, a record."""
+
+import shutil
+
+import pytest
+import torch
+import yaml
+
+from sparsecbm.data.tables import write_splits
+from sparsecbm.files import write_json, write_text
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.params import load_params
+from sparsecbm.promote import evidence, road
+from sparsecbm.promote.custody import Read
+from sparsecbm.promote.road import Road
+from sparsecbm.promote.service import Service
+from sparsecbm.track.lineage import LOCK_TAG, lock_sha256
+from sparsecbm.track.record import RECORD_TAG
+from sparsecbm.track.runs import create_run
+from sparsecbm.track.store import database
+from sparsecbm.workspace import Workspace
+from tests.planted_model import planted_masks, planted_model
+from tests.tiny_models import CONCEPTS
+from tests.tiny_pipeline import ROOT
+from tests.tiny_tables import annotated
+
+GATES = [
+    {"kind": "score", "name": "label", "of": "label.accuracy", "bound": 0.5, "margin": 0.02},
+    {"kind": "score", "name": "each concept", "of": "concepts.*.accuracy", "bound": 0.3, "margin": 0.02},
+    {"kind": "figure", "name": "data", "file": "validate", "key": "accepted", "equals": True, "failed": "reject",
+     "required": True},
+    {"kind": "figure", "name": "interventions", "file": "intervene", "key": "verdict", "equals": "passed",
+     "failed": "hold", "required": False},
+    {"kind": "cost", "name": "size", "of": "size_mb", "bound": 5, "times": 1.5},
+]  # fmt: skip
+
+
+@pytest.fixture
+def good_model(backbone):
+    """A model that reads every text of the tables rightly, its label included."""
+    model = planted_model(backbone)
+    model.masks = planted_masks()
+    with torch.no_grad():
+        model.label_head.linear.weight.zero_()
+        model.label_head.linear.bias.zero_()
+        for label, state in enumerate(("Negative", "unknown", "Positive")):  # ratings 1, 2, 3
+            model.label_head.linear.weight[label, CONCEPTS["food"].index(state)] = 20.0
+    return model
+
+
+@pytest.fixture
+def make_road(tmp_path, migrated, monkeypatch):
+    """Makes the road of a workspace of its own, or of one that shares the database of another."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    plain = yaml.safe_load((ROOT / "params.yaml").read_text())
+    plain["threads"] = 1
+    plain["evaluate"]["bootstrap"] = 200
+    plain["promote"]["gates"] = GATES
+
+    def make(**promote) -> Road:
+        workspace = Workspace(tmp_path / "workspace")
+        workspace.state.mkdir(parents=True)
+        shutil.copy(migrated, database(workspace))
+        chosen = {**plain, "promote": {**plain["promote"], **promote}}
+        write_text(workspace.params, yaml.safe_dump(chosen))
+        write_text(workspace.root / "dvc.yaml", "stages: {}\n")
+        write_json(workspace.metrics("evaluate"), {"split": "test"})
+        write_json(workspace.metrics("validate"), {"accepted": True})
+        splits = {"train": annotated(40, 1), "test": annotated(60, 2)}
+        write_splits(workspace.annotated, splits, {"vocabulary": CONCEPTS.to_dict()})
+        return Road.open(workspace, load_params(workspace.params))
+
+    return make
+
+
+@pytest.fixture
+def finish(monkeypatch):
+    """Puts a model into a workspace as if its pipeline had just ended and been recorded."""
+
+    def finish(road: Road, model: SparseCBM) -> Road:
+        model.save_pretrained(road.workspace.sparse)
+        lock = road.workspace.root / "dvc.lock"
+        write_text(lock, (lock.read_text() if lock.exists() else "") + "# another run\n")
+        tags = {LOCK_TAG: lock_sha256(road.workspace), RECORD_TAG: "complete", "git.commit": "abc"}
+        create_run(road.store, "tiny", tags)
+        return road
+
+    return finish
+
+
+@pytest.fixture
+def read_here(monkeypatch):
+    """Versions are read in this process, which takes no time; a test of its own starts processes."""
+
+    def read(folder, texts, threads, seconds, timed=0):
+        service = Service()
+        service.load_context(type("Context", (), {"artifacts": {"model": folder / "artifacts" / "model"}}))
+        rows = service.predict(None, texts).to_dict("records")
+        label = _variable([row["probabilities"] for row in rows])
+        names = rows[0]["concepts"]
+        concepts = {name: _variable([row["concepts"][name]["probabilities"] for row in rows]) for name in names}
+        return Read(label, concepts, 1.0, 0.1)
+
+    monkeypatch.setattr(evidence, "read_texts", read)
+    monkeypatch.setattr(road, "read_texts", read)
+
+
+def _variable(rows):
+    return {"states": list(rows[0]), "probabilities": [list(row.values()) for row in rows]}
+
+
+@torch.no_grad()
+def blind(model: SparseCBM, concept: str) -> SparseCBM:
+    """The same model, which reads its fallback state for a concept, whatever the text."""
+    model.concept_heads.heads[CONCEPTS.names.index(concept)].weight.zero_()
+    return model

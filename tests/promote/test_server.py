@@ -1,0 +1,58 @@
+"""The same road over a real MLflow server on loopback, which holds the files as well; and a server that goes away."""
+
+import copy
+import subprocess
+import sys
+import time
+
+import pytest
+
+from flows.settings import answers
+from sparsecbm.promote.road import Road
+from sparsecbm.track.store import TrackingDown, database
+from tests.promote.conftest import blind
+from tests.tiny_pipeline import free_port
+
+pytestmark = pytest.mark.usefixtures("read_here")
+
+
+@pytest.fixture
+def server(make_road, monkeypatch):
+    """A workspace's road over a server that was started for it, and the server."""
+    local = make_road()
+    url = f"http://127.0.0.1:{free_port()}"
+    command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", url.rpartition(":")[2], "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{database(local.workspace)}"]
+    command += ["--artifacts-destination", str(local.workspace.state / "served")]
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    with open(local.workspace.state / "server.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=local.workspace.state, stdout=log, stderr=log, start_new_session=True
+        )
+    deadline = time.monotonic() + 120
+    while not answers(f"{url}/health"):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    params = local.params.model_copy(update={"track": local.params.track.model_copy(update={"experiment": "served"})})
+    yield Road.open(local.workspace, params), process
+    process.terminate()
+    process.wait(30)
+
+
+def test_register_judge_promote_and_go_back(server, finish, good_model):
+    road, process = server
+    road.promote(finish(road, copy.deepcopy(good_model)).gate())
+    assert road.registry.source(1).startswith("mlflow-artifacts:/")
+    assert list((road.workspace.state / "served").rglob("model.safetensors"))
+    ledger = finish(road, blind(good_model, "noise")).gate()
+    assert road.promote(ledger).action == "refuse"
+    assert road.promote(ledger, force="a test").after == (2, 1)
+    assert road.rollback("a test").after == (1, None)
+    assert [entry.action for entry in road.registry.entries()] == ["promote", "refuse", "promote", "rollback"]
+    process.terminate()
+    process.wait(30)
+    with pytest.raises(TrackingDown, match=r"MLflow at http://127\.0\.0\.1:\d+ broke off: "):
+        road.rollback("gone")
+    with pytest.raises(TrackingDown, match="does not answer"):
+        Road.open(road.workspace, road.params)

@@ -1,0 +1,112 @@
+"""The registered model: what it answers, which options it takes, and that a version runs the code that it carries."""
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from sparsecbm.errors import ConfigError
+from sparsecbm.promote.custody import Unreadable, pickles, read_texts
+from sparsecbm.promote.options import parse_options
+from sparsecbm.promote.register import save_pyfunc
+from sparsecbm.promote.service import Service
+from tests.tiny_tables import annotated
+
+TEXTS = ["the food was good", "the place was loud"]
+
+
+@pytest.fixture
+def folder(good_model, tmp_path):
+    good_model.means = {
+        "activations": {c.name: dict.fromkeys(c.states, 1 / len(c)) for c in good_model.concept_set},
+        "concept_shares": {c.name: dict.fromkeys(c.states, 1 / len(c)) for c in good_model.concept_set},
+    }
+    good_model.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def service(folder):
+    made = Service()
+    made.load_context(type("Context", (), {"artifacts": {"model": str(folder)}}))
+    return made
+
+
+def ask(service, texts, **options):
+    import json
+
+    return service.predict(None, texts, {"options": json.dumps(options)}).to_dict("records")
+
+
+def test_it_answers_what_the_model_reads(service, good_model):
+    rows = service.predict(None, TEXTS).to_dict("records")
+    for row, prediction in zip(rows, good_model.predict(TEXTS), strict=True):
+        expected = prediction.to_dict()
+        del expected["text"]
+        assert row == expected
+    assert [row["label"] for row in rows] == ["3", "2"]
+
+
+def test_options_change_what_is_asked(service):
+    (row,) = ask(service, TEXTS[:1], top_k=2)
+    assert list(row["probabilities"]) == ["3", "1"] or list(row["probabilities"]) == ["3", "2"]
+    (row,) = ask(service, TEXTS[:1], explain="short")
+    steps = row["explanation"]["steps"]
+    assert set(steps) == {"food", "noise"}
+    total = row["explanation"]["start"]["3"] + sum(by["3"] for by in steps.values())
+    assert total == pytest.approx(row["explanation"]["end"]["3"])
+    assert ask(service, TEXTS[:1]) == ask(service, TEXTS[:1], explain="none")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ('{"edit": {}}', r"unknown option 'edit'. Did you mean 'edits'\? Choices: edits, patches, explain, top_k"),
+        ("[]", r"must be a JSON object, not \[\]"),
+        ("{", "must be a JSON object: "),
+        ('{"top_k": 0}', "top_k: Input should be greater than or equal to 1"),
+        ('{"explain": "long"}', "explain: Input should be 'none', 'short' or 'full'"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(service, options, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_options(options)
+    with pytest.raises(MlflowException, match=message) as refused:
+        service.predict(None, TEXTS, {"options": options})
+    assert refused.value.get_http_status_code() == 400
+
+
+def test_input_that_is_no_text_is_refused(service):
+    with pytest.raises(MlflowException, match="row 2 of the input holds no text but 7"):
+        service.predict(None, ["a", 7])
+
+
+def test_each_version_runs_the_code_that_it_carries_in_a_process_of_its_own(folder, good_model, tmp_path):
+    texts = annotated(12, 5)["text"].tolist()
+    save_pyfunc(tmp_path / "one", {"model": folder})
+    assert pickles(tmp_path / "one") == []
+    read = read_texts(tmp_path / "one", texts, 1, 120, timed=2)
+    expected = [list(p.label.probabilities.values()) for p in good_model.predict(texts)]
+    assert read.label["states"] == ["1", "2", "3"]
+    assert read.label["probabilities"] == [pytest.approx(row) for row in expected]
+    assert read.latency_ms > 0
+    assert read.size_mb == pytest.approx(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6)
+
+    service = tmp_path / "one" / "code" / "sparsecbm" / "promote" / "service.py"
+    service.write_text(service.read_text().replace("for prediction in model.predict(texts)", "for _ in [1 / 0]"))
+    with pytest.raises(Unreadable, match="the model does not load and read: ZeroDivisionError: division by zero"):
+        read_texts(tmp_path / "one", texts, 1, 120)
+
+
+def test_an_edit_sets_a_concept_and_the_label_follows(service):
+    pytest.importorskip("sparsecbm.intervene.edits")
+    (row,) = ask(service, TEXTS[:1], edits={"food": "Negative"})
+    assert (row["label"], row["concepts"]["food"]["state"]) == ("1", "Negative")
+    (row,) = ask(service, TEXTS[:1])
+    assert (row["label"], row["concepts"]["food"]["state"]) == ("3", "Positive")
+    with pytest.raises(MlflowException, match=r"unknown concept 'fodd'\. Did you mean 'food'"):
+        ask(service, TEXTS[:1], edits={"fodd": "Negative"})
+
+
+def test_a_patch_that_the_version_does_not_carry_is_refused(service):
+    pytest.importorskip("sparsecbm.intervene.patch")
+    with pytest.raises(MlflowException, match=r"unknown patch .abc.\. Choices: this version carries none"):
+        ask(service, TEXTS[:1], patches=["abc"])

@@ -1,0 +1,273 @@
+"""The alias moves as a whole or not at all: faults, conflicts, deletions, and kill -9 between every two steps."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+
+import pytest
+from mlflow import MlflowClient
+
+from sparsecbm.promote import history
+from sparsecbm.promote.history import HistoryBroken
+from sparsecbm.promote.registry import KIND, KIND_TAG, Registry, RegistryError
+from sparsecbm.promote.transaction import (
+    PromotionError,
+    Unchanged,
+    Why,
+    promote,
+    refuse,
+    rollback,
+    settle,
+    standing,
+)
+from tests.promote.fake_client import FakeClient
+
+WHY = Why("PROMOTE", "it is better")
+
+
+def works():
+    """A smoke test that passes."""
+
+
+def fails():
+    raise RuntimeError("it does not load")
+
+
+def with_versions(client, count=4):
+    registry = Registry(client, "m")
+    registry.create()
+    for _ in range(count):
+        client.create_model_version("m", "file:///nowhere", tags={KIND_TAG: KIND})
+    return registry
+
+
+@pytest.fixture
+def registry():
+    return with_versions(FakeClient())
+
+
+def test_champions_follow_each_other_and_are_gone_back_along(registry):
+    promote(registry, 1, None, WHY, works)
+    promote(registry, 2, 1, WHY, works)
+    entry = promote(registry, 3, 2, WHY, works)
+    assert (entry.before, entry.after) == ((2, 1), (3, 2))
+    assert rollback(registry, "bad", works).after == (2, 1)
+    assert rollback(registry, "bad", works).after == (1, None)
+    with pytest.raises(PromotionError, match="no champion to go back to from version 1"):
+        rollback(registry, "bad", works)
+    assert registry.aliases() == (1, None)
+    assert registry.intent() is None
+    assert [entry.action for entry in registry.entries()] == ["promote"] * 3 + ["rollback"] * 2
+
+
+def test_a_champion_that_does_not_answer_is_moved_back(registry):
+    promote(registry, 1, None, WHY, works)
+    with pytest.raises(PromotionError, match="version 2 did not answer as the champion, and version 1 is back"):
+        promote(registry, 2, 1, WHY, fails)
+    assert registry.aliases() == (1, None)
+    entry = registry.entries()[-1]
+    assert (entry.action, entry.version, entry.after, entry.reason) == ("undo", 2, (1, None), "it does not load")
+    assert history.champions(registry.entries()) == [1]
+
+
+def test_a_first_champion_that_does_not_answer_leaves_none(registry):
+    with pytest.raises(PromotionError, match="no version is back"):
+        promote(registry, 1, None, WHY, fails)
+    assert registry.aliases() == (None, None)
+
+
+def test_who_was_judged_against_another_champion_is_told(registry):
+    promote(registry, 1, None, WHY, works)
+    promote(registry, 2, 1, WHY, works)
+    with pytest.raises(PromotionError, match="the champion is version 2, and version 3 was judged against version 1"):
+        promote(registry, 3, 1, WHY, works)
+    assert registry.aliases() == (2, 1)
+    assert registry.entries()[-1].action == "refuse"
+    with pytest.raises(Unchanged):
+        promote(registry, 2, 1, WHY, works)
+
+
+def test_a_deleted_champion_is_reported_and_not_overwritten(registry):
+    promote(registry, 1, None, WHY, works)
+    promote(registry, 2, 1, WHY, works)
+    registry.client.delete_model_version("m", "2")
+    assert standing(registry).fault.startswith("version 2, the champion, was deleted; `sparsecbm rollback` goes")
+    with pytest.raises(PromotionError, match="version 2, the champion, was deleted"):
+        promote(registry, 3, None, WHY, works)
+    assert registry.aliases() == (None, 1)
+    assert rollback(registry, "deleted", works).after == (1, None)
+    assert standing(registry).fault == ""
+
+
+def test_deleted_versions_are_passed_over_on_the_way_back(registry):
+    for number, expected in ((1, None), (2, 1), (3, 2)):
+        promote(registry, number, expected, WHY, works)
+    registry.client.delete_model_version("m", "2")
+    assert rollback(registry, "bad", works).after == (1, None)
+
+
+def test_a_champion_that_was_moved_by_hand_is_reported(registry):
+    promote(registry, 1, None, WHY, works)
+    registry.client.set_registered_model_alias("m", "champion", "3")
+    fault = "the champion was moved by hand: it is version 3, and the record ends with version 1"
+    assert standing(registry).fault == fault
+    with pytest.raises(PromotionError, match="moved by hand"):
+        promote(registry, 2, 3, WHY, works)
+    forced = Why("HOLD", "forced: so be it", forced=True)
+    assert promote(registry, 2, 3, forced, works).before == (3, None)
+    assert rollback(registry, "back", works).after == (1, None)
+
+
+def test_versions_that_are_not_there_or_not_ours_are_named(registry):
+    with pytest.raises(RegistryError, match="no version 9; it has: 1, 2, 3, 4"):
+        promote(registry, 9, None, WHY, works)
+    registry.client.create_model_version("m", tags={"other": "kind"})
+    with pytest.raises(RegistryError, match="version 5 of model 'm' is of another kind"):
+        promote(registry, 5, None, WHY, works)
+    with pytest.raises(RegistryError, match="the registry has no model 'n'"):
+        standing(Registry(registry.client, "n"))
+
+
+@pytest.mark.parametrize("tamper", ["reason", "drop first", "drop middle", "garbage"])
+def test_a_record_that_was_tampered_with_stops_everything(registry, tamper):
+    for number, expected in ((1, None), (2, 1), (3, 2)):
+        promote(registry, number, expected, WHY, works)
+    tags = registry.client.models["m"].tags
+    if tamper == "reason":
+        tags["sparsecbm.history.000002"] = tags["sparsecbm.history.000002"].replace("better", "worse")
+    elif tamper == "garbage":
+        tags["sparsecbm.history.000002"] = "{}"
+    else:
+        del tags[f"sparsecbm.history.00000{1 if tamper == 'drop first' else 2}"]
+    for act in (lambda: promote(registry, 4, 3, WHY, works), lambda: rollback(registry, "", works)):
+        with pytest.raises(HistoryBroken):
+            act()
+    assert registry.aliases() == (3, 2)
+
+
+def test_the_last_entry_cannot_be_dropped_unseen(registry):
+    promote(registry, 1, None, WHY, works)
+    promote(registry, 2, 1, WHY, works)
+    del registry.client.models["m"].tags["sparsecbm.history.000002"]
+    assert "moved by hand" in standing(registry).fault
+
+
+def test_refusals_are_on_record_and_a_clock_that_goes_back_is_told(registry):
+    refuse(registry, 1, Why("HOLD", "no better"))
+    entry = refuse(registry, 2, Why("REJECT", "worse"))
+    assert history.faults(registry.entries()) == []
+    assert history.clock_jumps(registry.entries()) == []
+    earlier = history.Entry(**{**vars(entry), "number": 3, "time": "2001-01-01T00:00:00+00:00", "earlier": entry.hash})
+    registry.append(earlier)
+    assert history.faults(registry.entries()) == []
+    assert history.clock_jumps(registry.entries())[0].startswith("entry 3 (2001-01-01T00:00:00+00:00) is older than")
+
+
+class Dying:
+    """A client that kills its process before or after a certain write."""
+
+    def __init__(self, client, writes, before):
+        self._client, self._left, self._before = client, writes, before
+
+    def __getattr__(self, name):
+        method = getattr(self._client, name)
+        if not name.startswith(("set_", "delete_")):
+            return method
+
+        def write(*arguments):
+            self._left -= 1
+            if self._left == 0 and self._before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = method(*arguments)
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return write
+
+
+def _attempt(uri, act, writes, before):
+    registry = Registry(Dying(MlflowClient(uri), writes, before), "m")
+    if act == "promote":
+        promote(registry, 3, 2, WHY, works)
+    elif act == "rollback":
+        rollback(registry, "bad", works)
+    elif act == "settle":
+        settle(registry, works)
+    else:
+        try:
+            promote(registry, 3, 2, WHY, fails)
+        except PromotionError:
+            os._exit(0)
+
+
+@pytest.fixture(scope="module")
+def two_champions(migrated, tmp_path_factory):
+    """A database whose champion is version 2, and was version 1."""
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    shutil.copy(migrated, path)
+    registry = with_versions(MlflowClient(f"sqlite:///{path}"), 3)
+    promote(registry, 1, None, WHY, works)
+    promote(registry, 2, 1, WHY, works)
+    return path
+
+
+AFTER = {"promote": (3, 2), "rollback": (1, None), "smoke fails": (2, 1)}
+
+
+@pytest.mark.parametrize("act", list(AFTER))
+def test_killed_at_any_step_it_is_before_or_after_and_settles(two_champions, tmp_path, act):
+    """A child process is killed around each of its writes; then `status` says which side, and the rest is settled."""
+    fork = multiprocessing.get_context("fork")
+    sides, ended = set(), False
+    for writes in range(1, 20):
+        path = tmp_path / f"{writes}.db"
+        shutil.copy(two_champions, path)
+        uri = f"sqlite:///{path}"
+        child = fork.Process(target=_attempt, args=(uri, act, writes, False))
+        child.start()
+        child.join(60)
+        if child.exitcode == 0:
+            ended = True
+            break
+        assert child.exitcode == -signal.SIGKILL
+        registry = Registry(MlflowClient(uri), "m")
+        found = standing(registry)
+        seen = registry.aliases()[0]
+        assert seen in (2, AFTER[act][0], 3 if act == "smoke fails" else 2)
+        if found.interrupted:
+            side = "after" if seen == {"promote": 3, "rollback": 1, "smoke fails": 3}[act] else "before"
+            assert f"the registry is {side} it" in found.interrupted
+            sides.add(side)
+        if act == "smoke fails" and found.interrupted and seen == 3:
+            with pytest.raises(PromotionError, match="version 2 is back"):
+                settle(registry, fails)
+        else:
+            settle(registry, works)
+        assert registry.intent() is None
+        assert registry.aliases() == (AFTER[act] if seen == AFTER[act][0] else (2, 1))
+        assert standing(registry).fault == ""
+        assert history.faults(registry.entries()) == []
+        assert settle(registry, works) is None
+    assert ended
+    assert sides == {"before", "after"}
+
+
+def test_settling_may_be_killed_as_well(two_champions, tmp_path):
+    fork = multiprocessing.get_context("fork")
+    for first in (2, 3):
+        for second in range(1, 6):
+            path = tmp_path / f"{first}-{second}.db"
+            shutil.copy(two_champions, path)
+            uri = f"sqlite:///{path}"
+            for act, writes in (("promote", first), ("settle", second)):
+                child = fork.Process(target=_attempt, args=(uri, act, writes, True))
+                child.start()
+                child.join(60)
+            registry = Registry(MlflowClient(uri), "m")
+            settle(registry, works)
+            assert registry.intent() is None
+            assert registry.aliases() in ((2, 1), (3, 2))
+            assert standing(registry).fault == ""
+            assert history.faults(registry.entries()) == []
