@@ -10,8 +10,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 run: setup  ## bring the pipeline up to date and record it
 	sparsecbm run
 
-test: setup  ## run the tests
-	python -m pytest
+test: setup  ## run the tests, on all cores, a file at a time
+	python -m pytest --numprocesses auto --dist loadfile
 
 setup: $(STAMP)  ## make the environment
 

@@ -27,20 +27,21 @@ from sparsecbm.files import read_json, write_json
 from sparsecbm.model.cbm import Settings, SparseCBM
 from sparsecbm.params import Params
 from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.loop import History
 from sparsecbm.train.modes import fit
 from sparsecbm.train.reproducible import make_reproducible
 from sparsecbm.workspace import Workspace
 
 RESULTS = Path(__file__).parent / "results"
-
-
 WORKSPACE = Workspace.find(Path(__file__).parent)
 
 
-def configured(data: Path, mode: str, seed: int, settings: list[str], profiles: tuple[str, ...] = ("cebab",)) -> Params:
-    """Base, profiles, and what the command line says."""
-    over = [f"source.path={data.resolve()}", f"seed={seed}", f"model.mode={mode}", *settings]
-    return composed_params(WORKSPACE, profiles, over)
+def configured(
+    data: Path | None, mode: str, seed: int, settings: list[str], profiles: tuple[str, ...] = ("cebab",)
+) -> Params:
+    """Base, profiles, and what the command line says; without a folder the source is that of the base."""
+    over = [f"seed={seed}", f"model.mode={mode}", *settings]
+    return composed_params(WORKSPACE, profiles, [f"source.path={data.resolve()}", *over] if data else over)
 
 
 def annotated(params: Params) -> tuple[dict[str, pd.DataFrame], ConceptSet]:
@@ -52,9 +53,20 @@ def annotated(params: Params) -> tuple[dict[str, pd.DataFrame], ConceptSet]:
     return {name: annotator.annotate(frame, concept_set) for name, frame in checked.splits.items()}, concept_set
 
 
-def model_folder(mode: str, seed: int) -> Path:
+def model_folder(mode: str, seed: int, source: str = "cebab") -> Path:
     """Where a trained model stays."""
-    return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"cebab-{mode}-{seed}"
+    return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"{source}-{mode}-{seed}"
+
+
+def train_dense(params: Params, frames: dict[str, pd.DataFrame], concept_set: ConceptSet) -> tuple[SparseCBM, History]:
+    """Train a dense model and leave it in its folder."""
+    of_model = Settings(**params.model.model_dump(exclude={"backbone"}))
+    model = SparseCBM.build(params.model.backbone, concept_set, of_model)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder))
+        history = fit(model, frames["train"], frames["validation"], params.finetune, params.seed, checkpoints)
+    model.to("cpu").save_pretrained(model_folder(params.model.mode, params.seed, params.source.name))
+    return model, history
 
 
 def measure(params: Params) -> dict:
@@ -62,13 +74,9 @@ def measure(params: Params) -> dict:
     seed = params.seed
     make_reproducible(seed, params.threads)
     frames, concept_set = annotated(params)
-    of_model = Settings(**params.model.model_dump(exclude={"backbone"}))
-    model = SparseCBM.build(params.model.backbone, concept_set, of_model)
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        history = fit(model, frames["train"], frames["validation"], params.finetune, seed, Checkpoints(Path(folder)))
+    model, history = train_dense(params, frames, concept_set)
     seconds = time.perf_counter() - start
-    model.to("cpu").save_pretrained(model_folder(params.model.mode, seed))
     words = fit_bag_of_words(frames["train"], concept_set)
     scores = score_split(model, frames["dev"], "dev", params.evaluate, seed, words)
     return {

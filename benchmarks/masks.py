@@ -1,11 +1,12 @@
-"""Masks on CEBaB: accuracy against the dense model, and specificity against identically trained random masks.
+"""Masks: accuracy against the dense model, and specificity against identically trained random masks.
 
     python benchmarks/masks.py --data FOLDER --seeds 1 2 3 --profiles sparse-75 sparse-90
 
-Starts from the dense models that `benchmarks/cebab.py --modes joint` left. For every seed and profile it trains
+With a folder of CEBaB's released files it starts from the dense models that `benchmarks/cebab.py --modes joint` left
+and scores `dev`; without one it trains on the embedded reviews and scores `test`. For every seed and profile it trains
 masks, and the same once more under random masks. What they are compared with is the dense model after as many more
-epochs. Scores are of `dev`; intervals are 95 %, by bootstrap over `original_id`, paired by text. Results go to
-benchmarks/results/masks-PROFILE.json as they come; what is there by the same settings is not done again.
+epochs. Intervals are 95 %, by bootstrap over groups (`original_id`), paired by text. Results go to
+benchmarks/results/masks-SOURCE-PROFILE.json as they come; what is there by the same settings is not done again.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cebab import WORKSPACE, annotated, configured, model_folder
+from cebab import WORKSPACE, annotated, configured, model_folder, train_dense
 
 from sparsecbm.evaluate.readings import Readings, read
 from sparsecbm.evaluate.specificity import Specificity, excess, specificity
@@ -61,7 +62,8 @@ def compared(sparse: np.ndarray, dense: np.ndarray, clusters: np.ndarray, seed: 
 def continued(dense: SparseCBM, frames: dict[str, pd.DataFrame], params: Params) -> SparseCBM:
     """The dense model after as many more epochs as the masks take; kept for other sparsities of the same length."""
     epochs, seed = params.prune.epochs, params.seed
-    folder = model_folder("joint", seed).with_name(f"cebab-joint-{seed}-and-{epochs}-epochs")
+    folder = model_folder("joint", seed, params.source.name)
+    folder = folder.with_name(f"{folder.name}-and-{epochs}-epochs")
     if not folder.is_dir():
         model = copy.deepcopy(dense)
         longer = params.finetune.model_copy(update={"epochs": epochs})
@@ -72,8 +74,10 @@ def continued(dense: SparseCBM, frames: dict[str, pd.DataFrame], params: Params)
     return SparseCBM.from_pretrained(folder)
 
 
-def pruned(dense, frames, params: Params, root: Path, control_of: Path | None) -> tuple[np.ndarray, Specificity, float]:
-    """Train masks (or the control of finished ones) and measure them on dev."""
+def pruned(
+    dense: SparseCBM, frames: dict[str, pd.DataFrame], scored: str, params: Params, root: Path, control_of: Path | None
+) -> tuple[np.ndarray, Specificity, float]:
+    """Train masks (or the control of finished ones) and measure them on the split to score."""
     model, start = copy.deepcopy(dense), time.perf_counter()
     fit_masks(
         model, frames["train"], frames["validation"], params.prune, params.finetune, params.seed, Checkpoints(root),
@@ -81,22 +85,30 @@ def pruned(dense, frames, params: Params, root: Path, control_of: Path | None) -
     )  # fmt: skip
     seconds = time.perf_counter() - start
     model.to("cpu").save_pretrained(root / "model")
-    measured = specificity(model, frames["train"], frames["dev"], params.prune.probe_texts, RESAMPLES, params.seed)
-    return right(read(model, frames["dev"])), measured, seconds
+    measured = specificity(model, frames["train"], frames[scored], params.prune.probe_texts, RESAMPLES, params.seed)
+    return right(read(model, frames[scored])), measured, seconds
+
+
+def root_of(params: Params, profile: str) -> Path:
+    """Where masks stay: the models `chosen/model` and `random/model`, and the masks of each event."""
+    return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"masks-{params.source.name}-{profile}-{params.seed}"
 
 
 def measure(params: Params, profile: str) -> dict:
     """All figures of one seed."""
-    seed = params.seed
+    seed, source = params.seed, params.source.name
     make_reproducible(seed, params.threads)
-    frames, _ = annotated(params)
-    dense = SparseCBM.from_pretrained(model_folder("joint", seed))
-    root = WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"masks-{profile}-{seed}"
-    before = right(read(continued(dense, frames, params), frames["dev"]))
-    start = right(read(dense, frames["dev"]))
-    chosen, specific, seconds = pruned(dense, frames, params, root / "chosen", None)
-    random, control, _ = pruned(dense, frames, params, root / "random", root / "chosen" / "events")
-    clusters = frames["dev"]["group"].to_numpy()
+    frames, concept_set = annotated(params)
+    scored = "dev" if source == "cebab" else "test"
+    if not model_folder("joint", seed, source).is_dir():
+        train_dense(params, frames, concept_set)
+    dense = SparseCBM.from_pretrained(model_folder("joint", seed, source))
+    root = root_of(params, profile)
+    before = right(read(continued(dense, frames, params), frames[scored]))
+    start = right(read(dense, frames[scored]))
+    chosen, specific, seconds = pruned(dense, frames, scored, params, root / "chosen", None)
+    random, control, _ = pruned(dense, frames, scored, params, root / "random", root / "chosen" / "events")
+    clusters = frames[scored]["group"].to_numpy()
     return {
         "settings": settings_of(params),
         "seconds": round(seconds, 1),
@@ -114,9 +126,9 @@ def settings_of(params: Params) -> dict:
     return {name: getattr(params, name).model_dump() for name in ("model", "finetune", "prune")}
 
 
-def show(profile: str, results: dict) -> None:
+def show(title: str, results: dict) -> None:
     """The figures that the targets name."""
-    print(f"\n{profile}")
+    print(f"\n{title}")
     for seed, result in results.items():
         print(f"  seed {seed}, {result['seconds']} s")
         for name in ("concepts", "label"):
@@ -143,20 +155,21 @@ def show(profile: str, results: dict) -> None:
 def main() -> None:
     """Measure what is missing, then print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="CEBaB's folder; without it the embedded reviews are read")
     parser.add_argument("--profiles", nargs="+", default=["sparse-75", "sparse-90"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
     arguments = parser.parse_args()
     for profile in arguments.profiles:
-        path = RESULTS / f"masks-{profile}.json"
+        profiles = ("cebab", profile) if arguments.data else (profile,)
+        path = RESULTS / f"masks-{'cebab' if arguments.data else 'restaurants'}-{profile}.json"
         results = read_json(path) if path.is_file() else {}
         for seed in map(str, arguments.seeds):
-            params = configured(arguments.data, "joint", int(seed), arguments.set, ("cebab", profile))
+            params = configured(arguments.data, "joint", int(seed), arguments.set, profiles)
             if results.get(seed, {}).get("settings") != settings_of(params):
                 results[seed] = measure(params, profile)
                 write_json(path, results)
-        show(profile, {seed: results[seed] for seed in map(str, arguments.seeds)})
+        show(path.stem, {seed: results[seed] for seed in map(str, arguments.seeds)})
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ import pytest
 
 # Nothing that a test loads may come from a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Tests that run side by side would fight for the cores; set before torch loads.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,8 @@ def warn_if_magnitude(correlation: float, where: str) -> None:
     if correlation > LIMIT:
         warnings.warn(
             f"{where}: the saliency ranks weights as their magnitude does (rank correlation {correlation:.4f}), "
-            "so gradients have no say and the masks of all concepts are alike; lower damp",
+            "so gradients have no say and the masks of all concepts are alike; "
+            "lower prune.damp or raise prune.gradients",
             DegenerateSaliencyWarning,
             stacklevel=2,
         )

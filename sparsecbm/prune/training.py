@@ -44,7 +44,8 @@ class MaskTraining:
     def __init__(self, params: Prune, finetune: Finetune, data: Examples, updates: int, seed: int, events: Path):
         self.params, self.finetune, self.data, self.seed, self.folder = params, finetune, data, seed, events
         begin, end = int(params.begin * updates), int(params.end * updates)
-        number = params.events if begin < end else None
+        # A small data set has few updates: then there is an event at each of them.
+        number = min(params.events, end - begin + 1) if begin < end else None
         self.schedule = Schedule(
             params.schedule, params.initial, params.sparsity, begin, end,
             interval=None if number else 1, events=number,
@@ -54,7 +55,7 @@ class MaskTraining:
         self.learnt = params.saliency == "movement"
         if self.learnt and number:
             # Learnt scores are how masks recover: events go on at the final sparsity as long as training does.
-            self.events |= set(range(end, updates, max(1, (end - begin) // (params.events - 1))))
+            self.events |= set(range(end, updates, max(1, (end - begin) // max(1, number - 1))))
         self.scores: dict[tuple[str, int], nn.Parameter] = {}  # (layer, concept's place) -> [weight's shape]
         self._leaves: Leaves = {}
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
 from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
@@ -49,7 +50,9 @@ def precision(wanted: str, device: torch.device) -> str:
 def accelerator_for(params: Finetune) -> Accelerator:
     """Device and precision as configured."""
     cpu = params.device == "cpu"
-    device = Accelerator(cpu=cpu).device
+    # accelerate keeps one state a process and refuses a second training with other settings; each starts afresh here.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    device = PartialState(cpu=cpu).device
     return Accelerator(cpu=cpu, mixed_precision=precision(params.precision, device))
 
 

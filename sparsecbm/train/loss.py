@@ -42,7 +42,8 @@ def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None, 
     smooth = torch.where(known, (1 - smoothing) * target + smoothing / target.shape[-1], 0.0)
     if weight is not None:
         smooth = smooth * weight.to(smooth.device)
-    return -(smooth * logits.float().log_softmax(-1)).sum() / smooth.sum().clamp(min=1e-12)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision is too coarse for logarithms
+    return -(smooth * logits.log_softmax(-1)).sum() / smooth.sum().clamp(min=1e-12)
 
 
 def losses(output: Output, batch: Batch, mode: str, gamma: float, weights: Weights, smoothing: float = 0.0) -> Losses:

@@ -45,10 +45,15 @@ class Parsed(HTMLParser):
         self.texts.append((self.open[-1] if self.open else None, data))
 
     def words(self):
-        return [(classes, text) for (_, classes), text in self.texts if classes.startswith("x-w")]
+        return [
+            (classes, text)
+            for where, text in self.texts
+            for _, classes in [where or ("", "")]
+            if classes.startswith("x-w")
+        ]
 
     def said(self):
-        return " ".join(" ".join(text for where, text in self.texts if where and where[0] != "style").split())
+        return " ".join("".join(text for where, text in self.texts if where and where[0] != "style").split())
 
 
 def made(text="good food, bad noise", spans=((0, 4), (5, 9), (9, 10), (11, 14), (15, 20)), **changes):
@@ -95,8 +100,8 @@ def test_the_card_says_all_levels_in_words():
     for part in (
         "rating: 2", "80% sure ✗ annotated: 1", "from the bare states alone: 1, 60%",
         "mean training text +0.12", "this text −0.38", "food Positive, 90% ✓ as annotated +0.50 +0.75",
-        "noise Negative, 10% ✗ annotated: Positive −1.00", "for it: good +1.00 , noise +0.04 .",
-        "against it: food −0.50 , bad −0.10", "completeness gap +0.040 after 16 gradients", "[CLS] +0.25",
+        "noise Negative, 10% ✗ annotated: Positive −1.00", "for it: good +1.00, noise +0.04.",
+        "against it: food −0.50, bad −0.10.", "completeness gap +0.040 after 16 gradients", "[CLS] +0.25",
         "keeps 25% of the weights under masks", "head 3.7 by +1.25 (then read Negative), 4.1 by −0.50",
         "a" * 64, "b" * 64, "tolerance 0.05",
     ):  # fmt: skip

@@ -43,6 +43,12 @@ def test_densities(masks):
     assert masks["noise"].weights == 3
 
 
+def test_masks_are_equal_when_they_keep_the_same_weights(masks):
+    core = MaskSet.from_masks({"either": dict(masks.core())})["either"]
+    assert masks["food"] == MaskSet.from_masks({"other": dict(masks["food"])})["other"]
+    assert masks["food"] != masks["noise"] and masks["food"] != core and masks["food"] != "food"
+
+
 def test_set_operations(masks):
     assert masks.core()["a"].flatten().tolist() == [False, True, False, False]
     assert masks.union()["a"].flatten().tolist() == [True, True, True, False]

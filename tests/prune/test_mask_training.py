@@ -296,9 +296,15 @@ def test_begin_and_end_in_one_event(model, tmp_path):
     assert found[5][0]["prune.sparsity"] == 0.75
 
 
-def test_more_events_than_updates_are_refused(model, tmp_path):
-    with pytest.raises(ConfigError, match="12 events do not fit from step 0 to 5"):
-        method_for(model, tmp_path, pruning(begin=0.0, end=0.5, events=12), updates=10)
+def test_with_fewer_updates_than_events_there_is_one_at_each(model, tmp_path):
+    params = pruning(begin=0.0, end=0.5, events=12, saliency="random")
+    method, _ = method_for(model, tmp_path, params, updates=10)
+    assert sorted(method.events) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_single_event_between_two_steps_is_refused(model, tmp_path):
+    with pytest.raises(ConfigError, match="1 events do not fit from step 0 to 5"):
+        method_for(model, tmp_path, pruning(begin=0.0, end=0.5, events=1), updates=10)
 
 
 def test_learnt_scores_start_from_magnitude_and_decide(model, tmp_path):

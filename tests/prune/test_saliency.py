@@ -151,7 +151,7 @@ def test_a_large_damp_makes_it_magnitude_and_that_is_said(name):
     weights = normal(2000)
     gradients = normal(16, 2000, seed=1) * 1e-3 * normal(2000, seed=2).exp()
     damped = magnitude_correlation(scores(name, weights, gradients, damp=1.0), weights)
-    with pytest.warns(DegenerateSaliencyWarning, match=r"layer 0, concept food: .*lower damp"):
+    with pytest.warns(DegenerateSaliencyWarning, match=r"layer 0, concept food: .*lower prune.damp"):
         warn_if_magnitude(damped, WHERE)
     # With a damp below the squares of the gradients they do have a say.
     undamped = magnitude_correlation(scores(name, weights, gradients, damp=1e-10), weights)

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sparsecbm.errors import DataError
 from sparsecbm.params import Finetune
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.loop import precision
+from sparsecbm.train.loop import accelerator_for, precision
 from sparsecbm.train.modes import fit
 from tests.tiny_models import tiny_model
 from tests.tiny_tables import annotated
@@ -238,3 +238,18 @@ def test_precision_is_bf16_only_where_it_is_asked_for_or_fast(monkeypatch):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=capability: {"avx512_bf16": has})
         assert precision("auto", cpu) == expected
     assert precision("bf16", cpu) == "bf16" and precision("float32", cpu) == "no"
+
+
+def test_trainings_of_different_precision_follow_each_other_in_one_process():
+    for wanted, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16), ("float32", torch.float32)):
+        with accelerator_for(settings(precision=wanted)).autocast():
+            product = torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2))
+        assert product.dtype == dtype
+
+
+def test_bf16_learns_the_rule(backbone, tmp_path):
+    model = tiny_model(backbone, mode="joint", dropout=0.0)
+    fit(model, annotated(160, 1), annotated(40, 2), settings(epochs=8, precision="bf16"), 0, Checkpoints(tmp_path))
+    label, food = accuracies(model, annotated(60, seed=3))
+    assert label > 0.9 and food > 0.9
+    assert all(weight.dtype == torch.float32 for weight in model.parameters())

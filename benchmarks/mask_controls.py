@@ -1,0 +1,160 @@
+"""Two controls of what masks prove, on CEBaB: use before any recovery, and a nonsense concept.
+
+    python benchmarks/mask_controls.py --data FOLDER --seeds 1 2 3 --set threads=1
+
+Starts from what `benchmarks/masks.py --profiles sparse-75` left. Scores are of `dev`; intervals are 95 %, by bootstrap
+over `original_id`, paired by text.
+
+cross-use   the masks of the finished training laid over the dense model with its own heads, which never saw one: what
+            each concept keeps under its own mask beyond others' masks; and the same for random masks of equal numbers
+nonsense    whether a text holds a certain neutral word, as one more concept. The backbone was never trained for it.
+            Masks are trained for all concepts together: what a mask for nonsense reaches is what finding a mask
+            proves of any concept (the criticism made of arXiv 2511.13653)
+
+Results go to benchmarks/results/mask-controls.json as they come.
+"""
+
+import argparse
+import copy
+import re
+from pathlib import Path
+
+import pandas as pd
+from cebab import annotated, configured, model_folder
+from masks import RESAMPLES, RESULTS, root_of, settings_of
+
+from sparsecbm.concepts import Concept, ConceptSet
+from sparsecbm.evaluate.evidence import gap_excess
+from sparsecbm.evaluate.specificity import cross_use, excess, specificity, square_scores
+from sparsecbm.files import read_json, write_json
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.params import Params
+from sparsecbm.prune.fit import fit_masks
+from sparsecbm.prune.heads import refit_concept_heads
+from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.examples import examples
+from sparsecbm.train.pooled import pooled_under_masks
+from sparsecbm.train.reproducible import make_reproducible
+
+PROFILE = "sparse-75"
+FUNCTION_WORDS = ("in", "with", "for", "at", "this", "that", "on", "my", "to", "it", "had")
+NONSENSE = "nonsense"
+
+
+def measured_cross_use(dense: SparseCBM, dev: pd.DataFrame, root: Path, seed: int) -> dict:
+    """Swap of chosen and of random masks on the dense model as it is, and the excess."""
+    swaps = {}
+    for which in ("chosen", "random"):
+        swaps[which] = cross_use(dense, SparseCBM.from_pretrained(root / which / "model").masks, dev)
+    scores = {which: square_scores(swap, RESAMPLES, seed).to_dict() for which, swap in swaps.items()}
+    found = gap_excess(swaps["chosen"], swaps["random"], RESAMPLES, seed)
+    return {**scores, "excess": {name: estimate.to_dict() for name, estimate in found.items()}}
+
+
+def has_word(texts: pd.Series, word: str) -> pd.Series:
+    """Whether each text holds the word, whatever its case."""
+    return texts.str.contains(rf"\b{re.escape(word)}\b", flags=re.IGNORECASE, regex=True)
+
+
+def with_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame]) -> tuple[SparseCBM, dict[str, pd.DataFrame], str]:
+    """The dense model with one more concept, its head fitted on pooled texts; the tables with its states; the word.
+
+    The word is the function word that occurs in most nearly half of the training texts.
+    """
+    word = min(FUNCTION_WORDS, key=lambda w: abs(has_word(frames["train"]["text"], w).mean() - 0.5))
+    frames = {
+        split: frame.assign(
+            **{f"concept.{NONSENSE}": has_word(frame["text"], word).map({True: "present", False: "absent"})}
+        )
+        for split, frame in frames.items()
+    }
+    concepts = ConceptSet(
+        (*dense.concept_set.concepts, Concept(NONSENSE, ("absent", "present"))), dense.concept_set.label
+    )
+    model = SparseCBM(copy.deepcopy(dense.backbone), dense.tokenizer, concepts, dense.settings)
+    data = examples(frames["train"], model)
+    refit_concept_heads(model, data, pooled_under_masks(model, data))
+    for name in dense.concept_set.names:  # these keep the heads that they were trained with
+        model.concept_heads.head(name).load_state_dict(dense.concept_heads.head(name).state_dict())
+    return model.eval(), frames, word
+
+
+def measured_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame], params: Params, root: Path) -> dict:
+    """Specificity of masks for all concepts and nonsense, of their random control, and the excess."""
+    extended, frames, word = with_nonsense(dense, frames)
+    gold = frames["dev"][f"concept.{NONSENSE}"]
+    read = [prediction.concepts[NONSENSE].state for prediction in extended.predict(frames["dev"]["text"].tolist())]
+    found = {}
+    for which in ("chosen", "random"):
+        model, folder = copy.deepcopy(extended), root / f"nonsense-{which}"
+        control_of = root / "nonsense-chosen" / "events" if which == "random" else None
+        fit_masks(
+            model, frames["train"], frames["validation"], params.prune, params.finetune, params.seed,
+            Checkpoints(folder), control_of=control_of,
+        )  # fmt: skip
+        found[which] = specificity(
+            model.to("cpu"), frames["train"], frames["dev"], params.prune.probe_texts, RESAMPLES, params.seed
+        )
+    return {
+        "word": word,
+        "majority": round(float(gold.value_counts(normalize=True).max()), 4),
+        "dense": round(float((gold.to_numpy() == read).mean()), 4),
+        **{which: measured.to_dict() for which, measured in found.items()},
+        "excess": excess(found["chosen"], found["random"], RESAMPLES, params.seed).to_dict(),
+    }
+
+
+def measure(params: Params) -> dict:
+    """All figures of one seed."""
+    make_reproducible(params.seed, params.threads)
+    frames, _ = annotated(params)
+    dense = SparseCBM.from_pretrained(model_folder("joint", params.seed))
+    root = root_of(params, PROFILE)
+    return {
+        "settings": settings_of(params),
+        "cross_use": measured_cross_use(dense, frames["dev"], root, params.seed),
+        "nonsense": measured_nonsense(dense, frames, params, root),
+    }
+
+
+def show(seed: str, result: dict) -> None:
+    """What each concept keeps, beyond others' masks and beyond the control."""
+
+    def points(estimate: dict) -> str:
+        low, high = estimate["interval"]
+        return f"{100 * estimate['value']:5.1f} ({100 * low:5.1f} to {100 * high:5.1f})"
+
+    cross, nonsense = result["cross_use"], result["nonsense"]
+    print(f"\nseed {seed}\n  use before recovery")
+    for which in ("chosen", "random"):
+        print(f"    {which} masks: own {cross[which]['own']:.3f}, others {cross[which]['others']:.3f}")
+    print(f"    excess of the gap: {points(cross['excess']['mean'])}")
+    print(f"  nonsense, the word {nonsense['word']!r}")
+    print(f"    majority {nonsense['majority']:.3f}, dense probe {nonsense['dense']:.3f}")
+    for which in ("chosen", "random"):
+        matrix = nonsense[which]["swap"]["matrix"]
+        print(f"    own accuracy under {which} masks: " + ", ".join(f"{n} {matrix[n][n]:.3f}" for n in matrix))
+    for kind in ("swap", "probe", "ablation"):
+        parts = nonsense["excess"][kind]
+        print(f"    excess, {kind:8}: " + ", ".join(f"{name} {points(e)}" for name, e in parts.items()))
+
+
+def main() -> None:
+    """Measure what is missing, then print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
+    arguments = parser.parse_args()
+    path = RESULTS / "mask-controls.json"
+    results = read_json(path) if path.is_file() else {}
+    for seed in map(str, arguments.seeds):
+        params = configured(arguments.data, "joint", int(seed), arguments.set, ("cebab", PROFILE))
+        if results.get(seed, {}).get("settings") != settings_of(params):
+            results[seed] = measure(params)
+            write_json(path, results)
+        show(seed, results[seed])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What makes K masks affordable, and what each way costs in accuracy: one option changed at a time.
+
+    python benchmarks/mask_options.py --seed 1 --set threads=1
+
+On the embedded reviews, from the dense model that `benchmarks/masks.py` trains and keeps. All rows make as many
+updates at the same batch size. Seconds are CPU seconds of the training under masks with its heads fitted; accuracies
+are of `test`, differences from the first row paired by text, intervals 95 % by bootstrap over groups. Results go to
+benchmarks/results/mask-options.json.
+"""
+
+import argparse
+import copy
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from cebab import annotated, configured, model_folder, train_dense
+from masks import RESULTS, compared, right
+
+from sparsecbm.evaluate.readings import read
+from sparsecbm.files import write_json
+from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.params import Params
+from sparsecbm.prune.fit import fit_masks
+from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.reproducible import make_reproducible
+
+# The first row is what the others are compared with.
+OPTIONS = {
+    "default: sampled, blocks 0 to 2 shared": [],
+    "split": ["prune.concepts=split"],
+    "all": ["prune.concepts=all"],
+    "no shared blocks": ["prune.masked_from=0"],
+    "float32": ["finetune.precision=float32"],
+    "bf16": ["finetune.precision=bf16"],
+}
+
+
+def trained(params: Params, dense: SparseCBM, frames: dict) -> tuple[float, np.ndarray]:
+    """CPU seconds of training, and what the model reads rightly on `test`."""
+    make_reproducible(params.seed, params.threads)
+    model = copy.deepcopy(dense)
+    with TemporaryDirectory() as folder:
+        start = time.process_time()
+        fit_masks(
+            model, frames["train"], frames["validation"], params.prune, params.finetune, params.seed,
+            Checkpoints(Path(folder)),
+        )  # fmt: skip
+        seconds = time.process_time() - start
+    return seconds, right(read(model.to("cpu"), frames["test"]))
+
+
+def main() -> None:
+    """Train with each option in turn, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
+    arguments = parser.parse_args()
+    results, first = {}, None
+    for name, over in OPTIONS.items():
+        params = configured(None, "joint", arguments.seed, [*arguments.set, *over], ())
+        frames, concept_set = annotated(params)
+        folder = model_folder("joint", arguments.seed, "restaurants")
+        if not folder.is_dir():
+            train_dense(params, frames, concept_set)
+        seconds, found = trained(params, SparseCBM.from_pretrained(folder), frames)
+        first = found if first is None else first
+        scores = compared(found, first, frames["test"]["group"].to_numpy(), arguments.seed)
+        results[name] = {"cpu_seconds": round(seconds, 1)} | {
+            kind: {"accuracy": s["sparse"], "difference": s["difference"], "interval": s["interval"]}
+            for kind, s in scores.items()
+        }
+        parts = [
+            f"{kind} {s['accuracy']:.3f} ({100 * s['difference']:+.1f})" for kind, s in list(results[name].items())[1:]
+        ]
+        print(f"{name:40} {seconds:7.1f} s  " + ", ".join(parts), flush=True)
+        write_json(RESULTS / "mask-options.json", results)
+
+
+if __name__ == "__main__":
+    main()
