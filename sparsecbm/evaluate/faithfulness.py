@@ -32,7 +32,7 @@ from sparsecbm.explain.explanation import WordScores
 from sparsecbm.explain.subject import Subject, readied
 from sparsecbm.explain.words import WordedText, read_words
 from sparsecbm.model.cbm import Logits, SparseCBM
-from sparsecbm.params_faithfulness import Faithfulness
+from sparsecbm.params.faithfulness import Faithfulness
 
 REFERENCE = "leave_one_out"
 QUICK = 4  # gradients along a path where a sketch of integrated gradients will do

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sparsecbm.evaluate.readings import Variable
 from sparsecbm.params import Evaluate
-from sparsecbm.params_promote import CostGate, FigureGate, Gate, ScoreGate
+from sparsecbm.params.promote import CostGate, FigureGate, Gate, ScoreGate
 from sparsecbm.promote.custody import Read
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, REGRESSION, TIE, WIN, Row
 from sparsecbm.promote.scores import SMALLER_IS_BETTER, Drawn, difference, drawn, mean, variables

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from sparsecbm.errors import ConfigError, unknown
-from sparsecbm.section import Section
+from sparsecbm.params.section import Section
 
 
 class Options(Section):

@@ -8,7 +8,7 @@ import pytest
 from sparsecbm.errors import ModelError
 from sparsecbm.evaluate.faithfulness import measure_faithfulness
 from sparsecbm.explain.attribution import Options, attribute
-from sparsecbm.params_faithfulness import Faithfulness
+from sparsecbm.params.faithfulness import Faithfulness
 from tests.planted_model import planted_masks, planted_model
 from tests.tiny_models import tiny_model
 from tests.tiny_tables import FOOD, annotated

@@ -9,7 +9,7 @@ from sparsecbm.errors import ConfigError
 from sparsecbm.evaluate.readings import Variable
 from sparsecbm.metrics import MISSING, expected_calibration_error
 from sparsecbm.params import Evaluate, load_params, parse_params, read_yaml
-from sparsecbm.params_promote import Gate
+from sparsecbm.params.promote import Gate
 from sparsecbm.promote.custody import Read
 from sparsecbm.promote.gates import Evidence, judge
 from sparsecbm.promote.ledger import HOLD, NOT_JUDGED, PROMOTE, REJECT, Ledger, Row

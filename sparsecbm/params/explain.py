@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sparsecbm.section import Section
+from sparsecbm.params.section import Section
 
 
 class Explain(Section):

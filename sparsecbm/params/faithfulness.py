@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sparsecbm.section import Section
+from sparsecbm.params.section import Section
 
 Method = Literal["integrated_gradients", "gradient_x_input", "leave_one_out", "attention_rollout", "random"]
 Operator = Literal["delete", "mask", "replace"]

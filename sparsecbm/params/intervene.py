@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sparsecbm.section import Section
+from sparsecbm.params.section import Section
 
 Bound = Annotated[float, Field(ge=-1, le=1)]
 

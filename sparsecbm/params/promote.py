@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sparsecbm.section import Section
+from sparsecbm.params.section import Section
 
 SCORES = ("accuracy", "macro_f1", "calibration_error")
 
