@@ -33,6 +33,7 @@ from sparsecbm.model.cbm import Logits, SparseCBM
 
 # Which words word_removal takes away: by few gradients, for speed; one at the text alone misleads (docs/benchmarks.md).
 METHOD, QUICK, SHARE = "integrated_gradients", Options(steps=4, max_steps=4), 0.2
+MOST = 128  # pairs that are asked about what is taken away: attributions of a text cost many readings of it
 
 
 class CausalScores(Form):
@@ -41,7 +42,9 @@ class CausalScores(Form):
     training_texts: int = Field(description="what conexp, s_learner and the typical concept edit were fitted on")
     skipped: str | None = Field(description="why nothing could be measured")
     pairs: IcaceScores | None
-    losing: IcaceScores | None = Field(description="pairs whose new state is `unknown`, with two explainers more")
+    losing: IcaceScores | None = Field(
+        description="a sample of the pairs whose new state is `unknown`; two more explainers"
+    )
 
 
 def causal_scores(
@@ -72,7 +75,7 @@ def causal_scores(
     except DataError as error:  # of a poor model or too few texts; the other scores of the split stand
         return CausalScores(training_texts=len(fitting), skipped=str(error), pairs=None, losing=None)
     texts = read_texts(model, frame, logits=logits)
-    losing, of_losing = pairs.where(pairs.after == UNKNOWN), None
+    losing, of_losing = _losing(pairs, seed), None
     if len(losing):
         also = asked | taking_away(model, frame["text"].tolist(), texts.activations, losing)
         of_losing = measure_icace(model, texts, losing, also, resamples=resamples, seed=seed)
@@ -82,6 +85,14 @@ def causal_scores(
         pairs=measure_icace(model, texts, pairs, asked, resamples=resamples, seed=seed),
         losing=of_losing,
     )
+
+
+def _losing(pairs: Pairs, seed: int) -> Pairs:
+    """Pairs whose new state is `unknown`, at most `MOST` of them, drawn at random."""
+    rows = np.flatnonzero(pairs.after == UNKNOWN)
+    if len(rows) > MOST:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST, replace=False))
+    return pairs.where(rows)
 
 
 def taking_away(

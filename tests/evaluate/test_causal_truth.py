@@ -76,6 +76,14 @@ def test_hard_edits_are_asked_of_a_model_that_has_the_head_and_masks_of_one_that
     assert "mask_ablation" not in dense.losing.errors and "word_removal" in dense.losing.errors
 
 
+def test_at_most_so_many_pairs_are_asked_about_what_is_taken_away(planted, families, monkeypatch):
+    whole = scored(planted, families)
+    monkeypatch.setattr("sparsecbm.evaluate.causal_truth.MOST", 3)
+    few = scored(planted, families)
+    assert few.losing.pairs == 3 < whole.losing.pairs and few.pairs == whole.pairs
+    assert few == scored(planted, families), "the same sample again"
+
+
 def test_without_pairs_or_concepts_there_is_nothing_to_measure(planted, backbone, families):
     assert scored(planted, annotated(8, 0)) is None
     assert scored(tiny_model(backbone, mode="standard"), families) is None
