@@ -40,6 +40,8 @@ class Parsed(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop()[0] == tag
+        if tag in ("td", "th"):
+            self.texts.append(((tag, ""), " "))
 
     def handle_data(self, data):
         self.texts.append((self.open[-1] if self.open else None, data))
