@@ -57,12 +57,11 @@
   form.addEventListener("change", apply);
   form.search.addEventListener("input", apply);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () =>
-    setTimeout(() => {
-      offerStates();
-      apply();
-    })
-  );
+  document.getElementById("reset").addEventListener("click", () => {
+    form.reset();
+    offerStates();
+    apply();
+  });
   document.getElementById("open").addEventListener("click", () => {
     const shown = cards.filter((card) => !card.element.hidden);
     const open = !shown.every((card) => card.element.open);
