@@ -51,6 +51,8 @@ def run(params: Params, workspace: Workspace) -> None:
     }
     with replacing_folder(workspace.reports / "interventions") as folder:
         for name, rows in tables.items():
+            if not rows:  # too many concepts for all subsets, or nothing is misread
+                continue
             write_text(folder / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
     with replacing_folder(workspace.plots / "intervene") as folder:
         plot_policies(curves, ceiling, folder / "policies.png")
