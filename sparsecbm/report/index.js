@@ -57,7 +57,7 @@
   form.addEventListener("change", apply);
   form.search.addEventListener("input", apply);
   form.addEventListener("submit", (event) => event.preventDefault());
-  document.getElementById("reset").addEventListener("click", () => {
+  document.getElementById("clear").addEventListener("click", () => {
     form.reset();
     offerStates();
     apply();

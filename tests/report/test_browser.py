@@ -141,7 +141,7 @@ def test_filters_look_at_one_variable_at_a_time(page):
     choose(page, "state", "Positive")
     choose(page, "error", "wrong")
     assert shown(page) == ["card-2"]
-    page.find_element(By.CSS_SELECTOR, "#reset").click()
+    page.find_element(By.CSS_SELECTOR, "#clear").click()
     assert shown(page) == ["card-0", "card-1", "card-2", "card-3"]
 
 
