@@ -91,12 +91,13 @@ def oracle_curves(model: SparseCBM, reference: Reference, seed: int, draws: int 
     names, states = (*POLICIES, *ORACLE_POLICIES), {c.name: len(c) for c in model.concept_set}
     found = []
     for policy in ("random", *names):
+        orders = _orders(policy, model, reference, draws, seed)
         for error in ERRORS:
-            drawn = []
-            for number in range(draws):
-                generator = np.random.default_rng([seed, number])
-                orders = order(policy, model, reference, generator)
-                drawn.append((orders, answers(reference, states, error, generator)))
+            # Where neither order nor answers are drawn, every draw is the same.
+            numbers = range(draws if error or policy == "random" else 1)
+            drawn = [
+                (orders[n], answers(reference, states, error, np.random.default_rng([seed, 1, n]))) for n in numbers
+            ]
             found += [
                 OracleCurve(policy, setting, *_curve(model, reference, setting, drawn, seed), error)
                 for setting in _settings(model)
@@ -109,7 +110,8 @@ def own_curves(model: SparseCBM, reference: Reference, seed: int, draws: int = 5
     found = []
     for policy in ("random", *POLICIES):
         read = {name: reference.read(name) for name in model.concept_set.names}
-        drawn = [(order(policy, model, reference, np.random.default_rng([seed, n])), read) for n in range(draws)]
+        drawn = [(orders, read) for orders in _orders(policy, model, reference, draws, seed)]
+        drawn = drawn if policy == "random" else drawn[:1]
         found += [
             OwnCurve(policy, setting, *_curve(model, reference, setting, drawn, seed)) for setting in _settings(model)
         ]
@@ -153,6 +155,13 @@ def answers(reference: Reference, states: dict[str, int], error: float, draw: np
     return found
 
 
+def _orders(policy: str, model: SparseCBM, reference: Reference, draws: int, seed: int) -> list[np.ndarray]:
+    """The order of each draw; only `random` draws."""
+    if policy != "random":
+        return [order(policy, model, reference, np.random.default_rng(seed))] * draws
+    return [order(policy, model, reference, np.random.default_rng([seed, n])) for n in range(draws)]
+
+
 def _settings(model: SparseCBM) -> list[str]:
     return [setting for setting, head in SETTINGS.items() if head == "soft" or model.hard_head is not None]
 
@@ -166,10 +175,14 @@ def _curve(
     table = np.zeros((len(drawn), 4, len(names) + 1))
     for number, (orders, said) in enumerate(drawn):
         place = np.argsort(orders, axis=1)  # of each concept in the order
-        for edits in range(len(names) + 1):
-            where = {name: place[:, i] < edits for i, name in enumerate(names)}
-            logits = _apply(reference, given, said, where)
-            right = _label_right(model, reference, logits, setting)
+        counts = range(len(names) + 1)
+        after = [
+            _apply(reference, given, said, {name: place[:, i] < edits for i, name in enumerate(names)})
+            for edits in counts
+        ]
+        together = {name: np.concatenate([logits[name] for logits in after]) for name in names}
+        rights = _label_right(model, reference, together, setting).reshape(len(counts), -1)
+        for edits, (logits, right) in enumerate(zip(after, rights, strict=True)):
             read = [_known(reference.gold[name], logits[name].argmax(-1)) for name in names]
             harmed, fixed = (first == 1) & (right == 0), (first == 0) & (right == 1)
             known = np.isfinite(first)
@@ -213,8 +226,16 @@ def _apply(reference: Reference, given: dict[str, np.ndarray], said: Answers, wh
 
 
 def _label_right(model: SparseCBM, reference: Reference, logits: dict[str, np.ndarray], setting: str) -> np.ndarray:
-    """1 where the label is read rightly, 0 where wrongly, nan where nobody knows it, [texts]."""
-    return _known(reference.label_gold, label_logits(model, logits, SETTINGS[setting]).argmax(-1))
+    """1 where the label is read rightly, 0 where wrongly, nan where nobody knows it.
+
+    Args:
+        logits: of all texts, several times over if so wanted, [times * texts, states]
+
+    Returns:
+        [times * texts]
+    """
+    read = label_logits(model, logits, SETTINGS[setting]).argmax(-1)
+    return _known(np.tile(reference.label_gold, len(read) // len(reference)), read)
 
 
 def _known(gold: np.ndarray, read: np.ndarray) -> np.ndarray:
