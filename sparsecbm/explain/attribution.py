@@ -34,7 +34,7 @@ class Options:
         tolerance: completeness gap that is allowed, relative to the change of the value (to 1, where it is less)
         max_steps: a text and concept that took as many gradients gets no more, whatever its gap
         seed: of the method `random`
-        batch_tokens: the most tokens of one pass; memory grows with it, times the number of concepts
+        batch_tokens: the most tokens of one pass, times the number of concepts; more fall out of a core's cache
 
     Raises:
         ConfigError: a value is out of range, or the baseline unknown.
@@ -45,7 +45,7 @@ class Options:
     tolerance: float = 0.05
     max_steps: int = 512
     seed: int = 0
-    batch_tokens: int = 2048
+    batch_tokens: int = 768
 
     def __post_init__(self) -> None:
         if self.baseline not in BASELINES:
