@@ -21,6 +21,7 @@ PLOTS = {"policies.png", "people.png", "memory.png"}
 @pytest.fixture
 def params():
     plain = load_params(PROJECT.params).model_dump(by_alias=True)
+    plain["threads"] = 1  # tests share the cores
     plain["intervene"] |= {"texts": 2, "seeds": 2, "bits": 0.02, "protect": 4, "thresholds": [0.5, 0.9]}
     return parse_params(plain)
 
