@@ -16,7 +16,7 @@ from sparsecbm.metrics import MISSING
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.model.prediction import Prediction, readings
 
-CONTROLS = ("corrections", "wrong_state", "shuffled_states", "random_texts")
+CONTROLS = ("corrections", "confirmed", "wrong_state", "shuffled_states", "random_texts")
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,9 @@ def corrected(model: SparseCBM, memory: Memory, texts: Sequence[str], threshold:
 def recall_rows(source: Reference, held_out: Reference, thresholds: Sequence[float], seed: int) -> list[dict]:
     """What oracle edits of all misread texts of one table do to another, as the threshold moves.
 
-    Controls: every correction to a wrong state, the states shuffled among the corrections, and as many texts drawn at
-    random, with their annotated states, in the place of the misread ones.
+    `confirmed` stores the right readings as well, as corrections to what is read: a text that is nearest to one of them
+    is left alone. Controls: every correction to a wrong state, the states shuffled among the corrections, and as many
+    texts drawn at random, with their annotated states, in the place of the misread ones.
 
     Returns:
         rows: control, threshold, acted (concepts of texts), fixed, harmed, and their shares of wrong and right readings
@@ -118,6 +119,8 @@ def _recalled(
         return np.full(len(gold), -np.inf), read, gold, read
     if control == "random_texts":
         members = draw.choice(known, len(members), replace=False)
+    if control == "confirmed":
+        members = known
     states, many = source.gold[concept][members], source.logits[concept].shape[1]
     if control == "wrong_state":
         states = (states + draw.integers(1, many, len(states))) % many

@@ -62,7 +62,6 @@ class OracleTrial:
         bill: of the patch
         restored: whether the mask was the same to the bit after it was taken off
         random: share of draws of random flips of equal number that did it; None without a patch
-        random_harm: share of right readings that one draw of them spoiled
         wrong_state: whether a patch for another wrong state made the text read the annotated one; None if there is none
         shuffled: whether the patch of another text of this concept did it; None if there is none
         label_before, label_patched, label_edited: whether the label is right: as read, under the patch, and after the
@@ -78,7 +77,6 @@ class OracleTrial:
     bill: Bill | None
     restored: bool
     random: float | None
-    random_harm: float | None
     wrong_state: bool | None
     shuffled: bool | None
     label_before: bool
@@ -102,7 +100,7 @@ class OracleTrial:
             "fixed": bill and bill.fixed.count, "wrong_before": bill and bill.fixed.of,
             "neighbours_harmed": bill and bill.neighbours.harmed, "neighbours_fixed": bill and bill.neighbours.fixed,
         }  # fmt: skip
-        controls = ("random", "random_harm", "wrong_state", "shuffled")
+        controls = ("random", "wrong_state", "shuffled")
         labels = ("label_before", "label_patched", "label_edited")
         return plain | {name: getattr(self, name) for name in (*controls, *labels)}
 
@@ -162,15 +160,15 @@ def attempt(
     gold, read = int(held_out.gold[concept][row]), int(held_out.read(concept)[row])
     before = mask_checksum(model.masks[concept])
     patch = _try(model, text, concept, states[gold], terms, protection)
-    bill = random = random_harm = label_patched = None
+    bill = random = label_patched = None
     shuffled = next((_reads(model, concept, other.flipped, text) == gold for other in reversed(earlier)), None)
     if patch is not None:
         groups = protection.groups if protection else ()
-        settings = {"neighbours": terms.neighbours, "resamples": terms.resamples, "seed": seed}
-        bill = make_bill(model, concept, patch.flipped, held_out, [text], groups, **settings)
+        bill = make_bill(
+            model, concept, patch.flipped, held_out, [text], groups, terms.neighbours, terms.resamples, seed
+        )
         flips = [random_flips(model, patch, draw) for _ in range(draws)]
         random = float(np.mean([_reads(model, concept, flip, text) == gold for flip in flips]))
-        random_harm = make_bill(model, concept, flips[0], held_out, [text], groups, **settings).harmed.share
         with model.patched(patch):
             patched = read_concept(model, concept, [text])[0]
         label_patched = _label_right(model, held_out, row, concept, patched)
@@ -189,7 +187,6 @@ def attempt(
         bill=bill,
         restored=mask_checksum(model.masks[concept]) == before,
         random=random,
-        random_harm=random_harm,
         wrong_state=other,
         shuffled=shuffled,
         label_before=_label_right(model, held_out, row, concept, own),
@@ -226,7 +223,6 @@ def summary(trials: list[OracleTrial], max_harm: float) -> dict:
         },
         "controls": {
             "random_reached": mean([trial.random for trial in trials]),
-            "random_harm": mean([trial.random_harm for trial in trials]),
             "wrong_state_reached": mean([trial.wrong_state for trial in trials]),
             "shuffled_reached": mean([trial.shuffled for trial in trials]),
             "concept_edit_reached": 1.0 if trials else None,

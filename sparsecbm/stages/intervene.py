@@ -76,7 +76,7 @@ def run(params: Params, workspace: Workspace) -> None:
             "own_curves": {f"{c.policy}/{c.setting}": {"area": round(c.area, 6)} for c in own},
             "oracle_patches": patches,
             "oracle_patches_by_seed": {str(s): summary(of, settings.max_harm) for s, of in by_seed.items()},
-            "oracle_memory": [row for row in recalled if row["control"] == "corrections"],
+            "oracle_memory": [row for row in recalled if row["control"] in ("corrections", "confirmed")],
         },
     )
 

@@ -7,7 +7,7 @@ import pytest
 
 from sparsecbm.intervene.make import make_patch
 from sparsecbm.intervene.memory import Memory
-from sparsecbm.intervene.recall import corrected, offers, recall_rows
+from sparsecbm.intervene.recall import CONTROLS, corrected, offers, recall_rows
 from sparsecbm.intervene.reference import nearest
 from tests.intervene.references import label_follows_food, misread
 
@@ -91,7 +91,22 @@ def test_fixed_and_harmed_as_the_threshold_moves(halves):
     wrong = {r["threshold"]: r for r in rows if r["control"] == "wrong_state"}
     assert all(row["fixed"] == 0 for row in wrong.values())
     assert wrong[0.5]["harmed"] >= 1
-    assert {r["control"] for r in rows} == {"corrections", "wrong_state", "shuffled_states", "random_texts"}
+    assert {r["control"] for r in rows} == set(CONTROLS)
+
+
+def test_a_confirmed_reading_keeps_corrections_off_what_is_like_it(halves):
+    """A right text at 10 degrees stands between the correction at 0 degrees and the right text that it harmed."""
+    source, held_out = halves
+    more = replace(
+        source,
+        texts=np.append(source.texts, "x"),
+        pooled={"food": np.append(source.pooled["food"], held_out.pooled["food"][1:2], axis=0)},
+        gold={"food": np.array([1, 2, 0])},
+        logits={"food": np.eye(3, dtype=np.float32)[[0, 0, 0]]},
+    )
+    rows = {r["control"]: r for r in recall_rows(more, held_out, thresholds=[0.98], seed=0)}
+    assert (rows["corrections"]["fixed"], rows["corrections"]["harmed"]) == (2, 1)
+    assert (rows["confirmed"]["fixed"], rows["confirmed"]["harmed"]) == (2, 0)
 
 
 def test_without_misread_texts_there_is_nothing_to_recall(halves):

@@ -43,7 +43,7 @@ def test_a_summary_counts_failures(lively, reference):
     done = [trial for trial in trials if trial.patch is not None]
     counts = [(t.bill.harmed.count, t.bill.harmed.of) for t in done]
     assert whole["harm"] == pytest.approx(sum(c for c, _ in counts) / sum(of for _, of in counts), abs=1e-6)
-    failed = [replace(trial, patch=None, bill=None, random=None, random_harm=None) for trial in trials]
+    failed = [replace(trial, patch=None, bill=None, random=None) for trial in trials]
     none = summary(failed, max_harm=1.0)
     assert (none["reached"], none["repaired"], none["harm"], none["bits"]) == (0.0, 0.0, None, None)
     assert summary([], 1.0)["repaired"] is None
