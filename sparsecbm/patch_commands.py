@@ -212,7 +212,7 @@ def _setting(given: str) -> tuple[str, str | list[float]]:
 
 
 def _write(model: "SparseCBM", output: Path, json: bool) -> None:
-    from sparsecbm.intervene.checksums import model_checksum
+    from sparsecbm.model.checksums import model_checksum
 
     model.save_pretrained(output)
     if json:

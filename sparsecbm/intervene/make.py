@@ -7,13 +7,13 @@ import numpy as np
 from sparsecbm.errors import InterventionError
 from sparsecbm.intervene.bill import Bill, make_bill
 from sparsecbm.intervene.bits import mask_checksum, place_of
-from sparsecbm.intervene.checksums import text_checksum, weights_checksum
 from sparsecbm.intervene.patch import MaskPatch, Reading
 from sparsecbm.intervene.protection import Protection
 from sparsecbm.intervene.reference import Reference
 from sparsecbm.intervene.search import Aim, Found, search
 from sparsecbm.intervene.stack import bare_checksum, patches_of, untouchable
 from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.checksums import text_checksum, weights_checksum
 from sparsecbm.model.prediction import softmax
 
 

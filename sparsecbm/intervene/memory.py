@@ -22,11 +22,11 @@ from safetensors.numpy import load_file, save_file
 from sparsecbm.errors import InterventionError, unknown
 from sparsecbm.files import read_json, replacing, sha256_file, write_json
 from sparsecbm.intervene.bits import mask_checksum, place_of
-from sparsecbm.intervene.checksums import text_checksum, weights_checksum
 from sparsecbm.intervene.patch import MaskPatch
 from sparsecbm.intervene.reference import read_concept
 from sparsecbm.intervene.stack import patches_of
 from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.checksums import text_checksum, weights_checksum
 
 FORMAT = 1
 INDEX, LOCK = "index.json", ".lock"

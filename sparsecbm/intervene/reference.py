@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 
 from sparsecbm.errors import InterventionError
-from sparsecbm.intervene.checksums import model_checksum
 from sparsecbm.metrics import MISSING
 from sparsecbm.model.batches import by_length, encode, pad
 from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.checksums import model_checksum
 from sparsecbm.train.examples import examples
 from sparsecbm.train.pooled import pooled_under_masks, reading
 

@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 
 from sparsecbm.errors import InterventionError
 from sparsecbm.intervene.bits import mask_checksum, masked_layers, place_of, read_bits_at, toggle
-from sparsecbm.intervene.checksums import weights_checksum
 from sparsecbm.intervene.patch import MaskPatch
 from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.checksums import weights_checksum
 from sparsecbm.model.masks import MaskSet
 
 _in_force: WeakKeyDictionary[SparseCBM, list[MaskPatch]] = WeakKeyDictionary()

@@ -12,7 +12,6 @@ import numpy as np
 
 from sparsecbm.intervene.bill import Bill, make_bill
 from sparsecbm.intervene.bits import mask_checksum, masked_layers, toggled
-from sparsecbm.intervene.checksums import text_checksum
 from sparsecbm.intervene.controls import random_flips, wrong_state
 from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.make import Unreached, make_patch
@@ -21,6 +20,7 @@ from sparsecbm.intervene.policies import set_to
 from sparsecbm.intervene.protection import Protection, protect
 from sparsecbm.intervene.reference import Reference, read_concept
 from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.checksums import text_checksum
 
 
 @dataclass(frozen=True)

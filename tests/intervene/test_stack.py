@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from sparsecbm.errors import InterventionError
 from sparsecbm.intervene.bits import mask_checksum, toggle
-from sparsecbm.intervene.checksums import weights_checksum
 from sparsecbm.intervene.patch import MaskPatch
 from sparsecbm.intervene.stack import apply_patch, patched, patches_of, put_on, revert_patch, take_off
 from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.checksums import weights_checksum
 from sparsecbm.model.masks import MaskSet
 from tests.tiny_models import tiny_model
 
