@@ -46,7 +46,8 @@ from sparsecbm.train.reproducible import make_reproducible
 RESULTS = Path(__file__).parent / "results"
 TERMS = Terms(bits=2e-5, margin=0.05, protect=64, max_harm=0.01, neighbours=10, resamples=20)
 STRATEGIES = ("protected", "signed", "published", "random")
-GROUP, GROUP_BITS = 20, 1e-4
+# Of patches from groups: texts, share of the bits, share of the texts to be reached, caution, right readings protected.
+GROUP, GROUP_BITS, GROUP_SHARE, GROUP_CAUTION, GROUP_PROTECT = 20, 1e-4, 0.5, 1024.0, 128
 
 
 def published(model: SparseCBM, concept: str, text: str, state: int, bits: int) -> Positions:
@@ -146,8 +147,9 @@ def group_trial(model: SparseCBM, reference: Reference, concept: str, protection
     found |= {"members": len(members), "unseen": len(members) - GROUP, "budget": budget}
     try:
         patch = make_patch(
-            model, texts[:GROUP], concept, state, budget, margin=TERMS.margin, share=0.8, protection=protection
-        )
+            model, texts[:GROUP], concept, state, budget, margin=TERMS.margin, share=GROUP_SHARE,
+            caution=GROUP_CAUTION, protection=protection,
+        )  # fmt: skip
     except Unreached as failed:
         return found | {"reached": float((failed.found.margins > TERMS.margin).mean())}
     bill = make_bill(model, concept, patch.flipped, reference.without_texts(texts), (), protection.groups, resamples=20)
@@ -179,7 +181,7 @@ def measure(model: SparseCBM, arguments: argparse.Namespace, seed: int) -> dict:
     draw, results, protection = np.random.default_rng([seed, 1]), [], {}
     if arguments.groups:
         for concept in model.concept_set.names:
-            kept = protect(model, protecting, concept, TERMS.protect)
+            kept = protect(model, protecting, concept, GROUP_PROTECT)
             results.append(group_trial(model, bill, concept, kept, seed))
         return {"groups": [result for result in results if result]}
     for concept, row in sample_misread(bill, arguments.texts, draw):

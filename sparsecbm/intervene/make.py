@@ -10,7 +10,7 @@ from sparsecbm.intervene.bits import mask_checksum, place_of
 from sparsecbm.intervene.patch import MaskPatch, Reading
 from sparsecbm.intervene.protection import Protection
 from sparsecbm.intervene.reference import Reference
-from sparsecbm.intervene.search import Aim, Found, search
+from sparsecbm.intervene.search import CAUTION, Aim, Found, search
 from sparsecbm.intervene.stack import bare_checksum, patches_of, untouchable
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.model.checksums import text_checksum, weights_checksum
@@ -44,6 +44,7 @@ def make_patch(
     share: float = 1.0,
     layers: Sequence[str] = ("*",),
     scope: str = "global",
+    caution: float = CAUTION,
     protection: Protection | None = None,
     reference: Reference | None = None,
     max_harm: float = 0.01,
@@ -59,7 +60,7 @@ def make_patch(
         texts: one text, or several that share a mistake
         state: how the concept should read, by name
         budget: bits that may be flipped, dropped and grown ones together
-        margin, share, layers, scope: as in `Aim`
+        margin, share, layers, scope, caution: as in `Aim`
         protection: right readings to be left alone, from `protect`
         reference: what the patch is billed on, texts of other groups than the protected ones; those are left out
         max_harm: share of the reference's right readings of this concept that may become wrong
@@ -75,7 +76,7 @@ def make_patch(
     texts = [texts] if isinstance(texts, str) else list(dict.fromkeys(texts))
     place_of(model, concept)
     wanted = model.concept_set[concept].index(state)
-    aim = Aim(budget, margin, share, tuple(layers), scope)
+    aim = Aim(budget, margin, share, tuple(layers), scope, caution)
     _check(model, texts, concept, state, protection)
     found = search(model, concept, texts, [wanted] * len(texts), aim, protection, untouchable(model, concept))
     _check_found(found, texts, concept, state, aim)
@@ -106,7 +107,7 @@ def make_patch(
         after=_readings(found.after, states),
         made={
             "budget": budget, "margin": margin, "share": share, "layers": list(layers), "scope": scope,
-            "protected": len(protection.texts) if protection else 0, "strength": found.strength,
+            "caution": caution, "protected": len(protection.texts) if protection else 0, "strength": found.strength,
             "max_harm": max_harm if reference is not None else None, "forced": force,
         },
         side_effects=bill.to_dict() if bill else None,

@@ -8,6 +8,7 @@ the budget does not suffice, so the search ends with the most protection that re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import log
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from sparsecbm.intervene.protection import Protection
 from sparsecbm.model.cbm import SparseCBM
 
 POOL = 4000  # bits of each kind that are looked at
-STRENGTHS = (64.0, 16.0, 4.0, 1.0, 0.25)  # of the charge, from most to least protection
+CAUTION = 64.0  # strength of the charge to start from; it falls by 4 to the least
+LEAST_STRENGTH = 0.25
 MOVES = 8  # a round, two bits each
 ROUNDS = 10  # a strength
 
@@ -36,6 +38,7 @@ class Aim:
         share: of the texts for which it must
         layers: shell patterns over the names of masked layers whose bits may be flipped
         scope: `global`, as many bits are dropped as grown in all layers together, or `layer`, in each of them
+        caution: strength of the charge for moving protected readings to start from; more costs bits and time
     """
 
     budget: int
@@ -43,8 +46,17 @@ class Aim:
     share: float = 1.0
     layers: tuple[str, ...] = ("*",)
     scope: str = "global"
+    caution: float = CAUTION
+
+    @property
+    def strengths(self) -> list[float]:
+        """Of the charge, from most to least protection."""
+        steps = round(max(0.0, log(self.caution / LEAST_STRENGTH, 4)))
+        return [self.caution / 4**step for step in range(steps + 1)]
 
     def __post_init__(self) -> None:
+        if self.caution <= 0:
+            raise ConfigError(f"caution is above 0, not {self.caution}; without protection leave the protection out")
         if self.budget < 2:
             raise InterventionError(
                 f"a budget of {self.budget} bits allows no patch: it takes one bit dropped and one grown at least"
@@ -131,7 +143,7 @@ def search(
     pool = make_pool(model, concept, start.factors, start.weights, layers, POOL, aim.scope, protection, taken)
     flipped = np.zeros(len(pool), bool)
     best = flipped, now
-    for strength in (0.0,) if protection is None else STRENGTHS:
+    for strength in (0.0,) if protection is None else aim.strengths:
         flipped, now = _rounds(reader, pool, flipped, now, aim, strength)
         if now.margins.mean() > best[1].margins.mean() or now.reaches(aim):
             best = flipped, now

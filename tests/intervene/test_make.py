@@ -144,6 +144,14 @@ def test_protection_spares_right_readings(lively, reference):
     assert np.mean(moved[True]) < np.mean(moved[False])
 
 
+def test_more_caution_starts_from_more_protection():
+    assert Aim(4).strengths == [64, 16, 4, 1, 0.25]
+    assert Aim(4, caution=1024).strengths == [1024, 256, 64, 16, 4, 1, 0.25]
+    assert Aim(4, caution=0.1).strengths == [0.1]
+    with pytest.raises(ConfigError, match="caution is above 0, not 0"):
+        Aim(4, caution=0)
+
+
 def test_a_patch_carries_its_bill_and_how_it_was_made(lively, reference, wanted, tmp_path):
     first, second = reference.halves(0.5, seed=0)
     protection = protect(lively, first, "food", texts=8)
