@@ -41,7 +41,12 @@ def parse_options(text: str) -> Options:
         if name not in Options.model_fields:
             raise ConfigError(unknown("option", name, Options.model_fields))
     try:
-        return Options.model_validate(plain)
+        options = Options.model_validate(plain)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise ConfigError(f"`options` do not fit: {'; '.join(faults)}") from None
+    if options.edits and options.explain == "full":
+        raise ConfigError(
+            "no words led to a concept that was set by `edits`; ask for explain `short`, or leave them out"
+        )
+    return options

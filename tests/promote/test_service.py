@@ -63,6 +63,7 @@ def test_options_change_what_is_asked(service):
         ("[]", r"must be a JSON object, not \[\]"),
         ("{", "must be a JSON object: "),
         ('{"top_k": 0}', "top_k: Input should be greater than or equal to 1"),
+        ('{"explain": "full", "edits": {"food": "Positive"}}', "no words led to a concept that was set by `edits`"),
         ('{"explain": "long"}', "explain: Input should be 'none', 'short' or 'full'"),
     ],
 )
