@@ -18,7 +18,7 @@ from tests.tiny_pipeline import ROOT
 
 TEXTS = 40
 STATES = ["no", "yes"]
-SETTINGS = Evaluate(bootstrap=300, calibration_bins=10)
+SETTINGS = Evaluate(bootstrap=300, calibration_bins=10, effect_texts=100)
 
 
 def frame():
