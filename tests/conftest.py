@@ -8,9 +8,18 @@ import pytest
 
 # Nothing that a test loads may come from a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Tests that run side by side would fight for the cores; set before torch loads.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ["OMP_NUM_THREADS"] = "1"
+# Tests that run side by side would fight for the cores, threads that wait by spinning most of all.
+SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
+if SIDE_BY_SIDE:
+    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # before torch loads
+
+
+@pytest.fixture(autouse=SIDE_BY_SIDE)
+def one_thread():
+    """Undo the number of threads that a stage has set in an earlier test of the same process."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
