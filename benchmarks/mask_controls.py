@@ -37,7 +37,7 @@ from sparsecbm.train.pooled import pooled_under_masks
 from sparsecbm.train.reproducible import make_reproducible
 
 PROFILE = "sparse-75"
-FUNCTION_WORDS = ("in", "with", "for", "at", "this", "that", "on", "my", "to", "it", "had")
+FUNCTION_WORDS = ("the", "and", "was", "a", "to", "for", "it", "is", "in", "with")
 NONSENSE = "nonsense"
 
 
