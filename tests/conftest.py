@@ -79,3 +79,20 @@ def finished_workspace(_finished, tmp_path):
 
     shutil.copytree(_finished.root, tmp_path / "workspace", ignore=shutil.ignore_patterns("tmp"))
     return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def sparsecbm(monkeypatch, capsys):
+    """Run a command in this process: exit code, output, errors."""
+    from sparsecbm import cli
+
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def sparsecbm(*arguments):
+        monkeypatch.setattr(cli.sys, "argv", ["sparsecbm", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+            raise SystemExit(0)
+        return stop.value.code or 0, *capsys.readouterr()
+
+    return sparsecbm

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from sparsecbm import cli
 from sparsecbm.data.tables import write_splits
 from sparsecbm.intervene.memory import Memory
 from sparsecbm.intervene.patch import MaskPatch
@@ -29,21 +28,6 @@ def folder(lively, tmp_path):
 def state(lively):
     read = lively.predict([TEXT])[0].concepts["food"].state
     return next(state for state in ("Negative", "Positive", "unknown") if state != read)
-
-
-@pytest.fixture
-def sparsecbm(monkeypatch, capsys):
-    """Run a command in this process: exit code, output, errors."""
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def sparsecbm(*arguments):
-        monkeypatch.setattr(cli.sys, "argv", ["sparsecbm", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        return stop.value.code or 0, *capsys.readouterr()
-
-    return sparsecbm
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 import torch
 from jsonschema import Draft202012Validator
 
-from sparsecbm import cli
 from sparsecbm.inspection.compare import compare_models
 from sparsecbm.inspection.mask_summary import mask_summary
 from sparsecbm.schemas import json_schemas
@@ -28,21 +27,6 @@ def folders(backbone, tmp_path_factory):
     other.masks = first_rows(food={QUERY: 4}, noise={QUERY: 2})
     other.save_pretrained(root / "rows")
     return root
-
-
-@pytest.fixture
-def sparsecbm(monkeypatch, capsys):
-    """Run a command in this process: exit code, output, errors."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def sparsecbm(*arguments):
-        monkeypatch.setattr(cli.sys, "argv", ["sparsecbm", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        return stop.value.code or 0, *capsys.readouterr()
-
-    return sparsecbm
 
 
 def cells(output):
