@@ -15,7 +15,7 @@ from sparsecbm.model.cbm import Logits, SparseCBM
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.params import Finetune, Prune
-from sparsecbm.prune.heads import READING, refit_concept_heads
+from sparsecbm.prune.heads import refit_concept_heads
 from sparsecbm.prune.training import ControlTraining, MaskTraining
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import Examples, examples
@@ -56,7 +56,7 @@ def fit_masks(
     # No average: masks change by jumps, and averaged heads would lag behind what the masks let through.
     changes = {"epochs": params.epochs, "learning_rate": params.learning_rate, "average": 0.0}
     finetune = finetune.model_copy(update=changes)
-    train_examples = examples(training, model, finetune.targets)
+    train_examples = annotated = examples(training, model, finetune.targets)
     validation_examples = examples(validation, model)
     dense_read = model.logits(training["text"].tolist()).concepts
     if params.distill:
@@ -69,7 +69,7 @@ def fit_masks(
     method = ControlTraining(*arguments, control_of) if control_of else MaskTraining(*arguments)
     history = train(model, train_examples, validation_examples, finetune, seed, method, checkpoints, on_step)
     pooled = pooled_under_masks(model, train_examples)
-    refit_concept_heads(model, distilled(train_examples, dense_read, READING), pooled)
+    refit_concept_heads(model, distilled(annotated, dense_read, params.head_distill), pooled)
     read = _read(model, pooled)
     if model.settings.mode != "joint" or finetune.refit_label_head:
         refit_label_head(model, train_examples, read)

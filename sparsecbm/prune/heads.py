@@ -2,8 +2,8 @@
 
 While masks change, heads run after them: at the end a subnetwork lets through more than its head reads. Heads are
 linear, so their best weights on the pooled training texts can simply be found, by the loss that a dense model is
-trained by, of the label and the concepts together. Masks are chosen by what annotators say; heads aim between
-that and what the dense model reads, since its doubts tell the label more than bare states do.
+trained by, of the label and the concepts together. What they aim at may be mixed with the dense model's reading: its
+doubts tell the label more than bare states do, and its mistakes hold the concepts back.
 
 The penalty is strong. Heads that are held weakly lean on whatever details their mask lets through, under random masks
 as well, and then what tells one subnetwork from another is the heads and not the choice of weights.
@@ -22,7 +22,6 @@ from sparsecbm.train.loss import cross_entropy
 C = 0.01  # inverse strength of the L2 penalty on standardised inputs, as that of the probes
 LABEL_C = 10.0  # the same for the label head, whose few inputs need little
 GAMMA = 2.5  # weight of the mean concept's loss against the label's
-READING = 0.75  # share of the dense model's reading in what concept heads aim at
 ITERATIONS = 400  # at 100 the fit still moves by half a point of the label
 
 

@@ -245,6 +245,22 @@ def test_it_is_the_dense_model_that_is_distilled(model, tmp_path, monkeypatch):
     assert set(found[1]["food"].flatten().tolist()) == {0, 1}
 
 
+def test_heads_aim_at_their_own_share_of_the_dense_reading_of_the_annotation(model, tmp_path, monkeypatch):
+    """Whatever share the masks aimed at."""
+    dense = torch.from_numpy(model.logits(annotated(48, 1)["text"].tolist()).concepts["food"]).softmax(-1)
+    plain = examples(annotated(48, 1), model).concept_targets["food"]
+    found = []
+    monkeypatch.setattr(
+        "sparsecbm.prune.fit.refit_concept_heads", lambda model, data, pooled: found.append(data.concept_targets)
+    )
+    for masks, heads in ((0.0, 0.0), (0.0, 0.25), (0.5, 0.25)):
+        fitted(copy.deepcopy(model), tmp_path / f"{masks}{heads}", pruning(distill=masks, head_distill=heads, epochs=1))
+    torch.testing.assert_close(found[0]["food"], plain)
+    torch.testing.assert_close(found[1]["food"], 0.75 * plain + 0.25 * dense)
+    torch.testing.assert_close(found[2]["food"], found[1]["food"])
+    assert not torch.allclose(found[0]["food"], found[1]["food"], atol=0.01)
+
+
 def test_means_and_label_head_are_those_of_the_sparse_model(backbone, tmp_path):
     frame, found = annotated(48, 1), {}
     for mode, refit in (("joint", True), ("joint", False), ("sequential", False)):
