@@ -59,10 +59,10 @@ class Prune(Section):
             if self.threshold == "global":
                 raise ValueError(f"threshold global and granularity {self.granularity}, which prunes all layers alike")
         if self.granularity != "unstructured":
-            for key in ("core", "control"):
+            for key, off in (("core", "0"), ("control", "false")):
                 if getattr(self, key):
                     raise ValueError(
-                        f"{key} {getattr(self, key)} needs masks that are chosen weight by weight; "
-                        f"granularity is {self.granularity}, not unstructured"
+                        f"{key} {getattr(self, key)} needs masks that are chosen weight by weight, and granularity is "
+                        f"{self.granularity}; set prune.{key}={off}"
                     )
         return self

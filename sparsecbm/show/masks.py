@@ -35,7 +35,7 @@ def words(summary: MaskSummary) -> list[str]:
         "can be cut out as a smaller dense network with the same outputs."
         if summary.structured
         else "`model.compact()` cannot cut these subnetworks out as smaller dense networks: for that, masks must keep "
-        "or drop whole heads and neurons (`sparsecbm prune --set prune.granularity=structured`).",
+        "or drop whole heads and neurons (`sparsecbm prune --set prune.granularity=structured --set prune.core=0`).",
     ]
 
 
