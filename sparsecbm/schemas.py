@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from sparsecbm import forms
 from sparsecbm.evaluate.scores import EvaluationFile, SplitScores
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.files import write_json
 from sparsecbm.inspection.compare import Comparison
 from sparsecbm.inspection.mask_summary import MaskSummary
-from sparsecbm import forms
 from sparsecbm.intervene.bill import Bill
 from sparsecbm.predict import PredictionLine
 from sparsecbm.workspace import Workspace

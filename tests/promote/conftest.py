@@ -92,7 +92,7 @@ def finish(monkeypatch):
 def read_here(monkeypatch):
     """Versions are read in this process, which takes no time; a test of its own starts processes."""
 
-    def read(folder, texts, threads, seconds, timed=0):
+    def read(folder, texts, threads, seconds, timed=0, turns=None):
         service = Service()
         service.load_context(type("Context", (), {"artifacts": {"model": folder / "artifacts" / "model"}}))
         rows = service.predict(None, texts).to_dict("records")

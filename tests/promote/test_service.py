@@ -1,5 +1,10 @@
 """The registered model: what it answers, which options it takes, and that a version runs the code that it carries."""
 
+import fcntl
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -31,8 +36,6 @@ def service(folder):
 
 
 def ask(service, texts, **options):
-    import json
-
     return service.predict(None, texts, {"options": json.dumps(options)}).to_dict("records")
 
 
@@ -95,6 +98,43 @@ def test_each_version_runs_the_code_that_it_carries_in_a_process_of_its_own(fold
     service.write_text(service.read_text().replace("for prediction in model.predict(texts)", "for _ in [1 / 0]"))
     with pytest.raises(Unreadable, match="the model does not load and read: ZeroDivisionError: division by zero"):
         read_texts(tmp_path / "one", texts, 1, 120)
+
+
+LOGGED = """
+_rows = Service.rows
+
+def _logged(self, texts, options):
+    import time
+
+    begun = time.monotonic()
+    rows = _rows(self, texts, options)
+    with open({log!r}, "a") as file:
+        file.write(f"{{len(texts)}} {{begun}}\\n")
+    return rows
+
+Service.rows = _logged
+"""
+
+
+def test_a_version_is_timed_while_no_other_reads(folder, tmp_path):
+    """This process plays another version that is still reading when the first one is done with it."""
+    save_pyfunc(tmp_path / "one", {"model": folder})
+    log, turns = tmp_path / "log", tmp_path / "turns"
+    log.touch()
+    with open(tmp_path / "one" / "code" / "sparsecbm" / "promote" / "service.py", "a") as file:
+        file.write(LOGGED.format(log=str(log)))
+    with open(turns, "a") as other, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        read = pool.submit(read_texts, tmp_path / "one", TEXTS, 1, 120, 2, turns)
+        while not log.read_text() and not read.done():
+            time.sleep(0.05)
+        time.sleep(0.3)
+        ended = time.monotonic()
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert read.result().latency_ms > 0
+    (texts, reading), *timed = (map(float, line.split()) for line in log.read_text().splitlines())
+    assert (texts, reading < ended) == (2, True)
+    assert [(texts, begun > ended) for texts, begun in timed] == [(1, True), (1, True)]
 
 
 def test_an_edit_sets_a_concept_and_the_label_follows(service):
