@@ -11,6 +11,7 @@ from sparsecbm.errors import ConfigError
 from sparsecbm.promote.history import FIRST, Entry
 from sparsecbm.promote.ledger import Ledger, Row
 from sparsecbm.promote.transaction import Unchanged
+from tests.tiny_pipeline import ROOT
 
 pytestmark = pytest.mark.flow
 
@@ -75,6 +76,15 @@ def canned(services, finished_workspace, monkeypatch):
 def test_each_verdict_is_an_ending_of_its_own(canned, verdict, name, tried):
     state, road = canned(verdict)
     assert (state.is_completed(), state.name, road.promoted) == (True, name, tried)
+
+
+def test_every_ending_is_explained(services):
+    from flows import promotion, retrain
+
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    endings = [promotion.PROMOTED, promotion.HELD, promotion.REJECTED, promotion.UNCHANGED, promotion.JUDGED]
+    for ending in (*endings, promotion.REFUSED, retrain.POSTPONED, retrain.SKIPPED):
+        assert f"`{ending}`" in page
 
 
 def test_a_fault_fails_with_its_words_and_gate_only_promotes_nothing(canned):

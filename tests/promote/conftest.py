@@ -105,6 +105,12 @@ def read_here(monkeypatch):
     monkeypatch.setattr(road, "read_texts", read)
 
 
+def uniform_means(model: SparseCBM) -> dict:
+    """Training means of a model that was never trained."""
+    even = {c.name: dict.fromkeys(c.states, 1 / len(c)) for c in model.concept_set}
+    return {"activations": even, "concept_shares": even}
+
+
 def _variable(rows):
     return {"states": list(rows[0]), "probabilities": [list(row.values()) for row in rows]}
 

@@ -13,6 +13,7 @@ from sparsecbm.promote.custody import Unreadable, pickles, read_texts
 from sparsecbm.promote.options import parse_options
 from sparsecbm.promote.register import save_pyfunc
 from sparsecbm.promote.service import Service
+from tests.promote.conftest import uniform_means
 from tests.tiny_tables import annotated
 
 TEXTS = ["the food was good", "the place was loud"]
@@ -20,10 +21,7 @@ TEXTS = ["the food was good", "the place was loud"]
 
 @pytest.fixture
 def folder(good_model, tmp_path):
-    good_model.means = {
-        "activations": {c.name: dict.fromkeys(c.states, 1 / len(c)) for c in good_model.concept_set},
-        "concept_shares": {c.name: dict.fromkeys(c.states, 1 / len(c)) for c in good_model.concept_set},
-    }
+    good_model.means = uniform_means(good_model)
     good_model.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
 
@@ -138,7 +136,6 @@ def test_a_version_is_timed_while_no_other_reads(folder, tmp_path):
 
 
 def test_an_edit_sets_a_concept_and_the_label_follows(service):
-    pytest.importorskip("sparsecbm.intervene.edits")
     (row,) = ask(service, TEXTS[:1], edits={"food": "Negative"})
     assert (row["label"], row["concepts"]["food"]["state"]) == ("1", "Negative")
     (row,) = ask(service, TEXTS[:1])
@@ -148,6 +145,5 @@ def test_an_edit_sets_a_concept_and_the_label_follows(service):
 
 
 def test_a_patch_that_the_version_does_not_carry_is_refused(service):
-    pytest.importorskip("sparsecbm.intervene.patch")
     with pytest.raises(MlflowException, match=r"unknown patch .abc.\. Choices: this version carries none"):
         ask(service, TEXTS[:1], patches=["abc"])

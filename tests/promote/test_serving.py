@@ -13,6 +13,7 @@ import pytest
 
 from flows.settings import answers
 from sparsecbm.intervene.make import make_patch
+from tests.promote.conftest import uniform_means
 from tests.tiny_pipeline import free_port
 
 pytestmark = pytest.mark.usefixtures("read_here")
@@ -36,6 +37,7 @@ def ask(make_road, finish, lively, patches):
         folder = road.workspace.root / "patches"
         folder.mkdir(exist_ok=True)
         patch.save(folder / f"{name}.patch")
+    lively.means = uniform_means(lively)
     road.promote(finish(road, lively).gate(), force="to be served")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
