@@ -96,6 +96,25 @@ def test_a_fault_fails_with_its_words_and_gate_only_promotes_nothing(canned):
     assert (state.name, road.promoted) == ("Held", [])
 
 
+def test_it_can_be_run_alone(services, finished_workspace, monkeypatch, capsys):
+    """`python -m flows.promotion [VERSION]`: what came of it in one line, and an exit code."""
+    from flows import promotion as module
+
+    monkeypatch.chdir(finished_workspace.root)
+    roads = [Canned("HOLD"), Canned("PROMOTE"), Canned(ConfigError("MLflow has no record"))]
+    monkeypatch.setattr(module, "_road", lambda root: roads[0])
+    assert module.main(["7"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("version 2: noise (concepts.noise.accuracy)")
+    del roads[0]
+    assert module.main([]) == 0
+    assert capsys.readouterr().out.splitlines()[
+        -1
+    ] == "version 2 is the champion: surely better than version 1 in: " + ("label.accuracy")
+    del roads[0]
+    assert module.main([]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "error: MLflow has no record"
+
+
 def test_force_needs_a_reason(canned):
     state, road = canned("HOLD", force=True)
     assert state.name == "Refused"
