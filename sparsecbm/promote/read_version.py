@@ -4,7 +4,8 @@
 
 It imports nothing of this project, so that the code that the version carries is what runs: a process that had loaded
 another version's code would go on with it. TIMED texts are read one by one for the latency. Several versions may read
-at once; TURNS is a file that they share, so that each is timed while no other reads.
+at once; TURNS is a file that they share, so that each is timed while no other reads, and text by text in turn with the
+others: what else the machine does meanwhile slows all of them alike.
 """
 
 import fcntl
@@ -25,13 +26,16 @@ def main(folder: str, texts: str, out: str, timed: int, turns: str) -> None:
         with open(texts, encoding="utf-8") as file:
             frame = pd.DataFrame({"text": json.load(file)})
         rows = model.predict(frame).to_dict("records")
-        fcntl.flock(turn, fcntl.LOCK_EX)  # once all others are done, or wait for their turn themselves
+        fcntl.flock(turn, fcntl.LOCK_UN)
         milliseconds = []
         for number in range(timed):
             one = frame.iloc[[number % len(frame)]]
+            fcntl.flock(turn, fcntl.LOCK_EX)  # once no other reads, and none is timed
             begun = time.perf_counter()
             model.predict(one)
             milliseconds.append(1000 * (time.perf_counter() - begun))
+            fcntl.flock(turn, fcntl.LOCK_UN)
+            time.sleep(0.01)  # or the next turn would be this one's again
     names = list(rows[0]["concepts"])
     read = {
         "label": _variable([row["probabilities"] for row in rows]),

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -112,6 +113,15 @@ def _logged(self, texts, options):
 
 Service.rows = _logged
 """
+
+
+@pytest.mark.parametrize(("skipped", "warnings_told"), [(True, 0), (False, 1)])
+def test_whoever_loads_it_is_not_warned(skipped, warnings_told):
+    """MLflow warns when a class is made whose `predict` has no type hints, unless the class says that it knows."""
+    with warnings.catch_warnings(record=True) as told:
+        made = {"predict": lambda self, context, model_input, params=None: None}
+        type("Another", (Service,), made if skipped else {**made, "_skip_type_hint_validation": False})
+    assert len(told) == warnings_told
 
 
 def test_a_version_is_timed_while_no_other_reads(folder, tmp_path):
