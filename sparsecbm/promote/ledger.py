@@ -121,7 +121,7 @@ def shown(value: float | str | None) -> str:
     """A figure as a reader wants it."""
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:z.3f}" if isinstance(value, float) else str(value)
 
 
 def _line(row: Row) -> str:
