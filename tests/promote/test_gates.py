@@ -178,7 +178,7 @@ def test_the_verdict_is_that_of_the_worst_row():
     )  # fmt: skip
     assert "| c | `z` | **regression** (hold) |" in ledger(win, hold).to_markdown()
     name = "explain:faithfulness.methods.integrated_gradients.comprehensiveness.delete.mean.excess"
-    assert "| `explain:…prehensiveness.delete.mean.excess` |" in ledger(Row("e", name, "passed")).to_markdown()
+    assert "| `explain:…ehensiveness.delete.mean.excess` |" in ledger(Row("e", name, "passed")).to_markdown()
     assert "-0.000" not in ledger(Row("b", "y", "tie", difference=-0.0)).to_markdown()
 
 
