@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sparsecbm import patch_commands
+from sparsecbm import memory_commands, patch_commands
 from sparsecbm.errors import ConfigError, DataError, SparseCBMError, unknown
 from sparsecbm.promote.commands import add_commands
 from sparsecbm.secrets import redacted
@@ -26,6 +26,7 @@ app = typer.Typer(
 
 app.command()(patch_commands.intervene)
 app.add_typer(patch_commands.patch_app, name="patch")
+app.add_typer(memory_commands.memory_app, name="memory")
 
 Model = Annotated[Path, typer.Argument(help="A model folder, such as models/dense.")]
 Profiles = Annotated[list[str] | None, typer.Option(help="Lay profiles/NAME.yaml over params.yaml, or none.")]

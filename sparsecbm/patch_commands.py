@@ -38,9 +38,9 @@ def intervene(
     """Set concepts of texts and see what the label becomes."""
     from sparsecbm.show.interventions import show_edits
 
-    edits = _loaded(model).intervene(text, dict(map(_setting, set_)), head)
+    edits = load_model(model).intervene(text, dict(map(read_setting, set_)), head)
     if json:
-        _print([edit.to_dict() for edit in edits])
+        print_json([edit.to_dict() for edit in edits])
     else:
         show_edits(edits)
 
@@ -57,6 +57,10 @@ def make(
     max_harm: Annotated[float | None, typer.Option(help="Share of right readings it may spoil; likewise.")] = None,
     layers: Annotated[list[str] | None, typer.Option(help="Patterns of layers whose bits may be flipped.")] = None,
     scope: Annotated[str, typer.Option(help="Keep the mask as sparse as it is: global, or in each layer.")] = "global",
+    share: Annotated[
+        float | None, typer.Option(help="Of several texts, how many must read it; all by default.")
+    ] = None,
+    caution: Annotated[float | None, typer.Option(help="Protection to start from; more costs bits and time.")] = None,
     data: Table = None,
     split: Split = "validation",
     force: Annotated[bool, typer.Option("--force", help="Write it even if it does more harm; it will say so.")] = False,
@@ -75,7 +79,7 @@ def make(
 
     workspace = Workspace.find()
     params = load_params(workspace.params)
-    settings, loaded = params.intervene, _loaded(model)
+    settings, loaded = params.intervene, load_model(model)
     terms = Terms(
         settings.bits,
         settings.margin if margin is None else margin,
@@ -83,6 +87,7 @@ def make(
         settings.max_harm if max_harm is None else max_harm,
     )
     budget = terms.budget(loaded) if bits is None else bits
+    chosen = {name: value for name, value in {"share": share, "caution": caution}.items() if value is not None}
     with Console(stderr=True).status("reading the reference ...") as status:
         protecting, billed = _reference(loaded, data or workspace.annotated, split).halves(0.5, params.seed)
         status.update("protecting right readings ...")
@@ -91,11 +96,11 @@ def make(
         patch = make_patch(
             loaded, text, concept, state, budget, margin=terms.margin,
             layers=layers or ("*",), scope=scope, protection=protection, reference=billed, max_harm=terms.max_harm,
-            force=force, author=author, note=note,
+            force=force, author=author, note=note, **chosen,
         )  # fmt: skip
     patch.save(output)
     if json:
-        _print(patch.to_dict())
+        print_json(patch.to_dict())
     else:
         show_patch(patch)
         print(f"written to {output}; the model is as it was")
@@ -109,37 +114,29 @@ def show(patch: Annotated[Path, typer.Argument(help="A patch file.")], json: Jso
 
     found = MaskPatch.load(patch)
     if json:
-        _print(found.to_dict())
+        print_json(found.to_dict())
     else:
         show_patch(found)
 
 
 @patch_app.command("list")
-def list_(
-    folder: Annotated[Path, typer.Argument(help="A folder of patch files, or a store of corrections.")],
-    json: Json = False,
-) -> None:
-    """List the patches of a folder, or the corrections of a store."""
-    from sparsecbm.intervene.memory import INDEX, Memory
+def list_(folder: Annotated[Path, typer.Argument(help="A folder of patch files.")], json: Json = False) -> None:
+    """List the patches of a folder."""
     from sparsecbm.intervene.patch import MaskPatch
     from sparsecbm.show.interventions import show_list
 
     if not folder.is_dir():
         raise InterventionError(f"{folder} is no folder")
-    if (folder / INDEX).is_file():
-        rows = [{"id": c.id, "kind": c.kind, "concept": c.concept, "state": c.state, "author": c.author, "note": c.note}
-                for c in Memory(folder).corrections()]  # fmt: skip
-    else:
-        found = [(path.name, MaskPatch.load(path)) for path in sorted(folder.glob("*.patch"))]
-        rows = [
-            {
-                "id": p.id, "file": name, "concept": p.concept, "state": p.state, "texts": len(p.texts),
-                "bits": p.bits, "parent": p.parent, "author": p.author, "note": p.note,
-            }
-            for name, p in found
-        ]  # fmt: skip
+    found = [(path.name, MaskPatch.load(path)) for path in sorted(folder.glob("*.patch"))]
+    rows = [
+        {
+            "id": p.id, "file": name, "concept": p.concept, "state": p.state, "texts": len(p.texts),
+            "bits": p.bits, "parent": p.parent, "author": p.author, "note": p.note,
+        }
+        for name, p in found
+    ]  # fmt: skip
     if json:
-        _print(rows)
+        print_json(rows)
     else:
         show_list(rows)
 
@@ -149,7 +146,7 @@ def apply(model: Model, patches: Patches, output: Output, json: Json = False) ->
     """Write a model in which patches are permanent; its checksums are new, the model given stays as it is."""
     from sparsecbm.intervene.patch import MaskPatch
 
-    _write(_loaded(model).with_patches(*map(MaskPatch.load, patches)), output, json)
+    _write(load_model(model).with_patches(*map(MaskPatch.load, patches)), output, json)
 
 
 @patch_app.command()
@@ -158,7 +155,7 @@ def revert(model: Model, patches: Patches, output: Output, json: Json = False) -
     from sparsecbm.intervene.patch import MaskPatch
     from sparsecbm.intervene.stack import revert_patch
 
-    _write(revert_patch(_loaded(model), *map(MaskPatch.load, patches)), output, json)
+    _write(revert_patch(load_model(model), *map(MaskPatch.load, patches)), output, json)
 
 
 @patch_app.command()
@@ -176,17 +173,18 @@ def test(
     from sparsecbm.intervene.stack import check_fit
     from sparsecbm.show.interventions import show_bill
 
-    found, loaded = MaskPatch.load(patch), _loaded(model)
+    found, loaded = MaskPatch.load(patch), load_model(model)
     check_fit(loaded, found)
     reference = _reference(loaded, data or Workspace.find().annotated, split)
     bill = make_bill(loaded, found.concept, found.flipped, reference, text or [])
     if json:
-        _print(bill.to_dict())
+        print_json(bill.to_dict())
     else:
         show_bill(bill.to_dict(), found.concept)
 
 
-def _loaded(path: Path) -> "SparseCBM":
+def load_model(path: Path) -> "SparseCBM":
+    """A model folder, verified."""
     from sparsecbm.model.cbm import SparseCBM
 
     return SparseCBM.from_pretrained(path)
@@ -199,7 +197,12 @@ def _reference(model: "SparseCBM", folder: Path, split: str) -> "Reference":
     return read_reference(model, read_split(folder, split))
 
 
-def _setting(given: str) -> tuple[str, str | list[float]]:
+def read_setting(given: str) -> tuple[str, str | list[float]]:
+    """CONCEPT=STATE, or CONCEPT=P,P,...: the concept, and its state or the probability of each of its states.
+
+    Raises:
+        ConfigError: it is neither.
+    """
     concept, equals, value = given.partition("=")
     if not (concept and equals and value):
         raise ConfigError(f"--set {given}: give CONCEPT=STATE, such as food=Positive, or CONCEPT=.1,.9,0")
@@ -216,10 +219,11 @@ def _write(model: "SparseCBM", output: Path, json: bool) -> None:
 
     model.save_pretrained(output)
     if json:
-        _print({"model": str(output), "checksum": model_checksum(model), "masks": model.masks.content_hash()})
+        print_json({"model": str(output), "checksum": model_checksum(model), "masks": model.masks.content_hash()})
     else:
         print(f"written to {output}; its checksum is {model_checksum(model)[:12]}")
 
 
-def _print(value: object) -> None:
+def print_json(value: object) -> None:
+    """Print a plain value as JSON."""
     print(jsonlib.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))

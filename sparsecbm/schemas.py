@@ -4,11 +4,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from sparsecbm import forms
 from sparsecbm.evaluate.scores import EvaluationFile, SplitScores
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.files import write_json
 from sparsecbm.inspection.compare import Comparison
 from sparsecbm.inspection.mask_summary import MaskSummary
+from sparsecbm.intervene.bill import Bill
 from sparsecbm.predict import PredictionLine
 from sparsecbm.workspace import Workspace
 
@@ -19,6 +21,14 @@ TITLES = {
     "masks": (MaskSummary, "The output of `sparsecbm masks --json`"),
     "compare": (Comparison, "The output of `sparsecbm compare --json`"),
     "explanation": (Explanation, "One line of explanations.jsonl and of `sparsecbm explain --json`"),
+    "intervene": (list[forms.EditForm], "The output of `sparsecbm intervene --json`"),
+    "patch": (forms.PatchForm, "The output of `sparsecbm patch make --json` and `patch show --json`"),
+    "patch-list": (list[forms.PatchRow], "The output of `sparsecbm patch list --json`"),
+    "patch-test": (Bill, "The output of `sparsecbm patch test --json`"),
+    "patch-apply": (forms.WrittenForm, "The output of `sparsecbm patch apply --json` and `patch revert --json`"),
+    "memory-list": (list[forms.CorrectionForm], "The output of `sparsecbm memory add --json` and `memory list --json`"),
+    "memory-offer": (list[forms.OffersForm], "The output of `sparsecbm memory offer --json`"),
+    "memory-apply": (list[forms.CorrectedForm], "The output of `sparsecbm memory apply --json`"),
     "metrics-evaluate": (EvaluationFile, "metrics/evaluate.json, written by the stage `evaluate`"),
 }
 

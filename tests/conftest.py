@@ -47,6 +47,26 @@ def model(backbone):
     return tiny_model(backbone)
 
 
+@pytest.fixture
+def lively(model):
+    """The tiny model with weights so large that masks matter, half of the bits set; it reads every state somewhere."""
+    import torch
+
+    from tests.model.test_masked import random_masks
+    from tests.tiny_tables import annotated
+
+    draw = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim == 2 and "label_head" not in name:
+                weight.copy_(0.4 * torch.randn(weight.shape, generator=draw))
+    model.masks = random_masks(model)
+    for name, logits in model.logits(annotated(40, seed=9)["text"].tolist()).concepts.items():
+        with torch.no_grad():
+            model.concept_heads.head(name).bias -= torch.from_numpy(logits).mean(0)
+    return model
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory):
     """An MLflow database with its tables, which take seconds to make."""

@@ -93,8 +93,14 @@ def pickles(folder: Path) -> list[str]:
     return found
 
 
-def read_texts(folder: Path, texts: list[str], threads: int, seconds: int, timed: int = 0) -> Read:
+def read_texts(
+    folder: Path, texts: list[str], threads: int, seconds: int, timed: int = 0, turns: Path | None = None
+) -> Read:
     """Let a version read texts in a process of its own, with the code that it carries.
+
+    Args:
+        timed: how many texts are read one by one for the latency
+        turns: a file that versions which read at once share, so that each is timed alone
 
     Raises:
         Unreadable: it does not load or read, or takes longer than `seconds`.
@@ -102,7 +108,8 @@ def read_texts(folder: Path, texts: list[str], threads: int, seconds: int, timed
     with tempfile.TemporaryDirectory(prefix="sparsecbm-read-") as scratch:
         given, out = Path(scratch) / "texts.json", Path(scratch) / "read.json"
         write_json(given, texts)
-        command = [sys.executable, "-P", str(SCRIPT), str(folder), str(given), str(out), str(timed)]
+        paths = (SCRIPT, folder, given, out)
+        command = [sys.executable, "-P", *map(str, paths), str(timed), str(turns or Path(scratch) / "turns")]
         try:
             result = subprocess.run(
                 command, cwd=scratch, env=_environment(threads), timeout=seconds,
@@ -119,7 +126,11 @@ def read_texts(folder: Path, texts: list[str], threads: int, seconds: int, timed
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """The same threads for all who are compared, nothing from a hub, no news, no files beside the code."""
+    """The same threads for all who are compared, nothing from a hub, no news, no files beside the code.
+
+    Threads that wait sleep: where another process has one of their cores, spinning doubles the time.
+    """
     fixed = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    fixed["OMP_WAIT_POLICY"] = "PASSIVE"
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1"}
     return {**os.environ, **fixed, **quiet, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,6 +1,10 @@
 """Gathers what the gates look at: each version fetched, looked at, and let read the held-out split by itself."""
 
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sparsecbm.data.tables import read_manifest, read_split
 from sparsecbm.errors import DataError, ModelError
@@ -30,39 +34,62 @@ def judge_version(workspace: Workspace, params: Params, registry: Registry, numb
     version = registry.version(number)
     split, sha256 = held_out(workspace)
     frame = read_split(workspace.annotated, split)
-    texts = frame["text"].tolist()
-    figures: dict[str, dict] = {}
-
-    def read(which: int) -> Read:
-        with fetched(registry, which) as folder:
-            if which == number:
-                figures.update(metrics_of(folder))
-            return read_texts(folder, texts, params.threads, params.promote.seconds, TIMED)
-
-    try:
-        challenger = read(number)
+    found, figures = _read(registry, number, champion, frame["text"].tolist(), params)
+    challenger, reference = found[number], found.get(champion)
+    if isinstance(challenger, ModelError):
+        altered = isinstance(challenger, Altered)
+        gate, figure = ("integrity", "files") if altered else ("loading", "a process of its own")
+        rows.append(Row(gate, figure, FAILED, "reject", reason=redacted(str(challenger))))
+    else:
         rows.append(Row("integrity", "files", "passed"))
-    except ModelError as error:
-        gate, figure = ("integrity", "files") if isinstance(error, Altered) else ("loading", "a process of its own")
-        rows.append(Row(gate, figure, FAILED, "reject", reason=redacted(str(error))))
-        challenger = None
-    reference = None
-    if challenger is not None and champion is not None:
-        try:
-            reference = read(champion)
-        except ModelError as error:
-            rows.append(Row("champion", "comparison", NOT_JUDGED, "hold", reason=redacted(f"not judged: {error}")))
-        if registry.version(champion).tags.get(SPLIT_TAG) != sha256:
+        if isinstance(reference, ModelError):
+            why = redacted(f"not judged: {reference}")
+            rows.append(Row("champion", "comparison", NOT_JUDGED, "hold", reason=why))
+            reference = None
+        if champion is not None and registry.version(champion).tags.get(SPLIT_TAG) != sha256:
             notes.append(f"Version {champion} came with another split `{split}`; both read this workspace's.")
     if version.tags.get(SPLIT_TAG) != sha256:
         why = "not judged: the version came with another split, so texts of this one may be among those it learnt from"
         rows.append(Row("split", split, NOT_JUDGED, "hold", reason=why))
-    if challenger is not None:
+    if isinstance(challenger, Read):
         evidence = Evidence(frame, challenger, reference, figures, params.evaluate, params.seed)
         rows += judge(params.promote.gates, evidence)
     return Ledger(
         registry.name, number, champion, split, sha256, len(frame), tuple(rows), tuple(notes), params.promote.ties
     )
+
+
+def _read(
+    registry: Registry, number: int, champion: int | None, texts: list[str], params: Params
+) -> tuple[dict[int, Read | ModelError], dict[str, dict]]:
+    """What challenger and champion read, or why they do not, and the challenger's figures.
+
+    They read at once where there are cores and threads for both, each with its share of the threads. Nothing is made of
+    a champion whose challenger must not be loaded.
+    """
+    found: dict[int, Read | ModelError] = {}
+    figures: dict[str, dict] = {}
+    at_once = min(2 if champion is not None else 1, params.threads, len(os.sched_getaffinity(0)))
+    with ExitStack() as stack:
+        turns = Path(stack.enter_context(TemporaryDirectory(prefix="sparsecbm-turns-"))) / "turns"
+        pool = stack.enter_context(ThreadPoolExecutor(at_once))
+        started: dict[int, Future[Read]] = {}
+        try:
+            for which in (number, champion) if champion is not None else (number,):
+                folder = stack.enter_context(fetched(registry, which))
+                if which == number:
+                    figures = metrics_of(folder)
+                started[which] = pool.submit(
+                    read_texts, folder, texts, params.threads // at_once, params.promote.seconds, TIMED, turns
+                )
+        except ModelError as error:
+            found[which] = error
+        for which, read in started.items():
+            try:
+                found[which] = read.result()
+            except ModelError as error:
+                found[which] = error
+    return found, figures
 
 
 def held_out(workspace: Workspace) -> tuple[str, str]:

@@ -15,6 +15,8 @@ PASSED = "passed"
 FAILED = "failed"
 NOT_JUDGED = "not judged"
 
+NAME_WIDTH = 40
+
 
 @dataclass(frozen=True)
 class Row:
@@ -121,11 +123,19 @@ def shown(value: float | str | None) -> str:
     """A figure as a reader wants it."""
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:z.3f}" if isinstance(value, float) else str(value)
 
 
 def _line(row: Row) -> str:
     between = "" if row.interval is None else " to ".join(map(shown, row.interval))
     marked = f"**{row.outcome}** ({row.effect})" if row.effect else row.outcome
-    cells = (row.gate, f"`{row.figure}`", marked, shown(row.value), shown(row.champion), shown(row.difference))
+    cells = (row.gate, f"`{_short(row.figure)}`", marked, shown(row.value), shown(row.champion), shown(row.difference))
     return f"| {' | '.join((*cells, between, row.wanted))} |"
+
+
+def _short(figure: str) -> str:
+    """A figure's name in `NAME_WIDTH` signs; pages that do not fold names would hide the columns beside it."""
+    if len(figure) <= NAME_WIDTH:
+        return figure
+    file, _, key = figure.rpartition(":")
+    return f"{file}:…{key[len(file) + 2 - NAME_WIDTH :]}"

@@ -1,32 +1,41 @@
 """Run by itself: load a registered model as anybody would and write what it reads.
 
-    python -P read_version.py FOLDER TEXTS.json OUT.json TIMED
+    python -P read_version.py FOLDER TEXTS.json OUT.json TIMED TURNS
 
 It imports nothing of this project, so that the code that the version carries is what runs: a process that had loaded
-another version's code would go on with it. TIMED texts are read one by one for the latency.
+another version's code would go on with it. TIMED texts are read one by one for the latency. Several versions may read
+at once; TURNS is a file that they share, so that each is timed while no other reads, and text by text in turn with the
+others: what else the machine does meanwhile slows all of them alike.
 """
 
+import fcntl
 import json
 import statistics
 import sys
 import time
 
 
-def main(folder: str, texts: str, out: str, timed: int) -> None:
+def main(folder: str, texts: str, out: str, timed: int, turns: str) -> None:
     """Write label and concept probabilities of each text, and milliseconds for a single text (median)."""
-    import pandas as pd
-    from mlflow.pyfunc import load_model
+    with open(turns, "a") as turn:
+        fcntl.flock(turn, fcntl.LOCK_SH)
+        import pandas as pd
+        from mlflow.pyfunc import load_model
 
-    model = load_model(folder)
-    with open(texts, encoding="utf-8") as file:
-        frame = pd.DataFrame({"text": json.load(file)})
-    rows = model.predict(frame).to_dict("records")
-    milliseconds = []
-    for number in range(timed):
-        one = frame.iloc[[number % len(frame)]]
-        begun = time.perf_counter()
-        model.predict(one)
-        milliseconds.append(1000 * (time.perf_counter() - begun))
+        model = load_model(folder)
+        with open(texts, encoding="utf-8") as file:
+            frame = pd.DataFrame({"text": json.load(file)})
+        rows = model.predict(frame).to_dict("records")
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        milliseconds = []
+        for number in range(timed):
+            one = frame.iloc[[number % len(frame)]]
+            fcntl.flock(turn, fcntl.LOCK_EX)  # once no other reads, and none is timed
+            begun = time.perf_counter()
+            model.predict(one)
+            milliseconds.append(1000 * (time.perf_counter() - begun))
+            fcntl.flock(turn, fcntl.LOCK_UN)
+            time.sleep(0.01)  # or the next turn would be this one's again
     names = list(rows[0]["concepts"])
     read = {
         "label": _variable([row["probabilities"] for row in rows]),
@@ -43,4 +52,4 @@ def _variable(probabilities: list[dict]) -> dict:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]))
+    main(*sys.argv[1:4], int(sys.argv[4]), sys.argv[5])

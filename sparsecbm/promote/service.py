@@ -4,7 +4,6 @@ MLflow finds it by `serving.py` (models from code), so that nothing is pickled. 
 was, so that it still loads when the project has gone on.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,13 +16,14 @@ from sparsecbm.errors import ConfigError, SparseCBMError, unknown
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.promote.options import Options, parse_options
 
-# MLflow advises to state the signature by type hints; ours is stated where the model is saved.
-warnings.filterwarnings("ignore", message=".*Add type hints to the")
 PATCHES = (".patch", ".safetensors")
 
 
 class Service(PythonModel):
     """What `mlflow.pyfunc.load_model` and `mlflow models serve` run."""
+
+    # Else MLflow warns whoever loads it that type hints state no signature; ours is stated where the model is saved.
+    _skip_type_hint_validation = True
 
     def load_context(self, context) -> None:
         """Load the model folder of the version; its checksums are verified first."""

@@ -1,27 +1,64 @@
 """Edits, patches and their bills in the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from sparsecbm.intervene.edits import Edit
 from sparsecbm.intervene.patch import MaskPatch
+from sparsecbm.intervene.recall import Corrected
+from sparsecbm.model.prediction import Prediction
 from sparsecbm.show.tables import figures, plain, share
 
 
 def show_edits(edits: Sequence[Edit]) -> None:
     """What each text read before and after; changed rows are marked."""
-    console = Console(highlight=False)
     for edit in edits:
-        console.print(edit.text, markup=False, style="bold")
-        table = Table("", "before", "after", "", box=None, pad_edge=False)
-        rows = {**{name: (edit.before.concepts[name], edit.after.concepts[name]) for name in edit.before.concepts}}
-        rows["label"] = (edit.before.label, edit.after.label)
-        for name, (before, after) in rows.items():
-            mark = "set" if name in edit.set_to else "changed" if name in edit.changed else ""
-            cells = (f"{read.state} {share(read.confidence)}" for read in (before, after))
-            table.add_row(plain(name), *map(plain, cells), f"[green]{mark}[/]")
+        _show_change(edit.before, edit.after, dict.fromkeys(edit.set_to, "set"), edit.changed)
+
+
+def show_corrected(results: Sequence[Corrected]) -> None:
+    """What each text read before and after, and by which correction."""
+    for result in results:
+        marks = {
+            concept: f"by {offer.correction.kind} {offer.correction.id[:12]}, likeness {offer.likeness:.3f}"
+            for concept, offer in result.acted.items()
+        }
+        changed = ("label",) if result.before.label.state != result.after.label.state else ()
+        _show_change(result.before, result.after, marks, changed)
+        if not marks:
+            print("no correction acted")
+
+
+def _show_change(before: Prediction, after: Prediction, marks: Mapping[str, str], changed: Collection[str]) -> None:
+    console = Console(highlight=False)
+    console.print(before.text, markup=False, style="bold")
+    table = Table("", "before", "after", "", box=None, pad_edge=False)
+    rows = {name: (before.concepts[name], after.concepts[name]) for name in before.concepts}
+    for name, pair in {**rows, "label": (before.label, after.label)}.items():
+        mark = marks.get(name) or ("changed" if name in changed else "")
+        cells = (f"{read.state} {share(read.confidence)}" for read in pair)
+        table.add_row(plain(name), *map(plain, cells), f"[green]{mark}[/]")
+    console.print(table)
+
+
+def show_offers(found: Sequence[dict]) -> None:
+    """For each text, the nearest correction of each concept."""
+    console = Console(highlight=False)
+    for each in found:
+        console.print(each["text"], markup=False, style="bold")
+        if not each["offers"]:
+            console.print("nothing is so alike")
+            continue
+        table = figures("", "likeness")
+        for column in ("say", "by", "author", "note"):
+            table.add_column(column, overflow="fold")
+        for concept, offer in each["offers"].items():
+            kept = offer["correction"]
+            by = f"{kept['kind']} {kept['id'][:12]}"
+            cells = map(plain, (kept["state"], by, kept["author"], kept["note"]))
+            table.add_row(plain(concept), f"{offer['likeness']:.3f}", *cells)
         console.print(table)
 
 

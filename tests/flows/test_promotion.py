@@ -11,6 +11,7 @@ from sparsecbm.errors import ConfigError
 from sparsecbm.promote.history import FIRST, Entry
 from sparsecbm.promote.ledger import Ledger, Row
 from sparsecbm.promote.transaction import Unchanged
+from tests.tiny_pipeline import ROOT
 
 pytestmark = pytest.mark.flow
 
@@ -77,6 +78,15 @@ def test_each_verdict_is_an_ending_of_its_own(canned, verdict, name, tried):
     assert (state.is_completed(), state.name, road.promoted) == (True, name, tried)
 
 
+def test_every_ending_is_explained(services):
+    from flows import promotion, retrain
+
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    endings = [promotion.PROMOTED, promotion.HELD, promotion.REJECTED, promotion.UNCHANGED, promotion.JUDGED]
+    for ending in (*endings, promotion.REFUSED, retrain.POSTPONED, retrain.SKIPPED):
+        assert f"`{ending}`" in page
+
+
 def test_a_fault_fails_with_its_words_and_gate_only_promotes_nothing(canned):
     state, _ = canned(ConfigError("MLflow has no record"))
     assert (state.type.value, state.name, state.message) == ("FAILED", "Refused", "error: MLflow has no record")
@@ -84,6 +94,25 @@ def test_a_fault_fails_with_its_words_and_gate_only_promotes_nothing(canned):
     assert (state.name, road.promoted) == ("Judged", [])
     state, road = canned("HOLD", mode="gate-only")
     assert (state.name, road.promoted) == ("Held", [])
+
+
+def test_it_can_be_run_alone(services, finished_workspace, monkeypatch, capsys):
+    """`python -m flows.promotion [VERSION]`: what came of it in one line, and an exit code."""
+    from flows import promotion as module
+
+    monkeypatch.chdir(finished_workspace.root)
+    roads = [Canned("HOLD"), Canned("PROMOTE"), Canned(ConfigError("MLflow has no record"))]
+    monkeypatch.setattr(module, "_road", lambda root: roads[0])
+    assert module.main(["7"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("version 2: noise (concepts.noise.accuracy)")
+    del roads[0]
+    assert module.main([]) == 0
+    assert capsys.readouterr().out.splitlines()[
+        -1
+    ] == "version 2 is the champion: surely better than version 1 in: " + ("label.accuracy")
+    del roads[0]
+    assert module.main([]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "error: MLflow has no record"
 
 
 def test_force_needs_a_reason(canned):

@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from sparsecbm.data.tables import write_splits
-from sparsecbm.intervene.memory import Memory
 from sparsecbm.intervene.patch import MaskPatch
+from sparsecbm.intervene.search import CAUTION
 from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.schemas import json_schemas
 from tests.tiny_models import CONCEPTS, tiny_model
 from tests.tiny_tables import annotated
 
@@ -78,12 +80,46 @@ def test_from_a_patch_to_a_model_and_back(folder, state, sparsecbm, make):
     assert masks == (folder / "model" / "masks.safetensors").read_bytes()
 
 
-def test_a_store_is_listed(folder, lively, sparsecbm):
-    made = Memory(folder / "store").add(lively, TEXT, "food", "Positive", author="[b]Ann")
-    output = sparsecbm("patch", "list", folder / "store")[1]
-    assert made.id[:12] in output and "[b]Ann" in output
+def test_json_has_the_published_form(folder, state, sparsecbm, make):
+    model, patch, data = folder / "model", folder / "food.patch", ("--data", folder / "annotated")
+    printed = {
+        "intervene": ("intervene", model, "--text", TEXT, "--text", "so loud", "--set", f"food={state}"),
+        "patch": ("patch", "show", patch),
+        "patch-list": ("patch", "list", folder),
+        "patch-test": ("patch", "test", model, patch, *data),
+        "patch-apply": ("patch", "apply", model, patch, "--output", folder / "patched"),
+    }
+    outputs = [("patch", make("--json")[1])]
+    outputs += [(name, sparsecbm(*arguments, "--json")[1]) for name, arguments in printed.items()]
+    reverted = folder / "patched", patch, "--output", folder / "reverted"
+    outputs += [("patch-apply", sparsecbm("patch", "revert", *reverted, "--json")[1])]
+    for name, output in outputs:
+        found, validator = json.loads(output), Draft202012Validator(json_schemas()[name])
+        validator.validate(found)
+        first = found[0] if isinstance(found, list) else found
+        for key in list(first):
+            value = first.pop(key)
+            assert not validator.is_valid(found), (name, key)
+            first[key] = value
+    assert json.loads(outputs[0][1]) == json.loads(outputs[2][1])
+
+
+def test_an_empty_folder_is_listed(folder, sparsecbm):
     (folder / "empty").mkdir()
     assert "nothing there" in sparsecbm("patch", "list", folder / "empty")[1]
+
+
+def test_how_many_texts_and_how_much_protection(folder, make):
+    """Both are on record in the patch; a share that cannot be, and a protection that is none, are refused."""
+    assert make("--share", 0.5, "--caution", 4)[0] == 0
+    made = MaskPatch.load(folder / "food.patch").made
+    assert (made["share"], made["caution"]) == (0.5, 4.0)
+    assert make()[0] == 0
+    made = MaskPatch.load(folder / "food.patch").made
+    assert (made["share"], made["caution"]) == (1.0, CAUTION)
+    for options, message in ((("--share", 0), "share of texts to reach"), (("--caution", 0), "caution is above 0")):
+        code, _, errors = make(*options)
+        assert code == 1 and message in errors
 
 
 def test_no_patch_is_written_where_there_is_none(folder, make, sparsecbm):

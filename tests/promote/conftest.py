@@ -92,7 +92,7 @@ def finish(monkeypatch):
 def read_here(monkeypatch):
     """Versions are read in this process, which takes no time; a test of its own starts processes."""
 
-    def read(folder, texts, threads, seconds, timed=0):
+    def read(folder, texts, threads, seconds, timed=0, turns=None):
         service = Service()
         service.load_context(type("Context", (), {"artifacts": {"model": folder / "artifacts" / "model"}}))
         rows = service.predict(None, texts).to_dict("records")
@@ -103,6 +103,12 @@ def read_here(monkeypatch):
 
     monkeypatch.setattr(evidence, "read_texts", read)
     monkeypatch.setattr(road, "read_texts", read)
+
+
+def uniform_means(model: SparseCBM) -> dict:
+    """Training means of a model that was never trained."""
+    even = {c.name: dict.fromkeys(c.states, 1 / len(c)) for c in model.concept_set}
+    return {"activations": even, "concept_shares": even}
 
 
 def _variable(rows):

@@ -177,6 +177,9 @@ def test_the_verdict_is_that_of_the_worst_row():
         "c (z): worse", "d (w): low", "surely better than version 1 in: x",
     )  # fmt: skip
     assert "| c | `z` | **regression** (hold) |" in ledger(win, hold).to_markdown()
+    name = "explain:faithfulness.methods.integrated_gradients.comprehensiveness.delete.mean.excess"
+    assert "| `explain:…ehensiveness.delete.mean.excess` |" in ledger(Row("e", name, "passed")).to_markdown()
+    assert "-0.000" not in ledger(Row("b", "y", "tie", difference=-0.0)).to_markdown()
 
 
 def test_the_shipped_gates_are_valid_and_their_faults_are_named():

@@ -3,6 +3,7 @@
 import copy
 import multiprocessing
 import pickle
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sparsecbm.errors import ConfigError, ModelError
 from sparsecbm.files import write_json
 from sparsecbm.flowlock import WorkspaceBusy
 from sparsecbm.model.storage import checksums
+from sparsecbm.promote import evidence
 from sparsecbm.promote.ledger import HOLD, PROMOTE, REJECT
 from sparsecbm.promote.register import register
 from sparsecbm.promote.registry import Registry, RegistryError
@@ -165,6 +167,30 @@ def test_a_champion_that_was_altered_holds_the_challenger(make_road, finish, goo
     assert ledger.reasons[0].startswith(
         "champion (comparison): not judged: version 1 of 'sparsecbm' must not be loaded"
     )
+
+
+@pytest.mark.parametrize(("cores", "at_once", "threads"), [(2, True, 1), (1, False, 2)])
+def test_both_read_at_once_where_there_are_cores(make_road, finish, good_model, monkeypatch, cores, at_once, threads):
+    road = make_road()
+    road.promote(finish(road, blind(copy.deepcopy(good_model), "noise")).gate())
+    road = replace(road, params=road.params.model_copy(update={"threads": 2}))
+    monkeypatch.setattr(evidence.os, "sched_getaffinity", lambda _: set(range(cores)))
+    meeting, calls, read_here = threading.Barrier(2), [], evidence.read_texts
+
+    def read(folder, texts, threads, seconds, timed=0, turns=None):
+        try:
+            meeting.wait(60 if at_once else 0.5)
+        except threading.BrokenBarrierError:
+            calls.append((False, threads, turns))
+        else:
+            calls.append((True, threads, turns))
+        return read_here(folder, texts, threads, seconds, timed)
+
+    monkeypatch.setattr(evidence, "read_texts", read)
+    ledger = finish(road, good_model).gate()
+    assert (ledger.verdict, rows(ledger)["concepts.noise.accuracy"]) == (PROMOTE, ("win", ""))
+    turns = {turns for _, _, turns in calls}
+    assert calls == [(at_once, threads, turns.pop())] * 2 and not turns  # one file that they take turns by
 
 
 def test_another_split_is_noted_for_the_champion_and_holds_a_challenger(make_road, finish, good_model):

@@ -1,5 +1,11 @@
 """The registered model: what it answers, which options it takes, and that a version runs the code that it carries."""
 
+import fcntl
+import json
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -8,6 +14,7 @@ from sparsecbm.promote.custody import Unreadable, pickles, read_texts
 from sparsecbm.promote.options import parse_options
 from sparsecbm.promote.register import save_pyfunc
 from sparsecbm.promote.service import Service
+from tests.promote.conftest import uniform_means
 from tests.tiny_tables import annotated
 
 TEXTS = ["the food was good", "the place was loud"]
@@ -15,10 +22,7 @@ TEXTS = ["the food was good", "the place was loud"]
 
 @pytest.fixture
 def folder(good_model, tmp_path):
-    good_model.means = {
-        "activations": {c.name: dict.fromkeys(c.states, 1 / len(c)) for c in good_model.concept_set},
-        "concept_shares": {c.name: dict.fromkeys(c.states, 1 / len(c)) for c in good_model.concept_set},
-    }
+    good_model.means = uniform_means(good_model)
     good_model.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
 
@@ -31,8 +35,6 @@ def service(folder):
 
 
 def ask(service, texts, **options):
-    import json
-
     return service.predict(None, texts, {"options": json.dumps(options)}).to_dict("records")
 
 
@@ -97,8 +99,53 @@ def test_each_version_runs_the_code_that_it_carries_in_a_process_of_its_own(fold
         read_texts(tmp_path / "one", texts, 1, 120)
 
 
+LOGGED = """
+_rows = Service.rows
+
+def _logged(self, texts, options):
+    import time
+
+    begun = time.monotonic()
+    rows = _rows(self, texts, options)
+    with open({log!r}, "a") as file:
+        file.write(f"{{len(texts)}} {{begun}}\\n")
+    return rows
+
+Service.rows = _logged
+"""
+
+
+@pytest.mark.parametrize(("skipped", "warnings_told"), [(True, 0), (False, 1)])
+def test_whoever_loads_it_is_not_warned(skipped, warnings_told):
+    """MLflow warns when a class is made whose `predict` has no type hints, unless the class says that it knows."""
+    with warnings.catch_warnings(record=True) as told:
+        made = {"predict": lambda self, context, model_input, params=None: None}
+        type("Another", (Service,), made if skipped else {**made, "_skip_type_hint_validation": False})
+    assert len(told) == warnings_told
+
+
+def test_a_version_is_timed_while_no_other_reads(folder, tmp_path):
+    """This process plays another version that is still reading when the first one is done with it."""
+    save_pyfunc(tmp_path / "one", {"model": folder})
+    log, turns = tmp_path / "log", tmp_path / "turns"
+    log.touch()
+    with open(tmp_path / "one" / "code" / "sparsecbm" / "promote" / "service.py", "a") as file:
+        file.write(LOGGED.format(log=str(log)))
+    with open(turns, "a") as other, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        read = pool.submit(read_texts, tmp_path / "one", TEXTS, 1, 120, 2, turns)
+        while not log.read_text() and not read.done():
+            time.sleep(0.05)
+        time.sleep(0.3)
+        ended = time.monotonic()
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert read.result().latency_ms > 0
+    (texts, reading), *timed = (map(float, line.split()) for line in log.read_text().splitlines())
+    assert (texts, reading < ended) == (2, True)
+    assert [(texts, begun > ended) for texts, begun in timed] == [(1, True), (1, True)]
+
+
 def test_an_edit_sets_a_concept_and_the_label_follows(service):
-    pytest.importorskip("sparsecbm.intervene.edits")
     (row,) = ask(service, TEXTS[:1], edits={"food": "Negative"})
     assert (row["label"], row["concepts"]["food"]["state"]) == ("1", "Negative")
     (row,) = ask(service, TEXTS[:1])
@@ -108,6 +155,5 @@ def test_an_edit_sets_a_concept_and_the_label_follows(service):
 
 
 def test_a_patch_that_the_version_does_not_carry_is_refused(service):
-    pytest.importorskip("sparsecbm.intervene.patch")
     with pytest.raises(MlflowException, match=r"unknown patch .abc.\. Choices: this version carries none"):
         ask(service, TEXTS[:1], patches=["abc"])

@@ -1,0 +1,96 @@
+"""The champion behind `mlflow models serve` on loopback: edits, and a patch that was made for this very model."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import replace
+
+import pytest
+
+from flows.settings import answers
+from sparsecbm.intervene.make import make_patch
+from tests.promote.conftest import uniform_means
+from tests.tiny_pipeline import free_port
+
+pytestmark = pytest.mark.usefixtures("read_here")
+TEXT, OTHER = "a loud place but we came again and the food was bad", "the place was quiet"
+
+
+@pytest.fixture
+def patches(lively):
+    """One that makes the model read food in TEXT in another way, and one whose mask is not this model's."""
+    read = lively.predict([TEXT])[0].concepts["food"].state
+    state = next(state for state in ("Negative", "Positive", "unknown") if state != read)
+    patch = make_patch(lively, TEXT, "food", state, 40, note="it says so")
+    return patch, replace(patch, mask="0" * 64)
+
+
+@pytest.fixture
+def ask(make_road, finish, lively, patches):
+    """Asks a served champion, whose version carries both patches: the rows, or the status and words of a refusal."""
+    road = make_road()
+    for name, patch in zip(("food", "foreign"), patches, strict=True):
+        folder = road.workspace.root / "patches"
+        folder.mkdir(exist_ok=True)
+        patch.save(folder / f"{name}.patch")
+    lively.means = uniform_means(lively)
+    road.promote(finish(road, lively).gate(), force="to be served")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = ["-m", "mlflow", "models", "serve", "-m", f"models:/{road.registry.name}@champion"]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    with open(road.workspace.state / "serve.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=road.workspace.state, stdout=log, stderr=log, start_new_session=True,
+            env={**os.environ, "MLFLOW_TRACKING_URI": road.store.uri},
+        )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not answers(f"{url}/ping"):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+
+    def ask(*texts, **options):
+        body = {"dataframe_records": [{"text": text} for text in texts], "params": {"options": json.dumps(options)}}
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{url}/invocations", json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)["predictions"]
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode()
+
+    yield ask
+    process.terminate()
+    process.wait(30)
+
+
+def test_a_patch_acts_for_one_request(ask, lively, patches):
+    patch, foreign = patches
+    plain = ask(TEXT, OTHER)
+    with lively.patched(patch):
+        expected = lively.predict([TEXT, OTHER])
+    patched = ask(TEXT, OTHER, patches=[patch.id])
+    for row, prediction in zip(patched, expected, strict=True):
+        assert row["label"] == prediction.label.state
+        assert row["probabilities"] == pytest.approx(prediction.label.probabilities, abs=1e-5)
+        for name, reading in prediction.concepts.items():
+            assert row["concepts"][name]["state"] == reading.state
+            assert row["concepts"][name]["probabilities"] == pytest.approx(reading.probabilities, abs=1e-5)
+    assert plain[0]["concepts"]["food"]["state"] != patch.state == patched[0]["concepts"]["food"]["state"]
+    assert [row["concepts"]["noise"] for row in patched] == [row["concepts"]["noise"] for row in plain]
+    assert ask(TEXT, OTHER) == plain  # it is off again
+
+    # By the beginning of its id; with an edit of another concept, and with what each concept contributed.
+    (row,) = ask(TEXT, patches=[patch.id[:10]], edits={"noise": "quiet"}, explain="short")
+    assert (row["concepts"]["food"]["state"], row["concepts"]["noise"]["state"]) == (patch.state, "quiet")
+    assert set(row["explanation"]["steps"]) == {"food", "noise"}
+
+    code, words = ask(TEXT, patches=["abc"])
+    assert code == 400 and "unknown patch 'abc'" in words
+    code, words = ask(TEXT, patches=[foreign.id])
+    assert code == 400 and f"patch {foreign.id[:12]} is for another mask of 'food'" in words
+    assert ask(TEXT, OTHER) == plain  # refusals leave nothing behind
