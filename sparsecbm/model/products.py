@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 _KNOWN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -42,12 +43,13 @@ class _Product(torch.autograd.Function):
     """x W^T + b, whose gradient is that of x alone."""
 
     @staticmethod
-    def forward(context: torch.autograd.function.FunctionCtx, inputs: Tensor, weight: Tensor, bias: Tensor | None):
+    def forward(context: FunctionCtx, inputs: Tensor, weight: Tensor, bias: Tensor | None):
         context.weight = weight
         return _multiply(inputs, weight, bias)
 
     @staticmethod
-    def backward(context: torch.autograd.function.FunctionCtx, gradient: Tensor):
+    @once_differentiable
+    def backward(context: FunctionCtx, gradient: Tensor):
         return _multiply(gradient, context.weight.T, None), None, None
 
 
