@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -130,6 +131,9 @@ def explain(
     text: Annotated[list[str] | None, typer.Option("--text", help="A text; may be given several times.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help=".jsonl, .csv or .tsv (text), or a text a line.")] = None,
     concept: Annotated[list[str] | None, typer.Option(help="Whose words to look at; all by default.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="CONCEPT=STATE: explain this state in the place of the one that is read.")
+    ] = None,
     method: Annotated[str, typer.Option(help="How words are scored.")] = "integrated_gradients",
     html: Annotated[Path | None, typer.Option("--html", help="Write the cards here, as one page.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write here, one JSON line a text.")] = None,
@@ -145,7 +149,7 @@ def explain(
     texts = text or read_texts(file)
     if not texts:
         raise DataError(f"{file} holds no text")
-    found = explain_texts(model, texts, concept, method)
+    found = explain_texts(model, texts, concept, _states(state or ()), method)
     if html or json:
         from sparsecbm.explain.card import page
         from sparsecbm.explain.export import json_lines
@@ -303,6 +307,18 @@ def main() -> None:
             raise
         print(f"error: {redacted(str(error))}", file=sys.stderr)
         sys.exit(1)
+
+
+def _states(given: Sequence[str]) -> dict[str, str]:
+    """Concept -> the state to explain, from `CONCEPT=STATE`."""
+    states = {}
+    for each in given:
+        concept, _, state = each.partition("=")
+        if not (concept and state):
+            raise ConfigError(f"--state {each}: give CONCEPT=STATE, such as noise=Negative")
+        if states.setdefault(concept, state) != state:
+            raise ConfigError(f"--state {each}: {states[concept]} is asked for as well; give one state a concept")
+    return states
 
 
 def _python(workspace: Workspace, module: str, *arguments: str) -> int:

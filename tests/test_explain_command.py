@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -65,6 +66,25 @@ def test_json_lines_have_the_published_form(folder, monkeypatch, tmp_path):
         assert line["origin"]["folder"] == sha256_file(folder / CHECKSUMS)
 
 
+def test_another_state_than_the_one_that_is_read(folder, monkeypatch, capsys, tmp_path):
+    """Of a concept's states the scores of each word add up to 0, since each logit is taken less their mean."""
+    model = SparseCBM.from_pretrained(folder)
+    read, states = model.predict([TEXT])[0].concepts["noise"].state, model.concept_set["noise"].states
+    found = {}
+    for state in states:
+        output = tmp_path / f"{state}.jsonl"
+        arguments = ["--state", f"noise={state}", "--method", "gradient_x_input", "--json", output]
+        assert sparsecbm(monkeypatch, "explain", folder, "--text", TEXT, *arguments) == 0
+        concepts = json.loads(output.read_text(encoding="utf-8"))["concepts"]
+        assert concepts["noise"]["explained"] == state and concepts["noise"]["state"] == read
+        assert concepts["food"]["explained"] == concepts["food"]["state"], "the others stay as they are read"
+        found[state] = np.array(concepts["noise"]["words"]["scores"])
+    assert np.abs(sum(found.values())).max() < 1e-5 < np.abs(found[read]).max()
+    other = next(state for state in states if state != read)
+    sparsecbm(monkeypatch, "explain", folder, "--text", TEXT, "--state", f"noise={other}", "--method", "random")
+    assert f"noise: {read}, explained for {other}" in capsys.readouterr().out
+
+
 def test_a_page_for_a_file_of_texts(folder, monkeypatch, tmp_path):
     texts, output = tmp_path / "in.txt", tmp_path / "o.html"
     texts.write_text(f"{TEXT}\n<script>alert(1)</script>\n")
@@ -90,6 +110,14 @@ def test_texts_cannot_command_the_terminal(folder, monkeypatch, capsys):
         ([], "give either --text or --file"),
         (["--text", "a", "--html", "x", "--json", "y"], "give either --html or --json"),
         (["--text", "a", "--concept", "fod"], "unknown concept 'fod'. Did you mean 'food'? Choices: food, noise"),
+        (["--text", "a", "--state", "noise=lound"], "unknown state of 'noise' 'lound'. Did you mean 'loud'"),
+        (["--text", "a", "--state", "fod=good"], "unknown concept 'fod'. Did you mean 'food'? Choices: food, noise"),
+        (["--text", "a", "--state", "noise"], "--state noise: give CONCEPT=STATE, such as noise=Negative"),
+        (["--text", "a", "--state", "noise=loud", "--state", "noise=quiet"], "loud is asked for as well"),
+        (
+            ["--text", "a", "--concept", "food", "--state", "noise=loud"],
+            "not asked for; asked for: food",
+        ),
         (["--text", "a", "--method", "lime"], "unknown attribution method 'lime'. Choices: integrated_gradients, "),
     ],
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sparsecbm.errors import ModelError
+from sparsecbm.errors import ConfigError, ModelError
 from sparsecbm.explain.ablation import Ablation, ablations
 from sparsecbm.explain.attribution import Attribution, LabelAttribution, Options, attribute, attribute_label
 from sparsecbm.explain.contributions import Contributions, contributions_from
@@ -64,12 +64,16 @@ def explain(
         data: sha256 of the tables that the texts come from
 
     Raises:
-        ConfigError: unknown concept, state, method or kind of unit; names the choices.
+        ConfigError: unknown concept, state, method or kind of unit (with the choices), or a state of a concept that
+            is not among `concepts`.
         ModelError: the model has no concepts or no training means, or its tokenizer does not say where tokens stand.
     """
     if isinstance(texts, str):
         raise TypeError("explain takes a list of texts; wrap the one text: explain(model, [text])")
     asked = model.concept_set.names if concepts is None else tuple(dict.fromkeys(concepts))
+    for name in states or {}:
+        if name in model.concept_set.names and name not in asked:
+            raise ConfigError(f"a state of {name!r} is given, but not asked for; asked for: {', '.join(asked)}")
     rows = [Row()] * len(texts) if rows is None else rows
     words = attribute(model, texts, asked, states, method, options)
     along = attribute_label(model, texts, method=method, options=options)

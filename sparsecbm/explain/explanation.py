@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from sparsecbm.explain.attribution import Options
 
+COMPLETE = ("integrated_gradients",)  # methods whose scores add up to the change, but for what quadrature misses
 DIGITS = 6  # of the numbers in the plain form: below that is only noise of float32
 
 
@@ -41,6 +42,10 @@ class WordScores:
     change: float
     gap: float
     steps: int
+
+    def within(self, tolerance: float) -> bool:
+        """Whether the gap is at most `tolerance` times the change, or times 1 where the change is smaller."""
+        return abs(self.gap) <= tolerance * max(1.0, abs(self.change))
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,10 @@ class Explanation:
     label: LabelExplanation
     concepts: dict[str, ConceptExplanation]
     origin: Origin
+
+    def rough(self, scores: WordScores) -> bool:
+        """Whether scores are of a method that should be complete, and their gap is above its tolerance."""
+        return self.origin.method in COMPLETE and not scores.within(self.origin.parameters.tolerance)
 
     def to_dict(self) -> dict:
         """Plain form, as `schemas/explanation.schema.json` describes it; numbers have six decimals."""

@@ -1,6 +1,6 @@
 """Explanations by a model in a folder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sparsecbm.errors import ConfigError, unknown
@@ -18,12 +18,16 @@ def explain_texts(
     folder: Path,
     texts: Sequence[str],
     concepts: Sequence[str] | None = None,
+    states: Mapping[str, str] | None = None,
     method: str = "integrated_gradients",
 ) -> Iterator[Explanation]:
     """Explanations of texts, in order.
 
+    Args:
+        concepts, states, method: as `explain` takes them
+
     Raises:
-        ConfigError: unknown concept or method; names the choices.
+        ConfigError: unknown concept, state or method; names the choices.
         ModelError: no model there, an altered file, or a model without concepts.
     """
     if method not in METHODS:  # before the model is loaded, which takes time
@@ -31,4 +35,5 @@ def explain_texts(
     model = SparseCBM.from_pretrained(folder)
     checksum = sha256_file(Path(folder) / CHECKSUMS)
     for start in range(0, len(texts), CHUNK):
-        yield from explain(model, texts[start : start + CHUNK], concepts or None, method=method, folder=checksum)
+        part = texts[start : start + CHUNK]
+        yield from explain(model, part, concepts or None, states, method=method, folder=checksum)

@@ -25,6 +25,7 @@ from sparsecbm.model.bottleneck import activate
 from sparsecbm.model.cbm import Logits, SparseCBM
 from sparsecbm.model.compact import unfold
 from sparsecbm.model.masked import passes_apart
+from sparsecbm.model.products import quick_products
 
 BASELINES = ("pad", "mask", "zero")
 
@@ -54,6 +55,7 @@ def readied(model: SparseCBM) -> Iterator[SparseCBM]:
     """The model in eval mode and frozen, its masks multiplied out where its family allows; then as it was.
 
     Weights under masks are then the same in every pass, and the blocks that concepts share run once for all of them.
+    Frozen weights let products be quick ones.
 
     Raises:
         ModelError: the model has no concepts.
@@ -61,11 +63,15 @@ def readied(model: SparseCBM) -> Iterator[SparseCBM]:
     if not model.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts to explain; train one with another mode")
     if model.masks is not None and not passes_apart(model.backbone):
-        yield unfold(model)
+        unfolded = unfold(model)
+        with quick_products(unfolded.backbone):
+            yield unfolded
         return
     training, flags = model.training, [parameter.requires_grad for parameter in model.parameters()]
     try:
-        yield model.eval().requires_grad_(False)
+        model.eval().requires_grad_(False)
+        with quick_products(model.backbone):
+            yield model
     finally:
         model.train(training)
         for parameter, flag in zip(model.parameters(), flags, strict=True):

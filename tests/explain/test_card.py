@@ -110,6 +110,19 @@ def test_the_card_says_all_levels_in_words():
         assert part in said, (part, said)
 
 
+def test_a_gap_above_the_tolerance_is_said():
+    """Allowed is 5 % of the change, or of 1 where the change is smaller; only of methods that should be complete."""
+    found = made()
+    assert "above the tolerance" not in Parsed(found.to_html()).said()
+    for change, gap, rough in ((0.4, 0.05, False), (0.4, -0.051, True), (-3.0, 0.15, False), (-3.0, 0.151, True)):
+        scores = replace(found.label.words, change=change, gap=gap)
+        assert found.rough(scores) == rough, (change, gap)
+        said = Parsed(replace(found, label=replace(found.label, words=scores)).to_html()).said()
+        assert ("after 16 gradients, above the tolerance of 5%;" in said) == rough
+    origin = replace(found.origin, method="gradient_x_input")
+    assert not replace(found, origin=origin).rough(replace(found.label.words, gap=9.0))
+
+
 def test_signs_of_words_are_told_apart_by_line_and_title_not_by_colour_alone():
     parsed = Parsed(made().to_html())
     assert [where for where, _ in parsed.words()[:2]] == ["x-w x-f x-5", "x-w x-a x-2"]

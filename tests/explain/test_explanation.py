@@ -147,6 +147,8 @@ def test_bad_input_names_the_choices(trained, backbone):
     for wrong, message in (
         ({"concepts": ["fod"]}, "unknown concept 'fod'. Did you mean 'food'"),
         ({"states": {"noise": "lound"}}, "unknown state of 'noise' 'lound'. Did you mean 'loud'"),
+        ({"states": {"nois": "loud"}}, "unknown concept 'nois'. Did you mean 'noise'"),
+        ({"concepts": ["food"], "states": {"noise": "loud"}}, "state of 'noise' is given, but not asked for.*: food"),
         ({"method": "lime"}, "unknown attribution method 'lime'"),
         ({"units": ["neuron"]}, "unknown kind of unit 'neuron'. .*Choices: block, head, ffn"),
     ):

@@ -1,6 +1,7 @@
 """What explanations say of a model as a whole, and their table."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,10 @@ def test_the_summary_of_a_model(model, tmp_path):
     assert (whole["split"], whole["texts"], whole["method"]) == ("test", 2, "integrated_gradients")
     steps = [of.concepts["food"].words.steps for of in explanations]
     assert whole["words"]["food"]["steps"] == np.mean(steps) and set(whole["words"]) == {"food", "noise", "label"}
+    origin = replace(explanations[0].origin, parameters=replace(FEW, tolerance=1e-9))  # no quadrature is as exact
+    strict = [replace(explanations[0], origin=origin), explanations[1]]
+    assert whole["words"]["food"]["above_tolerance"] == 0
+    assert model_summary(model, "test", strict, concepts, None)["words"]["food"]["above_tolerance"] == 0.5
     assert whole["subnetworks"]["whole"]["density"]["food"] == pytest.approx(model.density()["food"], abs=1e-6)
     assert whole["effects"]["noise"]["loud"].keys() == {"1", "2", "3"} == whole["effects_hard"]["noise"]["loud"].keys()
     assert model_summary(model, "test", explanations, concepts, None)["subnetworks"] is None
