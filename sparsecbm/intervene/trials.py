@@ -111,6 +111,7 @@ def run_trials(
     texts: int,
     terms: Terms,
     seed: int,
+    beside: Reference | None = None,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[OracleTrial]:
     """Patch a sample of misread texts, as many of each concept as possible.
@@ -119,9 +120,11 @@ def run_trials(
 
     Args:
         texts: how many, over all concepts
+        beside: texts of other groups that protect as well
         report: told after each attempt how many are done, and of how many
     """
     protecting, held_out = reference.halves(0.5, seed)
+    protecting = protecting.joined(beside) if beside else protecting
     draw = np.random.default_rng([seed, 1])
     sample = sample_misread(held_out, texts, draw)
     protections: dict[str, Protection | None] = {}
