@@ -45,11 +45,11 @@ from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.train.reproducible import make_reproducible
 
 RESULTS = Path(__file__).parent / "results"
-TERMS = Terms(bits=2e-5, margin=0.05, protect=400, max_harm=0.01, neighbours=10, resamples=20)
+TERMS = Terms(bits=2e-5, margin=0.05, protect=600, max_harm=0.01, neighbours=10, resamples=20)
 STRATEGIES = ("protected", "signed", "published", "iterated", "random")
 ITERATIONS = 8
 # Of patches from groups: texts, share of the bits, share of the texts to be reached, caution, right readings protected.
-GROUP, GROUP_BITS, GROUP_SHARE, GROUP_CAUTION, GROUP_PROTECT = 20, 1e-4, 0.5, 1024.0, 400
+GROUP, GROUP_BITS, GROUP_SHARE, GROUP_CAUTION, GROUP_PROTECT = 20, 1e-4, 0.5, 1024.0, 600
 
 
 def published(model: SparseCBM, concept: str, text: str, state: int, bits: int, rounds: int = 1) -> Positions:
@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--texts", type=int, default=12)
     parser.add_argument("--groups-read", type=int, default=200, help="groups of CEBaB, or of --protect, that are read")
-    parser.add_argument("--training", type=int, default=300, help="training texts that protect as well")
+    parser.add_argument("--training", type=int, default=500, help="training texts that protect as well")
     parser.add_argument("--groups", action="store_true", help="patches from 20 texts in the place of single ones")
     parser.add_argument("--name", default="restaurants")
     parser.add_argument("--threads", type=int, default=1)

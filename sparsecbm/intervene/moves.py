@@ -2,13 +2,11 @@
 
 A set x of flipped bits is worth
 
-    gain . x - strength / 2 * ((1 - s) |effects x|^2 + s sum_j x_j |effects_j|^2),
+    gain . x - strength / 2 * |effects x|^2,
 
-what it gives the wanted reading less what it is charged for moving protected ones. Effects that cancel out among
-protected texts cancel out less among others, since bits are chosen for it; so the second moment of the effects is
-shrunk towards its diagonal by s. Bits are chosen greedily, each with regard to those chosen before. A move keeps the
-mask as sparse as it was: it adds a bit to drop and a bit to grow, or, when the budget is spent, exchanges a flipped bit
-for a better one of its kind.
+what it gives the wanted reading less what it is charged for moving protected ones. Bits are chosen greedily, each with
+regard to those chosen before. A move keeps the mask as sparse as it was: it adds a bit to drop and a bit to grow, or,
+when the budget is spent, exchanges a flipped bit for a better one of its kind.
 """
 
 from dataclasses import dataclass
@@ -16,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 LEAST = 1e-3  # an exchange must be worth this much more, in log-odds
-SHRINK = 0.1  # s
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ def choose_moves(
 
     Args:
         gains: what flipping each bit of the original mask gives, [bits]
-        effects: on protected texts, [texts, bits]
+        effects: on protected texts, [texts, bits]; the charge is half the squared norm of their sum over flipped bits
         starts: of the segments, as in `Pool`, [2 * groups + 1]
         flipped: bits that are flipped already, [bits], bool
         budget: bits that may be flipped at once
@@ -49,20 +46,19 @@ def choose_moves(
     """
     flipped, moves = flipped.copy(), []
     moved = effects[:, flipped].sum(1)
-    own = 0.5 * np.square(effects).sum(0)  # what a bit is charged alone
+    own = 0.5 * np.square(effects).sum(0)
     # Segment by segment: an empty one has no best bit, and reduceat would read its neighbour.
     full = np.flatnonzero(np.diff(starts))
     for _ in range(most):
         if need <= 0:
             break
-        slope = (1 - SHRINK) * (moved @ effects) if len(effects) else 0.0
+        slope = moved @ effects if len(effects) else 0.0
         worth = gains - strength * (slope + own)
         enter = _best(np.where(flipped, -np.inf, worth), starts, full)
         if flipped.sum() + 2 <= budget:
             move, value = _pair(enter)
         else:
-            back = strength * (slope - (1 - 2 * SHRINK) * own) - gains
-            leave = _best(np.where(flipped, back, -np.inf), starts, full)
+            leave = _best(np.where(flipped, -gains + strength * (slope - own), -np.inf), starts, full)
             move, value = _exchange(enter, leave)
             if value < LEAST:
                 break

@@ -8,7 +8,7 @@ charged
 
 a reading near its threshold counts most, but T is large: protected texts stand for others, which move as they do and
 may be nearer to theirs. So moves are charged on either side and however much room a text has. Effects of many flips
-that cancel out in every text cost little, which no statistic of each bit alone can tell.
+that cancel out in every text cost nothing, which no statistic of each bit alone can tell.
 """
 
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Protection:
 
 
 def protect(
-    model: SparseCBM, reference: Reference, concept: str, texts: int = 400, batch_size: int = 16
+    model: SparseCBM, reference: Reference, concept: str, texts: int = 600, batch_size: int = 16
 ) -> Protection | None:
     """Read the right readings of a concept that are nearest to tipping over; None if nothing is read rightly.
 
