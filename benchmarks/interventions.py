@@ -198,7 +198,7 @@ def measure(model: SparseCBM, arguments: argparse.Namespace, seed: int) -> dict:
         return {"groups": [result for result in results if result]}
     for concept, row in sample_misread(bill, arguments.texts, draw):
         if concept not in protection:
-            protection[concept] = protect(model, protecting, concept, TERMS.protect)
+            protection = {concept: protect(model, protecting, concept, TERMS.protect)}
         results.append(attempt(model, bill, concept, row, protection[concept], draw))
     return {"protecting": len(protecting), "billed": len(bill), "attempts": results}
 

@@ -131,7 +131,7 @@ def run_trials(
     trials: list[OracleTrial] = []
     for number, (concept, row) in enumerate(sample, start=1):
         if concept not in protections:
-            protections[concept] = protect(model, protecting, concept, terms.protect)
+            protections = {concept: protect(model, protecting, concept, terms.protect)}  # one at a time: they are large
         earlier = [t.patch for t in trials if t.concept == concept and t.patch is not None]
         trials.append(attempt(model, held_out, concept, row, terms, protections[concept], earlier, seed, draw))
         report(number, len(sample))
