@@ -62,7 +62,8 @@ class OracleTrial:
         bill: of the patch
         restored: whether the mask was the same to the bit after it was taken off
         random: share of draws of random flips of equal number that did it; None without a patch
-        wrong_state: whether a patch for another wrong state made the text read the annotated one; None if there is none
+        wrong_state: whether a patch for another wrong state, made without protection, which is quick, made the text
+            read the annotated one; None if there is none
         shuffled: whether the patch of another text of this concept did it; None if there is none
         label_before, label_patched, label_edited: whether the label is right: as read, under the patch, and after the
             concept edit by the same oracle
@@ -177,7 +178,7 @@ def attempt(
         label_patched = _label_right(model, held_out, row, concept, patched)
     wrong, other = wrong_state(len(states), gold, read), None
     if wrong is not None:
-        found = _try(model, text, concept, states[wrong], terms, protection)
+        found = _try(model, text, concept, states[wrong], terms, None)
         other = found is not None and _reads(model, concept, found.flipped, text) == gold
     own = held_out.logits[concept][[row]]
     return OracleTrial(
