@@ -43,13 +43,45 @@ class Factors:
     def at(self, positions: Tensor) -> Tensor:
         """The gradient of each text at some places of the flattened weight, [texts, places]."""
         width = (self.slopes if self.input_first else self.inputs).shape[-1]
-        rows, columns = positions // width, positions % width
-        outs, ins = (columns, rows) if self.input_first else (rows, columns)
+        outs, ins = _ends(positions, width, self.input_first)
         return (self.slopes[..., outs].float() * self.inputs[..., ins].float()).sum(1)
 
-    def to(self, dtype: torch.dtype) -> "Factors":
-        """The same in another precision."""
-        return Factors(self.inputs.to(dtype), self.slopes.to(dtype), self.input_first)
+    def stored(self) -> "Stored":
+        """The same, kept for looking up many places many times."""
+        inputs, slopes = (t.to(torch.bfloat16).permute(2, 0, 1).contiguous() for t in (self.inputs, self.slopes))
+        return Stored(inputs, slopes, self.input_first)
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Factors in bfloat16, the numbers of all texts and tokens side by side: places are looked up ten times as fast.
+
+    Attributes:
+        inputs: [in, texts, tokens]
+        slopes: [out, texts, tokens]
+        input_first: as in `Factors`
+    """
+
+    inputs: Tensor
+    slopes: Tensor
+    input_first: bool
+
+    def at(self, positions: Tensor) -> Tensor:
+        """As `Factors.at`."""
+        width = len(self.slopes if self.input_first else self.inputs)
+        outs, ins = _ends(positions, width, self.input_first)
+        return (self.slopes[outs] * self.inputs[ins]).sum(-1, dtype=torch.float32).T
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+        return 2 * (self.inputs.numel() + self.slopes.numel())
+
+
+def _ends(positions: Tensor, width: int, input_first: bool) -> tuple[Tensor, Tensor]:
+    """Outputs and inputs that the weights at some places of a flattened weight join."""
+    rows, columns = positions // width, positions % width
+    return (columns, rows) if input_first else (rows, columns)
 
 
 def log_odds(logits: Tensor, states: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def choose_moves(
 
     Args:
         gains: what flipping each bit of the original mask gives, [bits]
-        effects: [texts, bits], the charge is half the squared norm of their sum over flipped bits
+        effects: on protected texts, [texts, bits]; the charge is half the squared norm of their sum over flipped bits
         starts: of the segments, as in `Pool`, [2 * groups + 1]
         flipped: bits that are flipped already, [bits], bool
         budget: bits that may be flipped at once

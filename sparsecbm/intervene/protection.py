@@ -1,4 +1,4 @@
-"""What protects the readings that are right: how every bit would move those that are nearest to tipping over.
+"""What protects the readings that are right: how every bit would move some hundreds of them.
 
 For each of these texts r the log-odds z_r of its gold state and their gradient at the masked weights are kept (as
 factors, so that the effect of any bit on any text can be had). A set of flips moves z_r by d_r, to first order; it is
@@ -6,8 +6,9 @@ charged
 
     1/2 sum_r a_r d_r^2,   a_r = exp(-z_r / T) / sum_r' exp(-z_r' / T):
 
-a reading near its threshold counts most. Effects of many flips that cancel out in every text cost nothing, which no
-statistic of each bit alone can tell.
+a reading near its threshold counts most, but T is large: protected texts stand for others, which move as they do and
+may be nearer to theirs. So moves are charged on either side and however much room a text has. Effects of many flips
+that cancel out in every text cost nothing, which no statistic of each bit alone can tell.
 """
 
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ import torch
 from torch import Tensor
 
 from sparsecbm.intervene.bits import mask_checksum, place_of
-from sparsecbm.intervene.factors import Factors, log_odds, read_factors
+from sparsecbm.intervene.factors import Stored, log_odds, read_factors
 from sparsecbm.intervene.reference import Reference
 from sparsecbm.model.cbm import SparseCBM
 
-TEMPERATURE = 0.5  # T, in log-odds
+TEMPERATURE = 2.0  # T, in log-odds
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Protection:
         states: how they are read, rightly, [texts]
         groups: all groups that they were chosen from; a patch that they protect is billed on others
         odds: log-odds of their gold state, [texts]
-        factors: by masked layer, in bfloat16
+        factors: by masked layer, of a few texts each, in their order
         mask: checksum of the concept's mask under which the effects were taken
     """
 
@@ -42,7 +43,7 @@ class Protection:
     states: tuple[str, ...]
     groups: frozenset[str]
     odds: Tensor
-    factors: dict[str, Factors]
+    factors: dict[str, tuple[Stored, ...]]
     mask: str
 
     @property
@@ -52,17 +53,16 @@ class Protection:
 
     def gradients_at(self, layer: str, positions: Tensor) -> Tensor:
         """Gradient of each text's log-odds at some of a layer's masked weights, [texts, positions]."""
-        return self.factors[layer].at(positions)
+        return torch.cat([part.at(positions) for part in self.factors[layer]])
 
     @property
     def megabytes(self) -> float:
         """Memory that the factors take."""
-        held = [tensor for f in self.factors.values() for tensor in (f.inputs, f.slopes)]
-        return sum(tensor.numel() * tensor.element_size() for tensor in held) / 2**20
+        return sum(part.bytes for parts in self.factors.values() for part in parts) / 2**20
 
 
 def protect(
-    model: SparseCBM, reference: Reference, concept: str, texts: int = 64, batch_size: int = 16
+    model: SparseCBM, reference: Reference, concept: str, texts: int = 600, batch_size: int = 16
 ) -> Protection | None:
     """Read the right readings of a concept that are nearest to tipping over; None if nothing is read rightly.
 
@@ -86,24 +86,14 @@ def protect(
     parts = []
     for start in range(0, len(order), batch_size):
         members = order[start : start + batch_size]
-        parts.append(read_factors(model, concept, [chosen[i] for i in members], gold[nearest[members]])[1])
+        read = read_factors(model, concept, [chosen[i] for i in members], gold[nearest[members]])[1]
+        parts.append({layer: factors.stored() for layer, factors in read.items()})
     return Protection(
         concept,
         tuple(chosen[i] for i in order),
         tuple(model.concept_set[concept].states[int(gold[nearest[i]])] for i in order),
         frozenset(reference.groups.tolist()),
         odds[nearest[order]],
-        {layer: _stacked([part[layer].to(torch.bfloat16) for part in parts]) for layer in parts[0]},
+        {layer: tuple(part[layer] for part in parts) for layer in parts[0]},
         mask_checksum(model.masks[concept]),
     )
-
-
-def _stacked(parts: list[Factors]) -> Factors:
-    """Batches of texts one after another, padded to the longest; padding has no slope."""
-    longest = max(part.inputs.shape[1] for part in parts)
-
-    def stack(tensors: list[Tensor]) -> Tensor:
-        pads = [(0, 0, 0, longest - tensor.shape[1]) for tensor in tensors]
-        return torch.cat([torch.nn.functional.pad(t, pad) for t, pad in zip(tensors, pads, strict=True)])
-
-    return Factors(stack([p.inputs for p in parts]), stack([p.slopes for p in parts]), parts[0].input_first)

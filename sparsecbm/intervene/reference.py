@@ -52,6 +52,24 @@ class Reference:
             taken(self.gold), taken(self.logits), taken(self.pooled), self.checksum,
         )  # fmt: skip
 
+    def joined(self, other: "Reference") -> "Reference":
+        """The texts of both.
+
+        Raises:
+            InterventionError: different models read them.
+        """
+        if self.checksum != other.checksum:
+            raise InterventionError("the two references were read by different models or under different masks")
+
+        def both(mine: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: np.concatenate([array, others[name]]) for name, array in mine.items()}
+
+        return Reference(
+            np.concatenate([self.texts, other.texts]), np.concatenate([self.groups, other.groups]),
+            np.concatenate([self.label_gold, other.label_gold]), both(self.gold, other.gold),
+            both(self.logits, other.logits), both(self.pooled, other.pooled), self.checksum,
+        )  # fmt: skip
+
     def without(self, groups: Collection[str]) -> "Reference":
         """The texts that belong to none of these groups."""
         return self.take(~np.isin(self.groups, list(groups)))

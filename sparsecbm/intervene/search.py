@@ -8,7 +8,7 @@ the budget does not suffice, so the search ends with the most protection that re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from math import log
+from math import log2
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from sparsecbm.intervene.protection import Protection
 from sparsecbm.model.cbm import SparseCBM
 
 POOL = 4000  # bits of each kind that are looked at
-CAUTION = 64.0  # strength of the charge to start from; it falls by 4 to the least
+CAUTION = 256.0  # strength of the charge to start from; it falls by 2 to the least
 LEAST_STRENGTH = 0.25
 MOVES = 8  # a round, two bits each
 ROUNDS = 10  # a strength
@@ -51,8 +51,8 @@ class Aim:
     @property
     def strengths(self) -> list[float]:
         """Of the charge, from most to least protection."""
-        steps = round(max(0.0, log(self.caution / LEAST_STRENGTH, 4)))
-        return [self.caution / 4**step for step in range(steps + 1)]
+        steps = round(max(0.0, log2(self.caution / LEAST_STRENGTH)))
+        return [self.caution / 2**step for step in range(steps + 1)]
 
     def __post_init__(self) -> None:
         if self.caution <= 0:

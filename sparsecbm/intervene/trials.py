@@ -62,7 +62,8 @@ class OracleTrial:
         bill: of the patch
         restored: whether the mask was the same to the bit after it was taken off
         random: share of draws of random flips of equal number that did it; None without a patch
-        wrong_state: whether a patch for another wrong state made the text read the annotated one; None if there is none
+        wrong_state: whether a patch for another wrong state, made without protection, which is quick, made the text
+            read the annotated one; None if there is none
         shuffled: whether the patch of another text of this concept did it; None if there is none
         label_before, label_patched, label_edited: whether the label is right: as read, under the patch, and after the
             concept edit by the same oracle
@@ -111,6 +112,7 @@ def run_trials(
     texts: int,
     terms: Terms,
     seed: int,
+    beside: Reference | None = None,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[OracleTrial]:
     """Patch a sample of misread texts, as many of each concept as possible.
@@ -119,16 +121,18 @@ def run_trials(
 
     Args:
         texts: how many, over all concepts
+        beside: texts of other groups that protect as well
         report: told after each attempt how many are done, and of how many
     """
     protecting, held_out = reference.halves(0.5, seed)
+    protecting = protecting.joined(beside) if beside else protecting
     draw = np.random.default_rng([seed, 1])
     sample = sample_misread(held_out, texts, draw)
     protections: dict[str, Protection | None] = {}
     trials: list[OracleTrial] = []
     for number, (concept, row) in enumerate(sample, start=1):
         if concept not in protections:
-            protections[concept] = protect(model, protecting, concept, terms.protect)
+            protections = {concept: protect(model, protecting, concept, terms.protect)}  # one at a time: they are large
         earlier = [t.patch for t in trials if t.concept == concept and t.patch is not None]
         trials.append(attempt(model, held_out, concept, row, terms, protections[concept], earlier, seed, draw))
         report(number, len(sample))
@@ -174,7 +178,7 @@ def attempt(
         label_patched = _label_right(model, held_out, row, concept, patched)
     wrong, other = wrong_state(len(states), gold, read), None
     if wrong is not None:
-        found = _try(model, text, concept, states[wrong], terms, protection)
+        found = _try(model, text, concept, states[wrong], terms, None)
         other = found is not None and _reads(model, concept, found.flipped, text) == gold
     own = held_out.logits[concept][[row]]
     return OracleTrial(

@@ -28,6 +28,7 @@ class Intervene(Section):
     bits: float = Field(gt=0, lt=1)
     margin: float = Field(ge=0)
     protect: int = Field(ge=1)
+    training_texts: int = Field(ge=1)
     max_harm: float = Field(ge=0, le=1)
     neighbours: int = Field(ge=1)
     bootstrap: int = Field(ge=100)

@@ -21,9 +21,10 @@ SPLIT = "validation"
 def run(params: Params, workspace: Workspace) -> None:
     """Write `metrics/intervene.json`, the tables in `reports/interventions` and `plots/intervene`.
 
-    All is measured on the validation split. Tables whose names begin with `oracle_` used the annotation to choose or to
-    make the edits; the others did not. A gate that fails is a result: the stage ends well, and promotion is refused
-    later. A model of mode `standard` has nothing to intervene on and passes with an empty result.
+    All is measured on the validation split; training texts do no more than help to protect. Tables whose names begin
+    with `oracle_` used the annotation to choose or to make the edits; the others did not. A gate that fails is a
+    result: the stage ends well, and promotion is refused later. A model of mode `standard` has nothing to intervene on
+    and passes with an empty result.
     """
     make_reproducible(params.seed, params.threads)
     model = SparseCBM.from_pretrained(workspace.sparse)
@@ -37,7 +38,11 @@ def run(params: Params, workspace: Workspace) -> None:
     terms = Terms(
         settings.bits, settings.margin, settings.protect, settings.max_harm, settings.neighbours, settings.bootstrap
     )
-    by_seed = {seed + n: run_trials(model, reference, settings.texts, terms, seed + n) for n in range(settings.seeds)}
+    training = read_split(workspace.annotated, "train")
+    beside = read_reference(model, training.sample(min(settings.training_texts, len(training)), random_state=seed))
+    by_seed = {
+        seed + n: run_trials(model, reference, settings.texts, terms, seed + n, beside) for n in range(settings.seeds)
+    }
     trials = [trial for of_seed in by_seed.values() for trial in of_seed]
     recalled = recall_rows(*reference.halves(0.5, seed), settings.thresholds, seed)
     patches = summary(trials, settings.max_harm)

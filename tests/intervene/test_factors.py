@@ -37,6 +37,9 @@ def test_a_layer_by_hand():
     turned = Factors(slopes, inputs, input_first=True)  # one input, two outputs, as Conv1D holds them
     assert turned.gradient(torch.tensor([1.0, 0.5])).tolist() == [[14.0, 31.5]]
     assert turned.at(torch.tensor([1, 0])).tolist() == [[24.0, 13.0], [15.0, 2.0]]
+    assert linear.stored().at(torch.tensor([0, 1])).tolist() == [[13.0, 24.0], [2.0, 15.0]]
+    assert turned.stored().at(torch.tensor([1, 0])).tolist() == [[24.0, 13.0], [15.0, 2.0]]
+    assert linear.stored().bytes == 2 * (8 + 4)
 
 
 @pytest.mark.parametrize("masked_from", [0, 1])

@@ -145,8 +145,8 @@ def test_protection_spares_right_readings(lively, reference):
 
 
 def test_more_caution_starts_from_more_protection():
-    assert Aim(4).strengths == [64, 16, 4, 1, 0.25]
-    assert Aim(4, caution=1024).strengths == [1024, 256, 64, 16, 4, 1, 0.25]
+    assert Aim(4).strengths == [256, 128, 64, 32, 16, 8, 4, 2, 1, 0.5, 0.25]
+    assert Aim(4, caution=1024).strengths == [1024, 512, *Aim(4).strengths]
     assert Aim(4, caution=0.1).strengths == [0.1]
     with pytest.raises(ConfigError, match="caution is above 0, not 0"):
         Aim(4, caution=0)

@@ -42,6 +42,28 @@ def test_effects_that_cancel_cost_nothing():
     assert bits(choose_moves(GAINS, effects, ONE_GROUP, flipped, 0.0, 6, 100.0, 1)) == [(1, 4)]
 
 
+def test_the_first_exchange_is_the_best_of_all_exchanges():
+    """Against charging every set, where the effects of bits that leave and of those that enter do not mix."""
+    draw = np.random.default_rng(1)
+    flipped = np.array([True, True, False, False] * 2)
+
+    def worth(chosen, gains, effects):
+        return gains[chosen].sum() - 0.7 / 2 * np.square(effects[:, chosen].sum(1)).sum()
+
+    for _ in range(50):
+        gains, effects = draw.normal(size=8), np.zeros((4, 8))
+        effects[:2, flipped], effects[2:, ~flipped] = draw.normal(size=(2, 2, 4))
+        sets = {}
+        for kind in (0, 4):
+            for out, into in itertools.product((kind, kind + 1), (kind + 2, kind + 3)):
+                chosen = flipped.copy()
+                chosen[[out, into]] ^= True
+                sets[out, into] = worth(chosen, gains, effects) - worth(flipped, gains, effects)
+        best = max(sets, key=sets.get)
+        found = bits(choose_moves(gains, effects, np.array([0, 4, 8]), flipped, 0.7, 4, 100.0, 1))
+        assert found == ([best] if sets[best] > 1e-3 else [])
+
+
 def test_a_spent_budget_exchanges_bits_of_one_kind():
     """Bits 2 and 5 are flipped; bit 0 is worth 4 more than bit 2, bit 3 is worth 4 more than bit 5: the first wins."""
     flipped = np.array([False, False, True, False, False, True])

@@ -6,7 +6,7 @@ import torch
 
 from sparsecbm.errors import InterventionError
 from sparsecbm.intervene.bits import toggled
-from sparsecbm.intervene.factors import log_odds
+from sparsecbm.intervene.factors import log_odds, read_factors
 from sparsecbm.intervene.pool import make_pool
 from sparsecbm.intervene.protection import protect
 from sparsecbm.intervene.reference import read_reference
@@ -32,7 +32,7 @@ def test_it_keeps_the_right_readings_that_are_nearest_to_tipping_over(lively, re
     for text, state, odds in zip(protection.texts, protection.states, protection.odds.tolist(), strict=True):
         row = reference.texts.tolist().index(text)
         assert state == ("loud", "quiet")[reference.gold["noise"][row]]
-        expected = np.exp(-2 * odds) / np.exp(-2 * protection.odds.numpy()).sum()
+        expected = np.exp(-odds / 2) / np.exp(-protection.odds.numpy() / 2).sum()
         assert protection.weights[protection.texts.index(text)] == pytest.approx(expected, rel=1e-4)
 
 
@@ -52,10 +52,10 @@ def test_the_charge_is_of_what_flips_do_to_protected_readings(lively, reference)
     layer = "encoder.layer.1.output.dense"
     weight = lively.backbone.get_submodule(layer).weight
     small = weight.detach().abs().view(-1).topk(40, largest=False).indices.tolist()
-    factors = protection.factors
+    states = torch.tensor([("loud", "quiet").index(state) for state in protection.states])
+    factors = read_factors(lively, "noise", list(protection.texts), states)[1]
     weights = torch.ones(len(protection.texts))
     pool = make_pool(lively, "noise", factors, weights, [layer], weight.numel(), "global", protection, {})
-    states = torch.tensor([("loud", "quiet").index(state) for state in protection.states])
 
     def odds():
         return log_odds(torch.from_numpy(lively.logits(list(protection.texts)).concepts["noise"]).double(), states)

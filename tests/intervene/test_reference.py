@@ -1,5 +1,7 @@
 """Tables as a model reads them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,15 @@ def test_halves_share_no_group_and_lose_no_text(lively, table):
     assert sorted([*first.texts, *second.texts]) == sorted(table["text"])
     assert reference.halves(0.3, seed=1)[0].texts.tolist() == first.texts.tolist()
     assert reference.halves(0.3, seed=2)[0].texts.tolist() != first.texts.tolist()
+    both = first.joined(second)
+    order = np.argsort(both.texts.astype(str), kind="stable")
+    whole = np.argsort(reference.texts.astype(str), kind="stable")
+    for mine, others in ((both.gold, reference.gold), (both.logits, reference.logits), (both.pooled, reference.pooled)):
+        for name, values in others.items():
+            np.testing.assert_array_equal(mine[name][order], values[whole])
+    assert (both.groups[order] == reference.groups[whole]).all()
+    with pytest.raises(InterventionError, match="different models"):
+        first.joined(replace(second, checksum="other"))
     left = reference.without(["3-0", "3-9"])
     assert len(left) == 16
     assert left.logits["noise"].shape == (16, 2)

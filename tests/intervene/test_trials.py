@@ -34,6 +34,21 @@ def test_every_attempt_is_counted_and_leaves_the_masks_alone(lively, reference):
     assert [t.text for t in trials] != [t.text for t in run_trials(lively, reference, 6, TERMS, seed=1)]
 
 
+def test_texts_beside_protect_and_are_not_billed(lively, reference):
+    """With room for all right readings, those of both halves' first and of the texts beside it are protected."""
+    frame = annotated(20, seed=11)
+    beside = read_reference(lively, frame.assign(group="beside-" + frame["group"]))
+    terms = replace(TERMS, protect=1000)
+    without, with_it = (run_trials(lively, reference, 4, terms, 0, given) for given in (None, beside))
+    protecting, held_out = reference.halves(0.5, 0)
+    for alone, more in zip(without, with_it, strict=True):
+        assert alone.text == more.text
+        assert alone.bill.texts == more.bill.texts <= len(held_out)
+        right = [part.right(more.concept).sum() for part in (protecting, beside)]
+        assert alone.patch.made["protected"] == right[0]
+        assert more.patch.made["protected"] == sum(right) > right[0]
+
+
 def test_a_summary_counts_failures(lively, reference):
     trials = run_trials(lively, reference, 4, TERMS, seed=0)
     assert any(trial.patch for trial in trials)

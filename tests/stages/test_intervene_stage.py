@@ -22,7 +22,14 @@ PLOTS = {"policies.png", "people.png", "memory.png"}
 def params():
     plain = load_params(PROJECT.params).model_dump(by_alias=True)
     plain["threads"] = 1  # tests share the cores
-    plain["intervene"] |= {"texts": 2, "seeds": 2, "bits": 0.02, "protect": 4, "thresholds": [0.5, 0.9]}
+    plain["intervene"] |= {
+        "texts": 2,
+        "seeds": 2,
+        "bits": 0.02,
+        "protect": 4,
+        "training_texts": 6,
+        "thresholds": [0.5, 0.9],
+    }
     return parse_params(plain)
 
 
@@ -31,7 +38,7 @@ def workspace_with(model, root):
     vocabulary = {"source": "tiny", "vocabulary": CONCEPTS.to_dict()}
     table = annotated(40, seed=1)
     table.loc[:15, "concept.food"] = ["Positive", "Negative"] * 8  # of which some must be misread
-    write_splits(workspace.annotated, {"validation": table}, vocabulary)
+    write_splits(workspace.annotated, {"train": annotated(20, seed=2), "validation": table}, vocabulary)
     model.save_pretrained(workspace.sparse)
     return workspace
 
