@@ -68,9 +68,13 @@ def make(
     note: str = "",
     json: Json = False,
 ) -> None:
-    """Find the bits to flip so that texts are read as wanted. Half of the reference protects, half pays the bill."""
+    """Find the bits to flip so that texts are read as wanted.
+
+    Half of the reference protects, with some training texts; half pays the bill.
+    """
     from rich.console import Console
 
+    from sparsecbm.data.tables import split_names
     from sparsecbm.intervene.make import make_patch
     from sparsecbm.intervene.protection import protect
     from sparsecbm.intervene.trials import Terms
@@ -89,7 +93,10 @@ def make(
     budget = terms.budget(loaded) if bits is None else bits
     chosen = {name: value for name, value in {"share": share, "caution": caution}.items() if value is not None}
     with Console(stderr=True).status("reading the reference ...") as status:
-        protecting, billed = _reference(loaded, data or workspace.annotated, split).halves(0.5, params.seed)
+        folder = data or workspace.annotated
+        protecting, billed = _reference(loaded, folder, split).halves(0.5, params.seed)
+        if "train" in split_names(folder) and split != "train":
+            protecting = protecting.joined(_reference(loaded, folder, "train", settings.training_texts, params.seed))
         status.update("protecting right readings ...")
         protection = protect(loaded, protecting.without_texts(text), concept, terms.protect)
         status.update("looking for bits ...")
@@ -190,11 +197,15 @@ def load_model(path: Path) -> "SparseCBM":
     return SparseCBM.from_pretrained(path)
 
 
-def _reference(model: "SparseCBM", folder: Path, split: str) -> "Reference":
+def _reference(model: "SparseCBM", folder: Path, split: str, most: int | None = None, seed: int = 0) -> "Reference":
+    """A split as the model reads it, or so many of its texts at most."""
     from sparsecbm.data.tables import read_split
     from sparsecbm.intervene.reference import read_reference
 
-    return read_reference(model, read_split(folder, split))
+    frame = read_split(folder, split)
+    if most is not None and most < len(frame):
+        frame = frame.sample(most, random_state=seed)
+    return read_reference(model, frame)
 
 
 def read_setting(given: str) -> tuple[str, str | list[float]]:
