@@ -113,3 +113,15 @@ def test_scores_of_different_scale_count_alike():
 def test_ranks_by_hand():
     assert ranks(torch.tensor([[9.0, -1.0], [2.0, 2.5], [7.0, 0.0]])).mul(5).tolist() == [[5, 0], [2, 3], [4, 1]]
     assert ranks(torch.tensor([5.0, 5.0, 1.0])).tolist() == [0.5, 1, 0]  # equal scores rank by position
+
+
+def test_ranks_are_those_of_a_stable_sort():
+    torch.manual_seed(0)
+    scores = torch.randn(40, 25).round(decimals=1) * 10.0 ** torch.randint(-44, 30, (40, 25))
+    scores[::7] = 0.0
+    scores[::14] = -0.0
+    order = scores.view(-1).argsort(stable=True)
+    assert ranks(scores).view(-1)[order].tolist() == torch.linspace(0, 1, 1000).tolist()
+    assert torch.equal(
+        ranks(-scores.double().T).view(-1)[(-scores.T.reshape(-1)).argsort(stable=True)], torch.linspace(0, 1, 1000)
+    )
