@@ -114,8 +114,8 @@ def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, toler
     seconds = {who: np.array(turns).sum(0) for who, turns in spent.items()}
     return {
         "texts": len(texts),
-        "clock_ratio": round(seconds["captum"][0] / seconds["ours"][0], 2),
-        "cpu_ratio": round(seconds["captum"][1] / seconds["ours"][1], 2),
+        "clock_ratio": round(float(seconds["captum"][0] / seconds["ours"][0]), 2),
+        "cpu_ratio": round(float(seconds["captum"][1] / seconds["ours"][1]), 2),
         "median_clock_ratio_of_turns": round(
             statistics.median(c[0] / o[0] for o, c in zip(spent["ours"], spent["captum"], strict=True)), 2
         ),
@@ -123,8 +123,8 @@ def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, toler
         "largest_difference": max(differences, default=0.0),
         **{
             who: {
-                "clock_s": round(seconds[who][0], 1),
-                "cpu_s": round(seconds[who][1], 1),
+                "clock_s": round(float(seconds[who][0]), 1),
+                "cpu_s": round(float(seconds[who][1]), 1),
                 "mean_steps": round(statistics.mean(taken[who]), 1),
                 "median_gap": round(statistics.median(gaps[who]), 5),
                 "reached_tolerance": round(statistics.mean(reached[who]), 4),
