@@ -2,6 +2,8 @@
 
 import re
 
+DEPTH = 5  # names in the path of a figure that a list of metrics can bear
+
 
 def flat_numbers(nested: dict, prefix: str = "") -> dict[str, float]:
     """All numbers of nested mappings under dotted names; lists, texts and truth values are left out.
@@ -19,9 +21,10 @@ def flat_numbers(nested: dict, prefix: str = "") -> dict[str, float]:
 def grouped_numbers(group: str, nested: dict) -> dict[str, float]:
     """The same as `GROUP/dotted.name`: MLflow's pages put metrics together by what stands before the last slash.
 
-    Live curves and the record both name their metrics here, so that one curve has one name.
+    Live curves and the record both name their metrics here, so that one curve has one name. Figures that lie deeper
+    than `DEPTH`, such as cells of matrices, are left out: they are many, and `metrics/` is among a run's artifacts.
     """
-    return flat_numbers(nested, f"{group}/")
+    return {name: value for name, value in flat_numbers(nested, f"{group}/").items() if name.count(".") < DEPTH}
 
 
 def flat(nested: dict, prefix: str = "") -> dict[str, object]:

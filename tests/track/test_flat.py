@@ -20,3 +20,9 @@ def test_a_group_stands_before_the_one_slash_that_no_key_can_add():
     assert grouped_numbers("evaluate", {"concepts": {"food/drink": {"accuracy": 1}}}) == {
         "evaluate/concepts.food_drink.accuracy": 1.0
     }
+
+
+def test_figures_that_lie_deep_are_left_to_the_artifact():
+    nested = {"chosen": {"swap": {"gap": {"food": {"value": 0.5}}, "matrix": {"food": {"noise": {"value": 0.25}}}}}}
+    assert grouped_numbers("prune", nested) == {"prune/chosen.swap.gap.food.value": 0.5}
+    assert flat_numbers(nested)["chosen.swap.matrix.food.noise.value"] == 0.25
