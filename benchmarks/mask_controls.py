@@ -56,7 +56,9 @@ def has_word(texts: pd.Series, word: str) -> pd.Series:
     return texts.str.contains(rf"\b{re.escape(word)}\b", flags=re.IGNORECASE, regex=True)
 
 
-def with_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame]) -> tuple[SparseCBM, dict[str, pd.DataFrame], str]:
+def with_nonsense(
+    dense: SparseCBM, frames: dict[str, pd.DataFrame], gamma: float
+) -> tuple[SparseCBM, dict[str, pd.DataFrame], str]:
     """The dense model with one more concept, its head fitted on pooled texts; the tables with its states; the word.
 
     The word is the function word that occurs in most nearly half of the training texts.
@@ -73,7 +75,7 @@ def with_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame]) -> tuple[Sp
     )
     model = SparseCBM(copy.deepcopy(dense.backbone), dense.tokenizer, concepts, dense.settings)
     data = examples(frames["train"], model)
-    refit_concept_heads(model, data, pooled_under_masks(model, data))
+    refit_concept_heads(model, data, pooled_under_masks(model, data), gamma)
     for name in dense.concept_set.names:  # these keep the heads that they were trained with
         model.concept_heads.head(name).load_state_dict(dense.concept_heads.head(name).state_dict())
     return model.eval(), frames, word
@@ -81,7 +83,7 @@ def with_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame]) -> tuple[Sp
 
 def measured_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame], params: Params, root: Path) -> dict:
     """Specificity of masks for all concepts and nonsense, of their random control, and the excess."""
-    extended, frames, word = with_nonsense(dense, frames)
+    extended, frames, word = with_nonsense(dense, frames, params.prune.head_gamma)
     gold = frames["dev"][f"concept.{NONSENSE}"]
     read = [prediction.concepts[NONSENSE].state for prediction in extended.predict(frames["dev"]["text"].tolist())]
     found = {}
@@ -109,7 +111,7 @@ def measure(params: Params) -> dict:
     make_reproducible(params.seed, params.threads)
     frames, _ = annotated(params)
     dense = SparseCBM.from_pretrained(model_folder("joint", params.seed))
-    root = root_of(params, PROFILE)
+    root = root_of(params.source.name, PROFILE, params.seed)
     return {
         "settings": settings_of(params),
         "cross_use": measured_cross_use(dense, frames["dev"], root, params.seed),

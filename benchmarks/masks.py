@@ -5,8 +5,9 @@
 With a folder of CEBaB's released files it starts from the dense models that `benchmarks/cebab.py --modes joint` left
 and scores `dev`; without one it trains on the embedded reviews and scores `test`. For every seed and profile it trains
 masks, and the same once more under random masks. What they are compared with is the dense model after as many more
-epochs. Intervals are 95 %, by bootstrap over groups (`original_id`), paired by text. Results go to
-benchmarks/results/masks-SOURCE-PROFILE.json as they come; what is there by the same settings is not done again.
+epochs. Intervals are 95 %, by bootstrap over groups (`original_id`), paired by text; those of the mean of the seeds are
+of each text's mean. Results go to benchmarks/results/masks-SOURCE-PROFILE.json as they come; what is there by the same
+settings is not done again.
 """
 
 import argparse
@@ -31,6 +32,8 @@ from sparsecbm.train.reproducible import make_reproducible
 
 RESULTS = Path(__file__).parent / "results"
 RESAMPLES = 1000
+MEAN = "mean of the seeds"
+RIGHT = "right.npz"  # in a seed's folder: which readings of which text were right
 
 
 def right(readings: Readings) -> np.ndarray:
@@ -89,9 +92,9 @@ def pruned(
     return right(read(model, frames[scored])), measured, seconds
 
 
-def root_of(params: Params, profile: str) -> Path:
+def root_of(source: str, profile: str, seed: int | str) -> Path:
     """Where masks stay: the models `chosen/model` and `random/model`, and the masks of each event."""
-    return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"masks-{params.source.name}-{profile}-{params.seed}"
+    return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"masks-{source}-{profile}-{seed}"
 
 
 def measure(params: Params, profile: str) -> dict:
@@ -103,12 +106,13 @@ def measure(params: Params, profile: str) -> dict:
     if not model_folder("joint", seed, source).is_dir():
         train_dense(params, frames, concept_set)
     dense = SparseCBM.from_pretrained(model_folder("joint", seed, source))
-    root = root_of(params, profile)
+    root = root_of(source, profile, seed)
     before = right(read(continued(dense, frames, params), frames[scored]))
     start = right(read(dense, frames[scored]))
     chosen, specific, seconds = pruned(dense, frames, scored, params, root / "chosen", None)
     random, control, _ = pruned(dense, frames, scored, params, root / "random", root / "chosen" / "events")
     clusters = frames[scored]["group"].to_numpy()
+    np.savez(root / RIGHT, chosen=chosen, random=random, dense=before, clusters=clusters.astype(str))
     return {
         "settings": settings_of(params),
         "seconds": round(seconds, 1),
@@ -121,6 +125,17 @@ def measure(params: Params, profile: str) -> dict:
     }
 
 
+def over_seeds(folders: list[Path]) -> dict:
+    """Masks against the dense model, every text by its mean over the seeds."""
+    found = [np.load(folder / RIGHT) for folder in folders]
+    chosen, random, dense = (np.mean([each[kind] for each in found], axis=0) for kind in ("chosen", "random", "dense"))
+    clusters = found[0]["clusters"]
+    return {
+        "against_continued": compared(chosen, dense, clusters, 0),
+        "random_against_continued": compared(random, dense, clusters, 0),
+    }
+
+
 def settings_of(params: Params) -> dict:
     """What a result depends on, besides seed and data."""
     return {name: getattr(params, name).model_dump() for name in ("model", "finetune", "prune")}
@@ -130,14 +145,16 @@ def show(title: str, results: dict) -> None:
     """The figures that the targets name."""
     print(f"\n{title}")
     for seed, result in results.items():
-        print(f"  seed {seed}, {result['seconds']} s")
+        print(f"  {seed}" if seed == MEAN else f"  seed {seed}, {result['seconds']} s")
         for name in ("concepts", "label"):
             of, random = result["against_continued"][name], result["random_against_continued"][name]
             low, high = of["interval"]
             print(
-                f"    {name:9} {of['sparse']:.3f}, dense {of['dense']:.3f}: {100 * of['difference']:+.1f} "
-                f"({100 * low:+.1f} to {100 * high:+.1f}); random {random['sparse']:.3f}"
+                f"    {name:9} {of['sparse']:.3f}, dense {of['dense']:.3f}: {100 * of['difference']:+.2f} "
+                f"({100 * low:+.2f} to {100 * high:+.2f}); random {random['sparse']:.3f}"
             )
+        if seed == MEAN:
+            continue
         overlap = result["chosen"]["overlap"]
         print(f"    jaccard   {overlap['jaccard']:.3f} (chance {overlap['chance']:.3f})")
         for kind, key in (("swap", "gap"), ("probe", "gap"), ("ablation", "selectivity")):
@@ -169,7 +186,12 @@ def main() -> None:
             if results.get(seed, {}).get("settings") != settings_of(params):
                 results[seed] = measure(params, profile)
                 write_json(path, results)
-        show(path.stem, {seed: results[seed] for seed in map(str, arguments.seeds)})
+        seeds = [str(seed) for seed in arguments.seeds]
+        folders = [root_of(params.source.name, profile, seed) for seed in seeds]
+        if len(seeds) > 1 and all((folder / RIGHT).is_file() for folder in folders):
+            results[MEAN] = over_seeds(folders)
+            write_json(path, results)
+        show(path.stem, {name: results[name] for name in (*seeds, MEAN) if name in results})
 
 
 if __name__ == "__main__":

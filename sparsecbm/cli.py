@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sparsecbm import memory_commands, patch_commands
-from sparsecbm.errors import ConfigError, DataError, SparseCBMError, unknown
+from sparsecbm.errors import ConfigError, SparseCBMError, unknown
 from sparsecbm.promote.commands import add_commands
 from sparsecbm.secrets import redacted
 from sparsecbm.workspace import Workspace
@@ -110,13 +110,11 @@ def predict(
 ) -> None:
     """Read texts with a model: one JSON line a text, with label, probabilities and concepts."""
     from sparsecbm.files import write_text
-    from sparsecbm.predict import prediction_lines, read_texts
+    from sparsecbm.predict import given_texts, prediction_lines
 
-    if bool(text) == bool(file):
-        raise ConfigError("give either --text or --file")
+    texts = given_texts(text, file)
     from sparsecbm.model.cbm import SparseCBM
 
-    texts = text or read_texts(file)
     lines = prediction_lines(SparseCBM.from_pretrained(model), texts)
     if output is None:
         for line in lines:
@@ -139,16 +137,12 @@ def explain(
     json: Annotated[Path | None, typer.Option("--json", help="Write here, one JSON line a text.")] = None,
 ) -> None:
     """Say which words, subnetworks and concepts made the label of texts, as a card in the terminal or a file."""
-    if bool(text) == bool(file):
-        raise ConfigError("give either --text or --file")
     if html and json:
         raise ConfigError("give either --html or --json")
     from sparsecbm.explain.saved import explain_texts
-    from sparsecbm.predict import read_texts
+    from sparsecbm.predict import given_texts
 
-    texts = text or read_texts(file)
-    if not texts:
-        raise DataError(f"{file} holds no text")
+    texts = given_texts(text, file)
     found = explain_texts(model, texts, concept, _states(state or ()), method)
     if html or json:
         from sparsecbm.explain.card import page
@@ -211,13 +205,11 @@ def compare(
 ) -> None:
     """Show what differs between two models: settings, weights, masks and, with --file, predictions."""
     from sparsecbm.inspection.compare import compare_models
-    from sparsecbm.predict import read_texts
+    from sparsecbm.predict import given_texts
     from sparsecbm.show.comparison import show_comparison
     from sparsecbm.show.tables import show_json
 
-    texts = read_texts(file) if file else []
-    if file and not texts:
-        raise DataError(f"{file} holds no text")
+    texts = given_texts(None, file) if file else []
     comparison = compare_models(model_a, model_b, texts)
     if json:
         show_json(comparison)

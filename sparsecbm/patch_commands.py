@@ -48,10 +48,11 @@ def intervene(
 @patch_app.command()
 def make(
     model: Model,
-    text: Texts,
     concept: Annotated[str, typer.Option(help="Whose mask.")],
     state: Annotated[str, typer.Option(help="What it should read in the texts.")],
     output: Annotated[Path, typer.Option("--output", help="The patch file to write.")],
+    text: Annotated[list[str] | None, typer.Option("--text", help="A text; may be given several times.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help=".jsonl, .csv or .tsv (text), or a text a line.")] = None,
     bits: Annotated[int | None, typer.Option(help="Bits that may be flipped; by default as in params.yaml.")] = None,
     margin: Annotated[float | None, typer.Option(help="By which the state must win; likewise.")] = None,
     max_harm: Annotated[float | None, typer.Option(help="Share of right readings it may spoil; likewise.")] = None,
@@ -79,8 +80,10 @@ def make(
     from sparsecbm.intervene.protection import protect
     from sparsecbm.intervene.trials import Terms
     from sparsecbm.params import load_params
+    from sparsecbm.predict import given_texts
     from sparsecbm.show.interventions import show_patch
 
+    texts = given_texts(text, file)
     workspace = Workspace.find()
     params = load_params(workspace.params)
     settings, loaded = params.intervene, load_model(model)
@@ -98,10 +101,10 @@ def make(
         if "train" in split_names(folder) and split != "train":
             protecting = protecting.joined(_reference(loaded, folder, "train", settings.training_texts, params.seed))
         status.update("protecting right readings ...")
-        protection = protect(loaded, protecting.without_texts(text), concept, terms.protect)
+        protection = protect(loaded, protecting.without_texts(texts), concept, terms.protect)
         status.update("looking for bits ...")
         patch = make_patch(
-            loaded, text, concept, state, budget, margin=terms.margin,
+            loaded, texts, concept, state, budget, margin=terms.margin,
             layers=layers or ("*",), scope=scope, protection=protection, reference=billed, max_harm=terms.max_harm,
             force=force, author=author, note=note, **chosen,
         )  # fmt: skip

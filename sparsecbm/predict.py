@@ -1,13 +1,14 @@
 """Predictions for texts from the command line: what `sparsecbm predict` reads and writes."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sparsecbm.errors import DataError
+from sparsecbm.errors import ConfigError, DataError
 from sparsecbm.model.cbm import SparseCBM
 
 CHUNK = 512  # texts read by the model between two batches of output
@@ -33,6 +34,21 @@ class PredictionLine(BaseModel):
     concepts: dict[str, ConceptLine] = Field(description="empty for a model without a bottleneck")
 
 
+def given_texts(texts: list[str] | None, file: Path | None) -> list[str]:
+    """The texts that a command was given, one by one or as a file.
+
+    Raises:
+        ConfigError: both or neither are given.
+        DataError: the file holds no text, or as `read_texts`.
+    """
+    if bool(texts) == bool(file):
+        raise ConfigError("give either --text or --file")
+    found = texts or read_texts(file)
+    if not found:
+        raise DataError(f"{file} holds no text")
+    return found
+
+
 def read_texts(path: Path) -> list[str]:
     """Texts of a file: `.jsonl` and `.csv`/`.tsv` hold them under `text`; of any other file each line is one.
 
@@ -50,11 +66,11 @@ def read_texts(path: Path) -> list[str]:
         lines = [(i, line) for i, line in enumerate(content.split("\n"), 1) if line.strip()]
         return [_text_of_json(line, f"{path}, line {i}") for i, line in lines]
     if suffix in (".csv", ".tsv"):
-        rows = csv.DictReader(content.splitlines(keepends=True), delimiter="\t" if suffix == ".tsv" else ",")
+        rows = csv.DictReader(io.StringIO(content), delimiter="\t" if suffix == ".tsv" else ",")
         if "text" not in (rows.fieldnames or ()):
             raise DataError(f"{path} has no column 'text'; it has {', '.join(rows.fieldnames or ()) or 'none'}")
         return [row["text"] or "" for row in rows]
-    return [line for line in content.splitlines() if line.strip()]
+    return [line for line in content.split("\n") if line.strip()]
 
 
 def prediction_lines(model: SparseCBM, texts: list[str]) -> Iterator[str]:

@@ -28,6 +28,7 @@ class Prune(Section):
     others: float = Field(ge=0)
     distill: float = Field(ge=0, le=1)
     head_distill: float = Field(ge=0, le=1)
+    head_gamma: float = Field(gt=0)
     epochs: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     score_learning_rate: float = Field(gt=0)

@@ -69,7 +69,7 @@ def fit_masks(
     method = ControlTraining(*arguments, control_of) if control_of else MaskTraining(*arguments)
     history = train(model, train_examples, validation_examples, finetune, seed, method, checkpoints, on_step)
     pooled = pooled_under_masks(model, train_examples)
-    refit_concept_heads(model, distilled(annotated, dense_read, params.head_distill), pooled)
+    refit_concept_heads(model, distilled(annotated, dense_read, params.head_distill), pooled, params.head_gamma)
     read = _read(model, pooled)
     if model.settings.mode != "joint" or finetune.refit_label_head:
         refit_label_head(model, train_examples, read)

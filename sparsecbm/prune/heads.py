@@ -21,11 +21,10 @@ from sparsecbm.train.loss import cross_entropy
 
 C = 0.01  # inverse strength of the L2 penalty on standardised inputs, as that of the probes
 LABEL_C = 10.0  # the same for the label head, whose few inputs need little
-GAMMA = 2.5  # weight of the mean concept's loss against the label's
 ITERATIONS = 400  # at 100 the fit still moves by half a point of the label
 
 
-def refit_concept_heads(model: SparseCBM, data: Examples, pooled: dict[str, Tensor]) -> None:
+def refit_concept_heads(model: SparseCBM, data: Examples, pooled: dict[str, Tensor], gamma: float) -> None:
     """Replace the concept heads by those that minimise the loss of the model's mode plus an L2 penalty.
 
     In mode `joint` CE(u, y) + gamma * mean_k CE(logits_k, c*_k), with a label head of its own that is thrown away: the
@@ -34,6 +33,7 @@ def refit_concept_heads(model: SparseCBM, data: Examples, pooled: dict[str, Tens
     Args:
         data: whose `concept_targets` and `label_target` are aimed at
         pooled: concept -> [texts, hidden], as `pooled_under_masks` gives them
+        gamma: weight of the mean concept's loss against the label's, in mode `joint`
     """
     means = {name: texts.double().mean(0) for name, texts in pooled.items()}
     scales = {name: texts.double().std(0).clamp(min=1e-6) for name, texts in pooled.items()}
@@ -49,7 +49,7 @@ def refit_concept_heads(model: SparseCBM, data: Examples, pooled: dict[str, Tens
     def loss() -> Tensor:
         logits = {name: texts @ weights[name].T + biases[name] for name, texts in inputs.items()}
         parts = [cross_entropy(logits[n], data.concept_targets[n]) + _penalty(weights[n], C, len(data)) for n in logits]
-        total = GAMMA * torch.stack(parts).mean()
+        total = gamma * torch.stack(parts).mean()
         if joint:
             label = torch.cat([activate(values, kind) for values in logits.values()], dim=-1) @ V.T + b
             total = total + cross_entropy(label, data.label_target) + _penalty(V, LABEL_C, len(data))

@@ -122,6 +122,17 @@ def test_how_many_texts_and_how_much_protection(folder, make):
         assert code == 1 and message in errors
 
 
+def test_texts_of_a_file_are_those_of_the_command_line(folder, state, sparsecbm, make):
+    make()
+    (folder / "in.jsonl").write_text(json.dumps({"text": TEXT}) + "\n")
+    arguments = ["--concept", "food", "--state", state, "--bits", 40, "--max-harm", 1, "--data", folder / "annotated"]
+    output = ["--output", folder / "of-file.patch"]
+    assert sparsecbm("patch", "make", folder / "model", "--file", folder / "in.jsonl", *arguments, *output)[0] == 0
+    assert (folder / "of-file.patch").read_bytes() == (folder / "food.patch").read_bytes()
+    code, _, errors = make("--file", folder / "in.jsonl")
+    assert code == 1 and "give either --text or --file" in errors
+
+
 def test_no_patch_is_written_where_there_is_none(folder, make, sparsecbm):
     for options, message in (
         (("--margin", 1e6), "bits do not make 'food' read"),

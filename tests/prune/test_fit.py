@@ -251,7 +251,7 @@ def test_heads_aim_at_their_own_share_of_the_dense_reading_of_the_annotation(mod
     plain = examples(annotated(48, 1), model).concept_targets["food"]
     found = []
     monkeypatch.setattr(
-        "sparsecbm.prune.fit.refit_concept_heads", lambda model, data, pooled: found.append(data.concept_targets)
+        "sparsecbm.prune.fit.refit_concept_heads", lambda model, data, *rest: found.append(data.concept_targets)
     )
     for masks, heads in ((0.0, 0.0), (0.0, 0.25), (0.5, 0.25)):
         fitted(copy.deepcopy(model), tmp_path / f"{masks}{heads}", pruning(distill=masks, head_distill=heads, epochs=1))

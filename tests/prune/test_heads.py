@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
@@ -13,6 +14,8 @@ from sparsecbm.train.pooled import pooled_under_masks
 from tests.model.test_masked import random_masks
 from tests.tiny_models import tiny_model
 from tests.tiny_tables import annotated
+
+GAMMA = 2.5
 
 
 def planted(model, texts=200):
@@ -43,7 +46,7 @@ def losses_of(model, data, pooled):
 def test_without_a_label_the_fit_is_scikit_learns_on_standardised_texts(backbone):
     model = tiny_model(backbone, mode="sequential")
     data, pooled, gold = planted(model)
-    refit_concept_heads(model, data, pooled)
+    refit_concept_heads(model, data, pooled, GAMMA)
     for name, texts in pooled.items():
         standardised = ((texts.double() - texts.double().mean(0)) / texts.double().std(0)).numpy()
         # Of two classes scikit-learn keeps the difference of the rows, whose square is twice that of both.
@@ -58,10 +61,25 @@ def test_with_a_label_heads_give_up_a_little_of_the_concepts_for_it(backbone):
     for mode in ("sequential", "joint"):
         model = tiny_model(backbone, mode=mode)
         data, pooled, _ = planted(model)
-        refit_concept_heads(model, data, pooled)
+        refit_concept_heads(model, data, pooled, GAMMA)
         found[mode] = losses_of(model, data, pooled)
     assert found["joint"][1] < found["sequential"][1] - 0.01
     assert found["sequential"][0] < found["joint"][0] < found["sequential"][0] + 0.2
+
+
+def test_the_larger_gamma_the_less_heads_give_up(backbone):
+    model = tiny_model(backbone)
+    data, pooled, _ = planted(model)
+    concepts, label = zip(*(_after(model, data, pooled, gamma) for gamma in (0.5, 2.5, 1e6)), strict=True)
+    assert concepts[0] > concepts[1] > concepts[2]
+    assert label[0] < label[1] < label[2]
+    alone = tiny_model(backbone, mode="sequential")
+    assert concepts[2] == pytest.approx(_after(alone, data, pooled, 1e6)[0], abs=1e-4)
+
+
+def _after(model, data, pooled, gamma):
+    refit_concept_heads(model, data, pooled, gamma)
+    return losses_of(model, data, pooled)
 
 
 def test_each_head_is_fitted_under_its_own_mask_and_nothing_else_changes(model):
@@ -72,7 +90,7 @@ def test_each_head_is_fitted_under_its_own_mask_and_nothing_else_changes(model):
     own = model.represent(*_batch(model, data))
     torch.testing.assert_close(pooled["noise"][:3], own["noise"], atol=1e-5, rtol=1e-4)
     assert not torch.allclose(pooled["noise"], pooled["food"], atol=1e-3)
-    refit_concept_heads(model, data, pooled)
+    refit_concept_heads(model, data, pooled, GAMMA)
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {f"concept_heads.heads.{i}.{part}" for i in (0, 1) for part in ("weight", "bias")}
 
