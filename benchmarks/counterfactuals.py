@@ -93,8 +93,8 @@ def measure(model: SparseCBM, frames: dict[str, pd.DataFrame], seed: int) -> dic
     make_reproducible(seed, 1)
     training = read_texts(model, frames["train"])
     if model.hard_head is None:  # a model from before there was one
-        logits = model.logits(frames["train"]["text"].tolist())
-        fit_hard_head(model, examples(frames["train"], model), logits)
+        both = [(examples(frames[s], model), model.logits(frames[s]["text"].tolist())) for s in ("train", "held_out")]
+        fit_hard_head(model, *both[0], *both[1])
     asked = explainers(model, training, seed)
     asked |= {
         "concept_edit_shifted": shifted(model.label_head, training),

@@ -71,9 +71,10 @@ def fit_masks(
     pooled = pooled_under_masks(model, train_examples)
     refit_concept_heads(model, distilled(annotated, dense_read, params.head_distill), pooled, params.head_gamma)
     read = _read(model, pooled)
+    held_out = validation_examples, _read(model, pooled_under_masks(model, validation_examples))
     if model.settings.mode != "joint" or finetune.refit_label_head:
-        refit_label_head(model, train_examples, read)
-    fit_hard_head(model, train_examples, read)
+        refit_label_head(model, train_examples, read, *held_out)
+    fit_hard_head(model, train_examples, read, *held_out)
     model.means = training_means(model, train_examples, read)
     return history
 

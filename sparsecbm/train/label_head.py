@@ -1,6 +1,12 @@
-"""The label head fitted by itself: a multinomial logistic regression from activations to the label."""
+"""The label head fitted by itself: a multinomial logistic regression from activations to the label.
+
+Training texts are read with more certainty than others, so a head that was fitted on them is far too sure of itself.
+One number mends that: the head is divided by the temperature that suits texts that were held out, which changes no
+label that it reads."""
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
 from sparsecbm.errors import DataError
@@ -8,6 +14,8 @@ from sparsecbm.train.reproducible import one_blas_thread
 
 # Inverse strength of the L2 penalty; weak, since a dozen inputs and thousands of texts need little.
 C = 10.0
+ABSENT = -1e4  # b of a class without a text
+HOTTEST = 10.0  # temperatures lie between this and its inverse
 
 
 @one_blas_thread
@@ -20,7 +28,7 @@ def fit_label_head(activations: np.ndarray, labels: np.ndarray, classes: int) ->
         classes: number of label classes
 
     Returns:
-        V, [classes, sum of states], and b, [classes]. A class without a text gets b = -1e4.
+        V, [classes, sum of states], and b, [classes]. A class without a text gets b = `ABSENT`.
 
     Raises:
         DataError: fewer than two classes occur.
@@ -34,6 +42,23 @@ def fit_label_head(activations: np.ndarray, labels: np.ndarray, classes: int) ->
         coefficients = np.vstack([-coefficients / 2, coefficients / 2])
         intercept = np.concatenate([-intercept / 2, intercept / 2])
     weight = np.zeros((classes, activations.shape[1]))
-    bias = np.full(classes, -1e4)
+    bias = np.full(classes, ABSENT)
     weight[present], bias[present] = coefficients, intercept
     return weight, bias
+
+
+def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The T for which softmax(logits / T) has the least log-loss (Guo et al., arXiv 1706.04599, section 4.2).
+
+    Args:
+        logits: [texts, classes], of texts that the head was not fitted on
+        labels: [texts], class indices; without any, T is 1
+    """
+    if not len(labels):
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        return -log_softmax(logits * np.exp(-log_temperature), axis=1)[np.arange(len(labels)), labels].mean()
+
+    bound = np.log(HOTTEST)
+    return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))

@@ -16,7 +16,7 @@ from sparsecbm.model.cbm import Logits, SparseCBM
 from sparsecbm.params import Finetune
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import MISSING, Examples, examples
-from sparsecbm.train.label_head import fit_label_head
+from sparsecbm.train.label_head import ABSENT, fit_label_head, temperature
 from sparsecbm.train.loop import History, OnStep, train
 from sparsecbm.train.loss import Weights, balanced_weights
 from sparsecbm.train.memory import SMALLER_BATCH, memory_hint
@@ -53,11 +53,11 @@ def fit(
     method = DenseTraining(params, weights)
     history = train(model, train_examples, validation_examples, params, seed, method, checkpoints, on_step)
     read = model.logits(training["text"].tolist())
-    mode = model.settings.mode
-    if mode in ("sequential", "independent") or (mode == "joint" and params.refit_label_head):
-        refit_label_head(model, train_examples, read)
     if model.has_bottleneck:
-        fit_hard_head(model, train_examples, read)
+        held_out = validation_examples, model.logits(validation["text"].tolist())
+        if model.settings.mode != "joint" or params.refit_label_head:
+            refit_label_head(model, train_examples, read, *held_out)
+        fit_hard_head(model, train_examples, read, *held_out)
     model.means = training_means(model, train_examples, read)
     return history
 
@@ -84,18 +84,23 @@ def training_means(model: SparseCBM, data: Examples, read: Logits) -> dict:
     return {"activations": means, "label_share": shares.pop("label"), "concept_shares": shares}
 
 
-def refit_label_head(model: SparseCBM, data: Examples, read: Logits) -> None:
-    """Fit V and b on training texts as the model reads them; in mode `independent`, on their gold concepts."""
+def refit_label_head(model: SparseCBM, data: Examples, read: Logits, held_out: Examples, held_out_read: Logits) -> None:
+    """Fit V and b on training texts as the model reads them; in mode `independent`, on their gold concepts.
+
+    Their temperature is fitted on the held-out texts as the model reads them.
+    """
     if model.settings.mode != "independent":
         inputs = activations(model, read, model.settings.activation)
     else:
         inputs = np.concatenate([_one_hot(data.concepts[c.name], len(c)) for c in model.concept_set], axis=1)
     _fit_head(model.label_head, inputs, data.label)
+    _scale(model.label_head, activations(model, held_out_read, model.settings.activation), held_out.label)
 
 
-def fit_hard_head(model: SparseCBM, data: Examples, read: Logits) -> None:
-    """Fit `model.hard_head` on training texts as the model reads them, each concept one-hot."""
+def fit_hard_head(model: SparseCBM, data: Examples, read: Logits, held_out: Examples, held_out_read: Logits) -> None:
+    """Fit `model.hard_head` likewise on texts as the model reads them, each concept one-hot."""
     _fit_head(model.add_hard_head(), activations(model, read, "hard"), data.label)
+    _scale(model.hard_head, activations(model, held_out_read, "hard"), held_out.label)
 
 
 def _fit_head(head: LabelHead, inputs: np.ndarray, label: torch.Tensor) -> None:
@@ -103,6 +108,15 @@ def _fit_head(head: LabelHead, inputs: np.ndarray, label: torch.Tensor) -> None:
     known = (label != MISSING).numpy()
     weight, bias = fit_label_head(inputs[known], label.numpy()[known], head.linear.out_features)
     head.set(torch.from_numpy(weight), torch.from_numpy(bias))
+
+
+def _scale(head: LabelHead, inputs: np.ndarray, label: torch.Tensor) -> None:
+    """Divide V and b by the temperature that suits held-out inputs, [texts, sum of states], and labels, [texts]."""
+    known = (label != MISSING) & (head.linear.bias.detach().cpu()[label.clamp(min=0)] > ABSENT)
+    with torch.no_grad():
+        logits = head.linear(torch.from_numpy(inputs).to(head.linear.weight))
+        T = temperature(logits[known].double().cpu().numpy(), label[known].numpy())
+        head.set(head.linear.weight / T, head.linear.bias / T)
 
 
 def _one_hot(gold: torch.Tensor, states: int) -> np.ndarray:

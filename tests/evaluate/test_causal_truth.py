@@ -70,7 +70,8 @@ def test_a_model_whose_masks_are_alike_loses_nothing_by_them(planted, families):
 
 
 def test_hard_edits_are_asked_of_a_model_that_has_the_head_and_masks_of_one_that_has_them(planted, backbone, families):
-    fit_hard_head(planted, examples(families, planted), planted.logits(families["text"].tolist()))
+    read = examples(families, planted), planted.logits(families["text"].tolist())
+    fit_hard_head(planted, *read, *read)
     assert {"concept_edit_hard", "concept_edit_hard_gold"} < set(scored(planted, families).pairs.errors)
     dense = scored(rated(backbone), families)
     assert "mask_ablation" not in dense.losing.errors and "word_removal" in dense.losing.errors

@@ -108,7 +108,8 @@ def as_annotated(model, frame):
 
 
 def test_a_bottleneck_that_reads_every_state_is_explained_exactly_by_its_concept_edit(model, families):
-    fit_hard_head(model, examples(families, model), model.logits(families["text"].tolist()))
+    read = examples(families, model), model.logits(families["text"].tolist())
+    fit_hard_head(model, *read, *read)
     texts = as_annotated(model, families)
     pairs = counterfactual_pairs(families, model.concept_set)
     found = measure_icace(model, texts, pairs, explainers(model, texts), resamples=100)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from sparsecbm.data.tables import write_splits
+from sparsecbm.data.tables import read_split, write_splits
 from sparsecbm.files import read_json, read_parquet, sha256_file
 from sparsecbm.metrics import confusion
 from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.params import load_params, parse_params
 from sparsecbm.schemas import json_schemas
 from sparsecbm.stages import evaluate, explain, finetune, prune
-from sparsecbm.train.label_head import fit_label_head
+from sparsecbm.train.label_head import fit_label_head, temperature
 from sparsecbm.train.modes import activations
 from sparsecbm.workspace import Workspace
 from tests.tiny_models import CONCEPTS
@@ -113,8 +113,10 @@ def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_text
     workspace = make_workspace(tmp_path / "work")
     run(workspace, params)
     model = SparseCBM.from_pretrained(workspace.sparse)
-    train, test = annotated(80, 1), annotated(20, 3)
-    hard, unseen = (activations(model, model.logits(frame["text"].tolist()), "hard") for frame in (train, test))
+    train, validation, test = (read_split(workspace.annotated, split) for split in ("train", "validation", "test"))
+    hard, held_out, unseen = (
+        activations(model, model.logits(frame["text"].tolist()), "hard") for frame in (train, validation, test)
+    )
     weight, bias = fit_label_head(hard, train["label"].astype(int).to_numpy() - 1, 3)
     by_hand = (unseen @ weight.T + bias).argmax(1)
     again = (unseen @ model.hard_head.linear.weight.numpy().T + model.hard_head.linear.bias.numpy()).argmax(1)
@@ -123,7 +125,9 @@ def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_text
     gold = test["label"].astype(int).to_numpy() - 1
     assert figures["accuracy"] == pytest.approx((by_hand == gold).mean(), abs=1e-6)
     assert figures["confusion"] == confusion(gold, by_hand, 3).tolist()
-    np.testing.assert_allclose(model.hard_head.linear.weight.numpy(), weight, atol=1e-5)
+    T = temperature(held_out @ weight.T + bias, validation["label"].astype(int).to_numpy() - 1)
+    assert abs(T - 1) > 0.1
+    np.testing.assert_allclose(model.hard_head.linear.weight.numpy(), weight / T, rtol=1e-3, atol=1e-5)
     assert not np.allclose(model.label_head.linear.weight.detach().numpy(), weight, atol=0.1)
 
 

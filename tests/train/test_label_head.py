@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparsecbm.errors import DataError
-from sparsecbm.train.label_head import fit_label_head
+from sparsecbm.train.label_head import HOTTEST, fit_label_head, temperature
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -26,3 +26,21 @@ def test_a_class_without_texts_is_never_read():
 def test_one_class_is_refused():
     with pytest.raises(DataError, match="fewer than two"):
         fit_label_head(np.eye(2), np.zeros(2, int), 2)
+
+
+def test_the_temperature_is_what_logits_were_multiplied_by():
+    """Labels drawn by softmax(logits), in exact shares: then no other temperature fits softmax(T logits) better."""
+    shares = np.array([[0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
+    counts = (10 * shares).astype(int)
+    logits = np.repeat(np.log(shares), 10, axis=0)
+    labels = np.concatenate([np.repeat(np.arange(3), row) for row in counts])
+    for T in (0.5, 1.0, 4.0):
+        assert temperature(T * logits, labels) == pytest.approx(T, rel=1e-3)
+
+
+def test_the_temperature_has_bounds():
+    """Where every label is read rightly no temperature is low enough, and where none is, none high enough."""
+    logits = np.array([[2.0, 0.0], [0.0, 2.0]])
+    assert temperature(logits, np.array([0, 1])) == pytest.approx(1 / HOTTEST, rel=1e-3)
+    assert temperature(logits, np.array([1, 0])) == pytest.approx(HOTTEST, rel=1e-3)
+    assert temperature(logits[:0], np.array([], int)) == 1

@@ -9,13 +9,16 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from sparsecbm.errors import DataError
 from sparsecbm.params import Finetune
 from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.examples import examples
+from sparsecbm.train.label_head import temperature
 from sparsecbm.train.loop import accelerator_for, precision
-from sparsecbm.train.modes import fit
+from sparsecbm.train.modes import activations, fit, fit_hard_head
 from tests.tiny_models import tiny_model
 from tests.tiny_tables import annotated
 
@@ -77,6 +80,34 @@ def test_refitting_moves_the_label_head_alone(backbone, tmp_path):
     refitted, trained = weights_of(models[True]), weights_of(models[False])
     changed = {name for name in trained if not torch.equal(trained[name], refitted[name])}
     assert changed == {"label_head.linear.weight", "label_head.linear.bias"}
+
+
+def test_fitted_label_heads_are_as_sure_as_suits_held_out_texts(backbone, tmp_path):
+    """Their temperature on the validation split is 1 afterwards; a head that is kept as trained has none."""
+    validation, found = annotated(60, 2), {}
+    third = validation.index % 3 == 0
+    validation.loc[third, "label"] = validation.loc[third, "label"].map({"1": "2", "2": "3", "3": "1"})  # slips
+    gold = (validation["label"].astype(int) - 1).to_numpy()
+    for refit in (True, False):
+        model = tiny_model(backbone)
+        fit(model, annotated(60, 1), validation, settings(epochs=1, refit_label_head=refit), 0, Checkpoints(tmp_path))
+        Checkpoints(tmp_path).clear()
+        read = model.logits(validation["text"].tolist())
+        hard = activations(model, read, "hard") @ model.hard_head.linear.weight.numpy().T
+        found[refit] = temperature(read.label, gold), temperature(hard + model.hard_head.linear.bias.numpy(), gold)
+    assert found[True] == pytest.approx((1, 1), abs=0.02)
+    assert found[False][1] == pytest.approx(1, abs=0.02) and abs(found[False][0] - 1) > 0.1
+
+
+def test_a_class_that_training_lacks_says_nothing_of_the_temperature(backbone, tmp_path):
+    training, found = annotated(60, 1), []
+    training = training[training["label"] != "3"].reset_index(drop=True)
+    for validation in (annotated(60, 2), annotated(60, 2).query("label != '3'").reset_index(drop=True)):
+        model = tiny_model(backbone)
+        both = [(examples(frame, model), model.logits(frame["text"].tolist())) for frame in (training, validation)]
+        fit_hard_head(model, *both[0], *both[1])
+        found.append(weights_of(model.hard_head))
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 def test_it_stops_when_validation_no_longer_improves(backbone, tmp_path):
@@ -183,16 +214,23 @@ def test_kill_9_while_training_and_writing(backbone, tmp_path):
 def test_the_hard_head_is_a_regression_from_the_states_that_the_model_reads(mode, backbone, tmp_path):
     model, frame = tiny_model(backbone, mode=mode), annotated(80, 1)
     frame.loc[::5, "label"] = None
-    fit(model, frame, annotated(20, 2), settings(epochs=1), 0, Checkpoints(tmp_path / "c"))
+    validation = annotated(20, 2)
+    fit(model, frame, validation, settings(epochs=1), 0, Checkpoints(tmp_path / "c"))
     known = frame[frame["label"].notna()]
-    read = model.predict(known["text"].tolist())
     states = [(concept.name, state) for concept in model.concept_set for state in concept.states]
-    hard = np.array([[p.concepts[name].state == state for name, state in states] for p in read], dtype=float)
+
+    def one_hot(texts):
+        read = model.predict(texts["text"].tolist())
+        return np.array([[p.concepts[name].state == state for name, state in states] for p in read], dtype=float)
+
+    hard = one_hot(known)
     oracle = LogisticRegression(C=10.0, max_iter=2000).fit(hard, known["label"])
+    T = temperature(oracle.decision_function(one_hot(validation)), validation["label"].astype(int).to_numpy() - 1)
+    expected = softmax(oracle.decision_function(hard) / T, axis=1)
     inputs = torch.tensor(hard, dtype=torch.float32)
     by_head = {head: head.linear(inputs).softmax(-1).detach().numpy() for head in (model.hard_head, model.label_head)}
-    np.testing.assert_allclose(by_head[model.hard_head], oracle.predict_proba(hard), atol=0.01)
-    assert np.abs(by_head[model.label_head] - oracle.predict_proba(hard)).max() > 0.05
+    np.testing.assert_allclose(by_head[model.hard_head], expected, atol=0.01)
+    assert np.abs(by_head[model.label_head] - expected).max() > 0.05
     assert not model.hard_head.linear.weight.requires_grad
 
 
