@@ -6,7 +6,7 @@ label that it reads."""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from sparsecbm.errors import DataError
@@ -48,7 +48,9 @@ def fit_label_head(activations: np.ndarray, labels: np.ndarray, classes: int) ->
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The T for which softmax(logits / T) has the least log-loss (Guo et al., arXiv 1706.04599, section 4.2).
+    """The T for which softmax(logits / T) has the least Brier score (scaling: Guo et al., arXiv 1706.04599, section 4.2).
+
+    Their log-loss is ruled by the few texts whose label is missed by far, and so makes all others too unsure.
 
     Args:
         logits: [texts, classes], of texts that the head was not fitted on
@@ -57,8 +59,10 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if not len(labels):
         return 1.0
 
-    def loss(log_temperature: float) -> float:
-        return -log_softmax(logits * np.exp(-log_temperature), axis=1)[np.arange(len(labels)), labels].mean()
+    gold = np.eye(logits.shape[1])[labels]
+
+    def brier_score(log_temperature: float) -> float:
+        return np.square(softmax(logits * np.exp(-log_temperature), axis=1) - gold).sum(1).mean()
 
     bound = np.log(HOTTEST)
-    return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
+    return float(np.exp(minimize_scalar(brier_score, bounds=(-bound, bound), method="bounded").x))
