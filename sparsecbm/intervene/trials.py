@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 from sparsecbm.intervene.bill import Bill, make_bill
 from sparsecbm.intervene.bits import mask_checksum, masked_layers, toggled
@@ -213,6 +214,7 @@ def summary(trials: list[OracleTrial], max_harm: float) -> dict:
         "attempts": len(trials),
         "reached": mean([trial.patch is not None for trial in trials]),
         "repaired": mean([trial.repaired(max_harm) for trial in trials]),
+        "repaired_interval": _wilson(sum(trial.repaired(max_harm) for trial in trials), len(trials)),
         "bits": {"median": float(np.median([t.patch.bits for t in done])), "most": max(t.patch.bits for t in done)}
         if done
         else None,
@@ -232,6 +234,14 @@ def summary(trials: list[OracleTrial], max_harm: float) -> dict:
             "concept_edit_reached": 1.0 if trials else None,
         },
     }
+
+
+def _wilson(count: int, of: int) -> list[float] | None:
+    """95 % interval of a share of few attempts; None without any."""
+    if not of:
+        return None
+    found = binomtest(count, of).proportion_ci(method="wilson")
+    return [round(float(found.low), 6), round(float(found.high), 6)]
 
 
 def sample_misread(held_out: Reference, texts: int, draw: np.random.Generator) -> list[tuple[str, int]]:

@@ -16,6 +16,8 @@ class Gate:
         value: as measured; None if it could not be, which fails
         at_least, at_most: the bound; one of them is None
         reason: what the figure is, and why the gate failed if it did
+        interval: 95 %, of a figure that rests on few attempts; then the gate fails only where all of it is beyond the
+            bound, or else a healthy model would fail as often as chance has it
     """
 
     name: str
@@ -23,27 +25,34 @@ class Gate:
     reason: str
     at_least: float | None = None
     at_most: float | None = None
+    interval: tuple[float, float] | None = None
 
     @property
     def passed(self) -> bool:
         """Whether the figure is within its bound."""
         if self.value is None:
             return False
-        return self.value >= self.at_least if self.at_most is None else self.value <= self.at_most
+        low, high = self.interval or (self.value, self.value)
+        return high >= self.at_least if self.at_most is None else low <= self.at_most
 
     def to_dict(self) -> dict:
         """Plain form: the bound that it has, and no other."""
         plain = {name: value for name, value in asdict(self).items() if name in ("name", "value")}
         bound = {"at_least": self.at_least} if self.at_most is None else {"at_most": self.at_most}
-        return {**plain, **bound, "passed": self.passed, "reason": self._said()}
+        interval = {"interval": list(self.interval)} if self.interval else {}
+        return {**plain, **interval, **bound, "passed": self.passed, "reason": self._said()}
 
     def _said(self) -> str:
-        if self.passed:
-            return self.reason
         if self.value is None:
             return f"{self.reason}; this could not be measured"
-        side = f"below {self.at_least:g}" if self.at_most is None else f"above {self.at_most:g}"
-        return f"{self.reason}; {self.value:g} is {side}"
+        if self.at_most is None:
+            within, side = self.value >= self.at_least, f"below {self.at_least:g}"
+        else:
+            within, side = self.value <= self.at_most, f"above {self.at_most:g}"
+        if within:
+            return self.reason
+        known = " ({:g} to {:g})".format(*self.interval) if self.interval else ""
+        return f"{self.reason}; {self.value:g}{known} is {side}{', but not surely' if self.passed else ''}"
 
 
 def verdict(gates: Sequence[Gate]) -> str:
@@ -56,15 +65,19 @@ def least_rise(curve: Sequence[float]) -> float:
     return round(min(after - before for before, after in pairwise(curve)), 6)
 
 
-def judge(figures: Mapping[str, float | None], bounds: Mapping[str, float]) -> list[Gate]:
+def judge(
+    figures: Mapping[str, float | None], bounds: Mapping[str, float], intervals: Mapping[str, Sequence[float] | None]
+) -> list[Gate]:
     """The gates of the stage, in the order of `GATES`.
 
     Args:
         figures: by name of gate
         bounds: likewise; a gate without a bound is not judged
+        intervals: likewise, of figures that have one
     """
+    known = {name: tuple(ends) for name, ends in intervals.items() if ends is not None}
     return [
-        Gate(name, figures.get(name), reason, **{side: float(bounds[name])})
+        Gate(name, figures.get(name), reason, interval=known.get(name), **{side: float(bounds[name])})
         for name, (side, reason) in GATES.items()
         if name in bounds
     ]

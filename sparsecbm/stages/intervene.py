@@ -46,7 +46,7 @@ def run(params: Params, workspace: Workspace) -> None:
     trials = [trial for of_seed in by_seed.values() for trial in of_seed]
     recalled = recall_rows(*reference.halves(0.5, seed), settings.thresholds, seed)
     patches = summary(trials, settings.max_harm)
-    gates = judge(_figures(curves, patches), settings.gates.model_dump())
+    gates = judge(_figures(curves, patches), settings.gates.model_dump(), {"repaired": patches["repaired_interval"]})
     tables = {
         "oracle_curves": [row for curve in curves for row in curve.rows()],
         "own_curves": [row for curve in own for row in curve.rows()],

@@ -48,9 +48,9 @@ def fit_label_head(activations: np.ndarray, labels: np.ndarray, classes: int) ->
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The T for which softmax(logits / T) has the least Brier score (scaling: Guo et al., arXiv 1706.04599, section 4.2).
+    """The T for which softmax(logits / T) has the least Brier score (Guo et al., arXiv 1706.04599, section 4.2).
 
-    Their log-loss is ruled by the few texts whose label is missed by far, and so makes all others too unsure.
+    Log-loss, which they take, is ruled by the few texts whose label is missed by far: it makes all others too unsure.
 
     Args:
         logits: [texts, classes], of texts that the head was not fitted on

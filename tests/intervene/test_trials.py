@@ -61,7 +61,8 @@ def test_a_summary_counts_failures(lively, reference):
     failed = [replace(trial, patch=None, bill=None, random=None) for trial in trials]
     none = summary(failed, max_harm=1.0)
     assert (none["reached"], none["repaired"], none["harm"], none["bits"]) == (0.0, 0.0, None, None)
-    assert summary([], 1.0)["repaired"] is None
+    assert none["repaired_interval"] == pytest.approx([0, 3.841459 / (4 + 3.841459)], abs=1e-6), "Wilson's, by hand"
+    assert summary([], 1.0)["repaired"] is summary([], 1.0)["repaired_interval"] is None
 
 
 def test_a_budget_too_small_is_a_failure_and_no_crash(lively, reference):

@@ -13,7 +13,7 @@ BOUNDS = load_params(Workspace.find().params).intervene.gates.model_dump()
 
 
 def test_all_within_bounds_passes():
-    gates = judge(FIGURES, BOUNDS)
+    gates = judge(FIGURES, BOUNDS, {})
     assert [gate.name for gate in gates] == list(GATES) == list(BOUNDS)
     assert verdict(gates) == "passed"
 
@@ -22,7 +22,7 @@ def test_all_within_bounds_passes():
     ("name", "value"), [("concept_rise", -0.01), ("harm", 0.011), ("restored", 0.99), ("repaired", None)]
 )
 def test_one_gate_fails_all_and_says_why(name, value):
-    gates = judge({**FIGURES, name: value}, BOUNDS)
+    gates = judge({**FIGURES, name: value}, BOUNDS, {})
     assert verdict(gates) == "failed"
     [failed] = [gate.to_dict() for gate in gates if not gate.passed]
     assert failed["name"] == name and failed["value"] == value and failed["passed"] is False
@@ -41,3 +41,15 @@ def test_a_bound_itself_passes_and_only_the_bound_that_is_there_is_written():
 def test_the_least_rise():
     assert least_rise((0.5, 0.7, 0.75)) == 0.05
     assert least_rise((0.5, 0.7, 0.6)) == -0.1
+
+
+@pytest.mark.parametrize(("interval", "passed"), [((0.551, 0.88), True), ((0.427, 0.788), False)])
+def test_of_few_attempts_a_gate_fails_where_they_are_surely_too_bad(interval, passed):
+    """18 and 15 of 24, by Wilson's interval."""
+    [gate] = [g for g in judge({**FIGURES, "repaired": 0.7}, BOUNDS, {"repaired": interval}) if g.name == "repaired"]
+    assert gate.passed == passed and gate.to_dict()["interval"] == list(interval)
+    low, high = interval
+    doubt = ", but not surely" if passed else ""
+    assert gate.to_dict()["reason"].endswith(f"; 0.7 ({low:g} to {high:g}) is below 0.8{doubt}")
+    most = Gate("harm", 0.02, "x", at_most=0.01, interval=(0.012 if not passed else 0.008, 0.03))
+    assert most.passed == passed
