@@ -74,7 +74,8 @@ def test_edits_without_end_are_refused(finished_workspace):
 
 def test_an_interruption_leaves_no_process(tiny_workspace):
     (tiny_workspace.root / "fault").write_text("ingest hang")
-    code = (
+    code = (  # what is started in the background of a shell ignores the signal, and hands that on
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path; from flows.stage import run_stage; from sparsecbm.workspace import Workspace\n"
         f"run_stage(Workspace(Path({str(tiny_workspace.root)!r})), 'ingest', print)"
     )
