@@ -63,6 +63,20 @@ def test_each_kind_of_file(name, content, tmp_path):
     assert read_texts(tmp_path / name) == ["the food was good", "bad"]
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.csv"])
+def test_only_a_line_feed_ends_a_text(name, tmp_path):
+    """Unicode has other line ends, which reviews copied from the web hold."""
+    head = "text\n" if name == "a.csv" else ""
+    (tmp_path / name).write_text(f"{head}the food\u2028was good\nbad\x0bnoise\n", encoding="utf-8")
+    assert read_texts(tmp_path / name) == ["the food\u2028was good", "bad\x0bnoise"]
+
+
+def test_a_file_without_a_text_is_told(folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "in.txt").write_text("\n\n")
+    assert sparsecbm(monkeypatch, "predict", folder, "--file", tmp_path / "in.txt") == 1
+    assert "in.txt holds no text" in capsys.readouterr().err
+
+
 def test_a_file_is_read_and_written_whole(folder, tmp_path, monkeypatch):
     texts, output = tmp_path / "in.txt", tmp_path / "o.jsonl"
     texts.write_text("the food was good\nbad\n")
