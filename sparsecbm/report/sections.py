@@ -65,9 +65,9 @@ def _concepts(scores: Mapping, masks: Mapping | None) -> Section:
 def _masks(masks: Mapping | None, plots: Sequence[Plot]) -> Section:
     lead = (
         "Each concept is read through a mask of its own over the weights. A mask is specific if its own concept can be "
-        "read under it and the others cannot. That alone proves little: masks of a common core are chosen to differ, and "
-        "those of a meaningless concept stand out somewhat, too. Read it beside the accuracy, and beside masks drawn at "
-        "random where the run has that control."
+        "read under it and the others cannot. That alone proves little: masks with a common core are chosen to "
+        "differ, and that of a meaningless concept stands out somewhat, too. Read it beside the accuracy, and beside "
+        "masks drawn at random where the run has that control."
     )
     shown = [plot for plot in plots if plot.name != "curves"]
     return Section("subnetworks", "Subnetworks", lead, plots=shown, folded=mask_tables(masks) if masks else ())
