@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients
 
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.files import read_parquet, write_json
 from sparsecbm.explain.attribution import Attribution, Options, attribute
 from sparsecbm.explain.words import read_words
-from sparsecbm.files import read_parquet, write_json
-from sparsecbm.model.cbm import SparseCBM
 
 RESULT = Path(__file__).parent / "results" / "attribution.json"
 TURN = 10  # texts between two turns

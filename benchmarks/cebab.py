@@ -17,20 +17,21 @@ import numpy as np
 import pandas as pd
 
 from sparsecbm.annotate.annotator import make_annotator
-from sparsecbm.compose import composed_params
-from sparsecbm.concepts import ConceptSet
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.files import read_json, write_json
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.validation import validate
-from sparsecbm.evaluate.bag_of_words import fit_bag_of_words
-from sparsecbm.evaluate.scores import score_split
-from sparsecbm.files import read_json, write_json
-from sparsecbm.model.cbm import Settings, SparseCBM
-from sparsecbm.params import Params
+from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
+from sparsecbm.evaluate.scores.scores import score_split
+from sparsecbm.model.cbm import Settings
+from sparsecbm.pipeline.compose import composed_params
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.loop import History
 from sparsecbm.train.modes import fit
 from sparsecbm.train.reproducible import make_reproducible
-from sparsecbm.workspace import Workspace
 
 RESULTS = Path(__file__).parent / "results"
 WORKSPACE = Workspace.find(Path(__file__).parent)

@@ -18,9 +18,11 @@ import numpy as np
 import pandas as pd
 from cebab import WORKSPACE, annotated, configured
 
-from sparsecbm.evaluate.counterfactuals import counterfactual_pairs
-from sparsecbm.evaluate.effect_baselines import state_means
-from sparsecbm.evaluate.effects import (
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.files import read_json, sha256_file, write_json
+from sparsecbm.evaluate.causal.counterfactuals import counterfactual_pairs
+from sparsecbm.evaluate.causal.effect_baselines import state_means
+from sparsecbm.evaluate.causal.effects import (
     Explainer,
     Questions,
     Texts,
@@ -30,11 +32,9 @@ from sparsecbm.evaluate.effects import (
     questions,
     read_texts,
 )
-from sparsecbm.evaluate.icace import DISTANCES, explainers, measure_icace
-from sparsecbm.evaluate.lost_readings import under_other_masks, without_own_weights
-from sparsecbm.files import read_json, sha256_file, write_json
-from sparsecbm.model.bottleneck import LabelHead
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.evaluate.causal.icace import DISTANCES, explainers, measure_icace
+from sparsecbm.evaluate.causal.lost_states import under_other_masks, without_own_weights
+from sparsecbm.model.heads import LabelHead
 from sparsecbm.train.examples import examples
 from sparsecbm.train.modes import fit_hard_head
 from sparsecbm.train.reproducible import make_reproducible

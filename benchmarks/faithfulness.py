@@ -17,11 +17,11 @@ import pandas as pd
 import torch
 from cebab import WORKSPACE, annotated, configured
 
-from sparsecbm.evaluate.faithfulness import FaithfulnessScores, measure_faithfulness
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.files import read_parquet, sha256_file, write_json
+from sparsecbm.base.params import load_params
+from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, measure_faithfulness
 from sparsecbm.explain.attribution import Options
-from sparsecbm.files import read_parquet, sha256_file, write_json
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.params import load_params
 from sparsecbm.train.reproducible import make_reproducible
 
 RESULTS = Path(__file__).parent / "results"

@@ -18,18 +18,19 @@ from pathlib import Path
 
 import torch
 
-from sparsecbm.concepts import ConceptSet
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.files import write_json
+from sparsecbm.base.params import load_params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
-from sparsecbm.files import write_json
 from sparsecbm.model.batches import encode, pad
-from sparsecbm.model.cbm import Settings, SparseCBM
+from sparsecbm.model.cbm import Settings
 from sparsecbm.model.compact import unfold
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import units_of
-from sparsecbm.params import load_params
 from sparsecbm.prune.structured import select_units
-from sparsecbm.workspace import Workspace
 
 RESULT = Path(__file__).parent / "results" / "inference.json"
 SPARSITY = 0.75

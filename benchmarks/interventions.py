@@ -29,19 +29,19 @@ import torch
 from cebab import annotated, configured
 from sklearn.cluster import KMeans
 
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.files import read_json, write_json
 from sparsecbm.data.tables import read_split
-from sparsecbm.files import read_json, write_json
-from sparsecbm.intervene.bill import make_bill
-from sparsecbm.intervene.bits import Positions, masked_layers, place_of, toggled
-from sparsecbm.intervene.controls import random_flips
-from sparsecbm.intervene.factors import read_factors
-from sparsecbm.intervene.make import Unreached, make_patch
-from sparsecbm.intervene.patch import MaskPatch
-from sparsecbm.intervene.protection import Protection, protect
+from sparsecbm.intervene.experiments.controls import random_flips
+from sparsecbm.intervene.experiments.trials import Terms, sample_misread
+from sparsecbm.intervene.patches.bits import Positions, masked_layers, place_of, toggled
+from sparsecbm.intervene.patches.factors import read_factors
+from sparsecbm.intervene.patches.make import Unreached, make_patch
+from sparsecbm.intervene.patches.patch import MaskPatch
+from sparsecbm.intervene.patches.protection import Protection, protect
+from sparsecbm.intervene.patches.side_effects import make_bill
+from sparsecbm.intervene.patches.stack import put_on, take_off
 from sparsecbm.intervene.reference import Reference, read_concept, read_reference
-from sparsecbm.intervene.stack import put_on, take_off
-from sparsecbm.intervene.trials import Terms, sample_misread
-from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.train.reproducible import make_reproducible
 
 RESULTS = Path(__file__).parent / "results"

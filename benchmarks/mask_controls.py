@@ -23,14 +23,14 @@ import pandas as pd
 from cebab import annotated, configured, model_folder
 from masks import RESAMPLES, RESULTS, root_of, settings_of
 
-from sparsecbm.concepts import Concept, ConceptSet
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.concepts import Concept, ConceptSet
+from sparsecbm.base.files import read_json, write_json
+from sparsecbm.base.params import Params
 from sparsecbm.evaluate.evidence import gap_excess
-from sparsecbm.evaluate.specificity import cross_use, excess, specificity, square_scores
-from sparsecbm.files import read_json, write_json
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.params import Params
+from sparsecbm.evaluate.specificity.specificity import cross_use, excess, specificity, square_scores
 from sparsecbm.prune.fit import fit_masks
-from sparsecbm.prune.heads import refit_concept_heads
+from sparsecbm.prune.head_fit import refit_concept_heads
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import examples
 from sparsecbm.train.pooled import pooled_under_masks

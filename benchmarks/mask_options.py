@@ -18,10 +18,10 @@ import numpy as np
 from cebab import annotated, configured, model_folder, train_dense
 from masks import RESULTS, compared, right
 
-from sparsecbm.evaluate.readings import read
-from sparsecbm.files import write_json
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.params import Params
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.files import write_json
+from sparsecbm.base.params import Params
+from sparsecbm.evaluate.variables import read
 from sparsecbm.prune.fit import fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.reproducible import make_reproducible

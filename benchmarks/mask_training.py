@@ -21,20 +21,21 @@ from tempfile import TemporaryDirectory
 import torch
 from throughput import LONG, padded_to
 
-from sparsecbm.concepts import ConceptSet
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.files import write_json
+from sparsecbm.base.params import load_params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
-from sparsecbm.files import write_json
 from sparsecbm.model.batches import shuffled
-from sparsecbm.model.cbm import Settings, SparseCBM
+from sparsecbm.model.cbm import Settings
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.params import load_params
 from sparsecbm.prune.event import choose_masks
 from sparsecbm.prune.training import MaskTraining
 from sparsecbm.train.examples import Batch, batch, examples
 from sparsecbm.train.loss import Losses
 from sparsecbm.train.reproducible import make_reproducible
-from sparsecbm.workspace import Workspace
 
 RESULTS = Path(__file__).parent / "results" / "mask-training.json"
 

@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 from cebab import WORKSPACE, annotated, configured, model_folder, train_dense
 
-from sparsecbm.evaluate.readings import Readings, read
-from sparsecbm.evaluate.specificity import Specificity, excess, specificity
-from sparsecbm.files import read_json, write_json
-from sparsecbm.metrics import MISSING, interval, resampled_means
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.params import Params
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.files import read_json, write_json
+from sparsecbm.base.metrics import MISSING, interval, resampled_means
+from sparsecbm.base.params import Params
+from sparsecbm.evaluate.specificity.specificity import Specificity, excess, specificity
+from sparsecbm.evaluate.variables import Readings, read
 from sparsecbm.prune.fit import fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.modes import fit

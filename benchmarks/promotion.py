@@ -21,13 +21,13 @@ from pathlib import Path
 
 import torch
 
-from sparsecbm.files import write_json
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.workspace import Workspace
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.files import write_json
+from sparsecbm.base.workspace import Workspace
 
 OUTPUTS = ("data/ingested", "data/validated", "data/annotated", "models", "plots", "reports", "metrics")
 RESULT = Path(__file__).parent / "results" / "promotion.json"
-DVC, CLI = ("-m", "dvc"), ("-m", "sparsecbm.cli")
+DVC, CLI = ("-m", "dvc"), ("-m", "sparsecbm.cli.app")
 FORCE = ("--force", "--reason", "benchmark")
 REPEATS = 2
 

@@ -22,12 +22,12 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
+from sparsecbm.base.files import read_json, write_json
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.explain.explanation import Explanation
-from sparsecbm.files import read_json, write_json
-from sparsecbm.report.index import index_page
-from sparsecbm.report.plots import read_plots
+from sparsecbm.report.embedded_plots import read_plots
+from sparsecbm.report.index_page import index_page
 from sparsecbm.stages.report import READ
-from sparsecbm.workspace import Workspace
 
 RESULTS = Path(__file__).parent / "results" / "report.json"
 FLAGS = (

@@ -26,7 +26,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from sparsecbm.files import read_json, write_json
+from sparsecbm.base.files import read_json, write_json
 from sparsecbm.prune.fisher import inverse_diagonal
 
 RESULTS = Path(__file__).parent / "results" / "saliency.json"

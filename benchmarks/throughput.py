@@ -13,16 +13,17 @@ from pathlib import Path
 
 import torch
 
-from sparsecbm.concepts import ConceptSet
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.params import load_params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
 from sparsecbm.model.batches import shuffled
-from sparsecbm.model.cbm import Settings, SparseCBM
-from sparsecbm.params import load_params
+from sparsecbm.model.cbm import Settings
 from sparsecbm.train.examples import Batch, Examples, batch, examples
 from sparsecbm.train.loss import Weights, losses
 from sparsecbm.train.method import DenseTraining
 from sparsecbm.train.reproducible import make_reproducible
-from sparsecbm.workspace import Workspace
 
 LONG = 512
 

@@ -9,13 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sparsecbm.errors import SparseCBMError
-from sparsecbm.files import replacing
-from sparsecbm.flowlock import only_flow
-from sparsecbm.pipeline import run_dvc
-from sparsecbm.secrets import redacted
+from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.files import replacing
+from sparsecbm.base.redaction import redacted
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.graph import run_dvc
+from sparsecbm.pipeline.lock import only_flow
 from sparsecbm.track.lineage import lock_sha256
-from sparsecbm.workspace import Workspace
 
 RESULTS = ("dvc.lock", "metrics")  # what a run changes among the files in git
 IDENTITY = ("-c", "user.name=sparsecbm", "-c", "user.email=sparsecbm@localhost")

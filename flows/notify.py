@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.logging.loggers import flow_run_logger
 from prefect.states import State
 
-from sparsecbm.secrets import redacted
+from sparsecbm.base.redaction import redacted
 
 BLOCK = "sparsecbm"
 VARIABLE = "SPARSECBM_WEBHOOK"

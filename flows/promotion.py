@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from flows.settings import configure
-from sparsecbm.errors import SparseCBMError
-from sparsecbm.workspace import Workspace
+from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.workspace import Workspace
 
 if "prefect" not in sys.modules:
     try:
@@ -25,13 +25,13 @@ from prefect.states import Completed, Failed, State
 from flows import publish
 from flows.notify import notify
 from flows.screen import Screen
-from sparsecbm.params import load_params
+from sparsecbm.base.params import load_params
 from sparsecbm.promote import ledger as verdicts
 from sparsecbm.promote.ledger import Ledger
 from sparsecbm.promote.transaction import Unchanged, forced
 
 if TYPE_CHECKING:
-    from sparsecbm.promote.road import Road
+    from sparsecbm.promote.service import Road
 
 Mode = Literal["auto", "gate-only", "off"]
 
@@ -108,7 +108,7 @@ def ending(state: State) -> State:
 
 
 def _road(root: str) -> "Road":
-    from sparsecbm.promote.road import Road  # torch comes with it, and a flow that ends before needs none
+    from sparsecbm.promote.service import Road  # torch comes with it, and a flow that ends before needs none
 
     workspace = Workspace(Path(root))
     return Road.open(workspace, load_params(workspace.params))

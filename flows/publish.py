@@ -2,13 +2,13 @@
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from sparsecbm.files import read_json
+from sparsecbm.base.files import read_json
+from sparsecbm.base.flat import flat_numbers
+from sparsecbm.base.redaction import redacted
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.promote.ledger import Ledger
-from sparsecbm.secrets import redacted
-from sparsecbm.track.flat import flat_numbers
 from sparsecbm.track.headline import headline
 from sparsecbm.track.record import RunLink
-from sparsecbm.workspace import Workspace
 
 
 def validation_report(workspace: Workspace) -> None:

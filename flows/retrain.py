@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.settings import configure
-from sparsecbm.errors import SparseCBMError
-from sparsecbm.workspace import Workspace
+from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.workspace import Workspace
 
 DEBUG = "--debug" in sys.argv or os.environ.get("SPARSECBM_DEBUG") == "1"
 if "prefect" not in sys.modules:
@@ -33,11 +33,11 @@ from flows.notify import notify  # noqa: E402
 from flows.promotion import Mode, ending, go_on  # noqa: E402
 from flows.screen import Screen  # noqa: E402
 from flows.stage import REFUSED, run_stage  # noqa: E402
-from sparsecbm.flowlock import only_flow  # noqa: E402
-from sparsecbm.params import load_params  # noqa: E402
-from sparsecbm.pipeline import stage_order  # noqa: E402
-from sparsecbm.secrets import redacted  # noqa: E402
-from sparsecbm.stagekey import content_hash  # noqa: E402
+from sparsecbm.base.params import load_params  # noqa: E402
+from sparsecbm.base.redaction import redacted  # noqa: E402
+from sparsecbm.pipeline.graph import stage_order  # noqa: E402
+from sparsecbm.pipeline.keys import content_hash  # noqa: E402
+from sparsecbm.pipeline.lock import only_flow  # noqa: E402
 
 SKIPPED = "Skipped"  # nothing to record: tracking is off, or stages are left to run
 POSTPONED = "Postponed"  # the tracking server does not answer

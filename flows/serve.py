@@ -7,8 +7,8 @@ import os
 import sys
 
 from flows.settings import answers, configure
-from sparsecbm.errors import SparseCBMError
-from sparsecbm.workspace import Workspace
+from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.workspace import Workspace
 
 
 class NoServer(SparseCBMError):

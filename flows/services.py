@@ -15,12 +15,12 @@ import psutil
 from filelock import FileLock
 
 from flows.settings import answers, configure, services_file
-from sparsecbm.errors import SparseCBMError
-from sparsecbm.files import write_json
-from sparsecbm.pipeline import tool_environment
-from sparsecbm.secrets import redacted
+from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.files import write_json
+from sparsecbm.base.redaction import redacted
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.graph import tool_environment
 from sparsecbm.track.store import database, tracking_uri
-from sparsecbm.workspace import Workspace
 
 POOL = "sparsecbm"
 HOST = "127.0.0.1"

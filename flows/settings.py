@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from sparsecbm.workspace import Workspace
+from sparsecbm.base.workspace import Workspace
 
 
 def configure(workspace: Workspace, debug: bool = False) -> None:

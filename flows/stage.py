@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sparsecbm.errors import SparseCBMError
-from sparsecbm.pipeline import dvc_command, tool_environment
-from sparsecbm.stagekey import stage_key
-from sparsecbm.workspace import Workspace
+from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.graph import dvc_command, tool_environment
+from sparsecbm.pipeline.keys import stage_key
 
 UP_TO_DATE = "UpToDate"
 RESTORED = "Restored"

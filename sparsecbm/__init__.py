@@ -3,12 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sparsecbm.concepts import Concept, ConceptSet
-from sparsecbm.errors import ConfigError, DataError, ModelError, SparseCBMError
+from sparsecbm.base.concepts import Concept, ConceptSet
+from sparsecbm.base.errors import ConfigError, DataError, ModelError, SparseCBMError
 
 if TYPE_CHECKING:
+    from sparsecbm.api import SparseCBM
     from sparsecbm.explain.explanation import Explanation
-    from sparsecbm.model.cbm import Settings, SparseCBM
+    from sparsecbm.model.cbm import Settings
     from sparsecbm.model.masks import MaskSet
     from sparsecbm.model.prediction import Prediction, Reading
 
@@ -33,7 +34,7 @@ _WITH_TORCH = {
     "Prediction": "sparsecbm.model.prediction",
     "Reading": "sparsecbm.model.prediction",
     "Settings": "sparsecbm.model.cbm",
-    "SparseCBM": "sparsecbm.model.cbm",
+    "SparseCBM": "sparsecbm.api",
 }
 
 

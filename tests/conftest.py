@@ -34,7 +34,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def backbone(tmp_path_factory) -> Path:
     """The folder of a tiny BERT of random weights."""
-    from tests.tiny_models import write_backbone
+    from tests.support.tiny_models import write_backbone
 
     return write_backbone(tmp_path_factory.mktemp("backbone") / "bert")
 
@@ -42,7 +42,7 @@ def backbone(tmp_path_factory) -> Path:
 @pytest.fixture
 def model(backbone):
     """A tiny joint model of random weights."""
-    from tests.tiny_models import tiny_model
+    from tests.support.tiny_models import tiny_model
 
     return tiny_model(backbone)
 
@@ -53,7 +53,7 @@ def lively(model):
     import torch
 
     from tests.model.test_masked import random_masks
-    from tests.tiny_tables import annotated
+    from tests.support.tiny_tables import annotated
 
     draw = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -80,14 +80,14 @@ def migrated(tmp_path_factory):
 @pytest.fixture
 def tiny_workspace(tmp_path):
     """A workspace whose stages take no time, not yet run."""
-    from tests.tiny_pipeline import make_tiny_workspace
+    from tests.support.tiny_pipeline import make_tiny_workspace
 
     return make_tiny_workspace(tmp_path / "workspace")
 
 
 @pytest.fixture(scope="session")
 def _finished(tmp_path_factory):
-    from tests.tiny_pipeline import finish, make_tiny_workspace
+    from tests.support.tiny_pipeline import finish, make_tiny_workspace
 
     return finish(make_tiny_workspace(tmp_path_factory.mktemp("finished") / "workspace"))
 
@@ -95,7 +95,7 @@ def _finished(tmp_path_factory):
 @pytest.fixture
 def finished_workspace(_finished, tmp_path):
     """The same, with all stages run and `dvc.lock` committed."""
-    from sparsecbm.workspace import Workspace
+    from sparsecbm.base.workspace import Workspace
 
     shutil.copytree(_finished.root, tmp_path / "workspace", ignore=shutil.ignore_patterns("tmp"))
     return Workspace(tmp_path / "workspace")
@@ -104,7 +104,7 @@ def finished_workspace(_finished, tmp_path):
 @pytest.fixture
 def sparsecbm(monkeypatch, capsys):
     """Run a command in this process: exit code, output, errors."""
-    from sparsecbm import cli
+    from sparsecbm.cli import app as cli
 
     monkeypatch.setenv("COLUMNS", "200")
 

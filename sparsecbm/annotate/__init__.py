@@ -1,0 +1,1 @@
+"""Who says which state a text has."""

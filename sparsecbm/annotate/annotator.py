@@ -5,8 +5,8 @@ from typing import Protocol
 import pandas as pd
 
 from sparsecbm.annotate.human import HumanAnnotator
-from sparsecbm.concepts import ConceptSet
-from sparsecbm.params import Annotate
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.params import Annotate
 
 
 class Annotator(Protocol):

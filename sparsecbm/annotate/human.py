@@ -4,9 +4,9 @@ from typing import Literal
 
 import pandas as pd
 
-from sparsecbm.concepts import ConceptSet
-from sparsecbm.data.loaded import BLANK
-from sparsecbm.errors import ConfigError
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.errors import ConfigError
+from sparsecbm.data.source_table import BLANK
 
 UNKNOWN = "unknown"
 

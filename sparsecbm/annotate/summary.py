@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from sparsecbm.concepts import ConceptSet
+from sparsecbm.base.concepts import ConceptSet
 
 
 def summarise(frame: pd.DataFrame, concept_set: ConceptSet) -> dict:

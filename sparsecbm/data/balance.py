@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from sparsecbm.concepts import Concept, ConceptSet
-from sparsecbm.errors import DataError
+from sparsecbm.base.concepts import Concept, ConceptSet
+from sparsecbm.base.errors import DataError
 
 
 def variables(concept_set: ConceptSet) -> list[tuple[str, str, Concept]]:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from sparsecbm.data.sources import load_source
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.params import Source, Split
+from sparsecbm.data.sources.registry import load_source
 from sparsecbm.data.splitting import make_splits
-from sparsecbm.errors import DataError
-from sparsecbm.params import Source, Split
 
 
 def ingest(

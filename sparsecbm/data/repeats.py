@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sparsecbm.data.texts import comparable
+from sparsecbm.data.text_quality import comparable
 
 _ROLES = {"train": 2, "validation": 1}  # every other split is for evaluation: 0
 

@@ -9,9 +9,9 @@ from typing import Optional
 import pandas as pd
 import pandera.pandas as pa
 
-from sparsecbm.concepts import ConceptSet
-from sparsecbm.data.texts import is_damaged, word_counts
-from sparsecbm.errors import DataError, unknown
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.errors import DataError, unknown
+from sparsecbm.data.text_quality import is_damaged, word_counts
 
 # Checks by the names that reports and metrics use for them.
 EMPTY, OVERLONG, DAMAGED, UNKNOWN_STATE = "empty", "overlong", "damaged", "unknown state"

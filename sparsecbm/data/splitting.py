@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from sparsecbm.errors import ConfigError, DataError
-from sparsecbm.params import Split
+from sparsecbm.base.errors import ConfigError, DataError
+from sparsecbm.base.params import Split
 
 SYNONYMS = {"val": "validation", "valid": "validation", "training": "train"}
 EVALUATION = ("dev", "test")

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from sparsecbm.concepts import ConceptSet
-from sparsecbm.errors import DataError, unknown
-from sparsecbm.files import read_json, read_parquet, replacing_folder, sha256_file, write_json, write_parquet
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.errors import DataError, unknown
+from sparsecbm.base.files import read_json, read_parquet, replacing_folder, sha256_file, write_json, write_parquet
 
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.parquet"

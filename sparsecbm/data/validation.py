@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from sparsecbm.concepts import ConceptSet
-from sparsecbm.data import repeats, schemas, texts
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.params import Validate
+from sparsecbm.data import repeats, schemas
+from sparsecbm.data import text_quality as texts
 from sparsecbm.data.balance import balance, rare_states, require_choice
-from sparsecbm.errors import DataError
-from sparsecbm.params import Validate
 
 WRONG_TYPE = "wrong type"
 EXAMPLES = 5

@@ -1,1 +1,1 @@
-"""Scores of a model on a split: label, concepts, leakage, baselines, intervals."""
+"""How good a model is, measured on texts that it was not trained on."""

@@ -12,9 +12,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from sparsecbm.errors import DataError
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.metrics import MISSING, interval, resampled_means
 from sparsecbm.evaluate.pooled import Pooled
-from sparsecbm.metrics import MISSING, interval, resampled_means
 
 
 def _six_decimals(value: float | None) -> float | None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sparsecbm.errors import ModelError
-from sparsecbm.evaluate.readings import clusters_of
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.base.errors import ModelError
+from sparsecbm.evaluate.variables import clusters_of
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.train.examples import examples
 from sparsecbm.train.pooled import pooled_under_masks
@@ -29,7 +29,7 @@ class Pooled:
 
 
 def pooled_texts(
-    model: SparseCBM, frame: pd.DataFrame, batch_size: int = 32, concepts: Sequence[str] | None = None
+    model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32, concepts: Sequence[str] | None = None
 ) -> Pooled:
     """Pool the texts of an annotated table under every mask, all masks in one call a batch.
 
@@ -51,7 +51,7 @@ def pooled_texts(
     )
 
 
-def under(model: SparseCBM, masks: MaskSet) -> SparseCBM:
+def under(model: ConceptBottleneck, masks: MaskSet) -> ConceptBottleneck:
     """The same model under other masks: the weights are shared, and the given model stays as it is, dense or masked.
 
     Raises:

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 
 from torch import Tensor
 
-from sparsecbm.concepts import Concept
-from sparsecbm.errors import ConfigError, unknown
+from sparsecbm.base.concepts import Concept
+from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.explain.variants import KINDS, Unit, Variants
 from sparsecbm.model.batches import by_length, encode, pad
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Ablation:
 
 
 def ablations(
-    model: SparseCBM,
+    model: ConceptBottleneck,
     texts: Sequence[str],
     states: Mapping[str, str | None] | None = None,
     kinds: Sequence[str] = KINDS,

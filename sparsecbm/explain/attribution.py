@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sparsecbm.concepts import Concept
-from sparsecbm.errors import ConfigError, unknown
+from sparsecbm.base.concepts import Concept
+from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.explain.gradients import gradient_x_input, integrated_gradients
 from sparsecbm.explain.references import attention_rollout, leave_one_out, random_scores
 from sparsecbm.explain.subject import BASELINES, Scores, Subject, readied
 from sparsecbm.explain.words import read_words
-from sparsecbm.model.cbm import Logits, SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
 States = str | Sequence[str]  # one for all texts, or one for each
 
@@ -114,7 +114,7 @@ METHODS: dict[str, Callable[[Subject, Options], Scores]] = {
 
 
 def attribute(
-    model: SparseCBM,
+    model: ConceptBottleneck,
     texts: Sequence[str],
     concepts: Sequence[str] | None = None,
     states: Mapping[str, States] | None = None,
@@ -151,7 +151,7 @@ def attribute(
 
 
 def attribute_label(
-    model: SparseCBM,
+    model: ConceptBottleneck,
     texts: Sequence[str],
     classes: States | None = None,
     method: str = "integrated_gradients",
@@ -199,7 +199,7 @@ def _places(concept: Concept, value: States, count: int) -> np.ndarray:
 
 
 def _attributions(
-    model: SparseCBM,
+    model: ConceptBottleneck,
     texts: Sequence[str],
     logits: Logits,
     weights: Mapping[str, np.ndarray],

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparsecbm.metrics import MISSING, expected_calibration_error
+from sparsecbm.base.metrics import MISSING, expected_calibration_error
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sparsecbm.errors import ConfigError, ModelError, unknown
-from sparsecbm.model.bottleneck import LabelHead, activate
-from sparsecbm.model.cbm import Logits, SparseCBM
+from sparsecbm.base.errors import ConfigError, ModelError, unknown
+from sparsecbm.model.cbm import ConceptBottleneck, Logits
+from sparsecbm.model.heads import LabelHead, activate
 
 HEADS = ("label_head", "hard_head")
 
@@ -122,7 +122,7 @@ class Effects:
 
 
 def contributions(
-    model: SparseCBM, texts: Sequence[str], head: str = "label_head", batch_size: int = 32
+    model: ConceptBottleneck, texts: Sequence[str], head: str = "label_head", batch_size: int = 32
 ) -> list[Contributions]:
     """Contributions of the concepts of each text; the texts are read first.
 
@@ -135,7 +135,7 @@ def contributions(
     return contributions_from(model, model.logits(texts, batch_size), head)
 
 
-def contributions_from(model: SparseCBM, read: Logits, head: str = "label_head") -> list[Contributions]:
+def contributions_from(model: ConceptBottleneck, read: Logits, head: str = "label_head") -> list[Contributions]:
     """Contributions of the concepts of texts that were read already, in float64.
 
     Args:
@@ -167,7 +167,7 @@ def contributions_from(model: SparseCBM, read: Logits, head: str = "label_head")
     ]
 
 
-def effects(model: SparseCBM, head: str = "label_head") -> Effects:
+def effects(model: ConceptBottleneck, head: str = "label_head") -> Effects:
     """Effects of all states on all classes.
 
     Raises:
@@ -200,7 +200,7 @@ class _Terms:
     means: dict[str, np.ndarray]
 
 
-def _terms(model: SparseCBM, head: str) -> _Terms:
+def _terms(model: ConceptBottleneck, head: str) -> _Terms:
     if head not in HEADS:
         raise ConfigError(unknown("label head", head, HEADS))
     if not model.has_bottleneck:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.explain.ablation import Ablation, ablations
 from sparsecbm.explain.attribution import Attribution, LabelAttribution, Options, attribute, attribute_label
 from sparsecbm.explain.contributions import Contributions, contributions_from
@@ -21,7 +21,7 @@ from sparsecbm.explain.explanation import (
     WordScores,
 )
 from sparsecbm.explain.variants import KINDS, first_masked
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
 from sparsecbm.model.masked import blocks
 from sparsecbm.model.prediction import Prediction, softmax
@@ -41,7 +41,7 @@ class Row:
 
 
 def explain(
-    model: SparseCBM,
+    model: ConceptBottleneck,
     texts: Sequence[str],
     concepts: Sequence[str] | None = None,
     states: Mapping[str, str] | None = None,
@@ -157,7 +157,7 @@ def _scores(found: Attribution) -> WordScores:
 
 
 def _subnetworks(
-    model: SparseCBM, texts: Sequence[str], states: Mapping[str, str | None], units: Sequence[str]
+    model: ConceptBottleneck, texts: Sequence[str], states: Mapping[str, str | None], units: Sequence[str]
 ) -> list[dict[str, Subnetwork]]:
     """For each text: concept -> its subnetwork; without units where none are asked for, or none can be ablated."""
     density = dict.fromkeys(states) if model.masks is None else model.density()

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter
 
+from sparsecbm.base.rich import Rich
 from sparsecbm.explain.attribution import Options
 
 COMPLETE = ("integrated_gradients",)  # methods whose scores add up to the change, but for what quadrature misses
@@ -164,7 +165,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Rich):
     """Why one text got its label.
 
     Attributes:
@@ -196,18 +197,6 @@ class Explanation:
     def to_json(self, indent: int | None = None) -> str:
         """The plain form as JSON; concepts, states and classes keep their order. One line unless indented."""
         return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
-
-    def to_html(self) -> str:
-        """A page with the card: self-contained, light and dark, legible without colours; texts are escaped."""
-        from sparsecbm.explain.card import page
-
-        return page([self])
-
-    def _repr_html_(self) -> str:
-        """The card, in a notebook."""
-        from sparsecbm.explain.card import fragment
-
-        return fragment(self)
 
     @classmethod
     def from_dict(cls, plain: Mapping) -> "Explanation":

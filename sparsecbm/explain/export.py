@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from sparsecbm.concepts import ConceptSet
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.files import write_parquet, write_text
 from sparsecbm.data.schemas import ExplanationTable, check
 from sparsecbm.explain.explanation import Explanation
-from sparsecbm.files import write_parquet, write_text
 
 LINES, TABLE = "explanations.jsonl", "explanations.parquet"
 COLUMNS = {

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sparsecbm.explain.subject import Ends, Scores, Subject
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.compact import Fork
 from sparsecbm.model.masked import blocks
 
@@ -138,7 +138,7 @@ def _gradients(
 
 
 @contextmanager
-def _parted(model: SparseCBM) -> Iterator[list[Tensor]]:
+def _parted(model: ConceptBottleneck) -> Iterator[list[Tensor]]:
     """Hidden states with which each concept's own blocks begin, in the order in which they run while the block does."""
     fork, parted = blocks(model.backbone)[1][-1], []
     stacks = fork.stacks if isinstance(fork, Fork) else []

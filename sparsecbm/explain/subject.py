@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsecbm.errors import ConfigError, ModelError, unknown
+from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.explain.words import WordedText
 from sparsecbm.model.batches import pad
-from sparsecbm.model.bottleneck import activate
-from sparsecbm.model.cbm import Logits, SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.compact import unfold
+from sparsecbm.model.heads import activate
 from sparsecbm.model.masked import passes_apart
-from sparsecbm.model.products import quick_products
+from sparsecbm.model.onednn import quick_products
 
 BASELINES = ("pad", "mask", "zero")
 
@@ -51,7 +51,7 @@ class Ends:
 
 
 @contextmanager
-def readied(model: SparseCBM) -> Iterator[SparseCBM]:
+def readied(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
     """The model in eval mode and frozen, its masks multiplied out where its family allows; then as it was.
 
     Weights under masks are then the same in every pass, and the blocks that concepts share run once for all of them.
@@ -104,7 +104,7 @@ class Subject:
 
     def __init__(
         self,
-        model: SparseCBM,
+        model: ConceptBottleneck,
         texts: Sequence[WordedText],
         logits: Logits,
         weights: Mapping[str, np.ndarray],
@@ -174,7 +174,7 @@ class Subject:
         """The value of a batch for each concept, by default for all: [batch] each, all subnetworks in one call.
 
         Args:
-            tokens, mask: as `SparseCBM.represent` takes them
+            tokens, mask: as `ConceptBottleneck.represent` takes them
             numbers: the text that each row belongs to, [batch]
         """
         every = torch.arange(len(mask), device=mask.device)

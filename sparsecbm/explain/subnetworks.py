@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from sparsecbm.errors import ModelError
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.base.errors import ModelError
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import blocks, prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import Overlap, overlap
@@ -105,7 +105,7 @@ class Subnetworks:
         }
 
 
-def subnetworks(model: SparseCBM) -> Subnetworks:
+def subnetworks(model: ConceptBottleneck) -> Subnetworks:
     """Describe the subnetworks of a masked model.
 
     Raises:
@@ -142,7 +142,7 @@ def _region(masks: MaskSet, layers: Sequence[str]) -> Region:
     return Region(part.size, part.density(), overlap(part))
 
 
-def _groups(model: SparseCBM, masks: MaskSet) -> list[tuple[Units, tuple[str, ...]]]:
+def _groups(model: ConceptBottleneck, masks: MaskSet) -> list[tuple[Units, tuple[str, ...]]]:
     """Heads and neurons of each block with the parts that are under masks, and the module of each part."""
     try:
         groups = units_of(model.backbone)

@@ -9,7 +9,7 @@ from sparsecbm.explain.calibration import Calibration, calibration
 from sparsecbm.explain.contributions import contributions_from, effects
 from sparsecbm.explain.explanation import Explanation, plain
 from sparsecbm.explain.subnetworks import Subnetworks
-from sparsecbm.model.cbm import Logits, SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.prediction import softmax
 
 
@@ -31,7 +31,7 @@ class ConceptSummary:
 
 
 def concept_summaries(
-    model: SparseCBM, read: Logits, gold: Mapping[str, np.ndarray], bins: int
+    model: ConceptBottleneck, read: Logits, gold: Mapping[str, np.ndarray], bins: int
 ) -> dict[str, ConceptSummary]:
     """Summaries of all concepts.
 
@@ -61,7 +61,7 @@ def concept_summaries(
 
 
 def model_summary(
-    model: SparseCBM,
+    model: ConceptBottleneck,
     split: str,
     explanations: Sequence[Explanation],
     concepts: Mapping[str, ConceptSummary],

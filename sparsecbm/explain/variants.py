@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sparsecbm.errors import ConfigError, ModelError, unknown
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.base.errors import ConfigError, ModelError, unknown
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import blocks, is_masked, route_rows, routed, rows_of
 from sparsecbm.model.pooling import pool
 from sparsecbm.model.units import Part, units_of
@@ -53,7 +53,7 @@ class Variants:
         ConfigError: unknown concept or kind; names the choices.
     """
 
-    def __init__(self, model: SparseCBM, concepts: Sequence[str], kinds: Sequence[str] = KINDS, first: int = 0):
+    def __init__(self, model: ConceptBottleneck, concepts: Sequence[str], kinds: Sequence[str] = KINDS, first: int = 0):
         if not model.has_bottleneck:
             raise ModelError("a model of mode `standard` reads no concepts, so no unit can carry one")
         if model.masked and model.masks is None:
@@ -114,7 +114,7 @@ class _Out:
         return slice(start, start + count * self.part.width)
 
 
-def _outs(model: SparseCBM) -> list[tuple[_Out, _Out]]:
+def _outs(model: ConceptBottleneck) -> list[tuple[_Out, _Out]]:
     """Those of the heads and of the neurons, block by block."""
     try:
         groups = units_of(model.backbone)

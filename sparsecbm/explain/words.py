@@ -13,7 +13,7 @@ import regex
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
-from sparsecbm.errors import ModelError
+from sparsecbm.base.errors import ModelError
 
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"  # written without spaces
 _WORD = regex.compile(
@@ -35,7 +35,7 @@ class WordedText:
 
     Attributes:
         text: the original
-        ids: token ids, special tokens included, as `SparseCBM.logits` reads them
+        ids: token ids, special tokens included, as `ConceptBottleneck.logits` reads them
         words: what was read, in order; `text[start:end]` of each span
         spans: (start, end) of each word in characters of `text`
         places: [tokens], the number of each token's word; -1 for a token apart

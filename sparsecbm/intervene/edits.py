@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparsecbm.concepts import Concept
-from sparsecbm.errors import InterventionError, unknown
-from sparsecbm.model.bottleneck import activate
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.base.concepts import Concept
+from sparsecbm.base.errors import InterventionError, unknown
+from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.heads import activate
 from sparsecbm.model.prediction import Prediction, Reading, readings
 from sparsecbm.train.pooled import reading
 
@@ -61,7 +61,7 @@ class Edit:
 
 
 def intervene(
-    model: SparseCBM, texts: str | Sequence[str], settings: Mapping[str, Setting], head: str = "soft"
+    model: ConceptBottleneck, texts: str | Sequence[str], settings: Mapping[str, Setting], head: str = "soft"
 ) -> Edit | list[Edit]:
     """Set concepts of one text, or of each of several, and see what becomes of the label.
 
@@ -90,7 +90,7 @@ def intervene(
 
 
 @contextmanager
-def edited(model: SparseCBM, settings: Mapping[str, Setting]) -> Iterator[SparseCBM]:
+def edited(model: ConceptBottleneck, settings: Mapping[str, Setting]) -> Iterator[ConceptBottleneck]:
     """Set concepts for every text that the model reads while the block runs, by the label head as trained.
 
     Blocks may be nested; where two set the same concept, the inner one counts.
@@ -110,7 +110,7 @@ def edited(model: SparseCBM, settings: Mapping[str, Setting]) -> Iterator[Sparse
         handle.remove()
 
 
-def resolved(model: SparseCBM, settings: Mapping[str, Setting]) -> dict[str, np.ndarray]:
+def resolved(model: ConceptBottleneck, settings: Mapping[str, Setting]) -> dict[str, np.ndarray]:
     """Probabilities of each edited concept's states, [states].
 
     Raises:
@@ -127,7 +127,7 @@ def resolved(model: SparseCBM, settings: Mapping[str, Setting]) -> dict[str, np.
     return {name: _probabilities(model.concept_set[name], setting) for name, setting in settings.items()}
 
 
-def edited_logits(model: SparseCBM, probabilities: np.ndarray, read: Tensor) -> Tensor:
+def edited_logits(model: ConceptBottleneck, probabilities: np.ndarray, read: Tensor) -> Tensor:
     """Logits whose activation is the given one ([states] for all texts alike, or [texts, states]), [texts, states].
 
     Where activations are the logits themselves, softmax gives the probabilities (none below `FLOOR`), and the mean
@@ -160,7 +160,7 @@ def _probabilities(concept: Concept, setting: Setting) -> np.ndarray:
     return found / found.sum()
 
 
-def label_logits(model: SparseCBM, logits: Mapping[str, np.ndarray], head: str = "soft") -> np.ndarray:
+def label_logits(model: ConceptBottleneck, logits: Mapping[str, np.ndarray], head: str = "soft") -> np.ndarray:
     """Label logits, [texts, classes], from the logits of all concepts, each [texts, states].
 
     Args:
@@ -182,7 +182,7 @@ def label_logits(model: SparseCBM, logits: Mapping[str, np.ndarray], head: str =
     return label.float().cpu().numpy()
 
 
-def _predictions(model: SparseCBM, texts: list[str], logits: dict[str, Tensor], head: str) -> list[Prediction]:
+def _predictions(model: ConceptBottleneck, texts: list[str], logits: dict[str, Tensor], head: str) -> list[Prediction]:
     of_label = readings(model.concept_set.label, label_logits(model, logits, head))
     by_concept = {name: _read(model.concept_set[name], values) for name, values in logits.items()}
     return [

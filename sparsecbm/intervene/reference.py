@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sparsecbm.errors import InterventionError
-from sparsecbm.metrics import MISSING
+from sparsecbm.base.errors import InterventionError
+from sparsecbm.base.metrics import MISSING
 from sparsecbm.model.batches import by_length, encode, pad
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
 from sparsecbm.train.examples import examples
 from sparsecbm.train.pooled import pooled_under_masks, reading
@@ -101,7 +101,7 @@ class Reference:
         """Which texts are misread, [texts], bool; a text whose state nobody knows is not."""
         return (self.gold[concept] != MISSING) & ~self.right(concept)
 
-    def check(self, model: SparseCBM) -> None:
+    def check(self, model: ConceptBottleneck) -> None:
         """See that this model, as it is now, read the texts.
 
         Raises:
@@ -113,7 +113,7 @@ class Reference:
             )
 
 
-def read_reference(model: SparseCBM, frame: pd.DataFrame, batch_size: int = 32) -> Reference:
+def read_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32) -> Reference:
     """Read an annotated table (columns as in `sparsecbm.data.tables`) by all concepts once.
 
     Raises:
@@ -140,7 +140,7 @@ def read_reference(model: SparseCBM, frame: pd.DataFrame, batch_size: int = 32) 
 
 
 def read_concept(
-    model: SparseCBM, concept: str, texts: list[str], batch_size: int = 32
+    model: ConceptBottleneck, concept: str, texts: list[str], batch_size: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read one concept alone: logits, [texts, states], and pooled texts, [texts, hidden]."""
     rows = encode(model.tokenizer, texts, model.settings.max_length)

@@ -1,0 +1,1 @@
+"""The network: backbone, masks, heads, and the model on disk."""

@@ -14,8 +14,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from sparsecbm.errors import ModelError, unknown
-from sparsecbm.files import sha256_file
+from sparsecbm.base.errors import ModelError, unknown
+from sparsecbm.base.files import sha256_file
 
 # The module that holds the files, and the sha256 of its model.safetensors: the same weights as
 # sentence-transformers/all-MiniLM-L6-v2 at revision 1110a243.

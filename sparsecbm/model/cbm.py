@@ -1,32 +1,27 @@
-"""SparseCBM: texts in, concepts and a label out."""
+"""The core network: texts in, concepts and a label out.
+
+Users hold its subclass `sparsecbm.SparseCBM`, which adds explanations and interventions.
+"""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from sparsecbm.concepts import ConceptSet
-from sparsecbm.errors import ModelError
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.errors import ModelError
 from sparsecbm.model.backbone import build_backbone, hidden_size, load_backbone, plain_config
 from sparsecbm.model.batches import by_length, encode, pad
-from sparsecbm.model.bottleneck import ConceptHeads, LabelHead, activate
+from sparsecbm.model.heads import ConceptHeads, LabelHead, activate
 from sparsecbm.model.masked import attach, is_masked, passes_apart, read_bits, route_rows, routed
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import Overlap, overlap
 from sparsecbm.model.pooling import pool
 from sparsecbm.model.prediction import Prediction, readings
-
-if TYPE_CHECKING:
-    from sparsecbm.explain.explanation import Explanation
-    from sparsecbm.intervene.edits import Edit, Setting
-    from sparsecbm.intervene.patch import MaskPatch
-    from sparsecbm.model.compact import CompactModel
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ class Logits:
     label: np.ndarray
 
 
-class SparseCBM(nn.Module):
+class ConceptBottleneck(nn.Module):
     """A concept bottleneck over a transformer.
 
     In mode `standard` there is no bottleneck: the label is read off the pooled text directly (the
@@ -94,37 +89,10 @@ class SparseCBM(nn.Module):
             self.label_head = LabelHead(concept_set)
 
     @classmethod
-    def build(cls, backbone: str, concept_set: ConceptSet, settings: Settings) -> "SparseCBM":
+    def build(cls, backbone: str, concept_set: ConceptSet, settings: Settings) -> Self:
         """A new model: a pretrained backbone by name and fresh heads."""
         model, tokenizer = load_backbone(backbone)
         return cls(model, tokenizer, concept_set, settings)
-
-    @classmethod
-    def from_pretrained(cls, path: str | Path) -> "SparseCBM":
-        """Load a saved model; every file's sha256 is verified first.
-
-        Raises:
-            ModelError: the folder is missing, incomplete or altered.
-        """
-        from sparsecbm.model.storage import load
-
-        return load(Path(path))
-
-    def save_pretrained(self, path: str | Path) -> None:
-        """Save to a folder that `from_pretrained` reads; it appears whole or not at all."""
-        from sparsecbm.model.storage import save
-
-        save(self, Path(path))
-
-    def compact(self) -> "CompactModel":
-        """Each concept's subnetwork cut out as a smaller dense network, with the same outputs, for inference.
-
-        Raises:
-            ModelError: the masks are not of whole heads and neurons.
-        """
-        from sparsecbm.model.compact import compact
-
-        return compact(self)
 
     @property
     def has_bottleneck(self) -> bool:
@@ -271,43 +239,6 @@ class SparseCBM(nn.Module):
             for i, text in enumerate(texts)
         ]
 
-    def explain(self, texts: str | Sequence[str], **how: object) -> "Explanation | list[Explanation]":
-        """Why one or more texts are read as they are: words, subnetworks, concepts.
-
-        Args:
-            how: concepts, states, method, options and what else `sparsecbm.explain.explainer.explain` takes
-        """
-        from sparsecbm.explain.explainer import explain
-
-        found = explain(self, [texts] if isinstance(texts, str) else texts, **how)
-        return found[0] if isinstance(texts, str) else found
-
-    def intervene(
-        self, texts: str | Sequence[str], settings: Mapping[str, "Setting"], head: str = "soft"
-    ) -> "Edit | list[Edit]":
-        """Set concepts of one or more texts and see what the label becomes; see `sparsecbm.intervene.edits`."""
-        from sparsecbm.intervene.edits import intervene
-
-        return intervene(self, texts, settings, head)
-
-    def edited(self, settings: Mapping[str, "Setting"]) -> AbstractContextManager["SparseCBM"]:
-        """Set concepts of every text that is read while a block runs; see `sparsecbm.intervene.edits`."""
-        from sparsecbm.intervene.edits import edited
-
-        return edited(self, settings)
-
-    def patched(self, *patches: "MaskPatch") -> AbstractContextManager["SparseCBM"]:
-        """Flip the bits of mask patches while a block runs; see `sparsecbm.intervene.stack`."""
-        from sparsecbm.intervene.stack import patched
-
-        return patched(self, *patches)
-
-    def with_patches(self, *patches: "MaskPatch") -> "SparseCBM":
-        """A model of its own, with the same weights, in which patches are permanent; save it as any other."""
-        from sparsecbm.intervene.stack import apply_patch
-
-        return apply_patch(self, *patches)
-
     def config(self) -> dict:
         """Plain form of everything but weights and vocabulary, as `config.json` holds it."""
         return {"backbone": plain_config(self.backbone.config), **asdict(self.settings)}
@@ -315,7 +246,7 @@ class SparseCBM(nn.Module):
     @classmethod
     def from_config(
         cls, config: dict, tokenizer: PreTrainedTokenizerBase, concept_set: ConceptSet, means: dict
-    ) -> "SparseCBM":
+    ) -> Self:
         """A model of random weights with the given configuration, to load saved weights into."""
         config = dict(config)
         backbone = build_backbone(config.pop("backbone"))

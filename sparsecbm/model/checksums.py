@@ -6,15 +6,15 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck
 
 # Hashing all weights takes a while, and a patch must go on and off at once: what was hashed is known again by where
 # its memory is and how often it was written to.
 _Seen = tuple[tuple[int, int], ...]
-_known: WeakKeyDictionary[SparseCBM, tuple[_Seen, str]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[ConceptBottleneck, tuple[_Seen, str]] = WeakKeyDictionary()
 
 
-def weights_checksum(model: SparseCBM) -> str:
+def weights_checksum(model: ConceptBottleneck) -> str:
     """sha256 over the names, shapes and values of all weights, as hex; masks have no part in it."""
     state = model.state_dict()
     seen = tuple((tensor.data_ptr(), tensor._version) for tensor in state.values())
@@ -27,7 +27,7 @@ def weights_checksum(model: SparseCBM) -> str:
     return _known[model][1]
 
 
-def model_checksum(model: SparseCBM) -> str:
+def model_checksum(model: ConceptBottleneck) -> str:
     """sha256 over all weights and all masks in force, as hex."""
     masks = "dense" if model.masks is None else model.masks.content_hash()
     return hashlib.sha256(f"{weights_checksum(model)} {masks}".encode()).hexdigest()

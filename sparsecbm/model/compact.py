@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from sparsecbm.errors import ModelError
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.base.errors import ModelError
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import MaskedLinear, blocks, current_route, is_masked, passes_apart, rows_of
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import Part, output_axis, units_among, units_of
 
 
-class CompactModel(SparseCBM):
-    """A `SparseCBM` for inference whose concepts read through dense networks of their own; `compact` makes it.
+class CompactModel(ConceptBottleneck):
+    """A `ConceptBottleneck` for inference whose concepts read through dense networks of their own; `compact` makes it.
 
     `logits`, `predict` and the forward pass are those of the masked model. It is a snapshot: later changes of the
     masked model do not reach it. It has no masks any more and is not saved: save the masked model, and compact it
@@ -39,14 +39,6 @@ class CompactModel(SparseCBM):
     @masks.setter
     def masks(self, masks: object) -> None:
         raise ModelError("a compact model takes no masks; give them to the masked model and compact it again")
-
-    def save_pretrained(self, path: object) -> None:
-        """Compact models are not saved.
-
-        Raises:
-            ModelError: always.
-        """
-        raise ModelError("a compact model is not saved; save the masked model, and call compact() after loading it")
 
     def parameters_by_concept(self) -> dict[str, int]:
         """Parameters of the network that each concept reads through, shared ones included, heads left out."""
@@ -80,7 +72,7 @@ class Fork(nn.Module):
         return torch.cat(parts)
 
 
-def compact(model: SparseCBM) -> CompactModel:
+def compact(model: ConceptBottleneck) -> CompactModel:
     """Cut each concept's subnetwork out of a model with structured masks.
 
     Raises:
@@ -108,7 +100,7 @@ def compact(model: SparseCBM) -> CompactModel:
     return _forked(model, cut)
 
 
-def unfold(model: SparseCBM) -> CompactModel:
+def unfold(model: ConceptBottleneck) -> CompactModel:
     """Multiply each concept's masks into weights of its own, whatever the granularity.
 
     The same products as those of the masked model, but no bits to unpack in each of them. It takes the memory of the
@@ -128,14 +120,14 @@ def unfold(model: SparseCBM) -> CompactModel:
     return _forked(model, multiply)
 
 
-def _masks_of(model: SparseCBM) -> MaskSet:
+def _masks_of(model: ConceptBottleneck) -> MaskSet:
     if model.masks is None:
         raise ModelError("the model has no masks; prune it first")
     return model.masks
 
 
 @torch.no_grad()
-def _forked(model: SparseCBM, change: Callable[[nn.Module, int, int], None]) -> CompactModel:
+def _forked(model: ConceptBottleneck, change: Callable[[nn.Module, int, int], None]) -> CompactModel:
     """A model in which every concept has blocks of its own.
 
     Args:

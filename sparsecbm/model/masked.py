@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-from sparsecbm.errors import ConfigError, ModelError, unknown
+from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.model.masks import MaskSet, unpack
 
 

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sparsecbm.errors import ConfigError, ModelError, unknown
-from sparsecbm.files import replacing
+from sparsecbm.base.errors import ConfigError, ModelError, unknown
+from sparsecbm.base.files import replacing
 
 METADATA = "masks"  # the entry of a mask file's metadata
 _PLACES = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparsecbm.concepts import Concept
+from sparsecbm.base.concepts import Concept
 
 
 @dataclass(frozen=True)

@@ -6,23 +6,25 @@ masks.safetensors      masks of a sparse model, one bit a weight and concept
 tokenizer/             the tokenizer's own files
 concepts.json          names and states of the concepts and the label
 training_means.json    mean activation and share of each state on the training set
-README.md              the model card
+README.md              the model card, unless a stage of the pipeline wrote the folder
 checksums.json         sha256 of each file above
 """
 
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from sparsecbm.concepts import ConceptSet
-from sparsecbm.errors import ModelError
-from sparsecbm.files import read_json, replacing_folder, sha256_file, write_json, write_text
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.errors import ModelError
+from sparsecbm.base.files import read_json, replacing_folder, sha256_file, write_json, write_text
 from sparsecbm.model.backbone import forget_padding
-from sparsecbm.model.card import model_card
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
+
+Model = TypeVar("Model", bound=ConceptBottleneck)
 
 FORMAT = 2
 READABLE = (1, 2)  # 1 had no `hard_head`, and such a model still does all else
@@ -31,8 +33,12 @@ WEIGHTS = "model.safetensors"
 MASKS = "masks.safetensors"
 
 
-def save(model: SparseCBM, path: Path) -> None:
-    """Write a model folder; it takes the place of an older one only when it is complete."""
+def save(model: ConceptBottleneck, path: Path, card: str | None = None) -> None:
+    """Write a model folder; it takes the place of an older one only when it is complete.
+
+    Args:
+        card: text of README.md; without one the folder has no card
+    """
     with replacing_folder(path) as folder:
         write_json(folder / "config.json", {"format": FORMAT, **model.config()})
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -42,12 +48,16 @@ def save(model: SparseCBM, path: Path) -> None:
         _save_tokenizer(model, folder / "tokenizer")
         write_json(folder / "concepts.json", model.concept_set.to_dict())
         write_json(folder / "training_means.json", model.means)
-        write_text(folder / "README.md", model_card(model))
+        if card is not None:
+            write_text(folder / "README.md", card)
         write_json(folder / CHECKSUMS, checksums(folder))
 
 
-def load(path: Path) -> SparseCBM:
+def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:
     """Read a model folder after verifying it.
+
+    Args:
+        model_class: class of the model that is returned
 
     Raises:
         ModelError: no model there, an unknown format, a missing, added or altered file, or weights that
@@ -62,7 +72,7 @@ def load(path: Path) -> SparseCBM:
         raise ModelError(f"{path} has model format {found}; this version reads {known}; train the model again")
     tokenizer = AutoTokenizer.from_pretrained(str(path / "tokenizer"))
     concept_set = ConceptSet.from_dict(read_json(path / "concepts.json"))
-    model = SparseCBM.from_config(config, tokenizer, concept_set, read_json(path / "training_means.json"))
+    model = model_class.from_config(config, tokenizer, concept_set, read_json(path / "training_means.json"))
     try:
         weights = load_file(path / WEIGHTS)
         if any(name.startswith("hard_head.") for name in weights):
@@ -97,7 +107,7 @@ def verify(path: Path) -> None:
         raise ModelError(f"{path}: {'; '.join(faults)}. Restore the folder (`dvc checkout`) or train again")
 
 
-def _save_tokenizer(model: SparseCBM, folder: Path) -> None:
+def _save_tokenizer(model: ConceptBottleneck, folder: Path) -> None:
     """Write the tokenizer so that its bytes depend on what it is, not on where it came from or its last call."""
     forget_padding(model.tokenizer)
     model.tokenizer.save_pretrained(folder)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sparsecbm.evaluate.readings import Variable
-from sparsecbm.params import Evaluate
-from sparsecbm.params.promote import CostGate, FigureGate, Gate, ScoreGate
-from sparsecbm.promote.custody import Read
+from sparsecbm.base.params import Evaluate
+from sparsecbm.base.params.promote import CostGate, FigureGate, Gate, ScoreGate
+from sparsecbm.evaluate.variables import Variable
+from sparsecbm.promote.artifacts import Read
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, REGRESSION, TIE, WIN, Row
-from sparsecbm.promote.scores import SMALLER_IS_BETTER, Drawn, difference, drawn, mean, variables
+from sparsecbm.promote.version_scores import SMALLER_IS_BETTER, Drawn, difference, drawn, mean, variables
 
 
 @dataclass(frozen=True)

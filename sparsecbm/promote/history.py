@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
-from sparsecbm.errors import SparseCBMError
+from sparsecbm.base.errors import SparseCBMError
 
 PROMOTE = "promote"
 ROLLBACK = "rollback"

@@ -6,19 +6,18 @@ import tempfile
 from pathlib import Path
 
 import sparsecbm
-from sparsecbm.errors import ConfigError
-from sparsecbm.files import sha256_file
+from sparsecbm.base.errors import ConfigError
+from sparsecbm.base.files import sha256_file
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.model.storage import CHECKSUMS, verify
-from sparsecbm.params import Params
-from sparsecbm.promote.custody import EXAMPLE
-from sparsecbm.promote.evidence import held_out
+from sparsecbm.pipeline.keys import content_hash
+from sparsecbm.promote.artifacts import EXAMPLE
+from sparsecbm.promote.judging import held_out
 from sparsecbm.promote.registry import CHAMPION, KIND, KIND_TAG, MODEL_TAG, SPLIT_TAG, VERSION_TAG, Registry, Version
-from sparsecbm.report.ledger import PAGE
-from sparsecbm.stagekey import content_hash
 from sparsecbm.track.lineage import LOCK_TAG
 from sparsecbm.track.record import recorded_run
 from sparsecbm.track.store import Store
-from sparsecbm.workspace import Workspace
 
 RUN_TAGS = ("git.commit", "git.dirty", LOCK_TAG, "data.sha256", "prefect.flow_run_id")
 ARTIFACTS = ("metrics", "reports", "patches")  # beside the model, where they are there
@@ -80,7 +79,7 @@ def save_pyfunc(folder: Path, artifacts: dict[str, Path]) -> None:
 
     save_model(
         path=str(folder),
-        python_model=str(Path(__file__).with_name("serving.py")),
+        python_model=str(Path(__file__).with_name("pyfunc_entry.py")),
         artifacts={name: str(path) for name, path in artifacts.items()},
         code_paths=[str(Path(sparsecbm.__file__).parent)],
         signature=_signature(),
@@ -129,7 +128,7 @@ def _gathered(workspace: Workspace, model: Path, folder: Path) -> dict[str, Path
     """The model and what goes with it under the names that they have in the version."""
     sources = {"model": model, **{name: workspace.root / name for name in ARTIFACTS}}
     return {
-        name: Path(shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(PAGE)))
+        name: Path(shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(workspace.promotion_page.name)))
         for name, source in sources.items()
         if source.is_dir() and any(source.rglob("*"))
     }

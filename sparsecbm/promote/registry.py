@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from sparsecbm.errors import SparseCBMError
+from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.promote.history import Entry
 
 if TYPE_CHECKING:

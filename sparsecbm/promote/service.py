@@ -1,108 +1,135 @@
-"""A saved model as MLflow's pyfunc: texts in; label, probabilities, concepts and confidence out.
+"""The road as a whole, for the command line and the flow: register, judge, promote, go back."""
 
-MLflow finds it by `serving.py` (models from code), so that nothing is pickled. The version carries this package as it
-was, so that it still loads when the project has gone on.
-"""
-
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import math
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from tempfile import gettempdir
 
-import pandas as pd
-from mlflow.exceptions import MlflowException
-from mlflow.pyfunc import PythonModel
+from sparsecbm.base.errors import ModelError
+from sparsecbm.base.files import write_json, write_text
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.lock import only_one
+from sparsecbm.promote import transaction
+from sparsecbm.promote.artifacts import EXAMPLE, fetched, read_texts
+from sparsecbm.promote.history import Entry
+from sparsecbm.promote.ledger import PROMOTE, Ledger
+from sparsecbm.promote.ledger_page import ledger_page
+from sparsecbm.promote.registry import CHAMPION, MODEL_TAG, REASONS_TAG, VERDICT_TAG, Registry
+from sparsecbm.promote.transaction import Unchanged, Why
+from sparsecbm.track.store import Store, answering, open_store
 
-from sparsecbm.errors import ConfigError, SparseCBMError, unknown
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.promote.options import Options, parse_options
-
-PATCHES = (".patch", ".safetensors")
+REASONS_LENGTH = 4000  # of a tag
 
 
-class Service(PythonModel):
-    """What `mlflow.pyfunc.load_model` and `mlflow models serve` run."""
+@dataclass(frozen=True)
+class Road:
+    """A workspace, its parameters, and the registry that its models go to."""
 
-    # Else MLflow warns whoever loads it that type hints state no signature; ours is stated where the model is saved.
-    _skip_type_hint_validation = True
+    workspace: Workspace
+    params: Params
+    store: Store
+    registry: Registry
 
-    def load_context(self, context) -> None:
-        """Load the model folder of the version; its checksums are verified first."""
-        self.model = SparseCBM.from_pretrained(context.artifacts["model"])
-        folder = Path(context.artifacts["patches"]) if "patches" in context.artifacts else None
-        self.patch_files = sorted(file for file in folder.rglob("*") if file.suffix in PATCHES) if folder else []
-
-    def predict(self, context, model_input, params=None) -> pd.DataFrame:
-        """One row a text: `label`, `confidence`, `probabilities`, `concepts`, and `explanation` on demand.
+    @classmethod
+    def open(cls, workspace: Workspace, params: Params) -> "Road":
+        """Open the tracking store and the registry in it.
 
         Raises:
-            MlflowException: options that are refused, as a fault of the caller (HTTP 400).
+            TrackingDown: it does not answer.
         """
-        try:
-            options = parse_options((params or {}).get("options", "{}"))
-            return pd.DataFrame(self.rows(texts_of(model_input), options))
-        except SparseCBMError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from error
+        store = open_store(workspace, params.track.experiment)
+        return cls(workspace, params, store, Registry(store.client, params.promote.model))
 
-    def rows(self, texts: list[str], options: Options) -> list[dict]:
-        """What is read in each text, under the options."""
-        with self._changed(options) as model:
-            rows = [prediction.to_dict() for prediction in model.predict(texts)]
-            explanations = self._explanations(model, texts, options.explain)
-        for row, explanation in zip(rows, explanations, strict=True):
-            del row["text"]
-            if options.top_k is not None:
-                ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
-                row["probabilities"] = dict(ranked[: options.top_k])
-            if explanation is not None:
-                row["explanation"] = explanation
-        return rows
+    def gate(self, number: int | None = None) -> Ledger:
+        """Register this workspace's model, unless a version is named, judge it, and publish the ledger.
 
-    @contextmanager
-    def _changed(self, options: Options) -> Iterator[SparseCBM]:
-        """The model under the patches and edits that were asked for; afterwards it is as it was."""
-        with ExitStack() as stack:
-            if options.patches:
-                from sparsecbm.intervene.stack import patched
+        Raises:
+            Unchanged: it is the champion, or has the champion's bytes.
+            SparseCBMError: as `register` and `judge_version`.
+        """
+        with answering(self.store.uri):
+            return self._gate(number)
 
-                stack.enter_context(patched(self.model, *map(self._patch, options.patches)))
-            if options.edits:
-                from sparsecbm.intervene.edits import edited
+    def _gate(self, number: int | None) -> Ledger:
+        # Torch comes with these, and `status` and `rollback` need none.
+        from sparsecbm.promote.judging import judge_version
+        from sparsecbm.promote.register import register
 
-                stack.enter_context(edited(self.model, options.edits))
-            yield self.model
+        if number is None:
+            number = register(self.workspace, self.params, self.store, self.registry).number
+        version, champion = self.registry.version(number), self.registry.alias(CHAMPION)
+        same = champion is not None and self.registry.version(champion).tags.get(MODEL_TAG) == version.tags[MODEL_TAG]
+        if champion == number or same:
+            of = "is" if champion == number else f"has the same bytes as version {champion},"
+            raise Unchanged(f"version {number} {of} the champion")
+        ledger = judge_version(self.workspace, self.params, self.registry, number)
+        self._publish(ledger, version.run_id)
+        return ledger
 
-    def _patch(self, start: str):
-        from sparsecbm.intervene.patch import MaskPatch
+    def promote(self, ledger: Ledger, force: str = "") -> Entry:
+        """Make the judged version the champion if the verdict says so, or if `force` gives a reason; else refuse.
 
-        known = {patch.id: patch for patch in map(MaskPatch.load, self.patch_files)}
-        found = [patch for identity, patch in known.items() if identity.startswith(start)]
-        if len(found) != 1:
-            raise ConfigError(unknown("patch", start, known or ["this version carries none"]))
-        return found[0]
+        A refusal is put on record as well; look at the entry's action.
 
-    @staticmethod
-    def _explanations(model: SparseCBM, texts: Sequence[str], kind: str) -> list[dict | None]:
-        if kind == "none":
-            return [None] * len(texts)
-        if kind == "full":
-            return [explanation.to_dict() for explanation in model.explain(list(texts))]
-        from sparsecbm.explain.contributions import contributions
+        Raises:
+            WorkspaceBusy: another promotion is under way.
+            PromotionError, RegistryError, HistoryBroken: as `transaction.promote`.
+        """
+        reason = "; ".join([*([f"forced: {force}"] if force else []), *ledger.reasons])[:REASONS_LENGTH]
+        why = Why(ledger.verdict, reason, bool(force), ledger.sha256)
+        with answering(self.store.uri), self._alone():
+            if ledger.verdict != PROMOTE and not force:
+                return transaction.refuse(self.registry, ledger.challenger, why)
+            return transaction.promote(self.registry, ledger.challenger, ledger.champion, why, self.smoke)
 
-        return [each.to_dict() for each in contributions(model, texts)]
+    def rollback(self, reason: str) -> Entry:
+        """Go back to the champion before.
+
+        Raises:
+            WorkspaceBusy, PromotionError, RegistryError, HistoryBroken: as `transaction.rollback`.
+        """
+        with answering(self.store.uri), self._alone():
+            return transaction.rollback(self.registry, reason, self.smoke)
+
+    def smoke(self) -> None:
+        """Load the champion by its alias, as anybody would, and let it read.
+
+        Raises:
+            ModelError: it does not load, or what it reads are no probabilities.
+        """
+        number = self.registry.alias(CHAMPION)
+        with fetched(self.registry, number) as folder:
+            read = read_texts(folder, [EXAMPLE, ""], self.params.threads, self.params.promote.seconds)
+        for name, variable in {"label": read.label, **read.concepts}.items():
+            for row in variable["probabilities"]:
+                if not math.isclose(sum(row), 1, abs_tol=1e-3):
+                    raise ModelError(f"version {number} gives {name!r} probabilities that add up to {sum(row)}")
+
+    def _publish(self, ledger: Ledger, run_id: str) -> None:
+        """The ledger as JSON, Markdown and a page of the report: here and at the run. Its verdict: at the version."""
+        folder = ledger_folder(self.workspace, ledger.challenger)
+        write_json(folder / "ledger.json", ledger.to_dict())
+        write_text(folder / "ledger.md", ledger.to_markdown())
+        write_text(self.workspace.promotion_page, ledger_page(ledger))
+        self.store.client.log_artifacts(run_id, str(folder), f"promotion/version-{ledger.challenger}")
+        self.store.client.log_artifact(run_id, str(self.workspace.promotion_page), "reports")
+        reasons = "; ".join(ledger.reasons)[:REASONS_LENGTH]
+        self.registry.tag(ledger.challenger, {VERDICT_TAG: ledger.verdict, REASONS_TAG: reasons})
+        self.store.client.set_tag(run_id, VERDICT_TAG, ledger.verdict)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """One promotion of a model at a time, among all that share this registry on this machine."""
+        database = self.store.uri.removeprefix("sqlite:///")
+        shared = Path(gettempdir()) / f"sparsecbm-{os.getuid()}"
+        folder = Path(database).parent if database != self.store.uri else shared
+        name = sha256(f"{self.store.uri} {self.registry.name}".encode()).hexdigest()[:16]
+        return only_one(folder, f"promotion-{name}", f"another promotion of {self.registry.name!r} is under way")
 
 
-def texts_of(model_input) -> list[str]:
-    """The column `text` of a table, or a list of texts.
-
-    Raises:
-        ConfigError: there is no such column, or something in it is no text.
-    """
-    if isinstance(model_input, pd.DataFrame):
-        if "text" not in model_input:
-            raise ConfigError(f"the input has no column 'text'; it has {', '.join(map(str, model_input)) or 'none'}")
-        model_input = model_input["text"]
-    texts = list(model_input)
-    for number, text in enumerate(texts, start=1):
-        if not isinstance(text, str):
-            raise ConfigError(f"row {number} of the input holds no text but {text!r}")
-    return texts
+def ledger_folder(workspace: Workspace, number: int) -> Path:
+    """Where the ledger of a version lies."""
+    return workspace.state / "promotion" / f"version-{number}"

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from sparsecbm.base.redaction import redacted
 from sparsecbm.promote.history import PROMOTE, ROLLBACK, clock_jumps, faults
 from sparsecbm.promote.registry import CHAMPION, VERDICT_TAG
-from sparsecbm.promote.road import Road
+from sparsecbm.promote.service import Road
 from sparsecbm.promote.transaction import standing
-from sparsecbm.secrets import redacted
 from sparsecbm.track.lineage import LOCK_TAG
 
 

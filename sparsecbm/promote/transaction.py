@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-from sparsecbm.errors import ConfigError, SparseCBMError
+from sparsecbm.base.errors import ConfigError, SparseCBMError
+from sparsecbm.base.redaction import redacted
 from sparsecbm.promote.history import (
     FIRST,
     PROMOTE,
@@ -27,7 +28,6 @@ from sparsecbm.promote.history import (
     faults,
 )
 from sparsecbm.promote.registry import CHAMPION, PREVIOUS, Registry
-from sparsecbm.secrets import redacted
 
 Smoke = Callable[[], None]  # loads and runs the champion by its alias; raises where that fails
 

@@ -11,7 +11,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
-from sparsecbm.errors import DegenerateSaliencyWarning, PruningError
+from sparsecbm.base.errors import DegenerateSaliencyWarning, PruningError
 
 SAMPLE = 100_000
 LIMIT = 0.99

@@ -6,11 +6,11 @@ from math import isfinite
 
 from torch import Tensor
 
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.base.params import Prune
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import units_of
-from sparsecbm.params import Prune
 from sparsecbm.prune.contrast import contrasted
 from sparsecbm.prune.degeneracy import magnitude_correlation, warn_if_magnitude
 from sparsecbm.prune.gradients import concept_gradients
@@ -32,7 +32,7 @@ class Scored:
     correlations: dict[str, float]
 
 
-def score_weights(model: SparseCBM, params: Prune, batches: Sequence[Batch], seed: int) -> Scored:
+def score_weights(model: ConceptBottleneck, params: Prune, batches: Sequence[Batch], seed: int) -> Scored:
     """Score every prunable weight for every concept by the configured saliency.
 
     Args:
@@ -65,7 +65,9 @@ def score_weights(model: SparseCBM, params: Prune, batches: Sequence[Batch], see
     return Scored(scores, correlations)
 
 
-def choose_masks(model: SparseCBM, params: Prune, scores: Scores, sparsity: float, regrow: bool = False) -> MaskSet:
+def choose_masks(
+    model: ConceptBottleneck, params: Prune, scores: Scores, sparsity: float, regrow: bool = False
+) -> MaskSet:
     """New masks for every concept from scores, at a sparsity and in the configured granularity.
 
     On its way to 2:4, a sparsity that 4 does not divide is rounded down: 4:4, 3:4, 2:4. Whole units round to half of

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from sparsecbm.errors import ConfigError, PruningError
+from sparsecbm.base.errors import ConfigError, PruningError
 
 # On a CPU a slab of blocks stays near the size of the second-level cache. Larger ones are slower, and from about 6 MB
 # on the allocator may give each slab's pages back and take new ones.

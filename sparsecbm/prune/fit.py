@@ -9,25 +9,25 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sparsecbm.errors import ModelError
-from sparsecbm.model.bottleneck import activate
-from sparsecbm.model.cbm import Logits, SparseCBM
+from sparsecbm.base.errors import ModelError
+from sparsecbm.base.params import Finetune, Prune
+from sparsecbm.model.cbm import ConceptBottleneck, Logits
+from sparsecbm.model.heads import activate
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.params import Finetune, Prune
-from sparsecbm.prune.heads import refit_concept_heads
+from sparsecbm.prune.head_fit import refit_concept_heads
 from sparsecbm.prune.training import ControlTraining, MaskTraining
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import Examples, examples
 from sparsecbm.train.loop import History, OnStep, train
-from sparsecbm.train.memory import SMALLER_BATCH, memory_hint
 from sparsecbm.train.modes import fit_hard_head, refit_label_head, training_means
+from sparsecbm.train.oom import SMALLER_BATCH, memory_hint
 from sparsecbm.train.pooled import pooled_under_masks
 
 
 @memory_hint(SMALLER_BATCH, "set prune.concepts to sampled")
 def fit_masks(
-    model: SparseCBM,
+    model: ConceptBottleneck,
     training: pd.DataFrame,
     validation: pd.DataFrame,
     params: Prune,
@@ -80,7 +80,7 @@ def fit_masks(
 
 
 @torch.no_grad()
-def _read(model: SparseCBM, pooled: dict[str, Tensor]) -> Logits:
+def _read(model: ConceptBottleneck, pooled: dict[str, Tensor]) -> Logits:
     """What the heads read off pooled texts, without a second pass through the backbone."""
     model.eval()
     output = model.output(model.concept_heads({name: texts.to(model.device) for name, texts in pooled.items()}))

@@ -10,8 +10,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sparsecbm.errors import ConfigError
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.base.errors import ConfigError
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import weight_leaves
 from sparsecbm.prune.fisher import check_gradients
 from sparsecbm.train.examples import Batch
@@ -49,7 +49,7 @@ def layer_groups(shapes: dict[str, tuple[int, ...]], gradients: int, memory_mb: 
 
 
 def concept_gradients(
-    model: SparseCBM, concept: str, batches: Sequence[Batch], memory_mb: float
+    model: ConceptBottleneck, concept: str, batches: Sequence[Batch], memory_mb: float
 ) -> Iterator[tuple[str, Tensor]]:
     """Gradients dL_k/d(W * m_k) of each pruned layer, one row a batch.
 
@@ -81,7 +81,7 @@ def concept_gradients(
         model.train(training)
 
 
-def _backward(model: SparseCBM, concept: str, batch: Batch, layers: list[str]) -> tuple[Tensor, ...]:
+def _backward(model: ConceptBottleneck, concept: str, batch: Batch, layers: list[str]) -> tuple[Tensor, ...]:
     place = model.concept_set.names.index(concept)
     rows = {concept: torch.arange(len(batch.ids), device=batch.ids.device)}
     with weight_leaves() as leaves:

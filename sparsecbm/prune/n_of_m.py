@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from sparsecbm.errors import ConfigError, PruningError, unknown
+from sparsecbm.base.errors import ConfigError, PruningError, unknown
 from sparsecbm.prune.select import check_scores
 
 # What torch.sparse.to_sparse_semi_structured asks for (torch/sparse/semi_structured.py), by backend and type: the

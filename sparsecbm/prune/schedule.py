@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sparsecbm.errors import ConfigError, unknown
+from sparsecbm.base.errors import ConfigError, unknown
 
 KINDS = ("cubic", "linear", "constant")
 

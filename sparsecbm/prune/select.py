@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsecbm.errors import ConfigError, PruningError, unknown
+from sparsecbm.base.errors import ConfigError, PruningError, unknown
 
 SCOPES = ("layer", "global")
 

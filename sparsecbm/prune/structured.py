@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsecbm.errors import ConfigError, PruningError, unknown
+from sparsecbm.base.errors import ConfigError, PruningError, unknown
 from sparsecbm.model.units import Units, units_among
 from sparsecbm.prune.select import SCOPES
 

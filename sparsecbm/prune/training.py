@@ -7,19 +7,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from sparsecbm.base.params import Finetune, Prune
 from sparsecbm.model.batches import shuffled
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import Leaves, prunable_layers, weight_leaves
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.params import Finetune, Prune
 from sparsecbm.prune.contrast import ranks
-from sparsecbm.prune.control import matched_random
 from sparsecbm.prune.event import choose_masks, score_weights
+from sparsecbm.prune.random_control import matched_random
 from sparsecbm.prune.schedule import Schedule
 from sparsecbm.train.examples import Batch, Examples, batch
 from sparsecbm.train.loss import Losses, cross_entropy
-from sparsecbm.train.memory import memory_hint
 from sparsecbm.train.method import adamw
+from sparsecbm.train.oom import memory_hint
 
 
 class MaskTraining:
@@ -59,7 +59,7 @@ class MaskTraining:
         self.scores: dict[tuple[str, int], nn.Parameter] = {}  # (layer, concept's place) -> [weight's shape]
         self._leaves: Leaves = {}
 
-    def optimizer(self, model: SparseCBM) -> AdamW:
+    def optimizer(self, model: ConceptBottleneck) -> AdamW:
         """AdamW over the heads, the scores if they are learnt, and the backbone if it is not frozen."""
         trained = self.params.weights == "trained"
         model.backbone.requires_grad_(trained)
@@ -73,7 +73,7 @@ class MaskTraining:
         self._optimizer = adamw(model, self.finetune, *groups)
         return self._optimizer
 
-    def before(self, model: SparseCBM, step: int) -> dict[str, float]:
+    def before(self, model: ConceptBottleneck, step: int) -> dict[str, float]:
         """A pruning event, if one is due at this step: new masks; returns sparsity and densities.
 
         Raises:
@@ -86,7 +86,7 @@ class MaskTraining:
         self._halt(model)
         return figures
 
-    def _event(self, model: SparseCBM, step: int) -> tuple[MaskSet, dict[str, float]]:
+    def _event(self, model: ConceptBottleneck, step: int) -> tuple[MaskSet, dict[str, float]]:
         """New masks, and figures for the curves."""
         sparsity = self.schedule.sparsity(step)
         correlations = {}
@@ -101,7 +101,7 @@ class MaskTraining:
         figures |= {f"prune.density.{name}": share for name, share in masks.density().items()}
         return masks, figures | {f"prune.magnitude_correlation.{name}": r for name, r in correlations.items()}
 
-    def _halt(self, model: SparseCBM) -> None:
+    def _halt(self, model: ConceptBottleneck) -> None:
         """Clear the optimizer's moments of weights outside every mask: by what they hold, it would move them on."""
         union = model.masks.union()
         for layer, module in prunable_layers(model.backbone, self.params.layers, self.params.masked_from).items():
@@ -109,7 +109,7 @@ class MaskTraining:
             for name in moments.keys() & {"exp_avg", "exp_avg_sq"}:
                 moments[name].masked_fill_(~union[layer], 0.0)
 
-    def losses(self, model: SparseCBM, batch: Batch, step: int) -> Losses:
+    def losses(self, model: ConceptBottleneck, batch: Batch, step: int) -> Losses:
         """Losses of the concepts that read in this batch, what keeps masks apart, and the label's if all read all."""
         rows = self._rows(model, batch, step)
         if self.learnt:
@@ -130,7 +130,7 @@ class MaskTraining:
             total = total + label
         return Losses(total, label, concept)
 
-    def after_backward(self, model: SparseCBM) -> None:
+    def after_backward(self, model: ConceptBottleneck) -> None:
         """Hand the gradients of masked weights on: to the scores, straight through, and to the weights, masked."""
         layers = prunable_layers(model.backbone, self.params.layers, self.params.masked_from)
         for (layer, place), leaf in self._leaves.items():
@@ -146,12 +146,12 @@ class MaskTraining:
         """Only models at the final sparsity may be kept."""
         return updates > self.schedule.end
 
-    def state(self, model: SparseCBM) -> dict[str, Tensor]:
+    def state(self, model: ConceptBottleneck) -> dict[str, Tensor]:
         """The learnt scores and the masks."""
         scores = {f"score.{place}.{layer}": score for (layer, place), score in self.scores.items()}
         return scores | {f"mask.{layer}": bits for layer, bits in model.masks.bits.items()}
 
-    def restore(self, model: SparseCBM, state: Mapping[str, Tensor]) -> None:
+    def restore(self, model: ConceptBottleneck, state: Mapping[str, Tensor]) -> None:
         """Put scores and masks back."""
         with torch.no_grad():
             for (layer, place), score in self.scores.items():
@@ -159,11 +159,11 @@ class MaskTraining:
         bits = {name.removeprefix("mask."): value for name, value in state.items() if name.startswith("mask.")}
         model.masks = MaskSet(model.masks.concepts, model.masks.shapes, bits)
 
-    def _reads_label(self, model: SparseCBM) -> bool:
+    def _reads_label(self, model: ConceptBottleneck) -> bool:
         """Whether the label takes part: all concepts must read, and the mode let the label shape them."""
         return self.params.concepts == "all" and model.settings.mode == "joint"
 
-    def _rows(self, model: SparseCBM, batch: Batch, step: int) -> dict[str, Tensor]:
+    def _rows(self, model: ConceptBottleneck, batch: Batch, step: int) -> dict[str, Tensor]:
         """Which rows go through which mask: all through all, all through one in turn, or each through one."""
         names = model.concept_set.names
         every = torch.arange(len(batch.ids), device=batch.ids.device)
@@ -174,7 +174,7 @@ class MaskTraining:
         parts = {name: every[(every + step) % len(names) == place] for place, name in enumerate(names)}
         return {name: rows for name, rows in parts.items() if len(rows)}
 
-    def _others(self, model: SparseCBM, pooled: Mapping[str, Tensor]) -> Tensor:
+    def _others(self, model: ConceptBottleneck, pooled: Mapping[str, Tensor]) -> Tensor:
         """Mean KL(prior_i || what concept i's head reads under m_k) over i other than k; heads are not moved by it."""
         terms = []
         for name, texts in pooled.items():
@@ -186,13 +186,13 @@ class MaskTraining:
                     terms.append((prior * (prior.log() - logits.float().log_softmax(-1))).sum(-1).mean())
         return torch.stack(terms).mean() if terms else next(iter(pooled.values())).sum() * 0.0
 
-    def _batches(self, model: SparseCBM, step: int) -> list[Batch]:
+    def _batches(self, model: ConceptBottleneck, step: int) -> list[Batch]:
         """Small batches of training texts, drawn anew at each event; fewer than configured if there are not so many."""
         drawn = shuffled(self.data.lengths, self.params.gradient_batch, self.seed * 1_009 + step)
         chosen = drawn[: self.params.gradients]
         return [batch(self.data, members, model.tokenizer.pad_token_id, model.device) for members in chosen]
 
-    def _first_scores(self, model: SparseCBM) -> dict[tuple[str, int], nn.Parameter]:
+    def _first_scores(self, model: ConceptBottleneck) -> dict[tuple[str, int], nn.Parameter]:
         """Ranks in each layer, from 0 to 1, by a saliency of the dense model: where the learning of scores starts."""
         params = self.params.model_copy(update={"saliency": self.params.first_scores})
         first = score_weights(model, params, self._batches(model, 0), self.seed).scores
@@ -202,7 +202,7 @@ class MaskTraining:
             for layer, values in first[name].items()
         }
 
-    def _by_concept(self, model: SparseCBM) -> dict[str, dict[str, Tensor]]:
+    def _by_concept(self, model: ConceptBottleneck) -> dict[str, dict[str, Tensor]]:
         scores: dict[str, dict[str, Tensor]] = {name: {} for name in model.concept_set.names}
         for (layer, place), score in self.scores.items():
             scores[model.concept_set.names[place]][layer] = score.detach().cpu()
@@ -227,7 +227,7 @@ class ControlTraining(MaskTraining):
         self.learnt = False
         self.chosen = chosen
 
-    def _event(self, model: SparseCBM, step: int) -> tuple[MaskSet, dict[str, float]]:
+    def _event(self, model: ConceptBottleneck, step: int) -> tuple[MaskSet, dict[str, float]]:
         """The masks of the finished training's event, shuffled."""
         masks = matched_random(MaskSet.load(self.chosen / f"{step}.safetensors"), self.seed)
         return masks, {"control.sparsity": self.schedule.sparsity(step)}

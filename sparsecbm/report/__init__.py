@@ -1,0 +1,1 @@
+"""The pages: validation, and the whole run."""

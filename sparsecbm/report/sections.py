@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sparsecbm.report.evidence import causal_tables, faithfulness_tables
-from sparsecbm.report.plots import Plot
-from sparsecbm.report.scores import concept_table, label_table, mask_tables
+from sparsecbm.report.embedded_plots import Plot
+from sparsecbm.report.evidence_tables import causal_tables, faithfulness_tables
+from sparsecbm.report.score_tables import concept_table, label_table, mask_tables
 from sparsecbm.report.tables import Table, figure_tables, number
 
 

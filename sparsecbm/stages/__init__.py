@@ -2,9 +2,9 @@
 
 import importlib
 
-from sparsecbm.errors import ConfigError, unknown
-from sparsecbm.params import load_params
-from sparsecbm.workspace import Workspace
+from sparsecbm.base.errors import ConfigError, unknown
+from sparsecbm.base.params import load_params
+from sparsecbm.base.workspace import Workspace
 
 STAGES = ("ingest", "validate", "annotate", "finetune", "prune", "explain", "intervene", "evaluate", "report")
 

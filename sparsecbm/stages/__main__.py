@@ -6,9 +6,9 @@ import sys
 # Threads that wait by spinning burn the time that others on a shared machine could compute in. Read when torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from sparsecbm.errors import SparseCBMError
+from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.stages import STAGES, run_stage
-from sparsecbm.workspace import Workspace
 
 
 def main(arguments: list[str]) -> int:

@@ -2,12 +2,12 @@
 
 from sparsecbm.annotate.annotator import make_annotator
 from sparsecbm.annotate.summary import summarise
-from sparsecbm.concepts import ConceptSet
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.files import write_json
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.schemas import AnnotatedTable, check
 from sparsecbm.data.tables import read_manifest, read_splits, write_splits
-from sparsecbm.files import write_json
-from sparsecbm.params import Params
-from sparsecbm.workspace import Workspace
 
 
 def run(params: Params, workspace: Workspace) -> None:

@@ -1,15 +1,15 @@
 """Stage `evaluate`: score the sparse model, and the dense one it came from, on splits they were not trained on."""
 
+from sparsecbm.base.files import replacing_folder, write_json
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import head_split, read_split, split_names
-from sparsecbm.evaluate.bag_of_words import fit_bag_of_words
-from sparsecbm.evaluate.causal_truth import causal_scores
-from sparsecbm.evaluate.plots import plot_accuracies, plot_confusions
-from sparsecbm.evaluate.scores import EvaluationFile, SplitScores, score_split
-from sparsecbm.files import replacing_folder, write_json
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.params import Params
+from sparsecbm.evaluate.causal.causal_truth import causal_scores
+from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
+from sparsecbm.evaluate.scores.scores import EvaluationFile, SplitScores, score_split
+from sparsecbm.model.storage import load as load_model
+from sparsecbm.plots.scores import plot_accuracies, plot_confusions
 from sparsecbm.train.reproducible import make_reproducible
-from sparsecbm.workspace import Workspace
 
 
 def run(params: Params, workspace: Workspace) -> None:
@@ -20,7 +20,7 @@ def run(params: Params, workspace: Workspace) -> None:
     effects stand under `causal`, if the first split has counterfactual pairs.
     """
     make_reproducible(params.seed, params.threads)
-    model = SparseCBM.from_pretrained(workspace.sparse)
+    model = load_model(workspace.sparse)
     training = read_split(workspace.annotated, "train")
     words = fit_bag_of_words(training, model.concept_set)
     frames = {
@@ -37,7 +37,7 @@ def run(params: Params, workspace: Workspace) -> None:
             plot_accuracies(of_split, folder / f"accuracy-{split}.png")
     head = head_split(workspace.annotated)
     others = {split: of_split for split, of_split in scores.items() if split != head}
-    dense = SparseCBM.from_pretrained(workspace.dense)
+    dense = load_model(workspace.dense)
     of_dense = score_split(dense, frames[head], head, params.evaluate, params.seed, None)
     causal = causal_scores(
         model,

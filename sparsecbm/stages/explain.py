@@ -2,23 +2,24 @@
 
 import pandas as pd
 
+from sparsecbm.base.files import replacing_folder, sha256_file, write_json
+from sparsecbm.base.metrics import MISSING
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import head_split, read_manifest, read_split
-from sparsecbm.evaluate.faithfulness import FaithfulnessScores, measure_faithfulness
-from sparsecbm.evaluate.faithfulness_plots import plot_faithfulness
+from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, measure_faithfulness
 from sparsecbm.explain.attribution import Options
 from sparsecbm.explain.contributions import contributions, effects
 from sparsecbm.explain.explainer import Row, explain
 from sparsecbm.explain.export import write_explanations
-from sparsecbm.explain.plots import plot_calibration, plot_effects, plot_heads, plot_waterfall
 from sparsecbm.explain.subnetworks import Subnetworks, subnetworks
 from sparsecbm.explain.summary import ConceptSummary, concept_summaries, model_summary
-from sparsecbm.files import replacing_folder, sha256_file, write_json
-from sparsecbm.metrics import MISSING
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.storage import CHECKSUMS
-from sparsecbm.params import Params
+from sparsecbm.model.storage import load as load_model
+from sparsecbm.plots.explanations import plot_calibration, plot_effects, plot_heads, plot_waterfall
+from sparsecbm.plots.faithfulness import plot_faithfulness
 from sparsecbm.train.reproducible import make_reproducible
-from sparsecbm.workspace import Workspace
 
 
 def run(params: Params, workspace: Workspace) -> None:
@@ -28,7 +29,7 @@ def run(params: Params, workspace: Workspace) -> None:
     passes with an empty result; one without masks is explained densely.
     """
     make_reproducible(params.seed, params.threads)
-    model = SparseCBM.from_pretrained(workspace.sparse)
+    model = load_model(workspace.sparse)
     split = head_split(workspace.annotated)
     if not model.has_bottleneck:
         _nothing(model, split, workspace)
@@ -69,7 +70,7 @@ def run(params: Params, workspace: Workspace) -> None:
 
 
 def _plot(
-    model: SparseCBM,
+    model: ConceptBottleneck,
     text: str,
     concepts: dict[str, ConceptSummary],
     found: Subnetworks | None,
@@ -88,7 +89,7 @@ def _plot(
             plot_heads(found, folder / "heads.png")
 
 
-def _nothing(model: SparseCBM, split: str, workspace: Workspace) -> None:
+def _nothing(model: ConceptBottleneck, split: str, workspace: Workspace) -> None:
     with replacing_folder(workspace.explanations) as folder:
         write_explanations(folder, [], model.concept_set)
     with replacing_folder(workspace.plots / "explain"):
@@ -98,7 +99,7 @@ def _nothing(model: SparseCBM, split: str, workspace: Workspace) -> None:
     write_json(workspace.metrics("explain"), {"split": split, "texts": 0, "note": note})
 
 
-def _row(row: pd.Series, split: str, model: SparseCBM) -> Row:
+def _row(row: pd.Series, split: str, model: ConceptBottleneck) -> Row:
     known = {name: row[f"concept.{name}"] for name in model.concept_set.names}
     return Row(row["id"], split, _known(row["label"]), {name: _known(state) for name, state in known.items()})
 

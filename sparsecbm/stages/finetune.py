@@ -2,17 +2,18 @@
 
 import torch
 
+from sparsecbm.base.files import replacing_folder, write_json
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_concepts, read_split
-from sparsecbm.files import replacing_folder, write_json
-from sparsecbm.model.cbm import Settings, SparseCBM
-from sparsecbm.params import Params
-from sparsecbm.stagekey import stage_key
+from sparsecbm.model.cbm import ConceptBottleneck, Settings
+from sparsecbm.model.storage import save as save_model
+from sparsecbm.pipeline.keys import stage_key
+from sparsecbm.plots.training import plot_curves
 from sparsecbm.track.live import live_run
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.curves import plot_curves
 from sparsecbm.train.modes import fit
 from sparsecbm.train.reproducible import make_reproducible
-from sparsecbm.workspace import Workspace
 
 
 def run(params: Params, workspace: Workspace) -> None:
@@ -24,12 +25,12 @@ def run(params: Params, workspace: Workspace) -> None:
     make_reproducible(params.seed, params.threads)
     concept_set = read_concepts(workspace.annotated)
     settings = Settings(**params.model.model_dump(exclude={"backbone"}))
-    model = SparseCBM.build(params.model.backbone, concept_set, settings)
+    model = ConceptBottleneck.build(params.model.backbone, concept_set, settings)
     training, validation = (read_split(workspace.annotated, split) for split in ("train", "validation"))
     checkpoints = Checkpoints(workspace.checkpoints / f"finetune-{stage_key(workspace, 'finetune')[:16]}")
     with live_run(params, workspace, stage="finetune") as log:
         history = fit(model, training, validation, params.finetune, params.seed, checkpoints, log)
-    model.to("cpu").save_pretrained(workspace.dense)
+    save_model(model.to("cpu"), workspace.dense)
     best = next(epoch for epoch in history.epochs if epoch["step"] == history.best_step)
     parameters = sum(p.numel() for p in model.parameters())
     record = {"best": best, "parameters": parameters, "curves": history.curves, "epochs": history.epochs}

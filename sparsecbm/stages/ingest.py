@@ -1,9 +1,9 @@
 """Stage `ingest`: read the configured source into one table a split."""
 
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.tables import write_splits
-from sparsecbm.params import Params
-from sparsecbm.workspace import Workspace
 
 
 def run(params: Params, workspace: Workspace) -> None:

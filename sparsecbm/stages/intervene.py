@@ -2,18 +2,18 @@
 
 import pandas as pd
 
+from sparsecbm.base.files import replacing_folder, write_json, write_text
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_split
-from sparsecbm.files import replacing_folder, write_json, write_text
-from sparsecbm.intervene.curves import OracleCurve, gold_ceiling, oracle_curves, own_curves, subsets
-from sparsecbm.intervene.plots import plot_memory, plot_people, plot_policies, plot_trials
-from sparsecbm.intervene.recall import recall_rows
+from sparsecbm.intervene.experiments.curves import OracleCurve, gold_ceiling, oracle_curves, own_curves, subsets
+from sparsecbm.intervene.experiments.trials import Terms, run_trials, summary
+from sparsecbm.intervene.experiments.verdict import PASSED, judge, least_rise, verdict
+from sparsecbm.intervene.memory.recall import recall_rows
 from sparsecbm.intervene.reference import read_reference
-from sparsecbm.intervene.trials import Terms, run_trials, summary
-from sparsecbm.intervene.verdict import PASSED, judge, least_rise, verdict
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.params import Params
+from sparsecbm.model.storage import load as load_model
+from sparsecbm.plots.interventions import plot_memory, plot_people, plot_policies, plot_trials
 from sparsecbm.train.reproducible import make_reproducible
-from sparsecbm.workspace import Workspace
 
 SPLIT = "validation"
 
@@ -27,7 +27,7 @@ def run(params: Params, workspace: Workspace) -> None:
     and passes with an empty result.
     """
     make_reproducible(params.seed, params.threads)
-    model = SparseCBM.from_pretrained(workspace.sparse)
+    model = load_model(workspace.sparse)
     if not model.has_bottleneck:
         _nothing(workspace, "the model is of mode `standard`: it has no concepts to intervene on")
         return

@@ -4,21 +4,23 @@ import copy
 
 import torch
 
+from sparsecbm.base.files import replacing_folder, write_json
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_split
-from sparsecbm.evaluate.mask_plots import plot_density, plot_overlap, plot_probe, plot_swap
-from sparsecbm.evaluate.specificity import Specificity, excess, specificity
-from sparsecbm.files import replacing_folder, write_json
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.params import Params
-from sparsecbm.prune.curves import plot_pruning
+from sparsecbm.evaluate.specificity.specificity import Specificity, excess, specificity
+from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.storage import load as load_model
+from sparsecbm.model.storage import save as save_model
+from sparsecbm.pipeline.keys import stage_key
+from sparsecbm.plots.masks import plot_density, plot_overlap, plot_probe, plot_swap
+from sparsecbm.plots.pruning import plot_pruning
 from sparsecbm.prune.fit import fit_masks
-from sparsecbm.stagekey import stage_key
 from sparsecbm.track.live import LiveRun, live_run
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import examples
 from sparsecbm.train.loop import History, score
 from sparsecbm.train.reproducible import make_reproducible
-from sparsecbm.workspace import Workspace
 
 
 def run(params: Params, workspace: Workspace) -> None:
@@ -29,7 +31,7 @@ def run(params: Params, workspace: Workspace) -> None:
     choosing was worth. The black box (mode `standard`) has no concepts to find masks for and is passed on as it is.
     """
     make_reproducible(params.seed, params.threads)
-    dense = SparseCBM.from_pretrained(workspace.dense)
+    dense = load_model(workspace.dense)
     if not dense.has_bottleneck:
         _pass_on(dense, workspace)
         return
@@ -39,7 +41,7 @@ def run(params: Params, workspace: Workspace) -> None:
     root = workspace.checkpoints / f"prune-{stage_key(workspace, 'prune')[:16]}"
     checkpoints = {name: Checkpoints(root / name) for name in ("chosen", "random")}
 
-    def pruned(name: str, log: LiveRun) -> tuple[SparseCBM, History, Specificity, dict]:
+    def pruned(name: str, log: LiveRun) -> tuple[ConceptBottleneck, History, Specificity, dict]:
         model = copy.deepcopy(dense)
         control_of = checkpoints["chosen"].folder / "events" if name == "random" else None
         history = fit_masks(
@@ -58,7 +60,7 @@ def run(params: Params, workspace: Workspace) -> None:
         if params.prune.control:
             _, _, control, record["random"] = pruned("random", log)
             record["excess"] = excess(measured, control, seed=params.seed).to_dict()
-    model.save_pretrained(workspace.sparse)
+    save_model(model, workspace.sparse)
     write_json(workspace.metrics("prune"), record)
     with replacing_folder(workspace.plots / "prune") as folder:
         plot_pruning(history, folder / "curves.png")
@@ -70,8 +72,8 @@ def run(params: Params, workspace: Workspace) -> None:
     Checkpoints(root).clear()
 
 
-def _pass_on(dense: SparseCBM, workspace: Workspace) -> None:
-    dense.save_pretrained(workspace.sparse)
+def _pass_on(dense: ConceptBottleneck, workspace: Workspace) -> None:
+    save_model(dense, workspace.sparse)
     write_json(workspace.metrics("prune"), {"chosen": None})
     with replacing_folder(workspace.plots / "prune"):
         pass  # an output that DVC expects, empty

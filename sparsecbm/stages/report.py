@@ -2,14 +2,14 @@
 
 import json
 
+from sparsecbm.base.files import read_json, write_text
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_manifest
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.explain.export import LINES
-from sparsecbm.files import read_json, write_text
-from sparsecbm.params import Params
-from sparsecbm.report.index import index_page
-from sparsecbm.report.plots import read_plots
-from sparsecbm.workspace import Workspace
+from sparsecbm.report.embedded_plots import read_plots
+from sparsecbm.report.index_page import index_page
 
 READ = ("finetune", "prune", "explain", "intervene", "evaluate")  # stages whose figures and plots the page shows
 

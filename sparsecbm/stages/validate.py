@@ -1,13 +1,13 @@
 """Stage `validate`: check every row, move bad ones to quarantine with their reasons."""
 
-from sparsecbm.concepts import ConceptSet
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.files import write_json, write_text
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_manifest, read_splits, write_splits
 from sparsecbm.data.validation import validate
-from sparsecbm.errors import DataError
-from sparsecbm.files import write_json, write_text
-from sparsecbm.params import Params
-from sparsecbm.report.validation import validation_page
-from sparsecbm.workspace import Workspace
+from sparsecbm.report.validation_page import validation_page
 
 
 def run(params: Params, workspace: Workspace) -> None:

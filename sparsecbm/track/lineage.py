@@ -3,9 +3,9 @@
 import os
 import subprocess
 
-from sparsecbm.files import sha256_file
-from sparsecbm.stagekey import content_hash
-from sparsecbm.workspace import Workspace
+from sparsecbm.base.files import sha256_file
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.keys import content_hash
 
 LOCK_TAG = "dvc.lock.sha256"
 WRITTEN = ("dvc.lock", "metrics")  # what a run itself writes into files under git says nothing of its code

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sparsecbm.params import Params
-from sparsecbm.stagekey import stage_key, stage_params
-from sparsecbm.track.flat import flat, grouped_numbers
+from sparsecbm.base.flat import flat, grouped_numbers
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.keys import stage_key, stage_params
 from sparsecbm.track.lineage import code_tags
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_by_tag, key_tag
 from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
-from sparsecbm.workspace import Workspace
 
 FLUSH_SECONDS = 2
 ANSWER_SECONDS = 3

@@ -3,19 +3,18 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparsecbm.errors import DataError
-from sparsecbm.files import read_json
-from sparsecbm.params import Params
-from sparsecbm.pipeline import pending, stage_order
-from sparsecbm.report.ledger import PAGE
-from sparsecbm.secrets import redacted
-from sparsecbm.stagekey import stage_key
-from sparsecbm.track.flat import flat, grouped_numbers
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.files import read_json
+from sparsecbm.base.flat import flat, grouped_numbers
+from sparsecbm.base.params import Params
+from sparsecbm.base.redaction import redacted
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.graph import pending, stage_order
+from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.track.headline import NOTE_TAG, headline
 from sparsecbm.track.lineage import LOCK_TAG, code_tags, lock_sha256, result_tags
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_by_tag, key_tag
 from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
-from sparsecbm.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -84,7 +83,7 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
     add_tags(store, run_id, {**tags, "mlflow.runName": name, **_note(workspace)})
     add_params(store, run_id, flat(params.model_dump(mode="json", by_alias=True)))
     add_points(store, run_id, _points(workspace))
-    (workspace.reports / PAGE).unlink(missing_ok=True)  # of the model that was judged before
+    workspace.promotion_page.unlink(missing_ok=True)  # of the model that was judged before
     for folder in FOLDERS:
         if (workspace.root / folder).is_dir():
             store.client.log_artifacts(run_id, str(workspace.root / folder), folder)

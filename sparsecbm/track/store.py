@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from sparsecbm.errors import SparseCBMError
-from sparsecbm.secrets import redacted
-from sparsecbm.workspace import Workspace
+from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.redaction import redacted
+from sparsecbm.base.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sparsecbm.files import read_json, replacing, replacing_folder, write_json
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.base.files import read_json, replacing, replacing_folder, write_json
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.train.average import WeightAverage
 from sparsecbm.train.method import Method
@@ -48,7 +48,7 @@ class Checkpoints:
         return self.folder / f"best-{step}.safetensors"
 
     def save(
-        self, model: SparseCBM, optimizer: Optimizer, average: WeightAverage, method: Method, progress: Progress
+        self, model: ConceptBottleneck, optimizer: Optimizer, average: WeightAverage, method: Method, progress: Progress
     ) -> None:
         """Write the last state; the one before stays until this one is whole."""
         with replacing_folder(self.folder / "last") as folder:
@@ -62,13 +62,15 @@ class Checkpoints:
             if file != self._best(progress.best_step):
                 file.unlink()
 
-    def save_best(self, model: SparseCBM, step: int) -> None:
+    def save_best(self, model: ConceptBottleneck, step: int) -> None:
         """Write weights and masks of the best validation so far; older ones go when the next state is written."""
         masks = {} if model.masks is None else model.masks.bits
         with replacing(self._best(step)) as path:
             save_file(_plain(model.state_dict() | {MASK + layer: bits for layer, bits in masks.items()}), path)
 
-    def restore(self, model: SparseCBM, optimizer: Optimizer, average: WeightAverage, method: Method) -> Progress:
+    def restore(
+        self, model: ConceptBottleneck, optimizer: Optimizer, average: WeightAverage, method: Method
+    ) -> Progress:
         """Load the last state into model, optimizer, average and method; a fresh `Progress` if there is none."""
         last = self.folder / "last"
         if not last.is_dir():
@@ -82,7 +84,7 @@ class Checkpoints:
             state["best_score"] = float("-inf")
         return Progress(**state)
 
-    def load_best(self, model: SparseCBM, step: int) -> None:
+    def load_best(self, model: ConceptBottleneck, step: int) -> None:
         """Put the best weights, and masks if it has any, into the model."""
         tensors = load_file(self._best(step))
         bits = {name.removeprefix(MASK): tensors.pop(name) for name in list(tensors) if name.startswith(MASK)}

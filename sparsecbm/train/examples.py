@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sparsecbm.concepts import Concept, ConceptSet
+from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.model.batches import encode, pad
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck
 
 MISSING = -100  # the class index that torch's cross-entropy leaves out
 
@@ -67,7 +67,7 @@ def vote_shares(frame: pd.DataFrame, name: str, variable: Concept, gold: Tensor)
     return target
 
 
-def examples(frame: pd.DataFrame, model: SparseCBM, targets: str = "majority") -> Examples:
+def examples(frame: pd.DataFrame, model: ConceptBottleneck, targets: str = "majority") -> Examples:
     """Tokenise and index an annotated table (columns as in `sparsecbm.data.tables`).
 
     Args:

@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from sparsecbm.errors import DataError
+from sparsecbm.base.errors import DataError
 from sparsecbm.train.reproducible import one_blas_thread
 
 # Inverse strength of the L2 penalty; weak, since a dozen inputs and thousands of texts need little.

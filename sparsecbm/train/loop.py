@@ -11,10 +11,10 @@ from accelerate.state import AcceleratorState
 from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
-from sparsecbm.metrics import accuracy
+from sparsecbm.base.metrics import accuracy
+from sparsecbm.base.params import Finetune
 from sparsecbm.model.batches import by_length, shuffled
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.params import Finetune
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.train.average import WeightAverage
 from sparsecbm.train.checkpoint import Checkpoints, Progress
 from sparsecbm.train.examples import MISSING, Examples, batch
@@ -56,7 +56,7 @@ def accelerator_for(params: Finetune) -> Accelerator:
     return Accelerator(cpu=cpu, mixed_precision=precision(params.precision, device))
 
 
-def score(model: SparseCBM, data: Examples, batch_size: int) -> dict[str, float]:
+def score(model: ConceptBottleneck, data: Examples, batch_size: int) -> dict[str, float]:
     """Accuracies on a split, and `score`, by which checkpoints are selected: the mean of label and concepts."""
     model.eval()
     label = torch.zeros(len(data), dtype=torch.long)
@@ -79,7 +79,7 @@ def score(model: SparseCBM, data: Examples, batch_size: int) -> dict[str, float]
 
 
 def train(
-    model: SparseCBM,
+    model: ConceptBottleneck,
     training: Examples,
     validation: Examples,
     params: Finetune,

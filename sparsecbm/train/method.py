@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.params import Finetune
+from sparsecbm.base.params import Finetune
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.train.examples import Batch
 from sparsecbm.train.loss import Losses, Weights, losses
 
@@ -18,25 +18,25 @@ class Method(Protocol):
 
     name: str  # shown beside the progress bar
 
-    def optimizer(self, model: SparseCBM) -> AdamW:
+    def optimizer(self, model: ConceptBottleneck) -> AdamW:
         """The optimizer, over all that is trained; what is not has `requires_grad` off."""
 
-    def before(self, model: SparseCBM, step: int) -> dict[str, float]:
+    def before(self, model: ConceptBottleneck, step: int) -> dict[str, float]:
         """Called before the update of this number (from 0); returns figures for the curves, mostly none."""
 
-    def losses(self, model: SparseCBM, batch: Batch, step: int) -> Losses:
+    def losses(self, model: ConceptBottleneck, batch: Batch, step: int) -> Losses:
         """Loss of one batch."""
 
-    def after_backward(self, model: SparseCBM) -> None:
+    def after_backward(self, model: ConceptBottleneck) -> None:
         """Called when a batch's gradients are there."""
 
     def keeps(self, updates: int) -> bool:
         """Whether the model after this many updates may be the one that is kept."""
 
-    def state(self, model: SparseCBM) -> dict[str, Tensor]:
+    def state(self, model: ConceptBottleneck) -> dict[str, Tensor]:
         """What a checkpoint must hold besides weights and optimizer."""
 
-    def restore(self, model: SparseCBM, state: dict[str, Tensor]) -> None:
+    def restore(self, model: ConceptBottleneck, state: dict[str, Tensor]) -> None:
         """Inverse of `state`."""
 
 
@@ -49,38 +49,38 @@ class DenseTraining:
         self.params = params
         self.weights = weights
 
-    def optimizer(self, model: SparseCBM) -> AdamW:
+    def optimizer(self, model: ConceptBottleneck) -> AdamW:
         """AdamW over all weights, word embeddings if they are not frozen."""
         model.requires_grad_(True)
         model.backbone.get_input_embeddings().weight.requires_grad_(not self.params.freeze_embeddings)
         return adamw(model, self.params)
 
-    def before(self, model: SparseCBM, step: int) -> dict[str, float]:
+    def before(self, model: ConceptBottleneck, step: int) -> dict[str, float]:
         """Nothing."""
         return {}
 
-    def losses(self, model: SparseCBM, batch: Batch, step: int) -> Losses:
+    def losses(self, model: ConceptBottleneck, batch: Batch, step: int) -> Losses:
         """Loss of the model's mode on all texts and concepts."""
         output = model(batch.ids, batch.mask)
         params = self.params
         return losses(output, batch, model.settings.mode, params.gamma, self.weights, params.label_smoothing)
 
-    def after_backward(self, model: SparseCBM) -> None:
+    def after_backward(self, model: ConceptBottleneck) -> None:
         """Nothing."""
 
     def keeps(self, updates: int) -> bool:
         """Always."""
         return True
 
-    def state(self, model: SparseCBM) -> dict[str, Tensor]:
+    def state(self, model: ConceptBottleneck) -> dict[str, Tensor]:
         """Nothing."""
         return {}
 
-    def restore(self, model: SparseCBM, state: dict[str, Tensor]) -> None:
+    def restore(self, model: ConceptBottleneck, state: dict[str, Tensor]) -> None:
         """Nothing."""
 
 
-def adamw(model: SparseCBM, params: Finetune, *more: dict) -> AdamW:
+def adamw(model: ConceptBottleneck, params: Finetune, *more: dict) -> AdamW:
     """AdamW with a rate each for backbone, concept heads and label head; biases and norms do not decay.
 
     The label head's inputs are probabilities, so its weights have far to go and need the largest rate.

@@ -10,22 +10,22 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sparsecbm.errors import DataError
-from sparsecbm.model.bottleneck import LabelHead, activate
-from sparsecbm.model.cbm import Logits, SparseCBM
-from sparsecbm.params import Finetune
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.params import Finetune
+from sparsecbm.model.cbm import ConceptBottleneck, Logits
+from sparsecbm.model.heads import LabelHead, activate
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import MISSING, Examples, examples
 from sparsecbm.train.label_head import ABSENT, fit_label_head, temperature
 from sparsecbm.train.loop import History, OnStep, train
 from sparsecbm.train.loss import Weights, balanced_weights
-from sparsecbm.train.memory import SMALLER_BATCH, memory_hint
 from sparsecbm.train.method import DenseTraining
+from sparsecbm.train.oom import SMALLER_BATCH, memory_hint
 
 
 @memory_hint(SMALLER_BATCH)
 def fit(
-    model: SparseCBM,
+    model: ConceptBottleneck,
     training: pd.DataFrame,
     validation: pd.DataFrame,
     params: Finetune,
@@ -62,13 +62,13 @@ def fit(
     return history
 
 
-def activations(model: SparseCBM, read: Logits, kind: str) -> np.ndarray:
+def activations(model: ConceptBottleneck, read: Logits, kind: str) -> np.ndarray:
     """Activations of all concepts side by side, [texts, sum of states], from logits."""
     parts = [activate(torch.from_numpy(read.concepts[name]), kind) for name in model.concept_set.names]
     return torch.cat(parts, dim=-1).numpy()
 
 
-def training_means(model: SparseCBM, data: Examples, read: Logits) -> dict:
+def training_means(model: ConceptBottleneck, data: Examples, read: Logits) -> dict:
     """Mean activation of each state over the training texts, and the share of each gold state among them."""
     variables = [("label", model.concept_set.label, data.label)]
     variables += [(c.name, c, data.concepts[c.name]) for c in model.concept_set]
@@ -84,7 +84,9 @@ def training_means(model: SparseCBM, data: Examples, read: Logits) -> dict:
     return {"activations": means, "label_share": shares.pop("label"), "concept_shares": shares}
 
 
-def refit_label_head(model: SparseCBM, data: Examples, read: Logits, held_out: Examples, held_out_read: Logits) -> None:
+def refit_label_head(
+    model: ConceptBottleneck, data: Examples, read: Logits, held_out: Examples, held_out_read: Logits
+) -> None:
     """Fit V and b on training texts as the model reads them; in mode `independent`, on their gold concepts.
 
     Their temperature is fitted on the held-out texts as the model reads them.
@@ -97,7 +99,9 @@ def refit_label_head(model: SparseCBM, data: Examples, read: Logits, held_out: E
     _scale(model.label_head, activations(model, held_out_read, model.settings.activation), held_out.label)
 
 
-def fit_hard_head(model: SparseCBM, data: Examples, read: Logits, held_out: Examples, held_out_read: Logits) -> None:
+def fit_hard_head(
+    model: ConceptBottleneck, data: Examples, read: Logits, held_out: Examples, held_out_read: Logits
+) -> None:
     """Fit `model.hard_head` likewise on texts as the model reads them, each concept one-hot."""
     _fit_head(model.add_hard_head(), activations(model, read, "hard"), data.label)
     _scale(model.hard_head, activations(model, held_out_read, "hard"), held_out.label)
@@ -128,7 +132,7 @@ def _one_hot(gold: torch.Tensor, states: int) -> np.ndarray:
     return rows.numpy()
 
 
-def _check(data: Examples, model: SparseCBM, split: str) -> None:
+def _check(data: Examples, model: ConceptBottleneck, split: str) -> None:
     labels = data.label[data.label != MISSING].unique()
     if not len(labels):
         raise DataError(f"split {split!r}: no text has a label; check the column that holds it")

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from sparsecbm.model.batches import by_length, pad
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.train.examples import Examples
 
 
 @contextmanager
-def reading(model: SparseCBM) -> Iterator[None]:
+def reading(model: ConceptBottleneck) -> Iterator[None]:
     """Without dropout and without gradients while the block runs; the model's mode comes back after it."""
     training = model.training
     model.eval()
@@ -24,7 +24,7 @@ def reading(model: SparseCBM) -> Iterator[None]:
 
 
 def pooled_under_masks(
-    model: SparseCBM, data: Examples, concepts: Sequence[str] | None = None, batch_size: int = 32
+    model: ConceptBottleneck, data: Examples, concepts: Sequence[str] | None = None, batch_size: int = 32
 ) -> dict[str, Tensor]:
     """Every text pooled under the mask of every concept, all masks in one call a batch.
 

@@ -4,10 +4,10 @@ import pytest
 from sparsecbm.annotate.annotator import make_annotator
 from sparsecbm.annotate.human import HumanAnnotator
 from sparsecbm.annotate.summary import summarise
+from sparsecbm.base.errors import ConfigError
+from sparsecbm.base.params import Annotate
 from sparsecbm.data.schemas import AnnotatedTable, check
-from sparsecbm.errors import ConfigError
-from sparsecbm.params import Annotate
-from tests.small_tables import CONCEPTS, good_rows
+from tests.support.small_tables import CONCEPTS, good_rows
 
 
 def rows() -> pd.DataFrame:

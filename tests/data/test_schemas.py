@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
+from sparsecbm.base.errors import DataError
 from sparsecbm.data.schemas import AnnotatedTable, ExplanationTable, PredictionTable, RawTable, check, failures, schema
-from sparsecbm.errors import DataError
-from tests.small_tables import CONCEPTS, good_rows
+from tests.support.small_tables import CONCEPTS, good_rows
 
 
 def found(frame, model=RawTable, max_words=None) -> list[tuple]:

@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from sparsecbm.data.imdb import CONCEPTS as IMDB_CONCEPTS
-from sparsecbm.data.imdb import clean
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.files import sha256_file
+from sparsecbm.base.params import CebabSource, ImdbSource, RestaurantsSource, Split
 from sparsecbm.data.ingest import ingest
-from sparsecbm.data.sources import load_source
-from sparsecbm.errors import DataError
-from sparsecbm.files import sha256_file
-from sparsecbm.params import CebabSource, ImdbSource, RestaurantsSource, Split
+from sparsecbm.data.sources.imdb import CONCEPTS as IMDB_CONCEPTS
+from sparsecbm.data.sources.imdb import clean
+from sparsecbm.data.sources.registry import load_source
 
 SHARES = Split(validation=0.1, test=0.2)
 ASPECTS = ("food", "service", "ambiance", "noise")

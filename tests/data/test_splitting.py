@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
+from sparsecbm.base.errors import ConfigError, DataError
+from sparsecbm.base.params import Split
 from sparsecbm.data.splitting import hold_out_groups, make_splits
-from sparsecbm.errors import ConfigError, DataError
-from sparsecbm.params import Split
 
 
 def grouped(labels: str, size: int = 1, split: str | None = None) -> pd.DataFrame:

@@ -6,10 +6,10 @@ import sys
 import pandas as pd
 import pytest
 
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.params import HubSource, Split, TableSource
 from sparsecbm.data.ingest import ingest
-from sparsecbm.data.sources import load_source
-from sparsecbm.errors import DataError
-from sparsecbm.params import HubSource, Split, TableSource
+from sparsecbm.data.sources.registry import load_source
 
 COLUMNS = {
     "text": "comment",

@@ -3,10 +3,10 @@ import resource
 import pandas as pd
 import pytest
 
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.files import read_json, sha256_file, write_json
 from sparsecbm.data.tables import read_concepts, read_manifest, read_split, read_splits, split_names, write_splits
-from sparsecbm.errors import DataError
-from sparsecbm.files import read_json, sha256_file, write_json
-from tests.small_tables import CONCEPTS, MANIFEST, good_rows, good_splits
+from tests.support.small_tables import CONCEPTS, MANIFEST, good_rows, good_splits
 
 
 def test_splits_come_back_as_they_were_in_order(tmp_path):

@@ -1,10 +1,10 @@
 import pandas as pd
 import pytest
 
+from sparsecbm.base.errors import DataError
 from sparsecbm.data.validation import validate
-from sparsecbm.errors import DataError
-from sparsecbm.report.validation import validation_page
-from tests.small_tables import CONCEPTS, MANIFEST, good_splits, limits
+from sparsecbm.report.validation_page import validation_page
+from tests.support.small_tables import CONCEPTS, MANIFEST, good_splits, limits
 
 
 def spoiled(**cells) -> dict[str, pd.DataFrame]:

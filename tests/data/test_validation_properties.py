@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsecbm.data.schemas import RawTable, failures, schema
-from sparsecbm.data.texts import comparable
+from sparsecbm.data.text_quality import comparable
 from sparsecbm.data.validation import validate
-from tests.small_tables import CONCEPTS, good_rows, limits
+from tests.support.small_tables import CONCEPTS, good_rows, limits
 
 SPLITS = ("train", "validation", "dev", "test")
 ROWS = 7

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from sparsecbm.errors import ModelError
+from sparsecbm.base.errors import ModelError
 from sparsecbm.evaluate.pooled import pooled_texts, under
 from sparsecbm.model.batches import encode, pad
 from tests.model.test_masked import random_masks
-from tests.tiny_models import tiny_model
-from tests.tiny_tables import annotated
+from tests.support.tiny_models import tiny_model
+from tests.support.tiny_tables import annotated
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ import json
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.explain.ablation import Ablation, UnitEffect, ablations
 from sparsecbm.explain.variants import Unit
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import units_of
-from tests.planted_model import FALLBACK, planted_masks, planted_model
-from tests.tiny_models import tiny_model, write_backbone
+from tests.support.planted_model import FALLBACK, planted_masks, planted_model
+from tests.support.tiny_models import tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
 SUPPORTED = ("bert", "roberta", "distilbert", "gpt2", "opt", "llama")

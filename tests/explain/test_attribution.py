@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.explain.attribution import METHODS, Options, attribute, attribute_label
-from tests.explain.linear_model import linear_model
 from tests.model.test_masked import random_masks
-from tests.tiny_models import tiny_model, write_backbone
+from tests.support.linear_model import linear_model
+from tests.support.tiny_models import tiny_model, write_backbone
 
 TEXT = "good bad food"  # [CLS] good bad food [SEP]: 5 tokens
 EVERY = pytest.mark.parametrize("method", METHODS)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.explain.contributions import contributions, contributions_from, effects
 from sparsecbm.model.cbm import Logits
-from tests.tiny_models import tiny_model
+from tests.support.tiny_models import tiny_model
 
 TEXTS = ["the food was good", "slow service and bad food", "a loud place", ""]
 MEANS = {"food": [0.5, 0.25, 0.25], "noise": [0.5, 0.5]}

@@ -9,14 +9,14 @@ import torch
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.base.errors import ConfigError, ModelError
+from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.explain.ablation import ablations
 from sparsecbm.explain.attribution import Options, attribute, attribute_label
 from sparsecbm.explain.explainer import Row, explain
 from sparsecbm.explain.explanation import Explanation
-from sparsecbm.schemas import json_schemas
 from tests.model.test_masked import random_masks
-from tests.tiny_models import tiny_model, write_backbone
+from tests.support.tiny_models import tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service but a quiet place"]
 FEW = Options(steps=4, max_steps=8)

@@ -8,9 +8,9 @@ from captum.attr import InputXGradient, IntegratedGradients
 from sparsecbm.explain.attribution import Options, attribute, attribute_label
 from sparsecbm.explain.gradients import gauss_legendre
 from sparsecbm.explain.words import read_words
-from tests.explain.linear_model import linear_model
 from tests.model.test_masked import random_masks
-from tests.tiny_models import tiny_model, write_backbone
+from tests.support.linear_model import linear_model
+from tests.support.tiny_models import tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow", "a loud place but we came again and the food was bad"]
 STEPS = 6

@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from sparsecbm.errors import ModelError
+from sparsecbm.base.errors import ModelError
 from sparsecbm.explain.subnetworks import subnetworks
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from tests.tiny_models import FAMILIES, tiny_model, write_backbone
+from tests.support.tiny_models import FAMILIES, tiny_model, write_backbone
 
 QUERY = "encoder.layer.0.attention.self.query"
 INTO, OUT = "encoder.layer.0.intermediate.dense", "encoder.layer.0.output.dense"

@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.files import read_parquet
+from sparsecbm.base.metrics import MISSING
 from sparsecbm.data.schemas import ExplanationTable, check
-from sparsecbm.errors import DataError
 from sparsecbm.explain.calibration import calibration
 from sparsecbm.explain.explainer import Row, explain
 from sparsecbm.explain.export import json_lines, word_table, write_explanations
-from sparsecbm.explain.plots import plot_calibration
 from sparsecbm.explain.subnetworks import subnetworks
 from sparsecbm.explain.summary import concept_summaries, model_summary
-from sparsecbm.files import read_parquet
-from sparsecbm.metrics import MISSING
 from sparsecbm.model.cbm import Logits
+from sparsecbm.plots.explanations import plot_calibration
 from tests.explain.test_explanation import FEW, TEXTS, with_means
 from tests.model.test_masked import random_masks
 

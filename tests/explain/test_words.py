@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from sparsecbm.errors import ModelError
+from sparsecbm.base.errors import ModelError
 from sparsecbm.explain.words import read_words
 from sparsecbm.model.batches import encode
 

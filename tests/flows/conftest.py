@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.tiny_pipeline import ROOT, free_port, make_tiny_workspace
+from tests.support.tiny_pipeline import ROOT, free_port, make_tiny_workspace
 
 
 def project(workspace):

@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from flows.clone import CloneError, propose, refresh
-from sparsecbm.flowlock import WorkspaceBusy, only_flow
-from sparsecbm.pipeline import run_dvc
-from sparsecbm.workspace import Workspace
-from tests.tiny_pipeline import git
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.graph import run_dvc
+from sparsecbm.pipeline.lock import WorkspaceBusy, only_flow
+from tests.support.tiny_pipeline import git
 
 
 def test_edits_stay_out_and_results_come_back_as_a_branch(finished_workspace):

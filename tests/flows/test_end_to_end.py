@@ -16,11 +16,11 @@ import psutil
 import pytest
 import yaml
 
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
-from sparsecbm.workspace import Workspace
-from tests.tiny_models import CONCEPTS, write_backbone
-from tests.tiny_pipeline import ROOT, free_port, git
-from tests.tiny_tables import annotated
+from tests.support.tiny_models import CONCEPTS, write_backbone
+from tests.support.tiny_pipeline import ROOT, free_port, git
+from tests.support.tiny_tables import annotated
 
 pytestmark = pytest.mark.flow
 
@@ -58,8 +58,9 @@ if sys.argv[1] == "evaluate":
     write("validate.json", {"accepted": True})
 if sys.argv[1] == "prune":
     from sparsecbm.data.tables import read_concepts, read_split
-    from sparsecbm.model.cbm import Settings, SparseCBM
-    from sparsecbm.params import load_params
+    from sparsecbm.model.cbm import Settings
+    from sparsecbm.api import SparseCBM
+    from sparsecbm.base.params import load_params
     from sparsecbm.train.checkpoint import Checkpoints
     from sparsecbm.train.modes import fit
     from sparsecbm.train.reproducible import make_reproducible
@@ -119,7 +120,7 @@ def clone(tmp_path, monkeypatch):
 
 def command(workspace, *arguments, good=True):
     result = subprocess.run(
-        [sys.executable, "-m", "sparsecbm.cli", *arguments], cwd=workspace.root, capture_output=True, text=True
+        [sys.executable, "-m", "sparsecbm.cli.app", *arguments], cwd=workspace.root, capture_output=True, text=True
     )
     assert (result.returncode == 0) == good, result.stdout + result.stderr
     return result.stdout + result.stderr

@@ -7,11 +7,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from sparsecbm.errors import ConfigError
+from sparsecbm.base.errors import ConfigError
 from sparsecbm.promote.history import FIRST, Entry
 from sparsecbm.promote.ledger import Ledger, Row
 from sparsecbm.promote.transaction import Unchanged
-from tests.tiny_pipeline import ROOT
+from tests.support.tiny_pipeline import ROOT
 
 pytestmark = pytest.mark.flow
 

@@ -11,8 +11,8 @@ import pytest
 
 from flows.services import Service, ServiceError, down, load, up
 from flows.settings import answers, running_server, services_file
-from sparsecbm.files import write_json
-from tests.tiny_pipeline import free_port
+from sparsecbm.base.files import write_json
+from tests.support.tiny_pipeline import free_port
 
 pytestmark = pytest.mark.flow
 
@@ -64,7 +64,7 @@ def test_a_taken_port_is_refused_and_nothing_is_left(services, tiny_workspace, m
     monkeypatch.setenv("SPARSECBM_PREFECT_PORT", taken)
     monkeypatch.setenv("SPARSECBM_MLFLOW_PORT", str(free_port()))
     result = subprocess.run(
-        [sys.executable, "-m", "sparsecbm.cli", "up"], cwd=tiny_workspace.root, capture_output=True, text=True
+        [sys.executable, "-m", "sparsecbm.cli.app", "up"], cwd=tiny_workspace.root, capture_output=True, text=True
     )
     assert result.returncode == 1
     assert result.stderr == (

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from flows.stage import COMPLETED, FAILED, REFUSED, RESTORED, UP_TO_DATE, Outcome, run_stage
-from sparsecbm.errors import SparseCBMError
-from sparsecbm.flowlock import WorkspaceBusy, only_flow
-from sparsecbm.pipeline import pending
+from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.pipeline.graph import pending
+from sparsecbm.pipeline.lock import WorkspaceBusy, only_flow
 
 
 def run(workspace, stage):
@@ -76,7 +76,7 @@ def test_an_interruption_leaves_no_process(tiny_workspace):
     (tiny_workspace.root / "fault").write_text("ingest hang")
     code = (  # what is started in the background of a shell ignores the signal, and hands that on
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from pathlib import Path; from flows.stage import run_stage; from sparsecbm.workspace import Workspace\n"
+        "from pathlib import Path; from flows.stage import run_stage; from sparsecbm.base.workspace import Workspace\n"
         f"run_stage(Workspace(Path({str(tiny_workspace.root)!r})), 'ingest', print)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -7,12 +7,12 @@ import pytest
 import torch
 import yaml
 
-from sparsecbm import cli
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.cli import app as cli
 from sparsecbm.data.tables import write_splits
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.workspace import Workspace
-from tests.tiny_models import CONCEPTS
-from tests.tiny_tables import annotated
+from tests.support.tiny_models import CONCEPTS
+from tests.support.tiny_tables import annotated
 
 PROJECT = Workspace.find()
 PAGE = (PROJECT.root / "docs" / "interventions.md").read_text(encoding="utf-8")
@@ -59,6 +59,6 @@ def test_the_page_runs(workspace, monkeypatch, capsys):
 
 
 def test_the_page_names_the_gates_and_tables():
-    from sparsecbm.intervene.verdict import GATES
+    from sparsecbm.intervene.experiments.verdict import GATES
 
     assert all(f"`{gate}`" in PAGE for gate in GATES)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, InterventionError
+from sparsecbm.base.errors import ConfigError, InterventionError
 from sparsecbm.intervene.edits import edited, intervene
-from tests.tiny_models import tiny_model
+from tests.support.tiny_models import tiny_model
 
 TEXTS = ["the food was good", "a loud place but we came again"]
 

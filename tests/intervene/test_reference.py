@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sparsecbm.errors import InterventionError
-from sparsecbm.intervene.bits import toggled
+from sparsecbm.base.errors import InterventionError
 from sparsecbm.intervene.edits import label_logits
+from sparsecbm.intervene.patches.bits import toggled
 from sparsecbm.intervene.reference import read_reference
-from tests.tiny_models import tiny_model
-from tests.tiny_tables import annotated
+from tests.support.tiny_models import tiny_model
+from tests.support.tiny_tables import annotated
 
 
 @pytest.fixture

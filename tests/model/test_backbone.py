@@ -5,11 +5,11 @@ import importlib.util
 import pytest
 import torch
 
-from sparsecbm.errors import ModelError
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.errors import ModelError
 from sparsecbm.model import backbone as module
 from sparsecbm.model.backbone import WHEELS, hidden_size, load_backbone, wheel_folder
-from sparsecbm.model.cbm import SparseCBM
-from tests.tiny_models import DECODERS, FAMILIES, tiny_model, write_backbone
+from tests.support.tiny_models import DECODERS, FAMILIES, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "we came again and the service was slow but the place was pretty", "bad"]
 

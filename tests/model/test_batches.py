@@ -3,7 +3,7 @@
 import torch
 
 from sparsecbm.model.batches import by_length, encode, pad, shuffled
-from tests.tiny_models import tiny_tokenizer
+from tests.support.tiny_models import tiny_tokenizer
 
 
 def test_padding_is_on_the_right_and_masked():

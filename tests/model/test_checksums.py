@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from sparsecbm.intervene.bits import toggled
+from sparsecbm.intervene.patches.bits import toggled
 from sparsecbm.model.checksums import model_checksum, text_checksum, weights_checksum
 from tests.model.test_masked import random_masks
 

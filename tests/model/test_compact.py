@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from sparsecbm.errors import ModelError
+from sparsecbm.base.errors import ModelError
 from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.compact import CompactModel, unfold
 from sparsecbm.model.masked import blocks, prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import units_of
-from tests.tiny_models import tiny_model, write_backbone
+from tests.support.tiny_models import tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
 SIZES = {  # four units of attention each; a unit of Llama has two query heads

@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.masked import MaskedLinear, grouped_linear, prunable_layers, weight_leaves
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.pooling import pool
-from tests.tiny_models import FAMILIES, tiny_model, write_backbone
+from tests.support.tiny_models import FAMILIES, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
 

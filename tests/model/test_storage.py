@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sparsecbm.errors import DataError, ModelError
-from sparsecbm.files import write_json
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.errors import DataError, ModelError
+from sparsecbm.base.files import write_json
 from sparsecbm.model import storage
-from sparsecbm.model.cbm import SparseCBM
 from sparsecbm.model.storage import checksums
 from tests.model.test_masked import random_masks
 

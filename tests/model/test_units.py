@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import Part, Units, units_among, units_of
-from tests.tiny_models import tiny_model, write_backbone
+from tests.support.tiny_models import tiny_model, write_backbone
 
 SUPPORTED = ("bert", "roberta", "distilbert", "gpt2", "opt", "llama")
 

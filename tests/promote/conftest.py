@@ -6,23 +6,24 @@ import pytest
 import torch
 import yaml
 
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.files import write_json, write_text
+from sparsecbm.base.params import load_params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
-from sparsecbm.files import write_json, write_text
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.params import load_params
-from sparsecbm.promote import evidence, road
-from sparsecbm.promote.custody import Read
-from sparsecbm.promote.road import Road
-from sparsecbm.promote.service import Service
+from sparsecbm.promote import judging as evidence
+from sparsecbm.promote import service as road
+from sparsecbm.promote.artifacts import Read
+from sparsecbm.promote.pyfunc_model import Service
+from sparsecbm.promote.service import Road
 from sparsecbm.track.lineage import LOCK_TAG, lock_sha256
 from sparsecbm.track.record import RECORD_TAG
 from sparsecbm.track.runs import create_run
 from sparsecbm.track.store import database
-from sparsecbm.workspace import Workspace
-from tests.planted_model import planted_masks, planted_model
-from tests.tiny_models import CONCEPTS
-from tests.tiny_pipeline import ROOT
-from tests.tiny_tables import annotated
+from tests.support.planted_model import planted_masks, planted_model
+from tests.support.tiny_models import CONCEPTS
+from tests.support.tiny_pipeline import ROOT
+from tests.support.tiny_tables import annotated
 
 GATES = [
     {"kind": "score", "name": "label", "of": "label.accuracy", "bound": 0.5, "margin": 0.02},

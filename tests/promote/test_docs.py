@@ -2,7 +2,7 @@
 
 import re
 
-from tests.tiny_pipeline import ROOT
+from tests.support.tiny_pipeline import ROOT
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 PLACES = re.compile(r"\.\.\.|\bNAME\b|\bN\b")  # what stands for something else

@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 from pydantic import TypeAdapter
 
-from sparsecbm.errors import ConfigError
-from sparsecbm.evaluate.readings import Variable
-from sparsecbm.metrics import MISSING, expected_calibration_error
-from sparsecbm.params import Evaluate, load_params, parse_params, read_yaml
-from sparsecbm.params.promote import Gate
-from sparsecbm.promote.custody import Read
+from sparsecbm.base.errors import ConfigError
+from sparsecbm.base.metrics import MISSING, expected_calibration_error
+from sparsecbm.base.params import Evaluate, load_params, parse_params, read_yaml
+from sparsecbm.base.params.promote import Gate
+from sparsecbm.evaluate.variables import Variable
+from sparsecbm.promote.artifacts import Read
 from sparsecbm.promote.gates import Evidence, judge
 from sparsecbm.promote.ledger import HOLD, NOT_JUDGED, PROMOTE, REJECT, Ledger, Row
-from sparsecbm.promote.scores import difference, drawn
-from tests.tiny_pipeline import ROOT
+from sparsecbm.promote.version_scores import difference, drawn
+from tests.support.tiny_pipeline import ROOT
 
 TEXTS = 40
 STATES = ["no", "yes"]

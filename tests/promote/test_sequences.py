@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sparsecbm.promote import history
 from sparsecbm.promote.registry import Registry
 from sparsecbm.promote.transaction import PromotionError, Unchanged, Why, promote, refuse, rollback, standing
-from tests.promote.fake_client import FakeClient
+from tests.support.fake_mlflow_client import FakeClient
 
 
 def works():

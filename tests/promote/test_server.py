@@ -8,10 +8,10 @@ import time
 import pytest
 
 from flows.settings import answers
-from sparsecbm.promote.road import Road
+from sparsecbm.promote.service import Road
 from sparsecbm.track.store import TrackingDown, database
 from tests.promote.conftest import blind
-from tests.tiny_pipeline import free_port
+from tests.support.tiny_pipeline import free_port
 
 pytestmark = pytest.mark.usefixtures("read_here")
 

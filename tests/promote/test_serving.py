@@ -12,9 +12,9 @@ from dataclasses import replace
 import pytest
 
 from flows.settings import answers
-from sparsecbm.intervene.make import make_patch
+from sparsecbm.intervene.patches.make import make_patch
 from tests.promote.conftest import uniform_means
-from tests.tiny_pipeline import free_port
+from tests.support.tiny_pipeline import free_port
 
 pytestmark = pytest.mark.usefixtures("read_here")
 TEXT, OTHER = "a loud place but we came again and the food was bad", "the place was quiet"

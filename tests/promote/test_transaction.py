@@ -21,7 +21,7 @@ from sparsecbm.promote.transaction import (
     settle,
     standing,
 )
-from tests.promote.fake_client import FakeClient
+from tests.support.fake_mlflow_client import FakeClient
 
 WHY = Why("PROMOTE", "it is better")
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsecbm.errors import PruningError
+from sparsecbm.base.errors import PruningError
 from sparsecbm.prune.contrast import contrasted, ranks
 from sparsecbm.prune.select import prune_to
 

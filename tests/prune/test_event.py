@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from sparsecbm.errors import DegenerateSaliencyWarning
+from sparsecbm.base.errors import DegenerateSaliencyWarning
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import units_of
@@ -13,9 +13,9 @@ from sparsecbm.prune.event import choose_masks, score_weights
 from sparsecbm.prune.gradients import concept_gradients
 from sparsecbm.train.examples import batch, examples
 from tests.model.test_masked import random_masks
-from tests.prune.settings import pruning
-from tests.tiny_models import tiny_model, write_backbone
-from tests.tiny_tables import annotated
+from tests.support.prune_settings import pruning
+from tests.support.tiny_models import tiny_model, write_backbone
+from tests.support.tiny_tables import annotated
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, PruningError
+from sparsecbm.base.errors import ConfigError, PruningError
 from sparsecbm.prune import fisher
 from sparsecbm.prune.fisher import inverse_diagonal, layer_bytes, working_bytes
 

@@ -8,20 +8,20 @@ import sys
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, ModelError
-from sparsecbm.model.cbm import SparseCBM
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.errors import ConfigError, ModelError
+from sparsecbm.base.params import parse_params, read_yaml
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.params import parse_params, read_yaml
 from sparsecbm.prune.fit import distilled, fit_masks
 from sparsecbm.prune.training import MaskTraining
 from sparsecbm.train import loop
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import examples
 from sparsecbm.train.modes import fit
-from tests.prune.settings import pruning
-from tests.tiny_models import tiny_model
-from tests.tiny_pipeline import ROOT
-from tests.tiny_tables import annotated
+from tests.support.prune_settings import pruning
+from tests.support.tiny_models import tiny_model
+from tests.support.tiny_pipeline import ROOT
+from tests.support.tiny_tables import annotated
 from tests.train.test_training import same, settings, weights_of
 
 

@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, PruningError
+from sparsecbm.base.errors import ConfigError, PruningError
 from sparsecbm.prune.gradients import concept_gradients, layer_groups
 from sparsecbm.train.examples import batch, examples
 from sparsecbm.train.loss import cross_entropy
 from tests.model.test_masked import random_masks
-from tests.tiny_tables import annotated
+from tests.support.tiny_tables import annotated
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy, kl_div
 
-from sparsecbm.errors import ConfigError, ModelError
+from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import overlap
@@ -16,9 +16,9 @@ from sparsecbm.prune.event import score_weights
 from sparsecbm.prune.training import ControlTraining, MaskTraining
 from sparsecbm.train.examples import batch, examples
 from tests.model.test_masked import random_masks
-from tests.prune.settings import pruning
-from tests.tiny_models import tiny_model
-from tests.tiny_tables import annotated
+from tests.support.prune_settings import pruning
+from tests.support.tiny_models import tiny_model
+from tests.support.tiny_tables import annotated
 from tests.train.test_training import settings
 
 NAMES = ("food", "noise")

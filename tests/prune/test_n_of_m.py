@@ -6,7 +6,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.sparse import _semi_structured_conversions as conversions
 from torch.sparse import semi_structured
 
-from sparsecbm.errors import ConfigError, PruningError
+from sparsecbm.base.errors import ConfigError, PruningError
 from sparsecbm.prune.n_of_m import MULTIPLES, check_semi_structured, prune_n_of_m
 
 TORCH = {

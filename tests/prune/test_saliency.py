@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, DegenerateSaliencyWarning, PruningError
+from sparsecbm.base.errors import ConfigError, DegenerateSaliencyWarning, PruningError
 from sparsecbm.prune import degeneracy
 from sparsecbm.prune.degeneracy import magnitude_correlation, warn_if_magnitude
 from sparsecbm.prune.saliency.base import Settings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sparsecbm.errors import ConfigError
+from sparsecbm.base.errors import ConfigError
 from sparsecbm.prune.schedule import Schedule
 
 

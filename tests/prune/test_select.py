@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, PruningError
+from sparsecbm.base.errors import ConfigError, PruningError
 from sparsecbm.prune.select import prune_to
 
 

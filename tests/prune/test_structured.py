@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsecbm.errors import ConfigError, ModelError, PruningError
+from sparsecbm.base.errors import ConfigError, ModelError, PruningError
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.units import Part, Units, units_of
 from sparsecbm.prune.structured import select_units

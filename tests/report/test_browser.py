@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from sparsecbm.report.index import index_page
-from sparsecbm.report.plots import read_plots
-from tests.report import made
+from sparsecbm.report.embedded_plots import read_plots
+from sparsecbm.report.index_page import index_page
+from tests.support import report_inputs as made
 
 webdriver = pytest.importorskip("selenium.webdriver")
 

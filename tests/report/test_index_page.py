@@ -8,12 +8,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from sparsecbm.errors import DataError
+from sparsecbm.base.errors import DataError
+from sparsecbm.report.embedded_plots import read_plots
 from sparsecbm.report.examples import Example, best, misreadings, worst
-from sparsecbm.report.index import index_page
-from sparsecbm.report.ledger import PAGE
-from sparsecbm.report.plots import read_plots
-from tests.report import made
+from sparsecbm.report.index_page import index_page
+from tests.support import report_inputs as made
 
 
 class Page(HTMLParser):
@@ -60,7 +59,7 @@ def test_texts_stay_texts(html):
     for _, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes)
         addresses = [attributes[key] for key in ("src", "href") if key in attributes]
-        assert all(address.startswith(("data:", "#", "validation.html", PAGE)) for address in addresses)
+        assert all(address.startswith(("data:", "#", "validation.html", "promotion.html")) for address in addresses)
 
 
 def test_a_name_with_markup_stays_text():

@@ -2,9 +2,9 @@ import re
 from html.parser import HTMLParser
 
 from sparsecbm.data.validation import validate
-from sparsecbm.report.figures import share_bars
-from sparsecbm.report.validation import SHOWN_ROWS, validation_page
-from tests.small_tables import CONCEPTS, MANIFEST, good_splits, limits
+from sparsecbm.plots.validation import share_bars
+from sparsecbm.report.validation_page import SHOWN_ROWS, validation_page
+from tests.support.small_tables import CONCEPTS, MANIFEST, good_splits, limits
 
 
 def page(splits=None, **changes) -> str:

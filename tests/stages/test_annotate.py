@@ -2,11 +2,11 @@ import shutil
 
 import pytest
 
+from sparsecbm.base.errors import ConfigError
+from sparsecbm.base.files import read_json
 from sparsecbm.data.tables import read_manifest, read_splits
-from sparsecbm.errors import ConfigError
-from sparsecbm.files import read_json
 from sparsecbm.stages import annotate, ingest
-from tests.data_workspace import files_of, make_workspace, source_rows
+from tests.support.data_workspace import files_of, make_workspace, source_rows
 
 
 def run(root, blank: str, column: str = "f"):

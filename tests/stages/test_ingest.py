@@ -2,10 +2,10 @@ import shutil
 
 import pytest
 
+from sparsecbm.base.errors import DataError
 from sparsecbm.data.tables import read_manifest, read_splits
-from sparsecbm.errors import DataError
 from sparsecbm.stages import annotate, ingest, validate
-from tests.data_workspace import REPOSITORY, files_of, make_workspace, source_rows, write_source
+from tests.support.data_workspace import REPOSITORY, files_of, make_workspace, source_rows, write_source
 
 
 def test_splits_and_manifest_are_written(tmp_path):

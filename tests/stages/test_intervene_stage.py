@@ -4,14 +4,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from sparsecbm.base.files import read_json, sha256_file
+from sparsecbm.base.params import load_params, parse_params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
-from sparsecbm.files import read_json, sha256_file
-from sparsecbm.params import load_params, parse_params
 from sparsecbm.stages import intervene
-from sparsecbm.workspace import Workspace
-from tests.intervene.references import label_follows_food
-from tests.tiny_models import CONCEPTS, tiny_model
-from tests.tiny_tables import annotated
+from tests.support.references import label_follows_food
+from tests.support.tiny_models import CONCEPTS, tiny_model
+from tests.support.tiny_tables import annotated
 
 PROJECT = Workspace.find()
 TABLES = ("oracle_curves", "own_curves", "oracle_subsets", "oracle_patches", "oracle_memory")

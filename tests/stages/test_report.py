@@ -4,15 +4,15 @@ import json
 
 import pytest
 
+from sparsecbm.base.files import write_json
+from sparsecbm.base.params import load_params
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
 from sparsecbm.explain.export import LINES
-from sparsecbm.files import write_json
-from sparsecbm.params import load_params
 from sparsecbm.stages import report
-from sparsecbm.workspace import Workspace
-from tests.report import made
-from tests.tiny_models import CONCEPTS
-from tests.tiny_tables import annotated
+from tests.support import report_inputs as made
+from tests.support.tiny_models import CONCEPTS
+from tests.support.tiny_tables import annotated
 
 PARAMS = load_params(Workspace.find().params)
 

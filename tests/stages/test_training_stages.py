@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.files import read_json, read_parquet, sha256_file
+from sparsecbm.base.metrics import confusion
+from sparsecbm.base.params import load_params, parse_params
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.data.tables import read_split, write_splits
-from sparsecbm.files import read_json, read_parquet, sha256_file
-from sparsecbm.metrics import confusion
-from sparsecbm.model.cbm import SparseCBM
-from sparsecbm.params import load_params, parse_params
-from sparsecbm.schemas import json_schemas
 from sparsecbm.stages import evaluate, explain, finetune, prune
 from sparsecbm.train.label_head import fit_label_head, temperature
 from sparsecbm.train.modes import activations
-from sparsecbm.workspace import Workspace
-from tests.tiny_models import CONCEPTS
-from tests.tiny_tables import annotated
+from tests.support.tiny_models import CONCEPTS
+from tests.support.tiny_tables import annotated
 
 PROJECT = Workspace.find()
 DEPENDENCIES = [f"sparsecbm/{part}" for part in ("stages", "train", "model", "data", "prune", "explain", "evaluate")]
-FILES = ("dvc.yaml", "params.yaml", "sparsecbm/concepts.py", "sparsecbm/metrics.py")
+FILES = ("dvc.yaml", "params.yaml", "sparsecbm/base/concepts.py", "sparsecbm/base/metrics.py")
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 import pytest
 
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.files import read_json, read_parquet
 from sparsecbm.data.tables import read_manifest, read_split, read_splits
-from sparsecbm.errors import DataError
-from sparsecbm.files import read_json, read_parquet
 from sparsecbm.stages import ingest, validate
-from tests.data_workspace import files_of, make_workspace, source_rows
+from tests.support.data_workspace import files_of, make_workspace, source_rows
 
 LIMITS = {"max_words": 100, "quarantine_share": 0.1, "min_state_share": 0.02}
 

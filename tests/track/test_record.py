@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from sparsecbm.files import sha256_file
-from sparsecbm.params import load_params
-from sparsecbm.stagekey import stage_key
+from sparsecbm.base.files import sha256_file
+from sparsecbm.base.params import load_params
+from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.track import live, store
 from sparsecbm.track.lineage import code_tags
 from sparsecbm.track.live import live_run
 from sparsecbm.track.record import record
 from sparsecbm.track.store import TrackingDown, database, open_store
-from tests.tiny_pipeline import git
+from tests.support.tiny_pipeline import git
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparsecbm.errors import DataError
+from sparsecbm.base.errors import DataError
 from sparsecbm.train.label_head import HOTTEST, fit_label_head, temperature
 
 

@@ -12,15 +12,15 @@ import torch
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from sparsecbm.errors import DataError
-from sparsecbm.params import Finetune
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.params import Finetune
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import examples
 from sparsecbm.train.label_head import temperature
 from sparsecbm.train.loop import accelerator_for, precision
 from sparsecbm.train.modes import activations, fit, fit_hard_head
-from tests.tiny_models import tiny_model
-from tests.tiny_tables import annotated
+from tests.support.tiny_models import tiny_model
+from tests.support.tiny_tables import annotated
 
 
 def settings(**changes) -> Finetune:
@@ -181,8 +181,8 @@ def test_kill_9_while_training_and_writing(backbone, tmp_path):
             from safetensors.torch import save_file
             from sparsecbm.train.checkpoint import Checkpoints
             from sparsecbm.train.modes import fit
-            from tests.tiny_models import tiny_model
-            from tests.tiny_tables import annotated
+            from tests.support.tiny_models import tiny_model
+            from tests.support.tiny_tables import annotated
             from tests.train.test_training import settings
             folder, out = Path(sys.argv[1]), sys.argv[2]
             print("start", flush=True)

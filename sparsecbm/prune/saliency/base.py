@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sparsecbm.errors import PruningError
+from sparsecbm.base.errors import PruningError
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The saliencies that a configuration can name."""
 
-from sparsecbm.errors import ConfigError, unknown
+from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.prune.saliency import fisher_diagonal, magnitude, movement, obert, random
 from sparsecbm.prune.saliency.base import Saliency
 

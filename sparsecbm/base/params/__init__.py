@@ -1,0 +1,37 @@
+"""The typed form of `params.yaml`, a module a block; `whole` reads and checks the file."""
+
+from sparsecbm.base.params.data import Annotate, Split, Validate
+from sparsecbm.base.params.evaluate import Evaluate
+from sparsecbm.base.params.finetune import Finetune
+from sparsecbm.base.params.params import Params, load_params, other_source, parse_params, read_yaml
+from sparsecbm.base.params.prune import Prune
+from sparsecbm.base.params.source import (
+    CebabSource,
+    HubSource,
+    ImdbSource,
+    Mapping,
+    RestaurantsSource,
+    Source,
+    TableSource,
+)
+
+__all__ = [
+    "Annotate",
+    "CebabSource",
+    "Evaluate",
+    "Finetune",
+    "HubSource",
+    "ImdbSource",
+    "Mapping",
+    "Params",
+    "Prune",
+    "RestaurantsSource",
+    "Source",
+    "Split",
+    "TableSource",
+    "Validate",
+    "load_params",
+    "other_source",
+    "parse_params",
+    "read_yaml",
+]

@@ -1,0 +1,125 @@
+"""The whole of `params.yaml`: every key is known, every value is checked, errors name the key."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from sparsecbm.base.errors import ConfigError, unknown
+from sparsecbm.base.params.data import Annotate, Split, Validate
+from sparsecbm.base.params.evaluate import Evaluate, Track
+from sparsecbm.base.params.explain import Explain
+from sparsecbm.base.params.faithfulness import Faithfulness
+from sparsecbm.base.params.finetune import Finetune, Model
+from sparsecbm.base.params.intervene import Intervene
+from sparsecbm.base.params.promote import GATES, Promote
+from sparsecbm.base.params.prune import Prune
+from sparsecbm.base.params.section import Section
+from sparsecbm.base.params.source import SOURCES, ConceptColumn, Source
+
+
+class Params(Section):
+    """The whole of `params.yaml`."""
+
+    profile: str | None
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    source: Source
+    split: Split
+    validate_: Validate = Field(alias="validate")
+    annotate: Annotate
+    model: Model
+    finetune: Finetune
+    prune: Prune
+    explain: Explain
+    intervene: Intervene
+    evaluate: Evaluate
+    faithfulness: Faithfulness
+    track: Track
+    promote: Promote
+
+
+def _fields_at(location: tuple) -> list[str]:
+    """Known keys of the block that holds the key at `location`."""
+    block: type[BaseModel] = Params
+    parts = list(location[:-1])
+    if parts[:1] == ["source"]:
+        block, parts = SOURCES[parts[1]], parts[2:]
+    if parts[:2] == ["promote", "gates"]:
+        block, parts = GATES[parts[3]], []
+    for part in parts:
+        if part == "concepts":
+            block = ConceptColumn  # what follows is a concept's own name
+            continue
+        inner = next((f.annotation for n, f in block.model_fields.items() if (f.alias or n) == part), None)
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            block = inner
+    return [field.alias or name for name, field in block.model_fields.items()]
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    """One line a fault: the key, what is wrong, and what would be right."""
+    lines = []
+    for fault in error.errors():
+        location = fault["loc"]
+        names = [str(part) for part in location]
+        if names[:1] == ["source"] and len(names) > 2:
+            names.pop(1)
+        key = ".".join(names)
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{key}: {unknown('key', names[-1], _fields_at(location))}")
+        elif fault["type"] == "missing":
+            lines.append(f"{key}: this key is missing")
+        elif fault["type"] == "union_tag_invalid":
+            lines.append(f"{key}.name: {unknown('source', fault['ctx']['tag'], SOURCES)}")
+        elif fault["type"] == "value_error":  # of several keys of a block; the message has their values
+            lines.append(f"{key}: {fault['ctx']['error']}")
+        else:
+            lines.append(f"{key}: {fault['msg']} (got {fault['input']!r})")
+    return f"{where} is not valid:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def parse_params(plain: object, where: str = "params.yaml") -> Params:
+    """Check a plain mapping against the typed form.
+
+    Raises:
+        ConfigError: naming each wrong key with the nearest match and the choices.
+    """
+    if not isinstance(plain, dict):
+        raise ConfigError(f"{where} must hold a mapping of keys to values, not {type(plain).__name__}")
+    try:
+        return Params.model_validate(plain)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, where)) from None
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML mapping; faults name the file and line."""
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist")
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if plain is None:
+        return {}
+    if not isinstance(plain, dict):
+        raise ConfigError(f"{path} must hold a mapping of keys to values, not {type(plain).__name__}")
+    return plain
+
+
+def load_params(path: Path) -> Params:
+    """Read and check `params.yaml`."""
+    return parse_params(read_yaml(path), str(path.name))
+
+
+def other_source(params: Params, name: str | None, path: str | None) -> Source:
+    """The configured source, or another one by name and path; a mapping of columns is kept for the same name."""
+    if name is None and path is None:
+        return params.source
+    plain = params.source.model_dump(exclude_unset=True) if name in (None, params.source.name) else {"name": name}
+    if path is not None:
+        plain["path"] = path
+    whole = params.model_dump(by_alias=True, exclude_unset=True)
+    return parse_params({**whole, "source": plain}, "--source").source

@@ -1,0 +1,81 @@
+"""Where things lie in a workspace: the folder that holds `dvc.yaml` and `params.yaml`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparsecbm.base.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths of a workspace. Stages read and write these and nothing else."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Workspace":
+        """The nearest folder, upwards from `start`, that holds a `dvc.yaml`."""
+        start = Path(start or Path.cwd()).resolve()
+        for folder in (start, *start.parents):
+            if (folder / "dvc.yaml").is_file():
+                return cls(folder)
+        raise ConfigError(f"no dvc.yaml in {start} or above it; change into a clone of the project first")
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def ingested(self) -> Path:
+        return self.root / "data" / "ingested"
+
+    @property
+    def validated(self) -> Path:
+        return self.root / "data" / "validated"
+
+    @property
+    def annotated(self) -> Path:
+        return self.root / "data" / "annotated"
+
+    @property
+    def dense(self) -> Path:
+        return self.root / "models" / "dense"
+
+    @property
+    def sparse(self) -> Path:
+        return self.root / "models" / "sparse"
+
+    @property
+    def plots(self) -> Path:
+        return self.root / "plots"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def report(self) -> Path:
+        """The page of the whole run."""
+        return self.reports / "index.html"
+
+    @property
+    def promotion_page(self) -> Path:
+        """The page about the version that was judged last."""
+        return self.reports / "promotion.html"
+
+    @property
+    def explanations(self) -> Path:
+        return self.reports / "explanations"
+
+    def metrics(self, stage: str) -> Path:
+        """The metrics file of a stage."""
+        return self.root / "metrics" / f"{stage}.json"
+
+    @property
+    def state(self) -> Path:
+        """What is neither code nor output: checkpoints, databases, logs. Ignored by git."""
+        return self.root / ".sparsecbm"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.state / "checkpoints"

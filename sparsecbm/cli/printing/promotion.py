@@ -1,0 +1,89 @@
+"""Promotion in the terminal: ledger, record and status."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from sparsecbm.cli.printing.tables import plain
+from sparsecbm.promote.history import Entry
+from sparsecbm.promote.ledger import Ledger, shown
+from sparsecbm.promote.status import Status
+
+COLOURS = {"PROMOTE": "green", "HOLD": "yellow", "REJECT": "red"}
+DONE = {
+    "promote": "promoted: version {version} is the champion",
+    "rollback": "rolled back: version {version} is the champion again",
+    "refuse": "not promoted: version {version} ({verdict})",
+    "undo": "undone: version {version} is not the champion",
+}
+
+
+def show_ledger(ledger: Ledger) -> None:
+    """Every gate with its figures, then verdict and reasons."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("gate", "figure", "outcome"):
+        table.add_column(column, overflow="fold")
+    for column in ("challenger", "champion", "better by", "95 %"):
+        table.add_column(column, justify="right")
+    for row in ledger.rows:
+        colour = {"reject": "red", "hold": "yellow"}.get(row.effect, "green" if row.outcome == "win" else "default")
+        between = "" if row.interval is None else " to ".join(map(shown, row.interval))
+        cells = (shown(row.value), shown(row.champion), shown(row.difference), between)
+        table.add_row(plain(row.gate), plain(row.figure), f"[{colour}]{row.outcome}[/]", *map(plain, cells))
+    console.print(table)
+    against = f"version {ledger.champion}" if ledger.champion else "no champion"
+    verdict = f"[{COLOURS[ledger.verdict]}]{ledger.verdict}[/]"
+    console.print(f"{verdict} version {ledger.challenger} of {plain(ledger.model)}, against {against}")
+    for line in (*ledger.reasons, *ledger.notes):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def show_entry(entry: Entry) -> None:
+    """What became of it, in one line."""
+    done = DONE[entry.action].format(version=entry.version, verdict=entry.verdict)
+    print(f"{done} (entry {entry.number} of the record)")
+
+
+def show_history(entries: Sequence[Entry], wrong: Sequence[str], jumps: Sequence[str]) -> None:
+    """The record, the newest last, and whether its chain holds."""
+    console = Console(highlight=False)
+    table = Table("", "when (UTC)", "what", "version", "champion", "verdict", "by", "why", box=None, pad_edge=False)
+    for entry in entries:
+        became = f"{entry.before[0] or '-'} -> {entry.after[0] or '-'}"
+        what = f"{entry.action}, forced" if entry.forced else entry.action
+        why = entry.reason if len(entry.reason) <= 80 else f"{entry.reason[:79]}…"
+        cells = (entry.time[:19], what, str(entry.version), became, entry.verdict, entry.by, why)
+        table.add_row(str(entry.number), *map(plain, cells))
+    console.print(table)
+    for line in jumps:
+        console.print(f"[yellow]{plain(line)}[/]", soft_wrap=True)
+    for line in wrong:
+        console.print(f"[red]{plain(line)}[/]", soft_wrap=True)
+    if not wrong:
+        console.print(f"[green]the chain of {len(entries)} entries holds[/]")
+
+
+def show_status(status: Status) -> None:
+    """One fact a line."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    champion = "none" if status.champion is None else f"version {status.champion}"
+    rows = {
+        "model": f"{status.model} in {status.registry}",
+        "champion": f"{champion}{f', since {status.since[:19]} UTC' if status.since else ''}",
+        "from": f"run {status.run}, commit {status.commit[:12] or 'unknown'}" if status.run else "",
+        "previous": "none" if status.previous is None else f"version {status.previous}",
+        "newest": f"version {status.newest}, {status.verdict or 'not judged'}" if status.newest else "none",
+        "record": f"{status.entries} entries",
+        "load it by": status.uri,
+    }
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, plain(value))
+    console.print(table)
+    for line in status.notes:
+        console.print(plain(line), soft_wrap=True)
+    for line in status.faults:
+        console.print(f"[red]{plain(line)}[/]", soft_wrap=True)

@@ -1,0 +1,65 @@
+"""Any data set that the `datasets` library can load, with a column mapping."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from sparsecbm.base.errors import DataError, unknown
+from sparsecbm.base.params import HubSource
+from sparsecbm.data.source_table import Loaded, canonical, require_columns
+from sparsecbm.data.sources.mapping import map_rows, mapped_columns, vocabulary
+
+
+def load_dataset(name: str, config: str | None = None, revision: str | None = None) -> dict:
+    """The splits of a public data set, by name.
+
+    Raises:
+        DataError: the library is not installed, or it could not load the data set.
+    """
+    try:
+        import datasets  # large, and needed by this source alone
+    except ImportError:
+        raise DataError("this source needs the library `datasets`: pip install 'sparsecbm[hub]'") from None
+    try:
+        return dict(datasets.load_dataset(name, config, revision=revision))
+    except Exception as error:  # the library raises many kinds
+        first = str(error).strip().split("\n")[0]
+        raise DataError(f"could not load the data set {name!r}: {first}; check its name and the network") from None
+
+
+def load_hub(source: HubSource, root: Path) -> Loaded:
+    """Load the data set; where the mapping renames splits, only those are read."""
+    loaded = load_dataset(source.dataset, source.config, source.revision)
+    wanted = source.columns.splits or {name: name for name in loaded}
+    frames, files = [], []
+    for name, split in wanted.items():
+        if name not in loaded:
+            raise DataError(f"source.columns.splits: {unknown('split', name, loaded)} (in {source.dataset})")
+        file = f"{source.dataset}/{name}"
+        table = _table(loaded[name], mapped_columns(source.columns), file)
+        if table.empty:
+            raise DataError(f"the split {name!r} of {source.dataset} has no rows")
+        frame = map_rows(table, source.columns, file)
+        # A data set may hold several splits in one; then the mapping's column decides.
+        frames.append(frame if source.columns.split else frame.assign(split=split))
+        digest = hashlib.sha256(table.to_json(orient="records", lines=True).encode("utf-8")).hexdigest()
+        files.append({"name": file, "sha256": digest, "rows": len(table)})
+    frame = pd.concat(frames, ignore_index=True)
+    concept_set = vocabulary(frame, source.columns, source.dataset)
+    training = f"the split `train` of {source.dataset} (source.columns.splits can rename one)"
+    return Loaded(canonical(frame, concept_set), concept_set, source.name, source.licence, tuple(files), training)
+
+
+def _table(dataset, columns: list[str], file: str) -> pd.DataFrame:
+    """The mapped columns of one split; numbered classes get their names."""
+    require_columns(dataset.column_names, columns, file, "Correct the names under source.columns.")
+    table = {}
+    for column in columns:
+        cells = dataset[column]
+        names = getattr(dataset.features[column], "names", None)
+        if names:
+            # -1 is how the library writes a missing class.
+            cells = [names[cell] if cell is not None and cell >= 0 else None for cell in cells]
+        table[column] = pd.Series(list(cells), dtype=object)
+    return pd.DataFrame(table)

@@ -1,0 +1,1 @@
+"""Causal effects of concepts, estimated and compared with counterfactual texts."""

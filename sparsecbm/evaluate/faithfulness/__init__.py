@@ -1,0 +1,1 @@
+"""Whether explanations say what the model does."""

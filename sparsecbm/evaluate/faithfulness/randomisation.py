@@ -1,0 +1,112 @@
+"""Is an attribution better than chance? Scores of faithfulness against those of matched random attributions.
+
+A score alone says little: it depends on the operator, on the length of the text and on how sure the model is. Random
+attributions of the same text, judged by the same operator, have all of this in common with the one in question
+(ICE, arXiv 2603.18579). By concept and over all of them:
+
+win rate  the share of its random attributions that an attribution beats, a tie counting half: .5 is chance
+excess    by how much it beats their mean, in the direction that is better
+p         a randomisation test: how often the mean is as good if any of an item's scores, random ones too, is its own
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field
+
+from sparsecbm.base.metrics import interval, resampled_means
+from sparsecbm.evaluate.evidence import Form, Number
+
+
+class Comparison(Form):
+    """One method's scores beside random ones; intervals are 95 %, by bootstrap over clusters."""
+
+    items: int = Field(description="texts that were read as another state than `unknown`")
+    value: Number
+    interval: list[Number]
+    random: Number = Field(description="mean of matched random attributions")
+    excess: Number = Field(description="by how much the value is better than that; above 0 is better than chance")
+    excess_interval: list[Number] = Field(description="paired")
+    win_rate: Number = Field(description="share of random attributions that are beaten; .5 is chance")
+    win_rate_interval: list[Number]
+    p: Number = Field(description="of the randomisation test, one-sided")
+
+
+def win_rates(values: np.ndarray, random: np.ndarray, more_is_better: bool) -> np.ndarray:
+    """The share of its random scores that each item beats, a tie counting half, [items].
+
+    Args:
+        values: [items]
+        random: [items, draws]
+    """
+    lead = values[:, None] - random if more_is_better else random - values[:, None]
+    return ((lead > 0) + 0.5 * (lead == 0)).mean(1)
+
+
+def randomisation_p(values: np.ndarray, random: np.ndarray, more_is_better: bool, resamples: int, seed: int) -> float:
+    """The chance of a mean as good as that of the values, if each is no more than one of its item's random scores.
+
+    Without a difference between the method and chance, the scores of an item are exchangeable. So each resample takes
+    one of them for every item, its own among them, and p = (1 + resamples as good) / (1 + resamples).
+
+    Args:
+        values: [items]
+        random: [items, draws]
+    """
+    pool = np.concatenate([values[:, None], random], axis=1)
+    drawn = np.random.default_rng(seed).integers(pool.shape[1], size=(resamples, len(pool)))
+    means = pool[np.arange(len(pool)), drawn].mean(1)
+    lead = means - values.mean() if more_is_better else values.mean() - means
+    return float((1 + (lead >= -1e-12).sum()) / (1 + resamples))
+
+
+def compare_with_random(
+    values: np.ndarray,
+    random: np.ndarray,
+    more_is_better: bool,
+    concepts: Sequence[str],
+    clusters: Sequence[str],
+    resamples: int,
+    seed: int,
+) -> dict[str, Comparison]:
+    """By concept, for those that have items, and `mean` over these.
+
+    Args:
+        values: [items]
+        random: [items, draws]
+        concepts, clusters: of each item
+    """
+    sign = 1.0 if more_is_better else -1.0
+    own = random.mean(1)
+    columns = np.stack(
+        [values, own, sign * (values - own), win_rates(values, random, more_is_better)], axis=1
+    )  # [items, 4]
+    concepts, clusters = np.asarray(concepts), np.asarray(clusters)
+    found, means, draws = {}, [], []
+    for name in dict.fromkeys(concepts.tolist()):
+        rows = concepts == name
+        means.append(columns[rows].mean(0))
+        draws.append(resampled_means(columns[rows], clusters[rows], resamples, seed))
+        p = randomisation_p(values[rows], random[rows], more_is_better, resamples, seed)
+        found[name] = _comparison(int(rows.sum()), means[-1], draws[-1], p)
+    if found:
+        p = randomisation_p(values, random, more_is_better, resamples, seed)
+        found["mean"] = _comparison(len(values), np.mean(means, axis=0), np.mean(draws, axis=0), p)
+    return found
+
+
+def _comparison(items: int, means: np.ndarray, draws: np.ndarray, p: float) -> Comparison:
+    """From means, [4], and resampled means, [resamples, 4]."""
+    value, random, excess, wins = means
+    between = [interval(draws[:, i]) for i in range(4)]
+    return Comparison(
+        items=items,
+        value=value,
+        interval=between[0],
+        random=random,
+        excess=excess,
+        excess_interval=between[2],
+        win_rate=wins,
+        win_rate_interval=between[3],
+        p=p,
+    )

@@ -1,0 +1,1 @@
+"""Scores of the label and of the concepts, with baselines and intervals."""

@@ -1,0 +1,221 @@
+"""The scores of one split, as `metrics/evaluate.json` and `sparsecbm evaluate` hold them.
+
+The form is published as JSON Schema (`schemas/evaluate.schema.json`), made from the classes below.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from sparsecbm.base.metrics import MISSING, Resampled, expected_calibration_error, interval, resample
+from sparsecbm.base.params import Evaluate
+from sparsecbm.evaluate.causal.causal_truth import CausalScores
+from sparsecbm.evaluate.scores.bag_of_words import BagOfWords
+from sparsecbm.evaluate.variables import Readings, Variable, read
+from sparsecbm.model.cbm import ConceptBottleneck, Logits
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Score(_Form):
+    """Scores of the label or of one concept; intervals are 95 %, by bootstrap over clusters."""
+
+    texts: int = Field(description="texts whose gold state is known")
+    accuracy: float | None
+    accuracy_interval: list[float | None]
+    macro_f1: float | None = Field(description="mean F1 over the states that occur")
+    macro_f1_interval: list[float | None]
+    macro_f1_ovr: float | None = Field(description="the published papers' macro-F1; for comparing with them only")
+    majority: float | None = Field(description="accuracy of always answering the training split's commonest state")
+    calibration_error: float | None = Field(description="expected calibration error")
+    confusion: list[list[int]] | None = Field(default=None, description="counts[gold][read], in the order of states")
+    states: list[str] | None = None
+
+
+class Difference(_Form):
+    """A paired difference of two accuracies on the same texts."""
+
+    accuracy: float | None
+    interval: list[float | None]
+
+
+class Baseline(_Form):
+    """Bag of words: its accuracies, and the model's lead over it (paired; concepts clustered by clause)."""
+
+    label: float | None
+    label_lead: Difference
+    concepts: dict[str, float | None]
+    concepts_lead: dict[str, Difference]
+
+
+class SplitScores(_Form):
+    """All scores of a model on one split."""
+
+    split: str
+    texts: int
+    label: Score
+    label_hard: Score | None = Field(description="the label from one-hot concepts, label head as trained")
+    label_hard_refitted: Score | None = Field(description="the same, label head fitted on one-hot training concepts")
+    leakage: Difference | None = Field(description="label.accuracy - label_hard.accuracy")
+    leakage_refitted: Difference | None = Field(description="label.accuracy - label_hard_refitted.accuracy")
+    concepts: dict[str, Score] = Field(description="by concept, and `mean` over them")
+    concepts_annotated: dict[str, Score] = Field(
+        description="the same on cells that somebody annotated; empty cells read as `unknown` are left out"
+    )
+    bag_of_words: Baseline | None
+
+
+class EvaluationFile(SplitScores):
+    """`metrics/evaluate.json`: the scores of the split that counts most, and of the others under `splits`."""
+
+    splits: dict[str, SplitScores]
+    dense: SplitScores = Field(description="the dense model that masks were found for, on the first split")
+    causal: CausalScores | None = Field(description="ICaCE errors on the first split; null without pairs")
+
+
+def score_split(
+    model: ConceptBottleneck,
+    frame: pd.DataFrame,
+    split: str,
+    params: Evaluate,
+    seed: int,
+    words: BagOfWords | None,
+    logits: Logits | None = None,
+) -> SplitScores:
+    """Score a model on an annotated table.
+
+    Args:
+        words: the baseline, from `fit_bag_of_words` on the training split; None leaves it out
+        logits: of the texts, if they were read already
+    """
+    readings = read(model, frame, logits)
+    shares = model.means
+
+    def resampled(variable: Variable) -> Resampled:
+        return resample(variable.gold, variable.read, len(variable.states), variable.clusters, params.bootstrap, seed)
+
+    def scored(variable: Variable, drawn: Resampled, share: dict[str, float]) -> Score:
+        return _score(variable, drawn, share, params.calibration_bins)
+
+    def from_hard(probabilities: np.ndarray | None) -> tuple[Score | None, Difference | None]:
+        if probabilities is None:
+            return None, None
+        variable = _with(readings.label, probabilities)
+        drawn = resampled(variable)
+        return scored(variable, drawn, shares["label_share"]), _difference(label, drawn)
+
+    def of_concepts(variables: dict[str, Variable], drawn: dict[str, Resampled]) -> dict[str, Score]:
+        scores = {name: scored(v, drawn[name], shares["concept_shares"][name]) for name, v in variables.items()}
+        return scores | {"mean": _mean(scores, list(drawn.values()))} if scores else {}
+
+    label = resampled(readings.label)
+    concepts = {name: resampled(variable) for name, variable in readings.concepts.items()}
+    annotated: dict[str, Variable] = {}
+    if any(not keep.all() for keep in readings.annotated.values()):
+        annotated = {name: _only(v, readings.annotated[name]) for name, v in readings.concepts.items()}
+    hard, leakage = from_hard(readings.label_hard)
+    refitted, leakage_refitted = from_hard(readings.label_hard_refitted)
+    baseline = words and _baseline(words.read(frame["text"]), readings, label, concepts, resampled)
+    return SplitScores(
+        split=split,
+        texts=len(frame),
+        label=scored(readings.label, label, shares["label_share"]),
+        label_hard=hard,
+        label_hard_refitted=refitted,
+        leakage=leakage,
+        leakage_refitted=leakage_refitted,
+        concepts=of_concepts(readings.concepts, concepts),
+        concepts_annotated=of_concepts(annotated, {name: resampled(v) for name, v in annotated.items()}),
+        bag_of_words=baseline,
+    )
+
+
+def _with(variable: Variable, probabilities: np.ndarray) -> Variable:
+    return replace(variable, probabilities=probabilities)
+
+
+def _only(variable: Variable, keep: np.ndarray) -> Variable:
+    """The texts in `keep` alone count."""
+    return replace(variable, gold=np.where(keep, variable.gold, MISSING))
+
+
+def _score(variable: Variable, drawn: Resampled, share: dict[str, float], bins: int) -> Score:
+    commonest = variable.states.index(max(variable.states, key=lambda state: share[state]))
+    total = drawn.counts.sum()
+    return Score(
+        texts=int(total),
+        accuracy=_number(drawn.value("accuracy")),
+        accuracy_interval=_numbers(drawn.interval("accuracy")),
+        macro_f1=_number(drawn.value("macro_f1")),
+        macro_f1_interval=_numbers(drawn.interval("macro_f1")),
+        macro_f1_ovr=_number(drawn.value("macro_f1_ovr")),
+        majority=_number(drawn.counts[commonest].sum() / total) if total else None,
+        calibration_error=_number(expected_calibration_error(variable.probabilities, variable.gold, bins)),
+        confusion=drawn.counts.tolist(),
+        states=list(variable.states),
+    )
+
+
+def _mean(scores: dict[str, Score], drawn: list[Resampled]) -> Score:
+    """Mean over the concepts. Concepts that share their clusters are drawn together, others apart."""
+
+    def mean(key: str) -> float | None:
+        values = [getattr(score, key) for score in scores.values()]
+        return None if any(value is None for value in values) else _number(float(np.mean(values)))
+
+    intervals = {
+        f"{key}_interval": _numbers(interval(np.mean([d.draws[key] for d in drawn], axis=0)))
+        for key in ("accuracy", "macro_f1")
+    }
+    keys = ("accuracy", "macro_f1", "macro_f1_ovr", "majority", "calibration_error")
+    return Score(texts=sum(s.texts for s in scores.values()), **{key: mean(key) for key in keys}, **intervals)
+
+
+def _difference(first: Resampled, second: Resampled) -> Difference:
+    return Difference(
+        accuracy=_number(first.value("accuracy") - second.value("accuracy")),
+        interval=_numbers(interval(first.draws["accuracy"] - second.draws["accuracy"])),
+    )
+
+
+def _baseline(
+    words: dict[str, np.ndarray],
+    readings: Readings,
+    label: Resampled,
+    concepts: dict[str, Resampled],
+    resampled: Callable[[Variable], Resampled],
+) -> Baseline:
+    """Scores of what the bag of words reads, class indices by variable, paired with the model's resamples."""
+
+    def of_words(name: str, variable: Variable) -> Resampled:
+        return resampled(_with(variable, np.eye(len(variable.states))[words[name]]))
+
+    label_words = of_words("label", readings.label)
+    pairs = {name: (concepts[name], of_words(name, variable)) for name, variable in readings.concepts.items()}
+    accuracies = {name: _number(second.value("accuracy")) for name, (_, second) in pairs.items()}
+    lead = {name: _difference(*pair) for name, pair in pairs.items()}
+    if pairs:
+        drawn = np.mean([a.draws["accuracy"] - b.draws["accuracy"] for a, b in pairs.values()], axis=0)
+        gap = float(np.mean([a.value("accuracy") - b.value("accuracy") for a, b in pairs.values()]))
+        accuracies["mean"] = _number(float(np.mean([b.value("accuracy") for _, b in pairs.values()])))
+        lead["mean"] = Difference(accuracy=_number(gap), interval=_numbers(interval(drawn)))
+    return Baseline(
+        label=_number(label_words.value("accuracy")),
+        label_lead=_difference(label, label_words),
+        concepts=accuracies,
+        concepts_lead=lead,
+    )
+
+
+def _number(value: float) -> float | None:
+    """Six decimals, and null for what is not defined."""
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def _numbers(values: list[float]) -> list[float | None]:
+    return [_number(value) for value in values]

@@ -1,0 +1,1 @@
+"""Whether a concept's mask matters to that concept more than to others."""

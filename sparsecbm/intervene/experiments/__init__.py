@@ -1,0 +1,1 @@
+"""What interventions achieve: trials, curves, policies, the verdict."""

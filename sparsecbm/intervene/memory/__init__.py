@@ -1,0 +1,1 @@
+"""Stored corrections, and similar texts to which they apply."""

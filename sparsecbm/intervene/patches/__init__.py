@@ -1,0 +1,1 @@
+"""Mask patches: how they are found, applied, removed and judged."""

@@ -1,0 +1,1 @@
+"""The graph of stages: order, keys, locks, configuration, verification."""

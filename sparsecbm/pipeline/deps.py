@@ -1,0 +1,191 @@
+"""The source files that each stage depends on: derived from its imports, and written into `dvc.yaml`.
+
+DVC runs a stage again when a dependency changes. A file that a stage imports and `dvc.yaml` does not list would leave
+stale results, so the list is generated, and `sparsecbm pipeline deps --check` compares it.
+"""
+
+import ast
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ruamel.yaml import YAML
+
+from sparsecbm.base.errors import ConfigError
+from sparsecbm.base.files import write_text
+from sparsecbm.base.params import read_yaml
+
+PACKAGE = "sparsecbm"
+COMMAND = f"python -m {PACKAGE}.stages "
+# Live curves go to MLflow. No output of a stage depends on them, so a change there must not retrain anything.
+OBSERVERS = (f"{PACKAGE}.track",)
+
+
+@dataclass(frozen=True)
+class StageDependencies:
+    """The source files of one stage, as `dvc.yaml` lists them and as its imports demand; folders stand for all in them.
+
+    Attributes:
+        listed: paths below the package in the stage's `deps`
+        derived: paths that the imports of the stage reach
+    """
+
+    stage: str
+    listed: tuple[str, ...]
+    derived: tuple[str, ...]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Derived, but not listed."""
+        return tuple(path for path in self.derived if path not in self.listed)
+
+    @property
+    def unneeded(self) -> tuple[str, ...]:
+        """Listed, but not derived."""
+        return tuple(path for path in self.listed if path not in self.derived)
+
+
+def stage_dependencies(root: Path) -> list[StageDependencies]:
+    """Compare the listed and the derived source files of every stage of this package.
+
+    Args:
+        root: the workspace, with `dvc.yaml` and the package's sources
+
+    Raises:
+        ConfigError: the workspace holds no sources.
+    """
+    graph = import_graph(root)
+    return [
+        StageDependencies(
+            stage,
+            tuple(dep for dep in definition.get("deps", []) if _is_source(dep)),
+            source_files(root, stage, graph),
+        )
+        for stage, definition in read_yaml(root / "dvc.yaml").get("stages", {}).items()
+        if str(definition.get("cmd", "")).startswith(COMMAND)
+    ]
+
+
+def write_dependencies(root: Path) -> list[str]:
+    """Write the derived source files into `dvc.yaml`, data before sources; comments and order stay.
+
+    Returns:
+        stages whose list changed
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    document = yaml.load((root / "dvc.yaml").read_text(encoding="utf-8"))
+    changed = []
+    for stage in stage_dependencies(root):
+        if stage.missing or stage.unneeded:
+            definition = document["stages"][stage.stage]
+            data = [dep for dep in definition.get("deps", []) if not _is_source(dep)]
+            definition["deps"] = [*data, *stage.derived]
+            changed.append(stage.stage)
+    if changed:
+        stream = io.StringIO()
+        yaml.dump(document, stream)
+        write_text(root / "dvc.yaml", stream.getvalue())
+    return changed
+
+
+def source_files(root: Path, stage: str, graph: dict[str, set[str]]) -> tuple[str, ...]:
+    """The files that a stage imports, directly or not, and the templates beside them.
+
+    A folder stands for its files where the stage needs all of them.
+
+    Args:
+        graph: module -> modules that it imports, as `import_graph` gives it
+    """
+    reached: set[str] = set()
+    waiting = [f"{PACKAGE}.stages.{stage}", f"{PACKAGE}.stages"]
+    while waiting:
+        module = waiting.pop()
+        if module not in reached and not module.startswith(OBSERVERS):
+            reached.add(module)
+            waiting += graph[module]
+    files = {_path_of(root, module) for module in reached}
+    files |= {beside for file in files for beside in file.parent.iterdir() if _is_template(beside)}
+    return tuple(_folded(root, files))
+
+
+def import_graph(root: Path) -> dict[str, set[str]]:
+    """Module -> modules of this package that it imports, anywhere in the module; imports for type checkers are left out.
+
+    Raises:
+        ConfigError: there are no sources below `root`.
+    """
+    files = set((root / PACKAGE).rglob("*.py"))
+    if not files:
+        raise ConfigError(f"{root} holds no sources of {PACKAGE}; dependencies are derived in a clone of the project")
+    modules = {_module_of(root, file): file for file in files}
+    return {module: set(_imports(file, modules)) - {module} for module, file in modules.items()}
+
+
+def _imports(file: Path, modules: dict[str, Path]) -> Iterator[str]:
+    for node in _nodes(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module in modules:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name for name in names if name in modules)
+            if not all(name in modules for name in names):
+                yield node.module
+
+
+def _nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a tree but those that only type checkers see."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _nodes(child)
+
+
+def _folded(root: Path, files: set[Path]) -> list[str]:
+    """Paths below `root`, sorted; a folder in the place of its files where all of them are needed."""
+
+    def fold(folder: Path) -> tuple[bool, list[Path]]:
+        own = [path for path in folder.iterdir() if path.suffix == ".py" or _is_template(path)]
+        parts = [fold(path) for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"]
+        wanted = [path for path in own if path in files]
+        whole = all(path in files for path in own if path.name != "__init__.py") and all(each for each, _ in parts)
+        if whole and (wanted or parts):
+            return True, [folder]
+        return False, [*wanted, *(path for _, inner in parts for path in inner)]
+
+    paths = fold(root / PACKAGE)[1]
+    return sorted(path.relative_to(root).as_posix() for path in paths)
+
+
+def _is_template(path: Path) -> bool:
+    return path.suffix in (".jinja", ".js", ".css")
+
+
+def _is_source(dep: str) -> bool:
+    return PurePosixPath(dep).parts[:1] == (PACKAGE,)
+
+
+def _module_of(root: Path, file: Path) -> str:
+    parts = file.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _path_of(root: Path, module: str) -> Path:
+    path = root.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def describe(dependencies: Iterable[StageDependencies]) -> list[str]:
+    """One line a fault, naming the stage and the file."""
+    return [
+        f"stage {each.stage!r} {fault} {path}"
+        for each in dependencies
+        for fault, paths in (
+            ("imports, but does not list,", each.missing),
+            ("lists, but does not import,", each.unneeded),
+        )
+        for path in paths
+    ]

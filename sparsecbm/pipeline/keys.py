@@ -1,0 +1,77 @@
+"""The key of a stage: one hash over its command, parameters and inputs, for checkpoints and live runs."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from sparsecbm.base.errors import ConfigError, DataError, unknown
+from sparsecbm.base.params import read_yaml
+from sparsecbm.base.workspace import Workspace
+
+
+def stage_key(workspace: Workspace, stage: str) -> str:
+    """sha256 over what decides a stage's outputs: its command, the values of its params and the bytes of its deps.
+
+    Equal keys mean that the stage would write the same files; times, paths outside the workspace and
+    compiled Python count for nothing.
+
+    Raises:
+        ConfigError: the stage or one of its params is unknown.
+        DataError: a dependency is missing.
+    """
+    definition = _definition(workspace, stage)
+    plain = {
+        "stage": stage,
+        "cmd": definition["cmd"],
+        "params": stage_params(workspace, stage),
+        "deps": {dep: content_hash(workspace.root / dep) for dep in definition.get("deps", [])},
+    }
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file's bytes, or of the names and bytes of all files in a folder.
+
+    Raises:
+        DataError: there is nothing at `path`.
+    """
+    path = Path(path)
+    if path.is_file():
+        return _file_hash(path)
+    if not path.is_dir():
+        raise DataError(f"{path} does not exist; run the stages before this one first")
+    files = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    listing = [[file.relative_to(path).as_posix(), _file_hash(file)] for file in files]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
+def stage_params(workspace: Workspace, stage: str) -> dict[str, object]:
+    """The parts of `params.yaml` that the stage depends on, by their dotted keys.
+
+    Raises:
+        ConfigError: the stage or one of its params is unknown.
+    """
+    names = _definition(workspace, stage).get("params", [])
+    plain = read_yaml(workspace.params) if names else {}
+    values = {}
+    for name in names:
+        value: object = plain
+        for part in name.split("."):
+            if not isinstance(value, dict) or part not in value:
+                raise ConfigError(f"dvc.yaml names the parameter {name!r}, which params.yaml does not have")
+            value = value[part]
+        values[name] = value
+    return values
+
+
+def _file_hash(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _definition(workspace: Workspace, stage: str) -> dict:
+    """What `dvc.yaml` says about a stage."""
+    stages = read_yaml(workspace.root / "dvc.yaml").get("stages", {})
+    if stage not in stages:
+        raise ConfigError(unknown("stage", stage, stages))
+    return stages[stage]

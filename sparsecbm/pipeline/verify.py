@@ -1,0 +1,136 @@
+"""Does a run in a fresh clone give the same files? To the byte on this machine, within a tolerance against git."""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparsecbm.base.errors import ConfigError, SparseCBMError
+from sparsecbm.base.files import read_json
+from sparsecbm.base.flat import flat_numbers
+from sparsecbm.base.params import read_yaml
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.graph import dvc_command, pending, tool_environment
+
+SCORES = ("accuracy", "macro_f1")  # what two machines must agree on
+TOLERANCE = 0.03
+RUN_WRITES = ("dvc.lock", "metrics/")  # tracked files that a run may change
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a stage, by its hash here and in the clone."""
+
+    stage: str
+    path: str
+    here: str
+    clone: str
+
+    @property
+    def same(self) -> bool:
+        return self.here == self.clone
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score as it is in git and as it came out here."""
+
+    name: str
+    committed: float
+    fresh: float
+
+    @property
+    def close(self) -> bool:
+        return abs(self.committed - self.fresh) <= TOLERANCE
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the comparison found."""
+
+    outputs: tuple[Output, ...]
+    scores: tuple[Score, ...]
+
+    @property
+    def good(self) -> bool:
+        return all(output.same for output in self.outputs) and all(score.close for score in self.scores)
+
+
+def verify(workspace: Workspace, say: Callable[[str], None]) -> Verdict:
+    """Run the committed pipeline in a fresh clone with an empty cache and compare with this workspace.
+
+    Raises:
+        ConfigError: this workspace is not finished, or differs from its commit.
+        SparseCBMError: the run in the clone failed.
+    """
+    _ready(workspace)
+    with tempfile.TemporaryDirectory(prefix="sparsecbm-verify-") as folder:
+        clone = Path(folder) / "clone"
+        _run(["git", "clone", "--quiet", "--no-hardlinks", str(workspace.root), str(clone)], Path(folder), say)
+        # What the clone trains is no news: it goes to a database of the clone's own.
+        environment = {name: value for name, value in tool_environment().items() if name != "MLFLOW_TRACKING_URI"}
+        _run(dvc_command("repro", "--no-run-cache"), clone, say, environment)
+        return Verdict(
+            compare_locks(read_yaml(workspace.root / "dvc.lock"), read_yaml(clone / "dvc.lock")),
+            compare_scores(workspace),
+        )
+
+
+def compare_locks(here: dict, clone: dict) -> tuple[Output, ...]:
+    """Every output that either lock names; one that is missing has an empty hash."""
+    first, second = _hashes(here), _hashes(clone)
+    return tuple(Output(*key, first.get(key, ""), second.get(key, "")) for key in sorted({*first, *second}))
+
+
+def compare_scores(workspace: Workspace) -> tuple[Score, ...]:
+    """The scores in `metrics/evaluate.json`, as committed and as they are now."""
+    path = workspace.metrics("evaluate")
+    committed = _git(workspace, "show", f"HEAD:./{path.relative_to(workspace.root).as_posix()}")
+    if not committed:
+        return ()
+    old, new = flat_numbers(json.loads(committed)), flat_numbers(read_json(path))
+    names = [name for name in old if name.split(".")[-1] in SCORES]
+    return tuple(Score(name, old[name], new.get(name, float("nan"))) for name in names)
+
+
+def _ready(workspace: Workspace) -> None:
+    """Refuse what could not agree."""
+    if not _git(workspace, "rev-parse", "HEAD"):
+        raise ConfigError(f"{workspace.root} is no git repository with a commit; verify compares with a fresh clone")
+    changed = [
+        line[3:]
+        for line in _git(workspace, "status", "--porcelain", "--untracked-files=no").splitlines()
+        if not line[3:].startswith(RUN_WRITES)
+    ]
+    if changed:
+        raise ConfigError(f"a clone would lack what is not committed: {', '.join(changed)}; commit it first")
+    stages = pending(workspace)
+    if stages:
+        raise ConfigError(f"these stages have not run as they stand: {', '.join(stages)}; run `sparsecbm run` first")
+
+
+def _hashes(lock: dict) -> dict[tuple[str, str], str]:
+    return {
+        (stage, out["path"]): out["md5"]
+        for stage, entry in lock.get("stages", {}).items()
+        for out in entry.get("outs", [])
+    }
+
+
+def _run(command: list[str], cwd: Path, say: Callable[[str], None], environment: dict[str, str] | None = None) -> None:
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environment or dict(os.environ), text=True, errors="replace",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    for line in process.stdout:
+        say(line.rstrip())
+    if process.wait() != 0:
+        raise SparseCBMError(f"`{' '.join(command[-3:])}` failed in the fresh clone; what it printed is above")
+
+
+def _git(workspace: Workspace, *arguments: str) -> str:
+    result = subprocess.run(["git", *arguments], cwd=workspace.root, capture_output=True, text=True, check=False)
+    return result.stdout.rstrip() if result.returncode == 0 else ""

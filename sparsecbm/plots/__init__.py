@@ -1,0 +1,1 @@
+"""Every picture: functions from numbers to figures, in one style."""

@@ -1,0 +1,7 @@
+"""The file that MLflow runs to get the registered model (models from code)."""
+
+from mlflow.models import set_model
+
+from sparsecbm.promote.pyfunc_model import Service
+
+set_model(Service())

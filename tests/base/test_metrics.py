@@ -1,0 +1,113 @@
+"""Scores against hand-computed values and scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from sparsecbm.base.metrics import (
+    MISSING,
+    accuracy_of,
+    confusion,
+    expected_calibration_error,
+    interval,
+    macro_f1_of,
+    macro_f1_ovr_of,
+    resample,
+    resampled_means,
+)
+
+
+def test_confusion_counts_gold_by_read_and_leaves_out_missing():
+    gold = np.array([0, 0, 1, MISSING, 1])
+    read = np.array([0, 1, 1, 0, 1])
+    assert confusion(gold, read, 2).tolist() == [[1, 1], [0, 2]]
+
+
+def test_scores_by_hand():
+    counts = np.array([[1, 1], [0, 2]])
+    # F1 of state 0: 2*1/(2+1) = 2/3; of state 1: 2*2/(2+3) = 4/5.
+    assert accuracy_of(counts) == pytest.approx(3 / 4)
+    assert macro_f1_of(counts) == pytest.approx((2 / 3 + 4 / 5) / 2)
+    # With two classes, each against the rest is the same problem.
+    assert macro_f1_ovr_of(counts) == pytest.approx((2 / 3 + 4 / 5) / 2)
+
+
+@pytest.mark.parametrize("states", [2, 3, 5])
+@pytest.mark.parametrize("absent", [False, True])
+def test_scores_agree_with_sklearn(states, absent):
+    generator = np.random.default_rng(states)
+    gold, read = generator.integers(0, states, 200), generator.integers(0, states, 200)
+    if absent:
+        gold[gold == states - 1] = 0
+        read[read == states - 1] = 0
+    counts = confusion(gold, read, states)
+    assert macro_f1_of(counts) == pytest.approx(f1_score(gold, read, average="macro"))
+    by_class = [f1_score(gold == c, read == c, average="macro") for c in range(states)]
+    assert macro_f1_ovr_of(counts) == pytest.approx(np.mean(by_class))
+
+
+def test_the_papers_f1_flatters_guessing():
+    generator = np.random.default_rng(0)
+    gold, read = generator.integers(0, 5, 50_000), generator.integers(0, 5, 50_000)
+    counts = confusion(gold, read, 5)
+    assert macro_f1_of(counts) == pytest.approx(0.2, abs=0.01)
+    assert macro_f1_ovr_of(counts) == pytest.approx(0.5, abs=0.01)
+
+
+def test_calibration_error_by_hand():
+    # Two texts at .6, one right: gap |.5 - .6| of 2/4; two at .9, both right: gap .1 of 2/4.
+    probabilities = np.array([[0.6, 0.4], [0.6, 0.4], [0.1, 0.9], [0.1, 0.9]])
+    gold = np.array([0, 1, 1, 1])
+    assert expected_calibration_error(probabilities, gold, 10) == pytest.approx(0.5 * 0.1 + 0.5 * 0.1)
+    assert np.isnan(expected_calibration_error(probabilities, np.full(4, MISSING), 10))
+
+
+def test_an_interval_widens_when_texts_hang_together():
+    generator = np.random.default_rng(1)
+    right = np.repeat(generator.random(40) < 0.7, 10).astype(int)  # clusters of ten, all right or all wrong
+    gold = np.ones(400, int)
+    apart = resample(gold, right, 2, np.arange(400), 2000, seed=0).interval("accuracy")
+    together = resample(gold, right, 2, np.repeat(np.arange(40), 10), 2000, seed=0).interval("accuracy")
+    # A share p over n independent draws has standard error sqrt(p (1 - p) / n).
+    share = right.mean()
+    for (low, high), n in ((apart, 400), (together, 40)):
+        assert high - low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / n), rel=0.12)
+
+
+def test_equal_clusters_draw_equal_resamples():
+    gold = np.array([0, 1, 0, 1, 1, 0])
+    clusters = np.array(["a", "a", "b", "b", "c", "c"])
+    first = resample(gold, gold[::-1].copy(), 2, clusters, 200, seed=3)
+    again = resample(gold, gold[::-1].copy(), 2, clusters, 200, seed=3)
+    other = resample(gold, gold[::-1].copy(), 2, clusters, 200, seed=4)
+    assert np.array_equal(first.draws["accuracy"], again.draws["accuracy"])
+    assert not np.array_equal(first.draws["accuracy"], other.draws["accuracy"])
+    perfect = resample(gold, gold, 2, clusters, 200, seed=3)
+    assert np.all(perfect.draws["accuracy"] == 1)
+
+
+def test_an_interval_without_values_is_undefined():
+    assert np.isnan(interval(np.array([np.nan, np.nan]))).all()
+
+
+def test_means_of_right_and_wrong_are_drawn_like_accuracies():
+    generator = np.random.default_rng(1)
+    gold, read = generator.integers(0, 3, (2, 60))
+    gold[:7] = MISSING
+    clusters = np.repeat(np.arange(15), 4)
+    right = np.where(gold == MISSING, np.nan, gold == read)
+    twice = np.stack([right, 1 - right], 1)
+    drawn = resampled_means(twice, clusters, 300, seed=5)
+    expected = resample(gold, read, 3, clusters, 300, seed=5).draws["accuracy"]
+    np.testing.assert_allclose(drawn[:, 0], expected, atol=1e-12)
+    np.testing.assert_allclose(drawn.sum(1), 1, atol=1e-12)  # the columns are drawn together
+    assert drawn[:, 0].std() > 0.02
+
+
+def test_a_resample_without_a_value_has_no_mean():
+    values = np.array([[1.0, 2.0], [np.nan, 2.0]])
+    drawn = resampled_means(values, np.array(["a", "b"]), 200, seed=0)
+    assert set(drawn[:, 1]) == {2.0}
+    assert set(drawn[np.isfinite(drawn[:, 0]), 0]) == {1.0}
+    # The first cluster is in neither of two draws a quarter of the time.
+    assert np.isnan(drawn[:, 0]).mean() == pytest.approx(1 / 4, abs=0.1)

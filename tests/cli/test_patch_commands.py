@@ -1,0 +1,173 @@
+"""`sparsecbm intervene` and `sparsecbm patch` as a user types them."""
+
+import json
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from sparsecbm.api import SparseCBM
+from sparsecbm.cli.json_schemas import json_schemas
+from sparsecbm.data.tables import write_splits
+from sparsecbm.intervene.patches.patch import MaskPatch
+from sparsecbm.intervene.patches.search import CAUTION
+from tests.support.tiny_models import CONCEPTS, tiny_model
+from tests.support.tiny_tables import annotated
+
+TEXT = "a loud place but we came again and the food was bad"
+
+
+@pytest.fixture
+def folder(lively, tmp_path):
+    """A folder with a model and annotated splits."""
+    lively.save_pretrained(tmp_path / "model")
+    vocabulary = {"source": "tiny", "vocabulary": CONCEPTS.to_dict()}
+    splits = {"validation": annotated(40, seed=3), "test": annotated(20, seed=4)}
+    write_splits(tmp_path / "annotated", splits, vocabulary)
+    return tmp_path
+
+
+@pytest.fixture
+def state(lively):
+    read = lively.predict([TEXT])[0].concepts["food"].state
+    return next(state for state in ("Negative", "Positive", "unknown") if state != read)
+
+
+@pytest.fixture
+def make(folder, state, sparsecbm):
+    def make(*options, name="food.patch"):
+        return sparsecbm(
+            "patch", "make", folder / "model", "--text", TEXT, "--concept", "food", "--state", state, "--bits", 40,
+            "--max-harm", 1, "--data", folder / "annotated", "--output", folder / name, *options,
+        )  # fmt: skip
+
+    return make
+
+
+def test_an_edit_shows_before_and_after(folder, sparsecbm, state, lively):
+    code, output, errors = sparsecbm("intervene", folder / "model", "--text", TEXT, "--set", f"food={state}")
+    assert (code, errors) == (0, "")
+    row = next(line.split() for line in output.splitlines() if line.startswith("food"))
+    assert row[0] == "food" and row[-1] == "set" and row[-3:-1] == [state, "100.0%"]
+    code, output, _ = sparsecbm("intervene", folder / "model", "--text", TEXT, "--set", f"food={state}", "--json")
+    [edit] = json.loads(output)
+    assert edit["after"] == lively.intervene(TEXT, {"food": state}).after.to_dict()
+    output = sparsecbm("intervene", folder / "model", "--text", TEXT, "--set", "food=.25,.75,0", "--json")[1]
+    assert json.loads(output)[0]["set_to"] == {"food": {"Negative": 0.25, "Positive": 0.75, "unknown": 0.0}}
+
+
+def test_from_a_patch_to_a_model_and_back(folder, state, sparsecbm, make):
+    code, output, _ = make("--author", "Ann", "--note", "it says so")
+    assert code == 0 and f"food should read {state}" in output and "author: Ann" in output
+    assert "the model is as it was" in output and "right, now wrong" in output
+    patch = MaskPatch.load(folder / "food.patch")
+    assert json.loads(sparsecbm("patch", "show", folder / "food.patch", "--json")[1])["id"] == patch.id
+    assert patch.id[:12] in sparsecbm("patch", "show", folder / "food.patch")[1]
+    [row] = json.loads(sparsecbm("patch", "list", folder, "--json")[1])
+    assert (row["id"], row["file"], row["bits"], row["author"]) == (patch.id, "food.patch", patch.bits, "Ann")
+    assert patch.id[:12] in sparsecbm("patch", "list", folder)[1]
+    data = ("--data", folder / "annotated")
+    bill = json.loads(sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data, "--json")[1])
+    assert (bill["texts"], bill["bits"]) == (20, patch.bits)
+    assert "nearest texts" in sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data)[1]
+    arguments = folder / "model", folder / "food.patch", "--output", folder / "patched"
+    made = json.loads(sparsecbm("patch", "apply", *arguments, "--json")[1])
+    patched = SparseCBM.from_pretrained(folder / "patched")
+    assert patched.predict([TEXT])[0].concepts["food"].state == state
+    assert made["masks"] == patched.masks.content_hash()
+    arguments = folder / "patched", folder / "food.patch", "--output", folder / "reverted"
+    assert "its checksum is" in sparsecbm("patch", "revert", *arguments)[1]
+    masks = (folder / "reverted" / "masks.safetensors").read_bytes()
+    assert masks == (folder / "model" / "masks.safetensors").read_bytes()
+
+
+def test_json_has_the_published_form(folder, state, sparsecbm, make):
+    model, patch, data = folder / "model", folder / "food.patch", ("--data", folder / "annotated")
+    printed = {
+        "intervene": ("intervene", model, "--text", TEXT, "--text", "so loud", "--set", f"food={state}"),
+        "patch": ("patch", "show", patch),
+        "patch-list": ("patch", "list", folder),
+        "patch-test": ("patch", "test", model, patch, *data),
+        "patch-apply": ("patch", "apply", model, patch, "--output", folder / "patched"),
+    }
+    outputs = [("patch", make("--json")[1])]
+    outputs += [(name, sparsecbm(*arguments, "--json")[1]) for name, arguments in printed.items()]
+    reverted = folder / "patched", patch, "--output", folder / "reverted"
+    outputs += [("patch-apply", sparsecbm("patch", "revert", *reverted, "--json")[1])]
+    for name, output in outputs:
+        found, validator = json.loads(output), Draft202012Validator(json_schemas()[name])
+        validator.validate(found)
+        first = found[0] if isinstance(found, list) else found
+        for key in list(first):
+            value = first.pop(key)
+            assert not validator.is_valid(found), (name, key)
+            first[key] = value
+    assert json.loads(outputs[0][1]) == json.loads(outputs[2][1])
+
+
+def test_an_empty_folder_is_listed(folder, sparsecbm):
+    (folder / "empty").mkdir()
+    assert "nothing there" in sparsecbm("patch", "list", folder / "empty")[1]
+
+
+def test_how_many_texts_and_how_much_protection(folder, make):
+    """Both are on record in the patch; a share that cannot be, and a protection that is none, are refused."""
+    assert make("--share", 0.5, "--caution", 4)[0] == 0
+    made = MaskPatch.load(folder / "food.patch").made
+    assert (made["share"], made["caution"]) == (0.5, 4.0)
+    assert make()[0] == 0
+    made = MaskPatch.load(folder / "food.patch").made
+    assert (made["share"], made["caution"]) == (1.0, CAUTION)
+    for options, message in ((("--share", 0), "share of texts to reach"), (("--caution", 0), "caution is above 0")):
+        code, _, errors = make(*options)
+        assert code == 1 and message in errors
+
+
+def test_texts_of_a_file_are_those_of_the_command_line(folder, state, sparsecbm, make):
+    make()
+    (folder / "in.jsonl").write_text(json.dumps({"text": TEXT}) + "\n")
+    arguments = ["--concept", "food", "--state", state, "--bits", 40, "--max-harm", 1, "--data", folder / "annotated"]
+    output = ["--output", folder / "of-file.patch"]
+    assert sparsecbm("patch", "make", folder / "model", "--file", folder / "in.jsonl", *arguments, *output)[0] == 0
+    assert (folder / "of-file.patch").read_bytes() == (folder / "food.patch").read_bytes()
+    code, _, errors = make("--file", folder / "in.jsonl")
+    assert code == 1 and "give either --text or --file" in errors
+
+
+def test_no_patch_is_written_where_there_is_none(folder, make, sparsecbm):
+    for options, message in (
+        (("--margin", 1e6), "bits do not make 'food' read"),
+        (("--max-harm", -1), "right readings"),
+        (("--bits", 0), "a budget of 0 bits"),
+        (("--layers", "*.9.*"), "unknown layer pattern"),
+        (("--split", "dev"), "unknown split 'dev'"),
+    ):
+        code, _, errors = make(*options)
+        assert code == 1 and message in errors and "Traceback" not in errors
+        assert not (folder / "food.patch").exists()
+    assert make("--max-harm", -1, "--force")[0] == 0
+    assert "made with --force" in sparsecbm("patch", "show", folder / "food.patch")[1]
+
+
+def test_a_dense_model_has_no_mask_to_mend(folder, backbone, sparsecbm):
+    tiny_model(backbone).save_pretrained(folder / "dense")
+    arguments = folder / "dense", "--text", TEXT, "--concept", "food", "--state", "Negative", "--output", folder / "x"
+    code, _, errors = sparsecbm("patch", "make", *arguments, "--data", folder / "annotated")
+    assert code == 1 and "the model is dense" in errors
+
+
+def test_faults_are_one_message(folder, sparsecbm, make):
+    make()
+    model, patch = folder / "model", folder / "food.patch"
+    assert sparsecbm("patch", "apply", model, patch, "--output", folder / "patched")[0] == 0
+    for arguments, message in (
+        (("intervene", model, "--text", TEXT, "--set", "fod=Positive"), "Did you mean 'food'"),
+        (("intervene", model, "--text", TEXT, "--set", "food"), "give CONCEPT=STATE"),
+        (("intervene", model, "--text", TEXT, "--set", "food=a,b"), "is no list of probabilities"),
+        (("patch", "test", folder / "patched", patch, "--data", folder / "annotated"), "is for another mask"),
+        (("patch", "revert", model, patch, "--output", folder / "x"), "does not fit"),
+        (("patch", "show", model / "config.json"), "is no patch"),
+        (("patch", "list", patch), "is no folder"),
+    ):
+        code, output, errors = sparsecbm(*arguments)
+        assert (code, output) == (1, "")
+        assert errors.startswith("error: ") and message in errors and "Traceback" not in errors

@@ -1,0 +1,153 @@
+"""`sparsecbm masks` and `sparsecbm compare` as a user types them."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+from jsonschema import Draft202012Validator
+
+from sparsecbm.cli.inspection.compare import compare_models
+from sparsecbm.cli.inspection.mask_summary import mask_summary
+from sparsecbm.cli.json_schemas import json_schemas
+from tests.cli.test_compare import QUERY, TEXTS, first_rows
+from tests.cli.test_mask_summary import of_neurons
+from tests.support.tiny_models import tiny_model
+
+
+@pytest.fixture(scope="module")
+def folders(backbone, tmp_path_factory):
+    """The same model dense, with masks of whole neurons, and with masks that cut heads."""
+    root = tmp_path_factory.mktemp("models")
+    model = tiny_model(backbone)
+    model.save_pretrained(root / "dense")
+    model.masks = of_neurons(food=range(8), noise=range(6, 22))
+    model.save_pretrained(root / "neurons")
+    other = tiny_model(backbone)
+    other.masks = first_rows(food={QUERY: 4}, noise={QUERY: 2})
+    other.save_pretrained(root / "rows")
+    return root
+
+
+def cells(output):
+    """Words of each line, so that widths do not matter."""
+    return [line.split() for line in output.splitlines()]
+
+
+def test_masks_by_layer_concept_and_pair(folders, sparsecbm):
+    code, output, errors = sparsecbm("masks", folders / "neurons")
+    assert (code, errors) == (0, "")
+    rows = cells(output)
+    assert ["share", "kept", "in", "encoder.layer.0", "weights", "food", "noise"] in rows
+    assert ["intermediate.dense", "512", "25.0%", "50.0%"] in rows
+    assert ["all", "layers", "1,024", "25.0%", "50.0%"] in rows
+    assert ["food", "256", "25.0%", "18.8%"] in rows
+    assert ["every", "concept", "(core)", "64", "6.2%"] in rows
+    assert ["food,", "noise", "0.091", "0.200", "-0.109"] in rows
+
+
+def test_what_masks_save_and_do_not(folders, sparsecbm):
+    neurons = sparsecbm("masks", folders / "neurons")[1].replace("\n", " ")
+    rows = sparsecbm("masks", folders / "rows")[1].replace("\n", " ")
+    size = (folders / "neurons/masks.safetensors").stat().st_size
+    assert f"2,048 bits, one a weight and concept; {size:,} bytes on disk" in neurons
+    for words in (neurons, rows):
+        assert "neither smaller nor faster" in words
+    assert "Saved with `model.compact()`" in neurons
+    assert "cannot cut these subnetworks out" in rows
+
+
+def test_a_dense_model_is_one_message_with_the_remedy(folders, sparsecbm):
+    code, output, errors = sparsecbm("masks", folders / "dense")
+    assert (code, output) == (1, "")
+    assert errors.startswith(f"error: {folders}/dense: the model has no masks")
+    assert "`sparsecbm prune`" in errors
+
+
+def test_comparison_part_by_part(folders, sparsecbm, tmp_path):
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    code, output, errors = sparsecbm("compare", folders / "dense", folders / "rows", "--file", tmp_path / "texts.txt")
+    assert (code, errors) == (0, "")
+    assert f"A is {folders}/dense\nB is {folders}/rows\n" in output
+    assert "files that differ: README.md, masks.safetensors" in output
+    for same in ("settings: the same", "concepts: the same", "weights: the same in all 22 layers"):
+        assert same in output
+    assert ["food", "256", "192", "0.250", "100.0%", "25.0%"] in cells(output)
+    assert "predictions for 3 texts" in output
+    differing = compare_models(folders / "dense", folders / "rows", TEXTS).predictions.differing
+    assert ["any", "of", "these", str(differing)] in cells(output)
+
+
+@torch.no_grad()
+def test_predictions_that_differ(folders, backbone, sparsecbm, tmp_path):
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    for name, state in (("a", 0), ("b", 1)):
+        model = tiny_model(backbone)
+        model.label_head.linear.weight[:] = 0  # no label hangs on a concept
+        model.concept_heads.head("noise").bias[state] = 100
+        model.save_pretrained(tmp_path / name)
+    rows = cells(sparsecbm("compare", tmp_path / "a", tmp_path / "b", "--file", tmp_path / "texts.txt")[1])
+    assert ["noise", "3", "1.000", "3", "x", "loud", "→", "quiet"] in rows
+    assert ["food", "0", "0.000"] in rows
+    assert ["label", "0", "0.000"] in rows
+    assert ["any", "of", "these", "3"] in rows
+
+
+def test_a_model_and_itself(folders, sparsecbm):
+    output = sparsecbm("compare", folders / "rows", folders / "rows")[1]
+    assert "all files are the same to the byte" in output
+    assert "predictions" not in output
+
+
+def test_other_settings_and_long_lists(folders, backbone, sparsecbm, tmp_path):
+    other = tiny_model(backbone, pooling="cls")
+    with torch.no_grad():
+        for number, parameter in enumerate(other.parameters(), 1):
+            parameter += 0.001 * number
+    other.save_pretrained(tmp_path / "other")
+    output = sparsecbm("compare", folders / "dense", tmp_path / "other")[1]
+    rows = cells(output)
+    assert ["pooling", "mean", "cls"] in rows
+    assert "weights: 22 of 22 layers differ" in output
+    assert ["and", "10", "more", "(--json)"] in rows
+    assert "masks: none to compare" in output
+    largest = [float(row[-1]) for row in rows if row and row[0].startswith("encoder.layer")]
+    assert largest == sorted(largest, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["masks", "compare"])
+def test_json_has_the_published_form(folders, sparsecbm, name):
+    a, b = folders / "rows", folders / "neurons"
+    arguments, expected = {
+        "masks": ([a], mask_summary(a)), "compare": ([a, b], compare_models(a, b))
+    }[name]  # fmt: skip
+    code, output, errors = sparsecbm(name, *arguments, "--json")
+    assert (code, errors) == (0, "")
+    found = json.loads(output)
+    assert found == asdict(expected)
+    validator = Draft202012Validator(json_schemas()[name])
+    validator.validate(found)
+    del found["masks" if name == "compare" else "layers"]
+    assert not validator.is_valid(found)
+
+
+def test_faults_are_one_message(folders, sparsecbm, tmp_path):
+    (tmp_path / "empty.txt").write_text("\n")
+    dense = folders / "dense"
+    for arguments, message in (
+        (["compare", dense, tmp_path / "none"], f"error: {tmp_path}/none is no model folder"),
+        (["compare", dense, dense, "--file", tmp_path / "empty.txt"], f"error: {tmp_path}/empty.txt holds no text"),
+        (["masks", tmp_path], f"error: {tmp_path} is no model folder"),
+    ):
+        code, output, errors = sparsecbm(*arguments)
+        assert (code, output) == (1, "")
+        assert errors.startswith(message) and "Traceback" not in errors
+
+
+def test_colours_are_off_with_no_color(folders, sparsecbm, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    green = "\x1b[32m"
+    assert green in sparsecbm("compare", folders / "rows", folders / "rows")[1]
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert green not in sparsecbm("compare", folders / "rows", folders / "rows")[1]

@@ -1,0 +1,209 @@
+"""The card of an explanation as HTML: what it says, that texts stay texts, and that it can be read without colours."""
+
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from sparsecbm.display.card import by_contribution, page, segments, signed, strongest, unread
+from sparsecbm.explain.ablation import KINDS
+from sparsecbm.explain.attribution import Options
+from sparsecbm.explain.explanation import (
+    AblatedUnit,
+    ConceptExplanation,
+    Explanation,
+    HardLabel,
+    LabelExplanation,
+    Origin,
+    Subnetwork,
+    Word,
+    WordScores,
+)
+
+VOID = {"meta", "br"}
+
+
+class Parsed(HTMLParser):
+    """Texts by the class of the innermost element that holds them, and all elements with their attributes."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.elements, self.texts = [], [], []
+        self.feed(html)
+        self.close()
+        assert not self.open, "an element is not closed"
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append((tag, dict(attributes).get("class", "")))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+        if tag in ("td", "th"):
+            self.texts.append(((tag, ""), " "))
+
+    def handle_data(self, data):
+        self.texts.append((self.open[-1] if self.open else None, data))
+
+    def words(self):
+        return [
+            (classes, text)
+            for where, text in self.texts
+            for _, classes in [where or ("", "")]
+            if classes.startswith("x-w")
+        ]
+
+    def said(self):
+        return " ".join("".join(text for where, text in self.texts if where and where[0] != "style").split())
+
+
+def made(text="good food, bad noise", spans=((0, 4), (5, 9), (9, 10), (11, 14), (15, 20)), **changes):
+    """An explanation with figures that are easy to see; scores 1.0, -0.5, 0, -0.1 and 0.04 of five words."""
+    words = tuple(Word(text[start:end], start, end) for start, end in spans)
+    scores = WordScores((1.0, -0.5, 0.0, -0.1, 0.04)[: len(words)], (0.25, 0.0), 0.4, 0.04, 16)
+    units = (AblatedUnit(3, 7, 1.25, "Negative", 0.3), AblatedUnit(4, 1, -0.5, "Positive", 0.95))
+    food = ConceptExplanation(
+        "Positive", {"Negative": 0.1, "Positive": 0.9}, "Positive", "Positive", {"1": -0.5, "2": 0.5}, 0.5, 0.75,
+        scores, Subnetwork(0.25, {"head": units}),
+    )  # fmt: skip
+    noise = replace(
+        food, state="Negative", gold="Positive", contributions={"1": 1.0, "2": -1.0}, contribution=-1.0,
+        words=None, subnetwork=None,
+    )  # fmt: skip
+    label = LabelExplanation(
+        "rating", "2", {"1": 0.2, "2": 0.8}, "1", 0.125, -0.375, HardLabel("1", {"1": 0.6, "2": 0.4}), scores
+    )
+    origin = Origin("a" * 64, "b" * 64, None, True, "integrated_gradients", Options())
+    whole = Explanation(
+        text, False, "r-1", "test", words, ("[CLS]", "[SEP]"), label, {"food": food, "noise": noise}, origin
+    )
+    return replace(whole, **changes)
+
+
+def test_words_get_a_shade_by_their_share_of_the_largest_score():
+    found = made()
+    parts = segments(found, found.label.words)
+    assert "".join(part.text for part in parts) == found.text
+    assert [(part.text, part.level) for part in parts if part.level] == [("good", 5), ("food", -2)]
+    assert [part.text for part in parts if part.score is None] == [" ", " ", " "]
+    nothing = segments(found, replace(found.label.words, scores=(0.0,) * 5))
+    assert not any(part.level for part in nothing)
+
+
+def test_the_strongest_words_of_each_side_come_first():
+    found = made()
+    assert strongest(found, found.label.words, 1) == [("good", 1.0), ("noise", 0.04)]
+    assert strongest(found, found.label.words, -1) == [("food", -0.5), ("bad", -0.1)]
+
+
+def test_the_card_says_all_levels_in_words():
+    said = Parsed(made().to_html()).said()
+    for part in (
+        "rating: 2", "80% sure ✗ annotated: 1", "from the bare states alone: 1, 60%",
+        "mean training text +0.12", "this text −0.38", "food Positive, 90% ✓ as annotated +0.50 +0.75",
+        "noise Negative, 10% ✗ annotated: Positive −1.00", "for it: good +1.00, noise +0.04.",
+        "against it: food −0.50, bad −0.10.", "completeness gap +0.040 after 16 gradients", "[CLS] +0.25",
+        "keeps 25% of the weights under masks", "head 3.7 by +1.25 (then read Negative), 4.1 by −0.50",
+        "a" * 64, "b" * 64, "tolerance 0.05",
+    ):  # fmt: skip
+        assert part in said, (part, said)
+
+
+def test_a_gap_above_the_tolerance_is_said():
+    """Allowed is 5 % of the change, or of 1 where the change is smaller; only of methods that should be complete."""
+    found = made()
+    assert "above the tolerance" not in Parsed(found.to_html()).said()
+    for change, gap, rough in ((0.4, 0.05, False), (0.4, -0.051, True), (-3.0, 0.15, False), (-3.0, 0.151, True)):
+        scores = replace(found.label.words, change=change, gap=gap)
+        assert found.rough(scores) == rough, (change, gap)
+        said = Parsed(replace(found, label=replace(found.label, words=scores)).to_html()).said()
+        assert ("after 16 gradients, above the tolerance of 5%;" in said) == rough
+    origin = replace(found.origin, method="gradient_x_input")
+    assert not replace(found, origin=origin).rough(replace(found.label.words, gap=9.0))
+
+
+def test_signs_of_words_are_told_apart_by_line_and_title_not_by_colour_alone():
+    parsed = Parsed(made().to_html())
+    assert [where for where, _ in parsed.words()[:2]] == ["x-w x-f x-5", "x-w x-a x-2"]
+    titles = [attributes["title"] for tag, attributes in parsed.elements if tag == "span" and "title" in attributes]
+    assert titles[:2] == ["+1.00", "−0.50"]
+    style = "".join(text for where, text in parsed.texts if where == ("style", ""))
+    assert ".x-a { --x-tone: var(--x-against); border-bottom-style: dotted; }" in style
+    assert "prefers-color-scheme: dark" in style and "@media print" in style
+
+
+def test_texts_stay_texts():
+    """A review, a token, a state or an id that is HTML or script becomes no element and no attribute."""
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> & <b>x</b>"
+    found = made(evil, spans=((1, 7), (8, 13)), id=f'"{evil}', special=("<s>", "</s>"))
+    concept = replace(found.concepts["food"], gold=evil, state=evil, probabilities={evil: 1.0}, explained=evil)
+    found = replace(found, concepts={evil: concept})
+    parsed = Parsed(found.to_html())
+    assert {tag for tag, _ in parsed.elements} <= {
+        "html", "head", "meta", "title", "style", "body", "article", "h3", "h4", "p", "span", "b", "bdi", "code", "div",
+        "table", "thead", "tr", "th", "td", "i", "br", "details", "summary",
+    }  # fmt: skip
+    assert not any(name.startswith("on") or name in ("src", "href") for _, some in parsed.elements for name in some)
+    text = "".join(text for where, text in parsed.texts if where and ("x-text" in where[1] or "x-w" in where[1]))
+    assert evil in text
+
+
+def test_the_page_fetches_nothing():
+    html = made().to_html()
+    assert "http" not in html and "url(" not in html and "<script" not in html and "<link" not in html
+
+
+def test_what_was_not_read_is_struck_through_and_cut():
+    long = "good food, bad noise" + " and more" * 1000
+    found = made(long, truncated=True)
+    assert unread(found).startswith(" and more") and unread(found).endswith("… (8,600 more characters)")
+    parsed = Parsed(found.to_html())
+    assert "struck through had no part" in parsed.said()
+    assert sum(where[1] == "x-unread" for where, _ in parsed.texts if where) == 2
+    assert unread(made()) == "" and "struck through" not in Parsed(made().to_html()).said()
+
+
+def test_a_text_without_words_and_a_dense_model_are_said_so():
+    said = Parsed(made("", spans=()).to_html()).said()
+    assert "read no word in this text" in said and "has no masks" not in said
+    dense = made()
+    dense = replace(dense, origin=replace(dense.origin, masked=False))
+    food = replace(dense.concepts["food"], subnetwork=Subnetwork(None, {}, "the heads of 'x' are not known"))
+    said = Parsed(replace(dense, concepts={"food": food}).to_html()).said()
+    assert "no masks: every concept is read through the same dense backbone" in said
+    assert "Nothing was ablated: the heads of 'x' are not known" in said and "read no word" not in said
+
+
+def test_concepts_are_in_the_order_of_what_they_did():
+    assert [(name, length) for name, _, length in by_contribution(made())] == [("noise", 1.0), ("food", 0.5)]
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.0, "+1.00"), (-0.001, "+0.00"), (-1.5, "−1.50")])
+def test_numbers_have_a_sign(value, text):
+    assert signed(value) == text
+
+
+def test_right_to_left_text_sets_its_own_direction():
+    parsed = Parsed(made("הָאֹכֶל טוב", spans=((0, 7), (8, 11))).to_html())
+    assert all(some["dir"] == "auto" for tag, some in parsed.elements if some.get("class") == "x-text")
+
+
+def test_a_notebook_gets_a_part_of_a_page():
+    html = made()._repr_html_()
+    tags = [tag for tag, _ in Parsed(html).elements]
+    assert tags.count("article") == 1 and "html" not in tags and "body" not in tags
+
+
+def test_many_cards_share_a_page_and_its_style():
+    tags = [tag for tag, _ in Parsed(page([made(), made("bad", spans=((0, 3),))])).elements]
+    assert tags.count("article") == 2 and tags.count("style") == 2  # of the page, of the cards
+    assert page([made()]) == made().to_html() == made().to_html()
+
+
+def test_every_kind_of_unit_has_a_name_on_the_card():
+    found = made()
+    unit = AblatedUnit(2, None, 0.5, "Positive", 0.6)
+    food = replace(found.concepts["food"], subnetwork=Subnetwork(0.25, dict.fromkeys(KINDS, (unit,))))
+    said = Parsed(replace(found, concepts={"food": food}).to_html()).said()
+    assert "block 2 by +0.50 head 2 by +0.50 feed-forward of block 2 by +0.50" in said

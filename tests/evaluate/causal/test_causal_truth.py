@@ -1,0 +1,99 @@
+"""ICaCE errors as the stage reports them, on a model of which it is known what losing a concept does to it."""
+
+import pytest
+import torch
+
+from sparsecbm.evaluate.causal.causal_truth import CausalScores, causal_scores
+from sparsecbm.train.examples import examples
+from sparsecbm.train.modes import fit_hard_head
+from tests.support.planted_model import identical_masks, planted_masks, planted_model
+from tests.support.tiny_models import tiny_model
+from tests.support.tiny_tables import FOOD, annotated
+
+
+@pytest.fixture(scope="module")
+def families():
+    """Originals with an edit of food, of which a third loses it."""
+    frame = annotated(36, seed=5)
+    for i in range(1, 36, 2):
+        original = frame.loc[i - 1]
+        states = [state for state in FOOD if state != original["concept.food"]]
+        other = states[(i // 2) % 2]
+        frame.loc[i, "text"] = original["text"].replace(FOOD[original["concept.food"]], FOOD[other])
+        frame.loc[i, ["concept.food", "concept.noise"]] = other, original["concept.noise"]
+    return frame.assign(edit_type=[None, "food"] * 18)
+
+
+def rated(backbone):
+    """The planted model, dense; bad food is rated 1, none 2, good 3, and noise counts a little."""
+    model = planted_model(backbone)
+    V = [[1, 0, 0, 0.2, 0], [0, 0, 1, 0, 0], [0, 1, 0, 0, 0.2]]  # food: Negative, Positive, unknown; noise: loud, quiet
+    with torch.no_grad():
+        model.label_head.linear.weight.copy_(8 * torch.tensor(V))
+        model.label_head.linear.bias.zero_()
+    return model
+
+
+@pytest.fixture
+def planted(backbone):
+    model = rated(backbone)
+    model.masks = planted_masks()
+    return model
+
+
+def scored(model, frame, training=None):
+    training = annotated(60, seed=9) if training is None else training
+    return causal_scores(model, training, frame, model.logits(frame["text"].tolist()), 50, 100, 0)
+
+
+def test_taking_a_concept_away_is_what_losing_it_does(planted, families):
+    """The planted model reads `unknown` without its neurons, and without its words, as it does in the edited text."""
+    found = scored(planted, families)
+    assert found.skipped is None and found.training_texts == 50
+    unknown = int((families["concept.food"] == "unknown").sum())
+    assert found.pairs.pairs == 36 and 0 < found.losing.pairs < 36 and found.losing.pairs <= unknown
+    errors = found.losing.errors
+    for name in ("mask_ablation", "word_removal"):
+        assert name not in found.pairs.errors
+        assert errors[name]["l2"].value < 0.2 * errors["zero"]["l2"].value
+        assert errors[name]["cosine"].value < 0.1
+    assert {"concept_edit", "zero", "random", "conexp", "s_learner"} < set(found.pairs.errors) < set(errors)
+    assert CausalScores.model_validate(found.to_dict()) == found
+
+
+def test_a_model_whose_masks_are_alike_loses_nothing_by_them(planted, families):
+    """Negative control: no weight belongs to one concept alone, so ablation foretells no change."""
+    planted.masks = identical_masks()
+    errors = scored(planted, families).losing.errors
+    assert errors["mask_ablation"]["l2"].value == pytest.approx(errors["zero"]["l2"].value, abs=1e-5)
+    assert errors["word_removal"]["l2"].value < 0.2 * errors["zero"]["l2"].value
+
+
+def test_hard_edits_are_asked_of_a_model_that_has_the_head_and_masks_of_one_that_has_them(planted, backbone, families):
+    read = examples(families, planted), planted.logits(families["text"].tolist())
+    fit_hard_head(planted, *read, *read)
+    assert {"concept_edit_hard", "concept_edit_hard_gold"} < set(scored(planted, families).pairs.errors)
+    dense = scored(rated(backbone), families)
+    assert "mask_ablation" not in dense.losing.errors and "word_removal" in dense.losing.errors
+
+
+def test_at_most_so_many_pairs_are_asked_about_what_is_taken_away(planted, families, monkeypatch):
+    whole = scored(planted, families)
+    monkeypatch.setattr("sparsecbm.evaluate.causal.causal_truth.MOST", 3)
+    few = scored(planted, families)
+    assert few.losing.pairs == 3 < whole.losing.pairs and few.pairs == whole.pairs
+    assert few == scored(planted, families), "the same sample again"
+
+
+def test_without_pairs_or_concepts_there_is_nothing_to_measure(planted, backbone, families):
+    assert scored(planted, annotated(8, 0)) is None
+    assert scored(tiny_model(backbone, mode="standard"), families) is None
+    no_loss = families[families["concept.food"] != "unknown"].reset_index(drop=True)
+    assert scored(planted, no_loss).losing is None
+
+
+def test_a_model_that_no_explainer_can_be_fitted_on_says_why(planted, families):
+    for parameter in planted.label_head.parameters():
+        parameter.data.zero_()
+    found = scored(planted, families)
+    assert found.pairs is None and "S-Learner" in found.skipped

@@ -1,0 +1,136 @@
+"""ICaCE errors by hand, their intervals by an exact oracle, and whole measurements on models that are known."""
+
+import numpy as np
+import pytest
+
+from sparsecbm.base.errors import DataError
+from sparsecbm.evaluate.causal.counterfactuals import Pairs, counterfactual_pairs
+from sparsecbm.evaluate.causal.effects import Texts, label_of, read_texts
+from sparsecbm.evaluate.causal.icace import (
+    DISTANCES,
+    distances,
+    explainers,
+    measure_icace,
+    score_icace,
+    true_effects,
+)
+from sparsecbm.train.examples import examples
+from sparsecbm.train.modes import fit_hard_head
+from tests.support.tiny_models import tiny_model
+from tests.support.tiny_tables import FOOD, NOISE, annotated
+
+
+def pairs_of(groups, concepts=None):
+    count = len(groups)
+    names = np.array(["food"] * count if concepts is None else concepts)
+    return Pairs(np.arange(count), np.arange(count), names, names, names, np.array(list(groups)))
+
+
+def test_the_effect_of_a_pair_is_the_change_of_the_probabilities():
+    texts = Texts(np.array([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5]]), {}, {})
+    pairs = Pairs(np.array([0, 1]), np.array([1, 2]), *[np.array(["", ""])] * 4)
+    np.testing.assert_allclose(true_effects(texts, pairs), [[-0.6, 0.6], [0.2, -0.2]])
+
+
+@pytest.mark.parametrize(
+    ("true", "estimated", "expected"),
+    [
+        ([0.3, -0.3, 0], [0.3, -0.3, 0], [0, 0, 0]),
+        ([0.3, 0, -0.3], [-0.3, 0, 0.3], [0.6 * 2**0.5, 2, 0]),  # the opposite
+        ([0.4, 0, 0], [0, 0.3, 0], [0.5, 1, 0.1]),  # at right angles
+        ([0.4, 0, 0], [0.1, 0, 0], [0.3, 0, 0.3]),  # too small
+        ([0.3, -0.4, 0], [0, 0, 0], [0.5, 1, 0.5]),  # a zero vector has no direction
+        ([0, 0, 0], [0.3, -0.4, 0], [0.5, 1, 0.5]),
+        ([0, 0, 0], [0, 0, 0], [0, 1, 0]),
+    ],
+)
+def test_distances_by_hand(true, estimated, expected):
+    np.testing.assert_allclose(distances(np.array([true], float), np.array([estimated], float)), [expected], atol=1e-12)
+
+
+def test_errors_are_means_over_pairs_also_by_concept():
+    true = np.array([[0.4, 0], [0.4, 0], [0, 0.2]])
+    near, none = np.array([[0.4, 0], [0.1, 0], [0, 0.4]]), np.zeros((3, 2))
+    found = score_icace(true, {"near": near, "none": none}, pairs_of("abb", ["food", "food", "noise"]), "near", 50)
+    assert (found.pairs, found.groups, found.pairs_by_concept) == (3, 2, {"food": 2, "noise": 1})
+    assert found.errors["near"]["l2"].value == pytest.approx(0.5 / 3, abs=1e-6)
+    assert found.errors["none"]["cosine"].value == 1 and found.errors["near"]["cosine"].value == 0
+    assert found.by_concept["near"]["food"] == {"l2": 0.15, "cosine": 0, "norm": 0.15}
+    assert found.by_concept["none"]["noise"]["l2"] == 0.2
+    assert set(found.lead) == {"none"}
+    assert found.lead["none"]["l2"].value == pytest.approx((1.0 - 0.5) / 3, abs=1e-6)
+
+
+def test_intervals_are_clustered_by_group_and_leads_are_paired():
+    """The error is 0 or 1 for whole groups of four; the other explainer's is .5 more on every pair."""
+    wrong = (np.random.default_rng(0).random(50) < 0.4).astype(float)
+    of_pair = np.repeat(wrong, 4)
+    true = np.tile([2.0, 0], (200, 1))
+    estimates = {"first": true - of_pair[:, None] * [1, 0], "second": true - (of_pair[:, None] + 0.5) * [1, 0]}
+    found = score_icace(true, estimates, pairs_of(np.repeat(np.arange(50), 4)), "first", 3000)
+    share = wrong.mean()
+    low, high = found.errors["first"]["l2"].interval
+    assert found.errors["first"]["l2"].value == pytest.approx(share)
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / 50), rel=0.1)
+    assert found.lead["second"]["l2"].interval == [0.5, 0.5]
+
+
+def test_bad_estimates_are_named():
+    true, pairs = np.zeros((2, 3)), pairs_of("ab")
+    with pytest.raises(DataError, match="no counterfactual pair"):
+        score_icace(true[:0], {"a": true[:0]}, pairs.where(np.array([], int)), "a")
+    with pytest.raises(DataError, match=r"unknown explainer 'concept_edit'.*Choices: edit"):
+        score_icace(true, {"edit": true}, pairs)
+    with pytest.raises(DataError, match=r"'b' gave effects of shape \[2, 3\], of which 1 are not finite"):
+        score_icace(true, {"a": true, "b": np.array([[0, np.nan, 0], [0, 0, 0]])}, pairs, "a")
+    with pytest.raises(DataError, match=r"'b' gave effects of shape \[2, 2\]"):
+        score_icace(true, {"a": true, "b": true[:, :2]}, pairs, "a")
+
+
+@pytest.fixture
+def families():
+    """Originals with an edit of food: one clause is replaced, all else stays."""
+    frame = annotated(24, seed=5)
+    for i in range(1, 24, 2):
+        original = frame.loc[i - 1]
+        other = next(state for state in FOOD if state != original["concept.food"])
+        frame.loc[i, "text"] = original["text"].replace(FOOD[original["concept.food"]], FOOD[other])
+        frame.loc[i, ["concept.food", "concept.noise"]] = other, original["concept.noise"]
+    assert set(frame["concept.noise"]) == set(NOISE)
+    return frame.assign(edit_type=[None, "food"] * 12)
+
+
+def as_annotated(model, frame):
+    """The table as it would be read by a backbone that sees every gold state for sure."""
+    texts = read_texts(model, frame)
+    activations = {name: np.eye(values.shape[1])[texts.gold[name]] for name, values in texts.activations.items()}
+    return Texts(label_of(model.label_head, activations), activations, texts.gold)
+
+
+def test_a_bottleneck_that_reads_every_state_is_explained_exactly_by_its_concept_edit(model, families):
+    read = examples(families, model), model.logits(families["text"].tolist())
+    fit_hard_head(model, *read, *read)
+    texts = as_annotated(model, families)
+    pairs = counterfactual_pairs(families, model.concept_set)
+    found = measure_icace(model, texts, pairs, explainers(model, texts), resamples=100)
+    assert found.pairs == 24 and found.groups == 12 and found.pairs_by_concept == {"food": 24}
+    for name in ("concept_edit", "concept_edit_typical", "concept_edit_gold"):
+        assert [found.errors[name][distance].value for distance in DISTANCES] == pytest.approx([0, 0, 0], abs=1e-6)
+    for name in ("zero", "conexp", "random", "s_learner", "s_learner_gold", "concept_edit_hard"):
+        low, _ = found.lead[name]["l2"].interval
+        assert low > 0 and found.errors[name]["l2"].value > 0.01
+    assert found.errors["zero"]["cosine"].value == 1
+    assert found.errors["zero"]["l2"] == found.errors["zero"]["norm"]
+
+
+def test_a_model_without_a_hard_head_and_one_of_logits_go_without_some(backbone, families):
+    soft = tiny_model(backbone)
+    names = set(explainers(soft, as_annotated(soft, families)))
+    assert "concept_edit_hard" not in names and {"concept_edit", "concept_edit_typical", "zero"} < names
+    logits = tiny_model(backbone, activation="logits")
+    texts = read_texts(logits, families)
+    assert (texts.activations["food"] < 0).any()
+    asked = explainers(logits, texts)
+    assert "concept_edit_typical" not in asked and "concept_edit_gold" not in asked
+    pairs = counterfactual_pairs(families, logits.concept_set)
+    assert measure_icace(logits, texts, pairs, asked, resamples=10).errors["concept_edit"]["l2"].value >= 0

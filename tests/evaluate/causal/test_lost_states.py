@@ -1,0 +1,54 @@
+"""What is read when a concept's own part of the masks is gone, against masks that are built by hand."""
+
+import numpy as np
+import pytest
+
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.errors import ModelError
+from sparsecbm.evaluate.causal.effects import read_activations
+from sparsecbm.evaluate.causal.lost_states import under_other_masks, without_own_weights
+from sparsecbm.evaluate.pooled import under
+from sparsecbm.model.masks import MaskSet
+from tests.model.test_masked import random_masks
+from tests.support.tiny_models import CONCEPTS, tiny_model
+from tests.support.tiny_tables import annotated
+
+
+@pytest.fixture
+def frame():
+    return annotated(7, seed=3)
+
+
+def test_without_its_own_weights_a_concept_reads_through_what_it_shares(model, frame):
+    masks = random_masks(model)
+    model.masks = masks
+    food, noise = masks["food"], masks["noise"]
+    shared = {layer: food[layer] & noise[layer] for layer in food}  # of two concepts, all that is not exclusive
+    expected = read_activations(
+        under(model, MaskSet.from_masks({"food": shared, "noise": shared})), frame["text"].tolist()
+    )
+    found = without_own_weights(model, frame, batch_size=3)
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], atol=1e-6)
+        assert not np.allclose(values, read_activations(model, frame["text"].tolist())[name], atol=1e-4)
+    assert model.masks == masks
+
+
+def test_under_the_masks_of_others(model, frame):
+    """Of two concepts, each is read as by a model whose masks are exchanged."""
+    masks = random_masks(model)
+    model.masks = masks
+    exchanged = MaskSet.from_masks({"food": masks["noise"], "noise": masks["food"]})
+    expected = read_activations(under(model, exchanged), frame["text"].tolist())
+    for name, values in under_other_masks(model, frame, batch_size=3).items():
+        np.testing.assert_allclose(values, expected[name], atol=1e-6)
+
+
+def test_models_without_such_masks_are_refused(model, backbone, frame):
+    with pytest.raises(ModelError, match="dense"):
+        without_own_weights(model, frame)
+    with pytest.raises(ModelError, match="dense"):
+        under_other_masks(model, frame)
+    alone = tiny_model(backbone, ConceptSet(CONCEPTS.concepts[:1], CONCEPTS.label))
+    with pytest.raises(ModelError, match="one concept has no other masks"):
+        under_other_masks(alone, frame)

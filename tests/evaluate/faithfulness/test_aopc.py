@@ -1,0 +1,103 @@
+"""Comprehensiveness and sufficiency of a model that is a sum over its words, by hand."""
+
+from math import exp
+
+import numpy as np
+import pytest
+
+from sparsecbm.evaluate.faithfulness.aopc import items_of, measure_aopc, order_of, random_orders, top_words
+from sparsecbm.evaluate.faithfulness.perturbations import Perturber
+from sparsecbm.explain.words import read_words
+from sparsecbm.model.cbm import Logits
+from tests.support.linear_model import linear_model
+from tests.support.tiny_models import tiny_model
+
+# What each word adds to the logit of Positive, to be divided by the tokens of the text; [CLS] and [SEP] cancel.
+GOOD, BAD, FOOD = 5, 1, 3
+TEXT = "good bad food"
+
+
+def positive(total, tokens):
+    return 1 / (1 + exp(-total / tokens))
+
+
+def measured(model, texts, orders, operator, shares):
+    worded = read_words(model.tokenizer, texts, 16)
+    items = items_of(model, worded, model.logits(texts))
+    return measure_aopc(model, Perturber(model.tokenizer, worded, [operator], 0), items, orders, operator, shares)
+
+
+def test_deletion_by_hand():
+    """A half of three words is two, a fifth is one."""
+    found = measured(linear_model(), [TEXT], [[np.array([0, 2, 1]), np.array([1, 2, 0])]], "delete", [0.2, 0.5])
+    whole = positive(GOOD + BAD + FOOD, 5)
+    best = [positive(BAD + FOOD, 4), positive(BAD, 3)]
+    worst = [positive(GOOD + FOOD, 4), positive(GOOD, 3)]
+    np.testing.assert_allclose(found.comprehensiveness, [[whole - np.mean(best), whole - np.mean(worst)]], atol=1e-6)
+    kept = [positive(GOOD, 3), positive(GOOD + FOOD, 4)], [positive(BAD, 3), positive(BAD + FOOD, 4)]
+    np.testing.assert_allclose(found.sufficiency, [[whole - np.mean(k) for k in kept]], atol=1e-6)
+
+
+def test_the_mask_token_by_hand():
+    model = linear_model()
+    model.tokenizer.mask_token = "again"  # its embedding is zero
+    found = measured(model, [TEXT], [[np.array([0, 2, 1])]], "mask", [0.2])
+    whole = positive(9, 5)
+    assert found.comprehensiveness.tolist() == [[pytest.approx(whole - positive(BAD + FOOD, 5), abs=1e-6)]]
+    assert found.sufficiency.tolist() == [[pytest.approx(whole - positive(GOOD, 5), abs=1e-6)]]
+
+
+def test_replacement_by_hand():
+    """All words of the texts but one are `again`, which says nothing."""
+    model, texts = linear_model(), ["good " + "again " * 12, "again " * 13, "again " * 12]
+    worded = read_words(model.tokenizer, texts, 16)
+    seed = next(s for s in range(9) if good_is_replaced_by_nothing(model, worded, s))
+    items = items_of(model, worded[:1], Logits({"food": np.array([[0.0, 1.0]])}, np.zeros((1, 3))))
+    perturber = Perturber(model.tokenizer, worded, ["replace"], seed)
+    found = measure_aopc(model, perturber, items, [[np.arange(13)]], "replace", [1 / 13])
+    assert found.comprehensiveness.tolist() == [[pytest.approx(positive(5, 15) - 0.5, abs=1e-6)]]
+
+
+def good_is_replaced_by_nothing(model, worded, seed):
+    gone = np.arange(13) == 0
+    good = model.tokenizer.convert_tokens_to_ids("good")
+    return good not in Perturber(model.tokenizer, worded, ["replace"], seed).without(0, gone, "replace")
+
+
+def test_taking_all_words_is_the_same_for_every_order():
+    model = linear_model()
+    orders = [[np.array(order) for order in ([0, 1, 2], [2, 1, 0])]]
+    found = measured(model, [TEXT], orders, "delete", [1.0])
+    assert found.comprehensiveness.tolist() == [[pytest.approx(positive(9, 5) - 0.5, abs=1e-6)] * 2]
+    np.testing.assert_allclose(found.sufficiency, 0, atol=1e-9)
+
+
+def test_items_are_texts_of_two_words_that_are_read_as_other_than_unknown(backbone):
+    model = tiny_model(backbone)
+    texts = read_words(model.tokenizer, ["good food", "bad food", "good", ""], 16)
+    food = np.array([[0, 1, 2], [3, 1, 2], [0, 2, 1], [2, 1, 1]], dtype=float)  # unknown, Negative, Positive, Negative
+    noise = np.array([[0, 1], [1, 0], [1, 0], [1, 0]], dtype=float)
+    found = items_of(model, texts, Logits({"food": food, "noise": noise}, np.zeros((4, 3))))
+    assert [(i.number, i.concept, i.state, i.place) for i in found] == [
+        (0, "noise", "quiet", 1), (1, "food", "Negative", 0), (1, "noise", "loud", 0),
+    ]  # fmt: skip
+
+
+def test_orders_by_hand():
+    assert order_of([0.1, 3.0, -1.0, 0.1]).tolist() == [1, 0, 3, 2]
+    assert top_words(np.array([1, 0, 3, 2]), 0.5).tolist() == [True, True, False, False]
+    assert top_words(np.arange(20), 0.05).sum() == 1 and top_words(np.arange(21), 0.05).sum() == 2
+    assert top_words(np.arange(30), 0.1).sum() == 3, "no rounding error makes it four"
+    (text,) = read_words(linear_model().tokenizer, [TEXT], 16)
+    first, second = random_orders(text, 2, 0), random_orders(text, 2, 0)
+    assert [o.tolist() for o in first] == [o.tolist() for o in second]
+    assert all(sorted(order.tolist()) == [0, 1, 2] for order in first)
+    assert {tuple(random_orders(text, 1, seed)[0].tolist()) for seed in range(40)} == {
+        (0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0),
+    }  # fmt: skip
+
+
+def test_no_items_give_no_scores():
+    model = linear_model()
+    found = measure_aopc(model, Perturber(model.tokenizer, [], ["delete"], 0), [], [], "delete", [0.5])
+    assert found.comprehensiveness.shape == (0, 0) == found.sufficiency.shape

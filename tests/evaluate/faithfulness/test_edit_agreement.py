@@ -1,0 +1,70 @@
+"""Edited words of pairs against attributions of models whose reasons are known."""
+
+import pytest
+
+from sparsecbm.evaluate.faithfulness.edit_agreement import measure_edit_agreement, rankings, single_span_edits
+from sparsecbm.explain.attribution import Options
+from tests.support.planted_model import planted_masks, planted_model
+from tests.support.tiny_tables import annotated
+
+OPTIONS = Options(steps=4, max_steps=4)
+
+
+def table(rows):
+    """An annotated table of (group, text, food, edit type)."""
+    frame = annotated(len(rows), seed=0)
+    for i, (group, text, food, edit) in enumerate(rows):
+        frame.loc[i, ["group", "text", "concept.food"]] = group, text, food
+        frame.loc[i, "edit_type"] = edit
+    return frame
+
+
+@pytest.fixture
+def frame():
+    return table(
+        [
+            ("a", "we came again but the food was good and slow", "Positive", None),
+            ("a", "we came again but the food was bad and slow", "Negative", "food"),
+            ("b", "a quick place and bad food", "Negative", None),
+            ("b", "a quick place and food", "unknown", "food"),
+            ("c", "good service", "Positive", None),
+            ("c", "bad place", "Negative", "food"),  # nothing stands
+        ]
+    )
+
+
+def test_taken_are_single_spans_of_bases_that_say_something(frame, model):
+    found = single_span_edits(frame, model.concept_set)
+    rows = zip(found.texts, found.state, found.edits, strict=True)
+    said = [(text[start:end], state) for text, state, edit in rows for start, end in edit.spans]
+    assert said == [("good", "Positive"), ("bad", "Negative"), ("bad", "Negative")]
+    assert found.concept == ["food"] * 3 and found.groups == ["a", "a", "b"]
+    assert len(found.sample(2, 0)) == 2 and found.sample(3, 0) is found
+    assert set(found.sample(2, 0).texts) < set(found.texts)
+
+
+def test_two_counterfactuals_that_touch_the_same_words_count_once(frame, model):
+    rows = [("good", "Positive", None), ("bad", "Negative", "food"), ("dull", "Negative", "food")]
+    twice = table([("a", f"the food was {word}", state, edit) for word, state, edit in rows])
+    found = single_span_edits(twice, model.concept_set)
+    assert found.texts == ["the food was good", "the food was bad", "the food was dull"]
+
+
+def test_a_table_without_edits_has_none(model):
+    found = single_span_edits(annotated(6, 0), model.concept_set)
+    assert len(found) == 0 and measure_edit_agreement(model, found, ["random"], OPTIONS, 50, 0) == {}
+
+
+def test_the_words_that_a_planted_model_reads_are_found_and_chance_is_not(frame, backbone):
+    model = planted_model(backbone)
+    model.masks = planted_masks()
+    edits = single_span_edits(frame, model.concept_set)
+    found = measure_edit_agreement(model, edits, ["leave_one_out", "random"], OPTIONS, 100, 0)
+    assert set(found["leave_one_out"]) == {"food", "all"}
+    right, chance = found["leave_one_out"]["all"], found["random"]["all"]
+    assert right.edits == 3 and right.hit_at_1.value == 1 == right.reciprocal_rank.value
+    assert chance.hit_at_1.value < 1 and right.hit_at_1.chance == pytest.approx((1 / 10 + 1 / 10 + 1 / 6) / 3, abs=1e-6)
+    ranked = rankings(model, edits, "leave_one_out", OPTIONS)
+    assert [len(words) for words in ranked] == [10, 10, 6]
+    start, end, _ = max(ranked[2], key=lambda word: word[2])
+    assert edits.texts[2][start:end] == "bad"

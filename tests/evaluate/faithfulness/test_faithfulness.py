@@ -1,0 +1,152 @@
+"""All measures together, on models whose reasons are known: right reasons win, chance does not, wrong ones lose."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from sparsecbm.base.errors import ModelError
+from sparsecbm.base.params.faithfulness import Faithfulness
+from sparsecbm.evaluate.faithfulness.faithfulness import measure_faithfulness
+from sparsecbm.explain.attribution import Options, attribute
+from tests.support.planted_model import planted_masks, planted_model
+from tests.support.tiny_models import tiny_model
+from tests.support.tiny_tables import FOOD, annotated
+
+OPTIONS = Options(steps=4, max_steps=4)
+
+
+def settings(**changes):
+    plain = {
+        "methods": ["leave_one_out", "random"],
+        "texts": 24,
+        "operators": ["delete", "mask", "replace"],
+        "shares": [0.05, 0.2],
+        "random_draws": 6,
+        "infidelity_samples": 6,
+        "sensitivity_texts": 1,
+        "sensitivity_samples": 2,
+        "sanity_methods": ["random"],
+        "sanity_texts": 2,
+        "edits": 10,
+    }
+    return Faithfulness(**(plain | changes))
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Texts with an edit of food for every other one."""
+    found = annotated(24, seed=5)
+    for i in range(1, 24, 2):
+        original = found.loc[i - 1]
+        other = next(state for state in FOOD if state != original["concept.food"])
+        found.loc[i, "text"] = original["text"].replace(FOOD[original["concept.food"]], FOOD[other])
+        found.loc[i, ["concept.food", "concept.noise"]] = other, original["concept.noise"]
+    return found.assign(edit_type=[None, "food"] * 12)
+
+
+@pytest.fixture(scope="module")
+def planted(backbone):
+    model = planted_model(backbone)
+    model.masks = planted_masks()
+    model.tokenizer.mask_token = "[UNK]"
+    return model
+
+
+@pytest.fixture(scope="module")
+def scores(planted, frame):
+    return measure_faithfulness(planted, frame, settings(), OPTIONS, resamples=200, seed=0)
+
+
+def test_right_reasons_beat_chance_under_every_operator(scores):
+    found = scores.methods["leave_one_out"]
+    for operator in ("delete", "mask", "replace"):
+        for measure in (found.comprehensiveness, found.sufficiency):
+            mean = measure[operator]["mean"]
+            assert mean.excess_interval[0] > 0 and mean.win_rate_interval[0] > 0.5 and mean.p < 0.01
+        assert found.comprehensiveness[operator]["mean"].value > 2 * found.comprehensiveness[operator]["mean"].random
+        assert found.sufficiency[operator]["mean"].value < found.sufficiency[operator]["mean"].random
+        assert set(found.comprehensiveness[operator]) == {"food", "noise", "mean"}
+    assert found.edited_words["all"].hit_at_3.value == 1
+
+
+def test_chance_does_not_beat_chance(scores):
+    found = scores.methods["random"]
+    for operator in ("delete", "mask", "replace"):
+        for measure in (found.comprehensiveness, found.sufficiency):
+            mean = measure[operator]["mean"]
+            assert mean.excess_interval[0] < 0 < mean.excess_interval[1]
+            assert mean.win_rate == pytest.approx(0.5, abs=0.15) and mean.p > 0.02
+    assert abs(found.kendall_tau["mean"].value) < 0.3
+    assert found.infidelity["mean"].value > scores.methods["leave_one_out"].infidelity["mean"].value
+
+
+def test_wrong_reasons_lose(planted, frame):
+    """The right ones the other way round, given as if another method had found them."""
+    right = attribute(planted, frame["text"].tolist(), method="leave_one_out", options=OPTIONS)
+    turned = [{name: replace(a, scores=tuple(-score for score in a.scores)) for name, a in of.items()} for of in right]
+    params = settings(methods=["attention_rollout"], operators=["delete"])
+    given = {"attention_rollout": turned, "leave_one_out": right}
+    found = measure_faithfulness(planted, frame, params, OPTIONS, 200, 0, explained=given).methods["attention_rollout"]
+    mean = found.comprehensiveness["delete"]["mean"]
+    assert mean.win_rate_interval[1] < 0.5 and mean.excess_interval[1] < 0 and mean.p > 0.9
+    assert found.sufficiency["delete"]["mean"].excess_interval[1] < 0
+    assert found.kendall_tau["mean"].value == -1
+
+
+def test_items_are_predictions_other_than_unknown(scores, planted, frame):
+    read = planted.predict(frame["text"].tolist())
+    says = sum(reading.state != "unknown" for of in read for reading in of.concepts.values())
+    silent = sum(of.concepts["food"].state == "unknown" for of in read)
+    assert silent > 3 and scores.items == says == 2 * 24 - silent
+    counted = scores.methods["random"].comprehensiveness["delete"]
+    assert (counted["food"].items, counted["noise"].items) == (24 - silent, 24)
+    assert scores.edits == 10 and scores.texts == 24
+
+
+def test_the_result_is_plain_and_the_same_again(scores, planted, frame):
+    again = measure_faithfulness(planted, frame, settings(), OPTIONS, resamples=200, seed=0)
+    assert json.dumps(scores.to_dict(), sort_keys=True) == json.dumps(again.to_dict(), sort_keys=True)
+    found = scores.to_dict()
+    assert found["methods"]["leave_one_out"]["kendall_tau"] == {}, "it is the reference"
+    assert found["methods"]["leave_one_out"]["max_sensitivity"] == {}, "it takes no gradients"
+    assert set(found["sanity"]["random"]) == {"masks", "heads", "block 1", "block 0", "embeddings"}
+
+
+def test_gradients_have_a_sensitivity_and_given_attributions_are_not_computed_again(planted, frame, monkeypatch):
+    given = {
+        method: attribute(planted, frame["text"].tolist(), method=method, options=OPTIONS)
+        for method in ("integrated_gradients", "leave_one_out")
+    }
+    calls = []
+
+    def counted(*arguments, **named):
+        calls.append(named["method"])
+        return attribute(*arguments, **named)
+
+    monkeypatch.setattr("sparsecbm.evaluate.faithfulness.faithfulness.attribute", counted)
+    params = settings(methods=["integrated_gradients", "random"], texts=4, sanity_methods=[])
+    found = measure_faithfulness(planted, frame, params, OPTIONS, 100, 0, explained=given, edited=frame)
+    assert calls == ["random"] and found.texts == 4 and found.edits == 10 and found.sanity == {}
+    assert found.methods["integrated_gradients"].max_sensitivity["mean"].value > 0
+    assert found.methods["random"].max_sensitivity == {}
+
+
+def test_a_model_that_reads_nothing_but_unknown_has_no_scores(planted, frame, backbone):
+    silent = tiny_model(backbone)
+    for head, name in zip(silent.concept_heads.heads, silent.concept_set.names, strict=True):
+        head.weight.data.zero_()
+        head.bias.data.zero_()
+        if name == "food":
+            head.bias.data[2] = 5
+    params = settings(texts=3, methods=["random"], operators=["delete"])
+    found = measure_faithfulness(silent, frame[["id", "text", "group"]], params, OPTIONS, 100, 0)
+    assert found.items == 3 and set(found.methods["random"].comprehensiveness["delete"]) == {"noise", "mean"}
+    assert found.edits == 0 and found.methods["random"].edited_words == {}
+    one = measure_faithfulness(silent, frame[["id", "text", "group"]].assign(text="good"), params, OPTIONS, 100, 0)
+    assert one.items == 0 and one.methods["random"].comprehensiveness == {}
+
+
+def test_a_black_box_is_refused(backbone, frame):
+    with pytest.raises(ModelError, match="no concepts"):
+        measure_faithfulness(tiny_model(backbone, mode="standard"), frame, settings(), OPTIONS)

@@ -1,0 +1,105 @@
+"""Infidelity and max-sensitivity of a model that is a sum over its words, by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from sparsecbm.evaluate.faithfulness.infidelity import (
+    RADIUS,
+    measure_infidelity,
+    measure_sensitivity,
+    subject_of_predictions,
+)
+from sparsecbm.explain.attribution import Options, attribute
+from sparsecbm.explain.words import read_words
+from sparsecbm.model.batches import encode
+from tests.model.test_masked import random_masks
+from tests.support.linear_model import linear_model
+
+TEXTS = ["bad", "good bad food"]
+OPTIONS = Options(steps=2, max_steps=2)
+
+
+def explained(model, texts=TEXTS):
+    """The subject of the texts, and their logits."""
+    logits = model.logits(texts)
+    return subject_of_predictions(model, read_words(model.tokenizer, texts, 16), logits, OPTIONS), logits
+
+
+def infidelity_of(subject, number, scores, samples):
+    return measure_infidelity(subject, number, "food", {"method": scores}, samples, 0)["method"]
+
+
+def test_methods_face_the_same_parts_and_these_are_read_once(monkeypatch):
+    subject, _ = explained(linear_model())
+    reads, read = [], type(subject).read
+    monkeypatch.setattr(type(subject), "read", lambda *arguments: reads.append(1) or read(*arguments))
+    scores = {"one": [1.0, 2.0, 0.0], "same": [1.0, 2.0, 0.0], "other": [-1.0, 0.0, 5.0]}
+    found = measure_infidelity(subject, 1, "food", scores, 20, 0)
+    first = len(reads)
+    assert found["one"] == found["same"] != found["other"]
+    measure_infidelity(subject, 1, "food", {"one": [1.0, 2.0, 0.0]}, 20, 0)
+    assert len(reads) == 2 * first
+
+
+def test_scores_that_foretell_every_change_have_no_infidelity():
+    """The value is linear in the words that are there: integrated gradients are what each of them says."""
+    model = linear_model().requires_grad_(False)
+    subject, _ = explained(model)
+    right = attribute(model, TEXTS, options=OPTIONS)[1]["food"].scores
+    assert infidelity_of(subject, 1, right, 50) == pytest.approx(0, abs=1e-6)
+    thrice = [3 * score for score in right]
+    assert infidelity_of(subject, 1, thrice, 50) == pytest.approx(0, abs=1e-6), "units do not count"
+    assert infidelity_of(subject, 1, right[::-1], 50) > 1e-3
+
+
+def test_infidelity_by_hand():
+    """One word: it goes or stays, so any score but 0 can be scaled to fit; 0 foretells nothing."""
+    model = linear_model()
+    subject, _ = explained(model)
+    assert subject.changes[0, 0] == pytest.approx(0, abs=1e-6), "`bad` says as little as the baseline"
+    subject, _ = explained(model, ["good"])
+    change = subject.changes[0, 0]
+    assert change == pytest.approx((5 - 1) / 3 / 2, abs=1e-6)
+    assert infidelity_of(subject, 0, [0.1], 400) == pytest.approx(0, abs=1e-6)
+    # It goes with a chance that is uniform in 0 to 1: half the time.
+    assert infidelity_of(subject, 0, [0.0], 400) == pytest.approx(change**2 / 2, rel=0.15)
+
+
+def test_max_sensitivity_by_hand():
+    """Scores of gradient x input are linear in the embeddings, so their move is that of the noise."""
+    model, samples = linear_model().requires_grad_(False), 7
+    subject, logits = explained(model)
+    found = measure_sensitivity(subject, logits, 1, "food", "gradient_x_input", OPTIONS, samples, 3)
+    generator = torch.Generator().manual_seed(3)
+    noise = (torch.rand((samples, 5, 2), generator=generator) * 2 - 1).numpy()
+    radius = RADIUS * float(model.backbone.embedding.weight.std())
+    slope = np.array([1, 2]) / 2 / 5
+    moves = radius * (noise @ slope)[:, 1:4]
+    scores = np.array([5, 1, 3]) / 2 / 5
+    assert found == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
+    # From the baseline on, the same moves, relative to what integrated gradients say.
+    integrated = measure_sensitivity(subject, logits, 1, "food", "integrated_gradients", OPTIONS, samples, 3)
+    scores = np.array([5 - 1, 1 - 1, 3 - 1]) / 2 / 5
+    assert integrated == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input"])
+def test_embeddings_that_do_not_move_give_the_same_scores(model, method, monkeypatch):
+    model.masks = random_masks(model, masked_from=1)
+    model.requires_grad_(False)
+    subject, logits = explained(model, ["good", "the food was bad"])
+    arguments = (subject, logits, 1, "noise", method, OPTIONS, 3, 0)
+    assert measure_sensitivity(*arguments) > 1e-3
+    monkeypatch.setattr("sparsecbm.evaluate.faithfulness.infidelity.RADIUS", 0.0)
+    assert measure_sensitivity(*arguments) == pytest.approx(0, abs=1e-5)
+
+
+def test_the_subject_is_what_attribute_explains(model):
+    texts = ["good", "the food was bad"]
+    subject, logits = explained(model, texts)
+    for i, found in enumerate(attribute(model, texts, options=OPTIONS)):
+        for place, name in enumerate(model.concept_set.names):
+            assert found[name].change == pytest.approx(subject.changes[i, place], abs=1e-6)
+    assert [len(row) for row in encode(model.tokenizer, texts, 16)] == subject.lengths.tolist()
+    assert set(logits.concepts) == set(subject.concepts)

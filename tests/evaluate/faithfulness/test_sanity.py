@@ -1,0 +1,55 @@
+"""Attributions of randomised models: what is randomised, and nothing else, and what is left of the order of words."""
+
+import copy
+
+import pytest
+import torch
+
+from sparsecbm.evaluate.faithfulness.aopc import items_of
+from sparsecbm.evaluate.faithfulness.sanity import randomised, sanity
+from sparsecbm.explain.attribution import Options
+from sparsecbm.explain.words import read_words
+from tests.model.test_masked import random_masks
+from tests.support.linear_model import linear_model
+from tests.support.planted_model import planted_masks, planted_model
+
+TEXTS = ["the food was bad and the place was loud", "good food but a quiet place", "we came again and a loud place"]
+
+
+def test_weights_are_randomised_from_the_top_down_and_the_given_model_stays(model):
+    model.masks = random_masks(model)
+    before, steps, changed = copy.deepcopy(model), [], {}
+    for name, other in randomised(model, 0):
+        steps.append(name)
+        own = dict(model.named_parameters())
+        changed[name] = {n for n, p in other.named_parameters() if not torch.equal(p, own[n])}
+        for n, p in other.named_parameters():
+            assert torch.equal(p.flatten().sort().values, own[n].flatten().sort().values), "values are only shuffled"
+        if name == "masks":
+            assert other.masks.density() == pytest.approx(model.masks.density())
+            assert any(not torch.equal(other.masks.bits[layer], bits) for layer, bits in model.masks.bits.items())
+        else:
+            assert all(torch.equal(other.masks.bits[layer], bits) for layer, bits in model.masks.bits.items())
+    assert steps == ["original", "masks", "heads", "block 1", "block 0", "embeddings"]
+    assert not changed["original"] and not changed["masks"]
+    assert {name.split(".")[0] for name in changed["heads"]} == {"concept_heads"}
+    assert any("layer.1" in n for n in changed["block 1"]) and not any("layer.0" in n for n in changed["block 1"])
+    assert changed["heads"] < changed["block 1"] < changed["block 0"] < changed["embeddings"]
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before.parameters(), strict=True))
+    assert "masks" not in [name for name, _ in randomised(linear_model(), 0)]
+
+
+def test_gradients_fall_apart_and_what_ignores_the_model_does_not(backbone):
+    """The planted model reads two words; under random masks or weights, others."""
+    model = planted_model(backbone)
+    model.masks = planted_masks()
+    items = items_of(model, read_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))
+    assert {item.concept for item in items} == {"food", "noise"}
+    options = Options(steps=4, max_steps=4)
+    found = sanity(model, TEXTS, items, [str(i.number) for i in items], ["gradient_x_input", "random"], options, 50, 0)
+    assert list(found["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]
+    for step, by_concept in found["random"].items():
+        assert {estimate.value for estimate in by_concept.values()} == {1.0}, step
+    left = {step: by_concept["mean"].value for step, by_concept in found["gradient_x_input"].items() if by_concept}
+    assert abs(left["embeddings"]) < 0.6 and left["embeddings"] < 0.9
+    assert left["block 1"] < 0.9

@@ -1,0 +1,65 @@
+"""A model on another source."""
+
+import pandas as pd
+import pytest
+
+from sparsecbm.base.concepts import Concept, ConceptSet
+from sparsecbm.base.errors import DataError, ModelError
+from sparsecbm.base.params import load_params, parse_params
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.evaluate.scores.source_scores import evaluate_source, require_same
+from tests.evaluate.scores.test_scores import SHARES
+from tests.support.tiny_models import CONCEPTS
+from tests.support.tiny_tables import annotated
+
+
+@pytest.fixture
+def params(tmp_path):
+    frame = pd.concat(
+        [annotated(60, 1).assign(split="train"), annotated(20, 2).assign(split="test")], ignore_index=True
+    )
+    frame = frame.drop_duplicates("text").assign(food=frame["concept.food"], noise=frame["concept.noise"])
+    frame[["id", "text", "label", "group", "food", "noise", "split"]].to_csv(tmp_path / "t.csv", index=False)
+    plain = load_params(Workspace.find().params).model_dump(by_alias=True, exclude_unset=True)
+    columns = {
+        "text": "text", "label": "label", "labels": ["1", "2", "3"], "id": "id", "group": "group", "split": "split",
+        "concepts": {
+            "food": {"column": "food", "states": ["Negative", "Positive", "unknown"]},
+            "noise": {"column": "noise", "states": ["loud", "quiet"]},
+        },
+    }  # fmt: skip
+    return parse_params({**plain, "source": {"name": "table", "path": "t.csv", "columns": columns}})
+
+
+def test_the_split_that_is_asked_for_is_scored(model, params, tmp_path):
+    model.means = SHARES
+    scores = evaluate_source(model, params, params.source, "test", tmp_path)
+    rows = pd.read_csv(tmp_path / "t.csv")
+    assert scores.split == "test" and scores.texts == (rows["split"] == "test").sum()
+    assert scores.bag_of_words is not None
+
+
+def test_without_training_rows_the_model_brings_the_refitted_head_and_words_are_left_out(model, params, tmp_path):
+    model.means = SHARES
+    rows = pd.read_csv(tmp_path / "t.csv")
+    rows[rows["split"] == "test"].to_csv(tmp_path / "t.csv", index=False)
+    assert evaluate_source(model, params, params.source, "test", tmp_path).label_hard_refitted is None
+    model.add_hard_head()  # of zeros: it reads every text as the first class
+    scores = evaluate_source(model, params, params.source, "test", tmp_path)
+    gold = rows.loc[rows["split"] == "test", "label"]
+    assert scores.label_hard_refitted.accuracy == pytest.approx((gold == 1).mean(), abs=1e-6)
+    assert scores.bag_of_words is None
+
+
+def test_an_unknown_split_lists_those_there(model, params, tmp_path):
+    with pytest.raises(DataError, match=r"unknown split 'dev'.*Choices: .*test"):
+        evaluate_source(model, params, params.source, "dev", tmp_path)
+
+
+def test_other_concepts_or_states_are_refused():
+    require_same(CONCEPTS, CONCEPTS)
+    with pytest.raises(ModelError, match="the model reads the concepts food, noise; the source has food"):
+        require_same(CONCEPTS, ConceptSet((Concept("food"),), CONCEPTS.label))
+    other = ConceptSet((Concept("food"), Concept("noise", ("quiet", "loud"))), CONCEPTS.label)
+    with pytest.raises(ModelError, match="'noise' has the states loud, quiet in the model and quiet, loud"):
+        require_same(CONCEPTS, other)

@@ -1,0 +1,115 @@
+"""What stored corrections do to new texts, and that they say so."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sparsecbm.intervene.memory.recall import CONTROLS, corrected, offers, recall_rows
+from sparsecbm.intervene.memory.store import Memory
+from sparsecbm.intervene.patches.make import make_patch
+from sparsecbm.intervene.reference import nearest
+from tests.support.references import label_follows_food, misread
+
+TEXT, ALIKE, OTHER = "the food was bad", "the food was bad", "we came again the place was quiet"
+
+
+@pytest.fixture
+def memory(tmp_path):
+    return Memory(tmp_path / "memory")
+
+
+def test_an_edit_acts_on_what_is_alike_and_says_so(backbone, memory):
+    model = label_follows_food(backbone)
+    made = memory.add(model, TEXT, "food", "Positive")
+    near, far = corrected(model, memory, [ALIKE, OTHER], threshold=0.999)
+    assert (near.before.concepts["food"].state, near.before.label.state) == ("Negative", "1")
+    assert (near.after.concepts["food"].state, near.after.label.state) == ("Positive", "3")
+    assert near.acted["food"].correction == made and near.acted["food"].likeness == pytest.approx(1.0, abs=1e-5)
+    assert set(near.acted) == {"food"}
+    assert far.acted == {} and far.after == far.before == model.predict([OTHER])[0]
+
+
+def test_the_nearest_of_several_is_offered(backbone, memory):
+    model = label_follows_food(backbone)
+    first, second = memory.add(model, TEXT, "food", "Positive"), memory.add(model, OTHER, "food", "Negative")
+    found = offers(model, memory, [TEXT, OTHER])
+    assert [offer["food"].correction for offer in found] == [first, second]
+    assert offers(model, memory, [TEXT], threshold=1.01) == [{}]
+    assert offers(model, Memory(memory.folder / "none"), [TEXT]) == [{}]
+
+
+def test_a_patch_is_put_on_for_its_texts_alone(lively, memory):
+    text = "a loud place but we came again and the food was bad"
+    read = lively.predict([text])[0].concepts["food"].state
+    state = next(s for s in ("Negative", "Positive", "unknown") if s != read)
+    patch, masks = make_patch(lively, text, "food", state, 40), lively.masks.content_hash()
+    memory.add(lively, text, "food", state, patch)
+    [result] = corrected(lively, memory, [text], threshold=0.999)
+    with lively.patched(patch):
+        expected = lively.predict([text])[0]
+    assert result.after.concepts["food"].state == state
+    assert result.after.concepts["food"].probabilities == pytest.approx(
+        expected.concepts["food"].probabilities, abs=1e-5
+    )
+    assert result.after.label.probabilities == pytest.approx(expected.label.probabilities, abs=1e-5)
+    assert result.acted["food"].correction.kind == "patch"
+    assert lively.masks.content_hash() == masks
+
+
+def test_nearest_is_by_cosine():
+    which, likeness = nearest(np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 0.0]]), np.array([[0.0, 5.0], [3.0, 3.0]]))
+    assert which.tolist() == [1, 1, 0]
+    assert likeness == pytest.approx([0.5**0.5, 1.0, 0.0])
+
+
+@pytest.fixture
+def halves(backbone):
+    """Corrections come from two texts, at 0 and 90 degrees; food of four others lies at 0, 10, 80 and 45 degrees."""
+    source = misread(label_follows_food(backbone), rows=4, wrong=2).take(np.arange(2))
+    held_out = misread(label_follows_food(backbone), rows=4, wrong=0)
+
+    def at(*degrees):
+        return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
+
+    def logits(*states):
+        return np.eye(3, dtype=np.float32)[list(states)]
+
+    source = replace(source, pooled={"food": at(0, 90)}, gold={"food": np.array([1, 2])}, logits={"food": logits(0, 0)})
+    gold = {"food": np.array([1, 0, 2, 1])}
+    return source, replace(held_out, pooled={"food": at(0, 10, 80, 45)}, gold=gold, logits={"food": logits(0, 0, 0, 1)})
+
+
+def test_fixed_and_harmed_as_the_threshold_moves(halves):
+    """Text 0 is misread and fixed, 1 is right and harmed, 2 is misread and fixed, 3 is right, read as it would be."""
+    rows = recall_rows(*halves, thresholds=[1.0, 0.98, 0.5, 1.1], seed=0)
+    found = {r["threshold"]: r for r in rows if r["control"] == "corrections"}
+    assert [(found[t]["acted"], found[t]["changed"], found[t]["fixed"], found[t]["harmed"]) for t in found] == [
+        (1, 1, 1, 0), (3, 3, 2, 1), (4, 3, 2, 1), (0, 0, 0, 0)
+    ]  # fmt: skip
+    assert (found[0.98]["fixed_share"], found[0.98]["harmed_share"]) == (1.0, 0.5)
+    wrong = {r["threshold"]: r for r in rows if r["control"] == "wrong_state"}
+    assert all(row["fixed"] == 0 for row in wrong.values())
+    assert wrong[0.5]["harmed"] >= 1
+    assert {r["control"] for r in rows} == set(CONTROLS)
+
+
+def test_a_confirmed_reading_keeps_corrections_off_what_is_like_it(halves):
+    """A right text at 10 degrees stands between the correction at 0 degrees and the right text that it harmed."""
+    source, held_out = halves
+    more = replace(
+        source,
+        texts=np.append(source.texts, "x"),
+        pooled={"food": np.append(source.pooled["food"], held_out.pooled["food"][1:2], axis=0)},
+        gold={"food": np.array([1, 2, 0])},
+        logits={"food": np.eye(3, dtype=np.float32)[[0, 0, 0]]},
+    )
+    rows = {r["control"]: r for r in recall_rows(more, held_out, thresholds=[0.98], seed=0)}
+    assert (rows["corrections"]["fixed"], rows["corrections"]["harmed"]) == (2, 1)
+    assert (rows["confirmed"]["fixed"], rows["confirmed"]["harmed"]) == (2, 0)
+
+
+def test_without_misread_texts_there_is_nothing_to_recall(halves):
+    source, held_out = halves
+    right = replace(source, gold={"food": np.array([0, 0])})
+    assert {row["acted"] for row in recall_rows(right, held_out, [0.0], seed=0)} == {0}

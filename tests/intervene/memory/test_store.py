@@ -1,0 +1,134 @@
+"""The store of corrections: what it keeps, that it is whole at any moment, and what it refuses."""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from sparsecbm.base.errors import ConfigError, InterventionError
+from sparsecbm.base.files import read_json
+from sparsecbm.intervene.memory import store as module
+from sparsecbm.intervene.memory.store import INDEX, Memory
+from sparsecbm.intervene.patches.make import make_patch
+from sparsecbm.intervene.reference import read_concept
+from tests.support.tiny_models import tiny_model
+
+TEXT = "a loud place but we came again and the food was bad"
+
+
+@pytest.fixture
+def memory(tmp_path):
+    return Memory(tmp_path / "memory")
+
+
+@pytest.fixture
+def state(lively):
+    """A state of food that TEXT does not read as."""
+    read = lively.predict([TEXT])[0].concepts["food"].state
+    return next(state for state in ("Negative", "Positive", "unknown") if state != read)
+
+
+def test_what_is_kept_can_be_found_again(lively, memory, state):
+    assert (len(memory), memory.corrections()) == (0, [])
+    made = memory.add(lively, TEXT, "food", state, author="Ann", note="it says so")
+    other = Memory(memory.folder)
+    assert other.corrections() == [made] == other.fitting(lively, "food")
+    assert (made.kind, made.state, made.author, made.note) == ("edit", state, "Ann", "it says so")
+    assert other.fitting(lively, "noise") == []
+    assert np.array_equal(other.vector(made), read_concept(lively, "food", [TEXT])[1][0])
+    assert TEXT not in (memory.folder / INDEX).read_text()
+
+
+def test_a_patch_is_kept_whole(lively, memory, state):
+    patch = make_patch(lively, TEXT, "food", state, 40)
+    made = memory.add(lively, TEXT, "food", state, patch)
+    assert (made.kind, made.patch) == ("patch", patch.id)
+    assert memory.patch(made) == patch
+    edit = memory.add(lively, TEXT, "food", state)
+    with pytest.raises(InterventionError, match="is a concept edit and has no patch"):
+        memory.patch(edit)
+    with pytest.raises(InterventionError, match="is of another concept or state"):
+        memory.add(lively, TEXT, "noise", "loud", patch)
+    with lively.patched(patch), pytest.raises(InterventionError, match="patches of 'food' are in force"):
+        memory.add(lively, TEXT, "food", state)
+
+
+def test_the_same_twice_is_kept_once_and_can_be_removed(lively, memory, state):
+    first, again = (memory.add(lively, TEXT, "food", state) for _ in range(2))
+    memory.add(lively, "the place was quiet", "noise", "quiet")
+    assert first == again and len(memory) == 2
+    assert memory.remove(first.id[:10]) == first
+    assert [c.concept for c in memory.corrections()] == ["noise"]
+    assert sorted(path.suffix for path in memory.folder.iterdir() if path.name[0] != ".") == [".json", ".safetensors"]
+    with pytest.raises(InterventionError, match="unknown correction"):
+        memory.remove(first.id)
+
+
+def test_another_model_has_other_corrections(lively, memory, state, backbone):
+    memory.add(lively, TEXT, "food", state)
+    dense = tiny_model(backbone)
+    assert memory.fitting(dense, "food") == []
+    made = memory.add(dense, TEXT, "food", state)
+    assert made.mask == "dense" and memory.fitting(dense, "food") == [made]
+
+
+def test_writers_at_once_lose_nothing(lively, memory):
+    texts = [f"the food was {word}" for word in ("good", "bad", "slow", "quick", "dull", "pretty", "loud", "quiet")]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda text: Memory(memory.folder).add(lively, text, "food", "unknown"), texts))
+    assert {c.id for c in memory.corrections()} == {c.id for c in made}
+    assert len(memory) == len(texts)
+
+
+@pytest.mark.parametrize("moment", ["save_file", "replacing", "sha256_file", "write_json"])
+def test_a_kill_while_writing_leaves_the_store_as_it_was(lively, memory, state, moment, monkeypatch):
+    """A forked writer dies at one step of writing, without any clean-up; the next one finds all as it was."""
+    first = memory.add(lively, TEXT, "food", state)
+    vector = read_concept(lively, "food", [TEXT])
+    monkeypatch.setattr(module, "read_concept", lambda *_: vector)
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(module, moment, lambda *_: os._exit(9))
+        memory.add(lively, "the food was good", "food", "Positive")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert memory.corrections() == [first]
+    memory.vector(first)
+    second = memory.add(lively, "the food was good", "food", "Positive")
+    assert memory.corrections() == [first, second]
+
+
+def test_a_writer_that_never_ends_is_reported(lively, memory, state, monkeypatch):
+    memory.add(lively, TEXT, "food", state)
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    with memory._lock(), pytest.raises(InterventionError, match="has been written to by another process"):
+        Memory(memory.folder).add(lively, TEXT, "noise", "loud")
+
+
+def test_tampered_files_are_refused(lively, memory, state, tmp_path):
+    made = memory.add(lively, TEXT, "food", state, make_patch(lively, TEXT, "food", state, 40))
+    for name, read in ((f"{made.id}.safetensors", "vector"), (f"{made.id}.patch", "patch")):
+        copy = Memory(shutil.copytree(memory.folder, tmp_path / name))
+        path = copy.folder / name
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        with pytest.raises(InterventionError, match="is missing or was altered"):
+            getattr(copy, read)(made)
+        path.unlink()
+        with pytest.raises(InterventionError, match="is missing or was altered"):
+            getattr(copy, read)(made)
+    plain = read_json(memory.folder / INDEX)
+    (memory.folder / INDEX).write_text(str(plain | {"format": 9}).replace("'", '"').replace("None", "null"))
+    with pytest.raises(InterventionError, match="has format 9"):
+        memory.corrections()
+    (memory.folder / INDEX).write_text('{"format": 1, "corrections": [{"correction": {"concept": "food"}}]}')
+    with pytest.raises(InterventionError, match="is no index of corrections"):
+        memory.corrections()
+
+
+def test_unknown_names_are_errors_with_the_choices(lively, memory):
+    with pytest.raises(InterventionError, match="Did you mean 'food'"):
+        memory.add(lively, TEXT, "foo", "Positive")
+    with pytest.raises(ConfigError, match="Choices: Negative, Positive, unknown"):
+        memory.add(lively, TEXT, "food", "good")

@@ -1,0 +1,105 @@
+"""Greedy choice of flips on small cases worked out by hand."""
+
+import itertools
+
+import numpy as np
+
+from sparsecbm.intervene.patches.moves import choose_moves, moved_by
+
+ONE_GROUP = np.array([0, 3, 6])  # bits 0 to 2 are dropped, 3 to 5 are grown
+NONE = np.zeros(6, bool)
+GAINS = np.array([5.0, 4.0, 1.0, 3.0, 2.0, -1.0])
+FREE = np.zeros((0, 6))
+
+
+def bits(moves):
+    return [move.bits for move in moves]
+
+
+def test_unprotected_it_takes_the_largest_gains_in_pairs():
+    assert bits(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 100.0, 2)) == [(0, 3), (1, 4)]
+
+
+def test_it_stops_when_the_gains_suffice_or_the_budget_ends():
+    assert bits(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 8.0, 9)) == [(0, 3)]
+    assert len(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 8.1, 9)) == 2
+    assert bits(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 3, 100.0, 9)) == [(0, 3)]
+    assert choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 0.0, 9) == []
+
+
+def test_a_charge_turns_it_to_a_bit_that_moves_nothing_else():
+    """Bit 0 moves a protected reading by 3: worth 5 - 9/2 = .5, less than bit 1's 4."""
+    effects = np.array([[3.0, 0, 0, 0, 0, 0]])
+    assert bits(choose_moves(GAINS, effects, ONE_GROUP, NONE, 1.0, 6, 100.0, 1)) == [(1, 3)]
+    assert bits(choose_moves(GAINS, effects, ONE_GROUP, NONE, 0.1, 6, 100.0, 1)) == [(0, 3)]
+
+
+def test_effects_that_cancel_cost_nothing():
+    """After bit 0, which moves the reading by 3, bit 2 takes it back: worth 1 + 9 - 9/2, more than bit 1's 4."""
+    effects = np.array([[3.0, 0, -3.0, 0, 0, 0]])
+    flipped = np.array([True, False, False, True, False, False])
+    assert bits(choose_moves(GAINS, effects, ONE_GROUP, flipped, 1.0, 6, 100.0, 1)) == [(2, 4)]
+    assert bits(choose_moves(GAINS, effects, ONE_GROUP, flipped, 0.0, 6, 100.0, 1)) == [(1, 4)]
+
+
+def test_the_first_exchange_is_the_best_of_all_exchanges():
+    """Against charging every set, where the effects of bits that leave and of those that enter do not mix."""
+    draw = np.random.default_rng(1)
+    flipped = np.array([True, True, False, False] * 2)
+
+    def worth(chosen, gains, effects):
+        return gains[chosen].sum() - 0.7 / 2 * np.square(effects[:, chosen].sum(1)).sum()
+
+    for _ in range(50):
+        gains, effects = draw.normal(size=8), np.zeros((4, 8))
+        effects[:2, flipped], effects[2:, ~flipped] = draw.normal(size=(2, 2, 4))
+        sets = {}
+        for kind in (0, 4):
+            for out, into in itertools.product((kind, kind + 1), (kind + 2, kind + 3)):
+                chosen = flipped.copy()
+                chosen[[out, into]] ^= True
+                sets[out, into] = worth(chosen, gains, effects) - worth(flipped, gains, effects)
+        best = max(sets, key=sets.get)
+        found = bits(choose_moves(gains, effects, np.array([0, 4, 8]), flipped, 0.7, 4, 100.0, 1))
+        assert found == ([best] if sets[best] > 1e-3 else [])
+
+
+def test_a_spent_budget_exchanges_bits_of_one_kind():
+    """Bits 2 and 5 are flipped; bit 0 is worth 4 more than bit 2, bit 3 is worth 4 more than bit 5: the first wins."""
+    flipped = np.array([False, False, True, False, False, True])
+    moves = choose_moves(GAINS, FREE, ONE_GROUP, flipped, 1.0, 2, 100.0, 9)
+    assert bits(moves) == [(2, 0), (5, 3)]
+    assert moved_by(flipped, moves).tolist() == [True, False, False, True, False, False]
+
+
+def test_an_exchange_that_is_worth_nothing_is_not_made():
+    best = np.array([True, False, False, True, False, False])
+    assert choose_moves(GAINS, FREE, ONE_GROUP, best, 1.0, 2, 100.0, 9) == []
+
+
+def test_groups_are_balanced_each_for_itself():
+    """Group 0 has bits 0 | 1, group 1 has bits 2 | 3: 5 - 4 < 3 + 1, though bit 0 alone is the best."""
+    starts = np.array([0, 1, 2, 3, 4])
+    gains = np.array([5.0, -4.0, 3.0, 1.0])
+    none, free = np.zeros(4, bool), np.zeros((0, 4))
+    assert bits(choose_moves(gains, free, starts, none, 1.0, 4, 100.0, 2)) == [(2, 3), (0, 1)]
+
+
+def test_a_group_without_bits_of_one_kind_is_left_out():
+    starts = np.array([0, 0, 1, 2, 3])  # group 0 has nothing to drop
+    gains = np.array([9.0, 1.0, 1.0])
+    assert bits(choose_moves(gains, np.zeros((0, 3)), starts, np.zeros(3, bool), 1.0, 4, 9.0, 9)) == [(1, 2)]
+
+
+def test_the_first_pair_is_the_best_of_all_pairs():
+    """Against trying every pair, where the effects of drops and grows lie on different texts and so do not mix."""
+    draw = np.random.default_rng(0)
+    for _ in range(50):
+        gains, effects = draw.normal(size=8), np.zeros((4, 8))
+        effects[:2, :4], effects[2:, 4:] = draw.normal(size=(2, 2, 4))
+
+        def worth(pair, gains=gains, effects=effects):
+            return gains[list(pair)].sum() - 0.7 / 2 * np.square(effects[:, list(pair)].sum(1)).sum()
+
+        found = choose_moves(gains, effects, np.array([0, 4, 8]), np.zeros(8, bool), 0.7, 8, 100.0, 1)[0].bits
+        assert found == max(itertools.product(range(4), range(4, 8)), key=worth)

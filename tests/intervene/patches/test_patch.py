@@ -1,0 +1,151 @@
+"""Patches on disk: what was saved comes back, and nothing else is taken for it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from sparsecbm.base.errors import InterventionError
+from sparsecbm.intervene.patches.patch import METADATA, MaskPatch, Reading
+
+PATCH = MaskPatch(
+    concept="food",
+    state="Positive",
+    texts=("a" * 64,),
+    dropped={"encoder.layer.1": (3, 70000), "encoder.layer.0": (1,)},
+    grown={"encoder.layer.0": (0, 2, 5)},
+    weights="b" * 64,
+    mask="c" * 64,
+    size=1_000_000,
+    before=(Reading("Negative", {"Negative": 0.7, "Positive": 0.3}),),
+    after=(Reading("Positive", {"Negative": 0.4, "Positive": 0.6}),),
+    made={"budget": 6, "layers": ["*"]},
+    side_effects={"harmed": {"count": 1, "interval": [0.0, None]}},
+    author="Ann",
+    note="the waiter, not the food",
+    parent="d" * 64,
+)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    PATCH.save(tmp_path / "a.patch")
+    return tmp_path / "a.patch"
+
+
+def rewritten(path, change):
+    """The file with its metadata and tensors changed, under the id that it had."""
+    with safe_open(path, framework="pt") as file:
+        plain, tensors = json.loads(file.metadata()[METADATA]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    change(plain, tensors)
+    save_file(tensors, path, {METADATA: json.dumps(plain)})
+    return path
+
+
+def test_it_comes_back_as_it_was(saved):
+    found = MaskPatch.load(saved)
+    assert found == PATCH
+    assert found.id == PATCH.id
+
+
+def test_its_bytes_depend_on_it_alone(saved, tmp_path):
+    for number in range(5):
+        MaskPatch.load(saved).save(tmp_path / f"{number}.patch")
+        assert (tmp_path / f"{number}.patch").read_bytes() == saved.read_bytes()
+
+
+def test_a_large_one_is_a_small_file(tmp_path):
+    many = tuple(range(1000))
+    replace(PATCH, dropped={"x": many}, grown={"y": many}, texts=("e" * 64,) * 20).save(tmp_path / "b.patch")
+    assert (tmp_path / "b.patch").stat().st_size < 64 * 1024
+
+
+def test_figures_by_hand():
+    assert PATCH.bits == 6
+    assert PATCH.share == 6e-6
+    assert PATCH.flipped == {"encoder.layer.0": (1, 0, 2, 5), "encoder.layer.1": (3, 70000)}
+    plain = PATCH.to_dict()
+    assert plain["by_layer"]["dropped"] == {"encoder.layer.0": 1, "encoder.layer.1": 2}
+    assert "dropped" not in plain
+    assert json.loads(json.dumps(plain)) == plain
+
+
+def test_every_field_is_in_its_id():
+    changes = {
+        "concept": "noise", "state": "Negative", "texts": (), "dropped": {}, "grown": {}, "weights": "", "mask": "",
+        "size": 1, "before": (), "after": (), "made": {}, "side_effects": None, "author": "", "note": "",
+        "parent": None,
+    }  # fmt: skip
+    assert changes.keys() == MaskPatch.__dataclass_fields__.keys()
+    ids = {replace(PATCH, **{name: value}).id for name, value in changes.items()}
+    assert len(ids) == len(changes)
+    assert PATCH.id not in ids
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(InterventionError, match="does not exist"):
+        MaskPatch.load(tmp_path / "none.patch")
+
+
+def test_every_truncation_is_an_error(saved):
+    whole = saved.read_bytes()
+    for length in [*range(0, len(whole), 97), len(whole) - 1]:
+        saved.write_bytes(whole[:length])
+        with pytest.raises(InterventionError, match="is no patch, or a part of one"):
+            MaskPatch.load(saved)
+
+
+def test_every_flipped_byte_is_an_error(saved):
+    whole = saved.read_bytes()
+    for place in range(8, len(whole), 41):
+        saved.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(InterventionError):
+            MaskPatch.load(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda plain, tensors: plain.update(state="Negative"),
+        lambda plain, tensors: plain.update(side_effects=None),
+        lambda plain, tensors: plain["made"].update(budget=7),
+        lambda plain, tensors: tensors["grown/encoder.layer.0"].add_(1),
+        lambda plain, tensors: tensors.pop("dropped/encoder.layer.1"),
+        lambda plain, tensors: tensors.update({"grown/encoder.layer.1": tensors.pop("dropped/encoder.layer.1")}),
+    ],
+)
+def test_what_was_altered_is_found(saved, change):
+    with pytest.raises(InterventionError, match="was altered: its contents do not have the sha256"):
+        MaskPatch.load(rewritten(saved, change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda plain, tensors: plain.update(more=1), "is no patch"),
+        (lambda plain, tensors: plain.pop("mask"), "is no patch"),
+        (lambda plain, tensors: plain.update(format=2), "has patch format 2; this version reads 1"),
+    ],
+)
+def test_other_forms_are_errors(saved, change, message):
+    with pytest.raises(InterventionError, match=message):
+        MaskPatch.load(rewritten(saved, change))
+
+
+def test_a_failed_write_leaves_the_old_file(saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("sparsecbm.intervene.patches.patch.save_file", fail)
+    with pytest.raises(Exception, match="nothing was changed"):
+        replace(PATCH, note="another").save(saved)
+    assert saved.read_bytes() == before
+    assert [file.name for file in saved.parent.iterdir()] == [saved.name]
+
+
+def test_unchanged_rewriting_is_accepted(saved):
+    assert MaskPatch.load(rewritten(saved, lambda plain, tensors: None)) == PATCH

@@ -1,0 +1,51 @@
+"""Products by oneDNN are those of nn.Linear, forward and backward; where they do not apply, nothing is changed."""
+
+import pytest
+import torch
+from torch import nn
+
+from sparsecbm.model import onednn as products
+from sparsecbm.model.onednn import quick_products
+
+pytestmark = pytest.mark.skipif(not products._KNOWN, reason="this PyTorch has no oneDNN")
+
+
+def frozen(transposed: bool, bias: bool) -> nn.Linear:
+    torch.manual_seed(0)
+    layer = nn.Linear(48, 96, bias=bias).requires_grad_(False)
+    if transposed:  # as a Conv1D's weight is seen
+        layer.weight = nn.Parameter(layer.weight.T.contiguous().T, requires_grad=False)
+    return layer
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("rows", [0, 1, 37])
+def test_outputs_and_gradients_are_those_of_float64(transposed, bias, rows):
+    layer, inputs = frozen(transposed, bias), torch.randn(rows, 5, 48).requires_grad_()
+    upstream = torch.randn(5, rows, 96).transpose(0, 1)  # attention hands gradients on like this
+    with quick_products(layer):
+        output = layer(inputs)
+        assert "Product" in type(output.grad_fn).__name__
+        (gradient,) = torch.autograd.grad(output, inputs, upstream)
+    exact = inputs.detach().double().requires_grad_()
+    expected = layer.double()(exact)
+    assert output.dtype == torch.float32 and output.shape == expected.shape
+    torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=1e-5)
+    (wanted,) = torch.autograd.grad(expected, exact, upstream.double())
+    torch.testing.assert_close(gradient.double(), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_layers_are_plain_again_whatever_happens():
+    model = nn.Sequential(frozen(False, True), nn.GELU())
+    with pytest.raises(KeyError), quick_products(model):
+        assert type(model[0]) is not nn.Linear
+        raise KeyError
+    assert type(model[0]) is nn.Linear
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(4, 4), frozen(False, True).double(), nn.Bilinear(2, 2, 2)])
+def test_what_trains_or_is_of_another_type_stays_as_it_is(layer):
+    kind = type(layer)
+    with quick_products(layer):
+        assert type(layer) is kind

@@ -1,0 +1,81 @@
+"""The graph of stages, and what DVC says is left to do."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from sparsecbm.base.errors import ConfigError
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.graph import outputs, pending, stage_order, tool_environment
+
+GRAPH = """
+stages:
+  late:
+    cmd: c
+    deps: [mid/inside/file.txt, other]
+  other:
+    cmd: c
+    outs: [other]
+  mid:
+    cmd: c
+    deps: [start]
+    outs: [mid]
+  start:
+    cmd: c
+    metrics:
+    - start: {cache: false}
+"""
+
+CIRCLE = """
+stages:
+  a: {cmd: c, deps: [y], outs: [x]}
+  b: {cmd: c, deps: [x], outs: [y]}
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    (tmp_path / "dvc.yaml").write_text(GRAPH)
+    return Workspace(tmp_path)
+
+
+def test_each_stage_follows_what_it_reads(workspace):
+    assert stage_order(workspace) == ("other", "start", "mid", "late")
+
+
+def test_named_stages_bring_what_they_need(workspace):
+    assert stage_order(workspace, ["mid"]) == ("start", "mid")
+    assert stage_order(workspace, ["other", "start"]) == ("other", "start")
+    with pytest.raises(ConfigError, match=r"unknown stage 'lat'. Did you mean 'late'"):
+        stage_order(workspace, ["lat"])
+
+
+def test_a_circle_is_named(workspace):
+    (workspace.root / "dvc.yaml").write_text(CIRCLE)
+    with pytest.raises(ConfigError, match="circles: a -> b -> a"):
+        stage_order(workspace)
+
+
+def test_outputs_are_outs_metrics_and_plots():
+    assert outputs({"outs": ["a", {"b": {"cache": False}}], "metrics": [{"c": None}], "plots": ["d"]}) == tuple("abcd")
+
+
+def test_pending_is_what_the_lock_does_not_speak_for(finished_workspace):
+    assert pending(finished_workspace) == {}
+    text = finished_workspace.params.read_text()
+    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
+    assert list(pending(finished_workspace)) == ["finetune"]
+    finished_workspace.params.write_text(text)
+    (finished_workspace.root / "data/ingested/train.txt").write_text("other")
+    assert {"ingest", "validate"} <= set(pending(finished_workspace))
+
+
+def test_a_broken_graph_is_told(finished_workspace):
+    (finished_workspace.root / "dvc.yaml").write_text("stages: [")
+    with pytest.raises(ConfigError, match="dvc status failed: "):
+        pending(finished_workspace)
+
+
+def test_this_python_comes_first_for_stages():
+    assert tool_environment()["PATH"].startswith(str(Path(sys.executable).parent))

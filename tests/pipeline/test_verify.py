@@ -1,0 +1,83 @@
+"""A fresh clone agrees to the byte, and a difference is found."""
+
+import json
+
+import pytest
+
+from sparsecbm.base.errors import ConfigError, SparseCBMError
+from sparsecbm.pipeline.verify import Output, Score, Verdict, compare_locks, compare_scores, verify
+from tests.support.tiny_pipeline import finish, git, make_tiny_workspace
+
+
+def test_a_pure_pipeline_agrees(finished_workspace):
+    lines = []
+    verdict = verify(finished_workspace, lines.append)
+    assert verdict.good
+    assert [(out.stage, out.path) for out in verdict.outputs] == [
+        ("evaluate", "metrics/evaluate.json"),
+        ("finetune", "metrics/finetune.json"),
+        ("finetune", "models/dense"),
+        ("ingest", "data/ingested"),
+        ("validate", "metrics/validate.json"),
+    ]
+    assert [(score.name, score.committed) for score in verdict.scores] == [
+        ("concepts.food.accuracy", 0.25), ("label.accuracy", 0.5), ("splits.validation.label.accuracy", 0.75),
+    ]  # fmt: skip
+    assert "this is finetune" in lines
+
+
+def test_a_stage_that_is_not_pure_is_found(tmp_path):
+    workspace = make_tiny_workspace(tmp_path / "workspace")
+    stage = workspace.root / "stage.py"
+    stage.write_text(stage.read_text().replace('write("models/dense/weights.txt", seed[0])',
+                                               'write("models/dense/weights.txt", os.getcwd())'))  # fmt: skip
+    git(workspace.root, "commit", "--quiet", "--all", "--message", "impure")
+    finish(workspace)
+    verdict = verify(workspace, lambda line: None)
+    assert not verdict.good
+    assert [out.path for out in verdict.outputs if not out.same] == ["models/dense"]
+
+
+def test_what_cannot_agree_is_refused(finished_workspace):
+    text = finished_workspace.params.read_text()
+    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
+    with pytest.raises(ConfigError, match=r"a clone would lack what is not committed: params\.yaml; commit it"):
+        verify(finished_workspace, print)
+    git(finished_workspace.root, "commit", "--quiet", "--all", "--message", "seed")
+    with pytest.raises(ConfigError, match=r"not run as they stand: finetune; run `sparsecbm run` first"):
+        verify(finished_workspace, print)
+
+
+def test_a_failure_in_the_clone_is_told(finished_workspace):
+    stage = finished_workspace.root / "stage.py"
+    exclude = finished_workspace.root / ".git" / "info" / "exclude"
+    exclude.write_text("local.txt\n")
+    (finished_workspace.root / "local.txt").write_text("not committed")
+    stage.write_text("open('local.txt')\n" + stage.read_text())
+    git(finished_workspace.root, "commit", "--quiet", "--all", "--message", "needs a local file")
+    finish(finished_workspace)
+    with pytest.raises(SparseCBMError, match="failed in the fresh clone"):
+        verify(finished_workspace, lambda line: None)
+
+
+def test_an_output_that_one_lock_lacks_differs():
+    lock = {"stages": {"fit": {"outs": [{"path": "a", "md5": "1"}, {"path": "b", "md5": "2"}]}}}
+    other = {"stages": {"fit": {"outs": [{"path": "a", "md5": "1"}]}}}
+    assert compare_locks(lock, other) == (Output("fit", "a", "1", "1"), Output("fit", "b", "2", ""))
+    assert not Verdict(compare_locks(lock, other), ()).good
+    assert Verdict(compare_locks(lock, lock), ()).good
+
+
+def test_scores_are_close_within_the_tolerance(finished_workspace):
+    path = finished_workspace.metrics("evaluate")
+    assert json.loads(path.read_text())["label"]["accuracy"] == 0.5
+    splits = {"validation": {"label": {"accuracy": 0.75}}}
+    path.write_text(
+        json.dumps({"label": {"accuracy": 0.52}, "concepts": {"food": {"accuracy": 0.29}}, "splits": splits})
+    )
+    assert [(score.name, score.close) for score in compare_scores(finished_workspace)] == [
+        ("concepts.food.accuracy", False), ("label.accuracy", True), ("splits.validation.label.accuracy", True),
+    ]  # fmt: skip
+    path.write_text(json.dumps({"label": {}}))
+    assert not any(score.close for score in compare_scores(finished_workspace))
+    assert not Verdict((), (Score("label.accuracy", 0.5, float("nan")),)).good

@@ -1,0 +1,63 @@
+"""Tiny backbones of random weights, one for each family, written as a hub would serve them."""
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+
+from sparsecbm.api import SparseCBM
+from sparsecbm.base.concepts import Concept, ConceptSet
+from sparsecbm.model.cbm import Settings
+
+WORDS = (
+    "the", "food", "was", "good", "bad", "and", "service", "slow", "quick", "but", "a", "place", "loud", "quiet",
+    "dull", "pretty", "we", "came", "again",
+)  # fmt: skip
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+CONCEPTS = ConceptSet((Concept("food"), Concept("noise", ("loud", "quiet"))), Concept("rating", ("1", "2", "3")))
+
+SMALL = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+FAMILIES = {
+    "bert": {**SMALL, "intermediate_size": 32},
+    "roberta": {**SMALL, "intermediate_size": 32, "max_position_embeddings": 70},
+    "distilbert": {"vocab_size": 40, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32},
+    "deberta": {**SMALL, "intermediate_size": 32},
+    "deberta-v2": {**SMALL, "intermediate_size": 32},
+    "gpt2": {"vocab_size": 40, "n_embd": 16, "n_layer": 2, "n_head": 2},
+    "opt": {**SMALL, "ffn_dim": 32, "word_embed_proj_dim": 12},
+    "llama": {**SMALL, "intermediate_size": 32, "num_key_value_heads": 1},
+}
+DECODERS = ("gpt2", "opt", "llama")
+
+
+def tiny_tokenizer(decoder: bool = False) -> PreTrainedTokenizerFast:
+    """A word tokenizer; a decoder's has no pad token, only one that ends a text."""
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    if decoder:
+        return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="[UNK]", eos_token="[SEP]")
+    inner.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+
+
+def write_backbone(folder: Path, family: str = "bert", seed: int = 0, **sizes: int) -> Path:
+    """Save a tiny backbone and its tokenizer to a folder; sizes replace those of the family."""
+    torch.manual_seed(seed)
+    AutoModel.from_config(AutoConfig.for_model(family, **{**FAMILIES[family], **sizes})).save_pretrained(folder)
+    tiny_tokenizer(family in DECODERS).save_pretrained(folder)
+    return folder
+
+
+def tiny_model(folder: Path, concept_set: ConceptSet = CONCEPTS, **settings) -> SparseCBM:
+    """A bottleneck of random weights over a tiny backbone that lies in a folder."""
+    torch.manual_seed(1)
+    model = SparseCBM.build(str(folder), concept_set, Settings(**{"max_length": 16, **settings})).eval()
+    if model.has_bottleneck:  # a new label head is zero, and would read every text alike
+        torch.nn.init.normal_(model.label_head.linear.weight)
+    return model
