@@ -40,6 +40,14 @@ class CompactModel(ConceptBottleneck):
     def masks(self, masks: object) -> None:
         raise ModelError("a compact model takes no masks; give them to the masked model and compact it again")
 
+    def save_pretrained(self, path: object) -> None:
+        """Compact models are not saved.
+
+        Raises:
+            ModelError: always.
+        """
+        raise ModelError("a compact model is not saved; save the masked model, and call compact() after loading it")
+
     def parameters_by_concept(self) -> dict[str, int]:
         """Parameters of the network that each concept reads through, shared ones included, heads left out."""
         fork = blocks(self.backbone)[1][-1]

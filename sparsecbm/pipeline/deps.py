@@ -112,7 +112,7 @@ def source_files(root: Path, stage: str, graph: dict[str, set[str]]) -> tuple[st
 
 
 def import_graph(root: Path) -> dict[str, set[str]]:
-    """Module -> modules of this package that it imports, anywhere in the module; imports for type checkers are left out.
+    """Module -> modules of this package that it imports, anywhere in it; imports for type checkers are left out.
 
     Raises:
         ConfigError: there are no sources below `root`.
@@ -180,12 +180,8 @@ def _path_of(root: Path, module: str) -> Path:
 
 def describe(dependencies: Iterable[StageDependencies]) -> list[str]:
     """One line a fault, naming the stage and the file."""
-    return [
-        f"stage {each.stage!r} {fault} {path}"
-        for each in dependencies
-        for fault, paths in (
-            ("imports, but does not list,", each.missing),
-            ("lists, but does not import,", each.unneeded),
-        )
-        for path in paths
-    ]
+    faults = []
+    for each in dependencies:
+        faults += [f"stage {each.stage!r} imports {path}, which dvc.yaml does not list" for path in each.missing]
+        faults += [f"stage {each.stage!r} does not import {path}, which dvc.yaml lists" for path in each.unneeded]
+    return faults

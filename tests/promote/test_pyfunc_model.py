@@ -93,7 +93,7 @@ def test_each_version_runs_the_code_that_it_carries_in_a_process_of_its_own(fold
     assert read.latency_ms > 0
     assert read.size_mb == pytest.approx(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6)
 
-    service = tmp_path / "one" / "code" / "sparsecbm" / "promote" / "service.py"
+    service = tmp_path / "one" / "code" / "sparsecbm" / "promote" / "pyfunc_model.py"
     service.write_text(service.read_text().replace("for prediction in model.predict(texts)", "for _ in [1 / 0]"))
     with pytest.raises(Unreadable, match="the model does not load and read: ZeroDivisionError: division by zero"):
         read_texts(tmp_path / "one", texts, 1, 120)
@@ -129,7 +129,7 @@ def test_a_version_is_timed_while_no_other_reads(folder, tmp_path):
     save_pyfunc(tmp_path / "one", {"model": folder})
     log, turns = tmp_path / "log", tmp_path / "turns"
     log.touch()
-    with open(tmp_path / "one" / "code" / "sparsecbm" / "promote" / "service.py", "a") as file:
+    with open(tmp_path / "one" / "code" / "sparsecbm" / "promote" / "pyfunc_model.py", "a") as file:
         file.write(LOGGED.format(log=str(log)))
     with open(turns, "a") as other, ThreadPoolExecutor(1) as pool:
         fcntl.flock(other, fcntl.LOCK_SH)

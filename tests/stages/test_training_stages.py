@@ -21,8 +21,7 @@ from tests.support.tiny_models import CONCEPTS
 from tests.support.tiny_tables import annotated
 
 PROJECT = Workspace.find()
-DEPENDENCIES = [f"sparsecbm/{part}" for part in ("stages", "train", "model", "data", "prune", "explain", "evaluate")]
-FILES = ("dvc.yaml", "params.yaml", "sparsecbm/base/concepts.py", "sparsecbm/base/metrics.py")
+FILES = ("dvc.yaml", "params.yaml")
 
 
 @pytest.fixture
@@ -40,8 +39,7 @@ def params(backbone):
 
 def make_workspace(root):
     """A workspace with annotated tables, and the code that the stage's key is made from."""
-    for folder in DEPENDENCIES:
-        shutil.copytree(PROJECT.root / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PROJECT.root / "sparsecbm", root / "sparsecbm", ignore=shutil.ignore_patterns("__pycache__"))
     for file in FILES:
         shutil.copy(PROJECT.root / file, root / file)
     workspace = Workspace(root)
