@@ -1,0 +1,45 @@
+"""Summary of the patch attempts that `benchmarks/interventions.py` writes, one JSON file for each model."""
+
+from statistics import median
+
+STRATEGIES = ("protected", "signed", "published", "iterated")
+MAX_HARM = 0.01  # share of the concept's right predictions that a repair may spoil
+
+
+def summarise_attempts(files: list[dict]) -> dict[str, dict]:
+    """Return the figures of each strategy over all attempts of some result files.
+
+    `repaired_parts` holds the repaired share of each file if there are several files, and of each seed otherwise.
+    """
+    by_file = [[attempt for seed in file.values() for attempt in seed["attempts"]] for file in files]
+    parts = by_file if len(files) > 1 else [seed["attempts"] for seed in files[0].values()]
+    attempts = [attempt for part in parts for attempt in part]
+    draws = [reached for attempt in attempts for reached in attempt.get("random", ())]
+    summary = {name: _summarise_strategy(attempts, parts, name) for name in STRATEGIES}
+    made = [attempt for attempt in attempts if "seconds" in attempt]
+    costs = {name: [attempt[name] for attempt in made] for name in ("seconds", "seconds_bill_per_1000", "bytes")}
+    costs["seconds_handling"] = [max(attempt["seconds_on"], attempt["seconds_off"]) for attempt in made]
+    return summary | {
+        "attempts": len(attempts),
+        "random": {"draws": len(draws), "reached": sum(draws) / len(draws)},
+        "costs": costs,
+    }
+
+
+def _summarise_strategy(attempts: list[dict], parts: list[list[dict]], name: str) -> dict:
+    reached = [attempt[name] for attempt in attempts if attempt[name]]
+    return {
+        "reached": len(reached) / len(attempts),
+        "repaired": _repaired_share(attempts, name),
+        "repaired_parts": [_repaired_share(part, name) for part in parts],
+        "median_bits": median(result["bits"] for result in reached),
+        "harm": sum(result["harmed"] for result in reached) / sum(result["right"] for result in reached),
+        "near_fixed": sum(result["near_fixed"] for result in reached),
+        "near_harmed": sum(result["near_harmed"] for result in reached),
+    }
+
+
+def _repaired_share(attempts: list[dict], name: str) -> float:
+    """Return the share of attempts that reach the state and spoil at most `MAX_HARM` of the right predictions."""
+    results = [attempt[name] for attempt in attempts]
+    return sum(bool(each) and each["harmed"] <= MAX_HARM * each["right"] for each in results) / len(results)

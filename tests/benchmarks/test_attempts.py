@@ -1,0 +1,39 @@
+"""Figures over all patch attempts, on attempts that can be counted by hand."""
+
+from benchmarks.attempts import summarise_attempts
+
+
+def result(bits, harmed, right=100, near_fixed=0, near_harmed=0):
+    return {"bits": bits, "harmed": harmed, "right": right, "near_fixed": near_fixed, "near_harmed": near_harmed}
+
+
+def attempt(protected, signed):
+    costs = {"seconds": 1.5, "seconds_bill_per_1000": 9.0, "bytes": 2000, "seconds_on": 0.004, "seconds_off": 0.001}
+    made = costs | {"random": [False, True]} if protected else {}
+    return {"protected": protected, "signed": signed, "published": result(2, 0), "iterated": result(4, 0)} | made
+
+
+FIRST = {"1": {"attempts": [attempt(result(10, 1, near_fixed=3), result(4, 5)), attempt(None, result(6, 0))]}}
+SECOND = {"1": {"attempts": [attempt(result(30, 2, near_harmed=1), None), attempt(result(20, 0), result(8, 1))]}}
+
+
+def test_summary_over_two_models():
+    summary = summarise_attempts([FIRST, SECOND])
+    assert summary["attempts"] == 4
+    assert summary["protected"] == {
+        "reached": 0.75,
+        "repaired": 0.5,  # the second model's first attempt spoils 2 of 100
+        "repaired_parts": [0.5, 0.5],
+        "median_bits": 20,
+        "harm": 0.01,  # 3 of 300
+        "near_fixed": 3,
+        "near_harmed": 1,
+    }
+    assert (summary["signed"]["reached"], summary["signed"]["repaired"], summary["signed"]["harm"]) == (0.75, 0.5, 0.02)
+    assert summary["random"] == {"draws": 6, "reached": 0.5}
+    assert summary["costs"]["seconds"] == [1.5, 1.5, 1.5] and summary["costs"]["seconds_handling"] == [0.004] * 3
+
+
+def test_the_parts_of_one_model_are_its_seeds():
+    summary = summarise_attempts([{"1": FIRST["1"], "2": SECOND["1"], "3": {"attempts": [attempt(None, None)]}}])
+    assert summary["protected"]["repaired_parts"] == [0.5, 0.5, 0.0] and summary["protected"]["repaired"] == 0.4
