@@ -1,12 +1,15 @@
 """Summary of the patch attempts that `benchmarks/interventions.py` writes, one JSON file for each model."""
 
 from statistics import median
+from typing import Any
+
+Record = dict[str, Any]  # an object of a result file
 
 STRATEGIES = ("protected", "signed", "published", "iterated")
 MAX_HARM = 0.01  # share of the concept's right predictions that a repair may spoil
 
 
-def summarise_attempts(files: list[dict]) -> dict[str, dict]:
+def summarise_attempts(files: list[Record]) -> Record:
     """Return the figures of each strategy over all attempts of some result files.
 
     `repaired_parts` holds the repaired share of each file if there are several files, and of each seed otherwise.
@@ -26,7 +29,7 @@ def summarise_attempts(files: list[dict]) -> dict[str, dict]:
     }
 
 
-def _summarise_strategy(attempts: list[dict], parts: list[list[dict]], name: str) -> dict:
+def _summarise_strategy(attempts: list[Record], parts: list[list[Record]], name: str) -> Record:
     reached = [attempt[name] for attempt in attempts if attempt[name]]
     return {
         "reached": len(reached) / len(attempts),
@@ -39,7 +42,7 @@ def _summarise_strategy(attempts: list[dict], parts: list[list[dict]], name: str
     }
 
 
-def _repaired_share(attempts: list[dict], name: str) -> float:
+def _repaired_share(attempts: list[Record], name: str) -> float:
     """Return the share of attempts that reach the state and spoil at most `MAX_HARM` of the right predictions."""
     results = [attempt[name] for attempt in attempts]
     return sum(bool(each) and each["harmed"] <= MAX_HARM * each["right"] for each in results) / len(results)

@@ -31,6 +31,8 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 CLAIMS = Path(__file__).parent / "claims.yaml"
 RESULTS = Path(__file__).parent / "results"
 
+Record = dict[str, Any]  # one claim, or one object of a JSON or YAML file
+
 COLUMNS = ("claim", "target", "result", "command", "date", "machine")
 FIGURE = re.compile(r"\{([^{}]+):([^{}:]+)\}")
 REDUCED = re.compile(r"(mean|median|min|max|positive)\((.+)\)")
@@ -76,7 +78,7 @@ def render_page(claims: Path = CLAIMS, results: Path = RESULTS) -> str:
     return "\n".join(part.strip("\n") + "\n" for part in parts if part)
 
 
-def expand_groups(groups: list[dict]) -> list[dict]:
+def expand_groups(groups: list[Record]) -> list[Record]:
     """Return the claims of all groups, each with the file, command, date and machine of its group."""
     rows = []
     for group in groups:
@@ -87,14 +89,14 @@ def expand_groups(groups: list[dict]) -> list[dict]:
     return rows
 
 
-def render_row(row: dict, results: Path) -> str:
+def render_row(row: Record, results: Path) -> str:
     """Return one line of a table, its figures taken from the result file of the row."""
     data = load_results(row, results)
     result = FIGURE.sub(lambda match: format_figures(select(data, match[1]), match[2]), row["result"])
     return format_row(row | {"result": result, "met": is_met(data, row["met"]) if "met" in row else None})
 
 
-def load_results(row: dict, results: Path) -> Any:
+def load_results(row: Record, results: Path) -> Any:
     """Return the content of the row's file, or the summary of the attempts in several files."""
     if "attempts" in row:
         return summarise_attempts([read_json(results / name) for name in row["attempts"]])
@@ -144,7 +146,7 @@ def is_met(data: Any, bounds: str | list[str]) -> bool:
     return COMPARISONS[parts[2]](select(data, parts[1]), float(parts[3]))
 
 
-def format_row(row: dict) -> str:
+def format_row(row: Record) -> str:
     """Return one line of a table from a finished claim."""
     verdict = {True: ": met", False: ": **missed**", None: ""}[row.get("met")]
     target = f"{row['target']}{verdict}" if row.get("target") else ""
