@@ -45,4 +45,5 @@ def _summarise_strategy(attempts: list[Record], parts: list[list[Record]], name:
 def _repaired_share(attempts: list[Record], name: str) -> float:
     """Return the share of attempts that reach the state and spoil at most `MAX_HARM` of the right predictions."""
     results = [attempt[name] for attempt in attempts]
-    return sum(bool(each) and each["harmed"] <= MAX_HARM * each["right"] for each in results) / len(results)
+    repaired = [result for result in results if result and result["harmed"] <= MAX_HARM * result["right"]]
+    return len(repaired) / len(results)
