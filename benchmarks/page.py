@@ -79,14 +79,27 @@ def render_page(claims: Path = CLAIMS, results: Path = RESULTS) -> str:
 
 
 def expand_groups(groups: list[Record]) -> list[Record]:
-    """Return the claims of all groups, each with the file, command, date and machine of its group."""
+    """Return the claims of all groups, each with the file, command, date and machine of its group.
+
+    A claim with `each` (a mapping from names to keys) stands for one claim for each of its entries: the name takes the
+    place of "$name", and the key that of "$key".
+    """
     rows = []
     for group in groups:
         shared = {key: value for key, value in group.items() if key not in ("about", "claims")}
+        about = f"{group['about']}: " if "about" in group else ""
         for claim in group["claims"]:
-            about = f"{group['about']}: " if "about" in group else ""
-            rows.append(shared | claim | {"claim": about + claim["claim"]})
+            for name, key in claim.get("each", {"": ""}).items():
+                filled = {field: fill_in(value, name, key) for field, value in claim.items() if field != "each"}
+                rows.append(shared | filled | {"claim": about + filled["claim"]})
     return rows
+
+
+def fill_in(value: Any, name: str, key: str) -> Any:
+    """Return a text, or each text of a list, with the name and the key of one entry of `each`."""
+    if isinstance(value, list):
+        return [fill_in(item, name, key) for item in value]
+    return value.replace("$name", name).replace("$key", key) if isinstance(value, str) else value
 
 
 def render_row(row: Record, results: Path) -> str:

@@ -49,6 +49,22 @@ def test_a_record_of_an_unknown_topic_is_an_error(tmp_path):
         page.render_page(results=tmp_path)
 
 
+def test_a_claim_with_each_stands_for_one_claim_of_every_entry():
+    claim = {
+        "each": {"CONEXP": "conexp", "no effect": "zero"},
+        "claim": "lead over $name",
+        "met": ["$key/l2 > 0"],
+        "result": "{$key/l2:.2f}",
+    }
+    group = {"about": "dense", "file": "scores.json", "date": 3, "claims": [claim, {"claim": "pairs", "result": "4"}]}
+    shared = {"file": "scores.json", "date": 3}
+    assert page.expand_groups([group]) == [
+        shared | {"claim": "dense: lead over CONEXP", "met": ["conexp/l2 > 0"], "result": "{conexp/l2:.2f}"},
+        shared | {"claim": "dense: lead over no effect", "met": ["zero/l2 > 0"], "result": "{zero/l2:.2f}"},
+        shared | {"claim": "dense: pairs", "result": "4"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("expression", "figure"),
     [
