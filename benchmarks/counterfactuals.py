@@ -35,7 +35,7 @@ from sparsecbm.evaluate.causal.effects import (
 from sparsecbm.evaluate.causal.icace import DISTANCES, explainers, measure_icace
 from sparsecbm.evaluate.causal.lost_states import under_other_masks, without_own_weights
 from sparsecbm.model.heads import LabelHead
-from sparsecbm.train.examples import examples
+from sparsecbm.train.examples import build_examples
 from sparsecbm.train.modes import fit_hard_head
 from sparsecbm.train.reproducible import make_reproducible
 
@@ -93,7 +93,9 @@ def measure(model: SparseCBM, frames: dict[str, pd.DataFrame], seed: int) -> dic
     make_reproducible(seed, 1)
     training = read_texts(model, frames["train"])
     if model.hard_head is None:  # a model from before there was one
-        both = [(examples(frames[s], model), model.logits(frames[s]["text"].tolist())) for s in ("train", "held_out")]
+        both = [
+            (build_examples(frames[s], model), model.logits(frames[s]["text"].tolist())) for s in ("train", "held_out")
+        ]
         fit_hard_head(model, *both[0], *both[1])
     asked = explainers(model, training, seed)
     asked |= {

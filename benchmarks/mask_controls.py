@@ -32,7 +32,7 @@ from sparsecbm.evaluate.specificity.specificity import cross_use, excess, specif
 from sparsecbm.prune.fit import fit_masks
 from sparsecbm.prune.head_fit import refit_concept_heads
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.examples import examples
+from sparsecbm.train.examples import build_examples
 from sparsecbm.train.pooled import pooled_under_masks
 from sparsecbm.train.reproducible import make_reproducible
 
@@ -74,7 +74,7 @@ def with_nonsense(
         (*dense.concept_set.concepts, Concept(NONSENSE, ("absent", "present"))), dense.concept_set.label
     )
     model = SparseCBM(copy.deepcopy(dense.backbone), dense.tokenizer, concepts, dense.settings)
-    data = examples(frames["train"], model)
+    data = build_examples(frames["train"], model)
     refit_concept_heads(model, data, pooled_under_masks(model, data), gamma)
     for name in dense.concept_set.names:  # these keep the heads that they were trained with
         model.concept_heads.head(name).load_state_dict(dense.concept_heads.head(name).state_dict())

@@ -33,7 +33,7 @@ from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.prune.event import choose_masks
 from sparsecbm.prune.training import MaskTraining
-from sparsecbm.train.examples import Batch, batch, examples
+from sparsecbm.train.examples import Batch, build_batch, build_examples
 from sparsecbm.train.loss import Losses
 from sparsecbm.train.reproducible import make_reproducible
 
@@ -65,7 +65,7 @@ def main() -> None:
     splits, manifest = ingest(params.source, params.split, params.seed, workspace.root)
     settings = Settings(**params.model.model_dump(exclude={"backbone"}))
     model = SparseCBM.build(params.model.backbone, ConceptSet.from_dict(manifest["vocabulary"]), settings).train()
-    data = examples(splits["train"], model)
+    data = build_examples(splits["train"], model)
     batches = shuffled(data.lengths, arguments.batch_size, params.seed)[: -(-arguments.texts // arguments.batch_size)]
     layers = prunable_layers(model.backbone, params.prune.layers, params.prune.masked_from)
     shapes = {layer: tuple(module.weight.shape) for layer, module in layers.items()}
@@ -95,7 +95,7 @@ def main() -> None:
         clock, cpu = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
         pad_id = model.tokenizer.pad_token_id
         for step, members in enumerate([batches[0], *batches]):
-            short = batch(data, members, pad_id, model.device)
+            short = build_batch(data, members, pad_id, model.device)
             for name, update in ways.items():
                 b = padded_to(LONG, short, pad_id) if name.endswith(str(LONG)) else short
                 if step == 0 and name.endswith(str(LONG)):

@@ -20,8 +20,8 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
 from sparsecbm.model.batches import shuffled
 from sparsecbm.model.cbm import Settings
-from sparsecbm.train.examples import Batch, Examples, batch, examples
-from sparsecbm.train.loss import Weights, losses
+from sparsecbm.train.examples import Batch, Examples, build_batch, build_examples
+from sparsecbm.train.loss import ClassWeights, mode_losses
 from sparsecbm.train.method import DenseTraining
 from sparsecbm.train.reproducible import make_reproducible
 
@@ -48,21 +48,21 @@ def main() -> None:
     splits, manifest = ingest(params.source, params.split, params.seed, workspace.root)
     settings = Settings(**params.model.model_dump(exclude={"backbone"}))
     model = SparseCBM.build(params.model.backbone, ConceptSet.from_dict(manifest["vocabulary"]), settings).train()
-    optimizer = DenseTraining(params.finetune, Weights()).optimizer(model)
-    data: Examples = examples(splits["train"], model)
+    optimizer = DenseTraining(params.finetune, ClassWeights()).optimizer(model)
+    data: Examples = build_examples(splits["train"], model)
     batches = shuffled(data.lengths, arguments.batch_size, params.seed)[: -(-arguments.texts // arguments.batch_size)]
     clock, cpu = {"dynamic": 0.0, LONG: 0.0}, {"dynamic": 0.0, LONG: 0.0}
     pad_id = model.tokenizer.pad_token_id
 
     def update(b: Batch) -> None:
-        losses(model(b.ids, b.mask), b, "joint", params.finetune.gamma, Weights()).total.backward()
+        mode_losses(model(b.ids, b.mask), b, "joint", params.finetune.gamma, ClassWeights()).total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), params.finetune.clip)
         optimizer.step()
         optimizer.zero_grad()
 
-    update(batch(data, batches[0], pad_id, model.device))  # the first one allocates
+    update(build_batch(data, batches[0], pad_id, model.device))  # the first one allocates
     for members in batches:
-        short = batch(data, members, pad_id, model.device)
+        short = build_batch(data, members, pad_id, model.device)
         for name, b in (("dynamic", short), (LONG, padded_to(LONG, short, pad_id))):
             wall, used = time.perf_counter(), time.process_time()
             update(b)

@@ -11,7 +11,7 @@ from torch import Tensor
 from sparsecbm.prune.select import prune_to
 
 
-def contrasted(
+def choose_contrasting_masks(
     scores: Mapping[str, Mapping[str, Tensor]],
     masks: Mapping[str, Mapping[str, Tensor]],
     sparsity: float,
@@ -38,7 +38,7 @@ def contrasted(
         ConfigError, PruningError: as `prune_to`.
     """
     names = list(scores)
-    ranked = {name: {layer: ranks(values) for layer, values in scores[name].items()} for name in names}
+    ranked = {name: {layer: rank_scores(values) for layer, values in scores[name].items()} for name in names}
     layers = list(scores[names[0]])
     mean = {layer: sum(ranked[name][layer] for name in names) / len(names) for layer in layers}
     common = {layer: torch.stack([masks[name][layer] for name in names]).all(0) for layer in layers}
@@ -55,7 +55,7 @@ def contrasted(
     return chosen
 
 
-def ranks(scores: Tensor) -> Tensor:
+def rank_scores(scores: Tensor) -> Tensor:
     """Ranks from 0 (lowest) to 1 (highest), in the scores' shape; scores that are equal in float32 rank by position.
 
     Score and position are packed into one integer each, so that a plain sort is a stable one: numpy's takes a sixth of

@@ -11,7 +11,7 @@ from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import units_of
-from sparsecbm.prune.contrast import contrasted
+from sparsecbm.prune.contrast import choose_contrasting_masks
 from sparsecbm.prune.degeneracy import magnitude_correlation, warn_if_magnitude
 from sparsecbm.prune.gradients import concept_gradients
 from sparsecbm.prune.n_of_m import prune_n_of_m
@@ -25,14 +25,14 @@ Scores = Mapping[str, Mapping[str, Tensor]]  # concept -> layer -> [weight's sha
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredWeights:
     """Scores of all weights, and by concept their rank correlation with the magnitude (mean over layers)."""
 
     scores: dict[str, dict[str, Tensor]]
     correlations: dict[str, float]
 
 
-def score_weights(model: ConceptBottleneck, params: Prune, batches: Sequence[Batch], seed: int) -> Scored:
+def score_weights(model: ConceptBottleneck, params: Prune, batches: Sequence[Batch], seed: int) -> ScoredWeights:
     """Score every prunable weight for every concept by the configured saliency.
 
     Args:
@@ -62,7 +62,7 @@ def score_weights(model: ConceptBottleneck, params: Prune, batches: Sequence[Bat
         if found:
             correlations[name] = sum(found) / len(found)
             warn_if_magnitude(correlations[name], f"concept {name!r}")
-    return Scored(scores, correlations)
+    return ScoredWeights(scores, correlations)
 
 
 def choose_masks(
@@ -83,7 +83,9 @@ def choose_masks(
     current = {mask.name: {layer: kept.cpu() for layer, kept in mask.items()} for mask in model.masks}
     if params.granularity == "unstructured":
         if params.core:
-            return MaskSet.from_masks(contrasted(scores, current, sparsity, params.core, params.threshold, regrow))
+            return MaskSet.from_masks(
+                choose_contrasting_masks(scores, current, sparsity, params.core, params.threshold, regrow)
+            )
         chosen = {n: prune_to(scores[n], current[n], sparsity, params.threshold, regrow) for n in scores}
     elif params.granularity == "structured":
         units = units_of(model.backbone)

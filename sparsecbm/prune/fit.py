@@ -18,14 +18,14 @@ from sparsecbm.model.masks import MaskSet
 from sparsecbm.prune.head_fit import refit_concept_heads
 from sparsecbm.prune.training import ControlTraining, MaskTraining
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.examples import Examples, examples
+from sparsecbm.train.examples import Examples, build_examples
 from sparsecbm.train.loop import History, OnStep, train
-from sparsecbm.train.modes import fit_hard_head, refit_label_head, training_means
-from sparsecbm.train.oom import SMALLER_BATCH, memory_hint
+from sparsecbm.train.modes import compute_training_means, fit_hard_head, refit_label_head
+from sparsecbm.train.oom import SMALLER_BATCH_HINT, out_of_memory_hint
 from sparsecbm.train.pooled import pooled_under_masks
 
 
-@memory_hint(SMALLER_BATCH, "set prune.concepts to sampled")
+@out_of_memory_hint(SMALLER_BATCH_HINT, "set prune.concepts to sampled")
 def fit_masks(
     model: ConceptBottleneck,
     training: pd.DataFrame,
@@ -56,11 +56,11 @@ def fit_masks(
     # No average: masks change by jumps, and averaged heads would lag behind what the masks let through.
     changes = {"epochs": params.epochs, "learning_rate": params.learning_rate, "average": 0.0}
     finetune = finetune.model_copy(update=changes)
-    train_examples = annotated = examples(training, model, finetune.targets)
-    validation_examples = examples(validation, model)
+    train_examples = annotated = build_examples(training, model, finetune.targets)
+    validation_examples = build_examples(validation, model)
     dense_read = model.logits(training["text"].tolist()).concepts
     if params.distill:
-        train_examples = distilled(train_examples, dense_read, params.distill)
+        train_examples = mix_targets(train_examples, dense_read, params.distill)
     layers = prunable_layers(model.backbone, params.layers, params.masked_from)
     shapes = {layer: tuple(module.weight.shape) for layer, module in layers.items()}
     model.masks = MaskSet.dense(model.concept_set.names, shapes)
@@ -69,13 +69,13 @@ def fit_masks(
     method = ControlTraining(*arguments, control_of) if control_of else MaskTraining(*arguments)
     history = train(model, train_examples, validation_examples, finetune, seed, method, checkpoints, on_step)
     pooled = pooled_under_masks(model, train_examples)
-    refit_concept_heads(model, distilled(annotated, dense_read, params.head_distill), pooled, params.head_gamma)
+    refit_concept_heads(model, mix_targets(annotated, dense_read, params.head_distill), pooled, params.head_gamma)
     read = _read(model, pooled)
     held_out = validation_examples, _read(model, pooled_under_masks(model, validation_examples))
     if model.settings.mode != "joint" or finetune.refit_label_head:
         refit_label_head(model, train_examples, read, *held_out)
     fit_hard_head(model, train_examples, read, *held_out)
-    model.means = training_means(model, train_examples, read)
+    model.means = compute_training_means(model, train_examples, read)
     return history
 
 
@@ -88,7 +88,7 @@ def _read(model: ConceptBottleneck, pooled: dict[str, Tensor]) -> Logits:
     return Logits(concepts, output.label_logits.cpu().numpy())
 
 
-def distilled(data: Examples, read: Mapping[str, np.ndarray], share: float) -> Examples:
+def mix_targets(data: Examples, read: Mapping[str, np.ndarray], share: float) -> Examples:
     """Examples whose concept targets are mixed with what a (dense) model reads.
 
     Args:

@@ -12,14 +12,14 @@ from sparsecbm.model.batches import shuffled
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import Leaves, prunable_layers, weight_leaves
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.prune.contrast import ranks
+from sparsecbm.prune.contrast import rank_scores
 from sparsecbm.prune.event import choose_masks, score_weights
 from sparsecbm.prune.random_control import matched_random
 from sparsecbm.prune.schedule import Schedule
-from sparsecbm.train.examples import Batch, Examples, batch
+from sparsecbm.train.examples import Batch, Examples, build_batch
 from sparsecbm.train.loss import Losses, cross_entropy
-from sparsecbm.train.method import adamw
-from sparsecbm.train.oom import memory_hint
+from sparsecbm.train.method import make_adamw
+from sparsecbm.train.oom import out_of_memory_hint
 
 
 class MaskTraining:
@@ -70,7 +70,7 @@ class MaskTraining:
         if self.learnt:
             self.scores = self.scores or self._first_scores(model)
             groups = [{"params": list(self.scores.values()), "lr": self.params.score_learning_rate}]
-        self._optimizer = adamw(model, self.finetune, *groups)
+        self._optimizer = make_adamw(model, self.finetune, *groups)
         return self._optimizer
 
     def before(self, model: ConceptBottleneck, step: int) -> dict[str, float]:
@@ -81,7 +81,7 @@ class MaskTraining:
         """
         if step not in self.events:
             return {}
-        with memory_hint("lower prune.gradient_batch", "lower prune.memory_mb"):
+        with out_of_memory_hint("lower prune.gradient_batch", "lower prune.memory_mb"):
             model.masks, figures = self._event(model, step)
         self._halt(model)
         return figures
@@ -190,14 +190,14 @@ class MaskTraining:
         """Small batches of training texts, drawn anew at each event; fewer than configured if there are not so many."""
         drawn = shuffled(self.data.lengths, self.params.gradient_batch, self.seed * 1_009 + step)
         chosen = drawn[: self.params.gradients]
-        return [batch(self.data, members, model.tokenizer.pad_token_id, model.device) for members in chosen]
+        return [build_batch(self.data, members, model.tokenizer.pad_token_id, model.device) for members in chosen]
 
     def _first_scores(self, model: ConceptBottleneck) -> dict[tuple[str, int], nn.Parameter]:
         """Ranks in each layer, from 0 to 1, by a saliency of the dense model: where the learning of scores starts."""
         params = self.params.model_copy(update={"saliency": self.params.first_scores})
         first = score_weights(model, params, self._batches(model, 0), self.seed).scores
         return {
-            (layer, place): nn.Parameter(ranks(values.to(model.device)))
+            (layer, place): nn.Parameter(rank_scores(values.to(model.device)))
             for place, name in enumerate(model.concept_set.names)
             for layer, values in first[name].items()
         }

@@ -18,8 +18,8 @@ from sparsecbm.plots.pruning import plot_pruning
 from sparsecbm.prune.fit import fit_masks
 from sparsecbm.track.live import LiveRun, live_run
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.examples import examples
-from sparsecbm.train.loop import History, score
+from sparsecbm.train.examples import build_examples
+from sparsecbm.train.loop import History, validation_scores
 from sparsecbm.train.reproducible import make_reproducible
 
 
@@ -37,7 +37,7 @@ def run(params: Params, workspace: Workspace) -> None:
         return
     training, validation = (read_split(workspace.annotated, split) for split in ("train", "validation"))
     batch_size = params.finetune.batch_size * 2
-    before = score(dense.eval(), examples(validation, dense), batch_size)
+    before = validation_scores(dense.eval(), build_examples(validation, dense), batch_size)
     root = workspace.checkpoints / f"prune-{stage_key(workspace, 'prune')[:16]}"
     checkpoints = {name: Checkpoints(root / name) for name in ("chosen", "random")}
 
@@ -49,7 +49,7 @@ def run(params: Params, workspace: Workspace) -> None:
         )
         model.to("cpu")
         measured = specificity(model, training, validation, params.prune.probe_texts, seed=params.seed)
-        after = score(model, examples(validation, model), batch_size)
+        after = validation_scores(model, build_examples(validation, model), batch_size)
         model.eval()
         return model, history, measured, {**measured.to_dict(), "before": before, "after": after}
 

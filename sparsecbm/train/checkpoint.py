@@ -16,7 +16,7 @@ from sparsecbm.base.files import read_json, replacing, replacing_folder, write_j
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.train.average import WeightAverage
-from sparsecbm.train.method import Method
+from sparsecbm.train.method import TrainingMethod
 
 MASK = "mask:"  # before the names of layers, beside those of weights
 AVERAGE, METHOD = "average.safetensors", "method.safetensors"
@@ -48,7 +48,12 @@ class Checkpoints:
         return self.folder / f"best-{step}.safetensors"
 
     def save(
-        self, model: ConceptBottleneck, optimizer: Optimizer, average: WeightAverage, method: Method, progress: Progress
+        self,
+        model: ConceptBottleneck,
+        optimizer: Optimizer,
+        average: WeightAverage,
+        method: TrainingMethod,
+        progress: Progress,
     ) -> None:
         """Write the last state; the one before stays until this one is whole."""
         with replacing_folder(self.folder / "last") as folder:
@@ -69,7 +74,7 @@ class Checkpoints:
             save_file(_plain(model.state_dict() | {MASK + layer: bits for layer, bits in masks.items()}), path)
 
     def restore(
-        self, model: ConceptBottleneck, optimizer: Optimizer, average: WeightAverage, method: Method
+        self, model: ConceptBottleneck, optimizer: Optimizer, average: WeightAverage, method: TrainingMethod
     ) -> Progress:
         """Load the last state into model, optimizer, average and method; a fresh `Progress` if there is none."""
         last = self.folder / "last"

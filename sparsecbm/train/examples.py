@@ -43,7 +43,7 @@ class Batch:
     concepts: dict[str, Tensor]  # name -> [batch, states], likewise
 
 
-def indices(column: pd.Series, variable: Concept) -> Tensor:
+def class_indices(column: pd.Series, variable: Concept) -> Tensor:
     """Class index of each cell, [rows]; `MISSING` for a null."""
     values = [MISSING if pd.isna(cell) else variable.index(cell) for cell in column]
     return torch.tensor(values, dtype=torch.long)
@@ -67,7 +67,7 @@ def vote_shares(frame: pd.DataFrame, name: str, variable: Concept, gold: Tensor)
     return target
 
 
-def examples(frame: pd.DataFrame, model: ConceptBottleneck, targets: str = "majority") -> Examples:
+def build_examples(frame: pd.DataFrame, model: ConceptBottleneck, targets: str = "majority") -> Examples:
     """Tokenise and index an annotated table (columns as in `sparsecbm.data.tables`).
 
     Args:
@@ -75,8 +75,8 @@ def examples(frame: pd.DataFrame, model: ConceptBottleneck, targets: str = "majo
     """
     concept_set: ConceptSet = model.concept_set
     variables = {"label": concept_set.label} | {concept.name: concept for concept in concept_set}
-    gold = {"label": indices(frame["label"], concept_set.label)}
-    gold |= {concept.name: indices(frame[f"concept.{concept.name}"], concept) for concept in concept_set}
+    gold = {"label": class_indices(frame["label"], concept_set.label)}
+    gold |= {concept.name: class_indices(frame[f"concept.{concept.name}"], concept) for concept in concept_set}
     if targets == "votes":
         aims = {name: vote_shares(frame, name, variable, gold[name]) for name, variable in variables.items()}
     else:
@@ -85,7 +85,7 @@ def examples(frame: pd.DataFrame, model: ConceptBottleneck, targets: str = "majo
     return Examples(rows, gold.pop("label"), gold, aims.pop("label"), aims)
 
 
-def batch(data: Examples, members: Sequence[int], pad_id: int, device: torch.device) -> Batch:
+def build_batch(data: Examples, members: Sequence[int], pad_id: int, device: torch.device) -> Batch:
     """Pad and move the rows numbered by `members`."""
     ids, mask = pad([data.rows[i] for i in members], pad_id)
     chosen = torch.as_tensor(members)

@@ -17,8 +17,8 @@ from sparsecbm.model.batches import by_length, shuffled
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.train.average import WeightAverage
 from sparsecbm.train.checkpoint import Checkpoints, Progress
-from sparsecbm.train.examples import MISSING, Examples, batch
-from sparsecbm.train.method import Method
+from sparsecbm.train.examples import MISSING, Examples, build_batch
+from sparsecbm.train.method import TrainingMethod
 
 OnStep = Callable[[int, dict[str, float]], None]
 LOG_EVERY = 10  # updates between two points of a curve
@@ -35,7 +35,7 @@ class History:
     best_score: float
 
 
-def precision(wanted: str, device: torch.device) -> str:
+def choose_precision(wanted: str, device: torch.device) -> str:
     """accelerate's name for the precision: `auto` takes bf16 only where the hardware multiplies it."""
     if wanted == "auto":
         if device.type == "cuda":
@@ -47,23 +47,23 @@ def precision(wanted: str, device: torch.device) -> str:
     return "bf16" if wanted == "bf16" else "no"
 
 
-def accelerator_for(params: Finetune) -> Accelerator:
+def make_accelerator(params: Finetune) -> Accelerator:
     """Device and precision as configured."""
     cpu = params.device == "cpu"
     # accelerate keeps one state a process and refuses a second training with other settings; each starts afresh here.
     AcceleratorState._reset_state(reset_partial_state=True)
     device = PartialState(cpu=cpu).device
-    return Accelerator(cpu=cpu, mixed_precision=precision(params.precision, device))
+    return Accelerator(cpu=cpu, mixed_precision=choose_precision(params.precision, device))
 
 
-def score(model: ConceptBottleneck, data: Examples, batch_size: int) -> dict[str, float]:
+def validation_scores(model: ConceptBottleneck, data: Examples, batch_size: int) -> dict[str, float]:
     """Accuracies on a split, and `score`, by which checkpoints are selected: the mean of label and concepts."""
     model.eval()
     label = torch.zeros(len(data), dtype=torch.long)
     read = {name: torch.zeros(len(data), dtype=torch.long) for name in data.concepts}
     with torch.inference_mode():
         for members in by_length(data.lengths, batch_size):
-            b = batch(data, members, model.tokenizer.pad_token_id, model.device)
+            b = build_batch(data, members, model.tokenizer.pad_token_id, model.device)
             output = model(b.ids, b.mask)
             label[members] = output.label_logits.argmax(-1).cpu()
             for name, logits in output.concept_logits.items():
@@ -84,7 +84,7 @@ def train(
     validation: Examples,
     params: Finetune,
     seed: int,
-    method: Method,
+    method: TrainingMethod,
     checkpoints: Checkpoints,
     on_step: OnStep = lambda step, figures: None,
 ) -> History:
@@ -94,7 +94,7 @@ def train(
         on_step: called with the update's number and figures, for live curves; it sees only what this
             process computes, the returned history holds everything.
     """
-    accelerator = accelerator_for(params)
+    accelerator = make_accelerator(params)
     model.to(accelerator.device)
     optimizer = method.optimizer(model)
     updates = -(-len(training) // (params.batch_size * params.accumulate))  # in an epoch
@@ -143,11 +143,13 @@ def train(
     return History(progress.curves, progress.epochs, progress.events, progress.best_step, progress.best_score)
 
 
-def _update(model, training, parts, params, method: Method, step: int, accelerator, optimizer) -> dict[str, float]:
+def _update(
+    model, training, parts, params, method: TrainingMethod, step: int, accelerator, optimizer
+) -> dict[str, float]:
     """One update from the gradients of one or more batches; returns the mean losses."""
     sums = torch.zeros(3)
     for members in parts:
-        b = batch(training, members, model.tokenizer.pad_token_id, accelerator.device)
+        b = build_batch(training, members, model.tokenizer.pad_token_id, accelerator.device)
         with accelerator.autocast():
             parts_of_loss = method.losses(model, b, step)
         accelerator.backward(parts_of_loss.total / len(parts))
@@ -163,7 +165,7 @@ def _end_epoch(
     model, validation, params, method, progress: Progress, checkpoints: Checkpoints, on_step: OnStep
 ) -> None:
     """Validate, keep the weights if they are the best so far, and decide whether to stop."""
-    figures = score(model, validation, params.batch_size * 2)
+    figures = validation_scores(model, validation, params.batch_size * 2)
     progress.epoch += 1
     progress.step_in_epoch = 0
     if not method.keeps(progress.step):

@@ -13,7 +13,7 @@ from sparsecbm.train.examples import MISSING, Batch, Examples
 
 
 @dataclass(frozen=True)
-class Weights:
+class ClassWeights:
     """Weight of each class in its cross-entropy; None is 1 for all."""
 
     label: Tensor | None = None
@@ -46,7 +46,9 @@ def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None, 
     return -(smooth * logits.log_softmax(-1)).sum() / smooth.sum().clamp(min=1e-12)
 
 
-def losses(output: Output, batch: Batch, mode: str, gamma: float, weights: Weights, smoothing: float = 0.0) -> Losses:
+def mode_losses(
+    output: Output, batch: Batch, mode: str, gamma: float, weights: ClassWeights, smoothing: float = 0.0
+) -> Losses:
     """Loss of one batch; `smoothing` is of the concepts' targets.
 
     `joint` adds label and gamma times the concepts; `standard` has the label alone; `sequential` and
@@ -67,7 +69,7 @@ def losses(output: Output, batch: Batch, mode: str, gamma: float, weights: Weigh
     return Losses(total, label, concept)
 
 
-def balanced_weights(data: Examples, states: dict[str, int], classes: int) -> Weights:
+def balanced_class_weights(data: Examples, states: dict[str, int], classes: int) -> ClassWeights:
     """Weights inverse to the frequency of each class, with mean 1 over the training rows.
 
     A class that does not occur gets weight 0: nothing is known of it.
@@ -83,6 +85,6 @@ def balanced_weights(data: Examples, states: dict[str, int], classes: int) -> We
         present = counts > 0
         return torch.where(present, counts.sum() / (present.sum() * counts.clamp(min=1)), 0.0)
 
-    return Weights(
+    return ClassWeights(
         inverse(data.label, classes), {name: inverse(data.concepts[name], size) for name, size in states.items()}
     )

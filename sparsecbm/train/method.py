@@ -9,10 +9,10 @@ from torch.optim import AdamW
 from sparsecbm.base.params import Finetune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.train.examples import Batch
-from sparsecbm.train.loss import Losses, Weights, losses
+from sparsecbm.train.loss import ClassWeights, Losses, mode_losses
 
 
-class Method(Protocol):
+class TrainingMethod(Protocol):
     """A way to train. Every call is a function of the model, the step and what `state` holds, so that a
     training that was killed goes on to the same bytes."""
 
@@ -45,7 +45,7 @@ class DenseTraining:
 
     name = "finetune"
 
-    def __init__(self, params: Finetune, weights: Weights):
+    def __init__(self, params: Finetune, weights: ClassWeights):
         self.params = params
         self.weights = weights
 
@@ -53,7 +53,7 @@ class DenseTraining:
         """AdamW over all weights, word embeddings if they are not frozen."""
         model.requires_grad_(True)
         model.backbone.get_input_embeddings().weight.requires_grad_(not self.params.freeze_embeddings)
-        return adamw(model, self.params)
+        return make_adamw(model, self.params)
 
     def before(self, model: ConceptBottleneck, step: int) -> dict[str, float]:
         """Nothing."""
@@ -63,7 +63,7 @@ class DenseTraining:
         """Loss of the model's mode on all texts and concepts."""
         output = model(batch.ids, batch.mask)
         params = self.params
-        return losses(output, batch, model.settings.mode, params.gamma, self.weights, params.label_smoothing)
+        return mode_losses(output, batch, model.settings.mode, params.gamma, self.weights, params.label_smoothing)
 
     def after_backward(self, model: ConceptBottleneck) -> None:
         """Nothing."""
@@ -80,7 +80,7 @@ class DenseTraining:
         """Nothing."""
 
 
-def adamw(model: ConceptBottleneck, params: Finetune, *more: dict) -> AdamW:
+def make_adamw(model: ConceptBottleneck, params: Finetune, *more: dict) -> AdamW:
     """AdamW with a rate each for backbone, concept heads and label head; biases and norms do not decay.
 
     The label head's inputs are probabilities, so its weights have far to go and need the largest rate.

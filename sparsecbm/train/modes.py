@@ -15,15 +15,15 @@ from sparsecbm.base.params import Finetune
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import LabelHead, activate
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.examples import MISSING, Examples, examples
-from sparsecbm.train.label_head import ABSENT, fit_label_head, temperature
+from sparsecbm.train.examples import MISSING, Examples, build_examples
+from sparsecbm.train.label_head import ABSENT_CLASS_BIAS, fit_label_head, fit_temperature
 from sparsecbm.train.loop import History, OnStep, train
-from sparsecbm.train.loss import Weights, balanced_weights
+from sparsecbm.train.loss import ClassWeights, balanced_class_weights
 from sparsecbm.train.method import DenseTraining
-from sparsecbm.train.oom import SMALLER_BATCH, memory_hint
+from sparsecbm.train.oom import SMALLER_BATCH_HINT, out_of_memory_hint
 
 
-@memory_hint(SMALLER_BATCH)
+@out_of_memory_hint(SMALLER_BATCH_HINT)
 def fit(
     model: ConceptBottleneck,
     training: pd.DataFrame,
@@ -42,14 +42,14 @@ def fit(
         DataError: no text has a label, those to train on have all the same, or a concept has no labelled text.
         ModelError: the GPU is out of memory.
     """
-    train_examples = examples(training, model, params.targets)
-    validation_examples = examples(validation, model)
+    train_examples = build_examples(training, model, params.targets)
+    validation_examples = build_examples(validation, model)
     _check(train_examples, model, "train")
     _check(validation_examples, model, "validation")
-    weights = Weights()
+    weights = ClassWeights()
     if params.class_weights == "balanced":
         states = {concept.name: len(concept) for concept in model.concept_set}
-        weights = balanced_weights(train_examples, states, len(model.concept_set.label))
+        weights = balanced_class_weights(train_examples, states, len(model.concept_set.label))
     method = DenseTraining(params, weights)
     history = train(model, train_examples, validation_examples, params, seed, method, checkpoints, on_step)
     read = model.logits(training["text"].tolist())
@@ -58,7 +58,7 @@ def fit(
         if model.settings.mode != "joint" or params.refit_label_head:
             refit_label_head(model, train_examples, read, *held_out)
         fit_hard_head(model, train_examples, read, *held_out)
-    model.means = training_means(model, train_examples, read)
+    model.means = compute_training_means(model, train_examples, read)
     return history
 
 
@@ -68,7 +68,7 @@ def activations(model: ConceptBottleneck, read: Logits, kind: str) -> np.ndarray
     return torch.cat(parts, dim=-1).numpy()
 
 
-def training_means(model: ConceptBottleneck, data: Examples, read: Logits) -> dict:
+def compute_training_means(model: ConceptBottleneck, data: Examples, read: Logits) -> dict:
     """Mean activation of each state over the training texts, and the share of each gold state among them."""
     variables = [("label", model.concept_set.label, data.label)]
     variables += [(c.name, c, data.concepts[c.name]) for c in model.concept_set]
@@ -116,10 +116,10 @@ def _fit_head(head: LabelHead, inputs: np.ndarray, label: torch.Tensor) -> None:
 
 def _scale(head: LabelHead, inputs: np.ndarray, label: torch.Tensor) -> None:
     """Divide V and b by the temperature that suits held-out inputs, [texts, sum of states], and labels, [texts]."""
-    known = (label != MISSING) & (head.linear.bias.detach().cpu()[label.clamp(min=0)] > ABSENT)
+    known = (label != MISSING) & (head.linear.bias.detach().cpu()[label.clamp(min=0)] > ABSENT_CLASS_BIAS)
     with torch.no_grad():
         logits = head.linear(torch.from_numpy(inputs).to(head.linear.weight))
-        T = temperature(logits[known].double().cpu().numpy(), label[known].numpy())
+        T = fit_temperature(logits[known].double().cpu().numpy(), label[known].numpy())
         head.set(head.linear.weight / T, head.linear.bias / T)
 
 

@@ -7,11 +7,11 @@ import torch
 
 from sparsecbm.base.errors import ModelError
 
-SMALLER_BATCH = "lower finetune.batch_size (and raise finetune.accumulate, so that updates stay as they are)"
+SMALLER_BATCH_HINT = "lower finetune.batch_size (and raise finetune.accumulate, so that updates stay as they are)"
 
 
 @contextmanager
-def memory_hint(*remedies: str) -> Iterator[None]:
+def out_of_memory_hint(*remedies: str) -> Iterator[None]:
     """Say what to change where what runs inside, or the function that this decorates, needs more memory than there is.
 
     Args:

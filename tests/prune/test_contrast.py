@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import PruningError
-from sparsecbm.prune.contrast import contrasted, ranks
+from sparsecbm.prune.contrast import choose_contrasting_masks, rank_scores
 from sparsecbm.prune.select import prune_to
 
 # One layer of ten weights. Both concepts score the first three highest; the difference of their ranks is, in ninths,
@@ -39,24 +39,27 @@ def plain(scores, sparsity):
 
 def test_two_concepts_by_hand():
     """Four of ten stay. A quarter of them are common: the weight of the highest mean rank; three are each one's own."""
-    found = contrasted(*given(TWO), sparsity=0.6, core=0.25)
+    found = choose_contrasting_masks(*given(TWO), sparsity=0.6, core=0.25)
     assert kept(found) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
     assert plain(TWO, 0.6) == {"food": [0, 1, 2, 3], "noise": [0, 1, 2, 9]}
 
 
 def test_half_of_each_mask_is_common():
-    assert kept(contrasted(*given(TWO), sparsity=0.6, core=0.5)) == {"food": [0, 1, 3, 4], "noise": [0, 1, 8, 9]}
+    assert kept(choose_contrasting_masks(*given(TWO), sparsity=0.6, core=0.5)) == {
+        "food": [0, 1, 3, 4],
+        "noise": [0, 1, 8, 9],
+    }
 
 
 def test_without_a_core_contrast_alone_decides():
     """The weights that matter most, and to both, stay out."""
-    assert kept(contrasted(*given(TWO), sparsity=0.7, core=0)) == {"food": [3, 4, 5], "noise": [7, 8, 9]}
+    assert kept(choose_contrasting_masks(*given(TWO), sparsity=0.7, core=0)) == {"food": [3, 4, 5], "noise": [7, 8, 9]}
     assert plain(TWO, 0.7) == {"food": [0, 1, 2], "noise": [0, 1, 2]}
 
 
 def test_three_concepts_by_hand():
     """Three of eight stay, and a third of them is common."""
-    found = contrasted(*given(THREE), sparsity=5 / 8, core=1 / 3)
+    found = choose_contrasting_masks(*given(THREE), sparsity=5 / 8, core=1 / 3)
     assert kept(found) == {"food": [0, 2, 3], "noise": [0, 4, 5], "service": [0, 6, 7]}
     assert plain(THREE, 5 / 8) == {"food": [0, 1, 2], "noise": [0, 1, 4], "service": [0, 1, 6]}
 
@@ -64,23 +67,29 @@ def test_three_concepts_by_hand():
 def test_a_pruned_weight_stays_pruned_unless_it_may_regrow():
     """Food has lost 3: of the weights without contrast, 1 is the first that is not in the core."""
     some = given(TWO, {"food": [3]})
-    assert kept(contrasted(*some, sparsity=0.6, core=0.25)) == {"food": [0, 1, 4, 5], "noise": [0, 7, 8, 9]}
-    regrown = contrasted(*some, sparsity=0.6, core=0.25, regrow=True)
+    assert kept(choose_contrasting_masks(*some, sparsity=0.6, core=0.25)) == {
+        "food": [0, 1, 4, 5],
+        "noise": [0, 7, 8, 9],
+    }
+    regrown = choose_contrasting_masks(*some, sparsity=0.6, core=0.25, regrow=True)
     assert kept(regrown) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
 
 
 def test_the_core_is_of_weights_that_all_still_have():
     """Noise has lost 0, which has the highest mean rank; 1 is next. Food may keep 0 by its own budget alone."""
     some = given(TWO, {"noise": [0]})
-    assert kept(contrasted(*some, sparsity=0.6, core=0.25)) == {"food": [1, 3, 4, 5], "noise": [1, 7, 8, 9]}
-    regrown = contrasted(*some, sparsity=0.6, core=0.25, regrow=True)
+    assert kept(choose_contrasting_masks(*some, sparsity=0.6, core=0.25)) == {
+        "food": [1, 3, 4, 5],
+        "noise": [1, 7, 8, 9],
+    }
+    regrown = choose_contrasting_masks(*some, sparsity=0.6, core=0.25, regrow=True)
     assert kept(regrown) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
 
 
 def test_too_few_common_weights_are_told():
     some = given(TWO, {"food": [0, 1, 2, 3, 4], "noise": [5, 6, 7, 8, 9]})
     with pytest.raises(PruningError, match="layer layer: 10 of 10 weights are dropped already"):
-        contrasted(*some, sparsity=0.6, core=0.25)
+        choose_contrasting_masks(*some, sparsity=0.6, core=0.25)
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
@@ -91,7 +100,7 @@ def test_sparsity_is_exact_and_the_core_is_common(scope, sparsity, core):
     names = ("food", "noise", "service")
     scores = {n: {layer: torch.randn(shape, generator=draw) for layer, shape in shapes.items()} for n in names}
     masks = {n: {layer: torch.ones(shape, dtype=torch.bool) for layer, shape in shapes.items()} for n in names}
-    found = contrasted(scores, masks, sparsity, core, scope)
+    found = choose_contrasting_masks(scores, masks, sparsity, core, scope)
     groups = [["a", "b"]] if scope == "global" else [["a"], ["b"]]
     for layers in groups:
         size = sum(masks["food"][layer].numel() for layer in layers)
@@ -106,13 +115,13 @@ def test_sparsity_is_exact_and_the_core_is_common(scope, sparsity, core):
 
 def test_scores_of_different_scale_count_alike():
     scaled = dict(TWO, noise=[1e6 * value + 3 for value in TWO["noise"]])
-    found = kept(contrasted(*given(scaled), sparsity=0.6, core=0.25))
-    assert found == kept(contrasted(*given(TWO), sparsity=0.6, core=0.25))
+    found = kept(choose_contrasting_masks(*given(scaled), sparsity=0.6, core=0.25))
+    assert found == kept(choose_contrasting_masks(*given(TWO), sparsity=0.6, core=0.25))
 
 
 def test_ranks_by_hand():
-    assert ranks(torch.tensor([[9.0, -1.0], [2.0, 2.5], [7.0, 0.0]])).mul(5).tolist() == [[5, 0], [2, 3], [4, 1]]
-    assert ranks(torch.tensor([5.0, 5.0, 1.0])).tolist() == [0.5, 1, 0]  # equal scores rank by position
+    assert rank_scores(torch.tensor([[9.0, -1.0], [2.0, 2.5], [7.0, 0.0]])).mul(5).tolist() == [[5, 0], [2, 3], [4, 1]]
+    assert rank_scores(torch.tensor([5.0, 5.0, 1.0])).tolist() == [0.5, 1, 0]  # equal scores rank by position
 
 
 def test_ranks_are_those_of_a_stable_sort():
@@ -121,7 +130,8 @@ def test_ranks_are_those_of_a_stable_sort():
     scores[::7] = 0.0
     scores[::14] = -0.0
     order = scores.view(-1).argsort(stable=True)
-    assert ranks(scores).view(-1)[order].tolist() == torch.linspace(0, 1, 1000).tolist()
+    assert rank_scores(scores).view(-1)[order].tolist() == torch.linspace(0, 1, 1000).tolist()
     assert torch.equal(
-        ranks(-scores.double().T).view(-1)[(-scores.T.reshape(-1)).argsort(stable=True)], torch.linspace(0, 1, 1000)
+        rank_scores(-scores.double().T).view(-1)[(-scores.T.reshape(-1)).argsort(stable=True)],
+        torch.linspace(0, 1, 1000),
     )

@@ -11,7 +11,7 @@ from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import units_of
 from sparsecbm.prune.event import choose_masks, score_weights
 from sparsecbm.prune.gradients import concept_gradients
-from sparsecbm.train.examples import batch, examples
+from sparsecbm.train.examples import build_batch, build_examples
 from tests.model.test_masked import random_masks
 from tests.support.prune_settings import pruning
 from tests.support.tiny_models import tiny_model, write_backbone
@@ -20,8 +20,8 @@ from tests.support.tiny_tables import annotated
 
 @pytest.fixture
 def batches(model):
-    data = examples(annotated(24, seed=0), model)
-    return [batch(data, range(i, i + 2), model.tokenizer.pad_token_id, model.device) for i in range(0, 24, 2)]
+    data = build_examples(annotated(24, seed=0), model)
+    return [build_batch(data, range(i, i + 2), model.tokenizer.pad_token_id, model.device) for i in range(0, 24, 2)]
 
 
 def dense_masks(model):

@@ -12,11 +12,11 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.base.params import parse_params, read_yaml
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.prune.fit import distilled, fit_masks
+from sparsecbm.prune.fit import fit_masks, mix_targets
 from sparsecbm.prune.training import MaskTraining
 from sparsecbm.train import loop
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.examples import examples
+from sparsecbm.train.examples import build_examples
 from sparsecbm.train.modes import fit
 from tests.support.prune_settings import pruning
 from tests.support.tiny_models import tiny_model
@@ -88,7 +88,7 @@ def test_final_density_is_exact_and_every_event_is_told(granularity, saliency, s
 def scripted(monkeypatch, scores):
     """Let validation score these, in order."""
     left = iter(scores)
-    monkeypatch.setattr(loop, "score", lambda *arguments: {"score": next(left)})
+    monkeypatch.setattr(loop, "validation_scores", lambda *arguments: {"score": next(left)})
 
 
 def test_only_a_checkpoint_at_the_final_sparsity_is_kept(backbone, tmp_path, monkeypatch):
@@ -220,8 +220,8 @@ def test_distilled_targets_by_hand(model):
         head = model.concept_heads.head(name)
         torch.nn.init.zeros_(head.weight)
         head.bias.data = torch.tensor(shares).log()
-    plain = examples(frame, model)
-    mixed = distilled(plain, model.logits(frame["text"].tolist()).concepts, 0.75)
+    plain = build_examples(frame, model)
+    mixed = mix_targets(plain, model.logits(frame["text"].tolist()).concepts, 0.75)
     assert mixed.concept_targets["noise"].flatten().tolist() == pytest.approx([0.25 + 0.3, 0.45, 0.4, 0.6])
     place = ["Negative", "Positive", "unknown"].index(frame["concept.food"][0])
     expected = [0.15, 0.225, 0.375]
@@ -248,7 +248,7 @@ def test_it_is_the_dense_model_that_is_distilled(model, tmp_path, monkeypatch):
 def test_heads_aim_at_their_own_share_of_the_dense_reading_of_the_annotation(model, tmp_path, monkeypatch):
     """Whatever share the masks aimed at."""
     dense = torch.from_numpy(model.logits(annotated(48, 1)["text"].tolist()).concepts["food"]).softmax(-1)
-    plain = examples(annotated(48, 1), model).concept_targets["food"]
+    plain = build_examples(annotated(48, 1), model).concept_targets["food"]
     found = []
     monkeypatch.setattr(
         "sparsecbm.prune.fit.refit_concept_heads", lambda model, data, *rest: found.append(data.concept_targets)

@@ -7,7 +7,7 @@ import torch
 
 from sparsecbm.base.errors import ConfigError, PruningError
 from sparsecbm.prune.gradients import concept_gradients, layer_groups
-from sparsecbm.train.examples import batch, examples
+from sparsecbm.train.examples import build_batch, build_examples
 from sparsecbm.train.loss import cross_entropy
 from tests.model.test_masked import random_masks
 from tests.support.tiny_tables import annotated
@@ -15,8 +15,8 @@ from tests.support.tiny_tables import annotated
 
 @pytest.fixture
 def batches(model):
-    data = examples(annotated(12, seed=0), model)
-    return [batch(data, range(i, i + 4), model.tokenizer.pad_token_id, model.device) for i in (0, 4, 8)]
+    data = build_examples(annotated(12, seed=0), model)
+    return [build_batch(data, range(i, i + 4), model.tokenizer.pad_token_id, model.device) for i in (0, 4, 8)]
 
 
 def test_they_are_those_of_a_dense_copy_whose_weights_were_multiplied(model, batches):

@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from sparsecbm.prune.head_fit import C, refit_concept_heads
-from sparsecbm.train.examples import examples, one_hot
+from sparsecbm.train.examples import build_examples, one_hot
 from sparsecbm.train.loss import cross_entropy
 from sparsecbm.train.pooled import pooled_under_masks
 from tests.model.test_masked import random_masks
@@ -26,7 +26,7 @@ def planted(model, texts=200):
     noise = (pooled["noise"][:, 0] > 1).long()
     doubt = (pooled["noise"][:, 5] > 1).long()  # the label follows it, the concepts do not
     data = replace(
-        examples(annotated(texts, seed=0), model),
+        build_examples(annotated(texts, seed=0), model),
         concept_targets={"food": one_hot(food, 3), "noise": one_hot(noise, 2)},
         label_target=one_hot(noise + doubt, 3),
     )
@@ -84,7 +84,7 @@ def _after(model, data, pooled, gamma):
 
 def test_each_head_is_fitted_under_its_own_mask_and_nothing_else_changes(model):
     model.masks = random_masks(model)
-    data = examples(annotated(60, seed=0), model)
+    data = build_examples(annotated(60, seed=0), model)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     pooled = pooled_under_masks(model, data)
     own = model.represent(*_batch(model, data))

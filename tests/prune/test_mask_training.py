@@ -14,7 +14,7 @@ from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import overlap
 from sparsecbm.prune.event import score_weights
 from sparsecbm.prune.training import ControlTraining, MaskTraining
-from sparsecbm.train.examples import batch, examples
+from sparsecbm.train.examples import build_batch, build_examples
 from tests.model.test_masked import random_masks
 from tests.support.prune_settings import pruning
 from tests.support.tiny_models import tiny_model
@@ -32,14 +32,14 @@ def dense_masks(model):
 def method_for(model, folder, params, finetune=None, updates=20, rows=24, cls=MaskTraining, seed=0, **more):
     """A method whose optimizer is made, for a model that gets dense masks if it has none."""
     model.masks = model.masks or dense_masks(model)
-    data = examples(annotated(rows, seed=0), model)
+    data = build_examples(annotated(rows, seed=0), model)
     method = cls(params, finetune or settings(), data, updates, seed, folder / "events", **more)
     return method, method.optimizer(model)
 
 
 def batch_for(model, rows=7):
-    data = examples(annotated(rows, seed=1), model)
-    return batch(data, range(rows), model.tokenizer.pad_token_id, model.device)
+    data = build_examples(annotated(rows, seed=1), model)
+    return build_batch(data, range(rows), model.tokenizer.pad_token_id, model.device)
 
 
 def routes(concepts, step, rows):

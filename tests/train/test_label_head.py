@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparsecbm.base.errors import DataError
-from sparsecbm.train.label_head import HOTTEST, fit_label_head, temperature
+from sparsecbm.train.label_head import MAX_TEMPERATURE, fit_label_head, fit_temperature
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -35,12 +35,12 @@ def test_the_temperature_is_what_logits_were_multiplied_by():
     logits = np.repeat(np.log(shares), 10, axis=0)
     labels = np.concatenate([np.repeat(np.arange(3), row) for row in counts])
     for T in (0.5, 1.0, 4.0):
-        assert temperature(T * logits, labels) == pytest.approx(T, rel=1e-3)
+        assert fit_temperature(T * logits, labels) == pytest.approx(T, rel=1e-3)
 
 
 def test_the_temperature_has_bounds():
     """Where every label is read rightly no temperature is low enough, and where none is, none high enough."""
     logits = np.array([[0.5, 0.0], [0.0, 0.5]])
-    assert temperature(logits, np.array([0, 1])) == pytest.approx(1 / HOTTEST, rel=1e-3)
-    assert temperature(logits, np.array([1, 0])) == pytest.approx(HOTTEST, rel=1e-3)
-    assert temperature(logits[:0], np.array([], int)) == 1
+    assert fit_temperature(logits, np.array([0, 1])) == pytest.approx(1 / MAX_TEMPERATURE, rel=1e-3)
+    assert fit_temperature(logits, np.array([1, 0])) == pytest.approx(MAX_TEMPERATURE, rel=1e-3)
+    assert fit_temperature(logits[:0], np.array([], int)) == 1

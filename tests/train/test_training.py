@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import Finetune
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.examples import examples
-from sparsecbm.train.label_head import temperature
-from sparsecbm.train.loop import accelerator_for, precision
+from sparsecbm.train.examples import build_examples
+from sparsecbm.train.label_head import fit_temperature
+from sparsecbm.train.loop import choose_precision, make_accelerator
 from sparsecbm.train.modes import activations, fit, fit_hard_head
 from tests.support.tiny_models import tiny_model
 from tests.support.tiny_tables import annotated
@@ -94,7 +94,10 @@ def test_fitted_label_heads_are_as_sure_as_suits_held_out_texts(backbone, tmp_pa
         Checkpoints(tmp_path).clear()
         read = model.logits(validation["text"].tolist())
         hard = activations(model, read, "hard") @ model.hard_head.linear.weight.numpy().T
-        found[refit] = temperature(read.label, gold), temperature(hard + model.hard_head.linear.bias.numpy(), gold)
+        found[refit] = (
+            fit_temperature(read.label, gold),
+            fit_temperature(hard + model.hard_head.linear.bias.numpy(), gold),
+        )
     assert found[True] == pytest.approx((1, 1), abs=0.02)
     assert found[False][1] == pytest.approx(1, abs=0.02) and abs(found[False][0] - 1) > 0.1
 
@@ -104,7 +107,9 @@ def test_a_class_that_training_lacks_says_nothing_of_the_temperature(backbone, t
     training = training[training["label"] != "3"].reset_index(drop=True)
     for validation in (annotated(60, 2), annotated(60, 2).query("label != '3'").reset_index(drop=True)):
         model = tiny_model(backbone)
-        both = [(examples(frame, model), model.logits(frame["text"].tolist())) for frame in (training, validation)]
+        both = [
+            (build_examples(frame, model), model.logits(frame["text"].tolist())) for frame in (training, validation)
+        ]
         fit_hard_head(model, *both[0], *both[1])
         found.append(weights_of(model.hard_head))
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
@@ -225,7 +230,7 @@ def test_the_hard_head_is_a_regression_from_the_states_that_the_model_reads(mode
 
     hard = one_hot(known)
     oracle = LogisticRegression(C=10.0, max_iter=2000).fit(hard, known["label"])
-    T = temperature(oracle.decision_function(one_hot(validation)), validation["label"].astype(int).to_numpy() - 1)
+    T = fit_temperature(oracle.decision_function(one_hot(validation)), validation["label"].astype(int).to_numpy() - 1)
     expected = softmax(oracle.decision_function(hard) / T, axis=1)
     inputs = torch.tensor(hard, dtype=torch.float32)
     by_head = {head: head.linear(inputs).softmax(-1).detach().numpy() for head in (model.hard_head, model.label_head)}
@@ -274,13 +279,13 @@ def test_precision_is_bf16_only_where_it_is_asked_for_or_fast(monkeypatch):
     cpu = torch.device("cpu")
     for capability, expected in ((True, "bf16"), (False, "no")):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=capability: {"avx512_bf16": has})
-        assert precision("auto", cpu) == expected
-    assert precision("bf16", cpu) == "bf16" and precision("float32", cpu) == "no"
+        assert choose_precision("auto", cpu) == expected
+    assert choose_precision("bf16", cpu) == "bf16" and choose_precision("float32", cpu) == "no"
 
 
 def test_trainings_of_different_precision_follow_each_other_in_one_process():
     for wanted, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16), ("float32", torch.float32)):
-        with accelerator_for(settings(precision=wanted)).autocast():
+        with make_accelerator(settings(precision=wanted)).autocast():
             product = torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2))
         assert product.dtype == dtype
 
