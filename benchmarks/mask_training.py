@@ -84,7 +84,7 @@ def main() -> None:
             def update(b: Batch, step: int) -> None:
                 method.losses(model, b, step).total.backward()
                 method.after_backward(model)
-                torch.nn.utils.clip_grad_norm_(model.parameters(), params.finetune.clip)
+                torch.nn.utils.clip_grad_norm_(model.parameters(), params.finetune.max_grad_norm)
                 optimizer.step()
                 optimizer.zero_grad()
 

@@ -56,7 +56,7 @@ def main() -> None:
 
     def update(b: Batch) -> None:
         mode_losses(model(b.ids, b.mask), b, "joint", params.finetune.gamma, ClassWeights()).total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), params.finetune.clip)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), params.finetune.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
 

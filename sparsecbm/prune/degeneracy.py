@@ -1,7 +1,7 @@
 """Whether a saliency ranks weights as their magnitude does, in which case its gradients have no say.
 
-With a damp far above the gradients F is damp*I and rho_j = damp * w_j^2 / 2: oBERT turns into magnitude pruning, and
-then the masks of all concepts are the same.
+If the damping is far above the squared gradients, F is damping * I and rho_j = damping * w_j^2 / 2. oBERT then prunes by
+magnitude, and the masks of all concepts are the same.
 """
 
 import warnings
@@ -58,7 +58,7 @@ def warn_if_magnitude(correlation: float, where: str) -> None:
         warnings.warn(
             f"{where}: the saliency ranks weights as their magnitude does (rank correlation {correlation:.4f}), "
             "so gradients have no say and the masks of all concepts are alike; "
-            "lower prune.damp or raise prune.gradients",
+            "lower prune.damping or raise prune.gradients",
             DegenerateSaliencyWarning,
             stacklevel=2,
         )

@@ -40,7 +40,7 @@ def score_weights(model: ConceptBottleneck, params: Prune, batches: Sequence[Bat
         batches: small batches, one gradient each; not read where the saliency needs no gradients
     """
     method = saliency(params.saliency)
-    settings = Settings(params.block, params.damp, params.memory_mb, seed)
+    settings = Settings(params.block, params.damping, params.memory_mb, seed)
     layers = prunable_layers(model.backbone, params.layers, params.masked_from)
     scores: dict[str, dict[str, Tensor]] = {}
     correlations = {}

@@ -1,13 +1,13 @@
 """The exact diagonal of the inverse empirical Fisher matrix, in blocks of consecutive weights.
 
-F = damp*I + (1/m) sum_i g_i g_i^T, with all entries between blocks of B weights set to zero (oBERT, Kurtic et al.,
+F = damping*I + (1/m) sum_i g_i g_i^T, with all entries between blocks of B weights set to zero (oBERT, Kurtic et al.,
 arXiv 2203.07259, section 3). Optimal Brain Surgeon needs no more of F^-1 than its diagonal. With S [m, B] the
 gradients of one block, and the smaller of two matrices factored once as L L^T:
 
-    m >= B:  m*damp*I + S^T S [B, B],  [F^-1]_jj = m sum_i (L^-1)_ij^2
-    m <  B:  m*damp*I + S S^T [m, m],  [F^-1]_jj = (1 - sum_i (L^-1 S)_ij^2) / damp      (Woodbury)
+    m >= B:  m*damping*I + S^T S [B, B],  [F^-1]_jj = m sum_i (L^-1)_ij^2
+    m <  B:  m*damping*I + S S^T [m, m],  [F^-1]_jj = (1 - sum_i (L^-1 S)_ij^2) / damping      (Woodbury)
 
-All of it is in float64: with a gradient scale of 1 and a damp of 1e-7 the matrices have condition numbers above 1e8.
+All of it is in float64: with a gradient scale of 1 and a damping of 1e-7 the matrices have condition numbers above 1e8.
 """
 
 import math
@@ -23,12 +23,12 @@ from sparsecbm.base.errors import ConfigError, PruningError
 # On a CPU a slab of blocks stays near the size of the second-level cache. Larger ones are slower, and from about 6 MB
 # on the allocator may give each slab's pages back and take new ones.
 CACHE = 3 << 20  # bytes
-# Beyond this ratio of gradients to damp float64 no longer keeps the error under 1e-4.
+# Beyond this ratio of gradients to damping float64 no longer keeps the error under 1e-4.
 LARGEST_RATIO = 1e11
 MEGABYTE = 1 << 20
 
 
-def inverse_diagonal(gradients: Tensor, block: int, damp: float, memory_mb: float, where: str) -> Tensor:
+def inverse_diagonal(gradients: Tensor, block: int, damping: float, memory_mb: float, where: str) -> Tensor:
     """diag(F^-1) of one layer, or of any run of its blocks.
 
     Blocks do not know of each other: the columns of a layer can be given in pieces that start at multiples of `block`,
@@ -37,7 +37,7 @@ def inverse_diagonal(gradients: Tensor, block: int, damp: float, memory_mb: floa
     Args:
         gradients: [m, n], one gradient a row; weights in the order in which blocks are cut
         block: B, weights a block; the last block holds what is left
-        damp: what is added to the diagonal of F, above 0
+        damping: what is added to the diagonal of F, above 0
         memory_mb: megabytes of working memory, beyond the gradients and the result; `layer_bytes` has them all
         where: the layer and the concept, for messages
 
@@ -45,10 +45,10 @@ def inverse_diagonal(gradients: Tensor, block: int, damp: float, memory_mb: floa
         [n], float32 (float64 for gradients in float64), in units of 1 / gradient^2
 
     Raises:
-        ConfigError: `block` or `damp` is out of range, or `memory_mb` is too small for one block; it says what is not.
-        PruningError: the gradients are not finite, all zero, or too large for `damp`.
+        ConfigError: `block` or `damping` is out of range, or `memory_mb` is too small for one block.
+        PruningError: the gradients are not finite, all zero, or too large for `damping`.
     """
-    check_settings(block, damp)
+    check_settings(block, damping)
     check_gradients(gradients, where)
     rows, n = gradients.shape
     block = min(block, n)
@@ -62,7 +62,7 @@ def inverse_diagonal(gradients: Tensor, block: int, damp: float, memory_mb: floa
 
     def solve(first: int, last: int, width: int) -> None:
         pieces = gradients[:, first:last].double().reshape(rows, -1, width).transpose(0, 1)
-        result[first:last] = _diagonals(pieces, damp, where).reshape(-1)
+        result[first:last] = _diagonals(pieces, damping, where).reshape(-1)
 
     whole = n - n % block
     blocks = int(memory_mb * MEGABYTE // one)  # that there is room for at a time
@@ -88,12 +88,12 @@ def layer_bytes(n: int, m: int, block: int, element_size: int = 4) -> int:
     return element_size * m * n + max(4, element_size) * n + working_bytes(m, min(block, n))
 
 
-def check_settings(block: int, damp: float) -> None:
-    """Raises ConfigError unless `block` is at least 1 and `damp` is a positive number."""
+def check_settings(block: int, damping: float) -> None:
+    """Raises ConfigError unless `block` is at least 1 and `damping` is a positive number."""
     if block < 1:
         raise ConfigError(f"a Fisher block has at least 1 weight, not {block}")
-    if not (damp > 0 and math.isfinite(damp)):
-        raise ConfigError(f"the damp of the Fisher matrix must be a number above 0, not {damp}")
+    if not (damping > 0 and math.isfinite(damping)):
+        raise ConfigError(f"the damping of the Fisher matrix must be a number above 0, not {damping}")
 
 
 def check_gradients(gradients: Tensor, where: str) -> None:
@@ -110,24 +110,24 @@ def check_gradients(gradients: Tensor, where: str) -> None:
         )
 
 
-def _diagonals(s: Tensor, damp: float, where: str) -> Tensor:
+def _diagonals(s: Tensor, damping: float, where: str) -> Tensor:
     """Solve blocks: s [blocks, m, B], float64 -> diag(F^-1), [blocks, B]."""
     m, block = s.shape[1:]
     woodbury = m < block
     matrix = s @ s.mT if woodbury else s.mT @ s
     diagonal = matrix.diagonal(dim1=1, dim2=2)
-    ratio = float(diagonal.sum(-1).max()) / (m * damp)
+    ratio = float(diagonal.sum(-1).max()) / (m * damping)
     if ratio > LARGEST_RATIO:
         raise PruningError(
-            f"{where}: gradients are too large for a damp of {damp:g}, diag(F^-1) would not be exact; "
-            f"raise damp to {damp * ratio / LARGEST_RATIO:.1g} or more"
+            f"{where}: gradients are too large for a damping of {damping:g}, diag(F^-1) would not be exact; "
+            f"raise damping to {damping * ratio / LARGEST_RATIO:.1g} or more"
         )
-    diagonal.add_(m * damp)
+    diagonal.add_(m * damping)
     factor = torch.linalg.cholesky_ex(matrix).L  # cannot fail below that ratio
     del matrix, diagonal
     right = s if woodbury else torch.eye(block, dtype=s.dtype, device=s.device).expand(len(s), block, block)
     squares = torch.linalg.vector_norm(torch.linalg.solve_triangular(factor, right, upper=False), dim=1).square_()
-    return (1 - squares).div_(damp) if woodbury else squares.mul_(m)
+    return (1 - squares).div_(damping) if woodbury else squares.mul_(m)
 
 
 def _each(work: Callable[[int], None], items: Iterable[int], workers: int) -> None:

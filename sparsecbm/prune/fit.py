@@ -54,7 +54,7 @@ def fit_masks(
     if not model.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts, so there is nothing to find masks for")
     # No average: masks change by jumps, and averaged heads would lag behind what the masks let through.
-    changes = {"epochs": params.epochs, "learning_rate": params.learning_rate, "average": 0.0}
+    changes = {"epochs": params.epochs, "learning_rate": params.learning_rate, "ema_decay": 0.0}
     finetune = finetune.model_copy(update=changes)
     train_examples = annotated = build_examples(training, model, finetune.targets)
     validation_examples = build_examples(validation, model)

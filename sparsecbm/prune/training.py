@@ -122,8 +122,8 @@ class MaskTraining:
         parts = [cross_entropy(logits[n], batch.concepts[n][rows[n]], smoothing=smoothing) for n in rows]
         concept = torch.stack(parts).mean()
         total = self.finetune.gamma * concept
-        if self.params.others:
-            total = total + self.params.others * self._others(model, pooled)
+        if self.params.leakage_weight:
+            total = total + self.params.leakage_weight * self._others(model, pooled)
         label = concept.new_zeros(())
         if self._reads_label(model):
             label = cross_entropy(model.output(logits).label_logits, batch.label)

@@ -99,7 +99,7 @@ def train(
     optimizer = method.optimizer(model)
     updates = -(-len(training) // (params.batch_size * params.accumulate))  # in an epoch
     total = updates * params.epochs
-    average = WeightAverage(model, params.average)
+    average = WeightAverage(model, params.ema_decay)
     progress = checkpoints.restore(model, optimizer, average, method)
     schedule = get_linear_schedule_with_warmup(
         optimizer, int(params.warmup * total), total, last_epoch=progress.step - 1
@@ -155,7 +155,7 @@ def _update(
         accelerator.backward(parts_of_loss.total / len(parts))
         sums += torch.stack([parts_of_loss.total, parts_of_loss.label, parts_of_loss.concept]).detach().float().cpu()
         method.after_backward(model)
-    accelerator.clip_grad_norm_(model.parameters(), params.clip)
+    accelerator.clip_grad_norm_(model.parameters(), params.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
     return dict(zip(("loss", "label_loss", "concept_loss"), (sums / len(parts)).tolist(), strict=True))

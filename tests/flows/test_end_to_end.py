@@ -98,7 +98,7 @@ def clone(tmp_path, monkeypatch):
     plain = yaml.safe_load((ROOT / "params.yaml").read_text())
     plain["threads"] = 1
     plain["finetune"] |= {
-        "epochs": 1, "learning_rate": 1e-6, "head_learning_rate": 1e-6, "batch_size": 8, "average": 0, "patience": 50,
+        "epochs": 1, "learning_rate": 1e-6, "head_learning_rate": 1e-6, "batch_size": 8, "ema_decay": 0, "patience": 50,
         "freeze_embeddings": False, "precision": "float32", "device": "cpu",
     }  # fmt: skip
     plain["evaluate"]["bootstrap"] = 200

@@ -37,18 +37,18 @@ def random_scores(model, seed=0):
     }
 
 
-def dense_inverse(gradients, block, damp):
+def dense_inverse(gradients, block, damping):
     """diag(F^-1) the slow way: F as a whole, with zeros between blocks."""
     gradients = gradients.double()
     n = gradients.shape[1]
     number = torch.arange(n) // block
     fisher = (gradients.T @ gradients / len(gradients)) * (number[:, None] == number)
-    return torch.linalg.inv(fisher + damp * torch.eye(n, dtype=torch.float64)).diagonal()
+    return torch.linalg.inv(fisher + damping * torch.eye(n, dtype=torch.float64)).diagonal()
 
 
 def test_obert_equals_a_dense_inverse_of_the_concepts_own_gradients(model, batches):
     model.masks = random_masks(model, density=0.7)
-    params = pruning(saliency="obert", block=50, damp=1e-12)
+    params = pruning(saliency="obert", block=50, damping=1e-12)
     found = score_weights(model, params, batches, seed=0)
     for name, other in (("food", "noise"), ("noise", "food")):
         for layer, gradients in concept_gradients(model, name, batches, memory_mb=10):
@@ -63,11 +63,11 @@ def test_obert_equals_a_dense_inverse_of_the_concepts_own_gradients(model, batch
 def test_a_damp_above_the_gradients_is_told_and_one_below_is_not(model, batches):
     model.masks = dense_masks(model)
     with pytest.warns(DegenerateSaliencyWarning) as told:
-        damped = score_weights(model, pruning(saliency="obert", damp=1e6), batches, seed=0)
+        damped = score_weights(model, pruning(saliency="obert", damping=1e6), batches, seed=0)
     assert [str(warning.message).split(":")[0] for warning in told] == ["concept 'food'", "concept 'noise'"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        free = score_weights(model, pruning(saliency="obert", damp=1e-10), batches, seed=0)
+        free = score_weights(model, pruning(saliency="obert", damping=1e-10), batches, seed=0)
         plain = score_weights(model, pruning(saliency="magnitude"), [], seed=0)
     for name in ("food", "noise"):
         assert free.correlations[name] < 0.95 < 0.999 < damped.correlations[name] <= 1

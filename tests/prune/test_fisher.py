@@ -10,12 +10,12 @@ from sparsecbm.prune.fisher import inverse_diagonal, layer_bytes, working_bytes
 WHERE = "layer 0, concept food"
 
 
-def dense(gradients, block, damp):
+def dense(gradients, block, damping):
     """The same by the definition: each block's matrix written out and inverted, in float64."""
     g = gradients.double()
     found = []
     for s in g.split(block, dim=1):
-        matrix = damp * torch.eye(s.shape[1], dtype=torch.float64) + s.T @ s / len(g)
+        matrix = damping * torch.eye(s.shape[1], dtype=torch.float64) + s.T @ s / len(g)
         found.append(torch.linalg.inv(matrix).diagonal())
     return torch.cat(found)
 
@@ -29,11 +29,11 @@ def error(found, expected):
 
 
 def test_two_weights_by_hand():
-    # One gradient (1, 2), damp 1: F = [[2, 2], [2, 5]], of determinant 6, so diag(F^-1) = (5/6, 2/6).
-    found = inverse_diagonal(torch.tensor([[1.0, 2.0]]), block=2, damp=1.0, memory_mb=1, where=WHERE)
+    # One gradient (1, 2), damping 1: F = [[2, 2], [2, 5]], of determinant 6, so diag(F^-1) = (5/6, 2/6).
+    found = inverse_diagonal(torch.tensor([[1.0, 2.0]]), block=2, damping=1.0, memory_mb=1, where=WHERE)
     assert found.tolist() == pytest.approx([5 / 6, 2 / 6])
     # Apart, each weight has F of its own: 2 and 5.
-    found = inverse_diagonal(torch.tensor([[1.0, 2.0]]), block=1, damp=1.0, memory_mb=1, where=WHERE)
+    found = inverse_diagonal(torch.tensor([[1.0, 2.0]]), block=1, damping=1.0, memory_mb=1, where=WHERE)
     assert found.tolist() == pytest.approx([1 / 2, 1 / 5])
 
 
@@ -43,26 +43,26 @@ def alike(m, n, scale=1.0):
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0])
-@pytest.mark.parametrize("damp", [1e-7, 1e-5, 1e-3])
+@pytest.mark.parametrize("damping", [1e-7, 1e-5, 1e-3])
 @pytest.mark.parametrize("m", [1, 7, 12, 40])
 @pytest.mark.parametrize("kind", [some, alike])
-def test_equals_the_dense_inverse(kind, m, damp, scale):
+def test_equals_the_dense_inverse(kind, m, damping, scale):
     # Blocks of 12, and one of 5 at the end: m is below, between and above.
     gradients = kind(m, 3 * 12 + 5, scale)
-    assert error(inverse_diagonal(gradients, 12, damp, 1, WHERE), dense(gradients, 12, damp)) < 1e-5
+    assert error(inverse_diagonal(gradients, 12, damping, 1, WHERE), dense(gradients, 12, damping)) < 1e-5
 
 
 @pytest.mark.parametrize("m", [8, 64])
 def test_float64_is_needed(m):
-    gradients, damp = alike(m, 50), 1e-7
-    expected = dense(gradients, 50, damp)
-    assert error(inverse_diagonal(gradients, 50, damp, 1, WHERE), expected) < 1e-5
+    gradients, damping = alike(m, 50), 1e-7
+    expected = dense(gradients, 50, damping)
+    assert error(inverse_diagonal(gradients, 50, damping, 1, WHERE), expected) < 1e-5
     # The control: the same formulas in float32 miss by more than ten times what is allowed.
     if m < 50:
-        solved = torch.linalg.solve(m * damp * torch.eye(m) + gradients @ gradients.T, gradients)
-        single = (1 - (gradients * solved).sum(0)) / damp
+        solved = torch.linalg.solve(m * damping * torch.eye(m) + gradients @ gradients.T, gradients)
+        single = (1 - (gradients * solved).sum(0)) / damping
     else:
-        single = torch.linalg.inv(damp * torch.eye(50) + gradients.T @ gradients / m).diagonal()
+        single = torch.linalg.inv(damping * torch.eye(50) + gradients.T @ gradients / m).diagonal()
     assert error(single, expected) > 1e-3
 
 
@@ -152,7 +152,7 @@ def test_gradients_that_say_nothing():
         inverse_diagonal(torch.zeros(4, 20), 5, 1e-7, 1, WHERE)
     with pytest.raises(PruningError, match=r"must be \[m, n\].*\[0, 20\]"):
         inverse_diagonal(torch.zeros(0, 20), 5, 1e-7, 1, WHERE)
-    # One gradient that is not zero is enough; blocks without any have [F^-1]_jj = 1 / damp.
+    # One gradient that is not zero is enough; blocks without any have [F^-1]_jj = 1 / damping.
     gradients = torch.zeros(4, 20)
     gradients[1, 3] = 1.0
     found = inverse_diagonal(gradients, 5, 0.25, 1, WHERE)
@@ -161,13 +161,13 @@ def test_gradients_that_say_nothing():
 
 def test_gradients_beyond_float64_name_a_damp_that_works():
     gradients = some(4, 20, 1e4)
-    with pytest.raises(PruningError, match=r"layer 0, concept food.*raise damp to (\S+) or more") as raised:
+    with pytest.raises(PruningError, match=r"layer 0, concept food.*raise damping to (\S+) or more") as raised:
         inverse_diagonal(gradients, 5, 1e-7, 1, WHERE)
-    damp = float(str(raised.value).split("raise damp to ")[1].split()[0])
-    assert error(inverse_diagonal(gradients, 5, damp, 1, WHERE), dense(gradients, 5, damp)) < 1e-4
+    damping = float(str(raised.value).split("raise damping to ")[1].split()[0])
+    assert error(inverse_diagonal(gradients, 5, damping, 1, WHERE), dense(gradients, 5, damping)) < 1e-4
 
 
-@pytest.mark.parametrize(("block", "damp"), [(0, 1e-7), (-1, 1e-7), (5, 0.0), (5, -1.0), (5, float("nan"))])
-def test_settings_out_of_range(block, damp):
+@pytest.mark.parametrize(("block", "damping"), [(0, 1e-7), (-1, 1e-7), (5, 0.0), (5, -1.0), (5, float("nan"))])
+def test_settings_out_of_range(block, damping):
     with pytest.raises(ConfigError, match="Fisher"):
-        inverse_diagonal(some(4, 20), block, damp, 1, WHERE)
+        inverse_diagonal(some(4, 20), block, damping, 1, WHERE)

@@ -38,7 +38,7 @@ def backbone_of(model):
 @pytest.mark.parametrize("saliency", ["movement", "magnitude"])
 def test_frozen_weights_keep_their_bytes(saliency, model, tmp_path):
     before, heads = backbone_of(model), weights_of(model.concept_heads)
-    fitted(model, tmp_path, pruning(saliency=saliency, concepts="all"), settings(average=0.5))
+    fitted(model, tmp_path, pruning(saliency=saliency, concepts="all"), settings(ema_decay=0.5))
     assert same(before, backbone_of(model))
     assert not same(heads, weights_of(model.concept_heads))
 
@@ -156,9 +156,9 @@ def whole(backbone, tmp_path_factory):
     return make
 
 
-EACH_UPDATE = settings(checkpoint_seconds=0.0, average=0.9)
+EACH_UPDATE = settings(checkpoint_seconds=0.0, ema_decay=0.9)
 KINDS = {
-    "movement": (pruning(weights="frozen", concepts="sampled", others=0.3, distill=0.5), EACH_UPDATE),
+    "movement": (pruning(weights="frozen", concepts="sampled", leakage_weight=0.3, distill=0.5), EACH_UPDATE),
     "obert": (pruning(saliency="obert", weights="trained", concepts="all", core=0.3, gradients=3), EACH_UPDATE),
     "each epoch": (pruning(saliency="obert", weights="trained", gradients=3), settings()),
 }

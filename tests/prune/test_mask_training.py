@@ -79,7 +79,7 @@ def test_a_score_learns_by_the_gradient_of_its_masked_weight_times_the_weight(co
     """Pruned weights included; trained weights learn through their masks alone."""
     dense, b = copy.deepcopy(model), batch_for(model)
     model.masks = random_masks(model)
-    params = pruning(concepts=concepts, weights=weights, others=0.3)
+    params = pruning(concepts=concepts, weights=weights, leakage_weight=0.3)
     method, _ = method_for(model, tmp_path, params, settings(gamma=0.7, label_smoothing=0.1))
     rows = routes(concepts, step, len(b.ids))
     total, expected = by_plain_autograd(dense, model.masks, b, rows, method.priors, concepts == "all", 0.3)
@@ -161,7 +161,7 @@ def test_who_reads_what(concepts, model, tmp_path, monkeypatch):
 
 
 def test_a_mask_that_gets_no_row_of_a_small_batch_is_left_out(model, tmp_path):
-    method, _ = method_for(model, tmp_path, pruning(concepts="split", others=0.5))
+    method, _ = method_for(model, tmp_path, pruning(concepts="split", leakage_weight=0.5))
     losses = method.losses(model, batch_for(model, 1), 1)
     losses.total.backward()
     method.after_backward(model)
@@ -208,7 +208,7 @@ def others_term(model, folder, b, step=0):
     """What the term adds to the loss at weight 1."""
     totals = []
     for weight in (1.0, 0.0):
-        method, _ = method_for(model, folder, pruning(concepts="all", others=weight))
+        method, _ = method_for(model, folder, pruning(concepts="all", leakage_weight=weight))
         method.priors = {"food": torch.tensor([0.25, 0.5, 0.25]), "noise": torch.tensor([0.5, 0.5])}
         totals.append(method.losses(model, b, step).total.item())
     return totals[0] - totals[1]
@@ -239,7 +239,7 @@ def test_what_keeps_masks_apart_moves_scores_and_no_head(model, tmp_path):
     b, heads, scores = batch_for(model), [], []
     for weight in (0.0, 1.0):
         model.zero_grad()
-        method, _ = method_for(model, tmp_path, pruning(others=weight))
+        method, _ = method_for(model, tmp_path, pruning(leakage_weight=weight))
         method.losses(model, b, 0).total.backward()
         method.after_backward(model)
         heads.append([None if p.grad is None else p.grad.clone() for p in model.concept_heads.parameters()])

@@ -36,29 +36,29 @@ def test_movement_by_hand():
 
 
 def test_fisher_diagonal_by_hand():
-    # Mean squares (1, 2, 2) and a damp of .5 times w^2 / 2 = (4.5, 2, .5).
-    assert scores("fisher_diagonal", damp=0.5).tolist() == pytest.approx([4.5 * 1.5, 2 * 2.5, 0.5 * 2.5])
+    # Mean squares (1, 2, 2) and a damping of .5 times w^2 / 2 = (4.5, 2, .5).
+    assert scores("fisher_diagonal", damping=0.5).tolist() == pytest.approx([4.5 * 1.5, 2 * 2.5, 0.5 * 2.5])
 
 
 def test_obert_by_hand():
     # Weights 0 and 1 share a block: F = I + [[1, 1], [1, 2]] = [[2, 1], [1, 3]] and diag(F^-1) = (3/5, 2/5).
     # Weight 2 is alone with F = 1 + 2. rho = w^2 / (2 [F^-1]_jj).
     expected = [4.5 * 5 / 3, 2 * 5 / 2, 0.5 * 3]
-    assert scores("obert", block=2, damp=1.0).tolist() == pytest.approx(expected)
+    assert scores("obert", block=2, damping=1.0).tolist() == pytest.approx(expected)
 
 
 def test_fisher_diagonal_is_obert_with_blocks_of_one():
     weights, gradients = normal(200), normal(7, 200, seed=1)
-    one = scores("obert", weights, gradients, block=1, damp=1e-4)
-    torch.testing.assert_close(scores("fisher_diagonal", weights, gradients, damp=1e-4), one, rtol=1e-5, atol=0)
+    one = scores("obert", weights, gradients, block=1, damping=1e-4)
+    torch.testing.assert_close(scores("fisher_diagonal", weights, gradients, damping=1e-4), one, rtol=1e-5, atol=0)
     # The control: blocks of two score otherwise.
-    assert not torch.allclose(scores("obert", weights, gradients, block=2, damp=1e-4), one, rtol=1e-2)
+    assert not torch.allclose(scores("obert", weights, gradients, block=2, damping=1e-4), one, rtol=1e-2)
 
 
 def test_obert_predicts_the_rise_of_a_quadratic_loss():
     """Against its meaning: w_j is set to zero, the rest of the block makes up for it as well as it can."""
-    weights, gradients, damp = normal(5).double(), normal(9, 5, seed=1).double(), 0.1
-    hessian = damp * torch.eye(5, dtype=torch.float64) + gradients.T @ gradients / 9
+    weights, gradients, damping = normal(5).double(), normal(9, 5, seed=1).double(), 0.1
+    hessian = damping * torch.eye(5, dtype=torch.float64) + gradients.T @ gradients / 9
     rises = []
     for j in range(5):
         rest = [i for i in range(5) if i != j]
@@ -67,7 +67,7 @@ def test_obert_predicts_the_rise_of_a_quadratic_loss():
         e[j] = -weights[j]
         e[rest] = torch.linalg.solve(hessian[rest][:, rest], -hessian[rest][:, j] * e[j])
         rises.append(float(e @ hessian @ e / 2))
-    assert scores("obert", weights, gradients, block=5, damp=damp).tolist() == pytest.approx(rises, rel=1e-5)
+    assert scores("obert", weights, gradients, block=5, damping=damping).tolist() == pytest.approx(rises, rel=1e-5)
 
 
 def test_random_is_of_seed_and_place():
@@ -150,11 +150,11 @@ def test_a_large_damp_makes_it_magnitude_and_that_is_said(name):
     # Gradients of a thousandth or so, whose size differs by weight as it does in models.
     weights = normal(2000)
     gradients = normal(16, 2000, seed=1) * 1e-3 * normal(2000, seed=2).exp()
-    damped = magnitude_correlation(scores(name, weights, gradients, damp=1.0), weights)
-    with pytest.warns(DegenerateSaliencyWarning, match=r"layer 0, concept food: .*lower prune.damp"):
+    damped = magnitude_correlation(scores(name, weights, gradients, damping=1.0), weights)
+    with pytest.warns(DegenerateSaliencyWarning, match=r"layer 0, concept food: .*lower prune.damping"):
         warn_if_magnitude(damped, WHERE)
-    # With a damp below the squares of the gradients they do have a say.
-    undamped = magnitude_correlation(scores(name, weights, gradients, damp=1e-10), weights)
+    # With a damping below the squares of the gradients they do have a say.
+    undamped = magnitude_correlation(scores(name, weights, gradients, damping=1e-10), weights)
     assert undamped < 0.97 < 0.999 < damped
     with warnings.catch_warnings():
         warnings.simplefilter("error")

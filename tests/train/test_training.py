@@ -26,8 +26,8 @@ from tests.support.tiny_tables import annotated
 def settings(**changes) -> Finetune:
     plain = {
         "epochs": 3, "batch_size": 8, "accumulate": 1, "learning_rate": 3e-3, "head_learning_rate": 3e-2,
-        "label_head_learning_rate": 0.3, "weight_decay": 0.0, "warmup": 0.1, "clip": 1.0, "gamma": 1.0,
-        "average": 0.0, "refit_label_head": False, "targets": "majority", "label_smoothing": 0.0,
+        "label_head_learning_rate": 0.3, "weight_decay": 0.0, "warmup": 0.1, "max_grad_norm": 1.0, "gamma": 1.0,
+        "ema_decay": 0.0, "refit_label_head": False, "targets": "majority", "label_smoothing": 0.0,
         "freeze_embeddings": False, "class_weights": "none",
         "patience": 3, "precision": "float32", "device": "cpu", "checkpoint_seconds": 1e9,
     }  # fmt: skip
@@ -154,7 +154,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("at", [3, 10, 20, 25])
 def test_interrupted_and_resumed_equals_uninterrupted(at, backbone, tmp_path):
     """20 updates an epoch: killed early, in mid-epoch, at the end of an epoch, and in the second."""
-    data = annotated(160, 1), annotated(40, 2), settings(epochs=2, checkpoint_seconds=0.0, average=0.9)
+    data = annotated(160, 1), annotated(40, 2), settings(epochs=2, checkpoint_seconds=0.0, ema_decay=0.9)
     whole = tiny_model(backbone)
     history = fit(whole, *data, 5, Checkpoints(tmp_path / "whole"))
 
@@ -192,7 +192,7 @@ def test_kill_9_while_training_and_writing(backbone, tmp_path):
             folder, out = Path(sys.argv[1]), sys.argv[2]
             print("start", flush=True)
             model = tiny_model(Path({str(backbone)!r}))
-            some = settings(epochs=2, checkpoint_seconds=0.0, average=0.9)
+            some = settings(epochs=2, checkpoint_seconds=0.0, ema_decay=0.9)
             def tell(step, figures):
                 print(step, flush=True)
             fit(model, annotated(160, 1), annotated(40, 2), some, 5, Checkpoints(folder), tell)

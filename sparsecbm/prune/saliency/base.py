@@ -14,13 +14,13 @@ class Settings:
 
     Attributes:
         block: B, weights in a block of the Fisher matrix
-        damp: what is added to the diagonal of the Fisher matrix
+        damping: what is added to the diagonal of the Fisher matrix
         memory_mb: working memory of the Fisher matrix, beyond gradients and scores
         seed: of random scores
     """
 
     block: int = 50
-    damp: float = 1e-7
+    damping: float = 1e-7
     memory_mb: float = 64
     seed: int = 0
 

@@ -14,9 +14,9 @@ def score(weights: Tensor, gradients: Tensor, settings: Settings, where: str) ->
         gradients: [m, n]
 
     Raises:
-        ConfigError: block, damp or memory are out of range.
-        PruningError: gradients are not finite, all zero, too large for the damp, or of another shape.
+        ConfigError: block, damping or memory are out of range.
+        PruningError: gradients are not finite, all zero, too large for the damping, or of another shape.
     """
     check_shapes(weights, gradients, where)
-    inverse = inverse_diagonal(gradients, settings.block, settings.damp, settings.memory_mb, where)
+    inverse = inverse_diagonal(gradients, settings.block, settings.damping, settings.memory_mb, where)
     return weights.float().square().div_(inverse.mul_(2).float())
