@@ -29,7 +29,7 @@ from sparsecbm.evaluate.scores.scores import score_split
 from sparsecbm.model.cbm import Settings
 from sparsecbm.pipeline.compose import composed_params
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.loop import History
+from sparsecbm.train.loop import History, TrainingRun
 from sparsecbm.train.modes import fit
 from sparsecbm.train.reproducible import make_reproducible
 
@@ -64,8 +64,8 @@ def train_dense(params: Params, frames: dict[str, pd.DataFrame], concept_set: Co
     of_model = Settings(**params.model.model_dump(exclude={"backbone"}))
     model = SparseCBM.build(params.model.backbone, concept_set, of_model)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoints = Checkpoints(Path(folder))
-        history = fit(model, frames["train"], frames["validation"], params.finetune, params.seed, checkpoints)
+        run = TrainingRun(params.seed, Checkpoints(Path(folder)))
+        history = fit(model, frames["train"], frames["validation"], params.finetune, run)
     model.to("cpu").save_pretrained(model_folder(params.model.mode, params.seed, params.source.name))
     return model, history
 

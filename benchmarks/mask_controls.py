@@ -29,10 +29,11 @@ from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.evidence import gap_excess
 from sparsecbm.evaluate.specificity.specificity import cross_use, excess, specificity, square_scores
-from sparsecbm.prune.fit import fit_masks
+from sparsecbm.prune.fit import PruneOptions, fit_masks
 from sparsecbm.prune.head_fit import refit_concept_heads
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import build_examples
+from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.pooled import pooled_under_masks
 from sparsecbm.train.reproducible import make_reproducible
 
@@ -88,14 +89,12 @@ def measured_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame], params:
     read = [prediction.concepts[NONSENSE].state for prediction in extended.predict(frames["dev"]["text"].tolist())]
     found = {}
     for which in ("chosen", "random"):
-        model, folder = copy.deepcopy(extended), root / f"nonsense-{which}"
         control_of = root / "nonsense-chosen" / "events" if which == "random" else None
-        fit_masks(
-            model, frames["train"], frames["validation"], params.prune, params.finetune, params.seed,
-            Checkpoints(folder), control_of=control_of,
-        )  # fmt: skip
+        options = PruneOptions(params.prune, params.finetune, control_of)
+        run = TrainingRun(params.seed, Checkpoints(root / f"nonsense-{which}"))
+        result = fit_masks(extended, frames["train"], frames["validation"], options, run)
         found[which] = specificity(
-            model.to("cpu"), frames["train"], frames["dev"], params.prune.probe_texts, RESAMPLES, params.seed
+            result.model.to("cpu"), frames["train"], frames["dev"], params.prune.probe_texts, RESAMPLES, params.seed
         )
     return {
         "word": word,

@@ -32,6 +32,8 @@ from sparsecbm.model.cbm import Settings
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.prune.event import choose_masks
+from sparsecbm.prune.mask_sources import make_mask_source
+from sparsecbm.prune.schedule import PruningEvents
 from sparsecbm.prune.training import MaskTraining
 from sparsecbm.train.examples import Batch, build_batch, build_examples
 from sparsecbm.train.loss import Losses
@@ -43,10 +45,10 @@ RESULTS = Path(__file__).parent / "results" / "mask-training.json"
 class Separate(MaskTraining):
     """The plain way: a concept at a time, each with a pass, a loss and a backward pass of its own."""
 
-    def losses(self, model: SparseCBM, batch: Batch, step: int) -> Losses:
+    def compute_losses(self, model: SparseCBM, batch: Batch, step: int) -> Losses:
         """The losses of K updates without the optimizer; gradients of all but the last are handed on here."""
         for turn, _ in enumerate(model.concept_set.names):
-            parts = super().losses(model, batch, turn)
+            parts = super().compute_losses(model, batch, turn)
             if turn < len(model.concept_set) - 1:
                 parts.total.backward()
                 self.after_backward(model)
@@ -78,11 +80,13 @@ def main() -> None:
 
         def way(concepts: str, kind: type[MaskTraining] = MaskTraining) -> Callable[[Batch, int], None]:
             prune = params.prune.model_copy(update={"concepts": concepts, "first_scores": "random"})
-            method = kind(prune, params.finetune, data, 1000, params.seed, Path(folder))
-            optimizer = method.optimizer(model)
+            source = make_mask_source(prune, data, params.seed, Path(folder))
+            events = PruningEvents.plan(prune, updates=1000)
+            method = kind(prune, params.finetune, data.concept_targets, events, source)
+            optimizer = method.make_optimizer(model)
 
             def update(b: Batch, step: int) -> None:
-                method.losses(model, b, step).total.backward()
+                method.compute_losses(model, b, step).total.backward()
                 method.after_backward(model)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), params.finetune.max_grad_norm)
                 optimizer.step()

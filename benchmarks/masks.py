@@ -25,8 +25,9 @@ from sparsecbm.base.metrics import MISSING, interval, resampled_means
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.specificity.specificity import Specificity, excess, specificity
 from sparsecbm.evaluate.variables import Readings, read
-from sparsecbm.prune.fit import fit_masks
+from sparsecbm.prune.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.modes import fit
 from sparsecbm.train.reproducible import make_reproducible
 
@@ -71,7 +72,7 @@ def continued(dense: SparseCBM, frames: dict[str, pd.DataFrame], params: Params)
         model = copy.deepcopy(dense)
         longer = params.finetune.model_copy(update={"epochs": epochs})
         checkpoints = Checkpoints(folder.with_suffix(".training"))
-        fit(model, frames["train"], frames["validation"], longer, seed, checkpoints)
+        fit(model, frames["train"], frames["validation"], longer, TrainingRun(seed, checkpoints))
         checkpoints.clear()
         model.to("cpu").save_pretrained(folder)
     return SparseCBM.from_pretrained(folder)
@@ -81,11 +82,9 @@ def pruned(
     dense: SparseCBM, frames: dict[str, pd.DataFrame], scored: str, params: Params, root: Path, control_of: Path | None
 ) -> tuple[np.ndarray, Specificity, float]:
     """Train masks (or the control of finished ones) and measure them on the split to score."""
-    model, start = copy.deepcopy(dense), time.perf_counter()
-    fit_masks(
-        model, frames["train"], frames["validation"], params.prune, params.finetune, params.seed, Checkpoints(root),
-        control_of=control_of,
-    )  # fmt: skip
+    options, start = PruneOptions(params.prune, params.finetune, control_of), time.perf_counter()
+    run = TrainingRun(params.seed, Checkpoints(root))
+    model = fit_masks(dense, frames["train"], frames["validation"], options, run).model
     seconds = time.perf_counter() - start
     model.to("cpu").save_pretrained(root / "model")
     measured = specificity(model, frames["train"], frames[scored], params.prune.probe_texts, RESAMPLES, params.seed)

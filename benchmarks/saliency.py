@@ -27,10 +27,10 @@ import torch
 from torch import Tensor
 
 from sparsecbm.base.files import read_json, write_json
-from sparsecbm.prune.fisher import inverse_diagonal
+from sparsecbm.prune.fisher import compute_inverse_diagonal
 
 RESULTS = Path(__file__).parent / "results" / "saliency.json"
-DAMP = 1e-7
+DAMPING = 1e-7
 SCALE = 1e-3  # of gradients, as batches of a dozen texts have them
 SLAB = 128  # blocks that the baseline takes at a time
 CHECKED = 200  # blocks of each process that are compared with their dense inverse
@@ -84,8 +84,8 @@ def child(method: str, size: str, m: int, block: int) -> dict:
 
     def solve(gradients: Tensor) -> Tensor:
         if METHODS[method] is None:
-            return inverse_diagonal(gradients, block, DAMP, memory_mb=64, where=method)
-        return rank_one(gradients, block, DAMP, *METHODS[method])
+            return compute_inverse_diagonal(gradients, block, DAMPING, memory_mb=64, where=method)
+        return rank_one(gradients, block, DAMPING, *METHODS[method])
 
     solve(torch.randn(m, 4 * block) * SCALE)  # the first call loads libraries
     before = psutil.Process().memory_info().rss
@@ -98,7 +98,7 @@ def child(method: str, size: str, m: int, block: int) -> dict:
         cpu += time.process_time() - used
         if number == 0:
             checked = CHECKED * block
-            error = float((found[:checked] / dense(gradients[:, :checked], block, DAMP) - 1).abs().max())
+            error = float((found[:checked] / dense(gradients[:, :checked], block, DAMPING) - 1).abs().max())
         del gradients, found
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"clock": clock, "cpu": cpu, "bytes": peak - before, "error": error}

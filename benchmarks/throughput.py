@@ -48,7 +48,7 @@ def main() -> None:
     splits, manifest = ingest(params.source, params.split, params.seed, workspace.root)
     settings = Settings(**params.model.model_dump(exclude={"backbone"}))
     model = SparseCBM.build(params.model.backbone, ConceptSet.from_dict(manifest["vocabulary"]), settings).train()
-    optimizer = DenseTraining(params.finetune, ClassWeights()).optimizer(model)
+    optimizer = DenseTraining(params.finetune, ClassWeights()).make_optimizer(model)
     data: Examples = build_examples(splits["train"], model)
     batches = shuffled(data.lengths, arguments.batch_size, params.seed)[: -(-arguments.texts // arguments.batch_size)]
     clock, cpu = {"dynamic": 0.0, LONG: 0.0}, {"dynamic": 0.0, LONG: 0.0}

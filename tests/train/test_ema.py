@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from sparsecbm.train.average import WeightAverage
+from sparsecbm.train.ema import WeightAverage
 
 
 @pytest.fixture
