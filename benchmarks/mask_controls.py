@@ -35,7 +35,7 @@ from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import build_examples
 from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.pooled import pooled_under_masks
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.reproducible import reproducible
 
 PROFILE = "sparse-75"
 FUNCTION_WORDS = ("the", "and", "was", "a", "to", "for", "it", "is", "in", "with")
@@ -107,15 +107,15 @@ def measured_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame], params:
 
 def measure(params: Params) -> dict:
     """All figures of one seed."""
-    make_reproducible(params.seed, params.threads)
-    frames, _ = annotated(params)
-    dense = SparseCBM.from_pretrained(model_folder("joint", params.seed))
-    root = root_of(params.source.name, PROFILE, params.seed)
-    return {
-        "settings": settings_of(params),
-        "cross_use": measured_cross_use(dense, frames["dev"], root, params.seed),
-        "nonsense": measured_nonsense(dense, frames, params, root),
-    }
+    with reproducible(params.seed, params.threads):
+        frames, _ = annotated(params)
+        dense = SparseCBM.from_pretrained(model_folder("joint", params.seed))
+        root = root_of(params.source.name, PROFILE, params.seed)
+        return {
+            "settings": settings_of(params),
+            "cross_use": measured_cross_use(dense, frames["dev"], root, params.seed),
+            "nonsense": measured_nonsense(dense, frames, params, root),
+        }
 
 
 def show(seed: str, result: dict) -> None:

@@ -29,7 +29,7 @@ from sparsecbm.prune.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.modes import fit
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.reproducible import reproducible
 
 RESULTS = Path(__file__).parent / "results"
 RESAMPLES = 1000
@@ -99,29 +99,29 @@ def root_of(source: str, profile: str, seed: int | str) -> Path:
 def measure(params: Params, profile: str) -> dict:
     """All figures of one seed."""
     seed, source = params.seed, params.source.name
-    make_reproducible(seed, params.threads)
-    frames, concept_set = annotated(params)
-    scored = "dev" if source == "cebab" else "test"
-    if not model_folder("joint", seed, source).is_dir():
-        train_dense(params, frames, concept_set)
-    dense = SparseCBM.from_pretrained(model_folder("joint", seed, source))
-    root = root_of(source, profile, seed)
-    before = right(read(continued(dense, frames, params), frames[scored]))
-    start = right(read(dense, frames[scored]))
-    chosen, specific, seconds = pruned(dense, frames, scored, params, root / "chosen", None)
-    random, control, _ = pruned(dense, frames, scored, params, root / "random", root / "chosen" / "events")
-    clusters = frames[scored]["group"].to_numpy()
-    np.savez(root / RIGHT, chosen=chosen, random=random, dense=before, clusters=clusters.astype(str))
-    return {
-        "settings": settings_of(params),
-        "seconds": round(seconds, 1),
-        "against_continued": compared(chosen, before, clusters, seed),
-        "against_start": compared(chosen, start, clusters, seed),
-        "random_against_continued": compared(random, before, clusters, seed),
-        "chosen": specific.to_dict(),
-        "random": control.to_dict(),
-        "excess": excess(specific, control, RESAMPLES, seed).to_dict(),
-    }
+    with reproducible(seed, params.threads):
+        frames, concept_set = annotated(params)
+        scored = "dev" if source == "cebab" else "test"
+        if not model_folder("joint", seed, source).is_dir():
+            train_dense(params, frames, concept_set)
+        dense = SparseCBM.from_pretrained(model_folder("joint", seed, source))
+        root = root_of(source, profile, seed)
+        before = right(read(continued(dense, frames, params), frames[scored]))
+        start = right(read(dense, frames[scored]))
+        chosen, specific, seconds = pruned(dense, frames, scored, params, root / "chosen", None)
+        random, control, _ = pruned(dense, frames, scored, params, root / "random", root / "chosen" / "events")
+        clusters = frames[scored]["group"].to_numpy()
+        np.savez(root / RIGHT, chosen=chosen, random=random, dense=before, clusters=clusters.astype(str))
+        return {
+            "settings": settings_of(params),
+            "seconds": round(seconds, 1),
+            "against_continued": compared(chosen, before, clusters, seed),
+            "against_start": compared(chosen, start, clusters, seed),
+            "random_against_continued": compared(random, before, clusters, seed),
+            "chosen": specific.to_dict(),
+            "random": control.to_dict(),
+            "excess": excess(specific, control, RESAMPLES, seed).to_dict(),
+        }
 
 
 def over_seeds(folders: list[Path]) -> dict:
