@@ -5,7 +5,7 @@ from tests.support.tiny_pipeline import ROOT
 
 
 def pruning(**changes) -> Prune:
-    """Half of the weights by gradients of few texts, in three events; what is not told here is as shipped."""
+    """Half of the weights go in three events, by gradients of few texts; other values are those of params.yaml."""
     plain = {
         "sparsity": 0.5, "initial": 0.0, "schedule": "linear", "begin": 0.0, "end": 0.5, "events": 3,
         "saliency": "movement", "granularity": "unstructured", "threshold": "layer", "layers": ["*"],
