@@ -29,9 +29,9 @@ from sparsecbm.evaluate.scores.scores import score_split
 from sparsecbm.model.cbm import Settings
 from sparsecbm.pipeline.compose import composed_params
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.loop import History
+from sparsecbm.train.loop import History, TrainingRun
 from sparsecbm.train.modes import fit
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.reproducible import reproducible
 
 RESULTS = Path(__file__).parent / "results"
 WORKSPACE = Workspace.find(Path(__file__).parent)
@@ -64,8 +64,8 @@ def train_dense(params: Params, frames: dict[str, pd.DataFrame], concept_set: Co
     of_model = Settings(**params.model.model_dump(exclude={"backbone"}))
     model = SparseCBM.build(params.model.backbone, concept_set, of_model)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoints = Checkpoints(Path(folder))
-        history = fit(model, frames["train"], frames["validation"], params.finetune, params.seed, checkpoints)
+        run = TrainingRun(params.seed, Checkpoints(Path(folder)))
+        history = fit(model, frames["train"], frames["validation"], params.finetune, run)
     model.to("cpu").save_pretrained(model_folder(params.model.mode, params.seed, params.source.name))
     return model, history
 
@@ -73,20 +73,20 @@ def train_dense(params: Params, frames: dict[str, pd.DataFrame], concept_set: Co
 def measure(params: Params) -> dict:
     """Train one model and score it on dev."""
     seed = params.seed
-    make_reproducible(seed, params.threads)
-    frames, concept_set = annotated(params)
-    start = time.perf_counter()
-    model, history = train_dense(params, frames, concept_set)
-    seconds = time.perf_counter() - start
-    words = fit_bag_of_words(frames["train"], concept_set)
-    scores = score_split(model, frames["dev"], "dev", params.evaluate, seed, words)
-    return {
-        "seconds": round(seconds, 1),
-        "epochs": len(history.epochs),
-        "best_epoch": next(e["epoch"] for e in history.epochs if e["step"] == history.best_step),
-        "settings": settings_of(params),
-        "dev": scores.model_dump(exclude={"label": {"confusion"}, "concepts": {"__all__": {"confusion"}}}),
-    }
+    with reproducible(seed, params.threads):
+        frames, concept_set = annotated(params)
+        start = time.perf_counter()
+        model, history = train_dense(params, frames, concept_set)
+        seconds = time.perf_counter() - start
+        words = fit_bag_of_words(frames["train"], concept_set)
+        scores = score_split(model, frames["dev"], "dev", params.evaluate, seed, words)
+        return {
+            "seconds": round(seconds, 1),
+            "epochs": len(history.epochs),
+            "best_epoch": next(e["epoch"] for e in history.epochs if e["step"] == history.best_step),
+            "settings": settings_of(params),
+            "dev": scores.model_dump(exclude={"label": {"confusion"}, "concepts": {"__all__": {"confusion"}}}),
+        }
 
 
 def settings_of(params: Params) -> dict:

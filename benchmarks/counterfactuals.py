@@ -35,9 +35,9 @@ from sparsecbm.evaluate.causal.effects import (
 from sparsecbm.evaluate.causal.icace import DISTANCES, explainers, measure_icace
 from sparsecbm.evaluate.causal.lost_states import under_other_masks, without_own_weights
 from sparsecbm.model.heads import LabelHead
-from sparsecbm.train.examples import examples
+from sparsecbm.train.examples import build_examples
 from sparsecbm.train.modes import fit_hard_head
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.reproducible import reproducible
 
 RESULTS = Path(__file__).parent / "results"
 RESAMPLES = 1000
@@ -90,33 +90,36 @@ def tables(data: Path, seed: int) -> dict[str, pd.DataFrame]:
 
 def measure(model: SparseCBM, frames: dict[str, pd.DataFrame], seed: int) -> dict:
     """Errors on the held-out pairs and on dev, and on those of either that lose a concept if there are masks."""
-    make_reproducible(seed, 1)
-    training = read_texts(model, frames["train"])
-    if model.hard_head is None:  # a model from before there was one
-        both = [(examples(frames[s], model), model.logits(frames[s]["text"].tolist())) for s in ("train", "held_out")]
-        fit_hard_head(model, *both[0], *both[1])
-    asked = explainers(model, training, seed)
-    asked |= {
-        "concept_edit_shifted": shifted(model.label_head, training),
-        "concept_edit_redrawn": redrawn(model.label_head, training, seed=seed),
-    }
-    found = {}
-    for split in ("held_out", "dev"):
-        frame = frames[split]
-        texts, pairs = read_texts(model, frame), counterfactual_pairs(frame, model.concept_set, split)
-        found[split] = measure_icace(model, texts, pairs, asked, resamples=RESAMPLES, seed=seed).to_dict()
-        told = questions(model, texts, pairs)
-        right = [told.texts.activations[n][rows].argmax(-1) == told.before[rows] for n, rows in told.by_concept()]
-        found[split]["base_read_rightly"] = round(float(np.concatenate(right).mean()), 4)
-        if model.masked:
-            lost = {
-                "mask_ablation": concept_reread(model.label_head, without_own_weights(model, frame)),
-                "mask_swap": concept_reread(model.label_head, under_other_masks(model, frame)),
-            }
-            losing = pairs.where(pairs.after == "unknown")
-            scores = measure_icace(model, texts, losing, asked | lost, resamples=RESAMPLES, seed=seed)
-            found[f"{split}_to_unknown"] = scores.to_dict()
-    return found
+    with reproducible(seed, 1):
+        training = read_texts(model, frames["train"])
+        if model.hard_head is None:  # a model from before there was one
+            both = [
+                (build_examples(frames[s], model), model.logits(frames[s]["text"].tolist()))
+                for s in ("train", "held_out")
+            ]
+            fit_hard_head(model, *both[0], *both[1])
+        asked = explainers(model, training, seed)
+        asked |= {
+            "concept_edit_shifted": shifted(model.label_head, training),
+            "concept_edit_redrawn": redrawn(model.label_head, training, seed=seed),
+        }
+        found = {}
+        for split in ("held_out", "dev"):
+            frame = frames[split]
+            texts, pairs = read_texts(model, frame), counterfactual_pairs(frame, model.concept_set, split)
+            found[split] = measure_icace(model, texts, pairs, asked, resamples=RESAMPLES, seed=seed).to_dict()
+            told = questions(model, texts, pairs)
+            right = [told.texts.activations[n][rows].argmax(-1) == told.before[rows] for n, rows in told.by_concept()]
+            found[split]["base_read_rightly"] = round(float(np.concatenate(right).mean()), 4)
+            if model.masked:
+                lost = {
+                    "mask_ablation": concept_reread(model.label_head, without_own_weights(model, frame)),
+                    "mask_swap": concept_reread(model.label_head, under_other_masks(model, frame)),
+                }
+                losing = pairs.where(pairs.after == "unknown")
+                scores = measure_icace(model, texts, losing, asked | lost, resamples=RESAMPLES, seed=seed)
+                found[f"{split}_to_unknown"] = scores.to_dict()
+        return found
 
 
 def show(results: dict[str, dict]) -> None:

@@ -42,7 +42,7 @@ from sparsecbm.intervene.patches.protection import Protection, protect
 from sparsecbm.intervene.patches.side_effects import make_bill
 from sparsecbm.intervene.patches.stack import put_on, take_off
 from sparsecbm.intervene.reference import Reference, read_concept, read_reference
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.reproducible import reproducible
 
 RESULTS = Path(__file__).parent / "results"
 TERMS = Terms(bits=2e-5, margin=0.05, protect=600, max_harm=0.01, neighbours=10, resamples=20)
@@ -244,15 +244,15 @@ def main() -> None:
     parser.add_argument("--name", default="restaurants")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    make_reproducible(13, arguments.threads)
-    model = SparseCBM.from_pretrained(arguments.model)
-    path = RESULTS / f"interventions-{arguments.name}.json"
-    results = read_json(path) if path.is_file() else {}
-    for seed in map(str, arguments.seeds):
-        if seed not in results:
-            results[seed] = measure(model, arguments, int(seed))
-            write_json(path, results)
-    show(results)
+    with reproducible(13, arguments.threads):
+        model = SparseCBM.from_pretrained(arguments.model)
+        path = RESULTS / f"interventions-{arguments.name}.json"
+        results = read_json(path) if path.is_file() else {}
+        for seed in map(str, arguments.seeds):
+            if seed not in results:
+                results[seed] = measure(model, arguments, int(seed))
+                write_json(path, results)
+        show(results)
 
 
 if __name__ == "__main__":

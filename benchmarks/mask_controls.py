@@ -29,12 +29,13 @@ from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.evidence import gap_excess
 from sparsecbm.evaluate.specificity.specificity import cross_use, excess, specificity, square_scores
-from sparsecbm.prune.fit import fit_masks
+from sparsecbm.prune.fit import PruneOptions, fit_masks
 from sparsecbm.prune.head_fit import refit_concept_heads
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.examples import examples
+from sparsecbm.train.examples import build_examples
+from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.pooled import pooled_under_masks
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.reproducible import reproducible
 
 PROFILE = "sparse-75"
 FUNCTION_WORDS = ("the", "and", "was", "a", "to", "for", "it", "is", "in", "with")
@@ -74,7 +75,7 @@ def with_nonsense(
         (*dense.concept_set.concepts, Concept(NONSENSE, ("absent", "present"))), dense.concept_set.label
     )
     model = SparseCBM(copy.deepcopy(dense.backbone), dense.tokenizer, concepts, dense.settings)
-    data = examples(frames["train"], model)
+    data = build_examples(frames["train"], model)
     refit_concept_heads(model, data, pooled_under_masks(model, data), gamma)
     for name in dense.concept_set.names:  # these keep the heads that they were trained with
         model.concept_heads.head(name).load_state_dict(dense.concept_heads.head(name).state_dict())
@@ -88,14 +89,12 @@ def measured_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame], params:
     read = [prediction.concepts[NONSENSE].state for prediction in extended.predict(frames["dev"]["text"].tolist())]
     found = {}
     for which in ("chosen", "random"):
-        model, folder = copy.deepcopy(extended), root / f"nonsense-{which}"
         control_of = root / "nonsense-chosen" / "events" if which == "random" else None
-        fit_masks(
-            model, frames["train"], frames["validation"], params.prune, params.finetune, params.seed,
-            Checkpoints(folder), control_of=control_of,
-        )  # fmt: skip
+        options = PruneOptions(params.prune, params.finetune, control_of)
+        run = TrainingRun(params.seed, Checkpoints(root / f"nonsense-{which}"))
+        result = fit_masks(extended, frames["train"], frames["validation"], options, run)
         found[which] = specificity(
-            model.to("cpu"), frames["train"], frames["dev"], params.prune.probe_texts, RESAMPLES, params.seed
+            result.model.to("cpu"), frames["train"], frames["dev"], params.prune.probe_texts, RESAMPLES, params.seed
         )
     return {
         "word": word,
@@ -108,15 +107,15 @@ def measured_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame], params:
 
 def measure(params: Params) -> dict:
     """All figures of one seed."""
-    make_reproducible(params.seed, params.threads)
-    frames, _ = annotated(params)
-    dense = SparseCBM.from_pretrained(model_folder("joint", params.seed))
-    root = root_of(params.source.name, PROFILE, params.seed)
-    return {
-        "settings": settings_of(params),
-        "cross_use": measured_cross_use(dense, frames["dev"], root, params.seed),
-        "nonsense": measured_nonsense(dense, frames, params, root),
-    }
+    with reproducible(params.seed, params.threads):
+        frames, _ = annotated(params)
+        dense = SparseCBM.from_pretrained(model_folder("joint", params.seed))
+        root = root_of(params.source.name, PROFILE, params.seed)
+        return {
+            "settings": settings_of(params),
+            "cross_use": measured_cross_use(dense, frames["dev"], root, params.seed),
+            "nonsense": measured_nonsense(dense, frames, params, root),
+        }
 
 
 def show(seed: str, result: dict) -> None:

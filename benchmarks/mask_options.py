@@ -9,7 +9,6 @@ benchmarks/results/mask-options.json.
 """
 
 import argparse
-import copy
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,9 +21,10 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import write_json
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.variables import read
-from sparsecbm.prune.fit import fit_masks
+from sparsecbm.prune.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.loop import TrainingRun
+from sparsecbm.train.reproducible import reproducible
 
 # The first row is what the others are compared with.
 OPTIONS = {
@@ -39,16 +39,14 @@ OPTIONS = {
 
 def trained(params: Params, dense: SparseCBM, frames: dict) -> tuple[float, np.ndarray]:
     """CPU seconds of training, and what the model reads rightly on `test`."""
-    make_reproducible(params.seed, params.threads)
-    model = copy.deepcopy(dense)
-    with TemporaryDirectory() as folder:
-        start = time.process_time()
-        fit_masks(
-            model, frames["train"], frames["validation"], params.prune, params.finetune, params.seed,
-            Checkpoints(Path(folder)),
-        )  # fmt: skip
-        seconds = time.process_time() - start
-    return seconds, right(read(model.to("cpu"), frames["test"]))
+    with reproducible(params.seed, params.threads):
+        options = PruneOptions(params.prune, params.finetune)
+        with TemporaryDirectory() as folder:
+            start = time.process_time()
+            run = TrainingRun(params.seed, Checkpoints(Path(folder)))
+            result = fit_masks(dense, frames["train"], frames["validation"], options, run)
+            seconds = time.process_time() - start
+        return seconds, right(read(result.model.to("cpu"), frames["test"]))
 
 
 def main() -> None:

@@ -32,10 +32,12 @@ from sparsecbm.model.cbm import Settings
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.prune.event import choose_masks
+from sparsecbm.prune.mask_sources import make_mask_source
+from sparsecbm.prune.schedule import PruningEvents
 from sparsecbm.prune.training import MaskTraining
-from sparsecbm.train.examples import Batch, batch, examples
+from sparsecbm.train.examples import Batch, build_batch, build_examples
 from sparsecbm.train.loss import Losses
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.reproducible import reproducible
 
 RESULTS = Path(__file__).parent / "results" / "mask-training.json"
 
@@ -43,10 +45,10 @@ RESULTS = Path(__file__).parent / "results" / "mask-training.json"
 class Separate(MaskTraining):
     """The plain way: a concept at a time, each with a pass, a loss and a backward pass of its own."""
 
-    def losses(self, model: SparseCBM, batch: Batch, step: int) -> Losses:
+    def compute_losses(self, model: SparseCBM, batch: Batch, step: int) -> Losses:
         """The losses of K updates without the optimizer; gradients of all but the last are handed on here."""
         for turn, _ in enumerate(model.concept_set.names):
-            parts = super().losses(model, batch, turn)
+            parts = super().compute_losses(model, batch, turn)
             if turn < len(model.concept_set) - 1:
                 parts.total.backward()
                 self.after_backward(model)
@@ -61,63 +63,67 @@ def main() -> None:
     arguments = parser.parse_args()
     workspace = Workspace.find(Path(__file__).parent)
     params = load_params(workspace.params)
-    make_reproducible(params.seed, params.threads)
-    splits, manifest = ingest(params.source, params.split, params.seed, workspace.root)
-    settings = Settings(**params.model.model_dump(exclude={"backbone"}))
-    model = SparseCBM.build(params.model.backbone, ConceptSet.from_dict(manifest["vocabulary"]), settings).train()
-    data = examples(splits["train"], model)
-    batches = shuffled(data.lengths, arguments.batch_size, params.seed)[: -(-arguments.texts // arguments.batch_size)]
-    layers = prunable_layers(model.backbone, params.prune.layers, params.prune.masked_from)
-    shapes = {layer: tuple(module.weight.shape) for layer, module in layers.items()}
-    model.masks = MaskSet.dense(model.concept_set.names, shapes)
-    drawn = torch.Generator().manual_seed(params.seed)
-    scores = {n: {la: torch.rand(s, generator=drawn) for la, s in shapes.items()} for n in model.concept_set.names}
-    model.masks = choose_masks(model, params.prune, scores, params.prune.sparsity)
+    with reproducible(params.seed, params.threads):
+        splits, manifest = ingest(params.source, params.split, params.seed, workspace.root)
+        settings = Settings(**params.model.model_dump(exclude={"backbone"}))
+        model = SparseCBM.build(params.model.backbone, ConceptSet.from_dict(manifest["vocabulary"]), settings).train()
+        data = build_examples(splits["train"], model)
+        batches = shuffled(data.lengths, arguments.batch_size, params.seed)[
+            : -(-arguments.texts // arguments.batch_size)
+        ]
+        layers = prunable_layers(model.backbone, params.prune.layers, params.prune.masked_from)
+        shapes = {layer: tuple(module.weight.shape) for layer, module in layers.items()}
+        model.masks = MaskSet.dense(model.concept_set.names, shapes)
+        drawn = torch.Generator().manual_seed(params.seed)
+        scores = {n: {la: torch.rand(s, generator=drawn) for la, s in shapes.items()} for n in model.concept_set.names}
+        model.masks = choose_masks(model, params.prune, scores, params.prune.sparsity)
 
-    with TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder:
 
-        def way(concepts: str, kind: type[MaskTraining] = MaskTraining) -> Callable[[Batch, int], None]:
-            prune = params.prune.model_copy(update={"concepts": concepts, "first_scores": "random"})
-            method = kind(prune, params.finetune, data, 1000, params.seed, Path(folder))
-            optimizer = method.optimizer(model)
+            def way(concepts: str, kind: type[MaskTraining] = MaskTraining) -> Callable[[Batch, int], None]:
+                prune = params.prune.model_copy(update={"concepts": concepts, "first_scores": "random"})
+                source = make_mask_source(prune, data, params.seed, Path(folder))
+                events = PruningEvents.plan(prune, updates=1000)
+                method = kind(prune, params.finetune, data.concept_targets, events, source)
+                optimizer = method.make_optimizer(model)
 
-            def update(b: Batch, step: int) -> None:
-                method.losses(model, b, step).total.backward()
-                method.after_backward(model)
-                torch.nn.utils.clip_grad_norm_(model.parameters(), params.finetune.clip)
-                optimizer.step()
-                optimizer.zero_grad()
+                def update(b: Batch, step: int) -> None:
+                    method.compute_losses(model, b, step).total.backward()
+                    method.after_backward(model)
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), params.finetune.max_grad_norm)
+                    optimizer.step()
+                    optimizer.zero_grad()
 
-            return update
+                return update
 
-        ways = {"all": way("all"), "sampled": way("sampled"), "split": way("split")}
-        ways["separate"] = ways[f"separate, {LONG}"] = way("sampled", Separate)
-        clock, cpu = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
-        pad_id = model.tokenizer.pad_token_id
-        for step, members in enumerate([batches[0], *batches]):
-            short = batch(data, members, pad_id, model.device)
-            for name, update in ways.items():
-                b = padded_to(LONG, short, pad_id) if name.endswith(str(LONG)) else short
-                if step == 0 and name.endswith(str(LONG)):
-                    continue  # the first round allocates, and is not counted
-                wall, used = time.perf_counter(), time.process_time()
-                update(b, step)
-                if step:
-                    clock[name] += time.perf_counter() - wall
-                    cpu[name] += time.process_time() - used
-    texts = sum(len(members) for members in batches)
-    results = {
-        name: {"texts_a_second": round(texts / clock[name], 3), "cpu_seconds_a_text": round(cpu[name] / texts, 4)}
-        for name in ways
-    }
-    for name, result in results.items():
-        result["times_separate"] = round(cpu["separate"] / cpu[name], 2)
-        result["times_separate_512"] = round(cpu[f"separate, {LONG}"] / cpu[name], 1)
-        print(
-            f"{name:14} {result['texts_a_second']:7.2f} texts/s, {result['cpu_seconds_a_text']:.3f} CPU s a text; "
-            f"{result['times_separate']:.2f} x separate, {result['times_separate_512']:.1f} x separate at {LONG}"
-        )
-    write_json(RESULTS, {"texts": texts, "batch_size": arguments.batch_size, "ways": results})
+            ways = {"all": way("all"), "sampled": way("sampled"), "split": way("split")}
+            ways["separate"] = ways[f"separate, {LONG}"] = way("sampled", Separate)
+            clock, cpu = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
+            pad_id = model.tokenizer.pad_token_id
+            for step, members in enumerate([batches[0], *batches]):
+                short = build_batch(data, members, pad_id, model.device)
+                for name, update in ways.items():
+                    b = padded_to(LONG, short, pad_id) if name.endswith(str(LONG)) else short
+                    if step == 0 and name.endswith(str(LONG)):
+                        continue  # the first round allocates, and is not counted
+                    wall, used = time.perf_counter(), time.process_time()
+                    update(b, step)
+                    if step:
+                        clock[name] += time.perf_counter() - wall
+                        cpu[name] += time.process_time() - used
+        texts = sum(len(members) for members in batches)
+        results = {
+            name: {"texts_a_second": round(texts / clock[name], 3), "cpu_seconds_a_text": round(cpu[name] / texts, 4)}
+            for name in ways
+        }
+        for name, result in results.items():
+            result["times_separate"] = round(cpu["separate"] / cpu[name], 2)
+            result["times_separate_512"] = round(cpu[f"separate, {LONG}"] / cpu[name], 1)
+            print(
+                f"{name:14} {result['texts_a_second']:7.2f} texts/s, {result['cpu_seconds_a_text']:.3f} CPU s a text; "
+                f"{result['times_separate']:.2f} x separate, {result['times_separate_512']:.1f} x separate at {LONG}"
+            )
+        write_json(RESULTS, {"texts": texts, "batch_size": arguments.batch_size, "ways": results})
 
 
 if __name__ == "__main__":

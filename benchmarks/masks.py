@@ -25,10 +25,11 @@ from sparsecbm.base.metrics import MISSING, interval, resampled_means
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.specificity.specificity import Specificity, excess, specificity
 from sparsecbm.evaluate.variables import Readings, read
-from sparsecbm.prune.fit import fit_masks
+from sparsecbm.prune.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.modes import fit
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.reproducible import reproducible
 
 RESULTS = Path(__file__).parent / "results"
 RESAMPLES = 1000
@@ -71,7 +72,7 @@ def continued(dense: SparseCBM, frames: dict[str, pd.DataFrame], params: Params)
         model = copy.deepcopy(dense)
         longer = params.finetune.model_copy(update={"epochs": epochs})
         checkpoints = Checkpoints(folder.with_suffix(".training"))
-        fit(model, frames["train"], frames["validation"], longer, seed, checkpoints)
+        fit(model, frames["train"], frames["validation"], longer, TrainingRun(seed, checkpoints))
         checkpoints.clear()
         model.to("cpu").save_pretrained(folder)
     return SparseCBM.from_pretrained(folder)
@@ -81,11 +82,9 @@ def pruned(
     dense: SparseCBM, frames: dict[str, pd.DataFrame], scored: str, params: Params, root: Path, control_of: Path | None
 ) -> tuple[np.ndarray, Specificity, float]:
     """Train masks (or the control of finished ones) and measure them on the split to score."""
-    model, start = copy.deepcopy(dense), time.perf_counter()
-    fit_masks(
-        model, frames["train"], frames["validation"], params.prune, params.finetune, params.seed, Checkpoints(root),
-        control_of=control_of,
-    )  # fmt: skip
+    options, start = PruneOptions(params.prune, params.finetune, control_of), time.perf_counter()
+    run = TrainingRun(params.seed, Checkpoints(root))
+    model = fit_masks(dense, frames["train"], frames["validation"], options, run).model
     seconds = time.perf_counter() - start
     model.to("cpu").save_pretrained(root / "model")
     measured = specificity(model, frames["train"], frames[scored], params.prune.probe_texts, RESAMPLES, params.seed)
@@ -100,29 +99,29 @@ def root_of(source: str, profile: str, seed: int | str) -> Path:
 def measure(params: Params, profile: str) -> dict:
     """All figures of one seed."""
     seed, source = params.seed, params.source.name
-    make_reproducible(seed, params.threads)
-    frames, concept_set = annotated(params)
-    scored = "dev" if source == "cebab" else "test"
-    if not model_folder("joint", seed, source).is_dir():
-        train_dense(params, frames, concept_set)
-    dense = SparseCBM.from_pretrained(model_folder("joint", seed, source))
-    root = root_of(source, profile, seed)
-    before = right(read(continued(dense, frames, params), frames[scored]))
-    start = right(read(dense, frames[scored]))
-    chosen, specific, seconds = pruned(dense, frames, scored, params, root / "chosen", None)
-    random, control, _ = pruned(dense, frames, scored, params, root / "random", root / "chosen" / "events")
-    clusters = frames[scored]["group"].to_numpy()
-    np.savez(root / RIGHT, chosen=chosen, random=random, dense=before, clusters=clusters.astype(str))
-    return {
-        "settings": settings_of(params),
-        "seconds": round(seconds, 1),
-        "against_continued": compared(chosen, before, clusters, seed),
-        "against_start": compared(chosen, start, clusters, seed),
-        "random_against_continued": compared(random, before, clusters, seed),
-        "chosen": specific.to_dict(),
-        "random": control.to_dict(),
-        "excess": excess(specific, control, RESAMPLES, seed).to_dict(),
-    }
+    with reproducible(seed, params.threads):
+        frames, concept_set = annotated(params)
+        scored = "dev" if source == "cebab" else "test"
+        if not model_folder("joint", seed, source).is_dir():
+            train_dense(params, frames, concept_set)
+        dense = SparseCBM.from_pretrained(model_folder("joint", seed, source))
+        root = root_of(source, profile, seed)
+        before = right(read(continued(dense, frames, params), frames[scored]))
+        start = right(read(dense, frames[scored]))
+        chosen, specific, seconds = pruned(dense, frames, scored, params, root / "chosen", None)
+        random, control, _ = pruned(dense, frames, scored, params, root / "random", root / "chosen" / "events")
+        clusters = frames[scored]["group"].to_numpy()
+        np.savez(root / RIGHT, chosen=chosen, random=random, dense=before, clusters=clusters.astype(str))
+        return {
+            "settings": settings_of(params),
+            "seconds": round(seconds, 1),
+            "against_continued": compared(chosen, before, clusters, seed),
+            "against_start": compared(chosen, start, clusters, seed),
+            "random_against_continued": compared(random, before, clusters, seed),
+            "chosen": specific.to_dict(),
+            "random": control.to_dict(),
+            "excess": excess(specific, control, RESAMPLES, seed).to_dict(),
+        }
 
 
 def over_seeds(folders: list[Path]) -> dict:

@@ -9,7 +9,7 @@ before the first layer, the gradients of that layer included. `--share` runs onl
 memory is that of the whole, since layers follow each other and all blocks are alike.
 
 The baseline is the Sherman-Morrison update as oBERT uses it (Kurtic et al., arXiv 2203.07259, section 3), batched over
-blocks: F <- F - (F g)(F g)^T / (m + g^T F g), F = I / damp before the first gradient. It runs in float32 and
+blocks: F <- F - (F g)(F g)^T / (m + g^T F g), F = I / damping before the first gradient. It runs in float32 and
 float64; on a whole layer at once, and in slabs of as many blocks as it is fastest with.
 """
 
@@ -27,10 +27,10 @@ import torch
 from torch import Tensor
 
 from sparsecbm.base.files import read_json, write_json
-from sparsecbm.prune.fisher import inverse_diagonal
+from sparsecbm.prune.fisher import compute_inverse_diagonal
 
 RESULTS = Path(__file__).parent / "results" / "saliency.json"
-DAMP = 1e-7
+DAMPING = 1e-7
 SCALE = 1e-3  # of gradients, as batches of a dozen texts have them
 SLAB = 128  # blocks that the baseline takes at a time
 CHECKED = 200  # blocks of each process that are compared with their dense inverse
@@ -50,21 +50,21 @@ def layers(hidden: int) -> list[int]:
     return [hidden * hidden] * 4 + [hidden * 4 * hidden] * 2
 
 
-def rank_one(gradients: Tensor, block: int, damp: float, dtype: torch.dtype, slab: int | None) -> Tensor:
+def rank_one(gradients: Tensor, block: int, damping: float, dtype: torch.dtype, slab: int | None) -> Tensor:
     """diag(F^-1), [n], by one update a gradient; the last, shorter block is a slab of its own."""
     n = gradients.shape[1]
     whole = n - n % block
     found = []
     for piece in gradients[:, :whole].split(block * (slab or whole // block), dim=1):
-        found.append(_updated(piece, block, damp, dtype))
+        found.append(_updated(piece, block, damping, dtype))
     if whole < n:
-        found.append(_updated(gradients[:, whole:], n - whole, damp, dtype))
+        found.append(_updated(gradients[:, whole:], n - whole, damping, dtype))
     return torch.cat(found)
 
 
-def _updated(gradients: Tensor, block: int, damp: float, dtype: torch.dtype) -> Tensor:
+def _updated(gradients: Tensor, block: int, damping: float, dtype: torch.dtype) -> Tensor:
     m = len(gradients)
-    inverse = torch.eye(block, dtype=dtype).div_(damp).repeat(gradients.shape[1] // block, 1, 1)
+    inverse = torch.eye(block, dtype=dtype).div_(damping).repeat(gradients.shape[1] // block, 1, 1)
     for row in gradients:
         g = row.to(dtype).view(-1, block, 1)
         moved = torch.bmm(inverse, g)
@@ -72,10 +72,10 @@ def _updated(gradients: Tensor, block: int, damp: float, dtype: torch.dtype) -> 
     return inverse.diagonal(dim1=1, dim2=2).reshape(-1)
 
 
-def dense(gradients: Tensor, block: int, damp: float) -> Tensor:
+def dense(gradients: Tensor, block: int, damping: float) -> Tensor:
     """The same from dense inverses in float64."""
     s = gradients.double().view(len(gradients), -1, block).transpose(0, 1)
-    matrix = s.mT @ s / len(gradients) + damp * torch.eye(block, dtype=torch.float64)
+    matrix = s.mT @ s / len(gradients) + damping * torch.eye(block, dtype=torch.float64)
     return torch.linalg.inv(matrix).diagonal(dim1=1, dim2=2).reshape(-1)
 
 
@@ -84,8 +84,8 @@ def child(method: str, size: str, m: int, block: int) -> dict:
 
     def solve(gradients: Tensor) -> Tensor:
         if METHODS[method] is None:
-            return inverse_diagonal(gradients, block, DAMP, memory_mb=64, where=method)
-        return rank_one(gradients, block, DAMP, *METHODS[method])
+            return compute_inverse_diagonal(gradients, block, DAMPING, memory_mb=64, where=method)
+        return rank_one(gradients, block, DAMPING, *METHODS[method])
 
     solve(torch.randn(m, 4 * block) * SCALE)  # the first call loads libraries
     before = psutil.Process().memory_info().rss
@@ -98,7 +98,7 @@ def child(method: str, size: str, m: int, block: int) -> dict:
         cpu += time.process_time() - used
         if number == 0:
             checked = CHECKED * block
-            error = float((found[:checked] / dense(gradients[:, :checked], block, DAMP) - 1).abs().max())
+            error = float((found[:checked] / dense(gradients[:, :checked], block, DAMPING) - 1).abs().max())
         del gradients, found
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"clock": clock, "cpu": cpu, "bytes": peak - before, "error": error}

@@ -20,10 +20,10 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
 from sparsecbm.model.batches import shuffled
 from sparsecbm.model.cbm import Settings
-from sparsecbm.train.examples import Batch, Examples, batch, examples
-from sparsecbm.train.loss import Weights, losses
+from sparsecbm.train.examples import Batch, Examples, build_batch, build_examples
+from sparsecbm.train.loss import ClassWeights, mode_losses
 from sparsecbm.train.method import DenseTraining
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.reproducible import reproducible
 
 LONG = 512
 
@@ -44,34 +44,36 @@ def main() -> None:
     arguments = parser.parse_args()
     workspace = Workspace.find(Path(__file__).parent)
     params = load_params(workspace.params)
-    make_reproducible(params.seed, params.threads)
-    splits, manifest = ingest(params.source, params.split, params.seed, workspace.root)
-    settings = Settings(**params.model.model_dump(exclude={"backbone"}))
-    model = SparseCBM.build(params.model.backbone, ConceptSet.from_dict(manifest["vocabulary"]), settings).train()
-    optimizer = DenseTraining(params.finetune, Weights()).optimizer(model)
-    data: Examples = examples(splits["train"], model)
-    batches = shuffled(data.lengths, arguments.batch_size, params.seed)[: -(-arguments.texts // arguments.batch_size)]
-    clock, cpu = {"dynamic": 0.0, LONG: 0.0}, {"dynamic": 0.0, LONG: 0.0}
-    pad_id = model.tokenizer.pad_token_id
+    with reproducible(params.seed, params.threads):
+        splits, manifest = ingest(params.source, params.split, params.seed, workspace.root)
+        settings = Settings(**params.model.model_dump(exclude={"backbone"}))
+        model = SparseCBM.build(params.model.backbone, ConceptSet.from_dict(manifest["vocabulary"]), settings).train()
+        optimizer = DenseTraining(params.finetune, ClassWeights()).make_optimizer(model)
+        data: Examples = build_examples(splits["train"], model)
+        batches = shuffled(data.lengths, arguments.batch_size, params.seed)[
+            : -(-arguments.texts // arguments.batch_size)
+        ]
+        clock, cpu = {"dynamic": 0.0, LONG: 0.0}, {"dynamic": 0.0, LONG: 0.0}
+        pad_id = model.tokenizer.pad_token_id
 
-    def update(b: Batch) -> None:
-        losses(model(b.ids, b.mask), b, "joint", params.finetune.gamma, Weights()).total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), params.finetune.clip)
-        optimizer.step()
-        optimizer.zero_grad()
+        def update(b: Batch) -> None:
+            mode_losses(model(b.ids, b.mask), b, "joint", params.finetune.gamma, ClassWeights()).total.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), params.finetune.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
 
-    update(batch(data, batches[0], pad_id, model.device))  # the first one allocates
-    for members in batches:
-        short = batch(data, members, pad_id, model.device)
-        for name, b in (("dynamic", short), (LONG, padded_to(LONG, short, pad_id))):
-            wall, used = time.perf_counter(), time.process_time()
-            update(b)
-            clock[name] += time.perf_counter() - wall
-            cpu[name] += time.process_time() - used
-    texts = sum(len(members) for members in batches)
-    for name in clock:
-        print(f"padding {name}: {texts / clock[name]:.2f} texts/s, {cpu[name] / texts:.3f} CPU s a text")
-    print(f"ratio: {clock[LONG] / clock['dynamic']:.1f} by the clock, {cpu[LONG] / cpu['dynamic']:.1f} by CPU time")
+        update(build_batch(data, batches[0], pad_id, model.device))  # the first one allocates
+        for members in batches:
+            short = build_batch(data, members, pad_id, model.device)
+            for name, b in (("dynamic", short), (LONG, padded_to(LONG, short, pad_id))):
+                wall, used = time.perf_counter(), time.process_time()
+                update(b)
+                clock[name] += time.perf_counter() - wall
+                cpu[name] += time.process_time() - used
+        texts = sum(len(members) for members in batches)
+        for name in clock:
+            print(f"padding {name}: {texts / clock[name]:.2f} texts/s, {cpu[name] / texts:.3f} CPU s a text")
+        print(f"ratio: {clock[LONG] / clock['dynamic']:.1f} by the clock, {cpu[LONG] / cpu['dynamic']:.1f} by CPU time")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from sparsecbm.base.errors import ModelError
 from sparsecbm.evaluate.variables import clusters_of
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.train.examples import examples
+from sparsecbm.train.examples import build_examples
 from sparsecbm.train.pooled import pooled_under_masks
 
 
@@ -41,7 +41,7 @@ def pooled_texts(
     """
     if not model.masked:
         raise ModelError("the model is dense: it has no masks to compare; prune it, or give masks to `under`")
-    data = examples(frame, model)
+    data = build_examples(frame, model)
     pooled = pooled_under_masks(model, data, concepts, batch_size)
     return Pooled(
         tuple(frame["id"].astype(str)),

@@ -8,7 +8,7 @@ import pandas as pd
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import LabelHead
 from sparsecbm.model.prediction import softmax
-from sparsecbm.train.examples import indices
+from sparsecbm.train.examples import class_indices
 from sparsecbm.train.modes import activations
 
 
@@ -48,7 +48,7 @@ def read(model: ConceptBottleneck, frame: pd.DataFrame, logits: Logits | None = 
     group = frame["group"].astype(str).to_numpy()
     label = Variable(
         model.concept_set.label.states,
-        indices(frame["label"], model.concept_set.label).numpy(),
+        class_indices(frame["label"], model.concept_set.label).numpy(),
         softmax(logits.label),
         group,
     )
@@ -56,7 +56,7 @@ def read(model: ConceptBottleneck, frame: pd.DataFrame, logits: Logits | None = 
         return Readings(label, {}, {}, None, None)
     concepts, annotated = {}, {}
     for concept in model.concept_set:
-        gold = indices(frame[f"concept.{concept.name}"], concept).numpy()
+        gold = class_indices(frame[f"concept.{concept.name}"], concept).numpy()
         clusters = clusters_of(frame, concept.name)
         concepts[concept.name] = Variable(concept.states, gold, softmax(logits.concepts[concept.name]), clusters)
         annotated[concept.name] = (frame[f"source.{concept.name}"] != "blank").to_numpy()

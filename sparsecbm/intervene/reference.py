@@ -12,7 +12,7 @@ from sparsecbm.base.metrics import MISSING
 from sparsecbm.model.batches import by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
-from sparsecbm.train.examples import examples
+from sparsecbm.train.examples import build_examples
 from sparsecbm.train.pooled import pooled_under_masks, reading
 
 
@@ -123,7 +123,7 @@ def read_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: in
         raise InterventionError("a model of mode `standard` has no concepts to intervene on; train one with another")
     if not len(frame):
         raise InterventionError("the reference table has no rows, so nothing can be said about side effects")
-    data = examples(frame, model)
+    data = build_examples(frame, model)
     pooled = pooled_under_masks(model, data, batch_size=batch_size)
     with reading(model):
         on_device = {name: texts.to(model.device) for name, texts in pooled.items()}

@@ -10,7 +10,7 @@ from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.metrics import MISSING, expected_calibration_error, interval, resample, resampled_means
 from sparsecbm.evaluate.variables import Variable, clusters_of
 from sparsecbm.promote.artifacts import Read
-from sparsecbm.train.examples import indices
+from sparsecbm.train.examples import class_indices
 
 SMALLER_IS_BETTER = ("calibration_error",)
 
@@ -44,7 +44,7 @@ def variables(read: Read, frame: pd.DataFrame) -> dict[str, Variable]:
     for name, (column, plain, clusters) in columns.items():
         concept = Concept(name, tuple(plain["states"]))
         try:
-            gold = indices(frame[column], concept).numpy()
+            gold = class_indices(frame[column], concept).numpy()
         except ConfigError:
             continue
         found[name] = Variable(concept.states, gold, np.array(plain["probabilities"], float), clusters)

@@ -1,1 +1,1 @@
-"""Pruning: saliencies, schedules and the choice of what to drop."""
+"""Pruning: saliencies, schedules, the choice of masks, and the training under them."""

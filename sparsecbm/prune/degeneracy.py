@@ -1,7 +1,7 @@
-"""Whether a saliency ranks weights as their magnitude does, in which case its gradients have no say.
+"""Whether a saliency ranks weights as their magnitude does. Its gradients then have no effect.
 
-With a damp far above the gradients F is damp*I and rho_j = damp * w_j^2 / 2: oBERT turns into magnitude pruning, and
-then the masks of all concepts are the same.
+If the damping is far above the squared gradients, F is damping * I and rho_j = damping * w_j^2 / 2. oBERT then prunes
+by magnitude, and the masks of all concepts are the same.
 """
 
 import warnings
@@ -18,14 +18,14 @@ LIMIT = 0.99
 
 
 def magnitude_correlation(scores: Tensor, weights: Tensor, mask: Tensor | None = None) -> float:
-    """Spearman's rank correlation of scores with |w|; NaN where one of them is constant or there are no two weights.
+    """Spearman's rank correlation of scores with |w|; NaN if one is constant or there are fewer than two weights.
 
-    Of more than 100,000 weights it takes a sample of that size, always the same for the same number of weights.
+    More than 100,000 weights are sampled down to that number. The sample depends only on the number of weights.
 
     Args:
-        scores: of one layer, or of several in a row, in any shape
+        scores: of one or more layers, in any shape
         weights: of the same shape
-        mask: True for the weights to compare; those that are pruned already have no say in what goes next
+        mask: True for the weights to compare; weights that are pruned already do not take part in the next choice
 
     Raises:
         PruningError: shapes differ.
@@ -38,7 +38,7 @@ def magnitude_correlation(scores: Tensor, weights: Tensor, mask: Tensor | None =
     if len(values) < 2:
         return float("nan")
     if len(values) > SAMPLE:
-        # Drawn at random: even steps could fall on the same few columns of a weight over and over.
+        # A random sample, since even steps could hit the same few columns of a weight again and again.
         chosen = torch.from_numpy(np.random.default_rng(0).integers(len(values), size=SAMPLE)).to(values.device)
         values, sizes = values[chosen], sizes[chosen]
     ranks = rankdata(values.double().cpu().numpy()), rankdata(sizes.double().abs().cpu().numpy())
@@ -48,17 +48,17 @@ def magnitude_correlation(scores: Tensor, weights: Tensor, mask: Tensor | None =
 
 
 def warn_if_magnitude(correlation: float, where: str) -> None:
-    """Warn by DegenerateSaliencyWarning where the correlation with magnitude is above .99.
+    """Give a DegenerateSaliencyWarning if the correlation with magnitude is above .99.
 
     Args:
         correlation: of `magnitude_correlation`
-        where: the layer and the concept
+        where: names the layer and the concept
     """
     if correlation > LIMIT:
         warnings.warn(
             f"{where}: the saliency ranks weights as their magnitude does (rank correlation {correlation:.4f}), "
-            "so gradients have no say and the masks of all concepts are alike; "
-            "lower prune.damp or raise prune.gradients",
+            "so gradients have no effect and the masks of all concepts are alike; "
+            "lower prune.damping or raise prune.gradients",
             DegenerateSaliencyWarning,
             stacklevel=2,
         )

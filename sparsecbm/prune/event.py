@@ -1,6 +1,6 @@
-"""One pruning event: new masks for every concept, at the sparsity that the schedule asks for."""
+"""One pruning event: new masks for every concept, at the sparsity of the schedule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -8,61 +8,61 @@ from torch import Tensor
 
 from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import units_of
-from sparsecbm.prune.contrast import contrasted
+from sparsecbm.prune.contrast import choose_contrasting_masks
 from sparsecbm.prune.degeneracy import magnitude_correlation, warn_if_magnitude
-from sparsecbm.prune.gradients import concept_gradients
+from sparsecbm.prune.gradients import stream_gradients
+from sparsecbm.prune.masked_layers import masked_layers, require_masks
 from sparsecbm.prune.n_of_m import prune_n_of_m
-from sparsecbm.prune.saliency.base import Settings
-from sparsecbm.prune.saliency.registry import saliency
+from sparsecbm.prune.saliency import SaliencySettings, get_saliency
 from sparsecbm.prune.select import prune_to
 from sparsecbm.prune.structured import select_units
 from sparsecbm.train.examples import Batch
 
-Scores = Mapping[str, Mapping[str, Tensor]]  # concept -> layer -> [weight's shape], larger stays
+Scores = Mapping[str, Mapping[str, Tensor]]  # concept -> layer -> [weight's shape]; the largest stay
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Scores of all weights, and by concept their rank correlation with the magnitude (mean over layers)."""
+class ScoredWeights:
+    """Scores of all weights, and the rank correlation with magnitude of each concept, as the mean over layers."""
 
     scores: dict[str, dict[str, Tensor]]
     correlations: dict[str, float]
 
 
-def score_weights(model: ConceptBottleneck, params: Prune, batches: Sequence[Batch], seed: int) -> Scored:
+def score_weights(model: ConceptBottleneck, params: Prune, batches: Sequence[Batch], seed: int) -> ScoredWeights:
     """Score every prunable weight for every concept by the configured saliency.
 
     Args:
         model: a masked model
-        batches: small batches, one gradient each; not read where the saliency needs no gradients
+        batches: small batches, each for one gradient; not used by a saliency that needs no gradients
+
+    Raises:
+        ConfigError, PruningError: as the saliency; or the model has no masks.
     """
-    method = saliency(params.saliency)
-    settings = Settings(params.block, params.damp, params.memory_mb, seed)
-    layers = prunable_layers(model.backbone, params.layers, params.masked_from)
+    saliency = get_saliency(params.saliency)
+    settings = SaliencySettings(params.block, params.damping, params.memory_mb, seed)
+    layers, masks = masked_layers(model), require_masks(model)
     scores: dict[str, dict[str, Tensor]] = {}
     correlations = {}
     for name in model.concept_set.names:
-        scores[name], found = {}, []
-        pairs = (
-            concept_gradients(model, name, batches, params.memory_mb)
-            if method.needs_gradients
-            else ((layer, None) for layer in layers)
-        )
-        for layer, gradients in pairs:
+        scores[name], by_layer = {}, []
+        gradients_by_layer: Iterable[tuple[str, Tensor | None]] = ((layer, None) for layer in layers)
+        if saliency.needs_gradients:
+            gradients_by_layer = stream_gradients(model, name, batches, params.memory_mb)
+        for layer, gradients in gradients_by_layer:
             weights = layers[layer].weight.detach().cpu()
             where = f"layer {layer}, concept {name!r}"
-            values = method.score(weights.reshape(-1), gradients, settings, where).view(weights.shape)
+            values = saliency.score(weights.reshape(-1), gradients, settings, where).view(weights.shape)
             scores[name][layer] = values
-            correlation = magnitude_correlation(values, weights, model.masks[name][layer].cpu())
-            if method.needs_gradients and isfinite(correlation):
-                found.append(correlation)
-        if found:
-            correlations[name] = sum(found) / len(found)
+            correlation = magnitude_correlation(values, weights, masks[name][layer].cpu())
+            if saliency.needs_gradients and isfinite(correlation):
+                by_layer.append(correlation)
+        if by_layer:
+            correlations[name] = sum(by_layer) / len(by_layer)
             warn_if_magnitude(correlations[name], f"concept {name!r}")
-    return Scored(scores, correlations)
+    return ScoredWeights(scores, correlations)
 
 
 def choose_masks(
@@ -70,21 +70,22 @@ def choose_masks(
 ) -> MaskSet:
     """New masks for every concept from scores, at a sparsity and in the configured granularity.
 
-    On its way to 2:4, a sparsity that 4 does not divide is rounded down: 4:4, 3:4, 2:4. Whole units round to half of
-    the smallest (see `select_units`).
+    N:M patterns round the sparsity down to whole weights: 2:4 goes by 4:4, 3:4, 2:4. Whole units round it to half of
+    the smallest unit (see `select_units`).
 
     Args:
         model: a masked model
         regrow: let a pruned weight come back
 
     Raises:
-        ConfigError, PruningError: the pattern does not fit a layer, or more is pruned already than asked for.
+        ConfigError, PruningError: the pattern does not fit a layer, or more weights are pruned already than requested.
     """
-    current = {mask.name: {layer: kept.cpu() for layer, kept in mask.items()} for mask in model.masks}
+    current = {mask.name: {layer: kept.cpu() for layer, kept in mask.items()} for mask in require_masks(model)}
     if params.granularity == "unstructured":
         if params.core:
-            return MaskSet.from_masks(contrasted(scores, current, sparsity, params.core, params.threshold, regrow))
-        chosen = {n: prune_to(scores[n], current[n], sparsity, params.threshold, regrow) for n in scores}
+            chosen = choose_contrasting_masks(scores, current, sparsity, params.core, params.threshold, regrow)
+        else:
+            chosen = {n: prune_to(scores[n], current[n], sparsity, params.threshold, regrow) for n in scores}
     elif params.granularity == "structured":
         units = units_of(model.backbone)
         chosen = {
@@ -92,14 +93,15 @@ def choose_masks(
             for n in scores
         }
     else:
-        of = int(params.granularity.split(":")[1])
-        kept = of - int(sparsity * of + 1e-6)
-        layers = prunable_layers(model.backbone, params.layers, params.masked_from)
-        turned = {layer for layer, module in layers.items() if module.input_first}
+        m = int(params.granularity.split(":")[1])
+        kept = m - int(sparsity * m + 1e-6)
+        transposed = {layer for layer, module in masked_layers(model).items() if module.input_first}
 
-        def turn(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            """[out, in] of each layer, or back: the pattern runs along the inputs."""
-            return {layer: value.T if layer in turned else value for layer, value in values.items()}
+        def transpose(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            """Turn weights [in, out] into [out, in], or back, since the pattern runs along the inputs."""
+            return {layer: value.T if layer in transposed else value for layer, value in values.items()}
 
-        chosen = {n: turn(prune_n_of_m(turn(scores[n]), turn(current[n]), kept, of, regrow)) for n in scores}
+        chosen = {
+            n: transpose(prune_n_of_m(transpose(scores[n]), transpose(current[n]), kept, m, regrow)) for n in scores
+        }
     return MaskSet.from_masks(chosen)

@@ -1,8 +1,10 @@
 """From a dense model and annotated tables to a sparse model."""
 
+import copy
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,88 +18,119 @@ from sparsecbm.model.heads import activate
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.prune.head_fit import refit_concept_heads
-from sparsecbm.prune.training import ControlTraining, MaskTraining
-from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.examples import Examples, examples
-from sparsecbm.train.loop import History, OnStep, train
-from sparsecbm.train.modes import fit_hard_head, refit_label_head, training_means
-from sparsecbm.train.oom import SMALLER_BATCH, memory_hint
+from sparsecbm.prune.mask_sources import MaskSource, ShuffledMasks, make_mask_source
+from sparsecbm.prune.schedule import PruningEvents
+from sparsecbm.prune.training import MaskTraining
+from sparsecbm.train.examples import Examples, build_examples
+from sparsecbm.train.loop import History, TrainingRun, train
+from sparsecbm.train.modes import compute_training_means, fit_hard_head, refit_label_head
+from sparsecbm.train.oom import SMALLER_BATCH_HINT, out_of_memory_hint
 from sparsecbm.train.pooled import pooled_under_masks
 
+Model = TypeVar("Model", bound=ConceptBottleneck)
 
-@memory_hint(SMALLER_BATCH, "set prune.concepts to sampled")
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """How masks are found.
+
+    Attributes:
+        prune: parameters of the masks
+        finetune: all other parameters of the loop, as for the dense model
+        control_of: `PruneResult.events` of a finished training; then its masks are shuffled and none are chosen
+    """
+
+    prune: Prune
+    finetune: Finetune
+    control_of: Path | None = None
+
+
+@dataclass(frozen=True)
+class PruneResult(Generic[Model]):
+    """A sparse model and how it was made.
+
+    Attributes:
+        model: a copy of the dense model with masks, fitted heads and new training means, in eval mode
+        history: of the training under masks
+        events: the folder with the masks of each pruning event, as `STEP.safetensors`; a control writes none
+    """
+
+    model: Model
+    history: History
+    events: Path
+
+
+@out_of_memory_hint(SMALLER_BATCH_HINT, "set prune.concepts to sampled")
 def fit_masks(
-    model: ConceptBottleneck,
-    training: pd.DataFrame,
-    validation: pd.DataFrame,
-    params: Prune,
-    finetune: Finetune,
-    seed: int,
-    checkpoints: Checkpoints,
-    on_step: OnStep = lambda step, figures: None,
-    control_of: Path | None = None,
-) -> History:
-    """Give a dense model a mask for each concept; masks, weights, heads and training means are in it afterwards.
-
-    The masks of each event lie in the checkpoints' folder, under `events`.
+    dense: Model, training: pd.DataFrame, validation: pd.DataFrame, options: PruneOptions, run: TrainingRun
+) -> PruneResult[Model]:
+    """Find a mask for each concept. The dense model stays as it is: the work is done on a deep copy.
 
     Args:
+        dense: a trained model
         training, validation: annotated tables (columns as in `sparsecbm.data.tables`)
-        params: how masks are found
-        finetune: what else the loop needs, as it was for the dense model
-        control_of: the folder `events` of a finished training; then its masks are shuffled and nothing is chosen
+        run: the masks of each event are written beside its checkpoints
 
     Raises:
         ModelError: the model has no bottleneck, or the GPU is out of memory.
         ConfigError: a layer pattern matches nothing, or another setting does not fit the model.
     """
-    if not model.has_bottleneck:
+    if not dense.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts, so there is nothing to find masks for")
-    # No average: masks change by jumps, and averaged heads would lag behind what the masks let through.
-    changes = {"epochs": params.epochs, "learning_rate": params.learning_rate, "average": 0.0}
-    finetune = finetune.model_copy(update=changes)
-    train_examples = annotated = examples(training, model, finetune.targets)
-    validation_examples = examples(validation, model)
-    dense_read = model.logits(training["text"].tolist()).concepts
-    if params.distill:
-        train_examples = distilled(train_examples, dense_read, params.distill)
+    params, model = options.prune, copy.deepcopy(dense)
+    # No average: masks change abruptly, and averaged heads would lag behind them.
+    changes = {"epochs": params.epochs, "learning_rate": params.learning_rate, "ema_decay": 0.0}
+    finetune = options.finetune.model_copy(update=changes)
+    annotated, validation_examples = (
+        build_examples(training, model, finetune.targets),
+        build_examples(validation, model),
+    )
+    dense_logits = model.logits(training["text"].tolist()).concepts
+    train_examples = mix_targets(annotated, dense_logits, params.distill) if params.distill else annotated
     layers = prunable_layers(model.backbone, params.layers, params.masked_from)
-    shapes = {layer: tuple(module.weight.shape) for layer, module in layers.items()}
+    parameters = dict(model.backbone.named_parameters())
+    shapes = {layer: tuple(parameters[f"{layer}.weight"].shape) for layer in layers}
     model.masks = MaskSet.dense(model.concept_set.names, shapes)
+
     updates = -(-len(train_examples) // (finetune.batch_size * finetune.accumulate)) * finetune.epochs
-    arguments = params, finetune, train_examples, updates, seed, checkpoints.folder / "events"
-    method = ControlTraining(*arguments, control_of) if control_of else MaskTraining(*arguments)
-    history = train(model, train_examples, validation_examples, finetune, seed, method, checkpoints, on_step)
+    folder = run.checkpoints.folder / "events"
+    source: MaskSource = make_mask_source(params, train_examples, run.seed, folder)
+    if options.control_of is not None:
+        source = ShuffledMasks(options.control_of, run.seed)
+    events = PruningEvents.plan(params, updates)
+    method = MaskTraining(params, finetune, train_examples.concept_targets, events, source)
+    history = train(model, train_examples, validation_examples, finetune, method, run)
+
     pooled = pooled_under_masks(model, train_examples)
-    refit_concept_heads(model, distilled(annotated, dense_read, params.head_distill), pooled, params.head_gamma)
-    read = _read(model, pooled)
-    held_out = validation_examples, _read(model, pooled_under_masks(model, validation_examples))
+    refit_concept_heads(model, mix_targets(annotated, dense_logits, params.head_distill), pooled, params.head_gamma)
+    logits = _logits_from_pooled(model, pooled)
+    held_out = validation_examples, _logits_from_pooled(model, pooled_under_masks(model, validation_examples))
     if model.settings.mode != "joint" or finetune.refit_label_head:
-        refit_label_head(model, train_examples, read, *held_out)
-    fit_hard_head(model, train_examples, read, *held_out)
-    model.means = training_means(model, train_examples, read)
-    return history
+        refit_label_head(model, train_examples, logits, *held_out)
+    fit_hard_head(model, train_examples, logits, *held_out)
+    model.means = compute_training_means(model, train_examples, logits)
+    return PruneResult(model, history, folder)
 
 
 @torch.no_grad()
-def _read(model: ConceptBottleneck, pooled: dict[str, Tensor]) -> Logits:
-    """What the heads read off pooled texts, without a second pass through the backbone."""
+def _logits_from_pooled(model: ConceptBottleneck, pooled: Mapping[str, Tensor]) -> Logits:
+    """Logits of pooled texts, without another pass through the backbone."""
     model.eval()
     output = model.output(model.concept_heads({name: texts.to(model.device) for name, texts in pooled.items()}))
     concepts = {name: logits.cpu().numpy() for name, logits in output.concept_logits.items()}
     return Logits(concepts, output.label_logits.cpu().numpy())
 
 
-def distilled(data: Examples, read: Mapping[str, np.ndarray], share: float) -> Examples:
-    """Examples whose concept targets are mixed with what a (dense) model reads.
+def mix_targets(data: Examples, logits: Mapping[str, np.ndarray], share: float) -> Examples:
+    """Examples whose concept targets are mixed with the predictions of a (dense) model.
 
     Args:
-        read: concept -> logits of the texts, [texts, states]
-        share: of the reading in each target; a text whose state nobody knows gets the reading alone
+        logits: concept -> [texts, states]
+        share: of the prediction in each target; a text without a known state gets the prediction alone
     """
     mixed = {}
     for name, target in data.concept_targets.items():
-        reading = activate(torch.from_numpy(read[name]), "soft")
+        prediction = activate(torch.from_numpy(logits[name]), "soft")
         known = target.sum(-1, keepdim=True) > 0
-        mixed[name] = torch.where(known, (1 - share) * target + share * reading, reading)
+        mixed[name] = torch.where(known, (1 - share) * target + share * prediction, prediction)
     return replace(data, concept_targets=mixed)

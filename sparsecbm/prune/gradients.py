@@ -1,36 +1,50 @@
-"""Gradients of one concept's own loss through its own subnetwork, streamed by layers within a memory budget.
+"""Gradients of one concept's own loss through its own subnetwork, layer by layer within a memory budget.
 
-The loss is CE(logits_k, c*_k) and nothing else: with the label's loss in it, the masks of all concepts grow alike.
+The loss is CE(logits_k, c*_k) and nothing else: with the label's loss in it, the masks of all concepts become alike.
 The gradients are taken under m_k (Tan et al., arXiv 2312.15033), not under another concept's mask.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
 import torch
 from torch import Tensor
 
 from sparsecbm.base.errors import ConfigError
+from sparsecbm.base.params import Prune
+from sparsecbm.model.batches import shuffled
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import weight_leaves
 from sparsecbm.prune.fisher import check_gradients
-from sparsecbm.train.examples import Batch
+from sparsecbm.prune.masked_layers import require_masks
+from sparsecbm.train.examples import Batch, Examples, build_batch
 from sparsecbm.train.loss import cross_entropy
 
-BYTES = 4  # float32
+FLOAT_BYTES = 4
 MEGABYTE = 2**20
 
 
-def layer_groups(shapes: dict[str, tuple[int, ...]], gradients: int, memory_mb: float) -> list[list[str]]:
-    """Consecutive layers whose `gradients` gradients fit into the budget together.
+def draw_gradient_batches(model: ConceptBottleneck, data: Examples, params: Prune, seed: int, step: int) -> list[Batch]:
+    """Small batches of training texts, drawn anew for each step; fewer than configured if the texts run out."""
+    drawn = shuffled(data.lengths, params.gradient_batch, seed * 1_009 + step)
+    pad_id = model.tokenizer.pad_token_id
+    return [build_batch(data, indices, pad_id, model.device) for indices in drawn[: params.gradients]]
+
+
+def group_layers(shapes: Mapping[str, tuple[int, ...]], gradients: int, memory_mb: float) -> list[list[str]]:
+    """Groups of consecutive layers; the gradients of each group fit into the budget together.
 
     Each group costs a forward and backward pass of its own, so a larger budget is faster.
 
+    Args:
+        shapes: layer -> shape of its weight
+        gradients: m, how many gradients each layer needs
+
     Raises:
-        ConfigError: the largest layer alone does not fit; says the least budget that does.
+        ConfigError: the largest layer alone does not fit; the message names the least budget that does.
     """
-    cost = {layer: prod(shape) * gradients * BYTES for layer, shape in shapes.items()}
-    largest = max(cost, key=cost.get)
+    cost = {layer: prod(shape) * gradients * FLOAT_BYTES for layer, shape in shapes.items()}
+    largest = max(cost, key=cost.__getitem__)
     if cost[largest] > memory_mb * MEGABYTE:
         least = -(-cost[largest] // MEGABYTE)
         raise ConfigError(
@@ -48,33 +62,33 @@ def layer_groups(shapes: dict[str, tuple[int, ...]], gradients: int, memory_mb: 
     return groups
 
 
-def concept_gradients(
+def stream_gradients(
     model: ConceptBottleneck, concept: str, batches: Sequence[Batch], memory_mb: float
 ) -> Iterator[tuple[str, Tensor]]:
     """Gradients dL_k/d(W * m_k) of each pruned layer, one row a batch.
 
     Args:
-        model: a masked model; it reads in eval mode, without dropout
+        model: a masked model; it runs in eval mode, without dropout
         batches: small batches; each gives one gradient, of its mean loss
 
     Yields:
         layer name and gradients, [batches, weights of the layer], zero where the mask is zero
 
     Raises:
-        PruningError: a gradient is not finite, or all of a layer's are zero.
+        PruningError: a gradient is not finite, or all gradients of a layer are zero.
     """
-    shapes = model.masks.shapes
+    masks = require_masks(model)
     training = model.training
     model.eval()
     try:
-        for group in layer_groups(shapes, len(batches), memory_mb):
-            found = {layer: torch.empty(len(batches), prod(shapes[layer])) for layer in group}
+        for group in group_layers(masks.shapes, len(batches), memory_mb):
+            by_layer = {layer: torch.empty(len(batches), prod(masks.shapes[layer])) for layer in group}
             for row, batch in enumerate(batches):
                 for layer, gradient in zip(group, _backward(model, concept, batch, group), strict=True):
-                    found[layer][row] = gradient.reshape(-1).float().cpu()
+                    by_layer[layer][row] = gradient.reshape(-1).float().cpu()
             for layer in group:
-                gradients = found.pop(layer)
-                gradients *= model.masks[concept][layer].reshape(-1).cpu()
+                gradients = by_layer.pop(layer)  # frees the memory of a layer that was used
+                gradients *= masks[concept][layer].reshape(-1).cpu()
                 check_gradients(gradients, f"concept {concept!r}, layer {layer}")
                 yield layer, gradients
     finally:
@@ -82,9 +96,10 @@ def concept_gradients(
 
 
 def _backward(model: ConceptBottleneck, concept: str, batch: Batch, layers: list[str]) -> tuple[Tensor, ...]:
-    place = model.concept_set.names.index(concept)
+    """Gradients of one batch's loss by the masked weights of some layers."""
+    concept_index = model.concept_set.names.index(concept)
     rows = {concept: torch.arange(len(batch.ids), device=batch.ids.device)}
     with weight_leaves() as leaves:
         logits = model.concept_heads(model.represent(batch.ids, batch.mask, rows))[concept]
         loss = cross_entropy(logits, batch.concepts[concept])
-        return torch.autograd.grad(loss, [leaves[layer, place] for layer in layers])
+        return torch.autograd.grad(loss, [leaves[layer, concept_index] for layer in layers])

@@ -1,4 +1,4 @@
-"""Random masks to compare chosen ones with: everything is as before, but for which weights it befalls."""
+"""Matched random control: masks with the same densities and overlaps as chosen ones, over different weights."""
 
 import zlib
 from math import prod
@@ -10,18 +10,18 @@ from sparsecbm.model.masks import MaskSet, pack, unpack
 
 
 def matched_random(masks: MaskSet, seed: int) -> MaskSet:
-    """Random masks that match a mask set in every number.
+    """Random masks that match a mask set in every count.
 
-    The weights of a layer are shuffled, one shuffle for all concepts. So each layer keeps its density for each
-    concept, its number of core and of exclusive weights, and the overlap of every pair and larger group of concepts;
-    chance alone decides which weights it is that they keep. How far masks differ makes heads and weights that are
-    trained under them differ, so a control that overlapped less would have larger gaps for that reason alone.
+    The weights of a layer are shuffled, with one shuffle for all concepts. Each layer keeps its density for each
+    concept, its number of core and of exclusive weights, and the overlap of every pair and larger group of concepts.
+    Only the choice of weights is random. The overlap must match: the more masks differ, the more the heads and weights
+    trained under them differ, so a control with less overlap would have larger gaps for that reason alone.
 
-    This is the control of masks that are chosen weight by weight: a pattern such as 2:4, or whole heads and
-    neurons, does not survive the shuffle.
+    This is the control for masks that are chosen weight by weight. The shuffle destroys a pattern such as 2:4, and
+    whole heads and neurons.
 
     Args:
-        seed: with a layer's name it decides the shuffle of that layer, whatever other layers there are
+        seed: decides the shuffle of a layer together with the layer's name, whatever other layers there are
     """
     bits = {}
     for layer, rows in masks.bits.items():

@@ -1,8 +1,10 @@
 """How sparse masks are at each step, and at which steps they are pruned."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from sparsecbm.base.errors import ConfigError, unknown
+from sparsecbm.base.params import Prune
 
 KINDS = ("cubic", "linear", "constant")
 
@@ -12,15 +14,15 @@ class Schedule:
     """Sparsity over the steps of training.
 
     Attributes:
-        kind: `cubic` s(t) = final + (initial - final) (1 - t)^3 (Zhu & Gupta, arXiv 1710.01878, equation 1), `linear`
-            s(t) = initial + (final - initial) t, with t from 0 at `begin` to 1 at `end`; or `constant`, which is
-            `final` from `begin` on and has no use for `initial`
-        initial: sparsity at `begin`; before it, masks are dense
-        final: sparsity at `end` and after it; and at `begin` where that is `end`
+        kind: `cubic` s(t) = final + (initial - final) (1 - t)^3 (Zhu & Gupta, arXiv 1710.01878, equation 1), or
+            `linear` s(t) = initial + (final - initial) t, with t from 0 at `begin` to 1 at `end`; or `constant`, which
+            is `final` from `begin` on and does not use `initial`
+        initial: sparsity at `begin`; masks are dense before it
+        final: sparsity from `end` on; if `end` is `begin`, sparsity at that step
         begin: step of the first pruning event
-        end: step of the last one
-        interval: steps from an event to the next; the last may follow sooner. Either this is given, or
-        events: how many events there are, at even distances rounded to whole steps
+        end: step of the last pruning event
+        interval: steps from one event to the next; the last interval may be shorter. Give either this or `events`
+        events: number of events, at equal distances that are rounded to whole steps
 
     Raises:
         ConfigError: a value is out of range, or not exactly one of `interval` and `events` is given.
@@ -55,7 +57,7 @@ class Schedule:
             )
 
     def sparsity(self, step: int) -> float:
-        """Share of weights to be dropped at a step, in [0, 1)."""
+        """Share of weights to drop at a step, in [0, 1)."""
         if step < self.begin:
             return 0.0
         if step >= self.end or self.kind == "constant":
@@ -66,11 +68,47 @@ class Schedule:
         return self.final + (self.initial - self.final) * (1 - t) ** 3
 
     def event_steps(self) -> tuple[int, ...]:
-        """The steps of the pruning events, in order; `begin` and `end` are among them."""
+        """The steps of the pruning events, in order, from `begin` to `end`."""
         span = self.end - self.begin
         if span == 0:
             return (self.begin,)
         if self.interval is not None:
             return (*range(self.begin, self.end, self.interval), self.end)
-        gaps = self.events - 1
-        return tuple(self.begin + (2 * i * span + gaps) // (2 * gaps) for i in range(self.events))  # half rounds up
+        events = self.events or 0  # one of the two is given
+        gaps = events - 1
+        return tuple(self.begin + (2 * i * span + gaps) // (2 * gaps) for i in range(events))  # rounds a half up
+
+
+@dataclass(frozen=True)
+class PruningEvents:
+    """The pruning events of one training.
+
+    Attributes:
+        schedule: sparsity at each step
+        steps: numbers of the updates before which an event takes place
+    """
+
+    schedule: Schedule
+    steps: frozenset[int]
+
+    @classmethod
+    def plan(cls, params: Prune, updates: int) -> Self:
+        """The events of a training of this many updates.
+
+        Learnt scores let masks recover, so with saliency `movement` events go on at the final sparsity until training
+        ends.
+
+        Raises:
+            ConfigError: the configured number of events does not fit.
+        """
+        begin, end = int(params.begin * updates), int(params.end * updates)
+        # A small data set has few updates; then every update has an event.
+        events = min(params.events, end - begin + 1) if begin < end else None
+        schedule = Schedule(
+            params.schedule, params.initial, params.sparsity, begin, end,
+            interval=None if events else 1, events=events,
+        )  # fmt: skip
+        steps = set(schedule.event_steps())
+        if params.saliency == "movement" and events:
+            steps |= set(range(end, updates, max(1, (end - begin) // max(1, events - 1))))
+        return cls(schedule, frozenset(steps))

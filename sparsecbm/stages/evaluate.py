@@ -9,9 +9,10 @@ from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
 from sparsecbm.evaluate.scores.scores import EvaluationFile, SplitScores, score_split
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.plots.scores import plot_accuracies, plot_confusions
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.stages.reproducible_stage import reproducible_stage
 
 
+@reproducible_stage
 def run(params: Params, workspace: Workspace) -> None:
     """Write `metrics/evaluate.json` and `plots/evaluate`.
 
@@ -19,7 +20,6 @@ def run(params: Params, workspace: Workspace) -> None:
     other splits stand under `splits`, those of the dense model on the first split under `dense`. Errors of causal
     effects stand under `causal`, if the first split has counterfactual pairs.
     """
-    make_reproducible(params.seed, params.threads)
     model = load_model(workspace.sparse)
     training = read_split(workspace.annotated, "train")
     words = fit_bag_of_words(training, model.concept_set)

@@ -19,16 +19,16 @@ from sparsecbm.model.storage import CHECKSUMS
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.plots.explanations import plot_calibration, plot_effects, plot_heads, plot_waterfall
 from sparsecbm.plots.faithfulness import plot_faithfulness
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.stages.reproducible_stage import reproducible_stage
 
 
+@reproducible_stage
 def run(params: Params, workspace: Workspace) -> None:
     """Write `reports/explanations`, `metrics/explain.json` and `plots/explain`.
 
     The texts are of the split that heads `metrics/evaluate.json`. A model of mode `standard` has nothing to explain and
     passes with an empty result; one without masks is explained densely.
     """
-    make_reproducible(params.seed, params.threads)
     model = load_model(workspace.sparse)
     split = head_split(workspace.annotated)
     if not model.has_bottleneck:

@@ -13,11 +13,12 @@ from sparsecbm.intervene.memory.recall import recall_rows
 from sparsecbm.intervene.reference import read_reference
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.plots.interventions import plot_memory, plot_people, plot_policies, plot_trials
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.stages.reproducible_stage import reproducible_stage
 
 SPLIT = "validation"
 
 
+@reproducible_stage
 def run(params: Params, workspace: Workspace) -> None:
     """Write `metrics/intervene.json`, the tables in `reports/interventions` and `plots/intervene`.
 
@@ -26,7 +27,6 @@ def run(params: Params, workspace: Workspace) -> None:
     result: the stage ends well, and promotion is refused later. A model of mode `standard` has nothing to intervene on
     and passes with an empty result.
     """
-    make_reproducible(params.seed, params.threads)
     model = load_model(workspace.sparse)
     if not model.has_bottleneck:
         _nothing(workspace, "the model is of mode `standard`: it has no concepts to intervene on")

@@ -1,8 +1,6 @@
 """Stage `prune`: find each concept's subnetwork, live in MLflow, resumable."""
 
-import copy
-
-import torch
+from pathlib import Path
 
 from sparsecbm.base.files import replacing_folder, write_json
 from sparsecbm.base.params import Params
@@ -15,14 +13,15 @@ from sparsecbm.model.storage import save as save_model
 from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.plots.masks import plot_density, plot_overlap, plot_probe, plot_swap
 from sparsecbm.plots.pruning import plot_pruning
-from sparsecbm.prune.fit import fit_masks
+from sparsecbm.prune.fit import PruneOptions, PruneResult, fit_masks
+from sparsecbm.stages.reproducible_stage import reproducible_stage
 from sparsecbm.track.live import LiveRun, live_run
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.examples import examples
-from sparsecbm.train.loop import History, score
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.examples import build_examples
+from sparsecbm.train.loop import TrainingRun, validation_scores
 
 
+@reproducible_stage
 def run(params: Params, workspace: Workspace) -> None:
     """Write `models/sparse`, `metrics/prune.json` and `plots/prune`.
 
@@ -30,35 +29,32 @@ def run(params: Params, workspace: Workspace) -> None:
     random masks that match the chosen ones in every number: what chosen masks have beyond it is what
     choosing was worth. The black box (mode `standard`) has no concepts to find masks for and is passed on as it is.
     """
-    make_reproducible(params.seed, params.threads)
     dense = load_model(workspace.dense)
     if not dense.has_bottleneck:
         _pass_on(dense, workspace)
         return
     training, validation = (read_split(workspace.annotated, split) for split in ("train", "validation"))
     batch_size = params.finetune.batch_size * 2
-    before = score(dense.eval(), examples(validation, dense), batch_size)
+    before = validation_scores(dense.eval(), build_examples(validation, dense), batch_size)
     root = workspace.checkpoints / f"prune-{stage_key(workspace, 'prune')[:16]}"
     checkpoints = {name: Checkpoints(root / name) for name in ("chosen", "random")}
 
-    def pruned(name: str, log: LiveRun) -> tuple[ConceptBottleneck, History, Specificity, dict]:
-        model = copy.deepcopy(dense)
-        control_of = checkpoints["chosen"].folder / "events" if name == "random" else None
-        history = fit_masks(
-            model, training, validation, params.prune, params.finetune, params.seed, checkpoints[name], log, control_of
-        )
-        model.to("cpu")
+    def prune(name: str, log: LiveRun, control_of: Path | None = None) -> tuple[PruneResult, Specificity, dict]:
+        options = PruneOptions(params.prune, params.finetune, control_of)
+        result = fit_masks(dense, training, validation, options, TrainingRun(params.seed, checkpoints[name], log))
+        model = result.model.to("cpu")
         measured = specificity(model, training, validation, params.prune.probe_texts, seed=params.seed)
-        after = score(model, examples(validation, model), batch_size)
+        after = validation_scores(model, build_examples(validation, model), batch_size)
         model.eval()
-        return model, history, measured, {**measured.to_dict(), "before": before, "after": after}
+        return result, measured, {**measured.to_dict(), "before": before, "after": after}
 
     with live_run(params, workspace, stage="prune") as log:
-        model, history, measured, chosen = pruned("chosen", log)
-        log.files(checkpoints["chosen"].folder / "events", "masks")
+        result, measured, chosen = prune("chosen", log)
+        model, history = result.model, result.history
+        log.files(result.events, "masks")
         record = {"chosen": chosen, "curves": history.curves, "epochs": history.epochs, "events": history.events}
         if params.prune.control:
-            _, _, control, record["random"] = pruned("random", log)
+            _, control, record["random"] = prune("random", log, result.events)
             record["excess"] = excess(measured, control, seed=params.seed).to_dict()
     save_model(model, workspace.sparse)
     write_json(workspace.metrics("prune"), record)
@@ -68,7 +64,6 @@ def run(params: Params, workspace: Workspace) -> None:
         plot_overlap(measured.scores.overlap, folder / "overlap.png")
         plot_swap(measured.scores.swap, folder / "swap.png")
         plot_probe(measured.scores.probe, folder / "probe.png")
-    torch.use_deterministic_algorithms(False)
     Checkpoints(root).clear()
 
 

@@ -1,1 +1,1 @@
-"""Training of the dense bottleneck: examples, loss, loop, checkpoints, modes."""
+"""Training of the dense model: examples, losses, the loop, checkpoints and the training modes."""

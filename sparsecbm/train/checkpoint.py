@@ -1,6 +1,6 @@
-"""The state of a training on disk, so that one that was killed goes on and ends with the same bytes.
+"""The state of a training on disk. A training that was killed resumes from it and ends with the same bytes.
 
-Nothing random is stored: the order of an epoch comes from (seed, epoch) and dropout from (seed, step).
+No random state is stored: the order of an epoch depends on (seed, epoch), and dropout on (seed, step).
 """
 
 import shutil
@@ -15,16 +15,18 @@ from torch.optim import Optimizer
 from sparsecbm.base.files import read_json, replacing, replacing_folder, write_json
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.train.average import WeightAverage
-from sparsecbm.train.method import Method
+from sparsecbm.train.ema import WeightAverage
+from sparsecbm.train.method import TrainingMethod
 
-MASK = "mask:"  # before the names of layers, beside those of weights
+MASK_PREFIX = "mask:"  # separates the names of masked layers from those of weights
+MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 AVERAGE, METHOD = "average.safetensors", "method.safetensors"
+PROGRESS = "progress.json"
 
 
 @dataclass
 class Progress:
-    """How far a training has come. `step` counts updates; `best_step` is 0 before the first validation."""
+    """How far a training has come. `step` counts updates; `best_step` is 0 until a model may be kept."""
 
     epoch: int = 0
     step: int = 0
@@ -39,7 +41,7 @@ class Progress:
 
 
 class Checkpoints:
-    """The folder of one training's checkpoints: the last state, and the weights that scored best."""
+    """The checkpoint folder of one training: the last state, and the weights with the best score."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
@@ -48,52 +50,58 @@ class Checkpoints:
         return self.folder / f"best-{step}.safetensors"
 
     def save(
-        self, model: ConceptBottleneck, optimizer: Optimizer, average: WeightAverage, method: Method, progress: Progress
+        self,
+        model: ConceptBottleneck,
+        optimizer: Optimizer,
+        average: WeightAverage,
+        method: TrainingMethod,
+        progress: Progress,
     ) -> None:
-        """Write the last state; the one before stays until this one is whole."""
+        """Write the last state. The earlier one stays until the new one is complete."""
         with replacing_folder(self.folder / "last") as folder:
-            save_file(_plain(model.state_dict()), folder / "model.safetensors")
-            save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
+            save_file(_plain(model.state_dict()), folder / MODEL)
+            save_file(_optimizer_tensors(optimizer), folder / OPTIMIZER)
             save_file(_plain(average.averages), folder / AVERAGE)
             save_file(_plain(method.state(model)), folder / METHOD)
             state = {**vars(progress), "best_score": None if progress.best_step == 0 else progress.best_score}
-            write_json(folder / "progress.json", state)
+            write_json(folder / PROGRESS, state)
         for file in self.folder.glob("best-*.safetensors"):
             if file != self._best(progress.best_step):
                 file.unlink()
 
     def save_best(self, model: ConceptBottleneck, step: int) -> None:
-        """Write weights and masks of the best validation so far; older ones go when the next state is written."""
+        """Write the weights and masks of the best validation so far. `save` removes the earlier ones."""
         masks = {} if model.masks is None else model.masks.bits
         with replacing(self._best(step)) as path:
-            save_file(_plain(model.state_dict() | {MASK + layer: bits for layer, bits in masks.items()}), path)
+            save_file(_plain(model.state_dict() | {MASK_PREFIX + layer: bits for layer, bits in masks.items()}), path)
 
     def restore(
-        self, model: ConceptBottleneck, optimizer: Optimizer, average: WeightAverage, method: Method
+        self, model: ConceptBottleneck, optimizer: Optimizer, average: WeightAverage, method: TrainingMethod
     ) -> Progress:
-        """Load the last state into model, optimizer, average and method; a fresh `Progress` if there is none."""
+        """Load the last state into model, optimizer, average and method; without one, return a fresh `Progress`."""
         last = self.folder / "last"
         if not last.is_dir():
             return Progress()
-        model.load_state_dict(load_file(last / "model.safetensors"))
-        _restore_optimizer(optimizer, load_file(last / "optimizer.safetensors"))
+        model.load_state_dict(load_file(last / MODEL))
+        _restore_optimizer(optimizer, load_file(last / OPTIMIZER))
         average.averages = {name: t.to(model.device) for name, t in load_file(last / AVERAGE).items()}
         method.restore(model, load_file(last / METHOD))
-        state = read_json(last / "progress.json")
+        state = read_json(last / PROGRESS)
         if state["best_score"] is None:
             state["best_score"] = float("-inf")
         return Progress(**state)
 
     def load_best(self, model: ConceptBottleneck, step: int) -> None:
-        """Put the best weights, and masks if it has any, into the model."""
+        """Load the best weights, and masks if they are stored, into the model."""
         tensors = load_file(self._best(step))
-        bits = {name.removeprefix(MASK): tensors.pop(name) for name in list(tensors) if name.startswith(MASK)}
+        stored = [name for name in tensors if name.startswith(MASK_PREFIX)]
+        bits = {name.removeprefix(MASK_PREFIX): tensors.pop(name) for name in stored}
         model.load_state_dict(tensors)
         if bits:
             model.masks = MaskSet(model.masks.concepts, model.masks.shapes, bits)
 
     def clear(self) -> None:
-        """Remove the folder: the training's outputs are written."""
+        """Remove the folder, once the training's outputs are written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -102,7 +110,7 @@ def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """AdamW's moments and step counts, by the number of the parameter and the name of the tensor."""
+    """AdamW's moments and step counts, named by the parameter's number and the tensor's name."""
     state = optimizer.state_dict()["state"]
     tensors = {f"{i}.{key}": value.detach().cpu() for i, entry in state.items() for key, value in entry.items()}
     return tensors or {"none": torch.zeros(1)}

@@ -1,4 +1,4 @@
-"""Annotated tables as token ids and class indices, ready to be batched."""
+"""Annotated tables as token ids, class indices and targets, ready for batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,22 +7,30 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sparsecbm.base.concepts import Concept, ConceptSet
+from sparsecbm.base.concepts import Concept
 from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 
-MISSING = -100  # the class index that torch's cross-entropy leaves out
+MISSING = -100  # the class index that torch's cross-entropy ignores
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Texts of one split: token ids, class indices with `MISSING` where nobody knows, and targets of the loss."""
+    """The texts of one split.
+
+    Attributes:
+        rows: token ids of each text
+        label: [texts], int64, class indices; `MISSING` where the class is unknown
+        concepts: concept -> [texts], likewise
+        label_target: [texts, classes], what the loss compares with; a row adds up to 1, or to 0 if unknown
+        concept_targets: concept -> [texts, states], likewise
+    """
 
     rows: list[list[int]]
-    label: Tensor  # [texts], int64
-    concepts: dict[str, Tensor]  # name -> [texts], int64
-    label_target: Tensor  # [texts, classes], rows add up to 1, or to 0 where nobody knows
-    concept_targets: dict[str, Tensor]  # name -> [texts, states], likewise
+    label: Tensor
+    concepts: dict[str, Tensor]
+    label_target: Tensor
+    concept_targets: dict[str, Tensor]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -39,18 +47,18 @@ class Batch:
 
     ids: Tensor  # [batch, tokens]
     mask: Tensor  # [batch, tokens]
-    label: Tensor  # [batch, classes], a target
-    concepts: dict[str, Tensor]  # name -> [batch, states], likewise
+    label: Tensor  # [batch, classes], targets
+    concepts: dict[str, Tensor]  # concept -> [batch, states], targets
 
 
-def indices(column: pd.Series, variable: Concept) -> Tensor:
-    """Class index of each cell, [rows]; `MISSING` for a null."""
+def class_indices(column: pd.Series, variable: Concept) -> Tensor:
+    """Class index of each cell, [rows], int64; `MISSING` for a null."""
     values = [MISSING if pd.isna(cell) else variable.index(cell) for cell in column]
     return torch.tensor(values, dtype=torch.long)
 
 
 def one_hot(gold: Tensor, states: int) -> Tensor:
-    """Targets that put all on the gold class, [rows, states], float32; zero where it is `MISSING`."""
+    """Targets with 1 at the gold class, [rows, states], float32; a row of zeros where the class is `MISSING`."""
     known = gold != MISSING
     target = torch.zeros(len(gold), states)
     target[known] = torch.nn.functional.one_hot(gold[known], states).float()
@@ -58,7 +66,7 @@ def one_hot(gold: Tensor, states: int) -> Tensor:
 
 
 def vote_shares(frame: pd.DataFrame, name: str, variable: Concept, gold: Tensor) -> Tensor:
-    """Targets by the shares of the votes, [rows, states]; where nobody voted, all on the gold class."""
+    """Targets by the shares of the votes, [rows, states]; one-hot targets where nobody voted."""
     target = one_hot(gold, len(variable))
     columns = [f"share.{name}.{state}" for state in variable.states]
     if all(column in frame for column in columns):
@@ -67,28 +75,27 @@ def vote_shares(frame: pd.DataFrame, name: str, variable: Concept, gold: Tensor)
     return target
 
 
-def examples(frame: pd.DataFrame, model: ConceptBottleneck, targets: str = "majority") -> Examples:
+def build_examples(frame: pd.DataFrame, model: ConceptBottleneck, targets: str = "majority") -> Examples:
     """Tokenise and index an annotated table (columns as in `sparsecbm.data.tables`).
 
     Args:
-        targets: what the loss aims at: the gold class (majority), or the shares of the votes (votes)
+        targets: what the loss compares with: the gold class (`majority`), or the shares of the votes (`votes`)
     """
-    concept_set: ConceptSet = model.concept_set
-    variables = {"label": concept_set.label} | {concept.name: concept for concept in concept_set}
-    gold = {"label": indices(frame["label"], concept_set.label)}
-    gold |= {concept.name: indices(frame[f"concept.{concept.name}"], concept) for concept in concept_set}
+    variables = {"label": model.concept_set.label} | {concept.name: concept for concept in model.concept_set}
+    gold = {"label": class_indices(frame["label"], model.concept_set.label)}
+    gold |= {concept.name: class_indices(frame[f"concept.{concept.name}"], concept) for concept in model.concept_set}
     if targets == "votes":
-        aims = {name: vote_shares(frame, name, variable, gold[name]) for name, variable in variables.items()}
+        by_name = {name: vote_shares(frame, name, variable, gold[name]) for name, variable in variables.items()}
     else:
-        aims = {name: one_hot(gold[name], len(variable)) for name, variable in variables.items()}
+        by_name = {name: one_hot(gold[name], len(variable)) for name, variable in variables.items()}
     rows = encode(model.tokenizer, frame["text"].tolist(), model.settings.max_length)
-    return Examples(rows, gold.pop("label"), gold, aims.pop("label"), aims)
+    return Examples(rows, gold.pop("label"), gold, by_name.pop("label"), by_name)
 
 
-def batch(data: Examples, members: Sequence[int], pad_id: int, device: torch.device) -> Batch:
-    """Pad and move the rows numbered by `members`."""
-    ids, mask = pad([data.rows[i] for i in members], pad_id)
-    chosen = torch.as_tensor(members)
+def build_batch(data: Examples, indices: Sequence[int], pad_id: int, device: torch.device) -> Batch:
+    """Pad the texts with these indices and move them to a device."""
+    ids, mask = pad([data.rows[i] for i in indices], pad_id)
+    chosen = torch.as_tensor(indices)
     return Batch(
         ids.to(device),
         mask.to(device),

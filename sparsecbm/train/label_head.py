@@ -1,8 +1,9 @@
 """The label head fitted by itself: a multinomial logistic regression from activations to the label.
 
-Training texts are read with more certainty than others, so a head that was fitted on them is far too sure of itself.
-One number mends that: the head is divided by the temperature that suits texts that were held out, which changes no
-label that it reads."""
+A model is more certain of its training texts than of other texts, so a head that is fitted on them is overconfident.
+One number fixes this: the head is divided by the temperature that suits held-out texts. This changes no predicted
+label.
+"""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -12,10 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sparsecbm.base.errors import DataError
 from sparsecbm.train.reproducible import one_blas_thread
 
-# Inverse strength of the L2 penalty; weak, since a dozen inputs and thousands of texts need little.
-C = 10.0
-ABSENT = -1e4  # b of a class without a text
-HOTTEST = 10.0  # temperatures lie between this and its inverse
+# Inverse strength of the L2 penalty. It is weak, since there are a dozen inputs and thousands of texts.
+INVERSE_STRENGTH = 10.0
+ABSENT_CLASS_BIAS = -1e4  # b of a class that no text has
+MAX_TEMPERATURE = 10.0  # temperatures lie between 1 / MAX_TEMPERATURE and this
 
 
 @one_blas_thread
@@ -28,33 +29,34 @@ def fit_label_head(activations: np.ndarray, labels: np.ndarray, classes: int) ->
         classes: number of label classes
 
     Returns:
-        V, [classes, sum of states], and b, [classes]. A class without a text gets b = `ABSENT`.
+        V, [classes, sum of states], and b, [classes]. A class that no text has gets b = `ABSENT_CLASS_BIAS`.
 
     Raises:
-        DataError: fewer than two classes occur.
+        DataError: the texts have fewer than two classes.
     """
     present = np.unique(labels)
     if len(present) < 2:
         raise DataError("the training split has fewer than two label classes; a label head cannot be fitted")
-    fitted = LogisticRegression(C=C, max_iter=2000).fit(activations, labels)
-    coefficients, intercept = fitted.coef_, fitted.intercept_
-    if len(present) == 2:  # sklearn keeps one row, of the second class against the first
+    regression = LogisticRegression(C=INVERSE_STRENGTH, max_iter=2000).fit(activations, labels)
+    coefficients, intercept = regression.coef_, regression.intercept_
+    if len(present) == 2:  # scikit-learn keeps one row, of the second class against the first
         coefficients = np.vstack([-coefficients / 2, coefficients / 2])
         intercept = np.concatenate([-intercept / 2, intercept / 2])
     weight = np.zeros((classes, activations.shape[1]))
-    bias = np.full(classes, ABSENT)
+    bias = np.full(classes, ABSENT_CLASS_BIAS)
     weight[present], bias[present] = coefficients, intercept
     return weight, bias
 
 
-def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The T for which softmax(logits / T) has the least Brier score (Guo et al., arXiv 1706.04599, section 4.2).
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The T whose softmax(logits / T) has the least Brier score (Guo et al., arXiv 1706.04599, section 4.2).
 
-    Log-loss, which they take, is ruled by the few texts whose label is missed by far: it makes all others too unsure.
+    Guo et al. minimise log-loss. A few texts with badly wrong labels dominate log-loss, and all other texts then become
+    too uncertain.
 
     Args:
         logits: [texts, classes], of texts that the head was not fitted on
-        labels: [texts], class indices; without any, T is 1
+        labels: [texts], class indices; T is 1 without any
     """
     if not len(labels):
         return 1.0
@@ -62,7 +64,7 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     gold = np.eye(logits.shape[1])[labels]
 
     def brier_score(log_temperature: float) -> float:
-        return np.square(softmax(logits * np.exp(-log_temperature), axis=1) - gold).sum(1).mean()
+        return float(np.square(softmax(logits * np.exp(-log_temperature), axis=1) - gold).sum(1).mean())
 
-    bound = np.log(HOTTEST)
+    bound = np.log(MAX_TEMPERATURE)
     return float(np.exp(minimize_scalar(brier_score, bounds=(-bound, bound), method="bounded").x))

@@ -1,4 +1,4 @@
-"""The training loop: updates, validation, selection, checkpoints. It knows nothing of DVC or MLflow."""
+"""The training loop: updates, validation, selection and checkpoints. It knows nothing of DVC or MLflow."""
 
 import sys
 import time
@@ -15,18 +15,46 @@ from sparsecbm.base.metrics import accuracy
 from sparsecbm.base.params import Finetune
 from sparsecbm.model.batches import by_length, shuffled
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.train.average import WeightAverage
-from sparsecbm.train.checkpoint import Checkpoints, Progress
-from sparsecbm.train.examples import MISSING, Examples, batch
-from sparsecbm.train.method import Method
+from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.ema import WeightAverage
+from sparsecbm.train.examples import MISSING, Examples, build_batch
+from sparsecbm.train.method import TrainingMethod
 
 OnStep = Callable[[int, dict[str, float]], None]
 LOG_EVERY = 10  # updates between two points of a curve
 
 
+def ignore_figures(step: int, figures: dict[str, float]) -> None:
+    """An `OnStep` that does nothing."""
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What sets one run of a training apart from another with the same data and parameters.
+
+    Attributes:
+        seed: of the order of texts and of dropout
+        checkpoints: where the training saves its state and resumes from
+        on_step: receives the number of updates and figures, for live curves. It sees only the work of this process;
+            the returned `History` holds everything.
+    """
+
+    seed: int
+    checkpoints: Checkpoints
+    on_step: OnStep = ignore_figures
+
+
 @dataclass(frozen=True)
 class History:
-    """What happened: the loss curve, the score of each epoch, what the method did at times, and what was kept."""
+    """What a training did.
+
+    Attributes:
+        curves: losses and learning rate, every few updates
+        epochs: validation scores after each epoch
+        events: figures of the pruning events
+        best_step: number of updates of the kept weights
+        best_score: their validation score
+    """
 
     curves: list[dict[str, float]]
     epochs: list[dict[str, float]]
@@ -35,45 +63,45 @@ class History:
     best_score: float
 
 
-def precision(wanted: str, device: torch.device) -> str:
-    """accelerate's name for the precision: `auto` takes bf16 only where the hardware multiplies it."""
-    if wanted == "auto":
+def choose_precision(setting: str, device: torch.device) -> str:
+    """accelerate's name for a precision (auto | float32 | bf16); `auto` is bf16 where the hardware multiplies it."""
+    if setting == "auto":
         if device.type == "cuda":
             fast = torch.cuda.is_bf16_supported()
         else:
             capabilities = torch.cpu.get_capabilities()
             fast = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-        wanted = "bf16" if fast else "float32"
-    return "bf16" if wanted == "bf16" else "no"
+        setting = "bf16" if fast else "float32"
+    return "bf16" if setting == "bf16" else "no"
 
 
-def accelerator_for(params: Finetune) -> Accelerator:
-    """Device and precision as configured."""
+def make_accelerator(params: Finetune) -> Accelerator:
+    """An accelerator with the configured device and precision."""
     cpu = params.device == "cpu"
-    # accelerate keeps one state a process and refuses a second training with other settings; each starts afresh here.
+    # accelerate keeps one state a process and refuses a second training with other settings, so each starts afresh.
     AcceleratorState._reset_state(reset_partial_state=True)
     device = PartialState(cpu=cpu).device
-    return Accelerator(cpu=cpu, mixed_precision=precision(params.precision, device))
+    return Accelerator(cpu=cpu, mixed_precision=choose_precision(params.precision, device))
 
 
-def score(model: ConceptBottleneck, data: Examples, batch_size: int) -> dict[str, float]:
-    """Accuracies on a split, and `score`, by which checkpoints are selected: the mean of label and concepts."""
+def validation_scores(model: ConceptBottleneck, data: Examples, batch_size: int) -> dict[str, float]:
+    """Accuracies on a split, and `score`, their mean over label and concepts, which selects checkpoints."""
     model.eval()
     label = torch.zeros(len(data), dtype=torch.long)
-    read = {name: torch.zeros(len(data), dtype=torch.long) for name in data.concepts}
+    concepts = {name: torch.zeros(len(data), dtype=torch.long) for name in data.concepts}
     with torch.inference_mode():
-        for members in by_length(data.lengths, batch_size):
-            b = batch(data, members, model.tokenizer.pad_token_id, model.device)
-            output = model(b.ids, b.mask)
-            label[members] = output.label_logits.argmax(-1).cpu()
+        for indices in by_length(data.lengths, batch_size):
+            batch = build_batch(data, indices, model.tokenizer.pad_token_id, model.device)
+            output = model(batch.ids, batch.mask)
+            label[indices] = output.label_logits.argmax(-1).cpu()
             for name, logits in output.concept_logits.items():
-                read[name][members] = logits.argmax(-1).cpu()
+                concepts[name][indices] = logits.argmax(-1).cpu()
     model.train()
     figures = {}
     if model.settings.mode in ("standard", "joint"):
         figures["label.accuracy"] = accuracy(data.label.numpy(), label.numpy(), MISSING)
     if model.has_bottleneck:
-        by_concept = [accuracy(data.concepts[name].numpy(), read[name].numpy(), MISSING) for name in read]
+        by_concept = [accuracy(data.concepts[name].numpy(), concepts[name].numpy(), MISSING) for name in concepts]
         figures["concepts.mean.accuracy"] = sum(by_concept) / len(by_concept)
     return {**figures, "score": sum(figures.values()) / len(figures)}
 
@@ -83,98 +111,117 @@ def train(
     training: Examples,
     validation: Examples,
     params: Finetune,
-    seed: int,
-    method: Method,
-    checkpoints: Checkpoints,
-    on_step: OnStep = lambda step, figures: None,
+    method: TrainingMethod,
+    run: TrainingRun,
 ) -> History:
-    """Train in place and leave the best weights in the model.
-
-    Args:
-        on_step: called with the update's number and figures, for live curves; it sees only what this
-            process computes, the returned history holds everything.
-    """
-    accelerator = accelerator_for(params)
-    model.to(accelerator.device)
-    optimizer = method.optimizer(model)
-    updates = -(-len(training) // (params.batch_size * params.accumulate))  # in an epoch
-    total = updates * params.epochs
-    average = WeightAverage(model, params.average)
-    progress = checkpoints.restore(model, optimizer, average, method)
-    schedule = get_linear_schedule_with_warmup(
-        optimizer, int(params.warmup * total), total, last_epoch=progress.step - 1
-    )
-    saved_at = time.monotonic()
-    pause = 1.0 if sys.stderr.isatty() else 20.0  # a log file needs fewer lines than a terminal
-    bar = tqdm(total=total, initial=progress.step, unit="update", desc=method.name, mininterval=pause)
-
-    while not progress.finished:
-        batches = shuffled(training.lengths, params.batch_size, seed * 10_007 + progress.epoch)
-        model.train()
-        for first in range(progress.step_in_epoch * params.accumulate, len(batches), params.accumulate):
-            torch.manual_seed(seed * 1_000_003 + progress.step)  # dropout of this update, whoever runs it
-            parts = batches[first : first + params.accumulate]
-            event = method.before(model, progress.step)
-            if event:
-                progress.events.append({"step": progress.step, **event})
-                on_step(progress.step, event)
-            figures = _update(model, training, parts, params, method, progress.step, accelerator, optimizer)
-            rate = schedule.get_last_lr()[0]
-            schedule.step()
-            progress.step += 1
-            progress.step_in_epoch += 1
-            average.update(model, progress.step)
-            bar.update()
-            if progress.step % LOG_EVERY == 0 or progress.step == total:
-                point = {f"train.{name}": value for name, value in {**figures, "learning_rate": rate}.items()}
-                progress.curves.append({"step": progress.step, **point})
-                bar.set_postfix(loss=f"{figures['loss']:.3f}")
-                on_step(progress.step, point)
-            if time.monotonic() - saved_at >= params.checkpoint_seconds:
-                checkpoints.save(model, optimizer, average, method, progress)
-                saved_at = time.monotonic()
-        with average.applied(model):
-            _end_epoch(model, validation, params, method, progress, checkpoints, on_step)
-        checkpoints.save(model, optimizer, average, method, progress)
-        saved_at = time.monotonic()
-    bar.close()
-    checkpoints.load_best(model, progress.best_step)
+    """Train in place, from the last checkpoint if there is one, and leave the best weights in the model."""
+    loop = _Loop(model, training, validation, params, method, run)
+    while not loop.progress.finished:
+        loop.train_epoch()
+        loop.end_epoch()
+    loop.bar.close()
+    progress = loop.progress
+    run.checkpoints.load_best(model, progress.best_step)
     model.eval()
     return History(progress.curves, progress.epochs, progress.events, progress.best_step, progress.best_score)
 
 
-def _update(model, training, parts, params, method: Method, step: int, accelerator, optimizer) -> dict[str, float]:
-    """One update from the gradients of one or more batches; returns the mean losses."""
-    sums = torch.zeros(3)
-    for members in parts:
-        b = batch(training, members, model.tokenizer.pad_token_id, accelerator.device)
-        with accelerator.autocast():
-            parts_of_loss = method.losses(model, b, step)
-        accelerator.backward(parts_of_loss.total / len(parts))
-        sums += torch.stack([parts_of_loss.total, parts_of_loss.label, parts_of_loss.concept]).detach().float().cpu()
-        method.after_backward(model)
-    accelerator.clip_grad_norm_(model.parameters(), params.clip)
-    optimizer.step()
-    optimizer.zero_grad()
-    return dict(zip(("loss", "label_loss", "concept_loss"), (sums / len(parts)).tolist(), strict=True))
+class _Loop:
+    """One training under way: its model, optimizer, running average and progress."""
 
+    def __init__(
+        self,
+        model: ConceptBottleneck,
+        training: Examples,
+        validation: Examples,
+        params: Finetune,
+        method: TrainingMethod,
+        run: TrainingRun,
+    ):
+        self.model, self.training, self.validation = model, training, validation
+        self.params, self.method, self.run = params, method, run
+        self.accelerator = make_accelerator(params)
+        model.to(self.accelerator.device)
+        self.optimizer = method.make_optimizer(model)
+        updates = -(-len(training) // (params.batch_size * params.accumulate))  # in an epoch
+        self.total = updates * params.epochs
+        self.average = WeightAverage(model, params.ema_decay)
+        self.progress = run.checkpoints.restore(model, self.optimizer, self.average, method)
+        self.schedule = get_linear_schedule_with_warmup(
+            self.optimizer, int(params.warmup * self.total), self.total, last_epoch=self.progress.step - 1
+        )
+        self.saved_at = time.monotonic()
+        pause = 1.0 if sys.stderr.isatty() else 20.0  # a log file needs fewer lines than a terminal
+        self.bar = tqdm(
+            total=self.total, initial=self.progress.step, unit="update", desc=method.name, mininterval=pause
+        )
 
-def _end_epoch(
-    model, validation, params, method, progress: Progress, checkpoints: Checkpoints, on_step: OnStep
-) -> None:
-    """Validate, keep the weights if they are the best so far, and decide whether to stop."""
-    figures = score(model, validation, params.batch_size * 2)
-    progress.epoch += 1
-    progress.step_in_epoch = 0
-    if not method.keeps(progress.step):
-        pass
-    elif figures["score"] > progress.best_score:
-        progress.best_score, progress.best_step, progress.epochs_without_gain = figures["score"], progress.step, 0
-        checkpoints.save_best(model, progress.step)
-    else:
-        progress.epochs_without_gain += 1
-    progress.finished = progress.epoch >= params.epochs or progress.epochs_without_gain >= params.patience
-    named = {f"validation.{name}": value for name, value in figures.items()}
-    progress.epochs.append({"epoch": progress.epoch, "step": progress.step, **named})
-    tqdm.write(f"epoch {progress.epoch}: " + ", ".join(f"{name} {value:.3f}" for name, value in named.items()))
-    on_step(progress.step, named)
+    def train_epoch(self) -> None:
+        """The updates of an epoch that are still to do."""
+        params, progress = self.params, self.progress
+        batches = shuffled(self.training.lengths, params.batch_size, self.run.seed * 10_007 + progress.epoch)
+        self.model.train()
+        for first in range(progress.step_in_epoch * params.accumulate, len(batches), params.accumulate):
+            # Dropout of this update, whether or not the training was resumed.
+            torch.manual_seed(self.run.seed * 1_000_003 + progress.step)
+            event = self.method.before_update(self.model, progress.step)
+            if event:
+                progress.events.append({"step": progress.step, **event})
+                self.run.on_step(progress.step, event)
+            figures = self._update(batches[first : first + params.accumulate])
+            rate = self.schedule.get_last_lr()[0]
+            self.schedule.step()
+            progress.step += 1
+            progress.step_in_epoch += 1
+            self.average.update(self.model, progress.step)
+            self.bar.update()
+            if progress.step % LOG_EVERY == 0 or progress.step == self.total:
+                point = {f"train.{name}": value for name, value in {**figures, "learning_rate": rate}.items()}
+                progress.curves.append({"step": progress.step, **point})
+                self.bar.set_postfix(loss=f"{figures['loss']:.3f}")
+                self.run.on_step(progress.step, point)
+            if time.monotonic() - self.saved_at >= params.checkpoint_seconds:
+                self._save()
+
+    def end_epoch(self) -> None:
+        """Validate the averaged weights, keep them if they are the best so far, and decide whether to stop."""
+        with self.average.applied(self.model):
+            self._validate()
+        self._save()
+
+    def _update(self, batches: list[list[int]]) -> dict[str, float]:
+        """One update from the gradients of one or more batches; returns the mean losses."""
+        sums = torch.zeros(3)
+        for indices in batches:
+            batch = build_batch(self.training, indices, self.model.tokenizer.pad_token_id, self.accelerator.device)
+            with self.accelerator.autocast():
+                losses = self.method.compute_losses(self.model, batch, self.progress.step)
+            self.accelerator.backward(losses.total / len(batches))
+            sums += torch.stack([losses.total, losses.label, losses.concept]).detach().float().cpu()
+            self.method.after_backward(self.model)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), self.params.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return dict(zip(("loss", "label_loss", "concept_loss"), (sums / len(batches)).tolist(), strict=True))
+
+    def _validate(self) -> None:
+        params, progress = self.params, self.progress
+        figures = validation_scores(self.model, self.validation, params.batch_size * 2)
+        progress.epoch += 1
+        progress.step_in_epoch = 0
+        if self.method.may_keep(progress.step):
+            if figures["score"] > progress.best_score:
+                progress.best_score, progress.best_step = figures["score"], progress.step
+                progress.epochs_without_gain = 0
+                self.run.checkpoints.save_best(self.model, progress.step)
+            else:
+                progress.epochs_without_gain += 1
+        progress.finished = progress.epoch >= params.epochs or progress.epochs_without_gain >= params.patience
+        named = {f"validation.{name}": value for name, value in figures.items()}
+        progress.epochs.append({"epoch": progress.epoch, "step": progress.step, **named})
+        tqdm.write(f"epoch {progress.epoch}: " + ", ".join(f"{name} {value:.3f}" for name, value in named.items()))
+        self.run.on_step(progress.step, named)
+
+    def _save(self) -> None:
+        self.run.checkpoints.save(self.model, self.optimizer, self.average, self.method, self.progress)
+        self.saved_at = time.monotonic()

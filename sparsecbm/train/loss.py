@@ -1,4 +1,4 @@
-"""The losses of the training modes, with missing labels left out.
+"""The losses of the training modes. Missing labels add nothing to them.
 
 joint: CE(u, y) + gamma * mean_k CE(logits_k, c*_k)   (Koh et al., arXiv 2007.04612, section 3)
 """
@@ -13,16 +13,16 @@ from sparsecbm.train.examples import MISSING, Batch, Examples
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Weight of each class in its cross-entropy; None is 1 for all."""
+class ClassWeights:
+    """Weight of each class in its cross-entropy; None weights all classes by 1."""
 
-    label: Tensor | None = None
-    concepts: dict[str, Tensor] | None = None
+    label: Tensor | None = None  # [classes]
+    concepts: dict[str, Tensor] | None = None  # concept -> [states]
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The total to minimise, and its parts (0 where a part does not take part)."""
+    """The total to minimise, and its parts. A part that the training mode leaves out is 0."""
 
     total: Tensor
     label: Tensor
@@ -30,12 +30,12 @@ class Losses:
 
 
 def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy over the rows whose target is known; 0, with a gradient of 0, where none is.
+    """Mean cross-entropy over the rows with a known target; without such a row 0, with a gradient of 0.
 
     Args:
         logits: [batch, classes]
-        target: [batch, classes], rows that add up to 1, or to 0 where unknown
-        weight: [classes]; the mean is weighted by them as well
+        target: [batch, classes]; a row adds up to 1, or to 0 if unknown
+        weight: [classes]; the mean is weighted, too
         smoothing: share of each target that is spread evenly over the classes
     """
     known = target.sum(-1, keepdim=True) > 0
@@ -46,11 +46,18 @@ def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None, 
     return -(smooth * logits.log_softmax(-1)).sum() / smooth.sum().clamp(min=1e-12)
 
 
-def losses(output: Output, batch: Batch, mode: str, gamma: float, weights: Weights, smoothing: float = 0.0) -> Losses:
-    """Loss of one batch; `smoothing` is of the concepts' targets.
+def mode_losses(
+    output: Output, batch: Batch, mode: str, gamma: float, weights: ClassWeights, smoothing: float = 0.0
+) -> Losses:
+    """Losses of one batch in a training mode.
 
-    `joint` adds label and gamma times the concepts; `standard` has the label alone; `sequential` and
-    `independent` train the concepts alone here, since their label head is fitted afterwards.
+    `joint` adds the label's loss and gamma times the concepts'; `standard` has the label's alone. `sequential` and
+    `independent` have the concepts' alone, since their label head is fitted afterwards.
+
+    Args:
+        mode: standard | joint | sequential | independent
+        gamma: weight of the concepts' loss
+        smoothing: of the concepts' targets
     """
     zero = output.label_logits.new_zeros(())
     label = concept = zero
@@ -67,10 +74,10 @@ def losses(output: Output, batch: Batch, mode: str, gamma: float, weights: Weigh
     return Losses(total, label, concept)
 
 
-def balanced_weights(data: Examples, states: dict[str, int], classes: int) -> Weights:
-    """Weights inverse to the frequency of each class, with mean 1 over the training rows.
+def balanced_class_weights(data: Examples, states: dict[str, int], classes: int) -> ClassWeights:
+    """Weights inverse to the frequency of each class, with mean 1 over the training texts.
 
-    A class that does not occur gets weight 0: nothing is known of it.
+    A class that no text has gets weight 0, since nothing is known of it.
 
     Args:
         data: the training examples
@@ -78,11 +85,12 @@ def balanced_weights(data: Examples, states: dict[str, int], classes: int) -> We
         classes: number of label classes
     """
 
-    def inverse(target: Tensor, size: int) -> Tensor:
-        counts = torch.bincount(target[target != MISSING], minlength=size).float()
+    def inverse_frequency(gold: Tensor, size: int) -> Tensor:
+        counts = torch.bincount(gold[gold != MISSING], minlength=size).float()
         present = counts > 0
         return torch.where(present, counts.sum() / (present.sum() * counts.clamp(min=1)), 0.0)
 
-    return Weights(
-        inverse(data.label, classes), {name: inverse(data.concepts[name], size) for name, size in states.items()}
+    return ClassWeights(
+        inverse_frequency(data.label, classes),
+        {name: inverse_frequency(data.concepts[name], size) for name, size in states.items()},
     )

@@ -1,6 +1,7 @@
-"""What a training does in an update, apart from the loop's own business of order, schedule and checkpoints."""
+"""What a training does in an update. The loop adds order, learning rate schedule, validation and checkpoints."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,81 +10,76 @@ from torch.optim import AdamW
 from sparsecbm.base.params import Finetune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.train.examples import Batch
-from sparsecbm.train.loss import Losses, Weights, losses
+from sparsecbm.train.loss import ClassWeights, Losses, mode_losses
 
 
-class Method(Protocol):
-    """A way to train. Every call is a function of the model, the step and what `state` holds, so that a
-    training that was killed goes on to the same bytes."""
+class TrainingMethod(ABC):
+    """A way to train.
+
+    Every call depends on the model, the step and the content of `state` only. So a training that was killed resumes
+    and ends with the same bytes.
+    """
 
     name: str  # shown beside the progress bar
 
-    def optimizer(self, model: ConceptBottleneck) -> AdamW:
-        """The optimizer, over all that is trained; what is not has `requires_grad` off."""
+    @abstractmethod
+    def make_optimizer(self, model: ConceptBottleneck) -> AdamW:
+        """The optimizer over all trained parameters; `requires_grad` is switched off for all others."""
 
-    def before(self, model: ConceptBottleneck, step: int) -> dict[str, float]:
-        """Called before the update of this number (from 0); returns figures for the curves, mostly none."""
+    @abstractmethod
+    def compute_losses(self, model: ConceptBottleneck, batch: Batch, step: int) -> Losses:
+        """Losses of one batch."""
 
-    def losses(self, model: ConceptBottleneck, batch: Batch, step: int) -> Losses:
-        """Loss of one batch."""
-
-    def after_backward(self, model: ConceptBottleneck) -> None:
-        """Called when a batch's gradients are there."""
-
-    def keeps(self, updates: int) -> bool:
-        """Whether the model after this many updates may be the one that is kept."""
-
-    def state(self, model: ConceptBottleneck) -> dict[str, Tensor]:
-        """What a checkpoint must hold besides weights and optimizer."""
-
-    def restore(self, model: ConceptBottleneck, state: dict[str, Tensor]) -> None:
-        """Inverse of `state`."""
-
-
-class DenseTraining:
-    """All weights at once, by the loss of the model's mode."""
-
-    name = "finetune"
-
-    def __init__(self, params: Finetune, weights: Weights):
-        self.params = params
-        self.weights = weights
-
-    def optimizer(self, model: ConceptBottleneck) -> AdamW:
-        """AdamW over all weights, word embeddings if they are not frozen."""
-        model.requires_grad_(True)
-        model.backbone.get_input_embeddings().weight.requires_grad_(not self.params.freeze_embeddings)
-        return adamw(model, self.params)
-
-    def before(self, model: ConceptBottleneck, step: int) -> dict[str, float]:
-        """Nothing."""
+    def before_update(self, model: ConceptBottleneck, step: int) -> dict[str, float]:
+        """Prepare the update of this number (from 0). Returns figures for the curves, mostly none."""
         return {}
 
-    def losses(self, model: ConceptBottleneck, batch: Batch, step: int) -> Losses:
-        """Loss of the model's mode on all texts and concepts."""
-        output = model(batch.ids, batch.mask)
-        params = self.params
-        return losses(output, batch, model.settings.mode, params.gamma, self.weights, params.label_smoothing)
+    def after_backward(self, model: ConceptBottleneck) -> None:  # noqa: B027 (a method may need nothing here)
+        """Complete the gradients of one batch."""
 
-    def after_backward(self, model: ConceptBottleneck) -> None:
-        """Nothing."""
-
-    def keeps(self, updates: int) -> bool:
-        """Always."""
+    def may_keep(self, updates: int) -> bool:
+        """Whether the model after this many updates is a candidate for the best one."""
         return True
 
     def state(self, model: ConceptBottleneck) -> dict[str, Tensor]:
-        """Nothing."""
+        """What a checkpoint holds besides weights and optimizer."""
         return {}
 
-    def restore(self, model: ConceptBottleneck, state: dict[str, Tensor]) -> None:
-        """Nothing."""
+    def restore(self, model: ConceptBottleneck, state: dict[str, Tensor]) -> None:  # noqa: B027 (see above)
+        """Inverse of `state`."""
 
 
-def adamw(model: ConceptBottleneck, params: Finetune, *more: dict) -> AdamW:
-    """AdamW with a rate each for backbone, concept heads and label head; biases and norms do not decay.
+class DenseTraining(TrainingMethod):
+    """Train all weights together, by the loss of the model's mode."""
 
-    The label head's inputs are probabilities, so its weights have far to go and need the largest rate.
+    name = "finetune"
+
+    def __init__(self, params: Finetune, weights: ClassWeights):
+        self.params = params
+        self.weights = weights
+
+    def make_optimizer(self, model: ConceptBottleneck) -> AdamW:
+        """AdamW over all weights; over the word embeddings only if they are not frozen."""
+        model.requires_grad_(True)
+        train_embeddings(model, not self.params.freeze_embeddings)
+        return make_adamw(model, self.params)
+
+    def compute_losses(self, model: ConceptBottleneck, batch: Batch, step: int) -> Losses:
+        """Losses of the model's mode, over all texts and concepts."""
+        output = model(batch.ids, batch.mask)
+        params = self.params
+        return mode_losses(output, batch, model.settings.mode, params.gamma, self.weights, params.label_smoothing)
+
+
+def train_embeddings(model: ConceptBottleneck, trained: bool) -> None:
+    """Train the word embeddings, or freeze them."""
+    model.backbone.get_input_embeddings().weight.requires_grad_(trained)
+
+
+def make_adamw(model: ConceptBottleneck, params: Finetune, *more: dict[str, Any]) -> AdamW:
+    """AdamW with separate learning rates for backbone, concept heads and label head. Biases and norms do not decay.
+
+    The label head gets the largest rate: its inputs are probabilities, so its weights must grow large.
 
     Args:
         more: further parameter groups, each with `params` and `lr`
@@ -97,10 +93,10 @@ def adamw(model: ConceptBottleneck, params: Finetune, *more: dict) -> AdamW:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             rate = next(rate for prefix, rate in rates.items() if name.startswith(prefix))
-            # A weight under masks does not decay: outside every mask it must stay as it is.
+            # A weight under masks does not decay, since a weight outside every mask must keep its value.
             decays = parameter.ndim > 1 and not (model.masked and name.startswith("backbone."))
             groups.setdefault((rate, params.weight_decay if decays else 0.0), []).append(parameter)
-    listed = [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
+    listed = [{"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()]
     listed += [{"weight_decay": 0.0, **group} for group in more]
-    # A schedule that starts in the middle needs `initial_lr`.
+    # A learning rate schedule that resumes in the middle needs `initial_lr`.
     return AdamW([{**group, "initial_lr": group["lr"]} for group in listed], fused=True)

@@ -1,10 +1,12 @@
 """The training modes, from annotated tables to a finished model.
 
-standard     the label straight from the text: the black box to compare with
-joint        concepts and label in one loss; then, if so configured, the label head once more by itself
-sequential   concepts first; then the label head on the concepts as the model reads them
-independent  concepts first; the label head on the gold concepts
+standard     the label directly from the text: the black box to compare with
+joint        concepts and label in one loss; then, if configured, the label head is fitted once more by itself
+sequential   concepts first; then the label head on the predicted concepts
+independent  concepts first; then the label head on the gold concepts
 """
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,61 +16,53 @@ from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import Finetune
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import LabelHead, activate
-from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.examples import MISSING, Examples, examples
-from sparsecbm.train.label_head import ABSENT, fit_label_head, temperature
-from sparsecbm.train.loop import History, OnStep, train
-from sparsecbm.train.loss import Weights, balanced_weights
+from sparsecbm.train.examples import MISSING, Examples, build_examples, one_hot
+from sparsecbm.train.label_head import ABSENT_CLASS_BIAS, fit_label_head, fit_temperature
+from sparsecbm.train.loop import History, TrainingRun, train
+from sparsecbm.train.loss import ClassWeights, balanced_class_weights
 from sparsecbm.train.method import DenseTraining
-from sparsecbm.train.oom import SMALLER_BATCH, memory_hint
+from sparsecbm.train.oom import SMALLER_BATCH_HINT, out_of_memory_hint
 
 
-@memory_hint(SMALLER_BATCH)
+@out_of_memory_hint(SMALLER_BATCH_HINT)
 def fit(
-    model: ConceptBottleneck,
-    training: pd.DataFrame,
-    validation: pd.DataFrame,
-    params: Finetune,
-    seed: int,
-    checkpoints: Checkpoints,
-    on_step: OnStep = lambda step, figures: None,
+    model: ConceptBottleneck, training: pd.DataFrame, validation: pd.DataFrame, params: Finetune, run: TrainingRun
 ) -> History:
-    """Train a model by its mode; weights, both label heads and training means are in the model afterwards.
+    """Train a model in place, by its mode. It gets new weights, both label heads and the training means.
 
     Args:
         training, validation: annotated tables (columns as in `sparsecbm.data.tables`)
 
     Raises:
-        DataError: no text has a label, those to train on have all the same, or a concept has no labelled text.
+        DataError: no text has a label, all training texts have the same one, or a concept has no labelled text.
         ModelError: the GPU is out of memory.
     """
-    train_examples = examples(training, model, params.targets)
-    validation_examples = examples(validation, model)
+    train_examples = build_examples(training, model, params.targets)
+    validation_examples = build_examples(validation, model)
     _check(train_examples, model, "train")
     _check(validation_examples, model, "validation")
-    weights = Weights()
+    weights = ClassWeights()
     if params.class_weights == "balanced":
         states = {concept.name: len(concept) for concept in model.concept_set}
-        weights = balanced_weights(train_examples, states, len(model.concept_set.label))
-    method = DenseTraining(params, weights)
-    history = train(model, train_examples, validation_examples, params, seed, method, checkpoints, on_step)
-    read = model.logits(training["text"].tolist())
+        weights = balanced_class_weights(train_examples, states, len(model.concept_set.label))
+    history = train(model, train_examples, validation_examples, params, DenseTraining(params, weights), run)
+    logits = model.logits(training["text"].tolist())
     if model.has_bottleneck:
         held_out = validation_examples, model.logits(validation["text"].tolist())
         if model.settings.mode != "joint" or params.refit_label_head:
-            refit_label_head(model, train_examples, read, *held_out)
-        fit_hard_head(model, train_examples, read, *held_out)
-    model.means = training_means(model, train_examples, read)
+            refit_label_head(model, train_examples, logits, *held_out)
+        fit_hard_head(model, train_examples, logits, *held_out)
+    model.means = compute_training_means(model, train_examples, logits)
     return history
 
 
-def activations(model: ConceptBottleneck, read: Logits, kind: str) -> np.ndarray:
-    """Activations of all concepts side by side, [texts, sum of states], from logits."""
-    parts = [activate(torch.from_numpy(read.concepts[name]), kind) for name in model.concept_set.names]
+def activations(model: ConceptBottleneck, logits: Logits, kind: str) -> np.ndarray:
+    """Activations of all concepts side by side, [texts, sum of states]."""
+    parts = [activate(torch.from_numpy(logits.concepts[name]), kind) for name in model.concept_set.names]
     return torch.cat(parts, dim=-1).numpy()
 
 
-def training_means(model: ConceptBottleneck, data: Examples, read: Logits) -> dict:
+def compute_training_means(model: ConceptBottleneck, data: Examples, logits: Logits) -> dict[str, Any]:
     """Mean activation of each state over the training texts, and the share of each gold state among them."""
     variables = [("label", model.concept_set.label, data.label)]
     variables += [(c.name, c, data.concepts[c.name]) for c in model.concept_set]
@@ -78,33 +72,34 @@ def training_means(model: ConceptBottleneck, data: Examples, read: Logits) -> di
         share = (counts / counts.sum().clamp(min=1)).tolist()
         shares[name] = dict(zip(variable.states, share, strict=True))
     means = {}
-    for name, logits in read.concepts.items():
-        mean = activate(torch.from_numpy(logits).double(), model.settings.activation).mean(0).tolist()
+    for name, values in logits.concepts.items():
+        mean = activate(torch.from_numpy(values).double(), model.settings.activation).mean(0).tolist()
         means[name] = dict(zip(model.concept_set[name].states, mean, strict=True))
     return {"activations": means, "label_share": shares.pop("label"), "concept_shares": shares}
 
 
 def refit_label_head(
-    model: ConceptBottleneck, data: Examples, read: Logits, held_out: Examples, held_out_read: Logits
+    model: ConceptBottleneck, data: Examples, logits: Logits, held_out: Examples, held_out_logits: Logits
 ) -> None:
-    """Fit V and b on training texts as the model reads them; in mode `independent`, on their gold concepts.
+    """Fit V and b on the predicted concepts of the training texts; in mode `independent`, on their gold concepts.
 
-    Their temperature is fitted on the held-out texts as the model reads them.
+    The temperature is fitted on the predicted concepts of held-out texts.
     """
     if model.settings.mode != "independent":
-        inputs = activations(model, read, model.settings.activation)
+        inputs = activations(model, logits, model.settings.activation)
     else:
-        inputs = np.concatenate([_one_hot(data.concepts[c.name], len(c)) for c in model.concept_set], axis=1)
+        inputs = np.concatenate([_gold_activations(data.concepts[c.name], len(c)) for c in model.concept_set], axis=1)
     _fit_head(model.label_head, inputs, data.label)
-    _scale(model.label_head, activations(model, held_out_read, model.settings.activation), held_out.label)
+    _scale_head(model.label_head, activations(model, held_out_logits, model.settings.activation), held_out.label)
 
 
 def fit_hard_head(
-    model: ConceptBottleneck, data: Examples, read: Logits, held_out: Examples, held_out_read: Logits
+    model: ConceptBottleneck, data: Examples, logits: Logits, held_out: Examples, held_out_logits: Logits
 ) -> None:
-    """Fit `model.hard_head` likewise on texts as the model reads them, each concept one-hot."""
-    _fit_head(model.add_hard_head(), activations(model, read, "hard"), data.label)
-    _scale(model.hard_head, activations(model, held_out_read, "hard"), held_out.label)
+    """Fit `model.hard_head` in the same way, on the predicted concepts as one-hot states."""
+    hard_head = model.add_hard_head()
+    _fit_head(hard_head, activations(model, logits, "hard"), data.label)
+    _scale_head(hard_head, activations(model, held_out_logits, "hard"), held_out.label)
 
 
 def _fit_head(head: LabelHead, inputs: np.ndarray, label: torch.Tensor) -> None:
@@ -114,31 +109,30 @@ def _fit_head(head: LabelHead, inputs: np.ndarray, label: torch.Tensor) -> None:
     head.set(torch.from_numpy(weight), torch.from_numpy(bias))
 
 
-def _scale(head: LabelHead, inputs: np.ndarray, label: torch.Tensor) -> None:
+def _scale_head(head: LabelHead, inputs: np.ndarray, label: torch.Tensor) -> None:
     """Divide V and b by the temperature that suits held-out inputs, [texts, sum of states], and labels, [texts]."""
-    known = (label != MISSING) & (head.linear.bias.detach().cpu()[label.clamp(min=0)] > ABSENT)
+    known = (label != MISSING) & (head.linear.bias.detach().cpu()[label.clamp(min=0)] > ABSENT_CLASS_BIAS)
     with torch.no_grad():
         logits = head.linear(torch.from_numpy(inputs).to(head.linear.weight))
-        T = temperature(logits[known].double().cpu().numpy(), label[known].numpy())
-        head.set(head.linear.weight / T, head.linear.bias / T)
+        temperature = fit_temperature(logits[known].double().cpu().numpy(), label[known].numpy())
+        head.set(head.linear.weight / temperature, head.linear.bias / temperature)
 
 
-def _one_hot(gold: torch.Tensor, states: int) -> np.ndarray:
-    """[texts, states]; a text whose state nobody knows gets the shares of those that are known."""
+def _gold_activations(gold: torch.Tensor, states: int) -> np.ndarray:
+    """One-hot gold states, [texts, states], float64; a text without a known state gets the shares of the states."""
     known = gold != MISSING
     shares = torch.bincount(gold[known], minlength=states).double() / known.sum().clamp(min=1)
-    rows = shares.repeat(len(gold), 1)
-    rows[known] = torch.nn.functional.one_hot(gold[known], states).double()
-    return rows.numpy()
+    return torch.where(known[:, None], one_hot(gold, states).double(), shares).numpy()
 
 
 def _check(data: Examples, model: ConceptBottleneck, split: str) -> None:
+    """Raises DataError unless the split can be trained on, or validated with."""
     labels = data.label[data.label != MISSING].unique()
     if not len(labels):
-        raise DataError(f"split {split!r}: no text has a label; check the column that holds it")
+        raise DataError(f"split {split!r}: no text has a label; check the label column")
     if split == "train" and len(labels) == 1:
         only = model.concept_set.label.states[int(labels)]
-        raise DataError(f"split 'train': every label is {only!r}; training needs at least two, check the split's rows")
+        raise DataError(f"split 'train': every label is {only!r}; training needs at least two labels")
     for name, gold in data.concepts.items():
         if model.has_bottleneck and not bool((gold != MISSING).any()):
             raise DataError(

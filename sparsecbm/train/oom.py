@@ -1,4 +1,4 @@
-"""What to do where a GPU's memory is too small, in the words of the configuration."""
+"""What to change in the configuration when a GPU runs out of memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,15 +7,15 @@ import torch
 
 from sparsecbm.base.errors import ModelError
 
-SMALLER_BATCH = "lower finetune.batch_size (and raise finetune.accumulate, so that updates stay as they are)"
+SMALLER_BATCH_HINT = "lower finetune.batch_size (and raise finetune.accumulate, so that updates stay as they are)"
 
 
 @contextmanager
-def memory_hint(*remedies: str) -> Iterator[None]:
-    """Say what to change where what runs inside, or the function that this decorates, needs more memory than there is.
+def out_of_memory_hint(*remedies: str) -> Iterator[None]:
+    """Name the keys to change when a block, or a decorated function, needs more GPU memory than there is.
 
     Args:
-        remedies: each a key and what to do with it
+        remedies: each names a key and its change
 
     Raises:
         ModelError: the GPU is out of memory.

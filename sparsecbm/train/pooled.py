@@ -1,4 +1,4 @@
-"""Texts as concepts' subnetworks see them: pooled under masks, once, for whatever is fitted on them."""
+"""Texts pooled under the masks of concepts, computed once for everything that is fitted on them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,22 +26,22 @@ def reading(model: ConceptBottleneck) -> Iterator[None]:
 def pooled_under_masks(
     model: ConceptBottleneck, data: Examples, concepts: Sequence[str] | None = None, batch_size: int = 32
 ) -> dict[str, Tensor]:
-    """Every text pooled under the mask of every concept, all masks in one call a batch.
+    """Every text pooled under the mask of every concept; one call a batch covers all masks.
 
     Args:
-        concepts: whose masks; by default every concept's
+        concepts: the concepts whose masks are used; all by default
 
     Returns:
         concept -> [texts, hidden], float32, on the CPU
     """
     concepts = model.concept_set.names if concepts is None else concepts
-    found: dict[str, Tensor] = {}
+    pooled: dict[str, Tensor] = {}
     with reading(model):
-        for members in by_length(data.lengths, batch_size):
-            ids, mask = pad([data.rows[i] for i in members], model.tokenizer.pad_token_id)
+        for indices in by_length(data.lengths, batch_size):
+            ids, mask = pad([data.rows[i] for i in indices], model.tokenizer.pad_token_id)
             rows = dict.fromkeys(concepts, torch.arange(len(ids), device=model.device))
             for name, texts in model.represent(ids.to(model.device), mask.to(model.device), rows).items():
-                if name not in found:
-                    found[name] = torch.zeros(len(data), texts.shape[-1])
-                found[name][members] = texts.float().cpu()
-    return found
+                if name not in pooled:
+                    pooled[name] = torch.zeros(len(data), texts.shape[-1])
+                pooled[name][indices] = texts.float().cpu()
+    return pooled

@@ -62,15 +62,17 @@ if sys.argv[1] == "prune":
     from sparsecbm.api import SparseCBM
     from sparsecbm.base.params import load_params
     from sparsecbm.train.checkpoint import Checkpoints
+    from sparsecbm.train.loop import TrainingRun
     from sparsecbm.train.modes import fit
-    from sparsecbm.train.reproducible import make_reproducible
+    from sparsecbm.train.reproducible import reproducible
 
     params, data = load_params(Path("params.yaml")), Path("data/annotated")
-    make_reproducible(params.seed, params.threads)
-    model = SparseCBM.build("backbone", read_concepts(data), Settings(max_length=16))
-    train = read_split(data, "train")
-    fit(model, train, train, params.finetune, params.seed, Checkpoints(Path(".sparsecbm/checkpoints/prune")))
-    model.save_pretrained("models/sparse")
+    with reproducible(params.seed, params.threads):
+        model = SparseCBM.build("backbone", read_concepts(data), Settings(max_length=16))
+        train = read_split(data, "train")
+        run = TrainingRun(params.seed, Checkpoints(Path(".sparsecbm/checkpoints/prune")))
+        fit(model, train, train, params.finetune, run)
+        model.save_pretrained("models/sparse")
 """
 
 GATES = [
@@ -98,7 +100,7 @@ def clone(tmp_path, monkeypatch):
     plain = yaml.safe_load((ROOT / "params.yaml").read_text())
     plain["threads"] = 1
     plain["finetune"] |= {
-        "epochs": 1, "learning_rate": 1e-6, "head_learning_rate": 1e-6, "batch_size": 8, "average": 0, "patience": 50,
+        "epochs": 1, "learning_rate": 1e-6, "head_learning_rate": 1e-6, "batch_size": 8, "ema_decay": 0, "patience": 50,
         "freeze_embeddings": False, "precision": "float32", "device": "cpu",
     }  # fmt: skip
     plain["evaluate"]["bootstrap"] = 200

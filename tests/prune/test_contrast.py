@@ -1,17 +1,17 @@
-"""Masks of all concepts chosen together, by hand."""
+"""Masks of all concepts, chosen together, by hand."""
 
 import pytest
 import torch
 
 from sparsecbm.base.errors import PruningError
-from sparsecbm.prune.contrast import contrasted, ranks
+from sparsecbm.prune.contrast import choose_contrasting_masks, rank_scores
 from sparsecbm.prune.select import prune_to
 
-# One layer of ten weights. Both concepts score the first three highest; the difference of their ranks is, in ninths,
+# One layer of ten weights. Both concepts score the first three highest. The differences of their ranks, in ninths, are
 # 0 0 0 6 4 2 0 -2 -4 -6.
 TWO = {"food": [9, 8, 7, 6, 5, 4, 3, 2, 1, 0], "noise": [9, 8, 7, 0, 1, 2, 3, 4, 5, 6]}
-# Eight weights of three concepts: the first two are the best of each; own rank minus the mean of the others', in
-# sevenths, is highest at 2, 3 for food (3, 3), at 4, 5 for noise (4, 2.5) and at 6, 7 for service (3, 2.5).
+# Eight weights and three concepts. The first two weights are the best of each concept. The own rank minus the mean of
+# the others', in sevenths, is highest at 2, 3 for food (3, 3), 4, 5 for noise (4, 2.5) and 6, 7 for service (3, 2.5).
 THREE = {
     "food": [7, 6, 5, 4, 0, 2, 1, 3],
     "noise": [7, 6, 1, 2, 5, 4, 3, 0],
@@ -19,12 +19,12 @@ THREE = {
 }
 
 
-def given(scores, pruned=None):
-    """Scores and masks by concept of one layer; `pruned` are the places that a concept has lost already."""
+def one_layer(scores, pruned=None):
+    """Scores and masks of one layer by concept; `pruned` are the indices that a concept has lost already."""
     values = {name: {"layer": torch.tensor(row).float()} for name, row in scores.items()}
     masks = {name: {"layer": torch.ones(len(row), dtype=torch.bool)} for name, row in scores.items()}
-    for name, places in (pruned or {}).items():
-        masks[name]["layer"][places] = False
+    for name, indices in (pruned or {}).items():
+        masks[name]["layer"][indices] = False
     return values, masks
 
 
@@ -32,55 +32,67 @@ def kept(masks):
     return {name: layers["layer"].nonzero().squeeze(1).tolist() for name, layers in masks.items()}
 
 
-def plain(scores, sparsity):
-    values, masks = given(scores)
+def without_contrast(scores, sparsity):
+    values, masks = one_layer(scores)
     return kept({name: prune_to(values[name], masks[name], sparsity) for name in values})
 
 
 def test_two_concepts_by_hand():
-    """Four of ten stay. A quarter of them are common: the weight of the highest mean rank; three are each one's own."""
-    found = contrasted(*given(TWO), sparsity=0.6, core=0.25)
-    assert kept(found) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
-    assert plain(TWO, 0.6) == {"food": [0, 1, 2, 3], "noise": [0, 1, 2, 9]}
+    """Four of ten weights stay. One is the core, that of the highest mean rank; three belong to each concept alone."""
+    masks_by_concept = choose_contrasting_masks(*one_layer(TWO), sparsity=0.6, core=0.25)
+    assert kept(masks_by_concept) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
+    assert without_contrast(TWO, 0.6) == {"food": [0, 1, 2, 3], "noise": [0, 1, 2, 9]}
 
 
-def test_half_of_each_mask_is_common():
-    assert kept(contrasted(*given(TWO), sparsity=0.6, core=0.5)) == {"food": [0, 1, 3, 4], "noise": [0, 1, 8, 9]}
+def test_half_of_each_mask_is_the_core():
+    assert kept(choose_contrasting_masks(*one_layer(TWO), sparsity=0.6, core=0.5)) == {
+        "food": [0, 1, 3, 4],
+        "noise": [0, 1, 8, 9],
+    }
 
 
 def test_without_a_core_contrast_alone_decides():
-    """The weights that matter most, and to both, stay out."""
-    assert kept(contrasted(*given(TWO), sparsity=0.7, core=0)) == {"food": [3, 4, 5], "noise": [7, 8, 9]}
-    assert plain(TWO, 0.7) == {"food": [0, 1, 2], "noise": [0, 1, 2]}
+    """The weights that matter most to both concepts go."""
+    assert kept(choose_contrasting_masks(*one_layer(TWO), sparsity=0.7, core=0)) == {
+        "food": [3, 4, 5],
+        "noise": [7, 8, 9],
+    }
+    assert without_contrast(TWO, 0.7) == {"food": [0, 1, 2], "noise": [0, 1, 2]}
 
 
 def test_three_concepts_by_hand():
-    """Three of eight stay, and a third of them is common."""
-    found = contrasted(*given(THREE), sparsity=5 / 8, core=1 / 3)
-    assert kept(found) == {"food": [0, 2, 3], "noise": [0, 4, 5], "service": [0, 6, 7]}
-    assert plain(THREE, 5 / 8) == {"food": [0, 1, 2], "noise": [0, 1, 4], "service": [0, 1, 6]}
+    """Three of eight weights stay; one of them is the core."""
+    masks_by_concept = choose_contrasting_masks(*one_layer(THREE), sparsity=5 / 8, core=1 / 3)
+    assert kept(masks_by_concept) == {"food": [0, 2, 3], "noise": [0, 4, 5], "service": [0, 6, 7]}
+    assert without_contrast(THREE, 5 / 8) == {"food": [0, 1, 2], "noise": [0, 1, 4], "service": [0, 1, 6]}
 
 
 def test_a_pruned_weight_stays_pruned_unless_it_may_regrow():
-    """Food has lost 3: of the weights without contrast, 1 is the first that is not in the core."""
-    some = given(TWO, {"food": [3]})
-    assert kept(contrasted(*some, sparsity=0.6, core=0.25)) == {"food": [0, 1, 4, 5], "noise": [0, 7, 8, 9]}
-    regrown = contrasted(*some, sparsity=0.6, core=0.25, regrow=True)
+    """Food has lost weight 3. Weight 1 replaces it: it is the first one without contrast outside the core."""
+    inputs = one_layer(TWO, {"food": [3]})
+    assert kept(choose_contrasting_masks(*inputs, sparsity=0.6, core=0.25)) == {
+        "food": [0, 1, 4, 5],
+        "noise": [0, 7, 8, 9],
+    }
+    regrown = choose_contrasting_masks(*inputs, sparsity=0.6, core=0.25, regrow=True)
     assert kept(regrown) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
 
 
-def test_the_core_is_of_weights_that_all_still_have():
-    """Noise has lost 0, which has the highest mean rank; 1 is next. Food may keep 0 by its own budget alone."""
-    some = given(TWO, {"noise": [0]})
-    assert kept(contrasted(*some, sparsity=0.6, core=0.25)) == {"food": [1, 3, 4, 5], "noise": [1, 7, 8, 9]}
-    regrown = contrasted(*some, sparsity=0.6, core=0.25, regrow=True)
+def test_the_core_consists_of_weights_that_all_concepts_have():
+    """Noise has lost weight 0, which has the highest mean rank. The core takes the next one, weight 1."""
+    inputs = one_layer(TWO, {"noise": [0]})
+    assert kept(choose_contrasting_masks(*inputs, sparsity=0.6, core=0.25)) == {
+        "food": [1, 3, 4, 5],
+        "noise": [1, 7, 8, 9],
+    }
+    regrown = choose_contrasting_masks(*inputs, sparsity=0.6, core=0.25, regrow=True)
     assert kept(regrown) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
 
 
-def test_too_few_common_weights_are_told():
-    some = given(TWO, {"food": [0, 1, 2, 3, 4], "noise": [5, 6, 7, 8, 9]})
+def test_too_few_common_weights_raise_an_error():
+    inputs = one_layer(TWO, {"food": [0, 1, 2, 3, 4], "noise": [5, 6, 7, 8, 9]})
     with pytest.raises(PruningError, match="layer layer: 10 of 10 weights are dropped already"):
-        contrasted(*some, sparsity=0.6, core=0.25)
+        choose_contrasting_masks(*inputs, sparsity=0.6, core=0.25)
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
@@ -91,28 +103,30 @@ def test_sparsity_is_exact_and_the_core_is_common(scope, sparsity, core):
     names = ("food", "noise", "service")
     scores = {n: {layer: torch.randn(shape, generator=draw) for layer, shape in shapes.items()} for n in names}
     masks = {n: {layer: torch.ones(shape, dtype=torch.bool) for layer, shape in shapes.items()} for n in names}
-    found = contrasted(scores, masks, sparsity, core, scope)
+    masks_by_concept = choose_contrasting_masks(scores, masks, sparsity, core, scope)
     groups = [["a", "b"]] if scope == "global" else [["a"], ["b"]]
     for layers in groups:
         size = sum(masks["food"][layer].numel() for layer in layers)
         for name in names:
-            assert sum(int(found[name][layer].sum()) for layer in layers) == round((1 - sparsity) * size)
-        common = [torch.stack([found[name][layer] for name in names]).all(0) for layer in layers]
+            assert sum(int(masks_by_concept[name][layer].sum()) for layer in layers) == round((1 - sparsity) * size)
+        common = [torch.stack([masks_by_concept[name][layer] for name in names]).all(0) for layer in layers]
         assert sum(int(both.sum()) for both in common) >= round(core * (1 - sparsity) * size)
-    if core == 0:  # by contrast alone, what one is for is what the others are against
-        shares = [torch.stack([found[name][layer] for name in names]).all(0).float().mean() for layer in shapes]
+    if core == 0:  # contrast alone gives each concept the weights that the others do not use
+        shares = [
+            torch.stack([masks_by_concept[name][layer] for name in names]).all(0).float().mean() for layer in shapes
+        ]
         assert max(shares) < 0.5**3
 
 
-def test_scores_of_different_scale_count_alike():
+def test_the_scale_of_scores_does_not_matter():
     scaled = dict(TWO, noise=[1e6 * value + 3 for value in TWO["noise"]])
-    found = kept(contrasted(*given(scaled), sparsity=0.6, core=0.25))
-    assert found == kept(contrasted(*given(TWO), sparsity=0.6, core=0.25))
+    masks_by_concept = kept(choose_contrasting_masks(*one_layer(scaled), sparsity=0.6, core=0.25))
+    assert masks_by_concept == kept(choose_contrasting_masks(*one_layer(TWO), sparsity=0.6, core=0.25))
 
 
 def test_ranks_by_hand():
-    assert ranks(torch.tensor([[9.0, -1.0], [2.0, 2.5], [7.0, 0.0]])).mul(5).tolist() == [[5, 0], [2, 3], [4, 1]]
-    assert ranks(torch.tensor([5.0, 5.0, 1.0])).tolist() == [0.5, 1, 0]  # equal scores rank by position
+    assert rank_scores(torch.tensor([[9.0, -1.0], [2.0, 2.5], [7.0, 0.0]])).mul(5).tolist() == [[5, 0], [2, 3], [4, 1]]
+    assert rank_scores(torch.tensor([5.0, 5.0, 1.0])).tolist() == [0.5, 1, 0]  # equal scores rank by position
 
 
 def test_ranks_are_those_of_a_stable_sort():
@@ -121,7 +135,8 @@ def test_ranks_are_those_of_a_stable_sort():
     scores[::7] = 0.0
     scores[::14] = -0.0
     order = scores.view(-1).argsort(stable=True)
-    assert ranks(scores).view(-1)[order].tolist() == torch.linspace(0, 1, 1000).tolist()
+    assert rank_scores(scores).view(-1)[order].tolist() == torch.linspace(0, 1, 1000).tolist()
     assert torch.equal(
-        ranks(-scores.double().T).view(-1)[(-scores.T.reshape(-1)).argsort(stable=True)], torch.linspace(0, 1, 1000)
+        rank_scores(-scores.double().T).view(-1)[(-scores.T.reshape(-1)).argsort(stable=True)],
+        torch.linspace(0, 1, 1000),
     )

@@ -1,4 +1,4 @@
-"""One event: scores against a dense inverse, and masks of every granularity at the sparsity that was asked for."""
+"""One event: scores equal those of a dense inverse, and masks of every granularity have exactly the target sparsity."""
 
 import warnings
 
@@ -10,8 +10,8 @@ from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import units_of
 from sparsecbm.prune.event import choose_masks, score_weights
-from sparsecbm.prune.gradients import concept_gradients
-from sparsecbm.train.examples import batch, examples
+from sparsecbm.prune.gradients import stream_gradients
+from sparsecbm.train.examples import build_batch, build_examples
 from tests.model.test_masked import random_masks
 from tests.support.prune_settings import pruning
 from tests.support.tiny_models import tiny_model, write_backbone
@@ -20,8 +20,8 @@ from tests.support.tiny_tables import annotated
 
 @pytest.fixture
 def batches(model):
-    data = examples(annotated(24, seed=0), model)
-    return [batch(data, range(i, i + 2), model.tokenizer.pad_token_id, model.device) for i in range(0, 24, 2)]
+    data = build_examples(annotated(24, seed=0), model)
+    return [build_batch(data, range(i, i + 2), model.tokenizer.pad_token_id, model.device) for i in range(0, 24, 2)]
 
 
 def dense_masks(model):
@@ -37,41 +37,41 @@ def random_scores(model, seed=0):
     }
 
 
-def dense_inverse(gradients, block, damp):
-    """diag(F^-1) the slow way: F as a whole, with zeros between blocks."""
+def dense_inverse(gradients, block, damping):
+    """diag(F^-1) from the whole matrix F, with zeros between blocks."""
     gradients = gradients.double()
     n = gradients.shape[1]
-    number = torch.arange(n) // block
-    fisher = (gradients.T @ gradients / len(gradients)) * (number[:, None] == number)
-    return torch.linalg.inv(fisher + damp * torch.eye(n, dtype=torch.float64)).diagonal()
+    block_of = torch.arange(n) // block
+    fisher = (gradients.T @ gradients / len(gradients)) * (block_of[:, None] == block_of)
+    return torch.linalg.inv(fisher + damping * torch.eye(n, dtype=torch.float64)).diagonal()
 
 
 def test_obert_equals_a_dense_inverse_of_the_concepts_own_gradients(model, batches):
     model.masks = random_masks(model, density=0.7)
-    params = pruning(saliency="obert", block=50, damp=1e-12)
-    found = score_weights(model, params, batches, seed=0)
+    params = pruning(saliency="obert", block=50, damping=1e-12)
+    scored = score_weights(model, params, batches, seed=0)
     for name, other in (("food", "noise"), ("noise", "food")):
-        for layer, gradients in concept_gradients(model, name, batches, memory_mb=10):
+        for layer, gradients in stream_gradients(model, name, batches, memory_mb=10):
             weights = prunable_layers(model.backbone)[layer].weight.detach().double()
             expected = weights**2 / (2 * dense_inverse(gradients, 50, 1e-12).view_as(weights))
-            torch.testing.assert_close(found.scores[name][layer].double(), expected, rtol=1e-4, atol=0)
-            assert not torch.allclose(found.scores[other][layer].double(), expected, rtol=1e-2, atol=0)
+            torch.testing.assert_close(scored.scores[name][layer].double(), expected, rtol=1e-4, atol=0)
+            assert not torch.allclose(scored.scores[other][layer].double(), expected, rtol=1e-2, atol=0)
             one_block = weights**2 / (2 * dense_inverse(gradients, weights.numel(), 1e-12).view_as(weights))
             assert not torch.allclose(one_block, expected, rtol=1e-2, atol=0)
 
 
-def test_a_damp_above_the_gradients_is_told_and_one_below_is_not(model, batches):
+def test_only_a_damping_above_the_gradients_gives_a_warning(model, batches):
     model.masks = dense_masks(model)
-    with pytest.warns(DegenerateSaliencyWarning) as told:
-        damped = score_weights(model, pruning(saliency="obert", damp=1e6), batches, seed=0)
-    assert [str(warning.message).split(":")[0] for warning in told] == ["concept 'food'", "concept 'noise'"]
+    with pytest.warns(DegenerateSaliencyWarning) as warned:
+        damped = score_weights(model, pruning(saliency="obert", damping=1e6), batches, seed=0)
+    assert [str(warning.message).split(":")[0] for warning in warned] == ["concept 'food'", "concept 'noise'"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        free = score_weights(model, pruning(saliency="obert", damp=1e-10), batches, seed=0)
+        free = score_weights(model, pruning(saliency="obert", damping=1e-10), batches, seed=0)
         plain = score_weights(model, pruning(saliency="magnitude"), [], seed=0)
     for name in ("food", "noise"):
         assert free.correlations[name] < 0.95 < 0.999 < damped.correlations[name] <= 1
-    assert plain.correlations == {}  # that magnitude ranks as magnitude does is no news
+    assert plain.correlations == {}  # magnitude ranks as magnitude by definition
 
 
 def test_random_scores_differ_by_concept_and_magnitudes_do_not(model):
@@ -105,8 +105,8 @@ def test_unstructured_masks_are_exact_and_nested(model, threshold, core):
     assert any((kept & ~model.masks["food"][layer]).any() for layer, kept in regrown["food"].items())
 
 
-def test_n_of_m_goes_by_whole_weights_along_the_inputs(model):
-    """Scores are columns' numbers, so that of each four inputs the last stay: 4:4, then 3:4, then 2:4."""
+def test_n_of_m_drops_whole_weights_along_the_inputs(model):
+    """Scores are the columns' numbers, so the last inputs of each four stay: 4:4, then 3:4, then 2:4."""
     model.masks = dense_masks(model)
     params = pruning(granularity="2:4")
     scores = {
@@ -122,7 +122,7 @@ def test_n_of_m_goes_by_whole_weights_along_the_inputs(model):
 
 
 def test_the_inputs_of_a_conv1d_are_its_rows(tmp_path):
-    """GPT-2 stores weights as [in, out]; a product with 2:4 weights needs two zeros in each four inputs."""
+    """GPT-2 stores weights as [in, out]; a 2:4 product needs two zeros in each four inputs."""
     model = tiny_model(write_backbone(tmp_path / "gpt2", "gpt2"))
     model.masks = dense_masks(model)
     masks = choose_masks(model, pruning(granularity="2:4"), random_scores(model), 0.5)
@@ -133,8 +133,8 @@ def test_the_inputs_of_a_conv1d_are_its_rows(tmp_path):
 
 
 @pytest.mark.parametrize(("threshold", "regrow"), [("layer", False), ("global", False), ("layer", True)])
-def test_structured_masks_are_of_whole_units(model, threshold, regrow):
-    """Two heads of 512 weights and 32 neurons of 32 make a block of 2048: a quarter of it is a head, or 16 neurons."""
+def test_structured_masks_keep_whole_units(model, threshold, regrow):
+    """A block has 2048 weights: two heads of 512 and 32 neurons of 32. A quarter is one head, or 16 neurons."""
     model.masks = dense_masks(model)
     params = pruning(granularity="structured", threshold=threshold)
     dropped = {}

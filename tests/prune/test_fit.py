@@ -1,6 +1,5 @@
-"""From a dense model to a sparse one: what is kept, what is frozen, and the same bytes after a kill."""
+"""From a dense model to a sparse one: what is kept, what stays frozen, and the same bytes after a kill."""
 
-import copy
 import json
 import subprocess
 import sys
@@ -12,23 +11,24 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.base.params import parse_params, read_yaml
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.prune.fit import distilled, fit_masks
+from sparsecbm.prune.fit import PruneOptions, fit_masks, mix_targets
 from sparsecbm.prune.training import MaskTraining
 from sparsecbm.train import loop
-from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.examples import examples
+from sparsecbm.train.examples import build_examples
+from sparsecbm.train.loop import ignore_figures
 from sparsecbm.train.modes import fit
 from tests.support.prune_settings import pruning
 from tests.support.tiny_models import tiny_model
 from tests.support.tiny_pipeline import ROOT
 from tests.support.tiny_tables import annotated
-from tests.train.test_training import same, settings, weights_of
+from tests.support.training import copy_weights, equal_weights, finetuning, training_run
 
 
-def fitted(model, folder, params=None, finetune=None, rows=48, seed=5, **more):
-    """History of a training on 48 texts, which are 6 updates an epoch."""
-    data = annotated(rows, 1), annotated(24, 2)
-    return fit_masks(model, *data, params or pruning(), finetune or settings(), seed, Checkpoints(folder / "c"), **more)
+def prune(model, folder, params=None, finetune=None, rows=48, seed=5, on_step=ignore_figures, control_of=None):
+    """A sparse model, trained on 48 texts, which are 6 updates an epoch."""
+    options = PruneOptions(params or pruning(), finetune or finetuning(), control_of)
+    run = training_run(folder / "c", seed, on_step)
+    return fit_masks(model, annotated(rows, 1), annotated(24, 2), options, run)
 
 
 def backbone_of(model):
@@ -37,28 +37,52 @@ def backbone_of(model):
 
 @pytest.mark.parametrize("saliency", ["movement", "magnitude"])
 def test_frozen_weights_keep_their_bytes(saliency, model, tmp_path):
-    before, heads = backbone_of(model), weights_of(model.concept_heads)
-    fitted(model, tmp_path, pruning(saliency=saliency, concepts="all"), settings(average=0.5))
-    assert same(before, backbone_of(model))
-    assert not same(heads, weights_of(model.concept_heads))
+    sparse = prune(model, tmp_path, pruning(saliency=saliency, concepts="all"), finetuning(ema_decay=0.5)).model
+    assert equal_weights(backbone_of(model), backbone_of(sparse))
+    assert not equal_weights(copy_weights(model.concept_heads), copy_weights(sparse.concept_heads))
 
 
-def test_trained_weights_change_and_word_embeddings_by_their_own_setting(backbone, tmp_path):
+@pytest.mark.parametrize("weights", ["frozen", "trained"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_model_that_is_pruned_stays_as_it_is(weights, masked, model, tmp_path):
+    """Its weights, masks, means, mode and `requires_grad`; the result shares no memory with it."""
+    if masked:
+        model = prune(model, tmp_path / "first", pruning(sparsity=0.25, epochs=1)).model
+        model.hard_head = None
+    model.means = {"activations": {}}
+    names = [name for name, _ in model.named_parameters()]
+    model.requires_grad_(True).get_parameter(names[0]).requires_grad_(False)
+    model.train()
+    before, masks = copy_weights(model), model.masks
+    result = prune(model, tmp_path, pruning(weights=weights, concepts="all", epochs=1))
+    assert equal_weights(copy_weights(model), before)
+    assert model.masks == masks and result.model.masks != masks
+    assert model.means == {"activations": {}} and model.hard_head is None and model.training
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == [names[0]]
+    assert all(p.grad is None for p in model.parameters())
+    assert type(result.model) is type(model) and not result.model.training
+    with torch.no_grad():
+        for parameter in result.model.parameters():
+            parameter.zero_()
+    assert equal_weights(copy_weights(model), before)
+
+
+def test_trained_weights_change_and_word_embeddings_only_if_configured(backbone, tmp_path):
     for freeze in (True, False):
         model = tiny_model(backbone)
         before = backbone_of(model)
         params = pruning(weights="trained", saliency="magnitude", epochs=1)
-        fitted(model, tmp_path / str(freeze), params, settings(freeze_embeddings=freeze))
-        changed = {name for name, weight in backbone_of(model).items() if not torch.equal(weight, before[name])}
+        sparse = prune(model, tmp_path / str(freeze), params, finetuning(freeze_embeddings=freeze)).model
+        changed = {name for name, weight in backbone_of(sparse).items() if not torch.equal(weight, before[name])}
         assert "encoder.layer.0.output.dense.weight" in changed
         assert ("embeddings.word_embeddings.weight" in changed) != freeze
 
 
-def test_what_was_frozen_for_masks_is_trained_again_afterwards(model, tmp_path):
-    fitted(model, tmp_path, pruning(epochs=1))
-    before, masks = backbone_of(model), model.masks
-    fit(model, annotated(16, 1), annotated(8, 2), settings(epochs=1), 0, Checkpoints(tmp_path / "again"))
-    assert not same(before, backbone_of(model)) and model.masks == masks
+def test_frozen_weights_can_be_trained_again_afterwards(model, tmp_path):
+    sparse = prune(model, tmp_path, pruning(epochs=1)).model
+    before, masks = backbone_of(sparse), sparse.masks
+    fit(sparse, annotated(16, 1), annotated(8, 2), finetuning(epochs=1), training_run(tmp_path / "again"))
+    assert not equal_weights(before, backbone_of(sparse)) and sparse.masks == masks
 
 
 @pytest.mark.parametrize(
@@ -70,102 +94,103 @@ def test_what_was_frozen_for_masks_is_trained_again_afterwards(model, tmp_path):
         ("structured", "random", 0.25),
     ],
 )
-def test_final_density_is_exact_and_every_event_is_told(granularity, saliency, sparsity, model, tmp_path):
-    seen = {}
-    history = fitted(
-        model, tmp_path, pruning(granularity=granularity, saliency=saliency, sparsity=sparsity), settings(),
-        on_step=lambda step, figures: seen.update({step: figures}) if "prune.sparsity" in figures else None,
+def test_final_density_is_exact_and_every_event_is_reported(granularity, saliency, sparsity, model, tmp_path):
+    reported = {}
+    result = prune(
+        model, tmp_path, pruning(granularity=granularity, saliency=saliency, sparsity=sparsity),
+        on_step=lambda step, figures: reported.update({step: figures}) if "prune.sparsity" in figures else None,
     )  # fmt: skip
-    assert model.masks.density() == {"food": 1 - sparsity, "noise": 1 - sparsity}
+    masks, history = result.model.masks, result.history
+    assert masks.density() == {"food": 1 - sparsity, "noise": 1 - sparsity}
     expected = {0: 0, 3: sparsity / 2, 6: sparsity} | ({9: sparsity} if saliency == "movement" else {})
     assert {event["step"]: event["prune.sparsity"] for event in history.events} == expected
     for event in history.events:
         assert event["prune.density.food"] == event["prune.density.noise"] == 1 - expected[event["step"]]
-    assert history.events == [{"step": step, **figures} for step, figures in seen.items()]
-    assert model.masks.core().density < 1 - sparsity
+    assert history.events == [{"step": step, **figures} for step, figures in reported.items()]
+    assert masks.core().density < 1 - sparsity
 
 
-def scripted(monkeypatch, scores):
-    """Let validation score these, in order."""
+def script_scores(monkeypatch, scores):
+    """Let validation give these scores, in order."""
     left = iter(scores)
-    monkeypatch.setattr(loop, "score", lambda *arguments: {"score": next(left)})
+    monkeypatch.setattr(loop, "validation_scores", lambda *arguments: {"score": next(left)})
 
 
 def test_only_a_checkpoint_at_the_final_sparsity_is_kept(backbone, tmp_path, monkeypatch):
-    """6 updates an epoch. The denser first epoch scored best by far; of the others the second is the better one."""
+    """6 updates an epoch. The denser first epoch has the best score; of the others the second is better."""
     kept = {}
     for end in (0.5, 0.25):  # of 18 updates: the last event is before update 9, or update 4
-        scripted(monkeypatch, [0.9, 0.6, 0.5])
-        model = tiny_model(backbone)
-        history = fitted(model, tmp_path / str(end), pruning(end=end, epochs=3))
-        kept[end] = history.best_step, history.best_score
-        assert model.masks.density() == {"food": 0.5, "noise": 0.5}
+        script_scores(monkeypatch, [0.9, 0.6, 0.5])
+        result = prune(tiny_model(backbone), tmp_path / str(end), pruning(end=end, epochs=3))
+        kept[end] = result.history.best_step, result.history.best_score
+        assert result.model.masks.density() == {"food": 0.5, "noise": 0.5}
         assert len(list((tmp_path / str(end) / "c").glob("best-*"))) == 1
     assert kept == {0.5: (12, 0.6), 0.25: (6, 0.9)}
 
 
-def test_the_masks_kept_are_those_of_the_weights_kept(backbone, tmp_path, monkeypatch):
-    """Learnt masks go on changing at the final sparsity: each checkpoint has its own."""
+def test_the_kept_masks_belong_to_the_kept_weights(backbone, tmp_path, monkeypatch):
+    """Learnt masks still change at the final sparsity, so each checkpoint has its own masks."""
     for best, scores in ((6, [0.0, 0.9, 0.5]), (9, [0.0, 0.5, 0.9])):
-        scripted(monkeypatch, scores)
-        model = tiny_model(backbone)
-        history = fitted(model, tmp_path / str(best), pruning(end=0.25, events=2, epochs=3), rows=24)
-        events = {event["step"]: tmp_path / f"{best}/c/events/{event['step']}.safetensors" for event in history.events}
-        *_, last = (step for step in events if step < best)
-        assert history.best_step == best and model.masks == MaskSet.load(events[last])
-        assert [step for step, file in events.items() if MaskSet.load(file) == model.masks] == [last]
+        script_scores(monkeypatch, scores)
+        params = pruning(end=0.25, events=2, epochs=3)
+        result = prune(tiny_model(backbone), tmp_path / str(best), params, rows=24)
+        steps = [event["step"] for event in result.history.events]
+        *_, last = (step for step in steps if step < best)
+        assert result.history.best_step == best and result.events == tmp_path / f"{best}/c/events"
+        saved = {step: MaskSet.load(result.events / f"{step}.safetensors") for step in steps}
+        assert [step for step, masks in saved.items() if masks == result.model.masks] == [last]
 
 
-def test_patience_does_not_run_before_the_final_sparsity(backbone, tmp_path, monkeypatch):
-    scripted(monkeypatch, [0.9, 0.8, 0.7, 0.6, 0.5])
-    history = fitted(tiny_model(backbone), tmp_path, pruning(end=0.5, epochs=5), settings(patience=1), rows=24)
+def test_patience_starts_at_the_final_sparsity(backbone, tmp_path, monkeypatch):
+    script_scores(monkeypatch, [0.9, 0.8, 0.7, 0.6, 0.5])
+    params = pruning(end=0.5, epochs=5)
+    history = prune(tiny_model(backbone), tmp_path, params, finetuning(patience=1), rows=24).history
     assert [epoch["epoch"] for epoch in history.epochs] == [1, 2, 3, 4]  # the last event is at 7 of 15
     assert history.best_step == 9
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 def kill(monkeypatch, step, when):
-    """Kill a training at a step: before the event that is due, when it has given new masks, or an update later."""
-    plain = MaskTraining.before
+    """Kill a training at a step: before its event, after the event has given new masks, or an update later."""
+    before_update = MaskTraining.before_update
 
-    def before(self, model, now):
+    def killed(self, model, now):
         if now == step and when == "before":
-            raise Killed
-        figures = plain(self, model, now)
+            raise KilledError
+        figures = before_update(self, model, now)
         if now == step + (when == "after") and when != "before":
-            raise Killed
+            raise KilledError
         return figures
 
-    monkeypatch.setattr(MaskTraining, "before", before)
+    monkeypatch.setattr(MaskTraining, "before_update", killed)
 
 
 @pytest.fixture(scope="module")
 def whole(backbone, tmp_path_factory):
-    """An uninterrupted training of each kind, with its folder."""
-    made = {}
+    """The result of an uninterrupted training of each kind."""
+    results = {}
 
-    def make(kind):
-        if kind not in made:
-            folder, model = tmp_path_factory.mktemp(kind), tiny_model(backbone)
-            made[kind] = model, fitted(model, folder, *KINDS[kind]), folder
-        return made[kind]
+    def train_once(kind):
+        if kind not in results:
+            results[kind] = prune(tiny_model(backbone), tmp_path_factory.mktemp(kind), *KINDS[kind])
+        return results[kind]
 
-    return make
+    return train_once
 
 
-EACH_UPDATE = settings(checkpoint_seconds=0.0, average=0.9)
+EACH_UPDATE_SAVES = finetuning(checkpoint_seconds=0.0, ema_decay=0.9)
 KINDS = {
-    "movement": (pruning(weights="frozen", concepts="sampled", others=0.3, distill=0.5), EACH_UPDATE),
-    "obert": (pruning(saliency="obert", weights="trained", concepts="all", core=0.3, gradients=3), EACH_UPDATE),
-    "each epoch": (pruning(saliency="obert", weights="trained", gradients=3), settings()),
+    "movement": (pruning(weights="frozen", concepts="sampled", leakage_weight=0.3, distill=0.5), EACH_UPDATE_SAVES),
+    "obert": (pruning(saliency="obert", weights="trained", concepts="all", core=0.3, gradients=3), EACH_UPDATE_SAVES),
+    "each epoch": (pruning(saliency="obert", weights="trained", gradients=3), finetuning()),
 }
 
 
 def event_files(folder):
-    return {file.name: file.read_bytes() for file in (folder / "c/events").iterdir()}
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -173,109 +198,110 @@ def event_files(folder):
     [
         ("movement", 3, "before"), ("movement", 3, "event"), ("movement", 3, "after"), ("movement", 9, "event"),
         ("obert", 3, "before"), ("obert", 3, "event"), ("obert", 3, "after"),
-        ("each epoch", 6, "after"),  # the last checkpoint is from before the event, so it is gone through once more
+        ("each epoch", 6, "after"),  # the last checkpoint is older than the event, which is repeated
     ],
 )  # fmt: skip
 def test_killed_and_resumed_equals_uninterrupted(kind, step, when, whole, backbone, tmp_path, monkeypatch):
-    model, history, folder = whole(kind)
+    expected = whole(kind)
     with monkeypatch.context() as patch:
         kill(patch, step, when)
-        with pytest.raises(Killed):
-            fitted(tiny_model(backbone), tmp_path, *KINDS[kind])
-    before = event_files(tmp_path)
-    passed = [e["step"] for e in history.events if e["step"] < step or (e["step"] == step and when != "before")]
+        with pytest.raises(KilledError):
+            prune(tiny_model(backbone), tmp_path, *KINDS[kind])
+    before, events = event_files(tmp_path / "c/events"), [event["step"] for event in expected.history.events]
+    passed = [event for event in events if event < step or (event == step and when != "before")]
     assert before.keys() == {f"{event}.safetensors" for event in passed}
-    resumed, seen = tiny_model(backbone), []
-    again = fitted(resumed, tmp_path, *KINDS[kind], on_step=lambda step, figures: seen.append(step))
-    assert same(weights_of(model), weights_of(resumed)) and resumed.masks == model.masks
-    assert again == history and resumed.means == model.means
-    assert event_files(tmp_path) == event_files(folder) and before.items() <= event_files(folder).items()
-    assert 0 not in seen or step == 0, "it must go on, not begin again"
+    steps = []
+    resumed = prune(tiny_model(backbone), tmp_path, *KINDS[kind], on_step=lambda step, figures: steps.append(step))
+    assert equal_weights(copy_weights(expected.model), copy_weights(resumed.model))
+    assert resumed.model.masks == expected.model.masks and resumed.model.means == expected.model.means
+    assert resumed.history == expected.history
+    files = event_files(expected.events)
+    assert event_files(resumed.events) == files and before.items() <= files.items()
+    assert 0 not in steps, "it must resume, not start again"
 
 
 def test_another_seed_gives_other_masks(whole, backbone, tmp_path):
     for kind in ("movement", "obert"):
-        other = tiny_model(backbone)
-        fitted(other, tmp_path / kind, *KINDS[kind], seed=6)
-        assert other.masks != whole(kind)[0].masks
+        other = prune(tiny_model(backbone), tmp_path / kind, *KINDS[kind], seed=6)
+        assert other.model.masks != whole(kind).model.masks
 
 
 def test_a_control_is_trained_under_shuffled_masks(whole, backbone, tmp_path):
-    model, history, folder = whole("movement")
-    control = tiny_model(backbone)
-    again = fitted(control, tmp_path, *KINDS["movement"], control_of=folder / "c/events")
-    assert [event["step"] for event in again.events] == [event["step"] for event in history.events]
+    chosen = whole("movement")
+    result = prune(tiny_model(backbone), tmp_path, *KINDS["movement"], control_of=chosen.events)
+    model, control = chosen.model, result.model
+    assert [event["step"] for event in result.history.events] == [event["step"] for event in chosen.history.events]
     for mask in control.masks:
         assert mask.density_by_layer() == model.masks[mask.name].density_by_layer()
     assert control.masks.core().density_by_layer() == model.masks.core().density_by_layer()
-    assert control.masks != model.masks
-    assert same(backbone_of(control), backbone_of(model))
-    assert not same(weights_of(control), weights_of(model))
+    assert control.masks != model.masks and not result.events.exists()
+    assert equal_weights(backbone_of(control), backbone_of(model))
+    assert not equal_weights(copy_weights(control), copy_weights(model))
 
 
-def test_distilled_targets_by_hand(model):
-    """A text's own state counts 1/4, the model's reading 3/4; without a state the reading is all there is."""
+def test_mixed_targets_by_hand(model):
+    """A text's gold state counts 1/4, the prediction 3/4. Without a known state the target is the prediction."""
     frame = annotated(2, seed=1).assign(**{"concept.noise": ["loud", None]})
     for name, shares in (("food", [0.2, 0.3, 0.5]), ("noise", [0.4, 0.6])):
         head = model.concept_heads.head(name)
         torch.nn.init.zeros_(head.weight)
         head.bias.data = torch.tensor(shares).log()
-    plain = examples(frame, model)
-    mixed = distilled(plain, model.logits(frame["text"].tolist()).concepts, 0.75)
+    plain = build_examples(frame, model)
+    mixed = mix_targets(plain, model.logits(frame["text"].tolist()).concepts, 0.75)
     assert mixed.concept_targets["noise"].flatten().tolist() == pytest.approx([0.25 + 0.3, 0.45, 0.4, 0.6])
-    place = ["Negative", "Positive", "unknown"].index(frame["concept.food"][0])
+    state_index = ["Negative", "Positive", "unknown"].index(frame["concept.food"][0])
     expected = [0.15, 0.225, 0.375]
-    expected[place] += 0.25
+    expected[state_index] += 0.25
     assert mixed.concept_targets["food"][0].tolist() == pytest.approx(expected)
-    assert plain.concept_targets["noise"].tolist() == [[1, 0], [0, 0]]  # left as they were
+    assert plain.concept_targets["noise"].tolist() == [[1, 0], [0, 0]]  # unchanged
     assert torch.equal(mixed.concepts["noise"], plain.concepts["noise"]) and mixed.rows == plain.rows
 
 
-def test_it_is_the_dense_model_that_is_distilled(model, tmp_path, monkeypatch):
-    """Targets are mixed before the first mask, and not at all unless that is asked for."""
+def test_targets_are_mixed_with_the_predictions_of_the_dense_model(model, tmp_path, monkeypatch):
+    """They are mixed before the first mask, and only if configured."""
     dense = model.logits(annotated(48, 1)["text"].tolist()).concepts["food"]
-    found = []
-    plain = MaskTraining.__init__
+    targets = []
+    init = MaskTraining.__init__
     monkeypatch.setattr(
-        MaskTraining, "__init__", lambda self, *given: (found.append(given[2].concept_targets), plain(self, *given))[1]
+        MaskTraining, "__init__", lambda self, *arguments: (targets.append(arguments[2]), init(self, *arguments))[1]
     )
     for number, share in enumerate((1.0, 0.0)):
-        fitted(copy.deepcopy(model), tmp_path / str(number), pruning(distill=share, epochs=1))
-    torch.testing.assert_close(found[0]["food"], torch.from_numpy(dense).softmax(-1))
-    assert set(found[1]["food"].flatten().tolist()) == {0, 1}
+        prune(model, tmp_path / str(number), pruning(distill=share, epochs=1))
+    torch.testing.assert_close(targets[0]["food"], torch.from_numpy(dense).softmax(-1))
+    assert set(targets[1]["food"].flatten().tolist()) == {0, 1}
 
 
-def test_heads_aim_at_their_own_share_of_the_dense_reading_of_the_annotation(model, tmp_path, monkeypatch):
-    """Whatever share the masks aimed at."""
+def test_heads_have_their_own_share_of_the_dense_predictions(model, tmp_path, monkeypatch):
+    """It does not depend on the share in the targets of the masks."""
     dense = torch.from_numpy(model.logits(annotated(48, 1)["text"].tolist()).concepts["food"]).softmax(-1)
-    plain = examples(annotated(48, 1), model).concept_targets["food"]
-    found = []
+    plain = build_examples(annotated(48, 1), model).concept_targets["food"]
+    targets = []
     monkeypatch.setattr(
-        "sparsecbm.prune.fit.refit_concept_heads", lambda model, data, *rest: found.append(data.concept_targets)
+        "sparsecbm.prune.fit.refit_concept_heads", lambda model, data, *rest: targets.append(data.concept_targets)
     )
     for masks, heads in ((0.0, 0.0), (0.0, 0.25), (0.5, 0.25)):
-        fitted(copy.deepcopy(model), tmp_path / f"{masks}{heads}", pruning(distill=masks, head_distill=heads, epochs=1))
-    torch.testing.assert_close(found[0]["food"], plain)
-    torch.testing.assert_close(found[1]["food"], 0.75 * plain + 0.25 * dense)
-    torch.testing.assert_close(found[2]["food"], found[1]["food"])
-    assert not torch.allclose(found[0]["food"], found[1]["food"], atol=0.01)
+        prune(model, tmp_path / f"{masks}{heads}", pruning(distill=masks, head_distill=heads, epochs=1))
+    torch.testing.assert_close(targets[0]["food"], plain)
+    torch.testing.assert_close(targets[1]["food"], 0.75 * plain + 0.25 * dense)
+    torch.testing.assert_close(targets[2]["food"], targets[1]["food"])
+    assert not torch.allclose(targets[0]["food"], targets[1]["food"], atol=0.01)
 
 
-def test_means_and_label_head_are_those_of_the_sparse_model(backbone, tmp_path):
-    frame, found = annotated(48, 1), {}
+def test_means_and_label_head_belong_to_the_sparse_model(backbone, tmp_path):
+    frame, unchanged = annotated(48, 1), {}
     for mode, refit in (("joint", True), ("joint", False), ("sequential", False)):
         model = tiny_model(backbone, mode=mode)
-        before = weights_of(model.label_head)
-        fitted(model, tmp_path / f"{mode}{refit}", pruning(epochs=1), settings(refit_label_head=refit))
-        read = model.predict(frame["text"].tolist())
-        by_hand = sum(p.concepts["food"].probabilities["Positive"] for p in read) / len(frame)
-        assert model.means["activations"]["food"]["Positive"] == pytest.approx(by_hand, abs=1e-6)
-        found[mode, refit] = same(before, weights_of(model.label_head))
-    assert found == {("joint", True): False, ("joint", False): True, ("sequential", False): False}
+        params, finetune = pruning(epochs=1), finetuning(refit_label_head=refit)
+        sparse = prune(model, tmp_path / f"{mode}{refit}", params, finetune).model
+        predictions = sparse.predict(frame["text"].tolist())
+        by_hand = sum(p.concepts["food"].probabilities["Positive"] for p in predictions) / len(frame)
+        assert sparse.means["activations"]["food"]["Positive"] == pytest.approx(by_hand, abs=1e-6)
+        unchanged[mode, refit] = equal_weights(copy_weights(model.label_head), copy_weights(sparse.label_head))
+    assert unchanged == {("joint", True): False, ("joint", False): True, ("sequential", False): False}
 
 
 def test_a_saved_sparse_model_predicts_the_same_in_a_fresh_process(model, tmp_path):
-    fitted(model, tmp_path, pruning(sparsity=0.75, weights="trained"))
+    model = prune(model, tmp_path, pruning(sparsity=0.75, weights="trained")).model
     texts = annotated(10, 3)["text"].tolist()
     here = [p.to_dict() for p in model.predict(texts)]
     model.save_pretrained(tmp_path / "sparse")
@@ -290,17 +316,16 @@ def test_a_saved_sparse_model_predicts_the_same_in_a_fresh_process(model, tmp_pa
     assert SparseCBM.from_pretrained(tmp_path / "sparse").masks != model.masks
 
 
-def test_a_model_without_a_bottleneck_is_refused(backbone, tmp_path):
+def test_a_model_without_a_bottleneck_raises_an_error(backbone, tmp_path):
     with pytest.raises(ModelError, match="mode `standard` has no concepts"):
-        fitted(tiny_model(backbone, mode="standard"), tmp_path)
+        prune(tiny_model(backbone, mode="standard"), tmp_path)
 
 
-def test_layers_that_are_not_there_are_refused(model, tmp_path):
+def test_unknown_layers_raise_an_error(model, tmp_path):
     with pytest.raises(ConfigError, match=r"prune\.layers: unknown layer pattern '\*\.atention\.\*'"):
-        fitted(model, tmp_path, pruning(layers=["*.atention.*"]))
+        prune(model, tmp_path, pruning(layers=["*.atention.*"]))
     with pytest.raises(ConfigError, match=r"prune\.masked_from: 7 is not among the blocks 0 to 1"):
-        fitted(model, tmp_path, pruning(masked_from=7))
-    assert model.masks is None
+        prune(model, tmp_path, pruning(masked_from=7))
 
 
 @pytest.mark.parametrize(
@@ -323,7 +348,7 @@ def test_layers_that_are_not_there_are_refused(model, tmp_path):
         ({"sparsty": 0.5}, r"prune\.sparsty: unknown key 'sparsty'. Did you mean 'sparsity'"),
     ],
 )  # fmt: skip
-def test_a_bad_setting_is_named(changes, message):
+def test_the_error_names_a_bad_setting(changes, message):
     plain = read_yaml(ROOT / "params.yaml")
     plain["prune"] |= {"sparsity": 0.75, "granularity": "unstructured", "begin": 0.0, "end": 0.6, "initial": 0.0}
     parse_params(plain)
@@ -336,19 +361,19 @@ def out_of_memory(*arguments, **named):
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
 
-def test_a_gpu_out_of_memory_says_which_knob(model, tmp_path, monkeypatch):
+def test_a_gpu_out_of_memory_names_the_key_to_change(model, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("sparsecbm.prune.gradients._backward", out_of_memory)
         with pytest.raises(ModelError, match=r"out of memory: lower prune\.gradient_batch, or lower prune\.memory_mb"):
-            fitted(copy.deepcopy(model), tmp_path / "event", pruning(saliency="obert"))
-        fitted(copy.deepcopy(model), tmp_path / "fine", pruning(epochs=1))  # takes no such gradients
-    monkeypatch.setattr(MaskTraining, "losses", out_of_memory)
-    with pytest.raises(ModelError, match=r"lower finetune\.batch_size .*, or set prune\.concepts to sampled") as told:
-        fitted(model, tmp_path / "update")
-    assert isinstance(told.value.__cause__, torch.OutOfMemoryError)
+            prune(model, tmp_path / "event", pruning(saliency="obert"))
+        prune(model, tmp_path / "fine", pruning(epochs=1))  # uses no such gradients
+    monkeypatch.setattr(MaskTraining, "compute_losses", out_of_memory)
+    with pytest.raises(ModelError, match=r"lower finetune\.batch_size .*, or set prune\.concepts to sampled") as raised:
+        prune(model, tmp_path / "update")
+    assert isinstance(raised.value.__cause__, torch.OutOfMemoryError)
 
 
-def test_so_does_dense_training(model, tmp_path, monkeypatch):
+def test_dense_training_out_of_memory_names_the_key_too(model, tmp_path, monkeypatch):
     monkeypatch.setattr(model, "represent", out_of_memory)
     with pytest.raises(ModelError, match=r"the GPU is out of memory: lower finetune\.batch_size \([^()]*\)$"):
-        fit(model, annotated(16, 1), annotated(8, 2), settings(), 0, Checkpoints(tmp_path / "c"))
+        fit(model, annotated(16, 1), annotated(8, 2), finetuning(), training_run(tmp_path / "c"))

@@ -1,4 +1,4 @@
-"""n:m patterns by hand, and torch's own rules for 2:4."""
+"""n:m patterns by hand, and torch's rules for 2:4."""
 
 import pytest
 import torch
@@ -34,10 +34,10 @@ def test_exactly_n_of_each_m_inputs_and_the_best(n, m):
     assert mask.shape == (6, 48)
     groups, kept = scores.view(-1, m), mask.view(-1, m)
     assert (kept.sum(1) == n).all()
-    # The worst that stays is better than the best that goes.
-    worst = groups.masked_fill(~kept, float("inf")).amin(1)
-    best = groups.masked_fill(kept, float("-inf")).amax(1)
-    assert (worst > best).all()
+    # The lowest score that stays is above the highest score that goes.
+    lowest = groups.masked_fill(~kept, float("inf")).amin(1)
+    highest = groups.masked_fill(kept, float("-inf")).amax(1)
+    assert (lowest > highest).all()
 
 
 def test_a_pruned_weight_stays_pruned_unless_it_may_regrow():
@@ -61,19 +61,19 @@ def test_bad_input_names_the_layer():
         pruned(torch.tensor([[1.0, float("nan")]]), 1, 2)
 
 
-def test_multiples_are_those_of_torch():
+def test_multiples_equal_those_of_torch():
     for backend, kind in TORCH.items():
-        of_torch = {
+        expected = {
             dtype: (shape.sparse_min_rows, shape.sparse_min_cols)
             for dtype, shape in kind._DTYPE_SHAPE_CONSTRAINTS.items()
         }
-        assert MULTIPLES[backend] == of_torch, backend
+        assert MULTIPLES[backend] == expected, backend
 
 
 @pytest.mark.parametrize("backend", list(TORCH))
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int8, torch.float64])
-def test_shapes_pass_where_those_of_torch_do(backend, dtype):
-    """Torch's own check, on tensors that only claim to be on a GPU."""
+def test_shapes_pass_exactly_where_torch_accepts_them(backend, dtype):
+    """The oracle is torch's own check, on fake GPU tensors."""
     verdicts = set()
     for shape in [(32, 64), (16, 16), (48, 64), (32, 96), (32, 128), (384, 1536), (30522, 384), (8, 8), (64, 32)]:
         with FakeTensorMode():
@@ -96,14 +96,14 @@ def test_shapes_pass_where_those_of_torch_do(backend, dtype):
 @pytest.mark.parametrize(("dtype", "n", "m"), [(torch.float16, 2, 4), (torch.bfloat16, 2, 4), (torch.float32, 1, 2)])
 def test_a_weight_survives_the_compression_of_torch(dtype, n, m):
     g = torch.Generator().manual_seed(0)
-    # Whole numbers, since torch on a CPU moves float32 as pairs of halves, of which some are changed as NaN.
+    # Whole numbers: on a CPU torch moves float32 as pairs of halves, and it changes halves that are NaN.
     weight = torch.randint(1, 100, (64, 128), generator=g).to(dtype)
     mask = pruned(weight.float().abs(), n, m)
     check_semi_structured({"query": mask}, dtype)
     sparse, meta = conversions.sparse_semi_structured_from_dense_cutlass(weight * mask)
     assert sparse.shape == (64, 64)
     assert torch.equal(conversions.sparse_semi_structured_to_dense_cutlass(sparse, meta), weight * mask)
-    # The control: one weight more in one group is lost, and the check says so.
+    # Control: one extra weight in a group is lost, and the check reports it.
     mask[5, :m] = torch.arange(m) <= n
     sparse, meta = conversions.sparse_semi_structured_from_dense_cutlass(weight * mask)
     assert not torch.equal(conversions.sparse_semi_structured_to_dense_cutlass(sparse, meta), weight * mask)
@@ -111,9 +111,9 @@ def test_a_weight_survives_the_compression_of_torch(dtype, n, m):
         check_semi_structured({"query": mask}, dtype)
 
 
-def test_what_does_not_fit_is_named():
+def test_the_error_names_the_layer_the_type_or_the_backend():
     masks = {"key": torch.zeros(32, 64, dtype=torch.bool), "query": torch.zeros(30, 64, dtype=torch.bool)}
-    with pytest.raises(PruningError, match=r"layer query: cutlass wants .* multiples of 32 and 64 .*not \[30, 64\]"):
+    with pytest.raises(PruningError, match=r"layer query: cutlass needs .* multiples of 32 and 64 .*not \[30, 64\]"):
         check_semi_structured(masks, torch.float16)
     with pytest.raises(ConfigError, match=r"unknown type of cutlass weights 'torch\.float64'"):
         check_semi_structured(masks, torch.float64)

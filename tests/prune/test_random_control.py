@@ -1,4 +1,4 @@
-"""Random masks that match chosen ones in every number."""
+"""Random masks match chosen ones in every count."""
 
 from itertools import combinations
 
@@ -13,7 +13,7 @@ SHAPES = {"a": (30, 20), "b": (7, 5)}
 
 
 def chosen(seed=0):
-    """Three concepts with a common core of the first rows, and different densities by concept and layer."""
+    """Masks of three concepts with the first rows as common core, and a different density for each concept."""
     draw = torch.Generator().manual_seed(seed)
     masks = {}
     for number, name in enumerate(("food", "noise", "service")):
@@ -26,7 +26,7 @@ def chosen(seed=0):
 
 
 def group_sizes(masks, layer):
-    """How many weights exactly these concepts keep, for every group of concepts."""
+    """For every group of concepts, the number of weights that exactly these concepts keep."""
     counts = {}
     for size in range(len(masks) + 1):
         for group in combinations(masks.concepts, size):
@@ -37,7 +37,7 @@ def group_sizes(masks, layer):
     return counts
 
 
-def test_every_number_of_every_layer_is_kept():
+def test_every_count_of_every_layer_matches():
     masks, random = chosen(), matched_random(chosen(), seed=4)
     assert random.concepts == masks.concepts and random.shapes == masks.shapes
     for layer in SHAPES:
@@ -50,8 +50,8 @@ def test_every_number_of_every_layer_is_kept():
     assert overlap(random) == overlap(masks)
 
 
-def test_which_weights_are_kept_is_left_to_chance():
-    """The core of the chosen masks fills the first two rows; over many draws each weight is in it equally often."""
+def test_every_weight_is_equally_likely():
+    """The core of the chosen masks fills the first two rows. Over many draws each weight is in it equally often."""
     masks = MaskSet.from_masks({name: {"b": chosen()[name]["b"]} for name in ("food", "noise")})
     core = masks.core()["b"]
     times = torch.zeros(SHAPES["b"])
@@ -64,7 +64,7 @@ def test_which_weights_are_kept_is_left_to_chance():
     assert core[:2].all() and not core[2:].all()
 
 
-def test_the_seed_and_the_name_of_the_layer_decide():
+def test_the_shuffle_depends_on_seed_and_layer_name():
     masks = chosen()
     first, again, other = (matched_random(masks, seed) for seed in (1, 1, 2))
     assert first == again != other != masks

@@ -1,4 +1,4 @@
-"""Every saliency by hand, under the one interface; and what makes oBERT fall back to magnitude."""
+"""Every saliency by hand, through one interface; and when oBERT degenerates to magnitude."""
 
 import math
 import warnings
@@ -9,8 +9,7 @@ import torch
 from sparsecbm.base.errors import ConfigError, DegenerateSaliencyWarning, PruningError
 from sparsecbm.prune import degeneracy
 from sparsecbm.prune.degeneracy import magnitude_correlation, warn_if_magnitude
-from sparsecbm.prune.saliency.base import Settings
-from sparsecbm.prune.saliency.registry import SALIENCIES, saliency
+from sparsecbm.prune.saliency import SALIENCIES, SaliencySettings, get_saliency
 
 WHERE = "layer 0, concept food"
 # Two gradients of three weights.
@@ -19,7 +18,7 @@ GRADIENTS = torch.tensor([[1.0, 2.0, 0.0], [1.0, 0.0, -2.0]])
 
 
 def scores(name, weights=WEIGHTS, gradients=GRADIENTS, where=WHERE, **settings):
-    return saliency(name).score(weights, gradients, Settings(**settings), where)
+    return get_saliency(name).score(weights, gradients, SaliencySettings(**settings), where)
 
 
 def normal(*shape, seed=0):
@@ -36,29 +35,29 @@ def test_movement_by_hand():
 
 
 def test_fisher_diagonal_by_hand():
-    # Mean squares (1, 2, 2) and a damp of .5 times w^2 / 2 = (4.5, 2, .5).
-    assert scores("fisher_diagonal", damp=0.5).tolist() == pytest.approx([4.5 * 1.5, 2 * 2.5, 0.5 * 2.5])
+    # Mean squares (1, 2, 2) and a damping of .5 times w^2 / 2 = (4.5, 2, .5).
+    assert scores("fisher_diagonal", damping=0.5).tolist() == pytest.approx([4.5 * 1.5, 2 * 2.5, 0.5 * 2.5])
 
 
 def test_obert_by_hand():
     # Weights 0 and 1 share a block: F = I + [[1, 1], [1, 2]] = [[2, 1], [1, 3]] and diag(F^-1) = (3/5, 2/5).
     # Weight 2 is alone with F = 1 + 2. rho = w^2 / (2 [F^-1]_jj).
     expected = [4.5 * 5 / 3, 2 * 5 / 2, 0.5 * 3]
-    assert scores("obert", block=2, damp=1.0).tolist() == pytest.approx(expected)
+    assert scores("obert", block=2, damping=1.0).tolist() == pytest.approx(expected)
 
 
 def test_fisher_diagonal_is_obert_with_blocks_of_one():
     weights, gradients = normal(200), normal(7, 200, seed=1)
-    one = scores("obert", weights, gradients, block=1, damp=1e-4)
-    torch.testing.assert_close(scores("fisher_diagonal", weights, gradients, damp=1e-4), one, rtol=1e-5, atol=0)
-    # The control: blocks of two score otherwise.
-    assert not torch.allclose(scores("obert", weights, gradients, block=2, damp=1e-4), one, rtol=1e-2)
+    one = scores("obert", weights, gradients, block=1, damping=1e-4)
+    torch.testing.assert_close(scores("fisher_diagonal", weights, gradients, damping=1e-4), one, rtol=1e-5, atol=0)
+    # Control: blocks of two give other scores.
+    assert not torch.allclose(scores("obert", weights, gradients, block=2, damping=1e-4), one, rtol=1e-2)
 
 
 def test_obert_predicts_the_rise_of_a_quadratic_loss():
-    """Against its meaning: w_j is set to zero, the rest of the block makes up for it as well as it can."""
-    weights, gradients, damp = normal(5).double(), normal(9, 5, seed=1).double(), 0.1
-    hessian = damp * torch.eye(5, dtype=torch.float64) + gradients.T @ gradients / 9
+    """The oracle sets w_j to zero and moves the rest of the block to the least loss."""
+    weights, gradients, damping = normal(5).double(), normal(9, 5, seed=1).double(), 0.1
+    hessian = damping * torch.eye(5, dtype=torch.float64) + gradients.T @ gradients / 9
     rises = []
     for j in range(5):
         rest = [i for i in range(5) if i != j]
@@ -67,14 +66,14 @@ def test_obert_predicts_the_rise_of_a_quadratic_loss():
         e[j] = -weights[j]
         e[rest] = torch.linalg.solve(hessian[rest][:, rest], -hessian[rest][:, j] * e[j])
         rises.append(float(e @ hessian @ e / 2))
-    assert scores("obert", weights, gradients, block=5, damp=damp).tolist() == pytest.approx(rises, rel=1e-5)
+    assert scores("obert", weights, gradients, block=5, damping=damping).tolist() == pytest.approx(rises, rel=1e-5)
 
 
-def test_random_is_of_seed_and_place():
+def test_random_scores_depend_on_seed_and_place():
     weights = torch.zeros(1000)
     first = scores("random", weights, None)
     assert torch.equal(scores("random", weights, None), first)
-    assert first.min() >= 0 and first.max() < 1 and abs(float(first.mean()) - 0.5) < 0.05
+    assert first.sort().values.tolist() == pytest.approx(torch.linspace(0, 1, 1000).tolist(), abs=0.06)  # uniform
     for other in (
         scores("random", weights, None, seed=1),
         scores("random", weights, None, where="layer 0, concept noise"),
@@ -87,23 +86,25 @@ def test_random_is_of_seed_and_place():
 
 def test_one_interface():
     weights, gradients = normal(50), normal(3, 50, seed=1)
-    kept = weights.clone(), gradients.clone()
+    before = weights.clone(), gradients.clone()
     assert set(SALIENCIES) == {"obert", "fisher_diagonal", "magnitude", "movement", "random"}
-    assert {name for name in SALIENCIES if saliency(name).needs_gradients} == {"obert", "fisher_diagonal", "movement"}
+    assert {name for name in SALIENCIES if SALIENCIES[name].needs_gradients} == {"obert", "fisher_diagonal", "movement"}
     for name in SALIENCIES:
-        given = gradients if saliency(name).needs_gradients else None
-        found = saliency(name).score(weights, given, Settings(), WHERE)
-        assert found.shape == (50,) and found.dtype == torch.float32, name
-    assert torch.equal(weights, kept[0]) and torch.equal(gradients, kept[1])
+        argument = gradients if get_saliency(name).needs_gradients else None
+        values = get_saliency(name).score(weights, argument, SaliencySettings(), WHERE)
+        assert values.shape == (50,) and values.dtype == torch.float32, name
+    assert torch.equal(weights, before[0]) and torch.equal(gradients, before[1])
 
 
-def test_unknown_saliency():
+def test_an_unknown_saliency_raises_an_error():
     with pytest.raises(ConfigError, match=r"unknown saliency 'obrt'. Did you mean 'obert'\? Choices: obert, fisher_"):
-        saliency("obrt")
+        get_saliency("obrt")
 
 
 @pytest.mark.parametrize("name", ["obert", "fisher_diagonal", "movement"])
-def test_bad_gradients_name_the_place(name):
+def test_bad_gradients_name_layer_and_concept(name):
+    with pytest.raises(PruningError, match="layer 0, concept food: this saliency needs gradients"):
+        scores(name, gradients=None)
     with pytest.raises(PruningError, match="layer 0, concept food: gradients hold NaN"):
         scores(name, gradients=torch.tensor([[1.0, float("nan"), 0.0]]))
     with pytest.raises(PruningError, match="layer 0, concept food: all gradients are zero"):
@@ -124,8 +125,9 @@ def test_rank_correlation_by_hand():
 def test_rank_correlation_of_the_weights_in_use():
     weights, values = torch.tensor([1.0, 2, 3, 4, 5]), torch.tensor([1.0, 2, 3, 0, -1])
     assert magnitude_correlation(values, weights, torch.tensor([True, True, True, False, False])) == pytest.approx(1)
-    assert magnitude_correlation(values, weights) < 0
-    # Where ranks say nothing: one weight, none, or scores that are all equal.
+    # Ranks 3, 4, 5, 2, 1 against 1 to 5: 1 - 6 * (4 + 4 + 4 + 4 + 16) / (5 * 24) = -.6
+    assert magnitude_correlation(values, weights) == pytest.approx(-0.6)
+    # Ranks are undefined for one weight, for none, and for equal scores.
     for mask in ([True, False, False, False, False], [False] * 5):
         assert math.isnan(magnitude_correlation(values, weights, torch.tensor(mask)))
     assert math.isnan(magnitude_correlation(torch.ones(5), weights))
@@ -134,7 +136,7 @@ def test_rank_correlation_of_the_weights_in_use():
 
 
 def test_rank_correlation_of_a_sample(monkeypatch):
-    # Every 20th score has the opposite sign: even steps, of 20 weights each here, would hit these or none.
+    # Every 20th score has the opposite sign. A sample in steps of 20 weights would hit all of these or none.
     weights = normal(20_000)
     values = weights.abs()
     values[::20] *= -1
@@ -146,15 +148,15 @@ def test_rank_correlation_of_a_sample(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["obert", "fisher_diagonal"])
-def test_a_large_damp_makes_it_magnitude_and_that_is_said(name):
-    # Gradients of a thousandth or so, whose size differs by weight as it does in models.
+def test_a_large_damping_gives_a_warning(name):
+    # Gradients near a thousandth, of different size for each weight, as in models.
     weights = normal(2000)
     gradients = normal(16, 2000, seed=1) * 1e-3 * normal(2000, seed=2).exp()
-    damped = magnitude_correlation(scores(name, weights, gradients, damp=1.0), weights)
-    with pytest.warns(DegenerateSaliencyWarning, match=r"layer 0, concept food: .*lower prune.damp"):
+    damped = magnitude_correlation(scores(name, weights, gradients, damping=1.0), weights)
+    with pytest.warns(DegenerateSaliencyWarning, match=r"layer 0, concept food: .*lower prune.damping"):
         warn_if_magnitude(damped, WHERE)
-    # With a damp below the squares of the gradients they do have a say.
-    undamped = magnitude_correlation(scores(name, weights, gradients, damp=1e-10), weights)
+    # With a damping below the squares of the gradients, the gradients matter.
+    undamped = magnitude_correlation(scores(name, weights, gradients, damping=1e-10), weights)
     assert undamped < 0.97 < 0.999 < damped
     with warnings.catch_warnings():
         warnings.simplefilter("error")

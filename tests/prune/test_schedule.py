@@ -3,7 +3,8 @@
 import pytest
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.prune.schedule import Schedule
+from sparsecbm.prune.schedule import PruningEvents, Schedule
+from tests.support.prune_settings import pruning
 
 
 def schedule(kind="cubic", initial=0.2, final=0.9, begin=100, end=300, **when):
@@ -27,7 +28,7 @@ def test_constant_by_hand():
 @pytest.mark.parametrize("kind", ["cubic", "linear"])
 def test_before_and_after(kind):
     assert schedule(kind).sparsity(99) == 0
-    assert schedule(kind).sparsity(300) == schedule(kind).sparsity(10_000) == 0.9  # exactly, not nearly
+    assert schedule(kind).sparsity(300) == schedule(kind).sparsity(10_000) == 0.9  # exactly
 
 
 def test_from_a_sparsity_of_zero():
@@ -46,7 +47,7 @@ def test_begin_and_end_in_one_step(kind, when):
 
 def test_steps_by_interval():
     assert schedule(interval=50).event_steps() == (100, 150, 200, 250, 300)
-    assert schedule(interval=80).event_steps() == (100, 180, 260, 300)  # the end is always among them
+    assert schedule(interval=80).event_steps() == (100, 180, 260, 300)  # always includes the end
     assert schedule(interval=500).event_steps() == (100, 300)
 
 
@@ -78,3 +79,24 @@ def test_steps_by_number():
 def test_settings_out_of_range(changes, message):
     with pytest.raises(ConfigError, match=message):
         schedule(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "updates", "steps"),
+    [
+        ({"begin": 0.1, "end": 0.5, "events": 4, "saliency": "random"}, 20, {2, 5, 7, 10}),
+        # Learnt masks go on: four events from 2 to 10 are at least 2 updates apart, and so are those after them.
+        ({"begin": 0.1, "end": 0.5, "events": 4, "saliency": "movement"}, 20, {2, 5, 7, 10, 12, 14, 16, 18}),
+        ({"begin": 0.25, "end": 0.25, "saliency": "movement"}, 20, {5}),
+        ({"begin": 0.0, "end": 0.5, "events": 12, "saliency": "random"}, 10, {0, 1, 2, 3, 4, 5}),  # one at each update
+    ],
+)
+def test_events_of_a_training_by_hand(changes, updates, steps):
+    events = PruningEvents.plan(pruning(**changes), updates)
+    assert events.steps == steps
+    assert events.schedule.sparsity(events.schedule.end) == 0.5  # the sparsity of `pruning`
+
+
+def test_a_single_event_between_two_steps_raises_an_error():
+    with pytest.raises(ConfigError, match="1 events do not fit from step 0 to 5"):
+        PruningEvents.plan(pruning(begin=0.0, end=0.5, events=1), updates=10)

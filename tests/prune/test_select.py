@@ -1,4 +1,4 @@
-"""Masks by hand: exact counts, ties, what stays pruned."""
+"""Masks by hand: exact counts, ties, and pruned weights that stay pruned."""
 
 import pytest
 import torch
@@ -41,13 +41,13 @@ def test_nothing_to_drop():
 @pytest.mark.parametrize(
     ("sparsity", "dropped"), [(0.0, 0), (0.04, 0), (0.05, 1), (0.1, 1), (0.25, 3), (0.94, 9), (0.95, 10)]
 )
-def test_rounding_to_the_nearest_and_a_half_up(sparsity, dropped):
+def test_counts_round_to_the_nearest_and_a_half_rounds_up(sparsity, dropped):
     scores = {"a": torch.arange(10.0)}
     assert int((~prune_to(scores, dense(scores), sparsity)["a"]).sum()) == dropped
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
-def test_counts_are_exact_where_all_scores_are_equal_and_the_first_stay(scope):
+def test_of_equal_scores_the_first_stay_and_counts_are_exact(scope):
     scores = {"a": torch.zeros(3, 4), "b": torch.zeros(8)}
     masks = prune_to(scores, dense(scores), 0.5, scope=scope)
     if scope == "layer":
@@ -66,7 +66,7 @@ def test_ties_at_the_threshold():
 @pytest.mark.parametrize("sparsity", [0.1, 0.333, 0.75, 0.9])
 @pytest.mark.parametrize("scope", ["layer", "global"])
 def test_against_a_stable_sort(scope, sparsity):
-    """The oracle: sort everything, keep the head. Scores in tenths, so that hundreds are equal."""
+    """The oracle sorts all scores and keeps the first. Scores are in tenths, so hundreds of them are equal."""
     g = torch.Generator().manual_seed(0)
     scores = {
         "a": torch.randn(40, 30, generator=g).mul(10).round(),
@@ -74,15 +74,15 @@ def test_against_a_stable_sort(scope, sparsity):
     }
     before = {layer: torch.rand(values.shape, generator=g) > 0.08 for layer, values in scores.items()}
     groups = [["a", "b"]] if scope == "global" else [["a"], ["b"]]
-    found = prune_to(scores, before, sparsity, scope=scope)
+    masks = prune_to(scores, before, sparsity, scope=scope)
     for layers in groups:
         flat = torch.cat([scores[layer].view(-1) for layer in layers])
-        used = torch.cat([before[layer].view(-1) for layer in layers])
+        in_use = torch.cat([before[layer].view(-1) for layer in layers])
         keep = len(flat) - round(sparsity * len(flat))
-        order = flat.masked_fill(~used, float("-inf")).argsort(descending=True, stable=True)
-        expected = torch.zeros_like(used)
+        order = flat.masked_fill(~in_use, float("-inf")).argsort(descending=True, stable=True)
+        expected = torch.zeros_like(in_use)
         expected[order[:keep]] = True
-        assert torch.equal(torch.cat([found[layer].view(-1) for layer in layers]), expected)
+        assert torch.equal(torch.cat([masks[layer].view(-1) for layer in layers]), expected)
 
 
 def test_a_pruned_weight_stays_pruned_unless_it_may_regrow():
@@ -90,10 +90,10 @@ def test_a_pruned_weight_stays_pruned_unless_it_may_regrow():
     before = {"a": torch.tensor([False, True, True, True, True, True])}
     assert bits(prune_to(scores, before, 0.5)["a"]) == [0, 1, 0, 0, 1, 1]
     assert bits(prune_to(scores, before, 0.5, regrow=True)["a"]) == [1, 1, 0, 0, 0, 1]
-    assert bits(before["a"]) == [0, 1, 1, 1, 1, 1]  # left as it was
+    assert bits(before["a"]) == [0, 1, 1, 1, 1, 1]  # unchanged
 
 
-def test_masks_of_a_rising_schedule_lie_in_each_other():
+def test_masks_of_a_rising_schedule_are_nested():
     g = torch.Generator().manual_seed(0)
     masks = {"a": torch.ones(30, 20, dtype=torch.bool)}
     for sparsity in (0.0, 0.3, 0.3, 0.7):
@@ -103,7 +103,7 @@ def test_masks_of_a_rising_schedule_lie_in_each_other():
         masks = new
 
 
-def test_more_is_gone_already():
+def test_more_dropped_weights_than_the_target_raise_an_error():
     before = {"low": torch.tensor([[True, False], [False, False]]), "high": torch.ones(1, 4, dtype=torch.bool)}
     with pytest.raises(
         PruningError, match=r"layer low: 3 of 4 weights are dropped already, more than a sparsity of 0\.5"
@@ -115,7 +115,7 @@ def test_more_is_gone_already():
     assert bits(prune_to(TWO, before, 0.5, regrow=True)["low"]) == [[0, 1], [1, 0]]
 
 
-def test_scores_of_two_types_are_compared_in_the_finer_one():
+def test_scores_of_two_types_are_compared_in_the_more_precise_one():
     # A third in float32 is above a third in float64 by 1e-8.
     scores = {"a": torch.tensor([1 / 3]), "b": torch.tensor([1 / 3], dtype=torch.float64)}
     masks = prune_to(scores, dense(scores), 0.5, scope="global")
@@ -125,7 +125,7 @@ def test_scores_of_two_types_are_compared_in_the_finer_one():
 
 
 @pytest.mark.parametrize("sparsity", [-0.1, 1.0, float("nan")])
-def test_sparsity_out_of_range(sparsity):
+def test_a_sparsity_out_of_range_raises_an_error(sparsity):
     with pytest.raises(ConfigError, match=r"sparsity is in \[0, 1\)"):
         prune_to(TWO, dense(TWO), sparsity)
 

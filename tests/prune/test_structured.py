@@ -8,7 +8,7 @@ from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.units import Part, Units, units_of
 from sparsecbm.prune.structured import select_units
 
-HEADS, NEURONS = [1, 5, 9], [2, 3, 4, 6, 7, 8]  # saliency a weight
+HEADS, NEURONS = [1, 5, 9], [2, 3, 4, 6, 7, 8]  # saliency per weight
 
 
 def block(number):
@@ -19,7 +19,7 @@ def block(number):
 
 
 def saliencies(number=0, heads=HEADS, neurons=NEURONS):
-    """Every weight of a unit has the same one: value [3, 4], output [4, 3], up [6, 2], down [2, 6]."""
+    """All weights of a unit have the same saliency: value [3, 4], output [4, 3], up [6, 2], down [2, 6]."""
     heads, neurons = torch.tensor(heads).float(), torch.tensor(neurons).float()
     return {
         f"{number}.value": heads[:, None].expand(3, 4),
@@ -30,12 +30,12 @@ def saliencies(number=0, heads=HEADS, neurons=NEURONS):
 
 
 def kept(selection, number=0):
-    """Numbers of the heads and of the neurons kept."""
+    """Numbers of the kept heads and neurons."""
     return [selection.masks[f"{number}.{layer}"].all(1).nonzero().squeeze(1).tolist() for layer in ("value", "up")]
 
 
-def test_units_go_by_saliency_a_weight_and_the_target_is_met():
-    """24 of 48 weights: head 0 (8), neurons 0, 1, 2 (12); head 1 no longer fits, so neuron 3 goes (4)."""
+def test_units_go_by_saliency_per_weight_and_the_target_is_met():
+    """24 of 48 weights go: head 0 (8), neurons 0, 1, 2 (12). Head 1 does not fit any more, so neuron 3 goes (4)."""
     selection = select_units(block(0), saliencies(), 0.5)
     assert kept(selection) == [[1, 2], [4, 5]]
     assert selection.sparsity == 0.5
@@ -44,8 +44,8 @@ def test_units_go_by_saliency_a_weight_and_the_target_is_met():
     assert torch.equal(selection.masks["0.down"], torch.tensor([False] * 4 + [True] * 2).expand(2, 6))
 
 
-def test_a_head_is_not_spared_for_being_large():
-    """By plain sums (head 0: 12, a neuron: 8) two neurons would go for 8 weights; a weight of the head costs less."""
+def test_the_size_of_a_head_does_not_protect_it():
+    """By sums (head 0: 12, a neuron: 8) two neurons would go for 8 weights. Per weight the head costs less."""
     selection = select_units(block(0), saliencies(heads=[1.5, 9, 9], neurons=[2] * 6), 8 / 48)
     assert kept(selection) == [[1, 2], [0, 1, 2, 3, 4, 5]]
 
@@ -60,29 +60,29 @@ def test_the_target_is_rounded_to_half_a_neuron(sparsity, dropped):
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
 def test_one_head_and_one_neuron_of_every_block_stay(scope):
-    """Neurons worth nothing: five of six go (20 weights), then a head, though it is worth more than the last neuron."""
+    """Neurons are worth 0: five of six go (20 weights). Then a head goes before the last neuron."""
     selection = select_units(block(0), saliencies(heads=[7, 8, 9], neurons=[0] * 6), 28 / 48, scope)
     assert kept(selection) == [[1, 2], [5]]
     with pytest.raises(ConfigError, match=r"sparsity of 0.78 .* block 0 allow at most 0.7500"):
         select_units(block(0), saliencies(), 0.78, scope)
 
 
-def test_a_head_goes_for_neurons_where_only_heads_could_fill_the_target():
-    """Five neurons are 20 of 24 weights, the last one must stay: head 0 (8) goes, the best neuron (4) comes back."""
+def test_a_head_goes_and_a_neuron_returns_if_this_is_closer_to_the_target():
+    """Five neurons are 20 of 24 weights, and the last must stay. Head 0 (8) goes, and the best neuron (4) returns."""
     values = saliencies(heads=[7, 8, 9], neurons=[0, 0, 0, 0, 1, 2])
     selection = select_units(block(0), values, 0.5)
     assert kept(selection) == [[1, 2], [4, 5]] and selection.sparsity == 0.5
     before = select_units(block(0), values, 20 / 48)
-    assert kept(before) == [[0, 1, 2], [5]]  # none that went earlier comes back: 20 is as near to 24 as 28
+    assert kept(before) == [[0, 1, 2], [5]]  # no earlier neuron returns: 20 is as close to 24 as 28
     assert select_units(block(0), values, 0.5, before=before.masks).sparsity == 20 / 48
 
 
-def test_the_threshold_is_of_each_block_or_of_all():
+def test_the_threshold_is_per_block_or_global():
     units = [*block(0), *block(1)]
     values = {**saliencies(0), **saliencies(1, [10 * s for s in HEADS], [10 * s for s in NEURONS])}
     each = select_units(units, values, 0.5)
     assert [kept(each, 0), kept(each, 1)] == [[[1, 2], [4, 5]]] * 2
-    # 48 of 96: all that may go of block 0 (36), then head 0 (10) and neuron 0 (20) of block 1.
+    # 48 of 96: all of block 0 that may go (36), then head 0 (10) and neuron 0 (20) of block 1.
     together = select_units(units, values, 0.5, "global")
     assert [kept(together, 0), kept(together, 1)] == [[[2], [5]], [[1, 2], [1, 2, 3, 4, 5]]]
     assert each.sparsity == together.sparsity == 0.5
@@ -93,12 +93,12 @@ def test_a_dropped_unit_stays_dropped():
     assert kept(first) == [[1, 2], [3, 4, 5]]
     reverse = saliencies(heads=[9, 5, 1], neurons=[8, 7, 6, 4, 3, 2])
     second = select_units(block(0), reverse, 0.5, before=first.masks)
-    assert kept(second) == [[1, 2], [3, 4]]  # head 2 would be next but does not fit; neuron 5 does
-    assert kept(select_units(block(0), reverse, 0.5)) == [[0, 1], [0, 1]]  # what a fresh start drops
+    assert kept(second) == [[1, 2], [3, 4]]  # head 2 is next but does not fit; neuron 5 does
+    assert kept(select_units(block(0), reverse, 0.5)) == [[0, 1], [0, 1]]  # without earlier masks
     assert select_units(block(0), reverse, 0.1, before=first.masks).sparsity == 20 / 48
 
 
-def test_wrong_input_is_named():
+def test_errors_name_the_wrong_input():
     with pytest.raises(ConfigError, match=r"sparsity is in \[0, 1\), not 1.0"):
         select_units(block(0), saliencies(), 1.0)
     with pytest.raises(ConfigError, match=r"unknown threshold 'block'\. Choices: layer, global"):

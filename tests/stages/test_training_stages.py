@@ -15,7 +15,7 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.data.tables import read_split, write_splits
 from sparsecbm.stages import evaluate, explain, finetune, prune
-from sparsecbm.train.label_head import fit_label_head, temperature
+from sparsecbm.train.label_head import fit_label_head, fit_temperature
 from sparsecbm.train.modes import activations
 from tests.support.tiny_models import CONCEPTS
 from tests.support.tiny_tables import annotated
@@ -123,7 +123,7 @@ def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_text
     gold = test["label"].astype(int).to_numpy() - 1
     assert figures["accuracy"] == pytest.approx((by_hand == gold).mean(), abs=1e-6)
     assert figures["confusion"] == confusion(gold, by_hand, 3).tolist()
-    T = temperature(held_out @ weight.T + bias, validation["label"].astype(int).to_numpy() - 1)
+    T = fit_temperature(held_out @ weight.T + bias, validation["label"].astype(int).to_numpy() - 1)
     assert abs(T - 1) > 0.1
     np.testing.assert_allclose(model.hard_head.linear.weight.numpy(), weight / T, rtol=1e-3, atol=1e-5)
     assert not np.allclose(model.label_head.linear.weight.detach().numpy(), weight, atol=0.1)

@@ -1,4 +1,4 @@
-"""Losses by hand; what is missing adds nothing."""
+"""Losses by hand. Missing labels add nothing."""
 
 import math
 
@@ -7,19 +7,19 @@ import pytest
 import torch
 
 from sparsecbm.model.cbm import Output
-from sparsecbm.train.examples import MISSING, Batch, Examples, examples, one_hot
-from sparsecbm.train.loss import Weights, balanced_weights, cross_entropy, losses
+from sparsecbm.train.examples import MISSING, Batch, Examples, build_examples, one_hot
+from sparsecbm.train.loss import ClassWeights, balanced_class_weights, cross_entropy, mode_losses
 
 # Softmax of (log 3, 0) is (3/4, 1/4).
 LOGITS = torch.tensor([[math.log(3), 0.0], [math.log(3), 0.0]])
-BY_STATE = (math.log(4 / 3), math.log(4))  # the loss where the first and the second state is right
+BY_STATE = (math.log(4 / 3), math.log(4))  # the loss if the first or the second state is correct
 
 
 def targets(*gold):
     return one_hot(torch.tensor(gold), 2)
 
 
-def a_batch(label, food):
+def make_batch(label, food):
     return Batch(torch.zeros(2, 1), torch.ones(2, 1), targets(*label), {"food": targets(*food)})
 
 
@@ -30,12 +30,12 @@ def test_cross_entropy_by_hand_and_without_a_target():
 
 
 def test_smoothing_by_hand():
-    # A tenth of the target is spread over both states: .95 on the right one.
+    # A tenth of the target is spread over both states: .95 on the correct one.
     expected = 0.95 * BY_STATE[0] + 0.05 * BY_STATE[1]
     assert cross_entropy(LOGITS, targets(0, 0), smoothing=0.1).item() == pytest.approx(expected)
 
 
-def test_without_smoothing_and_shares_it_is_torchs_own_with_weights_too():
+def test_without_smoothing_and_shares_it_equals_torch_also_with_weights():
     gold, weight = torch.tensor([0, 1, MISSING]), torch.tensor([0.5, 2.0])
     logits = torch.tensor([[1.0, -2.0], [0.3, 0.4], [9.0, 9.0]])
     expected = torch.nn.functional.cross_entropy(logits, gold, weight=weight, ignore_index=MISSING)
@@ -48,7 +48,7 @@ def test_shares_of_votes_by_hand():
     assert cross_entropy(LOGITS, shares).item() == pytest.approx(expected)
 
 
-def test_targets_are_shares_where_people_voted_and_else_the_majority(model):
+def test_targets_are_shares_of_votes_or_else_the_majority(model):
     frame = pd.DataFrame(
         {
             "text": ["good food", "bad food", "the food"],
@@ -60,16 +60,16 @@ def test_targets_are_shares_where_people_voted_and_else_the_majority(model):
             "share.food.unknown": [0.0, 0.0, None],
         }
     )
-    by_votes, by_majority = examples(frame, model, "votes"), examples(frame, model, "majority")
+    by_votes, by_majority = build_examples(frame, model, "votes"), build_examples(frame, model, "majority")
     assert by_votes.concept_targets["food"].tolist() == [[0.25, 0.75, 0], [0.5, 0.5, 0], [0, 0, 1]]
     assert by_majority.concept_targets["food"].tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]
-    assert by_votes.concepts["food"].tolist() == [1, MISSING, 2]  # scores know the majority alone
+    assert by_votes.concepts["food"].tolist() == [1, MISSING, 2]  # scores use the majority
     assert by_votes.label_target.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
 def test_each_mode_by_hand():
     output = Output({"food": LOGITS}, {}, LOGITS)
-    batch = a_batch([0, 0], [1, 1])
+    batch = make_batch([0, 0], [1, 1])
     label, concept = BY_STATE
     for mode, expected in (
         ("standard", label),
@@ -77,7 +77,7 @@ def test_each_mode_by_hand():
         ("sequential", concept),
         ("independent", concept),
     ):
-        assert losses(output, batch, mode, 0.5, Weights()).total.item() == pytest.approx(expected), mode
+        assert mode_losses(output, batch, mode, 0.5, ClassWeights()).total.item() == pytest.approx(expected), mode
 
 
 def test_the_concept_loss_is_the_mean_over_concepts():
@@ -86,13 +86,13 @@ def test_the_concept_loss_is_the_mean_over_concepts():
         torch.zeros(2, 1), torch.ones(2, 1), targets(0, 0),
         {"food": targets(0, 0), "noise": targets(1, MISSING)},
     )  # fmt: skip
-    assert losses(output, batch, "joint", 1.0, Weights()).concept.item() == pytest.approx(sum(BY_STATE) / 2)
+    assert mode_losses(output, batch, "joint", 1.0, ClassWeights()).concept.item() == pytest.approx(sum(BY_STATE) / 2)
 
 
 def test_a_missing_state_has_no_gradient():
     logits = LOGITS.clone().requires_grad_()
     output = Output({"food": logits}, {}, LOGITS)
-    losses(output, a_batch([0, 0], [MISSING, 1]), "joint", 1.0, Weights()).total.backward()
+    mode_losses(output, make_batch([0, 0], [MISSING, 1]), "joint", 1.0, ClassWeights()).total.backward()
     assert logits.grad[0].abs().sum() == 0
     assert logits.grad[1].abs().sum() > 0
 
@@ -100,7 +100,7 @@ def test_a_missing_state_has_no_gradient():
 def test_balanced_weights_by_hand():
     label, food = torch.tensor([0, 0, 0, 2]), torch.tensor([1, 0, MISSING, 1])
     data = Examples([[1]] * 4, label, {"food": food}, one_hot(label, 3), {"food": one_hot(food, 2)})
-    weights = balanced_weights(data, {"food": 2}, classes=3)
+    weights = balanced_class_weights(data, {"food": 2}, classes=3)
     # Label: 4 texts, 2 classes occur: 4/(2*3), none, 4/(2*1). Food: 3 known, 3/(2*1), 3/(2*2).
     assert weights.label.tolist() == pytest.approx([4 / 6, 0, 2])
     assert weights.concepts["food"].tolist() == pytest.approx([1.5, 0.75])

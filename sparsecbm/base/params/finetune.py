@@ -30,9 +30,9 @@ class Finetune(Section):
     refit_label_head: bool
     weight_decay: float = Field(ge=0)
     warmup: Share
-    clip: float = Field(gt=0)
+    max_grad_norm: float = Field(gt=0)
     gamma: float = Field(ge=0)
-    average: float = Field(ge=0, lt=1)
+    ema_decay: float = Field(ge=0, lt=1)
     targets: Literal["majority", "votes"]
     label_smoothing: Share
     freeze_embeddings: bool

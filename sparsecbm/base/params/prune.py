@@ -25,7 +25,7 @@ class Prune(Section):
     weights: Literal["frozen", "trained"]
     concepts: Literal["sampled", "split", "all"]
     core: Share
-    others: float = Field(ge=0)
+    leakage_weight: float = Field(ge=0)
     distill: float = Field(ge=0, le=1)
     head_distill: float = Field(ge=0, le=1)
     head_gamma: float = Field(gt=0)
@@ -35,7 +35,7 @@ class Prune(Section):
     gradients: int = Field(ge=1)
     gradient_batch: int = Field(ge=1)
     block: int = Field(ge=1)
-    damp: float = Field(gt=0)
+    damping: float = Field(gt=0)
     memory_mb: float = Field(gt=0)
     probe_texts: int = Field(ge=10)
     control: bool

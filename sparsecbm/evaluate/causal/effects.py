@@ -24,7 +24,7 @@ from sparsecbm.evaluate.variables import label_logits
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import LabelHead, activate
 from sparsecbm.model.prediction import softmax
-from sparsecbm.train.examples import indices
+from sparsecbm.train.examples import class_indices
 
 BASES = ("soft", "hard", "gold")
 
@@ -120,7 +120,7 @@ def read_texts(
     return Texts(
         softmax(logits.label),
         _activations(model, logits),
-        {c.name: indices(frame[f"concept.{c.name}"], c).numpy() for c in model.concept_set},
+        {c.name: class_indices(frame[f"concept.{c.name}"], c).numpy() for c in model.concept_set},
     )
 
 

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.metrics import MISSING
-from sparsecbm.train.examples import indices
+from sparsecbm.train.examples import class_indices
 from sparsecbm.train.reproducible import one_blas_thread
 
 
@@ -46,7 +46,7 @@ def fit_bag_of_words(training: pd.DataFrame, concept_set: ConceptSet) -> BagOfWo
     variables = {"label": concept_set.label} | {f"concept.{c.name}": c for c in concept_set}
     classifiers = {}
     for column, variable in variables.items():
-        gold = indices(training[column], variable).numpy()
+        gold = class_indices(training[column], variable).numpy()
         known = gold != MISSING
         if len(np.unique(gold[known])) < 2:
             classifier = _Constant(int(gold[known][0]) if known.any() else 0)

@@ -11,7 +11,7 @@ from sparsecbm.data.validation import validate
 from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
 from sparsecbm.evaluate.scores.scores import SplitScores, score_split
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.reproducible import reproducible
 
 
 def evaluate_source(model: ConceptBottleneck, params: Params, source: Source, split: str, root: Path) -> SplitScores:
@@ -27,19 +27,19 @@ def evaluate_source(model: ConceptBottleneck, params: Params, source: Source, sp
         DataError: the source cannot be read, fails validation, or has no such split.
         ModelError: the source is about other concepts, states or labels than the model.
     """
-    make_reproducible(params.seed, params.threads)
-    splits, manifest = ingest(source, params.split, params.seed, root)
-    if split not in splits:
-        raise DataError(f"source {source.name}: {unknown('split', split, splits)}")
-    concept_set = ConceptSet.from_dict(manifest["vocabulary"])
-    require_same(model.concept_set, concept_set)
-    validated = validate(splits, concept_set, params.validate_)
-    if validated.refusal is not None:
-        raise DataError(validated.refusal)
-    annotator = make_annotator(params.annotate)
-    frames = {name: annotator.annotate(frame, concept_set) for name, frame in validated.splits.items()}
-    words = fit_bag_of_words(frames["train"], concept_set) if "train" in frames else None
-    return score_split(model, frames[split], split, params.evaluate, params.seed, words)
+    with reproducible(params.seed, params.threads):
+        splits, manifest = ingest(source, params.split, params.seed, root)
+        if split not in splits:
+            raise DataError(f"source {source.name}: {unknown('split', split, splits)}")
+        concept_set = ConceptSet.from_dict(manifest["vocabulary"])
+        require_same(model.concept_set, concept_set)
+        validated = validate(splits, concept_set, params.validate_)
+        if validated.refusal is not None:
+            raise DataError(validated.refusal)
+        annotator = make_annotator(params.annotate)
+        frames = {name: annotator.annotate(frame, concept_set) for name, frame in validated.splits.items()}
+        words = fit_bag_of_words(frames["train"], concept_set) if "train" in frames else None
+        return score_split(model, frames[split], split, params.evaluate, params.seed, words)
 
 
 def require_same(of_model: ConceptSet, of_source: ConceptSet) -> None:

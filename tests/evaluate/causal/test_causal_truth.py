@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sparsecbm.evaluate.causal.causal_truth import CausalScores, causal_scores
-from sparsecbm.train.examples import examples
+from sparsecbm.train.examples import build_examples
 from sparsecbm.train.modes import fit_hard_head
 from tests.support.planted_model import identical_masks, planted_masks, planted_model
 from tests.support.tiny_models import tiny_model
@@ -70,7 +70,7 @@ def test_a_model_whose_masks_are_alike_loses_nothing_by_them(planted, families):
 
 
 def test_hard_edits_are_asked_of_a_model_that_has_the_head_and_masks_of_one_that_has_them(planted, backbone, families):
-    read = examples(families, planted), planted.logits(families["text"].tolist())
+    read = build_examples(families, planted), planted.logits(families["text"].tolist())
     fit_hard_head(planted, *read, *read)
     assert {"concept_edit_hard", "concept_edit_hard_gold"} < set(scored(planted, families).pairs.errors)
     dense = scored(rated(backbone), families)

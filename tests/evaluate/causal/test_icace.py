@@ -14,7 +14,7 @@ from sparsecbm.evaluate.causal.icace import (
     score_icace,
     true_effects,
 )
-from sparsecbm.train.examples import examples
+from sparsecbm.train.examples import build_examples
 from sparsecbm.train.modes import fit_hard_head
 from tests.support.tiny_models import tiny_model
 from tests.support.tiny_tables import FOOD, NOISE, annotated
@@ -108,7 +108,7 @@ def as_annotated(model, frame):
 
 
 def test_a_bottleneck_that_reads_every_state_is_explained_exactly_by_its_concept_edit(model, families):
-    read = examples(families, model), model.logits(families["text"].tolist())
+    read = build_examples(families, model), model.logits(families["text"].tolist())
     fit_hard_head(model, *read, *read)
     texts = as_annotated(model, families)
     pairs = counterfactual_pairs(families, model.concept_set)

@@ -1,7 +1,7 @@
-"""A running average of the weights, which is what validation sees and what is kept.
+"""A running average of the weights. Validation scores it, and training keeps it.
 
-Averaging over the last hundred or so updates smooths what single updates, and the choice of one epoch by a
-small validation split, would leave to luck (Polyak and Juditsky 1992; Izmailov et al., arXiv 1803.05407).
+The average covers the last hundred or so updates. It smooths out what single updates, and the choice of one epoch by a
+small validation split, leave to chance (Polyak and Juditsky 1992; Izmailov et al., arXiv 1803.05407).
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Exponential average of a model's trained parameters.
+    """Exponential moving average of a model's trained parameters.
 
     Args:
-        model: whose parameters with `requires_grad` are averaged
-        decay: share of the old average that an update keeps; 0 makes the average the weights themselves
+        model: parameters with `requires_grad` are averaged
+        decay: share of the old average that an update keeps; with 0 the average equals the weights
     """
 
     def __init__(self, model: nn.Module, decay: float):
@@ -27,7 +27,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after update number `step` (from 1); early on the average follows faster."""
+        """Include the weights after update number `step` (from 1). The average follows faster at the start."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, parameter in model.named_parameters():
             if name in self.averages:
@@ -35,7 +35,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
-        """Let the model have the averaged weights while the block runs."""
+        """Give the model the averaged weights during a block, and its own weights afterwards."""
         self._swap(model)
         try:
             yield
@@ -46,6 +46,6 @@ class WeightAverage:
     def _swap(self, model: nn.Module) -> None:
         for name, parameter in model.named_parameters():
             if name in self.averages:
-                kept = parameter.detach().clone()
+                weights = parameter.detach().clone()
                 parameter.copy_(self.averages[name])
-                self.averages[name] = kept
+                self.averages[name] = weights

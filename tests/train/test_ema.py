@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from sparsecbm.train.average import WeightAverage
+from sparsecbm.train.ema import WeightAverage
 
 
 @pytest.fixture
@@ -14,24 +14,24 @@ def layer():
     return layer
 
 
-def test_it_follows_fast_at_first_and_slowly_later(layer):
+def test_it_follows_quickly_at_first_and_slowly_later(layer):
     average = WeightAverage(layer, decay=0.5)
     nn.init.constant_(layer.weight, 8.0)
-    average.update(layer, step=1)  # (1 + 1) / (10 + 1) of the old stays
+    average.update(layer, step=1)  # keeps (1 + 1) / (10 + 1) of the old average
     assert average.averages["weight"].item() == pytest.approx(4 * 2 / 11 + 8 * 9 / 11)
     average.averages["weight"].fill_(4.0)
-    average.update(layer, step=100)  # the decay itself: half stays
+    average.update(layer, step=100)  # the decay itself: keeps half
     assert average.averages["weight"].item() == pytest.approx(6)
 
 
-def test_without_decay_it_is_the_weights(layer):
+def test_without_decay_it_equals_the_weights(layer):
     average = WeightAverage(layer, decay=0.0)
     nn.init.constant_(layer.weight, 8.0)
     average.update(layer, step=3)
     assert average.averages["weight"].item() == 8
 
 
-def test_applied_it_comes_and_goes_even_after_an_error(layer):
+def test_the_model_gets_its_weights_back_even_after_an_error(layer):
     average = WeightAverage(layer, decay=0.5)
     nn.init.constant_(layer.weight, 8.0)
     with pytest.raises(RuntimeError), average.applied(layer):

@@ -1,1 +1,0 @@
-"""Saliencies: what each weight is worth to a concept, one file each under one interface."""
