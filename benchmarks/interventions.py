@@ -33,19 +33,19 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_json, write_json
 from sparsecbm.data.tables import read_split
 from sparsecbm.intervene.experiments.controls import random_flips
-from sparsecbm.intervene.experiments.trials import Terms, sample_misread
-from sparsecbm.intervene.patches.bits import Positions, masked_layers, place_of, toggled
-from sparsecbm.intervene.patches.factors import read_factors
-from sparsecbm.intervene.patches.make import Unreached, make_patch
+from sparsecbm.intervene.experiments.trials import TrialSettings, sample_mispredicted
+from sparsecbm.intervene.patches.bits import Positions, concept_index, masked_layers, toggled
+from sparsecbm.intervene.patches.factors import compute_factors
+from sparsecbm.intervene.patches.make import UnreachedError, make_patch
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.protection import Protection, protect
-from sparsecbm.intervene.patches.side_effects import make_bill
-from sparsecbm.intervene.patches.stack import put_on, take_off
-from sparsecbm.intervene.reference import Reference, read_concept, read_reference
+from sparsecbm.intervene.patches.side_effects import measure_side_effects
+from sparsecbm.intervene.patches.stack import apply_patch, remove_patch
+from sparsecbm.intervene.reference import Reference, predict_concept_logits, predict_reference
 from sparsecbm.train.reproducible import make_reproducible
 
 RESULTS = Path(__file__).parent / "results"
-TERMS = Terms(bits=2e-5, margin=0.05, protect=600, max_harm=0.01, neighbours=10, resamples=20)
+TERMS = TrialSettings(bits=2e-5, margin=0.05, protect=600, max_harm=0.01, neighbours=10, resamples=20)
 STRATEGIES = ("protected", "signed", "published", "iterated", "random")
 ITERATIONS = 8
 # Of patches from groups: texts, share of the bits, share of the texts to be reached, caution, right readings protected.
@@ -58,13 +58,13 @@ def published(model: SparseCBM, concept: str, text: str, state: int, bits: int, 
     ends = np.linspace(0, bits // 2, min(rounds, bits // 2) + 1).astype(int)
     for pairs in np.diff(ends):
         with toggled(model, concept, flips):
-            logits, factors = read_factors(model, concept, [text], torch.tensor([state]))
+            logits, factors = compute_factors(model, concept, [text], torch.tensor([state]))
         missing = 1 - logits.softmax(-1)[0, state]  # of the gradient of log-odds that makes the cross-entropy's
         found = []
         for layer, module in masked_layers(model).items():
             score = (factors[layer].gradient(torch.ones(1)) * missing * module.weight.detach().square()).abs().view(-1)
             score[torch.as_tensor(flips.get(layer, ()), dtype=torch.long)] = -1.0
-            mask = module.mask(place_of(model, concept)).view(-1)
+            mask = module.mask(concept_index(model, concept)).view(-1)
             for active in (True, False):
                 best, places = torch.where(mask == active, score, -1.0).topk(int(pairs))
                 found += [(active, float(v), layer, int(p)) for v, p in zip(best, places, strict=True)]
@@ -77,7 +77,7 @@ def published(model: SparseCBM, concept: str, text: str, state: int, bits: int, 
 def reads(model: SparseCBM, concept: str, flips: Positions, text: str) -> int:
     """The state that a text reads under some flips."""
     with toggled(model, concept, flips):
-        return int(read_concept(model, concept, [text])[0][0].argmax())
+        return int(predict_concept_logits(model, concept, [text])[0][0].argmax())
 
 
 def attempt(
@@ -88,7 +88,9 @@ def attempt(
     budget, state = TERMS.budget(model), model.concept_set[concept].states[gold]
 
     def billed(flips: Positions) -> dict:
-        found = make_bill(model, concept, flips, bill, [text], protection.groups, neighbours=10, resamples=20)
+        found = measure_side_effects(
+            model, concept, flips, bill, [text], protection.groups, neighbours=10, resamples=20
+        )
         near = {"near_fixed": found.neighbours.fixed, "near_harmed": found.neighbours.harmed}
         return {"bits": found.bits, "harmed": found.harmed.count, "right": found.harmed.of, **near}
 
@@ -97,7 +99,7 @@ def attempt(
     for name, kept in (("protected", protection), ("signed", None)):
         try:
             made = make_patch(model, text, concept, state, budget, margin=TERMS.margin, protection=kept)
-        except Unreached:
+        except UnreachedError:
             result[name] = None
         else:
             patch = made if name == "protected" else patch
@@ -122,9 +124,9 @@ def handled(model: SparseCBM, patch: MaskPatch) -> dict:
         patch.save(Path(folder) / "x.patch")
         size = (Path(folder) / "x.patch").stat().st_size
     start = time.perf_counter()
-    put_on(model, patch)
+    apply_patch(model, patch)
     middle = time.perf_counter()
-    take_off(model, patch)
+    remove_patch(model, patch)
     return {"bytes": size, "seconds_on": middle - start, "seconds_off": time.perf_counter() - middle}
 
 
@@ -155,13 +157,15 @@ def group_trial(model: SparseCBM, reference: Reference, concept: str, protection
     try:
         patch = make_patch(
             model, texts[:GROUP], concept, state, budget, margin=TERMS.margin, share=GROUP_SHARE,
-            caution=GROUP_CAUTION, protection=protection,
+            protection_strength=GROUP_CAUTION, protection=protection,
         )  # fmt: skip
-    except Unreached as failed:
+    except UnreachedError as failed:
         return found | {"reached": float((failed.found.margins > TERMS.margin).mean())}
-    bill = make_bill(model, concept, patch.flipped, reference.without_texts(texts), (), protection.groups, resamples=20)
+    bill = measure_side_effects(
+        model, concept, patch.flipped, reference.without_texts(texts), (), protection.groups, resamples=20
+    )
     with toggled(model, concept, patch.flipped):
-        unseen = read_concept(model, concept, texts[GROUP:])[0].argmax(-1) == gold
+        unseen = predict_concept_logits(model, concept, texts[GROUP:])[0].argmax(-1) == gold
     found |= {"reached": float(np.mean([r.state == state for r in patch.after])), "bits": patch.bits}
     return found | {"unseen_fixed": int(unseen.sum()), "harmed": bill.harmed.count, "right": bill.harmed.of}
 
@@ -176,14 +180,14 @@ def references(model: SparseCBM, arguments: argparse.Namespace, seed: int) -> tu
         frames = {split: read_split(arguments.annotated, split) for split in {"train", protect_split, bill_split}}
     frame = frames[protect_split]
     groups = np.random.default_rng(seed).permutation(frame["group"].unique())[: arguments.groups_read]
-    protecting = read_reference(model, frame[frame["group"].isin(groups)].reset_index(drop=True))
+    protecting = predict_reference(model, frame[frame["group"].isin(groups)].reset_index(drop=True))
     if protect_split == bill_split:
         protecting, bill = protecting.halves(0.5, seed)
     else:
-        bill = read_reference(model, frames[bill_split])
+        bill = predict_reference(model, frames[bill_split])
     if arguments.training:
         beside = frames["train"].sample(min(arguments.training, len(frames["train"])), random_state=seed)
-        protecting = protecting.joined(read_reference(model, beside))
+        protecting = protecting.joined(predict_reference(model, beside))
     return protecting, bill
 
 
@@ -196,7 +200,7 @@ def measure(model: SparseCBM, arguments: argparse.Namespace, seed: int) -> dict:
             kept = protect(model, protecting, concept, GROUP_PROTECT)
             results.append(group_trial(model, bill, concept, kept, seed))
         return {"groups": [result for result in results if result]}
-    for concept, row in sample_misread(bill, arguments.texts, draw):
+    for concept, row in sample_mispredicted(bill, arguments.texts, draw):
         if concept not in protection:
             protection = {concept: protect(model, protecting, concept, TERMS.protect)}
         results.append(attempt(model, bill, concept, row, protection[concept], draw))

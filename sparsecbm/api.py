@@ -10,7 +10,7 @@ from sparsecbm.explain.explainer import explain
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.intervene.edits import Edit, Setting, edited, intervene
 from sparsecbm.intervene.patches.patch import MaskPatch
-from sparsecbm.intervene.patches.stack import apply_patch, patched
+from sparsecbm.intervene.patches.stack import patched, patched_copy
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.compact import CompactModel, compact
 from sparsecbm.model.storage import load, save
@@ -65,4 +65,4 @@ class SparseCBM(ConceptBottleneck):
 
     def with_patches(self, *patches: MaskPatch) -> "SparseCBM":
         """A model of its own, with the same weights, in which patches are permanent; save it as any other."""
-        return apply_patch(self, *patches)
+        return patched_copy(self, *patches)

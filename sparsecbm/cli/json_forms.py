@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sparsecbm.cli.predictions import PredictionLine
-from sparsecbm.intervene.patches.side_effects import Bill
+from sparsecbm.intervene.patches.side_effects import SideEffects
 
 
 class Form(BaseModel):
@@ -53,7 +53,7 @@ class PatchForm(Form):
     before: list[ReadingForm]
     after: list[ReadingForm]
     made: dict[str, Any] = Field(description="how it was made")
-    side_effects: Bill | None = Field(description="its bill; null if nobody asked for one")
+    side_effects: SideEffects | None = Field(description="its bill; null if nobody asked for one")
     author: str
     note: str
     parent: str | None

@@ -12,7 +12,7 @@ from sparsecbm.cli.inspection.mask_summary import MaskSummary
 from sparsecbm.cli.predictions import PredictionLine
 from sparsecbm.evaluate.scores.scores import EvaluationFile, SplitScores
 from sparsecbm.explain.explanation import Explanation
-from sparsecbm.intervene.patches.side_effects import Bill
+from sparsecbm.intervene.patches.side_effects import SideEffects
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 TITLES = {
@@ -24,7 +24,7 @@ TITLES = {
     "intervene": (list[forms.EditForm], "The output of `sparsecbm intervene --json`"),
     "patch": (forms.PatchForm, "The output of `sparsecbm patch make --json` and `patch show --json`"),
     "patch-list": (list[forms.PatchRow], "The output of `sparsecbm patch list --json`"),
-    "patch-test": (Bill, "The output of `sparsecbm patch test --json`"),
+    "patch-test": (SideEffects, "The output of `sparsecbm patch test --json`"),
     "patch-apply": (forms.WrittenForm, "The output of `sparsecbm patch apply --json` and `patch revert --json`"),
     "memory-list": (list[forms.CorrectionForm], "The output of `sparsecbm memory add --json` and `memory list --json`"),
     "memory-offer": (list[forms.OffersForm], "The output of `sparsecbm memory offer --json`"),

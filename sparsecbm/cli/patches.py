@@ -61,7 +61,9 @@ def make(
     share: Annotated[
         float | None, typer.Option(help="Of several texts, how many must read it; all by default.")
     ] = None,
-    caution: Annotated[float | None, typer.Option(help="Protection to start from; more costs bits and time.")] = None,
+    protection_strength: Annotated[
+        float | None, typer.Option(help="Protection to start from; more costs bits and time.")
+    ] = None,
     data: Table = None,
     split: Split = "validation",
     force: Annotated[bool, typer.Option("--force", help="Write it even if it does more harm; it will say so.")] = False,
@@ -79,7 +81,7 @@ def make(
     from sparsecbm.cli.predictions import given_texts
     from sparsecbm.cli.printing.interventions import show_patch
     from sparsecbm.data.tables import split_names
-    from sparsecbm.intervene.experiments.trials import Terms
+    from sparsecbm.intervene.experiments.trials import TrialSettings
     from sparsecbm.intervene.patches.make import make_patch
     from sparsecbm.intervene.patches.protection import protect
 
@@ -87,14 +89,15 @@ def make(
     workspace = Workspace.find()
     params = load_params(workspace.params)
     settings, loaded = params.intervene, load_model(model)
-    terms = Terms(
+    terms = TrialSettings(
         settings.bits,
         settings.margin if margin is None else margin,
         settings.protect,
         settings.max_harm if max_harm is None else max_harm,
     )
     budget = terms.budget(loaded) if bits is None else bits
-    chosen = {name: value for name, value in {"share": share, "caution": caution}.items() if value is not None}
+    chosen = {"share": share, "protection_strength": protection_strength}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
     with Console(stderr=True).status("reading the reference ...") as status:
         folder = data or workspace.annotated
         protecting, billed = _reference(loaded, folder, split).halves(0.5, params.seed)
@@ -163,9 +166,9 @@ def apply(model: Model, patches: Patches, output: Output, json: Json = False) ->
 def revert(model: Model, patches: Patches, output: Output, json: Json = False) -> None:
     """Write a model without patches that were applied: all of one concept together."""
     from sparsecbm.intervene.patches.patch import MaskPatch
-    from sparsecbm.intervene.patches.stack import revert_patch
+    from sparsecbm.intervene.patches.stack import reverted_copy
 
-    _write(revert_patch(load_model(model), *map(MaskPatch.load, patches)), output, json)
+    _write(reverted_copy(load_model(model), *map(MaskPatch.load, patches)), output, json)
 
 
 @patch_app.command()
@@ -178,19 +181,19 @@ def test(
     json: Json = False,
 ) -> None:
     """Bill a patch on other texts: what it repairs and what it harms there."""
-    from sparsecbm.cli.printing.interventions import show_bill
+    from sparsecbm.cli.printing.interventions import show_side_effects
     from sparsecbm.intervene.patches.patch import MaskPatch
-    from sparsecbm.intervene.patches.side_effects import make_bill
+    from sparsecbm.intervene.patches.side_effects import measure_side_effects
     from sparsecbm.intervene.patches.stack import check_fit
 
     found, loaded = MaskPatch.load(patch), load_model(model)
     check_fit(loaded, found)
     reference = _reference(loaded, data or Workspace.find().annotated, split)
-    bill = make_bill(loaded, found.concept, found.flipped, reference, text or [])
+    bill = measure_side_effects(loaded, found.concept, found.flipped, reference, text or [])
     if json:
         print_json(bill.to_dict())
     else:
-        show_bill(bill.to_dict(), found.concept)
+        show_side_effects(bill.to_dict(), found.concept)
 
 
 def load_model(path: Path) -> "SparseCBM":
@@ -203,12 +206,12 @@ def load_model(path: Path) -> "SparseCBM":
 def _reference(model: "SparseCBM", folder: Path, split: str, most: int | None = None, seed: int = 0) -> "Reference":
     """A split as the model reads it, or so many of its texts at most."""
     from sparsecbm.data.tables import read_split
-    from sparsecbm.intervene.reference import read_reference
+    from sparsecbm.intervene.reference import predict_reference
 
     frame = read_split(folder, split)
     if most is not None and most < len(frame):
         frame = frame.sample(most, random_state=seed)
-    return read_reference(model, frame)
+    return predict_reference(model, frame)
 
 
 def read_setting(given: str) -> tuple[str, str | list[float]]:

@@ -113,7 +113,7 @@ class Reference:
             )
 
 
-def read_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32) -> Reference:
+def predict_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32) -> Reference:
     """Read an annotated table (columns as in `sparsecbm.data.tables`) by all concepts once.
 
     Raises:
@@ -139,7 +139,7 @@ def read_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: in
     )
 
 
-def read_concept(
+def predict_concept_logits(
     model: ConceptBottleneck, concept: str, texts: list[str], batch_size: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read one concept alone: logits, [texts, states], and pooled texts, [texts, hidden]."""

@@ -7,10 +7,10 @@ from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_split
 from sparsecbm.intervene.experiments.curves import OracleCurve, gold_ceiling, oracle_curves, own_curves, subsets
-from sparsecbm.intervene.experiments.trials import Terms, run_trials, summary
+from sparsecbm.intervene.experiments.trials import TrialSettings, run_trials, summary
 from sparsecbm.intervene.experiments.verdict import PASSED, judge, least_rise, verdict
 from sparsecbm.intervene.memory.recall import recall_rows
-from sparsecbm.intervene.reference import read_reference
+from sparsecbm.intervene.reference import predict_reference
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.plots.interventions import plot_memory, plot_people, plot_policies, plot_trials
 from sparsecbm.train.reproducible import make_reproducible
@@ -32,14 +32,14 @@ def run(params: Params, workspace: Workspace) -> None:
         _nothing(workspace, "the model is of mode `standard`: it has no concepts to intervene on")
         return
     settings, seed = params.intervene, params.seed
-    reference = read_reference(model, read_split(workspace.annotated, SPLIT))
+    reference = predict_reference(model, read_split(workspace.annotated, SPLIT))
     curves, own = oracle_curves(model, reference, seed), own_curves(model, reference, seed)
     ceiling = gold_ceiling(reference)
-    terms = Terms(
+    terms = TrialSettings(
         settings.bits, settings.margin, settings.protect, settings.max_harm, settings.neighbours, settings.bootstrap
     )
     training = read_split(workspace.annotated, "train")
-    beside = read_reference(model, training.sample(min(settings.training_texts, len(training)), random_state=seed))
+    beside = predict_reference(model, training.sample(min(settings.training_texts, len(training)), random_state=seed))
     by_seed = {
         seed + n: run_trials(model, reference, settings.texts, terms, seed + n, beside) for n in range(settings.seeds)
     }

@@ -9,7 +9,7 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.data.tables import write_splits
 from sparsecbm.intervene.patches.patch import MaskPatch
-from sparsecbm.intervene.patches.search import CAUTION
+from sparsecbm.intervene.patches.search import PROTECTION_STRENGTH
 from tests.support.tiny_models import CONCEPTS, tiny_model
 from tests.support.tiny_tables import annotated
 
@@ -111,13 +111,16 @@ def test_an_empty_folder_is_listed(folder, sparsecbm):
 
 def test_how_many_texts_and_how_much_protection(folder, make):
     """Both are on record in the patch; a share that cannot be, and a protection that is none, are refused."""
-    assert make("--share", 0.5, "--caution", 4)[0] == 0
+    assert make("--share", 0.5, "--protection-strength", 4)[0] == 0
     made = MaskPatch.load(folder / "food.patch").made
     assert (made["share"], made["caution"]) == (0.5, 4.0)
     assert make()[0] == 0
     made = MaskPatch.load(folder / "food.patch").made
-    assert (made["share"], made["caution"]) == (1.0, CAUTION)
-    for options, message in ((("--share", 0), "share of texts to reach"), (("--caution", 0), "caution is above 0")):
+    assert (made["share"], made["caution"]) == (1.0, PROTECTION_STRENGTH)
+    for options, message in (
+        (("--share", 0), "share of texts to reach"),
+        (("--protection-strength", 0), "caution is above 0"),
+    ):
         code, _, errors = make(*options)
         assert code == 1 and message in errors
 

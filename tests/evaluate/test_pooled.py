@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ModelError
-from sparsecbm.evaluate.pooled import pooled_texts, under
+from sparsecbm.evaluate.pooled import pooled_texts
 from sparsecbm.model.batches import encode, pad
+from sparsecbm.model.masked_copy import with_masks
 from tests.model.test_masked import random_masks
 from tests.support.tiny_models import tiny_model
 from tests.support.tiny_tables import annotated
@@ -55,10 +56,10 @@ def test_other_masks_share_the_weights_and_leave_the_model_as_it_is(model, frame
     texts = frame["text"].tolist()
     dense = model.logits(texts).concepts["food"]
     first, second = random_masks(model, seed=1), random_masks(model, seed=2)
-    masked = under(model, first)
+    masked = with_masks(model, first)
     assert model.masks is None and masked.masks == first
     np.testing.assert_array_equal(model.logits(texts).concepts["food"], dense)
-    again = under(masked, second)
+    again = with_masks(masked, second)
     assert masked.masks == first and again.masks == second
     own, others = dict(model.named_parameters()), dict(again.named_parameters())
     assert own.keys() == others.keys() and all(others[name] is own[name] for name in own)

@@ -8,7 +8,7 @@ import pytest
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.patches.bits import toggled
-from sparsecbm.intervene.reference import read_reference
+from sparsecbm.intervene.reference import predict_reference
 from tests.support.tiny_models import tiny_model
 from tests.support.tiny_tables import annotated
 
@@ -21,7 +21,7 @@ def table():
 
 
 def test_it_holds_what_the_model_reads(lively, table):
-    reference, raw = read_reference(lively, table, batch_size=3), lively.logits(table["text"].tolist())
+    reference, raw = predict_reference(lively, table, batch_size=3), lively.logits(table["text"].tolist())
     for name in ("food", "noise"):
         np.testing.assert_allclose(reference.logits[name], raw.concepts[name], atol=1e-5)
     assert label_logits(lively, reference.logits).argmax(-1).tolist() == raw.label.argmax(-1).tolist()
@@ -34,7 +34,7 @@ def test_it_holds_what_the_model_reads(lively, table):
 
 
 def test_halves_share_no_group_and_lose_no_text(lively, table):
-    reference = read_reference(lively, table)
+    reference = predict_reference(lively, table)
     first, second = reference.halves(0.3, seed=1)
     assert len(first) == 6  # three of ten groups of two
     assert not set(first.groups) & set(second.groups)
@@ -56,7 +56,7 @@ def test_halves_share_no_group_and_lose_no_text(lively, table):
 
 
 def test_it_is_of_one_model_under_one_mask(lively, table):
-    reference = read_reference(lively, table)
+    reference = predict_reference(lively, table)
     reference.check(lively)
     with (
         toggled(lively, "noise", {"encoder.layer.0.output.dense": (0,)}),
@@ -68,6 +68,6 @@ def test_it_is_of_one_model_under_one_mask(lively, table):
 
 def test_models_and_tables_that_give_none(lively, table, backbone):
     with pytest.raises(InterventionError, match="has no concepts"):
-        read_reference(tiny_model(backbone, mode="standard"), table)
+        predict_reference(tiny_model(backbone, mode="standard"), table)
     with pytest.raises(InterventionError, match="has no rows"):
-        read_reference(lively, table[:0])
+        predict_reference(lively, table[:0])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sparsecbm.api import SparseCBM
-from sparsecbm.intervene.reference import Reference, read_reference
+from sparsecbm.intervene.reference import Reference, predict_reference
 from tests.support.planted_model import planted_masks, planted_model
 from tests.support.tiny_tables import annotated
 
@@ -26,7 +26,7 @@ def label_follows_food(backbone) -> SparseCBM:
 
 def misread(model: SparseCBM, rows: int = 40, wrong: int = 4) -> Reference:
     """Tiny texts of which the first so many are misread in food, as the state after the annotated one."""
-    reference = read_reference(model, annotated(rows, seed=0))
+    reference = predict_reference(model, annotated(rows, seed=0))
     logits = np.where(np.eye(3)[reference.gold["food"]] == 1, 4.0, -4.0).astype(np.float32)
     logits[:wrong] = np.roll(logits[:wrong], 1, axis=1)
     return replace(reference, logits={**reference.logits, "food": logits})

@@ -79,7 +79,7 @@ def show_patch(patch: MaskPatch) -> None:
         texts.add_row(text[:12], *map(plain, cells))
     console.print(texts)
     if patch.side_effects:
-        show_bill(patch.side_effects, patch.concept)
+        show_side_effects(patch.side_effects, patch.concept)
     for name in ("author", "note", "parent"):
         if getattr(patch, name):
             console.print(f"{name}: {getattr(patch, name)}", markup=False)
@@ -87,7 +87,7 @@ def show_patch(patch: MaskPatch) -> None:
         console.print("[red]made with --force: its harm was not asked about[/]")
 
 
-def show_bill(bill: dict, concept: str) -> None:
+def show_side_effects(bill: dict, concept: str) -> None:
     """A bill in its plain form: accuracies, what was fixed and harmed, and how it generalises."""
     console = Console(highlight=False)
     table = figures(f"on {bill['texts']} other texts", "before", "after", "change, 95 %")

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from sparsecbm.intervene.patches.bits import place_of
+from sparsecbm.intervene.patches.bits import concept_index
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.model.cbm import ConceptBottleneck
 
 
 def random_flips(model: ConceptBottleneck, patch: MaskPatch, draw: np.random.Generator) -> dict[str, tuple[int, ...]]:
     """As many bits as a patch drops and grows in each layer, drawn evenly among those that could be."""
-    place_of(model, patch.concept)
+    concept_index(model, patch.concept)
     mask = model.masks[patch.concept]
     found: dict[str, tuple[int, ...]] = {}
     for kind, bit in ((patch.dropped, True), (patch.grown, False)):

@@ -15,18 +15,18 @@ from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.experiments.controls import random_flips, wrong_state
 from sparsecbm.intervene.experiments.policies import set_to
 from sparsecbm.intervene.patches.bits import mask_checksum, masked_layers, toggled
-from sparsecbm.intervene.patches.make import Unreached, make_patch
+from sparsecbm.intervene.patches.make import UnreachedError, make_patch
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.protection import Protection, protect
-from sparsecbm.intervene.patches.side_effects import Bill, make_bill
+from sparsecbm.intervene.patches.side_effects import SideEffects, measure_side_effects
 from sparsecbm.intervene.patches.stack import patched
-from sparsecbm.intervene.reference import Reference, read_concept
+from sparsecbm.intervene.reference import Reference, predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import text_checksum
 
 
 @dataclass(frozen=True)
-class Terms:
+class TrialSettings:
     """What patches are made under.
 
     Attributes:
@@ -77,7 +77,7 @@ class OracleTrial:
     state: str
     read: str
     patch: MaskPatch | None
-    bill: Bill | None
+    bill: SideEffects | None
     restored: bool
     random: float | None
     wrong_state: bool | None
@@ -112,7 +112,7 @@ def run_trials(
     model: ConceptBottleneck,
     reference: Reference,
     texts: int,
-    terms: Terms,
+    terms: TrialSettings,
     seed: int,
     beside: Reference | None = None,
     report: Callable[[int, int], None] = lambda done, of: None,
@@ -129,7 +129,7 @@ def run_trials(
     protecting, held_out = reference.halves(0.5, seed)
     protecting = protecting.joined(beside) if beside else protecting
     draw = np.random.default_rng([seed, 1])
-    sample = sample_misread(held_out, texts, draw)
+    sample = sample_mispredicted(held_out, texts, draw)
     protections: dict[str, Protection | None] = {}
     trials: list[OracleTrial] = []
     for number, (concept, row) in enumerate(sample, start=1):
@@ -146,7 +146,7 @@ def attempt(
     held_out: Reference,
     concept: str,
     row: int,
-    terms: Terms,
+    terms: TrialSettings,
     protection: Protection | None,
     earlier: list[MaskPatch],
     seed: int,
@@ -170,13 +170,13 @@ def attempt(
     shuffled = next((_reads(model, concept, other.flipped, text) == gold for other in reversed(earlier)), None)
     if patch is not None:
         groups = protection.groups if protection else ()
-        bill = make_bill(
+        bill = measure_side_effects(
             model, concept, patch.flipped, held_out, [text], groups, terms.neighbours, terms.resamples, seed
         )
         flips = [random_flips(model, patch, draw) for _ in range(draws)]
         random = float(np.mean([_reads(model, concept, flip, text) == gold for flip in flips]))
         with patched(model, patch):
-            patched_logits = read_concept(model, concept, [text])[0]
+            patched_logits = predict_concept_logits(model, concept, [text])[0]
         label_patched = _label_right(model, held_out, row, concept, patched_logits)
     wrong, other = wrong_state(len(states), gold, read), None
     if wrong is not None:
@@ -245,7 +245,7 @@ def _wilson(count: int, of: int) -> list[float] | None:
     return [round(float(found.low), 6), round(float(found.high), 6)]
 
 
-def sample_misread(held_out: Reference, texts: int, draw: np.random.Generator) -> list[tuple[str, int]]:
+def sample_mispredicted(held_out: Reference, texts: int, draw: np.random.Generator) -> list[tuple[str, int]]:
     """Misread texts in turn over the concepts, each concept's in a random order."""
     left = {concept: list(draw.permutation(np.flatnonzero(held_out.wrong(concept)))) for concept in held_out.gold}
     found: list[tuple[str, int]] = []
@@ -257,17 +257,17 @@ def sample_misread(held_out: Reference, texts: int, draw: np.random.Generator) -
 
 
 def _try(
-    model: ConceptBottleneck, text: str, concept: str, state: str, terms: Terms, protection: Protection | None
+    model: ConceptBottleneck, text: str, concept: str, state: str, terms: TrialSettings, protection: Protection | None
 ) -> MaskPatch | None:
     try:
         return make_patch(model, text, concept, state, terms.budget(model), margin=terms.margin, protection=protection)
-    except Unreached:
+    except UnreachedError:
         return None
 
 
 def _reads(model: ConceptBottleneck, concept: str, flips: dict[str, tuple[int, ...]], text: str) -> int:
     with toggled(model, concept, flips):
-        return int(read_concept(model, concept, [text])[0][0].argmax())
+        return int(predict_concept_logits(model, concept, [text])[0][0].argmax())
 
 
 def _label_right(model: ConceptBottleneck, held_out: Reference, row: int, concept: str, logits: np.ndarray) -> bool:

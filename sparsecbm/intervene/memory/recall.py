@@ -13,7 +13,7 @@ from sparsecbm.base.metrics import MISSING
 from sparsecbm.intervene.edits import intervene
 from sparsecbm.intervene.memory.store import Correction, Memory
 from sparsecbm.intervene.patches.stack import patched
-from sparsecbm.intervene.reference import Reference, nearest, read_concept
+from sparsecbm.intervene.reference import Reference, nearest, predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.prediction import Prediction, readings
 
@@ -51,7 +51,7 @@ def offers(
         stored = memory.fitting(model, concept)
         if not stored:
             continue
-        _, vectors = read_concept(model, concept, list(texts))
+        _, vectors = predict_concept_logits(model, concept, list(texts))
         which, likeness = nearest(vectors, np.stack([memory.vector(correction) for correction in stored]))
         for row, (number, value) in enumerate(zip(which, likeness, strict=True)):
             if value >= threshold:
@@ -75,7 +75,7 @@ def corrected(model: ConceptBottleneck, memory: Memory, texts: Sequence[str], th
             settings[concept] = offer.correction.state
             if offer.correction.kind == "patch":
                 with patched(model, memory.patch(offer.correction)):
-                    logits, _ = read_concept(model, concept, [text])
+                    logits, _ = predict_concept_logits(model, concept, [text])
                 settings[concept] = readings(model.concept_set[concept], logits)[0].probabilities
         results.append(Corrected(before, intervene(model, text, settings).after, found))
     return results

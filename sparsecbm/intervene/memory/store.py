@@ -21,10 +21,10 @@ from safetensors.numpy import load_file, save_file
 
 from sparsecbm.base.errors import InterventionError, unknown
 from sparsecbm.base.files import read_json, replacing, sha256_file, write_json
-from sparsecbm.intervene.patches.bits import mask_checksum, place_of
+from sparsecbm.intervene.patches.bits import concept_index, mask_checksum
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.stack import patches_of
-from sparsecbm.intervene.reference import read_concept
+from sparsecbm.intervene.reference import predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import text_checksum, weights_checksum
 
@@ -96,7 +96,7 @@ class Memory:
                 not come to an end.
             ConfigError: an unknown state.
         """
-        place_of(model, concept)
+        concept_index(model, concept)
         model.concept_set[concept].index(state)
         weights, mask = fits(model, concept)
         if patch is not None and (patch.concept, patch.state, patch.weights, patch.mask) != (
@@ -107,7 +107,7 @@ class Memory:
                 f"another concept or state than {concept!r}, {state!r}"
             )
         made = Correction(concept, state, text_checksum(text), weights, mask, patch.id if patch else None, author, note)
-        vector = read_concept(model, concept, [text])[1][0]
+        vector = predict_concept_logits(model, concept, [text])[1][0]
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
             files = {f"{made.id}.safetensors": lambda path: save_file({"vector": vector}, path)}

@@ -34,7 +34,7 @@ def masked_layers(model: ConceptBottleneck) -> dict[str, MaskedLinear]:
     return layers
 
 
-def place_of(model: ConceptBottleneck, concept: str) -> int:
+def concept_index(model: ConceptBottleneck, concept: str) -> int:
     """The place of a concept in every mask set of the model; an unknown name is an error with the choices."""
     if concept not in model.concept_set.names:
         raise InterventionError(unknown("concept", concept, model.concept_set.names))
@@ -47,7 +47,7 @@ def toggle(model: ConceptBottleneck, concept: str, positions: Positions) -> None
     Raises:
         InterventionError: a layer is not masked, or a position lies outside it or comes twice; nothing is flipped then.
     """
-    place, layers = place_of(model, concept), masked_layers(model)
+    place, layers = concept_index(model, concept), masked_layers(model)
     changes = [(layers[layer], _bytes(layer, layers, members)) for layer, members in checked(layers, positions)]
     for module, (numbers, values) in changes:
         row = module.bits[place]
@@ -64,13 +64,13 @@ def toggled(model: ConceptBottleneck, concept: str, positions: Positions) -> Ite
         toggle(model, concept, positions)
 
 
-def read_bits_at(model: ConceptBottleneck, concept: str, positions: Positions) -> dict[str, Tensor]:
+def bits_at(model: ConceptBottleneck, concept: str, positions: Positions) -> dict[str, Tensor]:
     """Bits at some positions by layer, [positions], bool.
 
     Raises:
         InterventionError: as `toggle`.
     """
-    place, layers = place_of(model, concept), masked_layers(model)
+    place, layers = concept_index(model, concept), masked_layers(model)
     found = {}
     for layer, members in checked(layers, positions):
         members = members.to(layers[layer].bits.device)

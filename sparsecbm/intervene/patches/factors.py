@@ -95,7 +95,7 @@ def log_odds(logits: Tensor, states: Tensor) -> Tensor:
     return of_state - others
 
 
-def read_factors(
+def compute_factors(
     model: ConceptBottleneck, concept: str, texts: list[str], states: Tensor
 ) -> tuple[Tensor, dict[str, Factors]]:
     """Read one concept of a few texts, and how the log-odds of the given states depend on its masked weights.

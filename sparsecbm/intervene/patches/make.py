@@ -5,19 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.intervene.patches.bits import mask_checksum, place_of
+from sparsecbm.intervene.patches.bits import concept_index, mask_checksum
 from sparsecbm.intervene.patches.patch import MaskPatch, Reading
 from sparsecbm.intervene.patches.protection import Protection
-from sparsecbm.intervene.patches.search import CAUTION, Aim, Found, search
-from sparsecbm.intervene.patches.side_effects import Bill, make_bill
-from sparsecbm.intervene.patches.stack import bare_checksum, patches_of, untouchable
+from sparsecbm.intervene.patches.search import PROTECTION_STRENGTH, Aim, Found, search
+from sparsecbm.intervene.patches.side_effects import SideEffects, measure_side_effects
+from sparsecbm.intervene.patches.stack import bare_checksum, flipped_positions, patches_of
 from sparsecbm.intervene.reference import Reference
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import text_checksum, weights_checksum
 from sparsecbm.model.prediction import softmax
 
 
-class Unreached(InterventionError):
+class UnreachedError(InterventionError):
     """No patch within the budget makes the texts read as wanted; `found` is the best that there is."""
 
     def __init__(self, message: str, found: Found):
@@ -25,10 +25,10 @@ class Unreached(InterventionError):
         self.found = found
 
 
-class Harmful(InterventionError):
+class HarmfulError(InterventionError):
     """The patch does more harm than is allowed; `found` and `bill` say what and how much."""
 
-    def __init__(self, message: str, found: Found, bill: Bill):
+    def __init__(self, message: str, found: Found, bill: SideEffects):
         super().__init__(message)
         self.found, self.bill = found, bill
 
@@ -44,7 +44,7 @@ def make_patch(
     share: float = 1.0,
     layers: Sequence[str] = ("*",),
     scope: str = "global",
-    caution: float = CAUTION,
+    protection_strength: float = PROTECTION_STRENGTH,
     protection: Protection | None = None,
     reference: Reference | None = None,
     max_harm: float = 0.01,
@@ -74,18 +74,18 @@ def make_patch(
         ConfigError: an unknown state, scope or layer pattern.
     """
     texts = [texts] if isinstance(texts, str) else list(dict.fromkeys(texts))
-    place_of(model, concept)
+    concept_index(model, concept)
     wanted = model.concept_set[concept].index(state)
-    aim = Aim(budget, margin, share, tuple(layers), scope, caution)
+    aim = Aim(budget, margin, share, tuple(layers), scope, protection_strength)
     _check(model, texts, concept, state, protection)
-    found = search(model, concept, texts, [wanted] * len(texts), aim, protection, untouchable(model, concept))
+    found = search(model, concept, texts, [wanted] * len(texts), aim, protection, flipped_positions(model, concept))
     _check_found(found, texts, concept, state, aim)
     bill = None
     if reference is not None:
         groups = protection.groups if protection is not None else ()
-        bill = make_bill(model, concept, found.flipped, reference, texts, groups)
+        bill = measure_side_effects(model, concept, found.flipped, reference, texts, groups)
         if (bill.harmed.share or 0) > max_harm and not force:
-            raise Harmful(
+            raise HarmfulError(
                 f"a patch of {found.bits} bits makes {concept!r} read {state!r}, but it spoils {bill.harmed.count} of "
                 f"{bill.harmed.of} right readings ({100 * bill.harmed.share:.1f} %, at most {100 * max_harm:g} % are "
                 "allowed). Protect more texts, or edit the concept instead; `force` makes the patch all the same",
@@ -107,7 +107,8 @@ def make_patch(
         after=_readings(found.after, states),
         made={
             "budget": budget, "margin": margin, "share": share, "layers": list(layers), "scope": scope,
-            "caution": caution, "protected": len(protection.texts) if protection else 0, "strength": found.strength,
+            "caution": protection_strength, "protected": len(protection.texts) if protection else 0,
+            "strength": found.strength,
             "max_harm": max_harm if reference is not None else None, "forced": force,
         },
         side_effects=bill.to_dict() if bill else None,
@@ -144,7 +145,7 @@ def _check_found(found: Found, texts: list[str], concept: str, state: str, aim: 
         )
     if not found.reached:
         wins = int((found.margins >= aim.margin).sum())
-        raise Unreached(
+        raise UnreachedError(
             f"{aim.budget} bits do not make {concept!r} read {state!r}: the best of {found.rounds} attempts reaches "
             f"{wins} of {len(texts)} texts, and its mean margin is {found.margins.mean():.2f} (it was "
             f"{found.margins_before.mean():.2f}, {aim.margin:g} is wanted). "

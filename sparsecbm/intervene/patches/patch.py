@@ -38,7 +38,7 @@ class MaskPatch:
         size: bits of that mask
         before, after: how each text read
         made: how it was made: budget, margin, scope, protection
-        side_effects: its bill on a reference, as `Bill.to_dict` gives it; None if nobody asked for one
+        side_effects: its bill on a reference, as `SideEffects.to_dict` gives it; None if nobody asked for one
         author, note: who made it, and why
         parent: id of the patch that must be in force for this one to make sense; None if none must
     """

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsecbm.intervene.patches.bits import Positions, masked_layers, place_of
+from sparsecbm.intervene.patches.bits import Positions, concept_index, masked_layers
 from sparsecbm.intervene.patches.factors import Factors
 from sparsecbm.intervene.patches.protection import Protection
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -83,7 +83,7 @@ def make_pool(
     size: int,
     scope: str,
     protection: Protection | None,
-    untouchable: Positions,
+    flipped_positions: Positions,
 ) -> Pool:
     """Choose the bits of the largest gains.
 
@@ -95,14 +95,14 @@ def make_pool(
         scope: `global`, as many are dropped as grown in all layers together, or `layer`, in each of them
         untouchable: bits that stay as they are
     """
-    place, modules = place_of(model, concept), masked_layers(model)
+    place, modules = concept_index(model, concept), masked_layers(model)
     each = size if scope == "global" else -(-size // len(layers))
     found = []  # a row a bit: layer, position, change, gain, kind
     for number, layer in enumerate(layers):
         module = modules[layer]
         mask = module.mask(place)
         gains = flip_gains(factors[layer].gradient(weights), module.weight.detach().float(), mask)
-        gains.view(-1)[torch.as_tensor(untouchable.get(layer, ()), dtype=torch.long)] = -torch.inf
+        gains.view(-1)[torch.as_tensor(flipped_positions.get(layer, ()), dtype=torch.long)] = -torch.inf
         for kind, may in enumerate((mask, ~mask)):
             best, positions = _best(torch.where(may, gains, -torch.inf).view(-1), each)
             kept = best.isfinite()

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsecbm.intervene.patches.bits import mask_checksum, place_of
-from sparsecbm.intervene.patches.factors import Stored, log_odds, read_factors
+from sparsecbm.intervene.patches.bits import concept_index, mask_checksum
+from sparsecbm.intervene.patches.factors import Stored, compute_factors, log_odds
 from sparsecbm.intervene.reference import Reference
 from sparsecbm.model.cbm import ConceptBottleneck
 
@@ -73,7 +73,7 @@ def protect(
     Raises:
         InterventionError: the concept is unknown, or another model read the reference.
     """
-    place_of(model, concept)
+    concept_index(model, concept)
     reference.check(model)
     rows = np.flatnonzero(reference.right(concept))
     gold = torch.from_numpy(reference.gold[concept][rows])
@@ -86,7 +86,7 @@ def protect(
     parts = []
     for start in range(0, len(order), batch_size):
         members = order[start : start + batch_size]
-        read = read_factors(model, concept, [chosen[i] for i in members], gold[nearest[members]])[1]
+        read = compute_factors(model, concept, [chosen[i] for i in members], gold[nearest[members]])[1]
         parts.append({layer: factors.stored() for layer, factors in read.items()})
     return Protection(
         concept,

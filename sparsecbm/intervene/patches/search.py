@@ -14,15 +14,15 @@ import numpy as np
 import torch
 
 from sparsecbm.base.errors import ConfigError, InterventionError, unknown
-from sparsecbm.intervene.patches.bits import Positions, masked_layers, place_of, toggled
-from sparsecbm.intervene.patches.factors import Factors, read_factors
+from sparsecbm.intervene.patches.bits import Positions, concept_index, masked_layers, toggled
+from sparsecbm.intervene.patches.factors import Factors, compute_factors
 from sparsecbm.intervene.patches.moves import choose_moves, moved_by
 from sparsecbm.intervene.patches.pool import SCOPES, Pool, make_pool
 from sparsecbm.intervene.patches.protection import Protection
 from sparsecbm.model.cbm import ConceptBottleneck
 
 POOL = 4000  # bits of each kind that are looked at
-CAUTION = 256.0  # strength of the charge to start from; it falls by 2 to the least
+PROTECTION_STRENGTH = 256.0  # strength of the charge to start from; it falls by 2 to the least
 LEAST_STRENGTH = 0.25
 MOVES = 8  # a round, two bits each
 ROUNDS = 10  # a strength
@@ -46,16 +46,16 @@ class Aim:
     share: float = 1.0
     layers: tuple[str, ...] = ("*",)
     scope: str = "global"
-    caution: float = CAUTION
+    protection_strength: float = PROTECTION_STRENGTH
 
     @property
     def strengths(self) -> list[float]:
         """Of the charge, from most to least protection."""
-        steps = round(max(0.0, log2(self.caution / LEAST_STRENGTH)))
-        return [self.caution / 2**step for step in range(steps + 1)]
+        steps = round(max(0.0, log2(self.protection_strength / LEAST_STRENGTH)))
+        return [self.protection_strength / 2**step for step in range(steps + 1)]
 
     def __post_init__(self) -> None:
-        if self.caution <= 0:
+        if self.protection_strength <= 0:
             raise ConfigError(f"caution is above 0, not {self.caution}; without protection leave the protection out")
         if self.budget < 2:
             raise InterventionError(
@@ -122,7 +122,7 @@ def search(
     states: Sequence[int],
     aim: Aim,
     protection: Protection | None = None,
-    untouchable: Positions | None = None,
+    flipped_positions: Positions | None = None,
 ) -> Found:
     """Look for flips; the model's mask is as it was afterwards.
 
@@ -139,7 +139,7 @@ def search(
     layers = chosen_layers(model, aim.layers)
     reader = _Reader(model, concept, list(texts), torch.as_tensor(states))
     start = now = reader.read({})
-    taken = untouchable or {}
+    taken = flipped_positions or {}
     pool = make_pool(model, concept, start.factors, start.weights, layers, POOL, aim.scope, protection, taken)
     flipped = np.zeros(len(pool), bool)
     best = flipped, now
@@ -181,13 +181,13 @@ class _Reader:
     """Reads the texts under flips of the mask, and counts how often."""
 
     def __init__(self, model: ConceptBottleneck, concept: str, texts: list[str], states: torch.Tensor):
-        place_of(model, concept)
+        concept_index(model, concept)
         self.model, self.concept, self.texts, self.states = model, concept, texts, states
         self.passes = 0
 
     def read(self, positions: Positions) -> _Read:
         with toggled(self.model, self.concept, positions):
-            logits, factors = read_factors(self.model, self.concept, self.texts, self.states)
+            logits, factors = compute_factors(self.model, self.concept, self.texts, self.states)
         self.passes += 1
         logits = logits.float().cpu()
         wanted = logits.gather(1, self.states[:, None]).squeeze(1)

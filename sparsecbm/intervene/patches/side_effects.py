@@ -12,7 +12,7 @@ from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.metrics import MISSING, interval, resampled_means
 from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.patches.bits import Positions, toggled
-from sparsecbm.intervene.reference import Reference, nearest, read_concept
+from sparsecbm.intervene.reference import Reference, nearest, predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
 
 
@@ -45,7 +45,7 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
-class Bill:
+class SideEffects:
     """Side effects of a patch on a reference.
 
     Attributes:
@@ -78,7 +78,7 @@ class Bill:
         return plain
 
 
-def make_bill(
+def measure_side_effects(
     model: ConceptBottleneck,
     concept: str,
     flips: Positions,
@@ -88,7 +88,7 @@ def make_bill(
     neighbours: int = 20,
     resamples: int = 1000,
     seed: int = 0,
-) -> Bill:
+) -> SideEffects:
     """Read the reference with the flips in force, and compare.
 
     Args:
@@ -107,7 +107,7 @@ def make_bill(
     if not len(reference):
         raise InterventionError("no text of the reference is left to bill the patch on; give it texts of other groups")
     with toggled(model, concept, flips):
-        logits, _ = read_concept(model, concept, reference.texts.tolist())
+        logits, _ = predict_concept_logits(model, concept, reference.texts.tolist())
     gold = reference.gold[concept]
     before, after = _correct(gold, reference.logits[concept]), _correct(gold, logits)
     label_before, label_after = (
@@ -121,7 +121,7 @@ def make_bill(
     intervals = [tuple(_number(end) for end in interval(draws[:, column])) for column in range(columns.shape[1])]
     near = _nearest(model, concept, list(examples), reference, neighbours)
     bits = sum(len(positions) for positions in flips.values())
-    return Bill(
+    return SideEffects(
         len(reference),
         bits,
         bits / model.masks.size,
@@ -151,7 +151,7 @@ def _nearest(
     """Rows of the reference most like any example, by the cosine of the pooled texts."""
     if not examples:
         return np.zeros(0, int)
-    _, vectors = read_concept(model, concept, examples)
+    _, vectors = predict_concept_logits(model, concept, examples)
     likeness = nearest(reference.pooled[concept], vectors)[1]
     return np.argsort(-likeness, kind="stable")[:count]
 

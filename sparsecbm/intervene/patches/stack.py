@@ -4,16 +4,16 @@ A model knows which patches are in force on it. Each fits the mask as it is with
 matter as long as no two touch the same bit.
 """
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.intervene.patches.bits import mask_checksum, masked_layers, place_of, read_bits_at, toggle
+from sparsecbm.intervene.patches.bits import bits_at, concept_index, mask_checksum, masked_layers, toggle
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import weights_checksum
+from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
 
 _in_force: WeakKeyDictionary[ConceptBottleneck, list[MaskPatch]] = WeakKeyDictionary()
@@ -29,21 +29,21 @@ def patched(model: ConceptBottleneck, *patches: MaskPatch) -> Iterator[ConceptBo
     """Put patches on while the block runs; afterwards, also after an error, every mask is as it was, to the bit.
 
     Raises:
-        InterventionError: as `put_on`; then none of them is in force.
+        InterventionError: as `apply_patch`; then none of them is in force.
     """
     done: list[MaskPatch] = []
     try:
         for patch in patches:
-            put_on(model, patch)
+            apply_patch(model, patch)
             done.append(patch)
         yield model
     finally:
         for patch in reversed(done):
             if patch in patches_of(model):  # the block may have taken it off itself
-                take_off(model, patch)
+                remove_patch(model, patch)
 
 
-def put_on(model: ConceptBottleneck, patch: MaskPatch) -> None:
+def apply_patch(model: ConceptBottleneck, patch: MaskPatch) -> None:
     """Put a patch on a model, in place.
 
     Raises:
@@ -67,7 +67,7 @@ def put_on(model: ConceptBottleneck, patch: MaskPatch) -> None:
     _in_force.setdefault(model, []).append(patch)
 
 
-def take_off(model: ConceptBottleneck, patch: MaskPatch) -> None:
+def remove_patch(model: ConceptBottleneck, patch: MaskPatch) -> None:
     """Take a patch off again, in place, whatever was put on after it.
 
     Raises:
@@ -86,17 +86,17 @@ def take_off(model: ConceptBottleneck, patch: MaskPatch) -> None:
     _in_force[model] = others
 
 
-def apply_patch(model: ConceptBottleneck, *patches: MaskPatch) -> ConceptBottleneck:
+def patched_copy(model: ConceptBottleneck, *patches: MaskPatch) -> ConceptBottleneck:
     """A model with patches made permanent: it shares the weights, and its masks and so its checksums are new.
 
     Raises:
-        InterventionError: as `put_on`.
+        InterventionError: as `apply_patch`.
     """
     with patched(model, *patches):
-        return _under(model, _copied(model.masks))
+        return with_masks(model, _copied(model.masks))
 
 
-def revert_patch(model: ConceptBottleneck, *patches: MaskPatch) -> ConceptBottleneck:
+def reverted_copy(model: ConceptBottleneck, *patches: MaskPatch) -> ConceptBottleneck:
     """A model without patches that were made permanent: all that were, at once, since each fits the mask without any.
 
     Raises:
@@ -105,7 +105,7 @@ def revert_patch(model: ConceptBottleneck, *patches: MaskPatch) -> ConceptBottle
     for patch in patches:
         _check_weights(model, patch)
         _check_bits(model, patch, flipped=True)
-    other = _under(model, _copied(model.masks))
+    other = with_masks(model, _copied(model.masks))
     for patch in patches:
         toggle(other, patch.concept, patch.flipped)
     for patch in patches:
@@ -117,7 +117,7 @@ def revert_patch(model: ConceptBottleneck, *patches: MaskPatch) -> ConceptBottle
     return other
 
 
-def untouchable(model: ConceptBottleneck, concept: str) -> dict[str, tuple[int, ...]]:
+def flipped_positions(model: ConceptBottleneck, concept: str) -> dict[str, tuple[int, ...]]:
     """Bits that patches in force on a concept have flipped, by layer."""
     found: dict[str, tuple[int, ...]] = {}
     for patch in patches_of(model, concept):
@@ -128,7 +128,7 @@ def untouchable(model: ConceptBottleneck, concept: str) -> dict[str, tuple[int, 
 
 def bare_checksum(model: ConceptBottleneck, concept: str) -> str:
     """Checksum of a concept's mask without the patches in force."""
-    touched = untouchable(model, concept)
+    touched = flipped_positions(model, concept)
     toggle(model, concept, touched)
     try:
         return mask_checksum(model.masks[concept])
@@ -148,7 +148,7 @@ def check_fit(model: ConceptBottleneck, patch: MaskPatch) -> None:
 
 def _check_weights(model: ConceptBottleneck, patch: MaskPatch) -> None:
     masked_layers(model)
-    place_of(model, patch.concept)
+    concept_index(model, patch.concept)
     if weights_checksum(model) != patch.weights:
         raise InterventionError(f"patch {patch.id[:12]} is for another model: the weights have another checksum")
 
@@ -163,7 +163,7 @@ def _check_mask(model: ConceptBottleneck, patch: MaskPatch) -> None:
 def _check_bits(model: ConceptBottleneck, patch: MaskPatch, flipped: bool) -> None:
     """See that dropped bits are 1 and grown ones 0, or the other way round once they are flipped."""
     for kind, positions, expected in (("dropped", patch.dropped, not flipped), ("grown", patch.grown, flipped)):
-        for layer, bits in read_bits_at(model, patch.concept, positions).items():
+        for layer, bits in bits_at(model, patch.concept, positions).items():
             if bool((bits != expected).any()):
                 raise InterventionError(
                     f"patch {patch.id[:12]} does not fit: bits that it has {kind} in layer {layer} are not all "
@@ -184,11 +184,3 @@ def _check_apart(patch: MaskPatch, other: MaskPatch) -> None:
 
 def _copied(masks: MaskSet) -> MaskSet:
     return MaskSet(masks.concepts, masks.shapes, {layer: bits.clone() for layer, bits in masks.bits.items()})
-
-
-def _under(model: ConceptBottleneck, masks: MaskSet) -> ConceptBottleneck:
-    """The same model under other masks: the weights are shared, and the given model stays as it is."""
-    shared = [*model.parameters(), model.tokenizer]
-    other = copy.deepcopy(model, {id(part): part for part in shared})
-    other.masks = masks
-    return other

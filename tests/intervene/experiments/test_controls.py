@@ -3,7 +3,7 @@
 import numpy as np
 
 from sparsecbm.intervene.experiments.controls import random_flips, wrong_state
-from sparsecbm.intervene.patches.bits import read_bits_at
+from sparsecbm.intervene.patches.bits import bits_at
 from sparsecbm.intervene.patches.patch import MaskPatch
 
 LAYER, OTHER = "encoder.layer.0.output.dense", "encoder.layer.1.output.dense"
@@ -14,7 +14,7 @@ def test_random_flips_match_the_patch_in_number_layer_and_kind(lively):
     found = random_flips(lively, patch, np.random.default_rng(0))
     assert {layer: len(bits) for layer, bits in found.items()} == {LAYER: 4, OTHER: 2}
     assert all(len(set(bits)) == len(bits) for bits in found.values())
-    bits = read_bits_at(lively, "food", found)
+    bits = bits_at(lively, "food", found)
     assert (int(bits[LAYER].sum()), int(bits[OTHER].sum())) == (3, 0)
     assert found != random_flips(lively, patch, np.random.default_rng(1))
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sparsecbm.intervene.experiments.trials import Terms, run_trials, summary
-from sparsecbm.intervene.reference import read_reference
+from sparsecbm.intervene.experiments.trials import TrialSettings, run_trials, summary
+from sparsecbm.intervene.reference import predict_reference
 from tests.support.tiny_tables import annotated
 
-TERMS = Terms(bits=0.02, margin=0.05, protect=8, max_harm=0.5, neighbours=5, resamples=20)
+TERMS = TrialSettings(bits=0.02, margin=0.05, protect=8, max_harm=0.5, neighbours=5, resamples=20)
 
 
 @pytest.fixture
 def reference(lively):
-    return read_reference(lively, annotated(60, seed=5))
+    return predict_reference(lively, annotated(60, seed=5))
 
 
 def test_every_attempt_is_counted_and_leaves_the_masks_alone(lively, reference):
@@ -37,7 +37,7 @@ def test_every_attempt_is_counted_and_leaves_the_masks_alone(lively, reference):
 def test_texts_beside_protect_and_are_not_billed(lively, reference):
     """With room for all right readings, those of both halves' first and of the texts beside it are protected."""
     frame = annotated(20, seed=11)
-    beside = read_reference(lively, frame.assign(group="beside-" + frame["group"]))
+    beside = predict_reference(lively, frame.assign(group="beside-" + frame["group"]))
     terms = replace(TERMS, protect=1000)
     without, with_it = (run_trials(lively, reference, 4, terms, 0, given) for given in (None, beside))
     protecting, held_out = reference.halves(0.5, 0)

@@ -12,7 +12,7 @@ from sparsecbm.base.files import read_json
 from sparsecbm.intervene.memory import store as module
 from sparsecbm.intervene.memory.store import INDEX, Memory
 from sparsecbm.intervene.patches.make import make_patch
-from sparsecbm.intervene.reference import read_concept
+from sparsecbm.intervene.reference import predict_concept_logits
 from tests.support.tiny_models import tiny_model
 
 TEXT = "a loud place but we came again and the food was bad"
@@ -37,7 +37,7 @@ def test_what_is_kept_can_be_found_again(lively, memory, state):
     assert other.corrections() == [made] == other.fitting(lively, "food")
     assert (made.kind, made.state, made.author, made.note) == ("edit", state, "Ann", "it says so")
     assert other.fitting(lively, "noise") == []
-    assert np.array_equal(other.vector(made), read_concept(lively, "food", [TEXT])[1][0])
+    assert np.array_equal(other.vector(made), predict_concept_logits(lively, "food", [TEXT])[1][0])
     assert TEXT not in (memory.folder / INDEX).read_text()
 
 
@@ -86,8 +86,8 @@ def test_writers_at_once_lose_nothing(lively, memory):
 def test_a_kill_while_writing_leaves_the_store_as_it_was(lively, memory, state, moment, monkeypatch):
     """A forked writer dies at one step of writing, without any clean-up; the next one finds all as it was."""
     first = memory.add(lively, TEXT, "food", state)
-    vector = read_concept(lively, "food", [TEXT])
-    monkeypatch.setattr(module, "read_concept", lambda *_: vector)
+    vector = predict_concept_logits(lively, "food", [TEXT])
+    monkeypatch.setattr(module, "predict_concept_logits", lambda *_: vector)
     child = os.fork()
     if not child:
         monkeypatch.setattr(module, moment, lambda *_: os._exit(9))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.intervene.patches.bits import mask_checksum, read_bits_at, toggle, toggled
+from sparsecbm.intervene.patches.bits import bits_at, mask_checksum, toggle, toggled
 from sparsecbm.model.masks import MaskSet
 
 LAYER, OTHER = "encoder.layer.0.output.dense", "encoder.layer.1.attention.self.query"
@@ -39,7 +39,7 @@ def test_they_come_back_after_an_error(lively):
 
 def test_bits_are_read_where_they_are(lively):
     expected = {layer: lively.masks["food"][layer].view(-1)[list(places)].tolist() for layer, places in FLIPS.items()}
-    assert {layer: bits.tolist() for layer, bits in read_bits_at(lively, "food", FLIPS).items()} == expected
+    assert {layer: bits.tolist() for layer, bits in bits_at(lively, "food", FLIPS).items()} == expected
 
 
 @pytest.mark.parametrize(

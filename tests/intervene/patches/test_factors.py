@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsecbm.intervene.patches.factors import Factors, log_odds, read_factors
+from sparsecbm.intervene.patches.factors import Factors, compute_factors, log_odds
 from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.masked import weight_leaves
 from tests.model.test_masked import random_masks
@@ -45,7 +45,7 @@ def test_a_layer_by_hand():
 @pytest.mark.parametrize("masked_from", [0, 1])
 def test_they_give_the_gradients_of_each_text_in_every_family(family_model, masked_from):
     family_model.masks = random_masks(family_model, masked_from=masked_from)
-    logits, factors = read_factors(family_model, "noise", TEXTS, STATES)
+    logits, factors = compute_factors(family_model, "noise", TEXTS, STATES)
     torch.testing.assert_close(
         logits, torch.from_numpy(family_model.logits(TEXTS).concepts["noise"]), atol=1e-5, rtol=1e-5
     )
@@ -62,24 +62,24 @@ def test_they_give_the_gradients_of_each_text_in_every_family(family_model, mask
 
 
 def test_effects_exist_where_a_bit_is_zero(lively):
-    _, factors = read_factors(lively, "food", TEXTS[:1], torch.tensor([0]))
+    _, factors = compute_factors(lively, "food", TEXTS[:1], torch.tensor([0]))
     layer = "encoder.layer.1.output.dense"
     gradient = factors[layer].gradient(torch.ones(1))
     assert bool((gradient[~lively.masks["food"][layer]] != 0).any())
 
 
 def test_another_mask_gives_other_factors(lively):
-    _, own = read_factors(lively, "food", TEXTS, torch.tensor([0, 0, 0]))
+    _, own = compute_factors(lively, "food", TEXTS, torch.tensor([0, 0, 0]))
     lively.masks = lively.masks.replaced("food", dict(lively.masks["noise"].items()))
-    _, other = read_factors(lively, "food", TEXTS, torch.tensor([0, 0, 0]))
+    _, other = compute_factors(lively, "food", TEXTS, torch.tensor([0, 0, 0]))
     layer = next(iter(own))
     assert not torch.allclose(own[layer].gradient(torch.ones(3)), other[layer].gradient(torch.ones(3)), rtol=1e-2)
 
 
 def test_a_frozen_model_has_the_same_and_gets_no_gradients(lively):
-    _, expected = read_factors(lively, "food", TEXTS, torch.tensor([0, 1, 2]))
+    _, expected = compute_factors(lively, "food", TEXTS, torch.tensor([0, 1, 2]))
     lively.requires_grad_(False).train()
-    _, found = read_factors(lively, "food", TEXTS, torch.tensor([0, 1, 2]))
+    _, found = compute_factors(lively, "food", TEXTS, torch.tensor([0, 1, 2]))
     for layer, factors in expected.items():
         torch.testing.assert_close(found[layer].slopes, factors.slopes)
     assert lively.training

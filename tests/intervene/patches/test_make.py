@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ConfigError, InterventionError
-from sparsecbm.intervene.patches.bits import read_bits_at, toggled
-from sparsecbm.intervene.patches.make import Harmful, Unreached, make_patch
+from sparsecbm.intervene.patches.bits import bits_at, toggled
+from sparsecbm.intervene.patches.make import HarmfulError, UnreachedError, make_patch
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.protection import protect
 from sparsecbm.intervene.patches.search import Aim
-from sparsecbm.intervene.patches.stack import patched, put_on, take_off
-from sparsecbm.intervene.reference import read_reference
+from sparsecbm.intervene.patches.stack import apply_patch, patched, remove_patch
+from sparsecbm.intervene.reference import predict_reference
 from tests.intervene.patches.test_bits import copied
 from tests.support.tiny_models import tiny_model
 from tests.support.tiny_tables import annotated
@@ -29,7 +29,7 @@ def wanted(lively):
 
 @pytest.fixture
 def reference(lively):
-    return read_reference(lively, annotated(60, seed=5))
+    return predict_reference(lively, annotated(60, seed=5))
 
 
 def read(model, text=TEXT, concept="food"):
@@ -65,8 +65,8 @@ def test_nothing_but_the_chosen_bits_changes(lively, wanted):
         assert lively.masks["food"].weights == masks["food"].weights
         for layer in masks.shapes:
             assert torch.equal(lively.masks["noise"][layer], masks["noise"][layer])
-    assert all(bits.all() for bits in read_bits_at(lively, "food", patch.dropped).values())
-    assert not any(bits.any() for bits in read_bits_at(lively, "food", patch.grown).values())
+    assert all(bits.all() for bits in bits_at(lively, "food", patch.dropped).values())
+    assert not any(bits.any() for bits in bits_at(lively, "food", patch.grown).values())
     assert all(torch.equal(tensor, weights[name]) for name, tensor in lively.state_dict().items())
 
 
@@ -146,10 +146,10 @@ def test_protection_spares_right_readings(lively, reference):
 
 def test_more_caution_starts_from_more_protection():
     assert Aim(4).strengths == [256, 128, 64, 32, 16, 8, 4, 2, 1, 0.5, 0.25]
-    assert Aim(4, caution=1024).strengths == [1024, 512, *Aim(4).strengths]
-    assert Aim(4, caution=0.1).strengths == [0.1]
+    assert Aim(4, protection_strength=1024).strengths == [1024, 512, *Aim(4).strengths]
+    assert Aim(4, protection_strength=0.1).strengths == [0.1]
     with pytest.raises(ConfigError, match="caution is above 0, not 0"):
-        Aim(4, caution=0)
+        Aim(4, protection_strength=0)
 
 
 def test_a_patch_carries_its_bill_and_how_it_was_made(lively, reference, wanted, tmp_path):
@@ -176,7 +176,7 @@ def test_a_patch_carries_its_bill_and_how_it_was_made(lively, reference, wanted,
 
 
 def test_too_much_harm_is_refused_unless_it_is_forced(lively, reference, wanted):
-    with pytest.raises(Harmful, match=r"spoils \d+ of \d+ right readings") as refused:
+    with pytest.raises(HarmfulError, match=r"spoils \d+ of \d+ right readings") as refused:
         make_patch(lively, TEXT, "food", wanted, BUDGET, reference=reference, max_harm=-1.0)
     assert refused.value.bill.bits == refused.value.found.bits > 0
     forced = make_patch(lively, TEXT, "food", wanted, BUDGET, reference=reference, max_harm=-1.0, force=True)
@@ -186,7 +186,7 @@ def test_too_much_harm_is_refused_unless_it_is_forced(lively, reference, wanted)
 def test_on_top_of_a_patch_it_knows_its_parent_and_keeps_off_its_bits(lively, wanted):
     first = make_patch(lively, TEXT, "food", wanted, BUDGET)
     other = "we came again but the place was quiet"
-    put_on(lively, first)
+    apply_patch(lively, first)
     goal = next(s for s in ("Negative", "Positive", "unknown") if s != read(lively, other).state)
     second = make_patch(lively, other, "food", goal, BUDGET)
     assert second.parent == first.id
@@ -195,14 +195,14 @@ def test_on_top_of_a_patch_it_knows_its_parent_and_keeps_off_its_bits(lively, wa
         assert not set(positions) & set(first.flipped.get(layer, ()))
     with patched(lively, second):
         assert read(lively, other).state == goal
-    take_off(lively, first)
+    remove_patch(lively, first)
     with pytest.raises(InterventionError, match="which is not in force"):
-        put_on(lively, second)
+        apply_patch(lively, second)
 
 
 def test_a_state_out_of_reach_is_reported_and_changes_nothing(lively, wanted):
     masks = copied(lively.masks)
-    with pytest.raises(Unreached, match=r"2 bits do not make 'food' read .* its mean margin is") as failed:
+    with pytest.raises(UnreachedError, match=r"2 bits do not make 'food' read .* its mean margin is") as failed:
         make_patch(lively, TEXT, "food", wanted, 2, margin=1e6)
     assert failed.value.found.bits <= 2
     assert not failed.value.found.reached

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from sparsecbm.intervene.patches.bits import toggled
-from sparsecbm.intervene.patches.factors import log_odds, read_factors
+from sparsecbm.intervene.patches.factors import compute_factors, log_odds
 from sparsecbm.intervene.patches.pool import flip_gains, make_pool
 
 TEXT, STATE = ["the food was good"], torch.tensor([1])
 
 
 def pool_of(model, **changes):
-    _, factors = read_factors(model, "food", TEXT, STATE)
+    _, factors = compute_factors(model, "food", TEXT, STATE)
     given = {
         "factors": factors, "weights": torch.ones(1), "layers": list(model.masks.shapes), "size": 50,
         "scope": "global", "protection": None, "untouchable": {},
@@ -22,7 +22,7 @@ def pool_of(model, **changes):
 
 def odds(model, positions):
     with toggled(model, "food", positions), torch.no_grad():
-        return float(log_odds(read_factors(model, "food", TEXT, STATE)[0], STATE))
+        return float(log_odds(compute_factors(model, "food", TEXT, STATE)[0], STATE))
 
 
 def test_gains_by_hand():
@@ -48,7 +48,7 @@ def test_the_gain_is_what_a_flip_does_to_first_order(lively):
             with torch.no_grad():
                 weight.view(-1)[position] = 1e-5 * (1 if original > 0 else -1)
             pool = pool_of(lively, layers=[layer], size=weight.numel())
-            gains = pool.gains(read_factors(lively, "food", TEXT, STATE)[1], torch.ones(1))
+            gains = pool.gains(compute_factors(lively, "food", TEXT, STATE)[1], torch.ones(1))
             gain = gains[np.flatnonzero(pool.position == position)[0]]
             change = odds(lively, {layer: [position]}) - odds(lively, {})
             assert gain == pytest.approx(change, rel=2e-3, abs=1e-12)
@@ -60,7 +60,7 @@ def test_the_gain_is_what_a_flip_does_to_first_order(lively):
 
 def test_it_holds_the_bits_of_the_largest_gains_of_each_kind(lively):
     pool = pool_of(lively)
-    _, factors = read_factors(lively, "food", TEXT, STATE)
+    _, factors = compute_factors(lively, "food", TEXT, STATE)
     found = {layer: {} for layer in lively.masks.shapes}
     for bit, (number, position) in enumerate(zip(pool.layer, pool.position, strict=True)):
         found[pool.layers[number]][int(position)] = bit
@@ -93,6 +93,6 @@ def test_by_layer_every_layer_has_its_share(lively):
 def test_bits_that_must_not_be_touched_are_left_out(lively):
     free = pool_of(lively)
     best = free.layers[free.layer[0]], int(free.position[0])
-    pool = pool_of(lively, untouchable={best[0]: [best[1]]})
+    pool = pool_of(lively, flipped_positions={best[0]: [best[1]]})
     assert best in {(free.layers[n], int(p)) for n, p in zip(free.layer, free.position, strict=True)}
     assert best not in {(pool.layers[n], int(p)) for n, p in zip(pool.layer, pool.position, strict=True)}

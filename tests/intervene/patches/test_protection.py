@@ -6,17 +6,17 @@ import torch
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.intervene.patches.bits import toggled
-from sparsecbm.intervene.patches.factors import log_odds, read_factors
+from sparsecbm.intervene.patches.factors import compute_factors, log_odds
 from sparsecbm.intervene.patches.pool import make_pool
 from sparsecbm.intervene.patches.protection import protect
-from sparsecbm.intervene.reference import read_reference
+from sparsecbm.intervene.reference import predict_reference
 from tests.intervene.patches.test_factors import by_autograd
 from tests.support.tiny_tables import annotated
 
 
 @pytest.fixture
 def reference(lively):
-    return read_reference(lively, annotated(30, seed=5))
+    return predict_reference(lively, annotated(30, seed=5))
 
 
 def test_it_keeps_the_right_readings_that_are_nearest_to_tipping_over(lively, reference):
@@ -53,7 +53,7 @@ def test_the_charge_is_of_what_flips_do_to_protected_readings(lively, reference)
     weight = lively.backbone.get_submodule(layer).weight
     small = weight.detach().abs().view(-1).topk(40, largest=False).indices.tolist()
     states = torch.tensor([("loud", "quiet").index(state) for state in protection.states])
-    factors = read_factors(lively, "noise", list(protection.texts), states)[1]
+    factors = compute_factors(lively, "noise", list(protection.texts), states)[1]
     weights = torch.ones(len(protection.texts))
     pool = make_pool(lively, "noise", factors, weights, [layer], weight.numel(), "global", protection, {})
 

@@ -6,8 +6,8 @@ import pytest
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.patches.bits import toggled
-from sparsecbm.intervene.patches.side_effects import make_bill
-from sparsecbm.intervene.reference import read_concept, read_reference
+from sparsecbm.intervene.patches.side_effects import measure_side_effects
+from sparsecbm.intervene.reference import predict_concept_logits, predict_reference
 from tests.support.planted_model import OUTER, planted_masks, planted_model
 from tests.support.tiny_tables import annotated
 
@@ -29,9 +29,9 @@ def table():
 
 
 def test_the_harm_is_counted(planted, table):
-    reference = read_reference(planted, table)
+    reference = predict_reference(planted, table)
     bad = int((table["concept.food"] == "Negative").sum())
-    bill = make_bill(planted, "food", {OUTER: (BAD,)}, reference)
+    bill = measure_side_effects(planted, "food", {OUTER: (BAD,)}, reference)
     assert (bill.texts, bill.bits, bill.share) == (60, 1, 1 / 1024)
     assert bill.concept.before == 1.0
     assert bill.concept.after == round(1 - bad / 60, 6)
@@ -53,8 +53,8 @@ def test_the_harm_is_counted(planted, table):
 def test_what_is_repaired_is_counted(planted, table):
     """The model starts without the bit; the flip brings it."""
     with toggled(planted, "food", {OUTER: (BAD,)}):
-        reference = read_reference(planted, table)
-        bill = make_bill(planted, "food", {OUTER: (BAD,)}, reference)
+        reference = predict_reference(planted, table)
+        bill = measure_side_effects(planted, "food", {OUTER: (BAD,)}, reference)
     bad = int((table["concept.food"] == "Negative").sum())
     assert (bill.fixed.count, bill.fixed.of, bill.fixed.share) == (bad, bad, 1.0)
     assert (bill.harmed.count, bill.harmed.of) == (0, 60 - bad)
@@ -63,62 +63,62 @@ def test_what_is_repaired_is_counted(planted, table):
 
 def test_flips_that_change_nothing_cost_nothing(planted, table):
     """Dimension 15 stays empty, so a bit that leads from a silent neuron to it does nothing."""
-    bill = make_bill(planted, "food", {OUTER: (15 * 32 + 31,)}, read_reference(planted, table))
+    bill = measure_side_effects(planted, "food", {OUTER: (15 * 32 + 31,)}, predict_reference(planted, table))
     assert bill.harmed.count == bill.fixed.count == 0
     assert bill.concept.interval == bill.label.interval == (0.0, 0.0)
 
 
 def test_neighbours_are_the_texts_most_alike(planted, table):
     """By the angle between texts as the concept pools them; those with bad food among them are harmed."""
-    reference = read_reference(planted, table)
+    reference = predict_reference(planted, table)
     example = "the food was bad the place was loud and slow quick"
-    _, (vector,) = read_concept(planted, "food", [example])
+    _, (vector,) = predict_concept_logits(planted, "food", [example])
     lengths = np.linalg.norm(reference.pooled["food"], axis=1) * np.linalg.norm(vector)
     nearest = np.argsort(-(reference.pooled["food"] @ vector) / lengths)[:7]
     expected = int((table["concept.food"][nearest] == "Negative").sum())
-    bill = make_bill(planted, "food", {OUTER: (BAD,)}, reference, [example], neighbours=7)
+    bill = measure_side_effects(planted, "food", {OUTER: (BAD,)}, reference, [example], neighbours=7)
     assert (bill.neighbours.texts, bill.neighbours.harmed, bill.neighbours.fixed) == (7, expected, 0)
     assert 0 < expected < 7
 
 
 def test_the_examples_groups_and_others_are_left_out(planted, table):
-    reference = read_reference(planted, table)
+    reference = predict_reference(planted, table)
     example = table["text"][7]
     groups = set(table["group"][table["text"] == example])
     left = ~table["group"].isin({*groups, "0-0"})
     assert left.sum() < 58
-    bill = make_bill(planted, "food", {OUTER: (GOOD,)}, reference, [example], ["0-0"])
+    bill = measure_side_effects(planted, "food", {OUTER: (GOOD,)}, reference, [example], ["0-0"])
     assert bill.texts == left.sum()
     assert bill.harmed.count == int((table["concept.food"][left] == "Positive").sum())
     with pytest.raises(InterventionError, match="no text of the reference is left"):
-        make_bill(planted, "food", {OUTER: (GOOD,)}, reference, leave_out=set(table["group"]))
+        measure_side_effects(planted, "food", {OUTER: (GOOD,)}, reference, leave_out=set(table["group"]))
 
 
 def test_unknown_states_are_left_out(planted, table):
     table.loc[:9, "concept.food"] = None
     table.loc[10:14, "label"] = None
-    bill = make_bill(planted, "food", {OUTER: (BAD,)}, read_reference(planted, table))
+    bill = measure_side_effects(planted, "food", {OUTER: (BAD,)}, predict_reference(planted, table))
     assert bill.texts == 60
     assert bill.harmed.of == 50
     assert bill.harmed.count == int((table["concept.food"] == "Negative").sum())
 
 
 def test_a_stale_reference_is_an_error(planted, table):
-    reference = read_reference(planted, table)
+    reference = predict_reference(planted, table)
     with toggled(planted, "food", {OUTER: (BAD,)}), pytest.raises(InterventionError, match="read it again"):
-        make_bill(planted, "food", {OUTER: (GOOD,)}, reference)
+        measure_side_effects(planted, "food", {OUTER: (GOOD,)}, reference)
 
 
 def test_its_plain_form_is_json(planted, table):
     import json
 
-    plain = make_bill(planted, "food", {OUTER: (BAD,)}, read_reference(planted, table)).to_dict()
+    plain = measure_side_effects(planted, "food", {OUTER: (BAD,)}, predict_reference(planted, table)).to_dict()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert plain["harmed"].keys() == {"count", "of", "share", "interval"}
 
 
 def test_one_concept_read_alone_is_read_the_same(lively):
     texts = ["the food was good", "slow", "a loud place but we came again"]
-    logits, pooled = read_concept(lively, "noise", texts, batch_size=2)
+    logits, pooled = predict_concept_logits(lively, "noise", texts, batch_size=2)
     np.testing.assert_allclose(logits, lively.logits(texts).concepts["noise"], atol=1e-5)
     assert pooled.shape == (3, 16)

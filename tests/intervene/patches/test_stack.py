@@ -11,7 +11,14 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.intervene.patches.bits import mask_checksum, toggle
 from sparsecbm.intervene.patches.patch import MaskPatch
-from sparsecbm.intervene.patches.stack import apply_patch, patched, patches_of, put_on, revert_patch, take_off
+from sparsecbm.intervene.patches.stack import (
+    apply_patch,
+    patched,
+    patched_copy,
+    patches_of,
+    remove_patch,
+    reverted_copy,
+)
 from sparsecbm.model.checksums import weights_checksum
 from sparsecbm.model.masks import MaskSet
 from tests.support.tiny_models import tiny_model
@@ -76,35 +83,35 @@ def test_all_comes_back_when_a_later_one_does_not_fit(lively, patches):
 
 
 def test_colliding_bits_are_named(lively, patches):
-    put_on(lively, patches["a"])
+    apply_patch(lively, patches["a"])
     with pytest.raises(
         InterventionError, match=rf"{patches['a'].id[:12]} collide: both flip bits 2 of layer {LAYERS[0]}"
     ):
-        put_on(lively, patches["b"])
-    put_on(lively, patches["n"])  # another concept's bits at the same places are other bits
-    take_off(lively, patches["a"])
-    put_on(lively, patches["b"])
+        apply_patch(lively, patches["b"])
+    apply_patch(lively, patches["n"])  # another concept's bits at the same places are other bits
+    remove_patch(lively, patches["a"])
+    apply_patch(lively, patches["b"])
     assert patches_of(lively, "food") == (patches["b"],)
 
 
 def test_what_is_not_in_force_cannot_be_taken_off_or_put_on_twice(lively, patches):
     with pytest.raises(InterventionError, match="is not in force on this model"):
-        take_off(lively, patches["a"])
-    put_on(lively, patches["a"])
+        remove_patch(lively, patches["a"])
+    apply_patch(lively, patches["a"])
     with pytest.raises(InterventionError, match="is in force already"):
-        put_on(lively, patches["a"])
+        apply_patch(lively, patches["a"])
 
 
 def test_a_child_needs_its_parent(lively, patches):
     child = patch_of(lively, {LAYERS[1]: (9,)}, parent=patches["a"].id)
     with pytest.raises(InterventionError, match="which is not in force"):
-        put_on(lively, child)
-    put_on(lively, patches["a"])
-    put_on(lively, child)
+        apply_patch(lively, child)
+    apply_patch(lively, patches["a"])
+    apply_patch(lively, child)
     with pytest.raises(InterventionError, match=f"{child.id[:12]} was made on top of patch {patches['a'].id[:12]}"):
-        take_off(lively, patches["a"])
-    take_off(lively, child)
-    take_off(lively, patches["a"])
+        remove_patch(lively, patches["a"])
+    remove_patch(lively, child)
+    remove_patch(lively, patches["a"])
 
 
 def test_patches_of_other_models_masks_and_concepts_are_refused(lively, patches, backbone):
@@ -122,11 +129,11 @@ def test_patches_of_other_models_masks_and_concepts_are_refused(lively, patches,
     ]
     for patch, message in cases:
         with pytest.raises(InterventionError, match=message):
-            put_on(lively, patch)
+            apply_patch(lively, patch)
     with pytest.raises(InterventionError, match="the model is dense"):
-        put_on(tiny_model(backbone), patches["a"])
+        apply_patch(tiny_model(backbone), patches["a"])
     assert lively.masks == before
-    put_on(lively, patches["a"])  # the same fits where nothing was changed in it
+    apply_patch(lively, patches["a"])  # the same fits where nothing was changed in it
 
 
 def vars_of(patch):
@@ -137,21 +144,21 @@ def test_a_trained_weight_makes_a_patch_unfit(lively, patches):
     with torch.no_grad():
         lively.concept_heads.head("noise").bias.add_(1)
     with pytest.raises(InterventionError, match="is for another model"):
-        put_on(lively, patches["a"])
+        apply_patch(lively, patches["a"])
 
 
 def test_masks_that_were_replaced_meanwhile_are_found(lively, patches):
     first = copied(lively.masks)
-    put_on(lively, patches["a"])
+    apply_patch(lively, patches["a"])
     lively.masks = first
     with pytest.raises(InterventionError, match="bits that it has dropped in layer"):
-        take_off(lively, patches["a"])
+        remove_patch(lively, patches["a"])
 
 
 def test_applied_for_good_it_is_another_model_that_can_be_reverted(lively, patches, tmp_path):
     before = copied(lively.masks)
     lively.save_pretrained(tmp_path / "before")
-    applied = apply_patch(lively, patches["a"], patches["c"], patches["n"])
+    applied = patched_copy(lively, patches["a"], patches["c"], patches["n"])
     assert lively.masks == before
     assert applied.backbone.get_submodule(LAYERS[0]).weight is lively.backbone.get_submodule(LAYERS[0]).weight
     applied.save_pretrained(tmp_path / "after")
@@ -163,12 +170,12 @@ def test_applied_for_good_it_is_another_model_that_can_be_reverted(lively, patch
         expected = lively.logits(["the food was good"]).concepts["food"]
     assert (loaded.logits(["the food was good"]).concepts["food"] == expected).all()
     with pytest.raises(InterventionError, match="is for another mask"):
-        put_on(loaded, patches["a"])  # it is in there already
+        apply_patch(loaded, patches["a"])  # it is in there already
     with pytest.raises(InterventionError, match="other patches are in it; revert all of them together"):
-        revert_patch(loaded, patches["a"])
-    assert revert_patch(loaded, patches["c"], patches["n"], patches["a"]).masks == before
+        reverted_copy(loaded, patches["a"])
+    assert reverted_copy(loaded, patches["c"], patches["n"], patches["a"]).masks == before
     with pytest.raises(InterventionError, match="are not all 0"):
-        revert_patch(lively, patches["a"])
+        reverted_copy(lively, patches["a"])
 
 
 names = st.sampled_from(["a", "b", "c", "n"])
@@ -199,10 +206,10 @@ def test_any_sequence_restores_the_mask_to_the_bit(lively, patches):
     def run(step):
         kind, name, *rest = step
         if kind == "on" and fits(name):
-            put_on(lively, patches[name])
+            apply_patch(lively, patches[name])
             in_force.append(name)
         elif kind == "off" and name in in_force:
-            take_off(lively, patches[name])
+            remove_patch(lively, patches[name])
             in_force.remove(name)
         elif kind == "block" and fits(name):
             inner, fails = rest
@@ -216,8 +223,8 @@ def test_any_sequence_restores_the_mask_to_the_bit(lively, patches):
                 in_force.remove(name)
         else:
             change = {
-                "on": lambda: put_on(lively, patches[name]),
-                "off": lambda: take_off(lively, patches[name]),
+                "on": lambda: apply_patch(lively, patches[name]),
+                "off": lambda: remove_patch(lively, patches[name]),
                 "block": lambda: patched(lively, patches[name]).__enter__(),
                 "bad": lambda: toggle(lively, "food", {**patches[name].flipped, "none": (0,)}),
             }[kind]
