@@ -12,8 +12,7 @@ Model = TypeVar("Model", bound=ConceptBottleneck)
 def with_masks(model: Model, masks: MaskSet) -> Model:
     """Return the same model under other masks; the given model, dense or masked, stays as it is.
 
-    Both models share the weights and the tokenizer. No patch is applied to the new model: patches belong to the masks
-    that they were applied to.
+    Both models share the weights and the tokenizer. The new model has no record of patches, since its masks are new.
 
     Raises:
         ModelError: the masks are for another model.
@@ -21,4 +20,5 @@ def with_masks(model: Model, masks: MaskSet) -> Model:
     shared = [*model.parameters(), model.tokenizer]
     other = copy.deepcopy(model, {id(part): part for part in shared})
     other.masks = masks
+    other.applied_patches = ()
     return other

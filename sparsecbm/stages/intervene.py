@@ -35,14 +35,18 @@ def run(params: Params, workspace: Workspace) -> None:
     reference = predict_reference(model, read_split(workspace.annotated, SPLIT))
     curves, own = oracle_curves(model, reference, seed), own_curves(model, reference, seed)
     ceiling = gold_ceiling(reference)
-    terms = TrialSettings(
-        settings.bits, settings.margin, settings.protect, settings.max_harm, settings.neighbours, settings.bootstrap
+    trial_settings = TrialSettings(
+        texts=settings.texts,
+        max_flipped_share=settings.max_flipped_share,
+        margin=settings.margin,
+        protected=settings.protect,
+        max_harm=settings.max_harm,
+        neighbours=settings.neighbours,
+        resamples=settings.bootstrap,
     )
     training = read_split(workspace.annotated, "train")
     beside = predict_reference(model, training.sample(min(settings.training_texts, len(training)), random_state=seed))
-    by_seed = {
-        seed + n: run_trials(model, reference, settings.texts, terms, seed + n, beside) for n in range(settings.seeds)
-    }
+    by_seed = {seed + n: run_trials(model, reference, trial_settings, seed + n, beside) for n in range(settings.seeds)}
     trials = [trial for of_seed in by_seed.values() for trial in of_seed]
     recalled = recall_rows(*reference.halves(0.5, seed), settings.thresholds, seed)
     patches = summary(trials, settings.max_harm)
@@ -63,7 +67,8 @@ def run(params: Params, workspace: Workspace) -> None:
         plot_policies(curves, ceiling, folder / "policies.png")
         plot_people(curves, ceiling, folder / "people.png")
         if trials:
-            plot_trials(tables["oracle_patches"], terms.budget(model), settings.max_harm, folder / "patches.png")
+            budget = trial_settings.budget(model)
+            plot_trials(tables["oracle_patches"], budget, settings.max_harm, folder / "patches.png")
         plot_memory(recalled, folder / "memory.png")
     write_json(
         workspace.metrics("intervene"),

@@ -23,7 +23,7 @@ TEXT = "In short, the ingredients seemed cheap and past their best. The entrance
 def workspace(lively, tmp_path, monkeypatch):
     """Tiny models and tables where the page has them; the text reads as Positive, by little."""
     plain = yaml.safe_load(PROJECT.params.read_text())
-    plain["intervene"] |= {"bits": 0.02, "max_harm": 1.0, "protect": 8}
+    plain["intervene"] |= {"max_flipped_share": 0.02, "max_harm": 1.0, "protect": 8}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(plain))
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     with torch.no_grad():

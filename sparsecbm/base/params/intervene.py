@@ -25,7 +25,7 @@ class Intervene(Section):
 
     texts: int = Field(ge=1)
     seeds: int = Field(ge=1)
-    bits: float = Field(gt=0, lt=1)
+    max_flipped_share: float = Field(gt=0, lt=1)
     margin: float = Field(ge=0)
     protect: int = Field(ge=1)
     training_texts: int = Field(ge=1)

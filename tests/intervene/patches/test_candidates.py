@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from sparsecbm.intervene.patches.pool import flip_gains, make_pool
 
 from sparsecbm.intervene.patches.bits import toggled
 from sparsecbm.intervene.patches.factors import compute_factors, log_odds
-from sparsecbm.intervene.patches.pool import flip_gains, make_pool
 
 TEXT, STATE = ["the food was good"], torch.tensor([1])
 
