@@ -32,8 +32,7 @@ def reference(model):
 
 @pytest.fixture(scope="module")
 def curves(model, reference):
-    found = oracle_curves(model, reference, seed=3)
-    return {(c.policy, c.setting, c.error): c for c in found}
+    return {(c.policy, c.setting, c.error): c for c in oracle_curves(model, reference, seed=3)}
 
 
 @pytest.mark.parametrize("setting", ["one_hot", "typical", "hard"])
@@ -61,10 +60,10 @@ def test_more_errors_are_worse_and_the_worst_first_is_best(curves):
 
 
 def test_edits_without_annotation_change_no_score(model, reference):
-    found = own_curves(model, reference, seed=3)
-    assert {type(curve) for curve in found} == {OwnCurve}
-    assert "oracle_worst" not in {curve.policy for curve in found}
-    for curve in found:
+    curves = own_curves(model, reference, seed=3)
+    assert {type(curve) for curve in curves} == {OwnCurve}
+    assert "oracle_worst" not in {curve.policy for curve in curves}
+    for curve in curves:
         assert curve.label == (0.9,) * 3
         assert curve.concepts == (0.95,) * 3
 
@@ -81,8 +80,8 @@ def test_kinds_are_told_apart_in_their_rows(curves, model, reference):
 def test_all_subsets(model, reference):
     rows = {(row["setting"], row["concepts"]): row["label_accuracy"] for row in subsets(model, reference, seed=0)}
     for setting in ("one_hot", "typical", "hard"):
-        found = {name: rows[setting, name] for name in ("none", "food", "noise", "food noise")}
-        assert found == {"none": 0.9, "food": 1.0, "noise": 0.9, "food noise": 1.0}
+        accuracies = {name: rows[setting, name] for name in ("none", "food", "noise", "food noise")}
+        assert accuracies == {"none": 0.9, "food": 1.0, "noise": 0.9, "food noise": 1.0}
     assert len(rows) == 12
 
 
@@ -107,7 +106,7 @@ def test_the_ceiling_is_a_look_up_table(reference):
     labels = np.array([0, 0, 1, 2, MISSING])
     gold = {"food": np.array([0, 0, 0, 1, 1]), "noise": np.array([0, 0, 0, 0, 0])}
     few = replace(reference.take(np.arange(5)), label_gold=labels, gold=gold)
-    assert gold_ceiling(few) == 0.75  # of labels 0, 0, 1 for one combination, two are right
+    assert gold_ceiling(few) == 0.75  # of labels 0, 0, 1 for one combination, two are correct
 
 
 def test_answers_err_at_the_given_rate(reference):

@@ -13,7 +13,7 @@ from sparsecbm.intervene.reference import find_nearest
 from tests.support.patches import other_food_state
 from tests.support.references import label_follows_food, reference_with_mistakes
 
-TEXT, ALIKE, OTHER = "the food was bad", "the food was bad", "we came again the place was quiet"
+TEXT, SAME, OTHER = "the food was bad", "the food was bad", "we came again the place was quiet"
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def memory(tmp_path):
 def test_an_edit_acts_on_a_similar_text_and_is_named(backbone, memory):
     model = label_follows_food(backbone)
     made = memory.add(model, TEXT, "food", "Positive")
-    near, far = predict_with_corrections(model, memory, [ALIKE, OTHER], threshold=0.999)
+    near, far = predict_with_corrections(model, memory, [SAME, OTHER], threshold=0.999)
     assert (near.before.concepts["food"].state, near.before.label.state) == ("Negative", "1")
     assert (near.after.concepts["food"].state, near.after.label.state) == ("Positive", "3")
     assert near.acted["food"].correction == made and near.acted["food"].likeness == pytest.approx(1.0, abs=1e-5)
@@ -86,11 +86,11 @@ def halves(backbone):
 def test_fixed_and_harmed_as_the_threshold_moves(halves):
     """Text 0 is wrong and fixed, 1 is correct and harmed, 2 is wrong and fixed, 3 is correct and stays so."""
     rows = recall_rows(*halves, thresholds=[1.0, 0.98, 0.5, 1.1], seed=0)
-    found = {r["threshold"]: r for r in rows if r["control"] == "corrections"}
-    assert [(found[t]["acted"], found[t]["changed"], found[t]["fixed"], found[t]["harmed"]) for t in found] == [
+    by_threshold = {r["threshold"]: r for r in rows if r["control"] == "corrections"}
+    assert [tuple(row[key] for key in ("acted", "changed", "fixed", "harmed")) for row in by_threshold.values()] == [
         (1, 1, 1, 0), (3, 3, 2, 1), (4, 3, 2, 1), (0, 0, 0, 0)
     ]  # fmt: skip
-    assert (found[0.98]["fixed_share"], found[0.98]["harmed_share"]) == (1.0, 0.5)
+    assert (by_threshold[0.98]["fixed_share"], by_threshold[0.98]["harmed_share"]) == (1.0, 0.5)
     wrong = {r["threshold"]: r for r in rows if r["control"] == "wrong_state"}
     assert all(row["fixed"] == 0 for row in wrong.values())
     assert wrong[0.5]["harmed"] >= 1

@@ -110,15 +110,15 @@ def test_a_writer_that_never_ends_is_reported(lively, memory, state, monkeypatch
 
 def test_tampered_files_are_refused(lively, memory, state, tmp_path):
     made = memory.add(lively, TEXT, "food", state, make_patch(lively, TEXT, "food", state, PatchOptions(40)))
-    for name, read in ((f"{made.id}.safetensors", "vector"), (f"{made.id}.patch", "patch")):
+    for name, method in ((f"{made.id}.safetensors", "vector"), (f"{made.id}.patch", "patch")):
         copy = Memory(shutil.copytree(memory.folder, tmp_path / name))
         path = copy.folder / name
         path.write_bytes(path.read_bytes()[:-1] + b"x")
         with pytest.raises(InterventionError, match="is missing or was altered"):
-            getattr(copy, read)(made)
+            getattr(copy, method)(made)
         path.unlink()
         with pytest.raises(InterventionError, match="is missing or was altered"):
-            getattr(copy, read)(made)
+            getattr(copy, method)(made)
     plain = read_json(memory.folder / INDEX)
     (memory.folder / INDEX).write_text(str(plain | {"format": 9}).replace("'", '"').replace("None", "null"))
     with pytest.raises(InterventionError, match="has format 9; this version reads format 1"):

@@ -59,11 +59,11 @@ def test_effects_exist_where_a_bit_is_zero(lively):
 
 
 def test_another_mask_gives_other_factors(lively):
-    _, own = compute_factors(lively, "food", TEXTS, torch.tensor([0, 0, 0]))
+    _, food = compute_factors(lively, "food", TEXTS, torch.tensor([0, 0, 0]))
     lively.masks = lively.masks.replaced("food", dict(lively.masks["noise"].items()))
     _, other = compute_factors(lively, "food", TEXTS, torch.tensor([0, 0, 0]))
-    layer = next(iter(own))
-    assert not torch.allclose(own[layer].gradient(torch.ones(3)), other[layer].gradient(torch.ones(3)), rtol=1e-2)
+    layer = next(iter(food))
+    assert not torch.allclose(food[layer].gradient(torch.ones(3)), other[layer].gradient(torch.ones(3)), rtol=1e-2)
 
 
 def test_a_frozen_model_gives_the_same_factors_and_gets_no_gradients(lively):

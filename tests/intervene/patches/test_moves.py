@@ -60,8 +60,8 @@ def test_the_first_exchange_is_the_best_of_all_exchanges():
                 chosen[[out, into]] ^= True
                 sets[out, into] = worth(chosen, gains, effects) - worth(flipped, gains, effects)
         best = max(sets, key=sets.get)
-        found = bits(choose_moves(gains, effects, np.array([0, 4, 8]), flipped, 0.7, 4, 100.0, 1))
-        assert found == ([best] if sets[best] > 1e-3 else [])
+        chosen_moves = bits(choose_moves(gains, effects, np.array([0, 4, 8]), flipped, 0.7, 4, 100.0, 1))
+        assert chosen_moves == ([best] if sets[best] > 1e-3 else [])
 
 
 def test_a_spent_budget_exchanges_bits_of_one_kind():
@@ -101,5 +101,5 @@ def test_the_first_pair_is_the_best_of_all_pairs():
         def worth(pair, gains=gains, effects=effects):
             return gains[list(pair)].sum() - 0.7 / 2 * np.square(effects[:, list(pair)].sum(1)).sum()
 
-        found = choose_moves(gains, effects, np.array([0, 4, 8]), np.zeros(8, bool), 0.7, 8, 100.0, 1)[0].bits
-        assert found == max(itertools.product(range(4), range(4, 8)), key=worth)
+        pair = choose_moves(gains, effects, np.array([0, 4, 8]), np.zeros(8, bool), 0.7, 8, 100.0, 1)[0].bits
+        assert pair == max(itertools.product(range(4), range(4, 8)), key=worth)
