@@ -1,21 +1,21 @@
-"""Mask patches of misread texts: what is repaired at what harm, against other ways to choose as many bits.
+"""Mask patches of wrong predictions: what they repair and harm, compared with other ways to choose as many bits.
 
-    python benchmarks/interventions.py --model models/sparse --annotated data/annotated --protect test --bill validation
+    python benchmarks/interventions.py --model models/sparse --annotated data/annotated
     python benchmarks/interventions.py --model FOLDER --cebab FOLDER --texts 12
 
-A seed draws misread texts, evenly over the concepts. Texts of the split `--protect` protect, those of `--bill` are
-misread and billed; where both are one split, its groups are halved by the seed (CEBaB: a sample of dev). All strategies
-want the annotated state:
+A seed draws texts with a wrong prediction, evenly over the concepts. Texts of the split `--protect` protect. Those of
+`--held-out` supply the wrong predictions, and side effects are measured on them. Where both are one split, the seed
+halves its groups (CEBaB: a sample of dev). All strategies want the annotated state:
 
-    protected   signed first-order effect, right readings protected: the product
+    protected   signed first-order effect, correct predictions protected: the product
     signed      the same without protection, until the state is reached
     published   the largest |g w^2| of active bits dropped and of inactive ones grown, as many as `protected` flipped:
                 the rule of the paper's released code, without the sign
-    iterated    the same in 8 rounds, an eighth of the bits by the gradient at the mask as it is then
-    random      as many, drawn evenly
+    iterated    the same in 8 rounds, each an eighth of the bits by the gradient under the current mask
+    random      as many, drawn uniformly
 
-"repaired" counts all attempts: the state is reached within the budget and at most 1 % of the concept's right readings
-are spoiled. With `--groups` one patch is made from 20 texts that share a mistake. Results go to
+"repaired" counts all attempts: the state is reached within the budget, and at most 1 % of the concept's correct
+predictions are harmed. With `--groups`, one patch is made from 20 texts that share a mistake. Results go to
 benchmarks/results/interventions-NAME.json as they come.
 """
 
@@ -32,24 +32,27 @@ from sklearn.cluster import KMeans
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_json, write_json
 from sparsecbm.data.tables import read_split
-from sparsecbm.intervene.experiments.controls import random_flips
-from sparsecbm.intervene.experiments.trials import Terms, sample_misread
-from sparsecbm.intervene.patches.bits import Positions, masked_layers, place_of, toggled
-from sparsecbm.intervene.patches.factors import read_factors
-from sparsecbm.intervene.patches.make import Unreached, make_patch
+from sparsecbm.intervene.experiments.controls import draw_random_flips
+from sparsecbm.intervene.experiments.trials import TrialSettings, bit_budget, sample_mispredicted
+from sparsecbm.intervene.patches.bits import Positions, concept_index, masked_layers, toggled
+from sparsecbm.intervene.patches.factors import compute_factors
+from sparsecbm.intervene.patches.make import UnreachedError, make_patch
+from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.protection import Protection, protect
-from sparsecbm.intervene.patches.side_effects import make_bill
-from sparsecbm.intervene.patches.stack import put_on, take_off
-from sparsecbm.intervene.reference import Reference, read_concept, read_reference
-from sparsecbm.train.reproducible import reproducible
+from sparsecbm.intervene.patches.side_effects import SideEffectOptions, measure_side_effects
+from sparsecbm.intervene.patches.stack import apply_patch, remove_patch
+from sparsecbm.intervene.reference import Reference, predict_concept_logits, predict_reference
 
 RESULTS = Path(__file__).parent / "results"
-TERMS = Terms(bits=2e-5, margin=0.05, protect=600, max_harm=0.01, neighbours=10, resamples=20)
+SETTINGS = TrialSettings(
+    texts=12, max_flipped_share=2e-5, margin=0.05, protected=600, max_harm=0.01, neighbours=10, resamples=20
+)
 STRATEGIES = ("protected", "signed", "published", "iterated", "random")
 ITERATIONS = 8
-# Of patches from groups: texts, share of the bits, share of the texts to be reached, caution, right readings protected.
-GROUP, GROUP_BITS, GROUP_SHARE, GROUP_CAUTION, GROUP_PROTECT = 20, 1e-4, 0.5, 1024.0, 600
+# Patches from groups of texts.
+GROUP_SIZE, GROUP_MAX_FLIPPED_SHARE, GROUP_PROTECTED = 20, 1e-4, 600
+GROUP_MIN_FIXED_SHARE, GROUP_PROTECTION_STRENGTH = 0.5, 1024.0
 
 
 def published(model: SparseCBM, concept: str, text: str, state: int, bits: int, rounds: int = 1) -> Positions:
@@ -58,149 +61,159 @@ def published(model: SparseCBM, concept: str, text: str, state: int, bits: int, 
     ends = np.linspace(0, bits // 2, min(rounds, bits // 2) + 1).astype(int)
     for pairs in np.diff(ends):
         with toggled(model, concept, flips):
-            logits, factors = read_factors(model, concept, [text], torch.tensor([state]))
-        missing = 1 - logits.softmax(-1)[0, state]  # of the gradient of log-odds that makes the cross-entropy's
-        found = []
+            logits, factors = compute_factors(model, concept, [text], torch.tensor([state]))
+        missing = 1 - logits.softmax(-1)[0, state]  # turns the gradient of log-odds into that of cross-entropy
+        scored = []
         for layer, module in masked_layers(model).items():
-            score = (factors[layer].gradient(torch.ones(1)) * missing * module.weight.detach().square()).abs().view(-1)
+            gradient = factors[layer].gradient(torch.ones(1))
+            score = (gradient * missing * module.weight.detach().square()).abs().view(-1)
             score[torch.as_tensor(flips.get(layer, ()), dtype=torch.long)] = -1.0
-            mask = module.mask(place_of(model, concept)).view(-1)
+            mask = module.mask(concept_index(model, concept)).view(-1)
             for active in (True, False):
-                best, places = torch.where(mask == active, score, -1.0).topk(int(pairs))
-                found += [(active, float(v), layer, int(p)) for v, p in zip(best, places, strict=True)]
+                best, positions = torch.where(mask == active, score, -1.0).topk(int(pairs))
+                scored += [(active, float(v), layer, int(p)) for v, p in zip(best, positions, strict=True)]
         for active in (True, False):
-            for _, _, layer, place in sorted((f for f in found if f[0] == active), key=lambda f: -f[1])[:pairs]:
-                flips[layer] = (*flips.get(layer, ()), place)
+            ranked = sorted((entry for entry in scored if entry[0] == active), key=lambda entry: -entry[1])
+            for _, _, layer, position in ranked[:pairs]:
+                flips[layer] = (*flips.get(layer, ()), position)
     return flips
 
 
-def reads(model: SparseCBM, concept: str, flips: Positions, text: str) -> int:
-    """The state that a text reads under some flips."""
+def predicted_state(model: SparseCBM, concept: str, flips: Positions, text: str) -> int:
+    """The predicted state of a text under some flips."""
     with toggled(model, concept, flips):
-        return int(read_concept(model, concept, [text])[0][0].argmax())
+        return int(predict_concept_logits(model, concept, [text])[0][0].argmax())
 
 
 def attempt(
-    model: SparseCBM, bill: Reference, concept: str, row: int, protection: Protection, draw: np.random.Generator
+    model: SparseCBM, held_out: Reference, concept: str, row: int, protection: Protection, rng: np.random.Generator
 ) -> dict:
-    """One misread text by every strategy: reached, bits, harmed of right, neighbours; and seconds of the product."""
-    text, gold = str(bill.texts[row]), int(bill.gold[concept][row])
-    budget, state = TERMS.budget(model), model.concept_set[concept].states[gold]
+    """One wrong prediction by every strategy: side effects where the state is reached; and seconds of the product."""
+    text, gold = str(held_out.texts[row]), int(held_out.gold[concept][row])
+    options = PatchOptions(SETTINGS.budget(model), SETTINGS.margin)
+    state = model.concept_set[concept].states[gold]
+    unseen = held_out.without(protection.groups)
 
-    def billed(flips: Positions) -> dict:
-        found = make_bill(model, concept, flips, bill, [text], protection.groups, neighbours=10, resamples=20)
-        near = {"near_fixed": found.neighbours.fixed, "near_harmed": found.neighbours.harmed}
-        return {"bits": found.bits, "harmed": found.harmed.count, "right": found.harmed.of, **near}
+    def measured(flips: Positions) -> dict:
+        effects = measure_side_effects(
+            model, concept, flips, unseen, [text], SideEffectOptions(SETTINGS.neighbours, SETTINGS.resamples)
+        )
+        near = {"near_fixed": effects.neighbours.fixed, "near_harmed": effects.neighbours.harmed}
+        return {"bits": effects.bits, "harmed": effects.harmed.count, "right": effects.harmed.of, **near}
 
     result: dict = {"concept": concept}
     start, patch = time.perf_counter(), None
-    for name, kept in (("protected", protection), ("signed", None)):
+    for name, used_protection in (("protected", protection), ("signed", None)):
         try:
-            made = make_patch(model, text, concept, state, budget, margin=TERMS.margin, protection=kept)
-        except Unreached:
+            made = make_patch(model, text, concept, state, options, protection=used_protection)
+        except UnreachedError:
             result[name] = None
         else:
             patch = made if name == "protected" else patch
             seconds = time.perf_counter() - start
-            result[name] = billed(made.flipped)
+            result[name] = measured(made.flipped)
             if name == "protected":
                 result["seconds"] = seconds
-                result["seconds_bill_per_1000"] = 1000 * (time.perf_counter() - start - seconds) / len(bill)
-    bits = patch.bits if patch else budget
+                result["seconds_bill_per_1000"] = 1000 * (time.perf_counter() - start - seconds) / len(held_out)
+    bits = patch.bits if patch else options.budget
     for name, rounds in (("published", 1), ("iterated", ITERATIONS)):
         flips = published(model, concept, text, gold, bits, rounds)
-        result[name] = billed(flips) if reads(model, concept, flips, text) == gold else None
+        result[name] = measured(flips) if predicted_state(model, concept, flips, text) == gold else None
     if patch is not None:
-        result["random"] = [reads(model, concept, random_flips(model, patch, draw), text) == gold for _ in range(5)]
-        result |= handled(model, patch)
+        draws = [draw_random_flips(model, patch, rng) for _ in range(5)]
+        result["random"] = [predicted_state(model, concept, flips, text) == gold for flips in draws]
+        result |= measure_handling(model, patch)
     return result
 
 
-def handled(model: SparseCBM, patch: MaskPatch) -> dict:
-    """Bytes of the file, and seconds to put a patch on and to take it off."""
+def measure_handling(model: SparseCBM, patch: MaskPatch) -> dict:
+    """Bytes of the file, and seconds to apply and to remove a patch."""
     with tempfile.TemporaryDirectory() as folder:
         patch.save(Path(folder) / "x.patch")
         size = (Path(folder) / "x.patch").stat().st_size
     start = time.perf_counter()
-    put_on(model, patch)
+    apply_patch(model, patch)
     middle = time.perf_counter()
-    take_off(model, patch)
+    remove_patch(model, patch)
     return {"bytes": size, "seconds_on": middle - start, "seconds_off": time.perf_counter() - middle}
 
 
 def repaired(results: list[dict], name: str) -> list[bool]:
-    """Whether each attempt reached the state within the harm that is allowed."""
+    """Whether each attempt reached the state within the allowed harm."""
     cells = [result.get(name) for result in results]
-    return [bool(cell) and cell["harmed"] <= TERMS.max_harm * cell["right"] for cell in cells]
+    return [bool(cell) and cell["harmed"] <= SETTINGS.max_harm * cell["right"] for cell in cells]
 
 
 def group_trial(model: SparseCBM, reference: Reference, concept: str, protection: Protection, seed: int) -> dict | None:
-    """One patch from 20 texts of the largest cluster of texts that share a mistake, on the rest of it and elsewhere."""
-    wrong = np.flatnonzero(reference.wrong(concept))
-    pairs = np.stack([reference.gold[concept][wrong], reference.read(concept)[wrong]], axis=1)
-    gold, read = max(map(tuple, pairs), key=lambda pair: (pairs == pair).all(1).sum())
-    alike = wrong[(pairs == (gold, read)).all(1)]
-    clusters = KMeans(max(1, len(alike) // (2 * GROUP)), n_init=4, random_state=seed).fit_predict(
-        reference.pooled[concept][alike]
+    """One patch from 20 texts of the largest cluster that shares a mistake, on the rest of it and elsewhere."""
+    wrong = np.flatnonzero(reference.incorrect(concept))
+    pairs = np.stack([reference.gold[concept][wrong], reference.predicted(concept)[wrong]], axis=1)
+    gold, predicted = max(map(tuple, pairs), key=lambda pair: (pairs == pair).all(1).sum())
+    same_mistake = wrong[(pairs == (gold, predicted)).all(1)]
+    clusters = KMeans(max(1, len(same_mistake) // (2 * GROUP_SIZE)), n_init=4, random_state=seed).fit_predict(
+        reference.pooled[concept][same_mistake]
     )
-    members = alike[clusters == np.bincount(clusters).argmax()]
-    members = np.random.default_rng(seed).permutation(members)
-    if len(members) < GROUP + 5:
+    rows = same_mistake[clusters == np.bincount(clusters).argmax()]
+    rows = np.random.default_rng(seed).permutation(rows)
+    if len(rows) < GROUP_SIZE + 5:
         return None
-    texts = reference.texts[members].tolist()
-    state = model.concept_set[concept].states[gold]
-    budget = int(GROUP_BITS * model.masks.size) // 2 * 2
-    found = {"concept": concept, "state": state, "read": model.concept_set[concept].states[read]}
-    found |= {"members": len(members), "unseen": len(members) - GROUP, "budget": budget}
+    texts, states = reference.texts[rows].tolist(), model.concept_set[concept].states
+    options = PatchOptions(
+        bit_budget(model, GROUP_MAX_FLIPPED_SHARE), SETTINGS.margin, GROUP_MIN_FIXED_SHARE,
+        protection_strength=GROUP_PROTECTION_STRENGTH,
+    )  # fmt: skip
+    result = {"concept": concept, "state": states[gold], "read": states[predicted]}
+    result |= {"members": len(rows), "unseen": len(rows) - GROUP_SIZE, "budget": options.budget}
     try:
-        patch = make_patch(
-            model, texts[:GROUP], concept, state, budget, margin=TERMS.margin, share=GROUP_SHARE,
-            caution=GROUP_CAUTION, protection=protection,
-        )  # fmt: skip
-    except Unreached as failed:
-        return found | {"reached": float((failed.found.margins > TERMS.margin).mean())}
-    bill = make_bill(model, concept, patch.flipped, reference.without_texts(texts), (), protection.groups, resamples=20)
+        patch = make_patch(model, texts[:GROUP_SIZE], concept, states[gold], options, protection=protection)
+    except UnreachedError as failed:
+        return result | {"reached": float((failed.result.margins > SETTINGS.margin).mean())}
+    unseen = reference.without_texts(texts).without(protection.groups)
+    effects = measure_side_effects(model, concept, patch.flipped, unseen, (), SideEffectOptions(resamples=20))
     with toggled(model, concept, patch.flipped):
-        unseen = read_concept(model, concept, texts[GROUP:])[0].argmax(-1) == gold
-    found |= {"reached": float(np.mean([r.state == state for r in patch.after])), "bits": patch.bits}
-    return found | {"unseen_fixed": int(unseen.sum()), "harmed": bill.harmed.count, "right": bill.harmed.of}
+        unseen_fixed = predict_concept_logits(model, concept, texts[GROUP_SIZE:])[0].argmax(-1) == gold
+    result |= {"reached": float(np.mean([p.state == states[gold] for p in patch.after])), "bits": patch.bits}
+    return result | {
+        "unseen_fixed": int(unseen_fixed.sum()), "harmed": effects.harmed.count, "right": effects.harmed.of
+    }  # fmt: skip
 
 
 def references(model: SparseCBM, arguments: argparse.Namespace, seed: int) -> tuple[Reference, Reference]:
-    """What protects, and what is misread and billed; no group is in both."""
+    """The predictions that protect, and those that supply mistakes and side effects; no group is in both."""
     if arguments.cebab:
         frames = annotated(configured(arguments.cebab, "joint", 1, []))[0]
-        protect_split = bill_split = "dev"
+        protect_split = held_out_split = "dev"
     else:
-        protect_split, bill_split = arguments.protect, arguments.bill
-        frames = {split: read_split(arguments.annotated, split) for split in {"train", protect_split, bill_split}}
+        protect_split, held_out_split = arguments.protect, arguments.held_out
+        splits = {"train", protect_split, held_out_split}
+        frames = {split: read_split(arguments.annotated, split) for split in splits}
     frame = frames[protect_split]
     groups = np.random.default_rng(seed).permutation(frame["group"].unique())[: arguments.groups_read]
-    protecting = read_reference(model, frame[frame["group"].isin(groups)].reset_index(drop=True))
-    if protect_split == bill_split:
-        protecting, bill = protecting.halves(0.5, seed)
+    protecting = predict_reference(model, frame[frame["group"].isin(groups)].reset_index(drop=True))
+    if protect_split == held_out_split:
+        protecting, held_out = protecting.halves(0.5, seed)
     else:
-        bill = read_reference(model, frames[bill_split])
+        held_out = predict_reference(model, frames[held_out_split])
     if arguments.training:
-        beside = frames["train"].sample(min(arguments.training, len(frames["train"])), random_state=seed)
-        protecting = protecting.joined(read_reference(model, beside))
-    return protecting, bill
+        training = frames["train"].sample(min(arguments.training, len(frames["train"])), random_state=seed)
+        protecting = protecting.joined(predict_reference(model, training))
+    return protecting, held_out
 
 
 def measure(model: SparseCBM, arguments: argparse.Namespace, seed: int) -> dict:
     """All attempts of one seed, or its groups."""
-    protecting, bill = references(model, arguments, seed)
-    draw, results, protection = np.random.default_rng([seed, 1]), [], {}
+    protecting, held_out = references(model, arguments, seed)
+    rng, results, protections = np.random.default_rng([seed, 1]), [], {}
     if arguments.groups:
         for concept in model.concept_set.names:
-            kept = protect(model, protecting, concept, GROUP_PROTECT)
-            results.append(group_trial(model, bill, concept, kept, seed))
+            protection = protect(model, protecting, concept, GROUP_PROTECTED)
+            results.append(group_trial(model, held_out, concept, protection, seed))
         return {"groups": [result for result in results if result]}
-    for concept, row in sample_misread(bill, arguments.texts, draw):
-        if concept not in protection:
-            protection = {concept: protect(model, protecting, concept, TERMS.protect)}
-        results.append(attempt(model, bill, concept, row, protection[concept], draw))
-    return {"protecting": len(protecting), "billed": len(bill), "attempts": results}
+    for concept, row in sample_mispredicted(held_out, arguments.texts, rng):
+        if concept not in protections:
+            protections = {concept: protect(model, protecting, concept, SETTINGS.protected)}
+        results.append(attempt(model, held_out, concept, row, protections[concept], rng))
+    return {"protecting": len(protecting), "billed": len(held_out), "attempts": results}
 
 
 def show(by_seed: dict[str, dict]) -> None:
@@ -213,12 +226,12 @@ def show(by_seed: dict[str, dict]) -> None:
     print(f"{len(results)} attempts")
     for name in STRATEGIES[:-1]:
         done = [result[name] for result in results if result.get(name)]
-        each = [np.mean(repaired(seed["attempts"], name)) for seed in by_seed.values()]
+        by_seed_shares = [np.mean(repaired(seed["attempts"], name)) for seed in by_seed.values()]
         harm = sum(cell["harmed"] for cell in done) / max(sum(cell["right"] for cell in done), 1)
         near = sum(cell["near_fixed"] for cell in done), sum(cell["near_harmed"] for cell in done)
         print(
             f"  {name:10} reached {len(done) / len(results):.3f}, repaired {np.mean(repaired(results, name)):.3f} "
-            f"({', '.join(f'{share:.3f}' for share in each)}), median bits "
+            f"({', '.join(f'{share:.3f}' for share in by_seed_shares)}), median bits "
             f"{np.median([cell['bits'] for cell in done]) if done else None}, harm {harm:.4f}, neighbours {near}"
         )
     random = [hit for result in results for hit in result.get("random", ())]
@@ -233,14 +246,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--annotated", type=Path, help="folder of annotated splits")
-    parser.add_argument("--cebab", type=Path, help="folder of the released JSON files, in the place of --annotated")
+    parser.add_argument("--cebab", type=Path, help="folder of the released JSON files, instead of --annotated")
     parser.add_argument("--protect", default="test")
-    parser.add_argument("--bill", default="validation")
+    parser.add_argument("--held-out", default="validation")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--texts", type=int, default=12)
-    parser.add_argument("--groups-read", type=int, default=200, help="groups of CEBaB, or of --protect, that are read")
-    parser.add_argument("--training", type=int, default=500, help="training texts that protect as well")
-    parser.add_argument("--groups", action="store_true", help="patches from 20 texts in the place of single ones")
+    parser.add_argument("--groups-read", type=int, default=200, help="groups of CEBaB, or of --protect, to predict")
+    parser.add_argument("--training", type=int, default=500, help="training texts that protect too")
+    parser.add_argument("--groups", action="store_true", help="patches from 20 texts instead of single ones")
     parser.add_argument("--name", default="restaurants")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

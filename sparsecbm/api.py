@@ -10,7 +10,7 @@ from sparsecbm.explain.explainer import explain
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.intervene.edits import Edit, Setting, edited, intervene
 from sparsecbm.intervene.patches.patch import MaskPatch
-from sparsecbm.intervene.patches.stack import apply_patch, patched
+from sparsecbm.intervene.patches.stack import patched, patched_copy
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.compact import CompactModel, compact
 from sparsecbm.model.storage import load, save
@@ -52,11 +52,11 @@ class SparseCBM(ConceptBottleneck):
     def intervene(
         self, texts: str | Sequence[str], settings: Mapping[str, Setting], head: str = "soft"
     ) -> Edit | list[Edit]:
-        """Set concepts of one or more texts and see what the label becomes; see `sparsecbm.intervene.edits`."""
+        """Set concepts of one or more texts and predict the label again; see `sparsecbm.intervene.edits`."""
         return intervene(self, texts, settings, head)
 
     def edited(self, settings: Mapping[str, Setting]) -> AbstractContextManager["SparseCBM"]:
-        """Set concepts of every text that is read while a block runs; see `sparsecbm.intervene.edits`."""
+        """Set concepts of every text that is predicted while a block runs; see `sparsecbm.intervene.edits`."""
         return edited(self, settings)
 
     def patched(self, *patches: MaskPatch) -> AbstractContextManager["SparseCBM"]:
@@ -64,5 +64,5 @@ class SparseCBM(ConceptBottleneck):
         return patched(self, *patches)
 
     def with_patches(self, *patches: MaskPatch) -> "SparseCBM":
-        """A model of its own, with the same weights, in which patches are permanent; save it as any other."""
-        return apply_patch(self, *patches)
+        """Return a new model with the same weights, in which patches are permanent; it is saved as any other."""
+        return patched_copy(self, *patches)

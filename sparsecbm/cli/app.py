@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli import memory as memory_commands
 from sparsecbm.cli import patches as patch_commands
+from sparsecbm.cli.concept_states import parse_states
 from sparsecbm.cli.promotion import add_commands
 
 app = typer.Typer(
@@ -144,7 +144,7 @@ def explain(
     from sparsecbm.cli.predictions import given_texts
 
     texts = given_texts(text, file)
-    found = explain_texts(model, texts, concept, _states(state or ()), method)
+    found = explain_texts(model, texts, concept, parse_states(state or (), "--state"), method)
     if html or json:
         from sparsecbm.base.files import write_text
         from sparsecbm.display.card import page
@@ -300,18 +300,6 @@ def main() -> None:
             raise
         print(f"error: {redacted(str(error))}", file=sys.stderr)
         sys.exit(1)
-
-
-def _states(given: Sequence[str]) -> dict[str, str]:
-    """Concept -> the state to explain, from `CONCEPT=STATE`."""
-    states = {}
-    for each in given:
-        concept, _, state = each.partition("=")
-        if not (concept and state):
-            raise ConfigError(f"--state {each}: give CONCEPT=STATE, such as noise=Negative")
-        if states.setdefault(concept, state) != state:
-            raise ConfigError(f"--state {each}: {states[concept]} is asked for as well; give one state a concept")
-    return states
 
 
 def _python(workspace: Workspace, module: str, *arguments: str) -> int:

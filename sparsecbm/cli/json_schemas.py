@@ -6,13 +6,17 @@ from pydantic import TypeAdapter
 
 from sparsecbm.base.files import write_json
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.cli import json_forms as forms
 from sparsecbm.cli.inspection.compare import Comparison
 from sparsecbm.cli.inspection.mask_summary import MaskSummary
-from sparsecbm.cli.predictions import PredictionLine
+from sparsecbm.cli.json_forms import PatchRow, WrittenModel
 from sparsecbm.evaluate.scores.scores import EvaluationFile, SplitScores
 from sparsecbm.explain.explanation import Explanation
-from sparsecbm.intervene.patches.side_effects import Bill
+from sparsecbm.intervene.edits import Edit
+from sparsecbm.intervene.memory.recall import CorrectedPrediction, TextOffers
+from sparsecbm.intervene.memory.store import Correction
+from sparsecbm.intervene.patches.patch import MaskPatch
+from sparsecbm.intervene.patches.side_effects import SideEffects
+from sparsecbm.model.prediction_form import PredictionLine
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 TITLES = {
@@ -21,14 +25,14 @@ TITLES = {
     "masks": (MaskSummary, "The output of `sparsecbm masks --json`"),
     "compare": (Comparison, "The output of `sparsecbm compare --json`"),
     "explanation": (Explanation, "One line of explanations.jsonl and of `sparsecbm explain --json`"),
-    "intervene": (list[forms.EditForm], "The output of `sparsecbm intervene --json`"),
-    "patch": (forms.PatchForm, "The output of `sparsecbm patch make --json` and `patch show --json`"),
-    "patch-list": (list[forms.PatchRow], "The output of `sparsecbm patch list --json`"),
-    "patch-test": (Bill, "The output of `sparsecbm patch test --json`"),
-    "patch-apply": (forms.WrittenForm, "The output of `sparsecbm patch apply --json` and `patch revert --json`"),
-    "memory-list": (list[forms.CorrectionForm], "The output of `sparsecbm memory add --json` and `memory list --json`"),
-    "memory-offer": (list[forms.OffersForm], "The output of `sparsecbm memory offer --json`"),
-    "memory-apply": (list[forms.CorrectedForm], "The output of `sparsecbm memory apply --json`"),
+    "intervene": (list[Edit], "The output of `sparsecbm intervene --json`"),
+    "patch": (MaskPatch, "The output of `sparsecbm patch make --json` and `patch show --json`"),
+    "patch-list": (list[PatchRow], "The output of `sparsecbm patch list --json`"),
+    "patch-test": (SideEffects, "The output of `sparsecbm patch test --json`"),
+    "patch-apply": (WrittenModel, "The output of `sparsecbm patch apply --json` and `patch revert --json`"),
+    "memory-list": (list[Correction], "The output of `sparsecbm memory add --json` and `memory list --json`"),
+    "memory-offer": (list[TextOffers], "The output of `sparsecbm memory offer --json`"),
+    "memory-apply": (list[CorrectedPrediction], "The output of `sparsecbm memory apply --json`"),
     "metrics-evaluate": (EvaluationFile, "metrics/evaluate.json, written by the stage `evaluate`"),
 }
 
@@ -36,7 +40,7 @@ TITLES = {
 def json_schemas() -> dict[str, dict]:
     """Each schema by the name of its file, without `.schema.json`."""
     return {
-        name: {**TypeAdapter(form).json_schema(), "$schema": DRAFT, "title": title}
+        name: {**TypeAdapter(form).json_schema(mode="serialization"), "$schema": DRAFT, "title": title}
         for name, (form, title) in TITLES.items()
     }
 

@@ -1,4 +1,4 @@
-"""`sparsecbm memory ...`: corrections that are kept, and what they say of new texts; `cli.py` gives them a place."""
+"""The commands `sparsecbm memory ...`: stored corrections, and what they say about new texts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sparsecbm.base.errors import ConfigError, InterventionError
-from sparsecbm.cli.patches import Json, Model, Texts, load_model, print_json, read_setting
+from sparsecbm.cli.concept_states import parse_states
+from sparsecbm.cli.patches import Json, Model, Texts, load_model, print_json
 
 if TYPE_CHECKING:
-    from sparsecbm.intervene.memory.recall import Offer
-    from sparsecbm.intervene.memory.store import Correction, Memory
+    from sparsecbm.intervene.memory.store import Memory
 
 Store = Annotated[Path, typer.Argument(help="A folder of corrections.")]
 
-memory_app = typer.Typer(no_args_is_help=True, help="Keep corrections, and let them speak or act on texts alike.")
+memory_app = typer.Typer(no_args_is_help=True, help="Keep corrections, and offer or apply them to similar texts.")
 
 
 @memory_app.command()
@@ -23,51 +23,51 @@ def add(
     store: Store,
     text: Texts,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="CONCEPT=STATE", help="What the texts should be read as.")
+        list[str] | None, typer.Option("--set", metavar="CONCEPT=STATE", help="The state that the texts should have.")
     ] = None,
-    patch: Annotated[Path | None, typer.Option(help="Or the patch file that makes them read so.")] = None,
+    patch: Annotated[Path | None, typer.Option(help="Or the patch file that gives them a state.")] = None,
     author: str = "",
     note: str = "",
     json: Json = False,
 ) -> None:
-    """Keep how texts are to be read: a mended reading, or one that is right and should stay as it is."""
+    """Keep the states of texts: a correction, or a correct prediction that should stay as it is."""
     from sparsecbm.cli.printing.interventions import show_list
     from sparsecbm.intervene.memory.store import Memory
     from sparsecbm.intervene.patches.patch import MaskPatch
 
     if bool(set_) == bool(patch):
         raise ConfigError("give either --set or --patch")
-    made = MaskPatch.load(patch) if patch else None
-    states = {made.concept: made.state} if made else dict(map(_state, set_))
+    loaded_patch = MaskPatch.load(patch) if patch else None
+    states = {loaded_patch.concept: loaded_patch.state} if loaded_patch else parse_states(set_ or (), "--set")
     loaded, memory = load_model(model), Memory(store)
-    rows = [
-        _row(memory.add(loaded, each, concept, state, made, author, note))
-        for each in text
+    corrections = [
+        memory.add(loaded, one_text, concept, state, loaded_patch, author, note)
+        for one_text in text
         for concept, state in states.items()
     ]
     if json:
-        print_json(rows)
+        print_json(corrections)
     else:
-        show_list(rows)
+        show_list(corrections)
 
 
 @memory_app.command("list")
 def list_(store: Store, json: Json = False) -> None:
-    """List the corrections that are kept."""
+    """List the corrections."""
     from sparsecbm.cli.printing.interventions import show_list
 
-    rows = [_row(correction) for correction in _opened(store).corrections()]
+    corrections = _open_store(store).corrections()
     if json:
-        print_json(rows)
+        print_json(corrections)
     else:
-        show_list(rows)
+        show_list(corrections)
 
 
 @memory_app.command()
-def remove(store: Store, correction: Annotated[str, typer.Argument(help="Its id, or how that begins.")]) -> None:
-    """Forget a correction."""
-    gone = _opened(store).remove(correction)
-    print(f"forgotten: {gone.concept}={gone.state} ({gone.id[:12]})")
+def remove(store: Store, correction: Annotated[str, typer.Argument(help="Its id, or the start of it.")]) -> None:
+    """Remove a correction."""
+    removed = _open_store(store).remove(correction)
+    print(f"removed: {removed.concept}={removed.state} ({removed.id[:12]})")
 
 
 @memory_app.command()
@@ -75,21 +75,18 @@ def offer(
     model: Model,
     store: Store,
     text: Texts,
-    threshold: Annotated[float, typer.Option(help="Least likeness, from -1 to 1.")] = 0.0,
+    threshold: Annotated[float, typer.Option(help="Least similarity, from -1 to 1.")] = 0.0,
     json: Json = False,
 ) -> None:
-    """Show the nearest correction of each concept of texts; nothing is changed."""
+    """Show the most similar correction of each concept of texts; nothing is changed."""
     from sparsecbm.cli.printing.interventions import show_offers
-    from sparsecbm.intervene.memory.recall import offers
+    from sparsecbm.intervene.memory.recall import find_offers
 
-    found = [
-        {"text": each, "offers": _plain(offered)}
-        for each, offered in zip(text, offers(load_model(model), _opened(store), text, threshold), strict=True)
-    ]
+    offers = find_offers(load_model(model), _open_store(store), text, threshold)
     if json:
-        print_json(found)
+        print_json(offers)
     else:
-        show_offers(found)
+        show_offers(offers)
 
 
 @memory_app.command()
@@ -97,49 +94,28 @@ def apply(
     model: Model,
     store: Store,
     text: Texts,
-    threshold: Annotated[float, typer.Option(help="Likeness, from -1 to 1, above which a correction acts.")],
+    threshold: Annotated[float, typer.Option(help="Similarity, from -1 to 1, from which a correction acts.")],
     json: Json = False,
 ) -> None:
-    """Read texts with the corrections of texts that are alike, and say which acted; the model stays as it is."""
+    """Predict texts with the corrections of similar texts, and say which acted; the model stays as it is."""
     from sparsecbm.cli.printing.interventions import show_corrected
-    from sparsecbm.intervene.memory.recall import corrected
+    from sparsecbm.intervene.memory.recall import predict_with_corrections
 
-    results = corrected(load_model(model), _opened(store), text, threshold)
+    results = predict_with_corrections(load_model(model), _open_store(store), text, threshold)
     if json:
-        print_json(
-            [{"before": r.before.to_dict(), "after": r.after.to_dict(), "acted": _plain(r.acted)} for r in results]
-        )
+        print_json(results)
     else:
         show_corrected(results)
 
 
-def _opened(store: Path) -> "Memory":
-    """A store that is there.
+def _open_store(store: Path) -> "Memory":
+    """Open a store that exists.
 
     Raises:
-        InterventionError: nothing was kept in it yet.
+        InterventionError: it holds no correction yet.
     """
     from sparsecbm.intervene.memory.store import INDEX, Memory
 
     if not (store / INDEX).is_file():
         raise InterventionError(f"{store} holds no corrections; `sparsecbm memory add` keeps the first")
     return Memory(store)
-
-
-def _state(given: str) -> tuple[str, str]:
-    concept, state = read_setting(given)
-    if not isinstance(state, str):
-        raise ConfigError(f"--set {given}: what is kept is a state; name one")
-    return concept, state
-
-
-def _row(correction: "Correction") -> dict:
-    names = ("id", "kind", "concept", "state", "text", "patch", "author", "note")
-    return {name: getattr(correction, name) for name in names}
-
-
-def _plain(offered: dict[str, "Offer"]) -> dict[str, dict]:
-    return {
-        concept: {"likeness": offer.likeness, "correction": _row(offer.correction)}
-        for concept, offer in offered.items()
-    }

@@ -1,4 +1,4 @@
-"""`sparsecbm intervene` and `sparsecbm patch ...`: what the commands do; `cli.py` gives them their place."""
+"""The commands `sparsecbm intervene` and `sparsecbm patch ...`."""
 
 import json as jsonlib
 from pathlib import Path
@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sparsecbm.base.errors import ConfigError, InterventionError
+from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.cli.concept_states import parse_settings
+from sparsecbm.intervene.patches.options import PROTECTION_STRENGTH
 
 if TYPE_CHECKING:
     from sparsecbm.api import SparseCBM
+    from sparsecbm.base.params import Params
     from sparsecbm.intervene.reference import Reference
 
 Model = Annotated[Path, typer.Argument(help="A model folder, such as models/sparse.")]
@@ -19,11 +22,12 @@ Texts = Annotated[list[str], typer.Option("--text", help="A text; may be given s
 Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Output = Annotated[Path, typer.Option("--output", help="The model folder to write.")]
 Table = Annotated[
-    Path | None, typer.Option("--data", help="Annotated splits for the bill; by default the workspace's own.")
+    Path | None,
+    typer.Option("--data", help="Annotated splits to measure side effects on; by default the workspace's own."),
 ]
-Split = Annotated[str, typer.Option(help="Which of them.")]
+Split = Annotated[str, typer.Option(help="The split to use.")]
 
-patch_app = typer.Typer(no_args_is_help=True, help="Make, judge, apply and revert patches of a concept's mask.")
+patch_app = typer.Typer(no_args_is_help=True, help="Make, test, apply and revert patches of a concept's mask.")
 
 
 def intervene(
@@ -38,9 +42,10 @@ def intervene(
     """Set concepts of texts and see what the label becomes."""
     from sparsecbm.cli.printing.interventions import show_edits
 
-    edits = load_model(model).intervene(text, dict(map(read_setting, set_)), head)
+    settings = parse_settings(set_)
+    edits = load_model(model).intervene(text, settings, head)
     if json:
-        print_json([edit.to_dict() for edit in edits])
+        print_json(edits)
     else:
         show_edits(edits)
 
@@ -48,103 +53,103 @@ def intervene(
 @patch_app.command()
 def make(
     model: Model,
-    concept: Annotated[str, typer.Option(help="Whose mask.")],
-    state: Annotated[str, typer.Option(help="What it should read in the texts.")],
+    concept: Annotated[str, typer.Option(help="The concept whose mask is patched.")],
+    state: Annotated[str, typer.Option(help="The state that it should have in the texts.")],
     output: Annotated[Path, typer.Option("--output", help="The patch file to write.")],
     text: Annotated[list[str] | None, typer.Option("--text", help="A text; may be given several times.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help=".jsonl, .csv or .tsv (text), or a text a line.")] = None,
     bits: Annotated[int | None, typer.Option(help="Bits that may be flipped; by default as in params.yaml.")] = None,
-    margin: Annotated[float | None, typer.Option(help="By which the state must win; likewise.")] = None,
-    max_harm: Annotated[float | None, typer.Option(help="Share of right readings it may spoil; likewise.")] = None,
-    layers: Annotated[list[str] | None, typer.Option(help="Patterns of layers whose bits may be flipped.")] = None,
-    scope: Annotated[str, typer.Option(help="Keep the mask as sparse as it is: global, or in each layer.")] = "global",
-    share: Annotated[
-        float | None, typer.Option(help="Of several texts, how many must read it; all by default.")
+    margin: Annotated[
+        float | None, typer.Option(help="By which the state must win; by default as in params.yaml.")
     ] = None,
-    caution: Annotated[float | None, typer.Option(help="Protection to start from; more costs bits and time.")] = None,
+    max_harm: Annotated[
+        float | None,
+        typer.Option(help="Share of correct predictions that it may harm; by default as in params.yaml."),
+    ] = None,
+    layers: Annotated[list[str] | None, typer.Option(help="Patterns of layers whose bits may be flipped.")] = None,
+    scope: Annotated[
+        str, typer.Option(help="Keep the mask as sparse as it is over all layers (global) or in each layer (layer).")
+    ] = "global",
+    min_fixed_share: Annotated[float, typer.Option(help="Share of several texts that must get the state.")] = 1.0,
+    protection_strength: Annotated[
+        float, typer.Option(help="Protection of the first attempt; more costs bits and time.")
+    ] = PROTECTION_STRENGTH,
     data: Table = None,
     split: Split = "validation",
-    force: Annotated[bool, typer.Option("--force", help="Write it even if it does more harm; it will say so.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write the patch even if it does more harm; the patch records this.")
+    ] = False,
     author: str = "",
     note: str = "",
     json: Json = False,
 ) -> None:
-    """Find the bits to flip so that texts are read as wanted.
+    """Find the bits to flip so that texts get a state.
 
-    Half of the reference protects, with some training texts; half pays the bill.
+    One half of the split protects, with some training texts; side effects are measured on the other half.
     """
     from rich.console import Console
 
     from sparsecbm.base.params import load_params
     from sparsecbm.cli.predictions import given_texts
     from sparsecbm.cli.printing.interventions import show_patch
-    from sparsecbm.data.tables import split_names
-    from sparsecbm.intervene.experiments.trials import Terms
+    from sparsecbm.intervene.experiments.trials import bit_budget
     from sparsecbm.intervene.patches.make import make_patch
+    from sparsecbm.intervene.patches.options import PatchOptions
     from sparsecbm.intervene.patches.protection import protect
 
     texts = given_texts(text, file)
     workspace = Workspace.find()
-    params = load_params(workspace.params)
-    settings, loaded = params.intervene, load_model(model)
-    terms = Terms(
-        settings.bits,
-        settings.margin if margin is None else margin,
-        settings.protect,
-        settings.max_harm if max_harm is None else max_harm,
+    params, loaded = load_params(workspace.params), load_model(model)
+    settings = params.intervene
+    options = PatchOptions(
+        budget=bit_budget(loaded, settings.max_flipped_share) if bits is None else bits,
+        margin=settings.margin if margin is None else margin,
+        min_fixed_share=min_fixed_share,
+        layers=tuple(layers or ("*",)),
+        scope=scope,
+        protection_strength=protection_strength,
+        max_harm=settings.max_harm if max_harm is None else max_harm,
+        force=force,
     )
-    budget = terms.budget(loaded) if bits is None else bits
-    chosen = {name: value for name, value in {"share": share, "caution": caution}.items() if value is not None}
-    with Console(stderr=True).status("reading the reference ...") as status:
-        folder = data or workspace.annotated
-        protecting, billed = _reference(loaded, folder, split).halves(0.5, params.seed)
-        if "train" in split_names(folder) and split != "train":
-            protecting = protecting.joined(_reference(loaded, folder, "train", settings.training_texts, params.seed))
-        status.update("protecting right readings ...")
-        protection = protect(loaded, protecting.without_texts(texts), concept, terms.protect)
-        status.update("looking for bits ...")
+    with Console(stderr=True).status("predicting the reference ...") as status:
+        protecting, held_out = _split_reference(loaded, data or workspace.annotated, split, params)
+        status.update("protecting correct predictions ...")
+        protection = protect(loaded, protecting.without_texts(texts), concept, settings.protect)
+        status.update("searching for bits ...")
         patch = make_patch(
-            loaded, texts, concept, state, budget, margin=terms.margin,
-            layers=layers or ("*",), scope=scope, protection=protection, reference=billed, max_harm=terms.max_harm,
-            force=force, author=author, note=note, **chosen,
-        )  # fmt: skip
+            loaded, texts, concept, state, options, protection=protection, reference=held_out, author=author, note=note
+        )
     patch.save(output)
     if json:
-        print_json(patch.to_dict())
+        print_json(patch)
     else:
         show_patch(patch)
-        print(f"written to {output}; the model is as it was")
+        print(f"written to {output}; the model is unchanged")
 
 
 @patch_app.command()
 def show(patch: Annotated[Path, typer.Argument(help="A patch file.")], json: Json = False) -> None:
-    """Show what a patch flips, what it reaches, and its bill."""
+    """Show what a patch flips, what it reaches, and its side effects."""
     from sparsecbm.cli.printing.interventions import show_patch
     from sparsecbm.intervene.patches.patch import MaskPatch
 
-    found = MaskPatch.load(patch)
+    loaded = MaskPatch.load(patch)
     if json:
-        print_json(found.to_dict())
+        print_json(loaded)
     else:
-        show_patch(found)
+        show_patch(loaded)
 
 
 @patch_app.command("list")
 def list_(folder: Annotated[Path, typer.Argument(help="A folder of patch files.")], json: Json = False) -> None:
     """List the patches of a folder."""
+    from sparsecbm.cli.json_forms import PatchRow
     from sparsecbm.cli.printing.interventions import show_list
     from sparsecbm.intervene.patches.patch import MaskPatch
 
     if not folder.is_dir():
         raise InterventionError(f"{folder} is no folder")
-    found = [(path.name, MaskPatch.load(path)) for path in sorted(folder.glob("*.patch"))]
-    rows = [
-        {
-            "id": p.id, "file": name, "concept": p.concept, "state": p.state, "texts": len(p.texts),
-            "bits": p.bits, "parent": p.parent, "author": p.author, "note": p.note,
-        }
-        for name, p in found
-    ]  # fmt: skip
+    rows = [PatchRow.of_file(path.name, MaskPatch.load(path)) for path in sorted(folder.glob("*.patch"))]
     if json:
         print_json(rows)
     else:
@@ -153,19 +158,19 @@ def list_(folder: Annotated[Path, typer.Argument(help="A folder of patch files."
 
 @patch_app.command()
 def apply(model: Model, patches: Patches, output: Output, json: Json = False) -> None:
-    """Write a model in which patches are permanent; its checksums are new, the model given stays as it is."""
+    """Write a model in which patches are permanent. Its checksums are new; the given model stays as it is."""
     from sparsecbm.intervene.patches.patch import MaskPatch
 
-    _write(load_model(model).with_patches(*map(MaskPatch.load, patches)), output, json)
+    _write_model(load_model(model).with_patches(*map(MaskPatch.load, patches)), output, json)
 
 
 @patch_app.command()
 def revert(model: Model, patches: Patches, output: Output, json: Json = False) -> None:
-    """Write a model without patches that were applied: all of one concept together."""
+    """Write a model without patches that were applied: all patches of one concept together."""
     from sparsecbm.intervene.patches.patch import MaskPatch
-    from sparsecbm.intervene.patches.stack import revert_patch
+    from sparsecbm.intervene.patches.stack import reverted_copy
 
-    _write(revert_patch(load_model(model), *map(MaskPatch.load, patches)), output, json)
+    _write_model(reverted_copy(load_model(model), *map(MaskPatch.load, patches)), output, json)
 
 
 @patch_app.command()
@@ -177,67 +182,67 @@ def test(
     split: Split = "test",
     json: Json = False,
 ) -> None:
-    """Bill a patch on other texts: what it repairs and what it harms there."""
-    from sparsecbm.cli.printing.interventions import show_bill
+    """Measure the side effects of a patch on other texts: what it fixes and what it harms there."""
+    from sparsecbm.cli.printing.interventions import show_side_effects
     from sparsecbm.intervene.patches.patch import MaskPatch
-    from sparsecbm.intervene.patches.side_effects import make_bill
-    from sparsecbm.intervene.patches.stack import check_fit
+    from sparsecbm.intervene.patches.side_effects import measure_side_effects
+    from sparsecbm.intervene.patches.stack import check_patch_fits
 
-    found, loaded = MaskPatch.load(patch), load_model(model)
-    check_fit(loaded, found)
+    loaded_patch, loaded = MaskPatch.load(patch), load_model(model)
+    check_patch_fits(loaded, loaded_patch)
     reference = _reference(loaded, data or Workspace.find().annotated, split)
-    bill = make_bill(loaded, found.concept, found.flipped, reference, text or [])
+    effects = measure_side_effects(loaded, loaded_patch.concept, loaded_patch.flipped, reference, text or [])
     if json:
-        print_json(bill.to_dict())
+        print_json(effects)
     else:
-        show_bill(bill.to_dict(), found.concept)
+        show_side_effects(effects, loaded_patch.concept)
 
 
 def load_model(path: Path) -> "SparseCBM":
-    """A model folder, verified."""
+    """Load a model folder; its checksums are verified."""
     from sparsecbm.api import SparseCBM
 
     return SparseCBM.from_pretrained(path)
 
 
-def _reference(model: "SparseCBM", folder: Path, split: str, most: int | None = None, seed: int = 0) -> "Reference":
-    """A split as the model reads it, or so many of its texts at most."""
+def print_json(result: object) -> None:
+    """Print published results, or plain values, as JSON."""
+    from sparsecbm.base.published import published_form
+
+    print(jsonlib.dumps(published_form(result), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _split_reference(model: "SparseCBM", folder: Path, split: str, params: "Params") -> "tuple[Reference, Reference]":
+    """Return the predictions that protect, and those that side effects are measured on."""
+    from sparsecbm.data.tables import split_names
+
+    protecting, held_out = _reference(model, folder, split).halves(0.5, params.seed)
+    if "train" in split_names(folder) and split != "train":
+        training = _reference(model, folder, "train", params.intervene.training_texts, params.seed)
+        protecting = protecting.joined(training)
+    return protecting, held_out
+
+
+def _reference(
+    model: "SparseCBM", folder: Path, split: str, max_texts: int | None = None, seed: int = 0
+) -> "Reference":
+    """Return the predictions of a split, or of a sample of its texts."""
     from sparsecbm.data.tables import read_split
-    from sparsecbm.intervene.reference import read_reference
+    from sparsecbm.intervene.reference import predict_reference
 
     frame = read_split(folder, split)
-    if most is not None and most < len(frame):
-        frame = frame.sample(most, random_state=seed)
-    return read_reference(model, frame)
+    if max_texts is not None and max_texts < len(frame):
+        frame = frame.sample(max_texts, random_state=seed)
+    return predict_reference(model, frame)
 
 
-def read_setting(given: str) -> tuple[str, str | list[float]]:
-    """CONCEPT=STATE, or CONCEPT=P,P,...: the concept, and its state or the probability of each of its states.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    concept, equals, value = given.partition("=")
-    if not (concept and equals and value):
-        raise ConfigError(f"--set {given}: give CONCEPT=STATE, such as food=Positive, or CONCEPT=.1,.9,0")
-    if "," not in value:
-        return concept, value
-    try:
-        return concept, [float(part) for part in value.split(",")]
-    except ValueError:
-        raise ConfigError(f"--set {given}: {value} is no list of probabilities") from None
-
-
-def _write(model: "SparseCBM", output: Path, json: bool) -> None:
+def _write_model(model: "SparseCBM", output: Path, json: bool) -> None:
+    from sparsecbm.cli.json_forms import WrittenModel
     from sparsecbm.model.checksums import model_checksum
 
     model.save_pretrained(output)
+    written = WrittenModel(str(output), model_checksum(model), model.masks.content_hash())
     if json:
-        print_json({"model": str(output), "checksum": model_checksum(model), "masks": model.masks.content_hash()})
+        print_json(written)
     else:
-        print(f"written to {output}; its checksum is {model_checksum(model)[:12]}")
-
-
-def print_json(value: object) -> None:
-    """Print a plain value as JSON."""
-    print(jsonlib.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+        print(f"written to {output}; its checksum is {written.checksum[:12]}")

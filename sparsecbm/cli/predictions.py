@@ -6,32 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError, DataError
 
 CHUNK = 512  # texts read by the model between two batches of output
-
-
-class ConceptLine(BaseModel):
-    """What the model reads for one concept."""
-
-    model_config = ConfigDict(extra="forbid")
-    state: str
-    confidence: float = Field(ge=0, le=1)
-    probabilities: dict[str, float]
-
-
-class PredictionLine(BaseModel):
-    """One line of `sparsecbm predict`."""
-
-    model_config = ConfigDict(extra="forbid")
-    text: str
-    label: str
-    confidence: float = Field(ge=0, le=1, description="probability of the label")
-    probabilities: dict[str, float] = Field(description="of each label class")
-    concepts: dict[str, ConceptLine] = Field(description="empty for a model without a bottleneck")
 
 
 def given_texts(texts: list[str] | None, file: Path | None) -> list[str]:

@@ -3,7 +3,6 @@
 One pass over the texts serves the swap matrix and the probe matrix; both ask what a concept finds under another's mask.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ import pandas as pd
 from sparsecbm.base.errors import ModelError
 from sparsecbm.evaluate.variables import clusters_of
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masks import MaskSet
 from sparsecbm.train.examples import build_examples
 from sparsecbm.train.pooled import pooled_under_masks
 
@@ -49,15 +47,3 @@ def pooled_texts(
         {name: gold.numpy() for name, gold in data.concepts.items()},
         {name: clusters_of(frame, name) for name in model.concept_set.names},
     )
-
-
-def under(model: ConceptBottleneck, masks: MaskSet) -> ConceptBottleneck:
-    """The same model under other masks: the weights are shared, and the given model stays as it is, dense or masked.
-
-    Raises:
-        ModelError: the masks are for another model.
-    """
-    shared = [*model.parameters(), model.tokenizer]
-    other = copy.deepcopy(model, {id(part): part for part in shared})
-    other.masks = masks
-    return other

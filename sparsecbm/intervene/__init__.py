@@ -1,1 +1,1 @@
-"""What a person does about a wrong reading: set a concept, or flip bits of its mask, and see what else changes."""
+"""What a person does about a wrong prediction: set a concept, or flip bits of its mask, and see what else changes."""

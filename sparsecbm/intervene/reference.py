@@ -1,4 +1,7 @@
-"""An annotated table as a model reads it, without patches: what a patch must not harm, and what it is billed on."""
+"""An annotated table with a model's predictions, without patches.
+
+Patches must not harm these predictions, and their side effects are measured on them.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,16 +21,16 @@ from sparsecbm.train.pooled import pooled_under_masks, reading
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Texts with their gold states, and what a model reads in them.
+    """Texts with their gold states and a model's predictions.
 
     Attributes:
         texts: [texts]
         groups: [texts]; texts of one group are not independent
-        label_gold: [texts], class indices, -100 where nobody knows
-        gold: concept -> [texts], likewise
-        logits: concept -> [texts, states], as read
-        pooled: concept -> [texts, hidden], as its subnetwork pools them
-        checksum: of the model that read them, weights and masks
+        label_gold: [texts], class indices, -100 where unknown
+        gold: concept -> [texts], state indices, -100 where unknown
+        logits: concept -> [texts, states]
+        pooled: concept -> [texts, hidden], as the concept's subnetwork pools them
+        checksum: of the model that made the predictions, weights and masks
     """
 
     texts: np.ndarray
@@ -42,87 +45,87 @@ class Reference:
         return len(self.texts)
 
     def take(self, rows: np.ndarray) -> "Reference":
-        """Some of the texts, by number or by a boolean each."""
+        """Return some of the texts, by index or by a boolean each."""
 
-        def taken(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return {name: array[rows] for name, array in values.items()}
+        def take_each(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: array[rows] for name, array in arrays.items()}
 
         return Reference(
             self.texts[rows], self.groups[rows], self.label_gold[rows],
-            taken(self.gold), taken(self.logits), taken(self.pooled), self.checksum,
+            take_each(self.gold), take_each(self.logits), take_each(self.pooled), self.checksum,
         )  # fmt: skip
 
     def joined(self, other: "Reference") -> "Reference":
-        """The texts of both.
+        """Return the texts of both.
 
         Raises:
-            InterventionError: different models read them.
+            InterventionError: they come from different models.
         """
         if self.checksum != other.checksum:
-            raise InterventionError("the two references were read by different models or under different masks")
+            raise InterventionError("the two references come from different models or different masks")
 
-        def both(mine: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return {name: np.concatenate([array, others[name]]) for name, array in mine.items()}
+        def join_each(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: np.concatenate([array, second[name]]) for name, array in first.items()}
 
         return Reference(
             np.concatenate([self.texts, other.texts]), np.concatenate([self.groups, other.groups]),
-            np.concatenate([self.label_gold, other.label_gold]), both(self.gold, other.gold),
-            both(self.logits, other.logits), both(self.pooled, other.pooled), self.checksum,
+            np.concatenate([self.label_gold, other.label_gold]), join_each(self.gold, other.gold),
+            join_each(self.logits, other.logits), join_each(self.pooled, other.pooled), self.checksum,
         )  # fmt: skip
 
     def without(self, groups: Collection[str]) -> "Reference":
-        """The texts that belong to none of these groups."""
+        """Return the texts that belong to none of these groups."""
         return self.take(~np.isin(self.groups, list(groups)))
 
     def without_texts(self, texts: Collection[str]) -> "Reference":
-        """The texts whose group holds none of these."""
+        """Return the texts whose group holds none of these."""
         return self.without(set(self.groups[np.isin(self.texts, list(texts))]))
 
     def halves(self, share: float, seed: int) -> tuple["Reference", "Reference"]:
-        """Two parts without a group in common, the first with about this share of the groups."""
+        """Return two parts without a common group, the first with about this share of the groups."""
         first = self.in_first(share, seed)
         return self.take(first), self.take(~first)
 
     def in_first(self, share: float, seed: int) -> np.ndarray:
-        """Which texts are in the first of the two `halves`, [texts], bool."""
+        """Return which texts are in the first of the two `halves`, [texts], bool."""
         groups = np.unique(self.groups)
-        chosen = np.random.default_rng(seed).permutation(groups)[: round(share * len(groups))]
-        return np.isin(self.groups, chosen)
+        first_groups = np.random.default_rng(seed).permutation(groups)[: round(share * len(groups))]
+        return np.isin(self.groups, first_groups)
 
-    def read(self, concept: str) -> np.ndarray:
-        """State that is read in each text, [texts]."""
+    def predicted(self, concept: str) -> np.ndarray:
+        """Return the index of the predicted state of each text, [texts]."""
         return self.logits[concept].argmax(-1)
 
-    def right(self, concept: str) -> np.ndarray:
-        """Which texts are read rightly, [texts], bool; a text whose state nobody knows is not."""
-        return self.gold[concept] == self.read(concept)
+    def correct(self, concept: str) -> np.ndarray:
+        """Return which texts are predicted correctly, [texts], bool; false where the gold state is unknown."""
+        return self.gold[concept] == self.predicted(concept)
 
-    def wrong(self, concept: str) -> np.ndarray:
-        """Which texts are misread, [texts], bool; a text whose state nobody knows is not."""
-        return (self.gold[concept] != MISSING) & ~self.right(concept)
+    def incorrect(self, concept: str) -> np.ndarray:
+        """Return which texts are predicted wrongly, [texts], bool; false where the gold state is unknown."""
+        return (self.gold[concept] != MISSING) & ~self.correct(concept)
 
-    def check(self, model: ConceptBottleneck) -> None:
-        """See that this model, as it is now, read the texts.
+    def check_model(self, model: ConceptBottleneck) -> None:
+        """Check that the predictions come from this model, under the masks that are in force now.
 
         Raises:
-            InterventionError: another model did, or other masks are in force now.
+            InterventionError: they do not.
         """
         if self.checksum != model_checksum(model):
             raise InterventionError(
-                "the reference was read by another model or under other masks; read it again with this one"
+                "the reference comes from another model or from other masks; predict it again with this model"
             )
 
 
-def read_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32) -> Reference:
-    """Read an annotated table (columns as in `sparsecbm.data.tables`) by all concepts once.
+def predict_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32) -> Reference:
+    """Predict all concepts of an annotated table (columns as in `sparsecbm.data.tables`).
 
     Raises:
         InterventionError: the model has no concepts, or the table no rows.
     """
     if not model.has_bottleneck:
-        raise InterventionError("a model of mode `standard` has no concepts to intervene on; train one with another")
+        raise InterventionError("a model of mode `standard` has no concepts to intervene on; train one in another mode")
     if not len(frame):
-        raise InterventionError("the reference table has no rows, so nothing can be said about side effects")
+        raise InterventionError("the reference table has no rows, so no side effects can be measured on it")
     data = build_examples(frame, model)
     pooled = pooled_under_masks(model, data, batch_size=batch_size)
     with reading(model):
@@ -139,30 +142,35 @@ def read_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: in
     )
 
 
-def read_concept(
+def predict_concept_logits(
     model: ConceptBottleneck, concept: str, texts: list[str], batch_size: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read one concept alone: logits, [texts, states], and pooled texts, [texts, hidden]."""
+    """Predict one concept alone.
+
+    Returns:
+        logits, [texts, states]; and pooled texts, [texts, hidden]
+    """
     rows = encode(model.tokenizer, texts, model.settings.max_length)
     logits: list = [None] * len(rows)
     vectors: list = [None] * len(rows)
     with reading(model):
-        for members in by_length([len(row) for row in rows], batch_size):
-            ids, mask = pad([rows[i] for i in members], model.tokenizer.pad_token_id)
-            everything = {concept: torch.arange(len(members), device=model.device)}
-            pooled = model.represent(ids.to(model.device), mask.to(model.device), everything)
-            read = model.concept_heads(pooled)[concept].float().cpu().numpy()
-            for member, values, vector in zip(members, read, pooled[concept].float().cpu().numpy(), strict=True):
-                logits[member], vectors[member] = values, vector
+        for batch in by_length([len(row) for row in rows], batch_size):
+            ids, mask = pad([rows[i] for i in batch], model.tokenizer.pad_token_id)
+            all_rows = {concept: torch.arange(len(batch), device=model.device)}
+            pooled = model.represent(ids.to(model.device), mask.to(model.device), all_rows)
+            batch_logits = model.concept_heads(pooled)[concept].float().cpu().numpy()
+            batch_vectors = pooled[concept].float().cpu().numpy()
+            for row, values, vector in zip(batch, batch_logits, batch_vectors, strict=True):
+                logits[row], vectors[row] = values, vector
     return np.stack(logits), np.stack(vectors)
 
 
-def nearest(vectors: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The most alike stored vector of each vector: its number and the cosine, [texts] each."""
+def find_nearest(vectors: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the index of the most similar stored vector of each vector, and their cosine, [vectors] each."""
 
-    def unit(rows: np.ndarray) -> np.ndarray:
+    def normalise(rows: np.ndarray) -> np.ndarray:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
 
-    likeness = unit(vectors) @ unit(stored).T
-    which = likeness.argmax(1)
-    return which, likeness[np.arange(len(vectors)), which]
+    similarity = normalise(vectors) @ normalise(stored).T
+    nearest = similarity.argmax(1)
+    return nearest, similarity[np.arange(len(vectors)), nearest]

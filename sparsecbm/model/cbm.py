@@ -5,7 +5,7 @@ Users hold its subclass `sparsecbm.SparseCBM`, which adds explanations and inter
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -80,6 +80,8 @@ class ConceptBottleneck(nn.Module):
         self.means = means or {}
         # V and b fitted on one-hot concepts of the training texts; None before that and in mode `standard`.
         self.hard_head: LabelHead | None = None
+        # Mask patches in force, oldest first. `intervene.patches.stack` keeps this record; a deep copy takes it along.
+        self.applied_patches: tuple[Any, ...] = ()
         width = hidden_size(backbone)
         if settings.mode == "standard":
             self.dropout = nn.Dropout(settings.dropout)

@@ -7,10 +7,10 @@ from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_split
 from sparsecbm.intervene.experiments.curves import OracleCurve, gold_ceiling, oracle_curves, own_curves, subsets
-from sparsecbm.intervene.experiments.trials import Terms, run_trials, summary
+from sparsecbm.intervene.experiments.trials import TrialSettings, run_trials, summary
 from sparsecbm.intervene.experiments.verdict import PASSED, judge, least_rise, verdict
 from sparsecbm.intervene.memory.recall import recall_rows
-from sparsecbm.intervene.reference import read_reference
+from sparsecbm.intervene.reference import predict_reference
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.plots.interventions import plot_memory, plot_people, plot_policies, plot_trials
 from sparsecbm.stages.reproducible_stage import reproducible_stage
@@ -32,17 +32,21 @@ def run(params: Params, workspace: Workspace) -> None:
         _nothing(workspace, "the model is of mode `standard`: it has no concepts to intervene on")
         return
     settings, seed = params.intervene, params.seed
-    reference = read_reference(model, read_split(workspace.annotated, SPLIT))
+    reference = predict_reference(model, read_split(workspace.annotated, SPLIT))
     curves, own = oracle_curves(model, reference, seed), own_curves(model, reference, seed)
     ceiling = gold_ceiling(reference)
-    terms = Terms(
-        settings.bits, settings.margin, settings.protect, settings.max_harm, settings.neighbours, settings.bootstrap
+    trial_settings = TrialSettings(
+        texts=settings.texts,
+        max_flipped_share=settings.max_flipped_share,
+        margin=settings.margin,
+        protected=settings.protect,
+        max_harm=settings.max_harm,
+        neighbours=settings.neighbours,
+        resamples=settings.bootstrap,
     )
     training = read_split(workspace.annotated, "train")
-    beside = read_reference(model, training.sample(min(settings.training_texts, len(training)), random_state=seed))
-    by_seed = {
-        seed + n: run_trials(model, reference, settings.texts, terms, seed + n, beside) for n in range(settings.seeds)
-    }
+    beside = predict_reference(model, training.sample(min(settings.training_texts, len(training)), random_state=seed))
+    by_seed = {seed + n: run_trials(model, reference, trial_settings, seed + n, beside) for n in range(settings.seeds)}
     trials = [trial for of_seed in by_seed.values() for trial in of_seed]
     recalled = recall_rows(*reference.halves(0.5, seed), settings.thresholds, seed)
     patches = summary(trials, settings.max_harm)
@@ -63,7 +67,8 @@ def run(params: Params, workspace: Workspace) -> None:
         plot_policies(curves, ceiling, folder / "policies.png")
         plot_people(curves, ceiling, folder / "people.png")
         if trials:
-            plot_trials(tables["oracle_patches"], terms.budget(model), settings.max_harm, folder / "patches.png")
+            budget = trial_settings.budget(model)
+            plot_trials(tables["oracle_patches"], budget, settings.max_harm, folder / "patches.png")
         plot_memory(recalled, folder / "memory.png")
     write_json(
         workspace.metrics("intervene"),

@@ -112,8 +112,8 @@ def test_texts_cannot_command_the_terminal(folder, monkeypatch, capsys):
         (["--text", "a", "--concept", "fod"], "unknown concept 'fod'. Did you mean 'food'? Choices: food, noise"),
         (["--text", "a", "--state", "noise=lound"], "unknown state of 'noise' 'lound'. Did you mean 'loud'"),
         (["--text", "a", "--state", "fod=good"], "unknown concept 'fod'. Did you mean 'food'? Choices: food, noise"),
-        (["--text", "a", "--state", "noise"], "--state noise: give CONCEPT=STATE, such as noise=Negative"),
-        (["--text", "a", "--state", "noise=loud", "--state", "noise=quiet"], "loud is asked for as well"),
+        (["--text", "a", "--state", "noise"], "--state noise: give CONCEPT=STATE, such as food=Positive"),
+        (["--text", "a", "--state", "noise=loud", "--state", "noise=quiet"], "noise is also set to loud"),
         (
             ["--text", "a", "--concept", "food", "--state", "noise=loud"],
             "not asked for; asked for: food",

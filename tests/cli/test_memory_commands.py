@@ -1,4 +1,4 @@
-"""`sparsecbm memory` as a user types it: what is kept, offered, applied; and its JSON."""
+"""`sparsecbm memory` as a user types it: corrections that are kept, offered and applied; and its JSON."""
 
 import json
 
@@ -8,6 +8,8 @@ from jsonschema import Draft202012Validator
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.intervene.memory.store import Memory
 from sparsecbm.intervene.patches.make import make_patch
+from sparsecbm.intervene.patches.options import PatchOptions
+from tests.support.patches import other_food_state
 from tests.support.references import label_follows_food
 
 TEXT, OTHER = "the food was bad", "we came again the place was quiet"
@@ -15,7 +17,7 @@ TEXT, OTHER = "the food was bad", "we came again the place was quiet"
 
 @pytest.fixture
 def folder(backbone, tmp_path):
-    """A folder with a model that reads food in TEXT as Negative, and so its label as 1."""
+    """A folder with a model that predicts food as Negative in TEXT, and so the label 1."""
     label_follows_food(backbone).save_pretrained(tmp_path / "model")
     return tmp_path
 
@@ -31,15 +33,15 @@ def memory(folder, sparsecbm):
 
 
 def valid(name, output):
-    """The printed JSON, which has the published form, and has it no more without one of its keys."""
-    found, validator = json.loads(output), Draft202012Validator(json_schemas()[name])
-    validator.validate(found)
-    without = [{key: value for key, value in found[0].items() if key != next(iter(found[0]))}]
-    assert not validator.is_valid(without)
-    return found
+    """The printed JSON, which has the published form; without any of its keys it does not have it."""
+    printed, validator = json.loads(output), Draft202012Validator(json_schemas()[name])
+    validator.validate(printed)
+    for missing in printed[0]:
+        assert not validator.is_valid([{key: value for key, value in printed[0].items() if key != missing}]), missing
+    return printed
 
 
-def test_what_is_kept_is_offered_and_acts(folder, memory, sparsecbm):
+def test_a_kept_correction_is_offered_and_acts(folder, memory, sparsecbm):
     code, output, errors = memory("add", "--text", TEXT, "--set", "food=Positive", "--author", "[b]Ann")
     assert (code, errors) == (0, "")
     [kept] = Memory(folder / "store").corrections()
@@ -53,7 +55,7 @@ def test_what_is_kept_is_offered_and_acts(folder, memory, sparsecbm):
     assert near["offers"]["food"]["correction"] == row and far == {"text": OTHER, "offers": {}}
     assert near["offers"]["food"]["likeness"] == pytest.approx(1, abs=1e-5)
     output = memory("offer", *texts, "--threshold", "0.999")[1]
-    assert f"edit {kept.id[:12]}" in output and output.count("nothing is so alike") == 1
+    assert f"edit {kept.id[:12]}" in output and output.count("no correction is similar enough") == 1
 
     near, far = valid("memory-apply", memory("apply", *texts, "--threshold", "0.999", "--json")[1])
     assert (near["before"]["label"], near["after"]["label"]) == ("1", "3")
@@ -68,20 +70,19 @@ def test_what_is_kept_is_offered_and_acts(folder, memory, sparsecbm):
 
 def test_a_patch_brings_its_concept_and_state(folder, memory, sparsecbm, lively):
     lively.save_pretrained(folder / "model")
-    read = lively.predict([TEXT])[0].concepts["food"].state
-    state = next(state for state in ("Negative", "Positive", "unknown") if state != read)
-    patch = make_patch(lively, TEXT, "food", state, 40)
+    state = other_food_state(lively, TEXT)
+    patch = make_patch(lively, TEXT, "food", state, PatchOptions(40))
     patch.save(folder / "food.patch")
     [row] = valid("memory-list", memory("add", "--text", TEXT, "--patch", folder / "food.patch", "--json")[1])
     assert (row["kind"], row["concept"], row["state"], row["patch"]) == ("patch", "food", state, patch.id)
     [result] = json.loads(memory("apply", "--text", TEXT, "--threshold", "0.999", "--json")[1])
     assert result["after"]["concepts"]["food"]["state"] == state
     code, output, _ = sparsecbm("memory", "remove", folder / "store", row["id"][:10])
-    assert (code, output) == (0, f"forgotten: food={state} ({row['id'][:12]})\n")
+    assert (code, output) == (0, f"removed: food={state} ({row['id'][:12]})\n")
     assert len(Memory(folder / "store")) == 0
 
 
-def test_several_texts_and_concepts_are_kept_each_by_itself(folder, memory):
+def test_several_texts_and_concepts_are_kept_separately(folder, memory):
     settings = ("--set", "food=Positive", "--set", "noise=quiet")
     rows = json.loads(memory("add", "--text", TEXT, "--text", OTHER, *settings, "--json")[1])
     assert len({row["id"] for row in rows}) == len(Memory(folder / "store")) == 4
@@ -91,7 +92,7 @@ def test_several_texts_and_concepts_are_kept_each_by_itself(folder, memory):
 def test_faults_are_one_message(folder, memory, sparsecbm):
     for command, options, message in (
         ("add", ("--text", TEXT), "give either --set or --patch"),
-        ("add", ("--text", TEXT, "--set", "food=.1,.9,0"), "what is kept is a state"),
+        ("add", ("--text", TEXT, "--set", "food=.1,.9,0"), "give a state, not probabilities"),
         ("add", ("--text", TEXT, "--set", "fod=Positive"), "Did you mean 'food'"),
         ("add", ("--text", TEXT, "--patch", folder / "none.patch"), "does not exist"),
         ("offer", ("--text", TEXT), "holds no corrections"),

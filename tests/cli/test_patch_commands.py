@@ -8,8 +8,9 @@ from jsonschema import Draft202012Validator
 from sparsecbm.api import SparseCBM
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.data.tables import write_splits
+from sparsecbm.intervene.patches.options import PROTECTION_STRENGTH
 from sparsecbm.intervene.patches.patch import MaskPatch
-from sparsecbm.intervene.patches.search import CAUTION
+from tests.support.patches import other_food_state
 from tests.support.tiny_models import CONCEPTS, tiny_model
 from tests.support.tiny_tables import annotated
 
@@ -28,8 +29,7 @@ def folder(lively, tmp_path):
 
 @pytest.fixture
 def state(lively):
-    read = lively.predict([TEXT])[0].concepts["food"].state
-    return next(state for state in ("Negative", "Positive", "unknown") if state != read)
+    return other_food_state(lively, TEXT)
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def test_an_edit_shows_before_and_after(folder, sparsecbm, state, lively):
 
 def test_from_a_patch_to_a_model_and_back(folder, state, sparsecbm, make):
     code, output, _ = make("--author", "Ann", "--note", "it says so")
-    assert code == 0 and f"food should read {state}" in output and "author: Ann" in output
-    assert "the model is as it was" in output and "right, now wrong" in output
+    assert code == 0 and f"food should be {state}" in output and "author: Ann" in output
+    assert "the model is unchanged" in output and "correct, now wrong" in output
     patch = MaskPatch.load(folder / "food.patch")
     assert json.loads(sparsecbm("patch", "show", folder / "food.patch", "--json")[1])["id"] == patch.id
     assert patch.id[:12] in sparsecbm("patch", "show", folder / "food.patch")[1]
@@ -66,9 +66,9 @@ def test_from_a_patch_to_a_model_and_back(folder, state, sparsecbm, make):
     assert (row["id"], row["file"], row["bits"], row["author"]) == (patch.id, "food.patch", patch.bits, "Ann")
     assert patch.id[:12] in sparsecbm("patch", "list", folder)[1]
     data = ("--data", folder / "annotated")
-    bill = json.loads(sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data, "--json")[1])
-    assert (bill["texts"], bill["bits"]) == (20, patch.bits)
-    assert "nearest texts" in sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data)[1]
+    effects = json.loads(sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data, "--json")[1])
+    assert (effects["texts"], effects["bits"]) == (20, patch.bits)
+    assert "most similar texts" in sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data)[1]
     arguments = folder / "model", folder / "food.patch", "--output", folder / "patched"
     made = json.loads(sparsecbm("patch", "apply", *arguments, "--json")[1])
     patched = SparseCBM.from_pretrained(folder / "patched")
@@ -94,12 +94,12 @@ def test_json_has_the_published_form(folder, state, sparsecbm, make):
     reverted = folder / "patched", patch, "--output", folder / "reverted"
     outputs += [("patch-apply", sparsecbm("patch", "revert", *reverted, "--json")[1])]
     for name, output in outputs:
-        found, validator = json.loads(output), Draft202012Validator(json_schemas()[name])
-        validator.validate(found)
-        first = found[0] if isinstance(found, list) else found
+        printed_json, validator = json.loads(output), Draft202012Validator(json_schemas()[name])
+        validator.validate(printed_json)
+        first = printed_json[0] if isinstance(printed_json, list) else printed_json
         for key in list(first):
             value = first.pop(key)
-            assert not validator.is_valid(found), (name, key)
+            assert not validator.is_valid(printed_json), (name, key)
             first[key] = value
     assert json.loads(outputs[0][1]) == json.loads(outputs[2][1])
 
@@ -109,20 +109,23 @@ def test_an_empty_folder_is_listed(folder, sparsecbm):
     assert "nothing there" in sparsecbm("patch", "list", folder / "empty")[1]
 
 
-def test_how_many_texts_and_how_much_protection(folder, make):
-    """Both are on record in the patch; a share that cannot be, and a protection that is none, are refused."""
-    assert make("--share", 0.5, "--caution", 4)[0] == 0
+def test_the_share_of_texts_and_the_protection_are_options(folder, make):
+    """The patch records both options; values out of range are refused."""
+    assert make("--min-fixed-share", 0.5, "--protection-strength", 4)[0] == 0
     made = MaskPatch.load(folder / "food.patch").made
     assert (made["share"], made["caution"]) == (0.5, 4.0)
     assert make()[0] == 0
     made = MaskPatch.load(folder / "food.patch").made
-    assert (made["share"], made["caution"]) == (1.0, CAUTION)
-    for options, message in ((("--share", 0), "share of texts to reach"), (("--caution", 0), "caution is above 0")):
+    assert (made["share"], made["caution"]) == (1.0, PROTECTION_STRENGTH)
+    for options, message in (
+        (("--min-fixed-share", 0), "share of texts to fix"),
+        (("--protection-strength", 0), "protection strength must be above 0"),
+    ):
         code, _, errors = make(*options)
         assert code == 1 and message in errors
 
 
-def test_texts_of_a_file_are_those_of_the_command_line(folder, state, sparsecbm, make):
+def test_a_file_of_texts_gives_the_same_patch(folder, state, sparsecbm, make):
     make()
     (folder / "in.jsonl").write_text(json.dumps({"text": TEXT}) + "\n")
     arguments = ["--concept", "food", "--state", state, "--bits", 40, "--max-harm", 1, "--data", folder / "annotated"]
@@ -133,10 +136,10 @@ def test_texts_of_a_file_are_those_of_the_command_line(folder, state, sparsecbm,
     assert code == 1 and "give either --text or --file" in errors
 
 
-def test_no_patch_is_written_where_there_is_none(folder, make, sparsecbm):
+def test_no_patch_is_written_when_making_it_fails(folder, make, sparsecbm):
     for options, message in (
-        (("--margin", 1e6), "bits do not make 'food' read"),
-        (("--max-harm", -1), "right readings"),
+        (("--margin", 1e6), "bits are too few to make 'food' predict"),
+        (("--max-harm", -1), "correct predictions"),
         (("--bits", 0), "a budget of 0 bits"),
         (("--layers", "*.9.*"), "unknown layer pattern"),
         (("--split", "dev"), "unknown split 'dev'"),
@@ -148,7 +151,7 @@ def test_no_patch_is_written_where_there_is_none(folder, make, sparsecbm):
     assert "made with --force" in sparsecbm("patch", "show", folder / "food.patch")[1]
 
 
-def test_a_dense_model_has_no_mask_to_mend(folder, backbone, sparsecbm):
+def test_a_dense_model_has_no_mask_to_patch(folder, backbone, sparsecbm):
     tiny_model(backbone).save_pretrained(folder / "dense")
     arguments = folder / "dense", "--text", TEXT, "--concept", "food", "--state", "Negative", "--output", folder / "x"
     code, _, errors = sparsecbm("patch", "make", *arguments, "--data", folder / "annotated")
@@ -165,7 +168,7 @@ def test_faults_are_one_message(folder, sparsecbm, make):
         (("intervene", model, "--text", TEXT, "--set", "food=a,b"), "is no list of probabilities"),
         (("patch", "test", folder / "patched", patch, "--data", folder / "annotated"), "is for another mask"),
         (("patch", "revert", model, patch, "--output", folder / "x"), "does not fit"),
-        (("patch", "show", model / "config.json"), "is no patch"),
+        (("patch", "show", model / "config.json"), "is not a complete patch"),
         (("patch", "list", patch), "is no folder"),
     ):
         code, output, errors = sparsecbm(*arguments)

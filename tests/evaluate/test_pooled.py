@@ -1,11 +1,11 @@
-"""Texts pooled under every mask, and the same model under other masks."""
+"""Texts pooled under every mask."""
 
 import numpy as np
 import pytest
 import torch
 
 from sparsecbm.base.errors import ModelError
-from sparsecbm.evaluate.pooled import pooled_texts, under
+from sparsecbm.evaluate.pooled import pooled_texts
 from sparsecbm.model.batches import encode, pad
 from tests.model.test_masked import random_masks
 from tests.support.tiny_models import tiny_model
@@ -49,19 +49,3 @@ def test_dropout_is_off_and_the_mode_comes_back(backbone, frame):
 def test_a_dense_model_is_refused(model, frame):
     with pytest.raises(ModelError, match="the model is dense"):
         pooled_texts(model, frame)
-
-
-def test_other_masks_share_the_weights_and_leave_the_model_as_it_is(model, frame):
-    texts = frame["text"].tolist()
-    dense = model.logits(texts).concepts["food"]
-    first, second = random_masks(model, seed=1), random_masks(model, seed=2)
-    masked = under(model, first)
-    assert model.masks is None and masked.masks == first
-    np.testing.assert_array_equal(model.logits(texts).concepts["food"], dense)
-    again = under(masked, second)
-    assert masked.masks == first and again.masks == second
-    own, others = dict(model.named_parameters()), dict(again.named_parameters())
-    assert own.keys() == others.keys() and all(others[name] is own[name] for name in own)
-    model.masks = second
-    np.testing.assert_array_equal(again.logits(texts).concepts["food"], model.logits(texts).concepts["food"])
-    assert not np.allclose(masked.logits(texts).concepts["food"], dense, atol=1e-3)

@@ -1,4 +1,4 @@
-"""docs/interventions.md: its commands and its Python run, in the order in which they stand there."""
+"""docs/interventions.md: its commands and its Python code run, in the order of the page."""
 
 import re
 import shlex
@@ -11,6 +11,7 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli import app as cli
 from sparsecbm.data.tables import write_splits
+from sparsecbm.intervene.experiments.verdict import GATES
 from tests.support.tiny_models import CONCEPTS
 from tests.support.tiny_tables import annotated
 
@@ -21,9 +22,9 @@ TEXT = "In short, the ingredients seemed cheap and past their best. The entrance
 
 @pytest.fixture
 def workspace(lively, tmp_path, monkeypatch):
-    """Tiny models and tables where the page has them; the text reads as Positive, by little."""
+    """Tiny models and tables where the page has them; the text is predicted as Positive, by a small margin."""
     plain = yaml.safe_load(PROJECT.params.read_text())
-    plain["intervene"] |= {"bits": 0.02, "max_harm": 1.0, "protect": 8}
+    plain["intervene"] |= {"max_flipped_share": 0.02, "max_harm": 1.0, "protect": 8}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(plain))
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     with torch.no_grad():
@@ -59,6 +60,4 @@ def test_the_page_runs(workspace, monkeypatch, capsys):
 
 
 def test_the_page_names_the_gates_and_tables():
-    from sparsecbm.intervene.experiments.verdict import GATES
-
     assert all(f"`{gate}`" in PAGE for gate in GATES)

@@ -35,22 +35,22 @@ def test_the_label_follows_by_hand(bottleneck):
     np.testing.assert_allclose(list(edit.after.label.probabilities.values()), softmax([0, 1, 5]), rtol=1e-5)
 
 
-def test_what_was_not_set_is_read_as_before(bottleneck):
+def test_other_concepts_are_predicted_as_before(bottleneck):
     edit = intervene(bottleneck, TEXTS[0], {"food": "Negative"})
     loud = edit.before.concepts["noise"].probabilities["loud"]
     assert edit.after.concepts["noise"] == edit.before.concepts["noise"]
     np.testing.assert_allclose(list(edit.after.label.probabilities.values()), softmax([9 * loud, 1, 0]), rtol=1e-5)
 
 
-def test_probabilities_count_as_they_are(bottleneck):
+def test_probabilities_are_used_as_given(bottleneck):
     """Food half Positive, noise quiet: u = (0, 1, 2.5)."""
     for half in ([0.5, 0.5, 0.0], {"Negative": 0.5, "Positive": 0.5}):
         edit = intervene(bottleneck, TEXTS[0], {"food": half, "noise": "quiet"})
         np.testing.assert_allclose(list(edit.after.label.probabilities.values()), softmax([0, 1, 2.5]), rtol=1e-5)
 
 
-def test_hard_edits_read_the_head_for_one_hot_concepts(bottleneck):
-    """Food Positive, noise one-hot as read, by the doubled head: u = (0 or 18, 0, 10)."""
+def test_hard_edits_use_the_head_for_one_hot_concepts(bottleneck):
+    """Food Positive, noise one-hot as predicted, by the doubled head: u = (0 or 18, 0, 10)."""
     edit = intervene(bottleneck, TEXTS[0], {"food": "Positive"}, head="hard")
     loud = edit.before.concepts["noise"].state == "loud"
     expected = softmax([18.0 * loud, 0, 10])
@@ -58,11 +58,11 @@ def test_hard_edits_read_the_head_for_one_hot_concepts(bottleneck):
 
 
 def test_what_changed_is_named(bottleneck):
-    read = bottleneck.predict(TEXTS[:1])[0].concepts["food"].state
-    other = "Positive" if read != "Positive" else "Negative"
+    predicted = bottleneck.predict(TEXTS[:1])[0].concepts["food"].state
+    other = "Positive" if predicted != "Positive" else "Negative"
     changed = intervene(bottleneck, TEXTS[0], {"food": other, "noise": "quiet"}).changed
     assert "food" in changed
-    same = intervene(bottleneck, TEXTS[0], {"food": {read: 1.0}})
+    same = intervene(bottleneck, TEXTS[0], {"food": {predicted: 1.0}})
     assert "food" not in same.changed
 
 
@@ -75,15 +75,15 @@ def test_a_list_gives_a_list_and_a_plain_form(bottleneck):
     assert plain["head"] == "soft"
 
 
-def test_in_a_block_all_batches_are_edited_and_after_it_none(bottleneck):
+def test_a_block_edits_all_batches_and_ends(bottleneck):
     plain = bottleneck.predict(TEXTS)
     expected = [edit.after for edit in intervene(bottleneck, TEXTS, {"food": "Positive"})]
     with edited(bottleneck, {"food": "Positive"}) as inside:
-        found = inside.predict(TEXTS, batch_size=1)
+        predictions = inside.predict(TEXTS, batch_size=1)
         with edited(bottleneck, {"food": "Negative"}):  # the inner block counts
             assert {p.concepts["food"].state for p in bottleneck.predict(TEXTS)} == {"Negative"}
         assert {p.concepts["food"].state for p in bottleneck.predict(TEXTS)} == {"Positive"}
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(predictions, expected, strict=True):
         assert one.label.state == other.label.state
         np.testing.assert_allclose(
             list(one.label.probabilities.values()), list(other.label.probabilities.values()), atol=1e-5
@@ -98,7 +98,7 @@ def test_a_block_ends_after_an_error(bottleneck):
     assert bottleneck.predict(TEXTS) == plain
 
 
-def test_a_masked_model_is_edited_as_well(lively):
+def test_a_masked_model_is_edited_too(lively):
     edit = intervene(lively, TEXTS[0], {"food": "unknown"})
     assert edit.after.concepts["food"].probabilities["unknown"] == 1.0
     assert edit.before.concepts == lively.predict(TEXTS[:1])[0].concepts
@@ -111,11 +111,11 @@ def test_logit_activations_keep_their_mean_and_have_a_floor(backbone):
     label = intervene(model, TEXTS[0], {"food": "Positive"}).after.label.probabilities
     np.testing.assert_allclose(list(label.values()), softmax(np.log([0.01, 1.0, 0.01])), rtol=1e-5)
     with edited(model, {"food": "Positive"}):
-        found = model.logits(TEXTS[:1])
-    assert found.concepts["food"].mean() == pytest.approx(raw.concepts["food"].mean(), abs=1e-5)
+        edited_logits = model.logits(TEXTS[:1])
+    assert edited_logits.concepts["food"].mean() == pytest.approx(raw.concepts["food"].mean(), abs=1e-5)
 
 
-def test_a_hard_model_takes_the_likeliest_state(backbone):
+def test_a_hard_model_takes_the_most_probable_state(backbone):
     model = tiny_model(backbone, activation="hard")
     model.label_head.set(torch.eye(5)[:3], torch.zeros(3))
     label = intervene(model, TEXTS[0], {"food": [0.2, 0.5, 0.3]}).after.label.probabilities

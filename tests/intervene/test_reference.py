@@ -1,4 +1,4 @@
-"""Tables as a model reads them."""
+"""Annotated tables with a model's predictions."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import pytest
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.patches.bits import toggled
-from sparsecbm.intervene.reference import read_reference
+from sparsecbm.intervene.reference import predict_reference
 from tests.support.tiny_models import tiny_model
 from tests.support.tiny_tables import annotated
 
@@ -20,21 +20,21 @@ def table():
     return frame
 
 
-def test_it_holds_what_the_model_reads(lively, table):
-    reference, raw = read_reference(lively, table, batch_size=3), lively.logits(table["text"].tolist())
+def test_a_reference_holds_the_models_predictions(lively, table):
+    reference, raw = predict_reference(lively, table, batch_size=3), lively.logits(table["text"].tolist())
     for name in ("food", "noise"):
         np.testing.assert_allclose(reference.logits[name], raw.concepts[name], atol=1e-5)
     assert label_logits(lively, reference.logits).argmax(-1).tolist() == raw.label.argmax(-1).tolist()
-    states = np.array(["Negative", "Positive", "unknown"])[reference.read("food")]
+    states = np.array(["Negative", "Positive", "unknown"])[reference.predicted("food")]
     known = table["concept.food"].notna()
-    assert reference.right("food").tolist() == (known & (table["concept.food"] == states)).tolist()
-    assert reference.wrong("food").tolist() == (known & (table["concept.food"] != states)).tolist()
-    assert not reference.right("food")[4]
-    assert not reference.wrong("food")[4]
+    assert reference.correct("food").tolist() == (known & (table["concept.food"] == states)).tolist()
+    assert reference.incorrect("food").tolist() == (known & (table["concept.food"] != states)).tolist()
+    assert not reference.correct("food")[4]
+    assert not reference.incorrect("food")[4]
 
 
 def test_halves_share_no_group_and_lose_no_text(lively, table):
-    reference = read_reference(lively, table)
+    reference = predict_reference(lively, table)
     first, second = reference.halves(0.3, seed=1)
     assert len(first) == 6  # three of ten groups of two
     assert not set(first.groups) & set(second.groups)
@@ -55,19 +55,19 @@ def test_halves_share_no_group_and_lose_no_text(lively, table):
     assert left.logits["noise"].shape == (16, 2)
 
 
-def test_it_is_of_one_model_under_one_mask(lively, table):
-    reference = read_reference(lively, table)
-    reference.check(lively)
+def test_a_reference_belongs_to_one_model_under_one_mask(lively, table):
+    reference = predict_reference(lively, table)
+    reference.check_model(lively)
     with (
         toggled(lively, "noise", {"encoder.layer.0.output.dense": (0,)}),
-        pytest.raises(InterventionError, match="read by another model or under other masks"),
+        pytest.raises(InterventionError, match="comes from another model or from other masks"),
     ):
-        reference.check(lively)
-    reference.check(lively)
+        reference.check_model(lively)
+    reference.check_model(lively)
 
 
-def test_models_and_tables_that_give_none(lively, table, backbone):
+def test_models_and_tables_without_a_reference_are_refused(lively, table, backbone):
     with pytest.raises(InterventionError, match="has no concepts"):
-        read_reference(tiny_model(backbone, mode="standard"), table)
+        predict_reference(tiny_model(backbone, mode="standard"), table)
     with pytest.raises(InterventionError, match="has no rows"):
-        read_reference(lively, table[:0])
+        predict_reference(lively, table[:0])

@@ -13,6 +13,7 @@ import pytest
 
 from flows.settings import answers
 from sparsecbm.intervene.patches.make import make_patch
+from sparsecbm.intervene.patches.options import PatchOptions
 from tests.promote.conftest import uniform_means
 from tests.support.tiny_pipeline import free_port
 
@@ -25,7 +26,7 @@ def patches(lively):
     """One that makes the model read food in TEXT in another way, and one whose mask is not this model's."""
     read = lively.predict([TEXT])[0].concepts["food"].state
     state = next(state for state in ("Negative", "Positive", "unknown") if state != read)
-    patch = make_patch(lively, TEXT, "food", state, 40, note="it says so")
+    patch = make_patch(lively, TEXT, "food", state, PatchOptions(40), note="it says so")
     return patch, replace(patch, mask="0" * 64)
 
 

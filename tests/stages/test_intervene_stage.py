@@ -25,7 +25,7 @@ def params():
     plain["intervene"] |= {
         "texts": 2,
         "seeds": 2,
-        "bits": 0.02,
+        "max_flipped_share": 0.02,
         "protect": 4,
         "training_texts": 6,
         "thresholds": [0.5, 0.9],

@@ -1,4 +1,4 @@
-"""The block `intervene` of `params.yaml`: how interventions are tested, and what a model must pass."""
+"""The block `intervene` of `params.yaml`: how interventions are tested, and the bounds that a model must meet."""
 
 from typing import Annotated
 
@@ -21,11 +21,11 @@ class Gates(Section):
 
 
 class Intervene(Section):
-    """What is tried, and with what."""
+    """Settings of the stage."""
 
     texts: int = Field(ge=1)
     seeds: int = Field(ge=1)
-    bits: float = Field(gt=0, lt=1)
+    max_flipped_share: float = Field(gt=0, lt=1)
     margin: float = Field(ge=0)
     protect: int = Field(ge=1)
     training_texts: int = Field(ge=1)

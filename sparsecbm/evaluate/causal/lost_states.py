@@ -9,9 +9,10 @@ import torch
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.evaluate.causal.effects import read_activations
-from sparsecbm.evaluate.pooled import pooled_texts, under
+from sparsecbm.evaluate.pooled import pooled_texts
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.heads import activate
+from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
 
 
@@ -38,7 +39,7 @@ def without_exclusive(model: ConceptBottleneck) -> ConceptBottleneck:
         layer: rows & ~torch.stack([own[layer] for own in exclusive]).to(rows.device)
         for layer, rows in masks.bits.items()
     }
-    return under(model, MaskSet(masks.concepts, masks.shapes, bits))
+    return with_masks(model, MaskSet(masks.concepts, masks.shapes, bits))
 
 
 @torch.inference_mode()

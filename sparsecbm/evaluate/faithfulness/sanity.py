@@ -18,10 +18,10 @@ from torch import nn
 from sparsecbm.evaluate.evidence import Estimate
 from sparsecbm.evaluate.faithfulness.aopc import Item
 from sparsecbm.evaluate.faithfulness.rank_agreement import mean_by_concept, rank_correlation
-from sparsecbm.evaluate.pooled import under
 from sparsecbm.explain.attribution import Attribution, Options, attribute
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import blocks
+from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.prune.random_control import matched_random
 
 ORIGINAL, MASKS, HEADS, REST = "original", "masks", "heads", "embeddings"
@@ -35,7 +35,7 @@ def randomised(model: ConceptBottleneck, seed: int) -> Iterator[tuple[str, Conce
     """
     yield ORIGINAL, model
     if model.masks is not None:
-        yield MASKS, under(model, matched_random(model.masks, seed))
+        yield MASKS, with_masks(model, matched_random(model.masks, seed))
     changed = copy.deepcopy(model)
     _, members = blocks(changed.backbone)
     parts: list[tuple[str, nn.Module]] = [(HEADS, changed.concept_heads)]

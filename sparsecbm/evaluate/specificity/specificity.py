@@ -26,9 +26,10 @@ from sparsecbm.evaluate.evidence import (
     gaps,
     standing_out_of_column,
 )
-from sparsecbm.evaluate.pooled import Pooled, pooled_texts, under
+from sparsecbm.evaluate.pooled import Pooled, pooled_texts
 from sparsecbm.evaluate.specificity.probes import probe, sample
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import overlap
 from sparsecbm.train.pooled import reading
@@ -165,7 +166,7 @@ def cross_use(model: ConceptBottleneck, masks: MaskSet, evaluated: pd.DataFrame,
     Raises:
         ModelError: the masks are for another model.
     """
-    masked = under(model, masks)
+    masked = with_masks(model, masks)
     return swap(masked, pooled_texts(masked, evaluated, batch_size))
 
 
@@ -197,7 +198,7 @@ def ablation(model: ConceptBottleneck, evaluated: pd.DataFrame, before: Evidence
         ]
         if not changed:
             continue
-        pooled = pooled_texts(under(model, masks), evaluated, batch_size, changed)
+        pooled = pooled_texts(with_masks(model, masks), evaluated, batch_size, changed)
         for name in changed:
             with reading(model):
                 texts = torch.from_numpy(pooled.texts[name]).to(model.device)

@@ -1,1 +1,1 @@
-"""What interventions achieve: trials, curves, policies, the verdict."""
+"""What interventions achieve: trials of patches, curves of edits, policies, and the verdict."""

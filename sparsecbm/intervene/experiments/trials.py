@@ -1,83 +1,98 @@
-"""Patches of misread texts, made with the annotated state and judged on texts that had no part in them.
+"""Trials: patches of texts with wrong predictions, made with the annotated state and judged on unseen texts.
 
-An oracle knows which texts are misread and what they should read, so what is measured here is what a patch can do for a
-person who is right, and not what finding the mistakes is worth. Every attempt counts: one that reaches no patch, or
-that does too much harm, is a failure.
+An oracle knows which texts are wrong and what their states are. So a trial measures what a patch achieves for a person
+who is right, not the value of finding mistakes. Every trial counts: one that reaches no patch, or that does too much
+harm, is a failure.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
 
 from sparsecbm.intervene.edits import label_logits
-from sparsecbm.intervene.experiments.controls import random_flips, wrong_state
-from sparsecbm.intervene.experiments.policies import set_to
-from sparsecbm.intervene.patches.bits import mask_checksum, masked_layers, toggled
-from sparsecbm.intervene.patches.make import Unreached, make_patch
+from sparsecbm.intervene.experiments.controls import choose_wrong_state, draw_random_flips
+from sparsecbm.intervene.experiments.policies import set_state
+from sparsecbm.intervene.patches.bits import Positions, mask_checksum, masked_layers, toggled
+from sparsecbm.intervene.patches.make import UnreachedError, make_patch
+from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.protection import Protection, protect
-from sparsecbm.intervene.patches.side_effects import Bill, make_bill
+from sparsecbm.intervene.patches.side_effects import SideEffectOptions, SideEffects, measure_side_effects
 from sparsecbm.intervene.patches.stack import patched
-from sparsecbm.intervene.reference import Reference, read_concept
+from sparsecbm.intervene.reference import Reference, predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import text_checksum
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What patches are made under.
+class TrialSettings:
+    """How many patches are tried, and how they are made and judged.
 
     Attributes:
-        bits: share of the mask's bits that a patch may flip
+        texts: with a wrong prediction, over all concepts
+        max_flipped_share: share of the mask's bits that a patch may flip
         margin: by which the wanted state must win
-        protect: right readings that are protected
-        max_harm: share of a concept's right readings that a patch may spoil
+        protected: correct predictions that are protected
+        max_harm: share of a concept's correct predictions that a patch may harm
+        neighbours, resamples: as in `SideEffectOptions`
+        random_draws: of random flips of equal number
     """
 
-    bits: float
+    texts: int
+    max_flipped_share: float
     margin: float
-    protect: int
+    protected: int
     max_harm: float
     neighbours: int = 10
     resamples: int = 200
+    random_draws: int = 5
 
     def budget(self, model: ConceptBottleneck) -> int:
-        """Bits that a patch may flip, an even number, 2 at least.
+        """Return the bits that a patch may flip, an even number of at least 2.
 
         Raises:
             InterventionError: the model has no masks.
         """
-        size = sum(layer.weight.numel() for layer in masked_layers(model).values())
-        return max(2, int(self.bits * size) // 2 * 2)
+        return bit_budget(model, self.max_flipped_share)
+
+
+def bit_budget(model: ConceptBottleneck, max_flipped_share: float) -> int:
+    """Return a share of one mask's bits as an even number of at least 2.
+
+    Raises:
+        InterventionError: the model has no masks.
+    """
+    size = sum(layer.weight.numel() for layer in masked_layers(model).values())
+    return max(2, int(max_flipped_share * size) // 2 * 2)
 
 
 @dataclass(frozen=True)
 class OracleTrial:
-    """One attempt to make a misread text read its annotated state.
+    """One attempt to give a text with a wrong prediction its annotated state.
 
     Attributes:
         text: its sha256
-        state, read: annotated state, and what is read without the patch
+        state, predicted_state: annotated state, and the prediction without the patch
         patch: None if the state was not reached
-        bill: of the patch
-        restored: whether the mask was the same to the bit after it was taken off
-        random: share of draws of random flips of equal number that did it; None without a patch
-        wrong_state: whether a patch for another wrong state, made without protection, which is quick, made the text
-            read the annotated one; None if there is none
-        shuffled: whether the patch of another text of this concept did it; None if there is none
-        label_before, label_patched, label_edited: whether the label is right: as read, under the patch, and after the
-            concept edit by the same oracle
+        side_effects: of the patch
+        restored: whether the mask was the same to the bit after the patch was removed
+        random: share of draws of random flips of equal number that fixed the text; None without a patch
+        wrong_state: whether a patch for another wrong state gave the text the annotated one; None if there is no other
+            state. This patch is made without protection, which is faster
+        shuffled: whether the patch of another text of this concept fixed the text; None if there is none
+        label_before, label_patched, label_edited: whether the label is correct as predicted, under the patch, and after
+            the concept edit by the same oracle
     """
 
     seed: int
     concept: str
     text: str
     state: str
-    read: str
+    predicted_state: str
     patch: MaskPatch | None
-    bill: Bill | None
+    side_effects: SideEffects | None
     restored: bool
     random: float | None
     wrong_state: bool | None
@@ -87,141 +102,180 @@ class OracleTrial:
     label_edited: bool
 
     def repaired(self, max_harm: float) -> bool:
-        """Whether there is a patch and it spoils no more than is allowed."""
-        return self.patch is not None and (self.bill.harmed.share or 0.0) <= max_harm
+        """Return whether there is a patch that harms no more than is allowed."""
+        return self.patch is not None and (self.side_effects.harmed.share or 0.0) <= max_harm
 
     def row(self, max_harm: float) -> dict:
-        """One row of the table of trials."""
-        plain = {
-            "seed": self.seed, "concept": self.concept, "text": self.text[:12], "state": self.state, "read": self.read,
-            "reached": self.patch is not None, "repaired": self.repaired(max_harm),
-            "bits": self.patch.bits if self.patch else None, "restored": self.restored,
-        }  # fmt: skip
-        bill = self.bill
-        plain |= {
-            "harmed": bill and bill.harmed.count, "right_before": bill and bill.harmed.of,
-            "fixed": bill and bill.fixed.count, "wrong_before": bill and bill.fixed.of,
-            "neighbours_harmed": bill and bill.neighbours.harmed, "neighbours_fixed": bill and bill.neighbours.fixed,
-        }  # fmt: skip
-        controls = ("random", "wrong_state", "shuffled")
-        labels = ("label_before", "label_patched", "label_edited")
-        return plain | {name: getattr(self, name) for name in (*controls, *labels)}
+        """Return one row of the table of trials."""
+        effects = self.side_effects
+        return {
+            "seed": self.seed,
+            "concept": self.concept,
+            "text": self.text[:12],
+            "state": self.state,
+            "read": self.predicted_state,
+            "reached": self.patch is not None,
+            "repaired": self.repaired(max_harm),
+            "bits": self.patch.bits if self.patch else None,
+            "restored": self.restored,
+            "harmed": effects and effects.harmed.count,
+            "right_before": effects and effects.harmed.of,
+            "fixed": effects and effects.fixed.count,
+            "wrong_before": effects and effects.fixed.of,
+            "neighbours_harmed": effects and effects.neighbours.harmed,
+            "neighbours_fixed": effects and effects.neighbours.fixed,
+            "random": self.random,
+            "wrong_state": self.wrong_state,
+            "shuffled": self.shuffled,
+            "label_before": self.label_before,
+            "label_patched": self.label_patched,
+            "label_edited": self.label_edited,
+        }
 
 
 def run_trials(
     model: ConceptBottleneck,
     reference: Reference,
-    texts: int,
-    terms: Terms,
+    settings: TrialSettings,
     seed: int,
-    beside: Reference | None = None,
-    report: Callable[[int, int], None] = lambda done, of: None,
+    more_protecting: Reference | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[OracleTrial]:
-    """Patch a sample of misread texts, as many of each concept as possible.
+    """Patch a sample of texts with wrong predictions, as evenly over the concepts as possible.
 
-    One half of the groups protects; the other holds the misread texts and pays the bill.
+    One half of the groups protects. The other half holds the sampled texts, and side effects are measured on it.
 
     Args:
-        texts: how many, over all concepts
-        beside: texts of other groups that protect as well
-        report: told after each attempt how many are done, and of how many
+        more_protecting: texts of other groups that protect as well
+        report: called after each trial with the number of finished trials and of all trials
     """
     protecting, held_out = reference.halves(0.5, seed)
-    protecting = protecting.joined(beside) if beside else protecting
-    draw = np.random.default_rng([seed, 1])
-    sample = sample_misread(held_out, texts, draw)
+    protecting = protecting.joined(more_protecting) if more_protecting else protecting
+    rng = np.random.default_rng([seed, 1])
+    sample = sample_mispredicted(held_out, settings.texts, rng)
+    trial_run = _TrialRun(model, held_out, settings, seed, rng)
     protections: dict[str, Protection | None] = {}
     trials: list[OracleTrial] = []
     for number, (concept, row) in enumerate(sample, start=1):
-        if concept not in protections:
-            protections = {concept: protect(model, protecting, concept, terms.protect)}  # one at a time: they are large
+        if concept not in protections:  # one at a time: they are large
+            protections = {concept: protect(model, protecting, concept, settings.protected)}
         earlier = [t.patch for t in trials if t.concept == concept and t.patch is not None]
-        trials.append(attempt(model, held_out, concept, row, terms, protections[concept], earlier, seed, draw))
+        trials.append(trial_run.try_patch(concept, row, protections[concept], earlier))
         report(number, len(sample))
     return trials
 
 
-def attempt(
-    model: ConceptBottleneck,
-    held_out: Reference,
-    concept: str,
-    row: int,
-    terms: Terms,
-    protection: Protection | None,
-    earlier: list[MaskPatch],
-    seed: int,
-    draw: np.random.Generator,
-    draws: int = 5,
-) -> OracleTrial:
-    """One attempt with its controls.
+def sample_mispredicted(held_out: Reference, texts: int, rng: np.random.Generator) -> list[tuple[str, int]]:
+    """Sample (concept, row) of wrong predictions: the concepts in turn, each concept's texts in random order."""
+    remaining = {
+        concept: list(rng.permutation(np.flatnonzero(held_out.incorrect(concept)))) for concept in held_out.gold
+    }
+    sample: list[tuple[str, int]] = []
+    while len(sample) < texts and any(remaining.values()):
+        for concept, rows in remaining.items():
+            if rows and len(sample) < texts:
+                sample.append((concept, int(rows.pop(0))))
+    return sorted(sample, key=lambda pair: list(remaining).index(pair[0]))
 
-    Args:
-        held_out: what the patch is billed on; it holds the text
-        row: of the misread text
-        protection: taken from other groups
-        earlier: patches of other texts of this concept; the last of another wanted state is the shuffled control
-        draws: of random flips
-    """
-    text, states = str(held_out.texts[row]), model.concept_set[concept].states
-    gold, read = int(held_out.gold[concept][row]), int(held_out.read(concept)[row])
-    before = mask_checksum(model.masks[concept])
-    patch = _try(model, text, concept, states[gold], terms, protection)
-    bill = random = label_patched = None
-    shuffled = next((_reads(model, concept, other.flipped, text) == gold for other in reversed(earlier)), None)
-    if patch is not None:
-        groups = protection.groups if protection else ()
-        bill = make_bill(
-            model, concept, patch.flipped, held_out, [text], groups, terms.neighbours, terms.resamples, seed
+
+@dataclass(frozen=True, eq=False)
+class _TrialRun:
+    """The trials of one seed: side effects are measured on `held_out`, which also holds the texts."""
+
+    model: ConceptBottleneck
+    held_out: Reference
+    settings: TrialSettings
+    seed: int
+    rng: np.random.Generator
+
+    def try_patch(
+        self, concept: str, row: int, protection: Protection | None, earlier: Sequence[MaskPatch]
+    ) -> OracleTrial:
+        """Run one trial with its controls.
+
+        Args:
+            row: of the text in `held_out`
+            protection: from other groups
+            earlier: patches of other texts of this concept; the last of them is the shuffled control
+        """
+        text, states = str(self.held_out.texts[row]), self.model.concept_set[concept].states
+        gold = int(self.held_out.gold[concept][row])
+        predicted = int(self.held_out.predicted(concept)[row])
+        checksum = mask_checksum(self.model.masks[concept])
+        patch = self._make_patch(text, concept, states[gold], protection)
+        side_effects = random = label_patched = None
+        shuffled = next((self._predict(concept, other.flipped, text) == gold for other in reversed(earlier)), None)
+        if patch is not None:
+            side_effects = self._measure(patch, text, protection)
+            flips = [draw_random_flips(self.model, patch, self.rng) for _ in range(self.settings.random_draws)]
+            random = float(np.mean([self._predict(concept, flip, text) == gold for flip in flips]))
+            with patched(self.model, patch):
+                patched_logits, _ = predict_concept_logits(self.model, concept, [text])
+            label_patched = self._label_correct(row, concept, patched_logits)
+        wrong, wrong_state_reached = choose_wrong_state(len(states), gold, predicted), None
+        if wrong is not None:
+            wrong_patch = self._make_patch(text, concept, states[wrong], None)
+            wrong_state_reached = wrong_patch is not None and self._predict(concept, wrong_patch.flipped, text) == gold
+        logits = self.held_out.logits[concept][[row]]
+        return OracleTrial(
+            seed=self.seed,
+            concept=concept,
+            text=text_checksum(text),
+            state=states[gold],
+            predicted_state=states[predicted],
+            patch=patch,
+            side_effects=side_effects,
+            restored=mask_checksum(self.model.masks[concept]) == checksum,
+            random=random,
+            wrong_state=wrong_state_reached,
+            shuffled=shuffled,
+            label_before=self._label_correct(row, concept, logits),
+            label_patched=label_patched,
+            label_edited=self._label_correct(row, concept, set_state(self.model, concept, gold, logits)),
         )
-        flips = [random_flips(model, patch, draw) for _ in range(draws)]
-        random = float(np.mean([_reads(model, concept, flip, text) == gold for flip in flips]))
-        with patched(model, patch):
-            patched_logits = read_concept(model, concept, [text])[0]
-        label_patched = _label_right(model, held_out, row, concept, patched_logits)
-    wrong, other = wrong_state(len(states), gold, read), None
-    if wrong is not None:
-        found = _try(model, text, concept, states[wrong], terms, None)
-        other = found is not None and _reads(model, concept, found.flipped, text) == gold
-    own = held_out.logits[concept][[row]]
-    return OracleTrial(
-        seed=seed,
-        concept=concept,
-        text=text_checksum(text),
-        state=states[gold],
-        read=states[read],
-        patch=patch,
-        bill=bill,
-        restored=mask_checksum(model.masks[concept]) == before,
-        random=random,
-        wrong_state=other,
-        shuffled=shuffled,
-        label_before=_label_right(model, held_out, row, concept, own),
-        label_patched=label_patched,
-        label_edited=_label_right(model, held_out, row, concept, set_to(model, concept, gold, own)),
-    )
+
+    def _make_patch(self, text: str, concept: str, state: str, protection: Protection | None) -> MaskPatch | None:
+        options = PatchOptions(self.settings.budget(self.model), self.settings.margin)
+        try:
+            return make_patch(self.model, text, concept, state, options, protection=protection)
+        except UnreachedError:
+            return None
+
+    def _measure(self, patch: MaskPatch, text: str, protection: Protection | None) -> SideEffects:
+        unseen = self.held_out.without(protection.groups) if protection else self.held_out
+        options = SideEffectOptions(self.settings.neighbours, self.settings.resamples, self.seed)
+        return measure_side_effects(self.model, patch.concept, patch.flipped, unseen, [text], options)
+
+    def _predict(self, concept: str, flips: Positions, text: str) -> int:
+        with toggled(self.model, concept, flips):
+            return int(predict_concept_logits(self.model, concept, [text])[0][0].argmax())
+
+    def _label_correct(self, row: int, concept: str, logits: np.ndarray) -> bool:
+        row_logits = {name: values[[row]] for name, values in self.held_out.logits.items()} | {concept: logits}
+        return bool(label_logits(self.model, row_logits).argmax(-1)[0] == self.held_out.label_gold[row])
 
 
-def summary(trials: list[OracleTrial], max_harm: float) -> dict:
-    """Figures over all attempts; None where nothing can be said."""
+def summary(trials: Sequence[OracleTrial], max_harm: float) -> dict:
+    """Return figures over all trials, as `metrics/intervene.json` holds them; None where nothing can be said."""
     done = [trial for trial in trials if trial.patch is not None]
-    near = [trial.bill.neighbours for trial in done]
+    neighbours = [trial.side_effects.neighbours for trial in done]
 
     def mean(values: list) -> float | None:
         known = [float(value) for value in values if value is not None]
         return round(float(np.mean(known)), 6) if known else None
 
-    harmed, right = (sum(getattr(trial.bill.harmed, part) for trial in done) for part in ("count", "of"))
+    harmed = sum(trial.side_effects.harmed.count for trial in done)
+    correct_before = sum(trial.side_effects.harmed.of for trial in done)
+    bits = [trial.patch.bits for trial in done]
     return {
         "attempts": len(trials),
         "reached": mean([trial.patch is not None for trial in trials]),
         "repaired": mean([trial.repaired(max_harm) for trial in trials]),
-        "repaired_interval": _wilson(sum(trial.repaired(max_harm) for trial in trials), len(trials)),
-        "bits": {"median": float(np.median([t.patch.bits for t in done])), "most": max(t.patch.bits for t in done)}
-        if done
-        else None,
-        "harm": round(harmed / right, 6) if right else None,
+        "repaired_interval": _wilson_interval(sum(trial.repaired(max_harm) for trial in trials), len(trials)),
+        "bits": {"median": float(np.median(bits)), "most": max(bits)} if done else None,
+        "harm": round(harmed / correct_before, 6) if correct_before else None,
         "within_harm": mean([trial.repaired(max_harm) for trial in done]),
-        "neighbours": {"fixed": sum(n.fixed for n in near), "harmed": sum(n.harmed for n in near)},
+        "neighbours": {"fixed": sum(n.fixed for n in neighbours), "harmed": sum(n.harmed for n in neighbours)},
         "restored": mean([trial.restored for trial in trials]),
         "label": {
             "before": mean([trial.label_before for trial in trials]),
@@ -237,39 +291,9 @@ def summary(trials: list[OracleTrial], max_harm: float) -> dict:
     }
 
 
-def _wilson(count: int, of: int) -> list[float] | None:
-    """95 % interval of a share of few attempts; None without any."""
-    if not of:
+def _wilson_interval(count: int, total: int) -> list[float] | None:
+    """Return the 95 % interval of a share; None of nothing."""
+    if not total:
         return None
-    found = binomtest(count, of).proportion_ci(method="wilson")
-    return [round(float(found.low), 6), round(float(found.high), 6)]
-
-
-def sample_misread(held_out: Reference, texts: int, draw: np.random.Generator) -> list[tuple[str, int]]:
-    """Misread texts in turn over the concepts, each concept's in a random order."""
-    left = {concept: list(draw.permutation(np.flatnonzero(held_out.wrong(concept)))) for concept in held_out.gold}
-    found: list[tuple[str, int]] = []
-    while len(found) < texts and any(left.values()):
-        for concept, rows in left.items():
-            if rows and len(found) < texts:
-                found.append((concept, int(rows.pop(0))))
-    return sorted(found, key=lambda pair: list(left).index(pair[0]))
-
-
-def _try(
-    model: ConceptBottleneck, text: str, concept: str, state: str, terms: Terms, protection: Protection | None
-) -> MaskPatch | None:
-    try:
-        return make_patch(model, text, concept, state, terms.budget(model), margin=terms.margin, protection=protection)
-    except Unreached:
-        return None
-
-
-def _reads(model: ConceptBottleneck, concept: str, flips: dict[str, tuple[int, ...]], text: str) -> int:
-    with toggled(model, concept, flips):
-        return int(read_concept(model, concept, [text])[0][0].argmax())
-
-
-def _label_right(model: ConceptBottleneck, held_out: Reference, row: int, concept: str, logits: np.ndarray) -> bool:
-    one = {name: values[[row]] for name, values in held_out.logits.items()} | {concept: logits}
-    return bool(label_logits(model, one).argmax(-1)[0] == held_out.label_gold[row])
+    ends = binomtest(count, total).proportion_ci(method="wilson")
+    return [round(float(ends.low), 6), round(float(ends.high), 6)]

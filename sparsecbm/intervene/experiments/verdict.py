@@ -1,7 +1,7 @@
-"""Whether interventions on a model do what they should: named gates over measured figures, and one word for all."""
+"""Verdict: named gates over measured figures, which say whether interventions on a model do what they should."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 PASSED, FAILED = "passed", "failed"
@@ -9,15 +9,15 @@ PASSED, FAILED = "passed", "failed"
 
 @dataclass(frozen=True)
 class Gate:
-    """One figure against one bound.
+    """One figure and its bound.
 
     Attributes:
         name: of the figure
-        value: as measured; None if it could not be, which fails
+        value: as measured; None if it could not be measured, which fails
+        reason: what the figure is; a failed gate says why
         at_least, at_most: the bound; one of them is None
-        reason: what the figure is, and why the gate failed if it did
-        interval: 95 %, of a figure that rests on few attempts; then the gate fails only where all of it is beyond the
-            bound, or else a healthy model would fail as often as chance has it
+        interval: 95 % interval of a figure from few attempts. Then the gate fails only if the whole interval is beyond
+            the bound; otherwise a healthy model would fail by chance
     """
 
     name: str
@@ -36,13 +36,13 @@ class Gate:
         return high >= self.at_least if self.at_most is None else low <= self.at_most
 
     def to_dict(self) -> dict:
-        """Plain form: the bound that it has, and no other."""
-        plain = {name: value for name, value in asdict(self).items() if name in ("name", "value")}
+        """Return the plain form, with the one bound that the gate has."""
         bound = {"at_least": self.at_least} if self.at_most is None else {"at_most": self.at_most}
         interval = {"interval": list(self.interval)} if self.interval else {}
-        return {**plain, **interval, **bound, "passed": self.passed, "reason": self._said()}
+        plain = {"name": self.name, "value": self.value, **interval, **bound}
+        return {**plain, "passed": self.passed, "reason": self._full_reason()}
 
-    def _said(self) -> str:
+    def _full_reason(self) -> str:
         if self.value is None:
             return f"{self.reason}; this could not be measured"
         if self.at_most is None:
@@ -51,29 +51,29 @@ class Gate:
             within, side = self.value <= self.at_most, f"above {self.at_most:g}"
         if within:
             return self.reason
-        known = " ({:g} to {:g})".format(*self.interval) if self.interval else ""
-        return f"{self.reason}; {self.value:g}{known} is {side}{', but not surely' if self.passed else ''}"
+        interval = " ({:g} to {:g})".format(*self.interval) if self.interval else ""
+        return f"{self.reason}; {self.value:g}{interval} is {side}{', but not surely' if self.passed else ''}"
 
 
 def verdict(gates: Sequence[Gate]) -> str:
-    """passed | failed: one failed gate fails all; without gates there is nothing to object to."""
+    """Return passed | failed: one failed gate fails the model; a model without gates passes."""
     return PASSED if all(gate.passed for gate in gates) else FAILED
 
 
 def least_rise(curve: Sequence[float]) -> float:
-    """The smallest step of a curve from one point to the next; negative where it falls."""
+    """Return the smallest step of a curve from one point to the next; negative where the curve falls."""
     return round(min(after - before for before, after in pairwise(curve)), 6)
 
 
 def judge(
     figures: Mapping[str, float | None], bounds: Mapping[str, float], intervals: Mapping[str, Sequence[float] | None]
 ) -> list[Gate]:
-    """The gates of the stage, in the order of `GATES`.
+    """Return the gates of the stage, in the order of `GATES`.
 
     Args:
         figures: by name of gate
-        bounds: likewise; a gate without a bound is not judged
-        intervals: likewise, of figures that have one
+        bounds: by name of gate; a gate without a bound is not judged
+        intervals: by name of gate, of the figures that have one
     """
     known = {name: tuple(ends) for name, ends in intervals.items() if ends is not None}
     return [
@@ -83,6 +83,7 @@ def judge(
     ]
 
 
+# Name -> side of the bound, and what the figure is. The texts are part of `metrics/intervene.json`.
 GATES = {
     "concept_rise": ("at_least", "the smallest rise of concept accuracy from one oracle edit to the next"),
     "hard_label_gain": (

@@ -1,1 +1,1 @@
-"""Stored corrections, and similar texts to which they apply."""
+"""Stored corrections, and the similar texts to which they apply."""

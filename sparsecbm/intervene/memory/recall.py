@@ -1,133 +1,147 @@
-"""What stored corrections say about new texts: offered, or applied above a likeness, never in silence.
+"""Recall: what stored corrections say about new texts. They are offered, or act above a threshold of similarity.
 
-Likeness is the cosine of two texts as the concept's own subnetwork pools them. A correction of one concept says nothing
-of another.
+The similarity of two texts (`likeness`) is the cosine of their vectors, as the concept's own subnetwork pools them.
+A correction of one concept does not affect another. Results always say which correction acted.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from sparsecbm.base.metrics import MISSING
-from sparsecbm.intervene.edits import intervene
+from sparsecbm.base.published import PUBLISHED
+from sparsecbm.intervene.edits import Setting, intervene
 from sparsecbm.intervene.memory.store import Correction, Memory
 from sparsecbm.intervene.patches.stack import patched
-from sparsecbm.intervene.reference import Reference, nearest, read_concept
+from sparsecbm.intervene.reference import Reference, find_nearest, predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.prediction import Prediction, readings
+from sparsecbm.model.prediction import readings
+from sparsecbm.model.prediction_form import PublishedPrediction
 
 CONTROLS = ("corrections", "confirmed", "wrong_state", "shuffled_states", "random_texts")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=PUBLISHED)
 class Offer:
-    """The stored correction nearest to a text, and how alike the two texts are to the concept, from -1 to 1."""
+    """The stored correction that is most similar to a text."""
 
+    likeness: Annotated[
+        float, Field(ge=-1.001, le=1.001, description="cosine of the two texts as the concept pools them")
+    ]
     correction: Correction
-    likeness: float
 
 
-@dataclass(frozen=True)
-class Corrected:
-    """A prediction and what stored corrections did to it.
+@dataclass(frozen=True, config=PUBLISHED)
+class TextOffers:
+    """The most similar correction of each concept for one text."""
 
-    Attributes:
-        before, after: without and with them; the same if none acted
-        acted: concept -> the correction that acted on it
-    """
-
-    before: Prediction
-    after: Prediction
-    acted: dict[str, Offer]
+    text: str
+    offers: dict[str, Offer]
 
 
-def offers(
+@dataclass(frozen=True, config=PUBLISHED)
+class CorrectedPrediction:
+    """A prediction without and with stored corrections; both are the same if no correction acted."""
+
+    before: PublishedPrediction
+    after: PublishedPrediction
+    acted: Annotated[dict[str, Offer], Field(description="concept -> the correction that acted on it")]
+
+
+def find_offers(
     model: ConceptBottleneck, memory: Memory, texts: Sequence[str], threshold: float = 0.0
-) -> list[dict[str, Offer]]:
-    """For each text and concept, the nearest stored correction that is at least so alike."""
-    found: list[dict[str, Offer]] = [{} for _ in texts]
+) -> list[TextOffers]:
+    """Find, for each text and concept, the most similar stored correction at or above the threshold."""
+    offers: list[dict[str, Offer]] = [{} for _ in texts]
     for concept in model.concept_set.names:
-        stored = memory.fitting(model, concept)
+        stored = memory.corrections_for(model, concept)
         if not stored:
             continue
-        _, vectors = read_concept(model, concept, list(texts))
-        which, likeness = nearest(vectors, np.stack([memory.vector(correction) for correction in stored]))
-        for row, (number, value) in enumerate(zip(which, likeness, strict=True)):
-            if value >= threshold:
-                found[row][concept] = Offer(stored[number], round(float(value), 6))
-    return found
+        _, vectors = predict_concept_logits(model, concept, list(texts))
+        nearest, similarity = find_nearest(vectors, np.stack([memory.vector(correction) for correction in stored]))
+        for row, (index, cosine) in enumerate(zip(nearest, similarity, strict=True)):
+            if cosine >= threshold:
+                offers[row][concept] = Offer(round(float(cosine), 6), stored[index])
+    return [TextOffers(text, by_concept) for text, by_concept in zip(texts, offers, strict=True)]
 
 
-def corrected(model: ConceptBottleneck, memory: Memory, texts: Sequence[str], threshold: float) -> list[Corrected]:
-    """Read texts, and let the nearest corrections that are at least so alike act; each result says which did.
+def predict_with_corrections(
+    model: ConceptBottleneck, memory: Memory, texts: Sequence[str], threshold: float
+) -> list[CorrectedPrediction]:
+    """Predict texts, and let the most similar corrections at or above the threshold act.
 
-    An edit sets the concept. A patch is put on for this text, and the concept reads what it then reads.
+    An edit sets the concept. A patch is applied for this text only, and the concept keeps its prediction under it.
     """
     results = []
-    for text, found in zip(texts, offers(model, memory, texts, threshold), strict=True):
-        before = model.predict([text])[0]
-        if not found:
-            results.append(Corrected(before, before, {}))
+    for text_offers in find_offers(model, memory, texts, threshold):
+        before = model.predict([text_offers.text])[0]
+        if not text_offers.offers:
+            results.append(CorrectedPrediction(before, before, {}))
             continue
-        settings = {}
-        for concept, offer in found.items():
+        settings: dict[str, Setting] = {}
+        for concept, offer in text_offers.offers.items():
             settings[concept] = offer.correction.state
             if offer.correction.kind == "patch":
                 with patched(model, memory.patch(offer.correction)):
-                    logits, _ = read_concept(model, concept, [text])
+                    logits, _ = predict_concept_logits(model, concept, [text_offers.text])
                 settings[concept] = readings(model.concept_set[concept], logits)[0].probabilities
-        results.append(Corrected(before, intervene(model, text, settings).after, found))
+        after = intervene(model, [text_offers.text], settings)[0].after
+        results.append(CorrectedPrediction(before, after, text_offers.offers))
     return results
 
 
 def recall_rows(source: Reference, held_out: Reference, thresholds: Sequence[float], seed: int) -> list[dict]:
-    """What oracle edits of all misread texts of one table do to another, as the threshold moves.
+    """Measure what oracle edits of all wrong predictions of one table do to another table, by threshold.
 
-    `confirmed` stores the right readings as well, as corrections to what is read: a text that is nearest to one of them
-    is left alone. Controls: every correction to a wrong state, the states shuffled among the corrections, and as many
-    texts drawn at random, with their annotated states, in the place of the misread ones.
+    `corrections` stores the wrong predictions only. `confirmed` also stores the correct ones, as corrections to the
+    predicted state; a text that is most similar to one of them stays as it is. The controls are: every correction to a
+    wrong state, the states shuffled among the corrections, and as many texts drawn at random with their annotated
+    states.
 
     Returns:
-        rows: control, threshold, acted (concepts of texts), fixed, harmed, and their shares of wrong and right readings
+        rows: control, threshold, acted (concepts of texts), fixed, harmed, and their shares of wrong and of correct
+        predictions
     """
     rows = []
     for control in CONTROLS:
-        draw = np.random.default_rng(seed)
-        parts = [_recalled(source, held_out, concept, control, draw) for concept in source.gold]
-        likeness, said, gold, read = (np.concatenate(column) for column in zip(*parts, strict=True))
-        right, wrong = read == gold, (read != gold) & (gold != MISSING)
+        rng = np.random.default_rng(seed)
+        parts = [_recall_concept(source, held_out, concept, control, rng) for concept in source.gold]
+        similarity, states, gold, predicted = (np.concatenate(column) for column in zip(*parts, strict=True))
+        correct, incorrect = predicted == gold, (predicted != gold) & (gold != MISSING)
         for threshold in thresholds:
-            after = np.where(likeness >= threshold, said, read)
-            harmed, fixed = int((right & (after != gold)).sum()), int((wrong & (after == gold)).sum())
+            after = np.where(similarity >= threshold, states, predicted)
+            harmed, fixed = int((correct & (after != gold)).sum()), int((incorrect & (after == gold)).sum())
             rows.append(
                 {
-                    "control": control, "threshold": threshold, "acted": int((likeness >= threshold).sum()),
-                    "changed": int((after != read).sum()), "fixed": fixed, "harmed": harmed,
-                    "fixed_share": round(fixed / max(int(wrong.sum()), 1), 6),
-                    "harmed_share": round(harmed / max(int(right.sum()), 1), 6),
+                    "control": control, "threshold": threshold, "acted": int((similarity >= threshold).sum()),
+                    "changed": int((after != predicted).sum()), "fixed": fixed, "harmed": harmed,
+                    "fixed_share": round(fixed / max(int(incorrect.sum()), 1), 6),
+                    "harmed_share": round(harmed / max(int(correct.sum()), 1), 6),
                 }
             )  # fmt: skip
     return rows
 
 
-def _recalled(
-    source: Reference, held_out: Reference, concept: str, control: str, draw: np.random.Generator
+def _recall_concept(
+    source: Reference, held_out: Reference, concept: str, control: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, ...]:
-    """For one concept and every held-out text: likeness of the nearest correction, its state, gold and read state."""
-    gold, read = held_out.gold[concept], held_out.read(concept)
-    members = np.flatnonzero(source.wrong(concept))
-    known = np.flatnonzero(source.gold[concept] != MISSING)
-    if not len(members):
-        return np.full(len(gold), -np.inf), read, gold, read
+    """Return, for each held-out text, the nearest correction's similarity and state, and the gold and predicted one."""
+    gold, predicted = held_out.gold[concept], held_out.predicted(concept)
+    stored_rows = np.flatnonzero(source.incorrect(concept))
+    known_rows = np.flatnonzero(source.gold[concept] != MISSING)
+    if not len(stored_rows):
+        return np.full(len(gold), -np.inf), predicted, gold, predicted
     if control == "random_texts":
-        members = draw.choice(known, len(members), replace=False)
+        stored_rows = rng.choice(known_rows, len(stored_rows), replace=False)
     if control == "confirmed":
-        members = known
-    states, many = source.gold[concept][members], source.logits[concept].shape[1]
+        stored_rows = known_rows
+    states, state_count = source.gold[concept][stored_rows], source.logits[concept].shape[1]
     if control == "wrong_state":
-        states = (states + draw.integers(1, many, len(states))) % many
+        states = (states + rng.integers(1, state_count, len(states))) % state_count
     if control == "shuffled_states":
-        states = draw.permutation(states)
-    which, likeness = nearest(held_out.pooled[concept], source.pooled[concept][members])
-    return likeness, states[which], gold, read
+        states = rng.permutation(states)
+    nearest, similarity = find_nearest(held_out.pooled[concept], source.pooled[concept][stored_rows])
+    return similarity, states[nearest], gold, predicted

@@ -1,65 +1,69 @@
-"""A store of corrections: which concept of which text a person set right, and by what.
+"""A store of corrections: which concept of which text a person corrected, and how.
 
-    index.json         every correction, with the sha256 of its files; the store is what the index lists
+    index.json         every correction, with the sha256 of its files; only what the index lists is in the store
     ID.safetensors     the corrected text as the concept's subnetwork pools it, [hidden]
-    ID.patch           the mask patch, of a correction that is one
-    .lock              held while the index is read and written anew
+    ID.patch           the mask patch, if the correction is one
+    .lock              held while the index is read and written again
 
-Files are written before the index that names them, each whole or not at all, so a kill at any moment leaves the store
-as it was or as it was to be. Texts are known by their sha256 and are not kept.
+Files are written before the index that names them, each whole or not at all. So after a kill at any moment the store
+holds either the old or the new state. Texts are identified by their sha256 and are not kept.
 """
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from filelock import FileLock, Timeout
+from pydantic import Field, computed_field
+from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from sparsecbm.base.errors import InterventionError, unknown
 from sparsecbm.base.files import read_json, replacing, sha256_file, write_json
-from sparsecbm.intervene.patches.bits import mask_checksum, place_of
+from sparsecbm.base.published import PUBLISHED
+from sparsecbm.intervene.patches.bits import concept_index, mask_checksum
 from sparsecbm.intervene.patches.patch import MaskPatch
-from sparsecbm.intervene.patches.stack import patches_of
-from sparsecbm.intervene.reference import read_concept
+from sparsecbm.intervene.patches.stack import patches_in_force
+from sparsecbm.intervene.reference import predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import text_checksum, weights_checksum
 
 FORMAT = 1
 INDEX, LOCK = "index.json", ".lock"
-PATIENCE = 30  # seconds that a writer waits for another one
+LOCK_TIMEOUT = 30  # seconds that a writer waits for another one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=PUBLISHED)
 class Correction:
-    """One entry of the store.
+    """One entry of the store. The published form leaves out the checksums.
 
     Attributes:
         concept, state: what was set, and to what
-        text: sha256 of the corrected text
-        weights, mask: checksums of the model's weights and of the concept's mask; a text's vector means something
-            under these alone. `mask` is "dense" for a model without masks
-        patch: id of the mask patch that does it; None for a concept edit
+        weights, mask: checksums of the model's weights and of the concept's mask; the text's vector has a meaning for
+            these only. `mask` is "dense" for a model without masks
         author, note: who made it, and why
     """
 
     concept: str
     state: str
-    text: str
-    weights: str
-    mask: str
-    patch: str | None = None
+    text: Annotated[str, Field(description="sha256 of the corrected text")]
+    weights: Annotated[str, Field(exclude=True)]
+    mask: Annotated[str, Field(exclude=True)]
+    patch: Annotated[str | None, Field(description="id of the mask patch; null for a concept edit")] = None
     author: str = ""
     note: str = ""
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
-    def kind(self) -> str:
-        """edit | patch."""
+    def kind(self) -> Literal["edit", "patch"]:
+        """Whether it is a concept edit or a mask patch."""
         return "edit" if self.patch is None else "patch"
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def id(self) -> str:
         """sha256 over everything in it, as hex."""
@@ -67,7 +71,7 @@ class Correction:
 
 
 class Memory:
-    """A store in a folder, which is made when the first correction is added."""
+    """A store in a folder. The folder is made when the first correction is added."""
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
@@ -76,7 +80,7 @@ class Memory:
         return len(self._index())
 
     def corrections(self) -> list[Correction]:
-        """All corrections, oldest first."""
+        """Return all corrections, oldest first."""
         return [Correction(**entry["correction"]) for entry in self._index().values()]
 
     def add(
@@ -89,82 +93,87 @@ class Memory:
         author: str = "",
         note: str = "",
     ) -> Correction:
-        """Keep a concept edit, or a mask patch if one is given; what is there already is not kept twice.
+        """Keep a concept edit, or a mask patch if one is given. The same correction is kept once.
 
         Raises:
-            InterventionError: an unknown concept, a patch of another concept, state or model, or another writer does
-                not come to an end.
+            InterventionError: an unknown concept; a patch of another concept, state or model; or another writer holds
+                the lock for too long.
             ConfigError: an unknown state.
         """
-        place_of(model, concept)
+        concept_index(model, concept)
         model.concept_set[concept].index(state)
-        weights, mask = fits(model, concept)
+        weights, mask = correction_checksums(model, concept)
         if patch is not None and (patch.concept, patch.state, patch.weights, patch.mask) != (
             concept, state, weights, mask
         ):  # fmt: skip
             raise InterventionError(
-                f"patch {patch.id[:12]} makes {patch.concept!r} read {patch.state!r} in another model, or is of "
-                f"another concept or state than {concept!r}, {state!r}"
+                f"patch {patch.id[:12]} makes {patch.concept!r} predict {patch.state!r}; it belongs to another model, "
+                f"or to another concept or state than {concept!r}, {state!r}"
             )
-        made = Correction(concept, state, text_checksum(text), weights, mask, patch.id if patch else None, author, note)
-        vector = read_concept(model, concept, [text])[1][0]
+        patch_id = patch.id if patch else None
+        correction = Correction(concept, state, text_checksum(text), weights, mask, patch_id, author, note)
+        vector = predict_concept_logits(model, concept, [text])[1][0]
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
-            files = {f"{made.id}.safetensors": lambda path: save_file({"vector": vector}, path)}
+            writers = {f"{correction.id}.safetensors": lambda path: save_file({"vector": vector}, path)}
             if patch is not None:
-                files[f"{made.id}.patch"] = patch.save
-            sums = {}
-            for name, write in files.items():
+                writers[f"{correction.id}.patch"] = patch.save
+            checksums = {}
+            for name, write in writers.items():
                 with replacing(self.folder / name) as temporary:
                     write(temporary)
-                sums[name] = sha256_file(self.folder / name)
-            index = {**self._index(), made.id: {"correction": asdict(made), "files": sums}}
-            write_json(self.folder / INDEX, {"format": FORMAT, "corrections": list(index.values())})
-        return made
+                checksums[name] = sha256_file(self.folder / name)
+            entry = {"correction": asdict(correction), "files": checksums}
+            self._write_index({**self._index(), correction.id: entry})
+        return correction
 
     def remove(self, identity: str) -> Correction:
-        """Forget one correction, named by its id or the start of it.
+        """Remove one correction, named by its id or the start of it.
 
         Raises:
             InterventionError: no correction, or more than one, has such an id.
         """
         with self._lock():
             index = self._index()
-            found = [key for key in index if key.startswith(identity)]
-            if len(found) != 1:
+            matches = [key for key in index if key.startswith(identity)]
+            if len(matches) != 1:
                 raise InterventionError(unknown("correction", identity, [key[:12] for key in index]))
-            entry = index.pop(found[0])
-            write_json(self.folder / INDEX, {"format": FORMAT, "corrections": list(index.values())})
+            entry = index.pop(matches[0])
+            self._write_index(index)
             for name in entry["files"]:
                 (self.folder / name).unlink(missing_ok=True)
         return Correction(**entry["correction"])
 
     def vector(self, correction: Correction) -> np.ndarray:
-        """The corrected text as the concept pools it, [hidden]."""
-        path = self._verified(correction, f"{correction.id}.safetensors")
+        """Return the corrected text as the concept pools it, [hidden]."""
+        path = self._verified_file(correction, f"{correction.id}.safetensors")
         try:
             return load_file(path)["vector"]
         except (SafetensorError, KeyError) as error:
             raise InterventionError(f"{path} holds no vector: {error}") from error
 
     def patch(self, correction: Correction) -> MaskPatch:
-        """The mask patch of a correction that is one."""
+        """Return the mask patch of a correction.
+
+        Raises:
+            InterventionError: the correction is a concept edit.
+        """
         if correction.patch is None:
             raise InterventionError(f"correction {correction.id[:12]} is a concept edit and has no patch")
-        return MaskPatch.load(self._verified(correction, f"{correction.id}.patch"))
+        return MaskPatch.load(self._verified_file(correction, f"{correction.id}.patch"))
 
-    def fitting(self, model: ConceptBottleneck, concept: str) -> list[Correction]:
-        """Corrections of one concept whose vectors this model's own can be compared with."""
-        own = fits(model, concept)
-        return [c for c in self.corrections() if c.concept == concept and (c.weights, c.mask) == own]
+    def corrections_for(self, model: ConceptBottleneck, concept: str) -> list[Correction]:
+        """Return the corrections of one concept whose vectors are comparable with this model's."""
+        checksums = correction_checksums(model, concept)
+        return [c for c in self.corrections() if c.concept == concept and (c.weights, c.mask) == checksums]
 
     def _lock(self) -> FileLock:
-        lock = FileLock(self.folder / LOCK, timeout=PATIENCE)
+        lock = FileLock(self.folder / LOCK, timeout=LOCK_TIMEOUT)
         try:
             return lock.acquire()
         except Timeout:
             raise InterventionError(
-                f"{self.folder} has been written to by another process for {PATIENCE} s; try again"
+                f"another process has been writing to {self.folder} for {LOCK_TIMEOUT} s; try again"
             ) from None
 
     def _index(self) -> dict[str, dict]:
@@ -173,27 +182,30 @@ class Memory:
             return {}
         plain = read_json(path)
         if plain.get("format") != FORMAT:
-            raise InterventionError(f"{path} has format {plain.get('format')}; this version reads {FORMAT}")
+            raise InterventionError(f"{path} has format {plain.get('format')}; this version reads format {FORMAT}")
         try:
             return {Correction(**entry["correction"]).id: entry for entry in plain["corrections"]}
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise InterventionError(f"{path} is no index of corrections: {error}") from error
 
-    def _verified(self, correction: Correction, name: str) -> Path:
+    def _write_index(self, index: dict[str, dict]) -> None:
+        write_json(self.folder / INDEX, {"format": FORMAT, "corrections": list(index.values())})
+
+    def _verified_file(self, correction: Correction, name: str) -> Path:
         entry, path = self._index().get(correction.id), self.folder / name
         if entry is None or name not in entry["files"]:
-            raise InterventionError(f"{self.folder} knows nothing of {name}")
+            raise InterventionError(f"{self.folder} does not list {name}")
         if not path.is_file() or sha256_file(path) != entry["files"][name]:
             raise InterventionError(f"{path} is missing or was altered; restore it, or remove the correction")
         return path
 
 
-def fits(model: ConceptBottleneck, concept: str) -> tuple[str, str]:
-    """Checksums of the weights and of the concept's mask, which a correction must have to fit.
+def correction_checksums(model: ConceptBottleneck, concept: str) -> tuple[str, str]:
+    """Return the checksums of the weights and of the concept's mask that a correction must have to fit this model.
 
     Raises:
-        InterventionError: patches are in force on the concept, so that texts look different to it.
+        InterventionError: patches are in force on the concept, which change its vectors.
     """
-    if patches_of(model, concept):
-        raise InterventionError(f"patches of {concept!r} are in force; take them off before corrections are looked up")
+    if patches_in_force(model, concept):
+        raise InterventionError(f"patches of {concept!r} are in force; remove them before corrections are looked up")
     return weights_checksum(model), mask_checksum(model.masks[concept]) if model.masked else "dense"

@@ -1,6 +1,6 @@
 """Single bits of a concept's mask, flipped in place.
 
-Bits are flipped by exclusive or on the packed bytes: a second flip of the same bits is the exact inverse of the first,
+Bits are flipped by exclusive or on the packed bytes. So a second flip of the same bits exactly undoes the first,
 whatever was flipped in between, and no copy of a mask is kept.
 """
 
@@ -18,12 +18,12 @@ from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import MaskedLinear
 from sparsecbm.model.masks import ConceptMask
 
-# Layer -> places in its flattened weight, each once.
+# Layer -> indices into its flattened weight, each once.
 Positions = Mapping[str, Sequence[int]]
 
 
 def masked_layers(model: ConceptBottleneck) -> dict[str, MaskedLinear]:
-    """The masked layers by their name in the backbone.
+    """Return the masked layers by their name in the backbone.
 
     Raises:
         InterventionError: the model has none.
@@ -34,8 +34,12 @@ def masked_layers(model: ConceptBottleneck) -> dict[str, MaskedLinear]:
     return layers
 
 
-def place_of(model: ConceptBottleneck, concept: str) -> int:
-    """The place of a concept in every mask set of the model; an unknown name is an error with the choices."""
+def concept_index(model: ConceptBottleneck, concept: str) -> int:
+    """Return the index of a concept in every mask set of the model.
+
+    Raises:
+        InterventionError: the name is unknown; the message lists the choices.
+    """
     if concept not in model.concept_set.names:
         raise InterventionError(unknown("concept", concept, model.concept_set.names))
     return model.concept_set.names.index(concept)
@@ -45,18 +49,20 @@ def toggle(model: ConceptBottleneck, concept: str, positions: Positions) -> None
     """Flip bits of one concept's mask in place; the masks of other concepts are untouched.
 
     Raises:
-        InterventionError: a layer is not masked, or a position lies outside it or comes twice; nothing is flipped then.
+        InterventionError: a layer is not masked, or a position is out of range or repeated. Then nothing is flipped.
     """
-    place, layers = place_of(model, concept), masked_layers(model)
-    changes = [(layers[layer], _bytes(layer, layers, members)) for layer, members in checked(layers, positions)]
-    for module, (numbers, values) in changes:
-        row = module.bits[place]
-        row.scatter_(0, numbers, row[numbers] ^ values)
+    index, layers = concept_index(model, concept), masked_layers(model)
+    changes = [
+        (layers[layer].bits[index], *_changed_bytes(layers[layer], indices))
+        for layer, indices in check_positions(layers, positions)
+    ]
+    for packed, byte_indices, values in changes:
+        packed.scatter_(0, byte_indices, packed[byte_indices] ^ values)
 
 
 @contextmanager
 def toggled(model: ConceptBottleneck, concept: str, positions: Positions) -> Iterator[None]:
-    """Bits flipped while the block runs, and flipped back afterwards, also after an error."""
+    """Flip bits while the block runs, and flip them back afterwards, also after an error."""
     toggle(model, concept, positions)
     try:
         yield
@@ -64,43 +70,44 @@ def toggled(model: ConceptBottleneck, concept: str, positions: Positions) -> Ite
         toggle(model, concept, positions)
 
 
-def read_bits_at(model: ConceptBottleneck, concept: str, positions: Positions) -> dict[str, Tensor]:
-    """Bits at some positions by layer, [positions], bool.
+def bits_at(model: ConceptBottleneck, concept: str, positions: Positions) -> dict[str, Tensor]:
+    """Return the bits at some positions by layer, [positions], bool.
 
     Raises:
         InterventionError: as `toggle`.
     """
-    place, layers = place_of(model, concept), masked_layers(model)
-    found = {}
-    for layer, members in checked(layers, positions):
-        members = members.to(layers[layer].bits.device)
-        found[layer] = (layers[layer].bits[place][members // 8] >> (7 - members % 8) & 1).bool()
-    return found
+    index, layers = concept_index(model, concept), masked_layers(model)
+    bits = {}
+    for layer, indices in check_positions(layers, positions):
+        packed = layers[layer].bits[index]
+        indices = indices.to(packed.device)
+        bits[layer] = (packed[indices // 8] >> (7 - indices % 8) & 1).bool()
+    return bits
 
 
-def checked(layers: Mapping[str, MaskedLinear], positions: Positions) -> list[tuple[str, Tensor]]:
-    """Positions as tensors, after it is certain that each exists and comes once.
+def check_positions(layers: Mapping[str, MaskedLinear], positions: Positions) -> list[tuple[str, Tensor]]:
+    """Return positions as tensors, after a check that each exists and occurs once.
 
     Raises:
-        InterventionError: naming the layer and the position.
+        InterventionError: one does not; the message names the layer and the position.
     """
-    found = []
-    for layer, members in positions.items():
+    checked = []
+    for layer, layer_positions in positions.items():
         if layer not in layers:
             raise InterventionError(unknown("masked layer", layer, layers))
-        members, size = torch.as_tensor(members, dtype=torch.long), prod(layers[layer].weight.shape)
-        outside = members[(members < 0) | (members >= size)]
+        indices, size = torch.as_tensor(layer_positions, dtype=torch.long), prod(layers[layer].weight.shape)
+        outside = indices[(indices < 0) | (indices >= size)]
         if len(outside):
             raise InterventionError(f"position {int(outside[0])} is out of range: layer {layer} has {size} weights")
-        if len(members.unique()) < len(members):
-            raise InterventionError(f"a position of layer {layer} comes twice, which would flip it back")
-        if len(members):
-            found.append((layer, members))
-    return found
+        if len(indices.unique()) < len(indices):
+            raise InterventionError(f"a position of layer {layer} occurs twice, which would flip it back")
+        if len(indices):
+            checked.append((layer, indices))
+    return checked
 
 
 def mask_checksum(mask: ConceptMask) -> str:
-    """sha256 over the layers, shapes and bits of one concept's mask, as hex; the other concepts have no part in it."""
+    """Return the sha256 over the layers, shapes and bits of one concept's mask, as hex."""
     shapes = {layer: list(mask.shapes[layer]) for layer in sorted(mask.shapes)}
     digest = hashlib.sha256(json.dumps({"concept": mask.name, "shapes": shapes}, sort_keys=True).encode())
     for layer in shapes:
@@ -108,9 +115,8 @@ def mask_checksum(mask: ConceptMask) -> str:
     return digest.hexdigest()
 
 
-def _bytes(layer: str, layers: Mapping[str, MaskedLinear], members: Tensor) -> tuple[Tensor, Tensor]:
-    """Which bytes of a layer's packed mask change, and what each is to be xored with."""
-    numbers, which = (members // 8).unique(return_inverse=True)
-    values = torch.zeros(len(numbers), dtype=torch.long).index_add_(0, which, 1 << (7 - members % 8))
-    device = layers[layer].bits.device
-    return numbers.to(device), values.to(torch.uint8).to(device)
+def _changed_bytes(layer: MaskedLinear, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which bytes of a layer's packed mask change, and the value that each is xored with."""
+    byte_indices, inverse = (indices // 8).unique(return_inverse=True)
+    values = torch.zeros(len(byte_indices), dtype=torch.long).index_add_(0, inverse, 1 << (7 - indices % 8))
+    return byte_indices.to(layer.bits.device), values.to(torch.uint8).to(layer.bits.device)

@@ -1,36 +1,37 @@
-"""A patch of a concept's mask, from texts that are misread to a file that a person can judge."""
+"""Making a patch: from texts with a wrong prediction to a patch that a person can judge."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.intervene.patches.bits import mask_checksum, place_of
+from sparsecbm.intervene.patches.bits import concept_index, mask_checksum
+from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.patch import MaskPatch, Reading
 from sparsecbm.intervene.patches.protection import Protection
-from sparsecbm.intervene.patches.search import CAUTION, Aim, Found, search
-from sparsecbm.intervene.patches.side_effects import Bill, make_bill
-from sparsecbm.intervene.patches.stack import bare_checksum, patches_of, untouchable
+from sparsecbm.intervene.patches.search import SearchResult, search
+from sparsecbm.intervene.patches.side_effects import SideEffects, measure_side_effects
+from sparsecbm.intervene.patches.stack import patches_in_force, unpatched_mask_checksum
 from sparsecbm.intervene.reference import Reference
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import text_checksum, weights_checksum
 from sparsecbm.model.prediction import softmax
 
 
-class Unreached(InterventionError):
-    """No patch within the budget makes the texts read as wanted; `found` is the best that there is."""
+class UnreachedError(InterventionError):
+    """No patch within the budget gives the texts the wanted state; `result` is the best attempt."""
 
-    def __init__(self, message: str, found: Found):
+    def __init__(self, message: str, result: SearchResult):
         super().__init__(message)
-        self.found = found
+        self.result = result
 
 
-class Harmful(InterventionError):
-    """The patch does more harm than is allowed; `found` and `bill` say what and how much."""
+class HarmfulError(InterventionError):
+    """The patch does more harm than is allowed; `result` and `side_effects` say what and how much."""
 
-    def __init__(self, message: str, found: Found, bill: Bill):
+    def __init__(self, message: str, result: SearchResult, side_effects: SideEffects):
         super().__init__(message)
-        self.found, self.bill = found, bill
+        self.result, self.side_effects = result, side_effects
 
 
 def make_patch(
@@ -38,124 +39,129 @@ def make_patch(
     texts: str | Sequence[str],
     concept: str,
     state: str,
-    budget: int,
+    options: PatchOptions,
     *,
-    margin: float = 0.05,
-    share: float = 1.0,
-    layers: Sequence[str] = ("*",),
-    scope: str = "global",
-    caution: float = CAUTION,
     protection: Protection | None = None,
     reference: Reference | None = None,
-    max_harm: float = 0.01,
-    force: bool = False,
     author: str = "",
     note: str = "",
 ) -> MaskPatch:
-    """Find bits of a concept's mask to flip so that texts are read as a wanted state; the model stays as it is.
+    """Find bits of a concept's mask to flip so that texts get a wanted state; the model stays as it is.
 
-    Patches that are in force stay so: the new one is made on top of the last of them on this concept, its parent.
+    Patches in force stay in force. The new patch is made on top of the last of them on this concept, its parent.
 
     Args:
         texts: one text, or several that share a mistake
-        state: how the concept should read, by name
-        budget: bits that may be flipped, dropped and grown ones together
-        margin, share, layers, scope, caution: as in `Aim`
-        protection: right readings to be left alone, from `protect`
-        reference: what the patch is billed on, texts of other groups than the protected ones; those are left out
-        max_harm: share of the reference's right readings of this concept that may become wrong
-        force: make it even if it does more harm; the patch says so
+        state: that the concept should have, by name
+        protection: correct predictions that should not change, from `protect`
+        reference: predictions to measure side effects on; groups that protect are left out
+        author, note: recorded in the patch
 
     Raises:
-        Unreached: the state cannot be reached; says the best margin.
-        Harmful: it can, but at too much harm.
-        InterventionError: an unknown concept, a dense model, no texts, a budget below 2, nothing to change, or texts
-            that are to be read in two ways.
-        ConfigError: an unknown state, scope or layer pattern.
+        UnreachedError: the state cannot be reached; the message gives the best margin.
+        HarmfulError: the state can be reached, but with too much harm.
+        InterventionError: an unknown concept, a dense model, no texts, nothing to change, or texts that are protected
+            in another state.
+        ConfigError: an unknown state or layer pattern.
     """
     texts = [texts] if isinstance(texts, str) else list(dict.fromkeys(texts))
-    place_of(model, concept)
-    wanted = model.concept_set[concept].index(state)
-    aim = Aim(budget, margin, share, tuple(layers), scope, caution)
-    _check(model, texts, concept, state, protection)
-    found = search(model, concept, texts, [wanted] * len(texts), aim, protection, untouchable(model, concept))
-    _check_found(found, texts, concept, state, aim)
-    bill = None
-    if reference is not None:
-        groups = protection.groups if protection is not None else ()
-        bill = make_bill(model, concept, found.flipped, reference, texts, groups)
-        if (bill.harmed.share or 0) > max_harm and not force:
-            raise Harmful(
-                f"a patch of {found.bits} bits makes {concept!r} read {state!r}, but it spoils {bill.harmed.count} of "
-                f"{bill.harmed.of} right readings ({100 * bill.harmed.share:.1f} %, at most {100 * max_harm:g} % are "
-                "allowed). Protect more texts, or edit the concept instead; `force` makes the patch all the same",
-                found,
-                bill,
-            )
+    concept_index(model, concept)
     states = model.concept_set[concept].states
-    parents = patches_of(model, concept)
+    wanted = model.concept_set[concept].index(state)
+    _check_arguments(model, texts, concept, state, protection)
+    result = search(model, concept, texts, [wanted] * len(texts), options, protection)
+    _check_result(result, texts, concept, state, options)
+    side_effects = None
+    if reference is not None:
+        unseen = reference.without(protection.groups) if protection is not None else reference
+        side_effects = measure_side_effects(model, concept, result.flipped, unseen, texts)
+        if (side_effects.harmed.share or 0) > options.max_harm and not options.force:
+            raise HarmfulError(_harm_message(concept, state, result, side_effects, options), result, side_effects)
+    parents = patches_in_force(model, concept)
     return MaskPatch(
         concept=concept,
         state=state,
         texts=tuple(text_checksum(text) for text in texts),
-        dropped=found.dropped,
-        grown=found.grown,
+        dropped=result.dropped,
+        grown=result.grown,
         weights=weights_checksum(model),
-        mask=bare_checksum(model, concept),
+        mask=unpatched_mask_checksum(model, concept),
         size=model.masks.size,
-        before=_readings(found.before, states),
-        after=_readings(found.after, states),
+        before=_predictions(result.before, states),
+        after=_predictions(result.after, states),
         made={
-            "budget": budget, "margin": margin, "share": share, "layers": list(layers), "scope": scope,
-            "caution": caution, "protected": len(protection.texts) if protection else 0, "strength": found.strength,
-            "max_harm": max_harm if reference is not None else None, "forced": force,
+            # Keys of the published form; `share` and `caution` keep their first names.
+            "budget": options.budget,
+            "margin": options.margin,
+            "share": options.min_fixed_share,
+            "layers": list(options.layers),
+            "scope": options.scope,
+            "caution": options.protection_strength,
+            "protected": len(protection.texts) if protection else 0,
+            "strength": result.strength,
+            "max_harm": options.max_harm if reference is not None else None,
+            "forced": options.force,
         },
-        side_effects=bill.to_dict() if bill else None,
+        side_effects=side_effects,
         author=author,
         note=note,
         parent=parents[-1].id if parents else None,
-    )  # fmt: skip
+    )
 
 
-def _check(model: ConceptBottleneck, texts: list[str], concept: str, state: str, protection: Protection | None) -> None:
+def _check_arguments(
+    model: ConceptBottleneck, texts: list[str], concept: str, state: str, protection: Protection | None
+) -> None:
     if not texts:
         raise InterventionError("no text was given to make a patch for")
     if protection is None:
         return
     if protection.concept != concept:
-        raise InterventionError(f"the protection is of {protection.concept!r}; a patch of {concept!r} needs its own")
+        raise InterventionError(
+            f"the protection belongs to {protection.concept!r}; a patch of {concept!r} needs one of its own"
+        )
     if protection.mask != mask_checksum(model.masks[concept]):
         raise InterventionError(
-            f"the protection was taken under another mask of {concept!r}; make it again under the patches in force"
+            f"the protection was computed under another mask of {concept!r}; "
+            "compute it again under the patches in force"
         )
+    protected_states = dict(zip(protection.texts, protection.states, strict=True))
     for text in texts:
-        for other, protected in zip(protection.texts, protection.states, strict=True):
-            if text == other and protected != state:
-                raise InterventionError(
-                    f"the examples are contradictory: {text[:60]!r} is to be read as {state!r}, but it is among the "
-                    f"protected texts, which read it rightly as {protected!r}; leave it out of one of them"
-                )
+        if protected_states.get(text, state) != state:
+            raise InterventionError(
+                f"the examples contradict each other: {text[:60]!r} should get {state!r}, but it is a protected text "
+                f"that is correctly predicted as {protected_states[text]!r}; remove it from one of the two"
+            )
 
 
-def _check_found(found: Found, texts: list[str], concept: str, state: str, aim: Aim) -> None:
-    if found.reached and not found.bits:
-        raise InterventionError(
-            f"{concept!r} reads {state!r} already, by the margin asked for; there is nothing to patch"
-        )
-    if not found.reached:
-        wins = int((found.margins >= aim.margin).sum())
-        raise Unreached(
-            f"{aim.budget} bits do not make {concept!r} read {state!r}: the best of {found.rounds} attempts reaches "
-            f"{wins} of {len(texts)} texts, and its mean margin is {found.margins.mean():.2f} (it was "
-            f"{found.margins_before.mean():.2f}, {aim.margin:g} is wanted). "
-            "Nothing was changed. Allow more bits, fewer protected texts, or edit the concept instead",
-            found,
+def _check_result(result: SearchResult, texts: list[str], concept: str, state: str, options: PatchOptions) -> None:
+    if result.reached and not result.bits:
+        raise InterventionError(f"{concept!r} is {state!r} already, by the requested margin; there is nothing to patch")
+    if not result.reached:
+        fixed = int((result.margins >= options.margin).sum())
+        raise UnreachedError(
+            f"{options.budget} bits are too few to make {concept!r} predict {state!r}: the best of {result.passes} "
+            f"attempts fixes {fixed} of {len(texts)} texts, with a mean margin of {result.margins.mean():.2f} "
+            f"({result.margins_before.mean():.2f} before, {options.margin:g} required). Nothing was changed. "
+            "Allow more bits, protect fewer texts, or edit the concept instead",
+            result,
         )
 
 
-def _readings(logits: np.ndarray, states: tuple[str, ...]) -> tuple[Reading, ...]:
-    shares = softmax(logits).round(6)
+def _harm_message(
+    concept: str, state: str, result: SearchResult, side_effects: SideEffects, options: PatchOptions
+) -> str:
+    harmed = side_effects.harmed
+    return (
+        f"a patch of {result.bits} bits makes {concept!r} predict {state!r}, but it harms {harmed.count} "
+        f"of {harmed.of} correct predictions ({100 * harmed.share:.1f} %; {100 * options.max_harm:g} % are allowed). "
+        "Protect more texts, edit the concept instead, or make the patch anyway with `force`"
+    )
+
+
+def _predictions(logits: np.ndarray, states: tuple[str, ...]) -> tuple[Reading, ...]:
+    probabilities = softmax(logits).round(6)
     return tuple(
         Reading(states[int(row.argmax())], dict(zip(states, p.tolist(), strict=True)))
-        for row, p in zip(logits, shares, strict=True)
+        for row, p in zip(logits, probabilities, strict=True)
     )

@@ -1,21 +1,26 @@
-"""A mask patch: the flipped bits of one concept's mask, and all that is needed to judge and to undo them.
+"""A mask patch: the flipped bits of one concept's mask, and all that a person needs to judge and undo them.
 
-On disk it is one safetensors file: positions of the bits as int32, and everything else as JSON in its metadata, under
-one key, since safetensors writes several in an order that changes from run to run.
+On disk it is one safetensors file. The positions of the bits are int32 tensors. Everything else is JSON in its
+metadata, under one key, because safetensors writes several keys in an order that changes from run to run.
 """
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, computed_field
+from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.files import replacing
+from sparsecbm.base.published import PUBLISHED, published_form
+from sparsecbm.intervene.patches.side_effects import SideEffects
 from sparsecbm.model.prediction import Reading
 
 METADATA = "patch"
@@ -23,38 +28,42 @@ FORMAT = 1
 _KINDS = ("dropped", "grown")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=PUBLISHED)
+class BitsByLayer:
+    """Number of flipped bits of each layer."""
+
+    dropped: dict[str, int]
+    grown: dict[str, int]
+
+
+@dataclass(frozen=True, config=PUBLISHED)
 class MaskPatch:
-    """Bits of one concept's mask to flip.
+    """Bits of one concept's mask to flip. The published form holds their number in each layer, not their positions.
 
     Attributes:
         concept: whose mask
-        state: how the texts are to be read
-        texts: sha256 of each text that it was made for
-        dropped: places in the flattened weight of each layer whose bits go from 1 to 0, in order
+        state: that the texts should get
+        dropped: positions in the flattened weight of each layer whose bits go from 1 to 0, in order
         grown: those whose bits go from 0 to 1
-        weights: checksum of the weights that it fits
-        mask: checksum of the concept's mask that it fits, without any patch
-        size: bits of that mask
-        before, after: how each text read
-        made: how it was made: budget, margin, scope, protection
-        side_effects: its bill on a reference, as `Bill.to_dict` gives it; None if nobody asked for one
+        before, after: prediction of each text
         author, note: who made it, and why
         parent: id of the patch that must be in force for this one to make sense; None if none must
     """
 
     concept: str
     state: str
-    texts: tuple[str, ...]
-    dropped: dict[str, tuple[int, ...]]
-    grown: dict[str, tuple[int, ...]]
-    weights: str
-    mask: str
-    size: int
+    texts: Annotated[tuple[str, ...], Field(description="sha256 of each text that it was made for")]
+    dropped: Annotated[dict[str, tuple[int, ...]], Field(exclude=True)]
+    grown: Annotated[dict[str, tuple[int, ...]], Field(exclude=True)]
+    weights: Annotated[str, Field(description="checksum of the weights that it fits")]
+    mask: Annotated[str, Field(description="checksum of the concept's mask that it fits, without any patch")]
+    size: Annotated[int, Field(description="bits of that mask")]
     before: tuple[Reading, ...] = ()
     after: tuple[Reading, ...] = ()
-    made: dict = field(default_factory=dict)
-    side_effects: dict | None = None
+    made: Annotated[dict[str, Any], Field(description="options that it was made with")] = field(default_factory=dict)
+    side_effects: Annotated[
+        SideEffects | None, Field(description="on a reference; null if it was made without one")
+    ] = None
     author: str = ""
     note: str = ""
     parent: str | None = None
@@ -65,54 +74,69 @@ class MaskPatch:
         layers = sorted(self.dropped.keys() | self.grown.keys())
         return {layer: (*self.dropped.get(layer, ()), *self.grown.get(layer, ())) for layer in layers}
 
+    @computed_field(description="version of the file format")  # type: ignore[prop-decorator]
+    @property
+    def format(self) -> int:
+        """Version of the file format."""
+        return FORMAT
+
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def bits(self) -> int:
-        """How many bits it flips."""
+        """Number of flipped bits."""
         return sum(len(positions) for positions in self.flipped.values())
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
-    def share(self) -> float:
-        """Share of the mask's bits that it flips."""
+    def share(self) -> Annotated[float, Field(ge=0, le=1)]:
+        """Share of the mask's bits that are flipped."""
         return self.bits / self.size
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def by_layer(self) -> BitsByLayer:
+        """Number of flipped bits of each layer."""
+        counts = ({layer: len(positions) for layer, positions in self._positions(kind).items()} for kind in _KINDS)
+        return BitsByLayer(*counts)
+
+    @computed_field  # type: ignore[prop-decorator]
     @cached_property
     def id(self) -> str:
         """sha256 over everything in it, as hex."""
-        plain = {**self._description(), "flips": [self._flips(kind) for kind in _KINDS]}
+        plain = {**self._description(), "flips": [self._positions(kind) for kind in _KINDS]}
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
-    def to_dict(self) -> dict:
-        """Plain form without the positions: how many bits each layer loses and gains stands in their place."""
-        counts = {kind: {layer: len(p) for layer, p in self._flips(kind).items()} for kind in _KINDS}
-        return {"id": self.id, **self._description(), "bits": self.bits, "share": self.share, "by_layer": counts}
+    def to_dict(self) -> dict[str, Any]:
+        """Return the published form, as `schemas/patch.schema.json` describes it."""
+        return published_form(self)
 
-    def _description(self) -> dict:
+    def _description(self) -> dict[str, Any]:
         plain = asdict(self)
         for kind in _KINDS:
             del plain[kind]
-        # Through JSON, so that what was saved and what is read back are the same in every detail.
+        # Through JSON, so that a saved patch and a loaded one have the same description in every detail.
         return json.loads(json.dumps({"format": FORMAT, **plain}))
 
-    def _flips(self, kind: str) -> dict[str, list[int]]:
+    def _positions(self, kind: str) -> dict[str, list[int]]:
         return {layer: list(positions) for layer, positions in sorted(getattr(self, kind).items())}
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write one file; it appears whole or not at all."""
         metadata = {METADATA: json.dumps({**self._description(), "id": self.id}, sort_keys=True)}
         tensors = {
             f"{kind}/{layer}": torch.tensor(positions, dtype=torch.int32)
             for kind in _KINDS
-            for layer, positions in self._flips(kind).items()
+            for layer, positions in self._positions(kind).items()
         }
         with replacing(Path(path)) as temporary:
             save_file(tensors, temporary, metadata)
 
     @classmethod
-    def load(cls, path: Path) -> "MaskPatch":
-        """Read what `save` wrote.
+    def load(cls, path: str | Path) -> "MaskPatch":
+        """Read a file that `save` wrote.
 
         Raises:
-            InterventionError: the file is missing, truncated or no patch, or something in it was altered.
+            InterventionError: the file is missing, truncated or altered, or is no patch.
         """
         path = Path(path)
         if not path.is_file():
@@ -121,16 +145,15 @@ class MaskPatch:
             with safe_open(path, framework="pt") as file:
                 plain = json.loads((file.metadata() or {})[METADATA])
                 tensors = {name: tuple(file.get_tensor(name).tolist()) for name in file.keys()}  # noqa: SIM118
-            stated, version = plain.pop("id"), plain.pop("format")
+            stated_id, version = plain.pop("id"), plain.pop("format")
             for kind in _KINDS:
-                plain[kind] = {n.partition("/")[2]: p for n, p in tensors.items() if n.partition("/")[0] == kind}
-            for name in ("before", "after"):
-                plain[name] = tuple(Reading(**reading) for reading in plain[name])
-            patch = cls(**{**plain, "texts": tuple(plain["texts"])})
+                prefix = f"{kind}/"
+                plain[kind] = {name.removeprefix(prefix): p for name, p in tensors.items() if name.startswith(prefix)}
+            patch = cls(**plain)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise InterventionError(f"{path} is no patch, or a part of one: {error}") from error
+            raise InterventionError(f"{path} is not a complete patch: {error}") from error
         if version != FORMAT:
-            raise InterventionError(f"{path} has patch format {version}; this version reads {FORMAT}")
-        if patch.id != stated:
-            raise InterventionError(f"{path} was altered: its contents do not have the sha256 that it states")
+            raise InterventionError(f"{path} has patch format {version}; this version reads format {FORMAT}")
+        if patch.id != stated_id:
+            raise InterventionError(f"{path} was altered: its contents do not match the sha256 that it states")
         return patch

@@ -1,14 +1,13 @@
-"""What protects the readings that are right: how every bit would move some hundreds of them.
+"""Protection of correct predictions: how each bit would move some hundreds of them.
 
-For each of these texts r the log-odds z_r of its gold state and their gradient at the masked weights are kept (as
-factors, so that the effect of any bit on any text can be had). A set of flips moves z_r by d_r, to first order; it is
-charged
+For each protected text r, the log-odds z_r of its gold state and their gradient at the masked weights are kept as
+factors, which give the effect of any bit on any text. A set of flips moves z_r by d_r, to first order. Its penalty is
 
-    1/2 sum_r a_r d_r^2,   a_r = exp(-z_r / T) / sum_r' exp(-z_r' / T):
+    1/2 sum_r a_r d_r^2,   a_r = exp(-z_r / T) / sum_r' exp(-z_r' / T).
 
-a reading near its threshold counts most, but T is large: protected texts stand for others, which move as they do and
-may be nearer to theirs. So moves are charged on either side and however much room a text has. Effects of many flips
-that cancel out in every text cost nothing, which no statistic of each bit alone can tell.
+A text near the decision boundary counts most. T is large, because protected texts stand for unseen ones that move with
+them and may be closer to the boundary. So movement in both directions is penalised, also where a text is far from the
+boundary. Flips whose effects cancel in every text cost nothing; no statistic of single bits can show this.
 """
 
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsecbm.intervene.patches.bits import mask_checksum, place_of
-from sparsecbm.intervene.patches.factors import Stored, log_odds, read_factors
+from sparsecbm.intervene.patches.bits import concept_index, mask_checksum
+from sparsecbm.intervene.patches.factors import CompactFactors, compute_factors, log_odds
 from sparsecbm.intervene.reference import Reference
 from sparsecbm.model.cbm import ConceptBottleneck
 
@@ -27,73 +26,76 @@ TEMPERATURE = 2.0  # T, in log-odds
 
 @dataclass(frozen=True, eq=False)
 class Protection:
-    """Right readings of one concept, and the first-order effects of all bits on them.
+    """Correct predictions of one concept, and the first-order effects of all bits on them.
 
     Attributes:
-        texts: those whose reading is nearest to tipping over
-        states: how they are read, rightly, [texts]
-        groups: all groups that they were chosen from; a patch that they protect is billed on others
-        odds: log-odds of their gold state, [texts]
-        factors: by masked layer, of a few texts each, in their order
-        mask: checksum of the concept's mask under which the effects were taken
+        texts: those whose predictions are closest to the decision boundary
+        states: their correctly predicted states, [texts]
+        groups: all groups that they were chosen from; side effects of a protected patch are measured on others
+        gold_log_odds: log-odds of their gold state, [texts]
+        factors: by masked layer, one item for each batch of texts, in their order
+        mask: checksum of the concept's mask under which the effects were computed
     """
 
     concept: str
     texts: tuple[str, ...]
     states: tuple[str, ...]
     groups: frozenset[str]
-    odds: Tensor
-    factors: dict[str, tuple[Stored, ...]]
+    gold_log_odds: Tensor
+    factors: dict[str, tuple[CompactFactors, ...]]
     mask: str
 
     @property
     def weights(self) -> Tensor:
         """a_r, [texts]; they add up to 1."""
-        return torch.softmax(-self.odds / TEMPERATURE, 0)
+        return torch.softmax(-self.gold_log_odds / TEMPERATURE, 0)
 
     def gradients_at(self, layer: str, positions: Tensor) -> Tensor:
-        """Gradient of each text's log-odds at some of a layer's masked weights, [texts, positions]."""
+        """Return the gradient of each text's log-odds at some of a layer's masked weights, [texts, positions]."""
         return torch.cat([part.at(positions) for part in self.factors[layer]])
 
     @property
     def megabytes(self) -> float:
-        """Memory that the factors take."""
+        """Memory of the factors, in MiB."""
         return sum(part.bytes for parts in self.factors.values() for part in parts) / 2**20
 
 
 def protect(
     model: ConceptBottleneck, reference: Reference, concept: str, texts: int = 600, batch_size: int = 16
 ) -> Protection | None:
-    """Read the right readings of a concept that are nearest to tipping over; None if nothing is read rightly.
+    """Protect the correct predictions of a concept that are closest to the decision boundary.
 
     Args:
-        reference: as this model reads it
-        texts: how many of its texts, at most; a text costs its tokens times the widths of all masked layers
+        reference: predictions of this model
+        texts: how many texts, at most; memory grows with their tokens and the widths of all masked layers
+
+    Returns:
+        None if no text of the reference is predicted correctly
 
     Raises:
-        InterventionError: the concept is unknown, or another model read the reference.
+        InterventionError: the concept is unknown, or the reference comes from another model.
     """
-    place_of(model, concept)
-    reference.check(model)
-    rows = np.flatnonzero(reference.right(concept))
+    concept_index(model, concept)
+    reference.check_model(model)
+    rows = np.flatnonzero(reference.correct(concept))
     gold = torch.from_numpy(reference.gold[concept][rows])
-    odds = log_odds(torch.from_numpy(reference.logits[concept][rows]), gold)
-    nearest = odds.argsort(stable=True)[:texts]
-    if not len(nearest):
+    gold_log_odds = log_odds(torch.from_numpy(reference.logits[concept][rows]), gold)
+    closest = gold_log_odds.argsort(stable=True)[:texts]
+    if not len(closest):
         return None
-    chosen = reference.texts[rows[nearest.numpy()]].tolist()
-    order = sorted(range(len(chosen)), key=lambda i: len(chosen[i]))
+    protected_texts = reference.texts[rows[closest.numpy()]].tolist()
+    order = sorted(range(len(protected_texts)), key=lambda i: len(protected_texts[i]))
     parts = []
     for start in range(0, len(order), batch_size):
-        members = order[start : start + batch_size]
-        read = read_factors(model, concept, [chosen[i] for i in members], gold[nearest[members]])[1]
-        parts.append({layer: factors.stored() for layer, factors in read.items()})
+        batch = order[start : start + batch_size]
+        _, factors = compute_factors(model, concept, [protected_texts[i] for i in batch], gold[closest[batch]])
+        parts.append({layer: layer_factors.compact() for layer, layer_factors in factors.items()})
     return Protection(
         concept,
-        tuple(chosen[i] for i in order),
-        tuple(model.concept_set[concept].states[int(gold[nearest[i]])] for i in order),
+        tuple(protected_texts[i] for i in order),
+        tuple(model.concept_set[concept].states[int(gold[closest[i]])] for i in order),
         frozenset(reference.groups.tolist()),
-        odds[nearest[order]],
+        gold_log_odds[closest[order]],
         {layer: tuple(part[layer] for part in parts) for layer in parts[0]},
         mask_checksum(model.masks[concept]),
     )

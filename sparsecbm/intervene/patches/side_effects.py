@@ -1,127 +1,131 @@
-"""The bill of a patch: what else it changes, on texts that had no part in making it.
+"""Side effects of a patch: what else it changes, on texts that had no part in making it.
 
-Only the edited concept is read again; the others have masks of their own, and their readings are known.
+Only the patched concept is predicted again. The other concepts have masks of their own, so their predictions are known.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.metrics import MISSING, interval, resampled_means
+from sparsecbm.base.published import PUBLISHED, published_form
 from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.patches.bits import Positions, toggled
-from sparsecbm.intervene.reference import Reference, nearest, read_concept
+from sparsecbm.intervene.reference import Reference, find_nearest, predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
 
+Interval = tuple[float | None, float | None]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=PUBLISHED)
 class Share:
-    """How many of some texts, and which share of them, with its 95 % interval by bootstrap over groups."""
+    """A number of texts, and their share of some texts with its 95 % interval by bootstrap over groups."""
 
     count: int
-    of: int
+    of: Annotated[int, Field(description="number of the texts that the share refers to")]
     share: float | None
-    interval: tuple[float | None, float | None]
+    interval: Interval
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=PUBLISHED)
 class Change:
-    """An accuracy without and with a patch, and the 95 % interval of the difference by paired bootstrap over groups."""
+    """An accuracy without and with a patch; 95 % interval of the difference by paired bootstrap over groups."""
 
     before: float | None
     after: float | None
-    interval: tuple[float | None, float | None]
+    interval: Interval
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=PUBLISHED)
 class Neighbours:
-    """The texts of the reference nearest to those that the patch was made for, as the concept pools them."""
+    """Texts of the reference that are most similar to those that the patch was made for, as the concept pools them."""
 
     texts: int
     fixed: int
     harmed: int
 
 
-@dataclass(frozen=True)
-class Bill:
-    """Side effects of a patch on a reference.
+@dataclass(frozen=True, config=PUBLISHED)
+class SideEffects:
+    """Side effects of a patch on a reference."""
 
-    Attributes:
-        texts: of the reference, without the examples and what was to be left out
-        bits: flipped
-        share: of the mask's bits that are flipped
-        concept, label: accuracies
-        harmed: readings of the concept that were right and are wrong now, among those that were right
-        fixed: the other way round, among those that were wrong
-        label_harmed, label_fixed: the same of the label
-        neighbours: how it generalises
-    """
-
-    texts: int
-    bits: int
-    share: float
-    concept: Change
-    label: Change
-    harmed: Share
-    fixed: Share
-    label_harmed: Share
-    label_fixed: Share
+    texts: Annotated[int, Field(description="texts of the reference, without those that the patch was made for")]
+    bits: Annotated[int, Field(description="number of flipped bits")]
+    share: Annotated[float, Field(description="share of the mask's bits that are flipped")]
+    concept: Annotated[Change, Field(description="accuracy of the concept")]
+    label: Annotated[Change, Field(description="accuracy of the label")]
+    harmed: Annotated[Share, Field(description="wrong now, of the concept's predictions that were correct")]
+    fixed: Annotated[Share, Field(description="correct now, of the concept's predictions that were wrong")]
+    label_harmed: Annotated[Share, Field(description="wrong now, of the labels that were correct")]
+    label_fixed: Annotated[Share, Field(description="correct now, of the labels that were wrong")]
     neighbours: Neighbours
 
-    def to_dict(self) -> dict:
-        """Plain form, as JSON holds it."""
-        plain = asdict(self)
-        for part in ("concept", "label", "harmed", "fixed", "label_harmed", "label_fixed"):
-            plain[part]["interval"] = list(plain[part]["interval"])
-        return plain
+    def to_dict(self) -> dict[str, Any]:
+        """Return the published form, as `schemas/patch-test.schema.json` describes it."""
+        return published_form(self)
 
 
-def make_bill(
+@dataclass(frozen=True)
+class SideEffectOptions:
+    """How side effects are measured.
+
+    Attributes:
+        neighbours: number of most similar texts
+        resamples, seed: of the bootstrap
+    """
+
+    neighbours: int = 20
+    resamples: int = 1000
+    seed: int = 0
+
+
+DEFAULT_OPTIONS = SideEffectOptions()
+
+
+def measure_side_effects(
     model: ConceptBottleneck,
     concept: str,
     flips: Positions,
     reference: Reference,
     examples: Sequence[str] = (),
-    leave_out: Collection[str] = (),
-    neighbours: int = 20,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Bill:
-    """Read the reference with the flips in force, and compare.
+    options: SideEffectOptions = DEFAULT_OPTIONS,
+) -> SideEffects:
+    """Predict the reference with the flips in force, and compare.
 
     Args:
-        flips: as in `MaskPatch.flipped`; not in force
-        reference: as the model reads it without them
-        examples: texts that the flips were chosen for; they and all of their groups are left out
-        leave_out: groups that had another part in choosing them
-        neighbours: how many nearest texts
-        resamples, seed: of the bootstrap
+        flips: as in `MaskPatch.flipped`; they are not in force
+        reference: predictions of the model without the flips, on texts that had no other part in choosing them
+        examples: texts that the flips were chosen for; these and their whole groups are left out
 
     Raises:
-        InterventionError: another model read the reference, or nothing of it is left.
+        InterventionError: the reference comes from another model, or no text of it is left.
     """
-    reference.check(model)
-    reference = reference.without(leave_out).without_texts(examples)
+    reference.check_model(model)
+    reference = reference.without_texts(examples)
     if not len(reference):
-        raise InterventionError("no text of the reference is left to bill the patch on; give it texts of other groups")
+        raise InterventionError(
+            "no text of the reference is left to measure side effects on; give it texts of other groups"
+        )
     with toggled(model, concept, flips):
-        logits, _ = read_concept(model, concept, reference.texts.tolist())
+        logits, _ = predict_concept_logits(model, concept, reference.texts.tolist())
     gold = reference.gold[concept]
-    before, after = _correct(gold, reference.logits[concept]), _correct(gold, logits)
+    before, after = _correctness(gold, reference.logits[concept]), _correctness(gold, logits)
     label_before, label_after = (
-        _correct(reference.label_gold, label_logits(model, {**reference.logits, concept: read}))
-        for read in (reference.logits[concept], logits)
+        _correctness(reference.label_gold, label_logits(model, {**reference.logits, concept: concept_logits}))
+        for concept_logits in (reference.logits[concept], logits)
     )
     harmed, fixed = _turned(before, after, 1), _turned(before, after, 0)
     label_harmed, label_fixed = _turned(label_before, label_after, 1), _turned(label_before, label_after, 0)
     columns = np.stack([after - before, label_after - label_before, harmed, fixed, label_harmed, label_fixed], axis=1)
-    draws = resampled_means(columns, reference.groups, resamples, seed)
-    intervals = [tuple(_number(end) for end in interval(draws[:, column])) for column in range(columns.shape[1])]
-    near = _nearest(model, concept, list(examples), reference, neighbours)
+    draws = resampled_means(columns, reference.groups, options.resamples, options.seed)
+    intervals = [_interval(draws[:, column]) for column in range(columns.shape[1])]
+    neighbours = _nearest_rows(model, concept, list(examples), reference, options.neighbours)
     bits = sum(len(positions) for positions in flips.values())
-    return Bill(
+    return SideEffects(
         len(reference),
         bits,
         bits / model.masks.size,
@@ -131,32 +135,32 @@ def make_bill(
         _share(fixed, intervals[3]),
         _share(label_harmed, intervals[4]),
         _share(label_fixed, intervals[5]),
-        Neighbours(len(near), int(np.nansum(fixed[near])), int(np.nansum(harmed[near]))),
+        Neighbours(len(neighbours), int(np.nansum(fixed[neighbours])), int(np.nansum(harmed[neighbours]))),
     )
 
 
-def _correct(gold: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """1 where logits read the gold state, 0 where another, nan where nobody knows it, [texts]."""
+def _correctness(gold: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Return 1 where logits predict the gold state, 0 where another, nan where it is unknown, [texts]."""
     return np.where(gold == MISSING, np.nan, logits.argmax(-1) == gold)
 
 
-def _turned(before: np.ndarray, after: np.ndarray, was: int) -> np.ndarray:
-    """Among the texts that were right (1) or wrong (0) before, which are the other way round now; else nan."""
-    return np.where(before == was, after == 1 - was, np.nan)
+def _turned(before: np.ndarray, after: np.ndarray, start: int) -> np.ndarray:
+    """Return which texts turned, among those that were correct (1) or wrong (0) at the start; nan for the others."""
+    return np.where(before == start, after == 1 - start, np.nan)
 
 
-def _nearest(
+def _nearest_rows(
     model: ConceptBottleneck, concept: str, examples: list[str], reference: Reference, count: int
 ) -> np.ndarray:
-    """Rows of the reference most like any example, by the cosine of the pooled texts."""
+    """Return rows of the reference most similar to any example, by the cosine of the pooled texts."""
     if not examples:
         return np.zeros(0, int)
-    _, vectors = read_concept(model, concept, examples)
-    likeness = nearest(reference.pooled[concept], vectors)[1]
-    return np.argsort(-likeness, kind="stable")[:count]
+    _, vectors = predict_concept_logits(model, concept, examples)
+    _, similarity = find_nearest(reference.pooled[concept], vectors)
+    return np.argsort(-similarity, kind="stable")[:count]
 
 
-def _share(values: np.ndarray, ends: tuple[float | None, float | None]) -> Share:
+def _share(values: np.ndarray, ends: Interval) -> Share:
     known = np.isfinite(values)
     return Share(int(np.nansum(values)), int(known.sum()), _mean(values), ends)
 
@@ -166,5 +170,6 @@ def _mean(values: np.ndarray) -> float | None:
     return round(float(values[known].mean()), 6) if known.any() else None
 
 
-def _number(value: float) -> float | None:
-    return round(float(value), 6) if np.isfinite(value) else None
+def _interval(draws: np.ndarray) -> Interval:
+    low, high = (round(float(end), 6) if np.isfinite(end) else None for end in interval(draws))
+    return low, high

@@ -7,7 +7,7 @@ from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ModelError
 from sparsecbm.evaluate.causal.effects import read_activations
 from sparsecbm.evaluate.causal.lost_states import under_other_masks, without_own_weights
-from sparsecbm.evaluate.pooled import under
+from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
 from tests.model.test_masked import random_masks
 from tests.support.tiny_models import CONCEPTS, tiny_model
@@ -25,7 +25,7 @@ def test_without_its_own_weights_a_concept_reads_through_what_it_shares(model, f
     food, noise = masks["food"], masks["noise"]
     shared = {layer: food[layer] & noise[layer] for layer in food}  # of two concepts, all that is not exclusive
     expected = read_activations(
-        under(model, MaskSet.from_masks({"food": shared, "noise": shared})), frame["text"].tolist()
+        with_masks(model, MaskSet.from_masks({"food": shared, "noise": shared})), frame["text"].tolist()
     )
     found = without_own_weights(model, frame, batch_size=3)
     for name, values in found.items():
@@ -39,7 +39,7 @@ def test_under_the_masks_of_others(model, frame):
     masks = random_masks(model)
     model.masks = masks
     exchanged = MaskSet.from_masks({"food": masks["noise"], "noise": masks["food"]})
-    expected = read_activations(under(model, exchanged), frame["text"].tolist())
+    expected = read_activations(with_masks(model, exchanged), frame["text"].tolist())
     for name, values in under_other_masks(model, frame, batch_size=3).items():
         np.testing.assert_allclose(values, expected[name], atol=1e-6)
 

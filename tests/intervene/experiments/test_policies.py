@@ -1,4 +1,4 @@
-"""What each policy scores, against figures worked out by hand."""
+"""Scores of each policy, compared with figures worked out by hand."""
 
 from dataclasses import replace
 
@@ -13,12 +13,12 @@ from sparsecbm.intervene.experiments.policies import (
     POLICIES,
     contribution,
     cooperative,
+    edit_order,
     expected_change,
     oracle_worst,
-    order,
     uncertainty,
 )
-from tests.support.references import label_follows_food, misread
+from tests.support.references import label_follows_food, reference_with_mistakes
 
 CERTAIN = [0.0, -80.0, -80.0]
 
@@ -31,14 +31,14 @@ def model(backbone):
 @pytest.fixture
 def reference(model):
     """Two texts: food certain and noise open; food open (1/2, 1/4, 1/4) and noise certain."""
-    whole = misread(model, rows=2, wrong=0)
+    whole = reference_with_mistakes(model, rows=2, wrong=0)
     food = np.array([CERTAIN, np.log([0.5, 0.25, 0.25])], np.float32)
     noise = np.array([[0.0, 0.0], [80.0, 0.0]], np.float32)
     gold = {"food": np.array([1, 0]), "noise": np.array([MISSING, 0])}
     return replace(whole, logits={"food": food, "noise": noise}, gold=gold)
 
 
-def test_uncertainty_is_entropy_by_the_most_there_can_be(model, reference):
+def test_uncertainty_is_entropy_divided_by_its_maximum(model, reference):
     half = 1.5 * np.log(2) / np.log(3)  # 1/2 log 2 + 2 * 1/4 log 4
     assert uncertainty(model, reference) == pytest.approx(np.array([[0, 1], [half, 0]]), abs=1e-9)
 
@@ -46,7 +46,7 @@ def test_uncertainty_is_entropy_by_the_most_there_can_be(model, reference):
 def test_a_certain_concept_is_expected_to_change_nothing(model, reference):
     scores = expected_change(model, reference)
     assert scores[0, 0] == pytest.approx(0, abs=1e-9)
-    assert scores[:, 1] == pytest.approx([0, 0], abs=1e-9)  # noise has no say in the label
+    assert scores[:, 1] == pytest.approx([0, 0], abs=1e-9)  # noise has no weight in the label
     logits = 20 * np.array([0.5, 0.25, 0.25])  # of the labels 1, 3, 2
     before = np.exp(logits) / np.exp(logits).sum()
     after = np.exp(20 * np.eye(3)) / np.exp(20 * np.eye(3)).sum(1, keepdims=True)
@@ -61,31 +61,31 @@ def test_contribution_is_what_reaches_the_label(model, reference):
     assert contribution(model, reference) == pytest.approx(np.array([[20, 0.5], [20, 2]]), rel=1e-5)
 
 
-def test_the_oracle_sees_what_the_annotated_state_lacks(model, reference):
+def test_the_oracle_scores_the_missing_probability_of_the_annotated_state(model, reference):
     assert oracle_worst(model, reference) == pytest.approx(np.array([[1, 0], [0.5, 0]]), abs=1e-6)
 
 
-def test_cooperative_weighs_both_alike(model, reference):
+def test_cooperative_weighs_both_equally(model, reference):
     parts = [scores / scores.mean() for scores in (uncertainty(model, reference), expected_change(model, reference))]
     assert cooperative(model, reference) == pytest.approx(sum(parts))
 
 
 def test_the_highest_score_goes_first(model, reference):
     draw = np.random.default_rng(0)
-    assert order("uncertainty", model, reference, draw).tolist() == [[1, 0], [0, 1]]
-    assert order("oracle_worst", model, reference, draw).tolist() == [[0, 1], [0, 1]]
-    drawn = [order("random", model, reference, np.random.default_rng(seed)).tolist() for seed in range(20)]
-    assert drawn[0] == order("random", model, reference, np.random.default_rng(0)).tolist()
+    assert edit_order("uncertainty", model, reference, draw).tolist() == [[1, 0], [0, 1]]
+    assert edit_order("oracle_worst", model, reference, draw).tolist() == [[0, 1], [0, 1]]
+    drawn = [edit_order("random", model, reference, np.random.default_rng(seed)).tolist() for seed in range(20)]
+    assert drawn[0] == edit_order("random", model, reference, np.random.default_rng(0)).tolist()
     assert {tuple(row) for rows in drawn for row in rows} == {(0, 1), (1, 0)}
 
 
 def test_an_unknown_policy_is_an_error_with_the_choices(model, reference):
     with pytest.raises(InterventionError, match=r"unknown policy 'worst'.*random, uncertainty, .*oracle_worst"):
-        order("worst", model, reference, np.random.default_rng(0))
+        edit_order("worst", model, reference, np.random.default_rng(0))
 
 
-def test_no_policy_is_an_oracle_by_another_name(model, reference):
-    """Other annotations change the oracle's order and nobody else's."""
+def test_only_oracle_policies_depend_on_annotations(model, reference):
+    """Other annotations change the scores of the oracle only."""
     other = replace(reference, gold={"food": np.array([0, 1]), "noise": np.array([0, 1])})
     for policy, score in POLICIES.items():
         assert score(model, reference) == pytest.approx(score(model, other)), policy

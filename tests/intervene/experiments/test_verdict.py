@@ -1,4 +1,4 @@
-"""Gates and the word that they add up to."""
+"""Gates and the verdict that follows from them."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_all_within_bounds_passes():
 @pytest.mark.parametrize(
     ("name", "value"), [("concept_rise", -0.01), ("harm", 0.011), ("restored", 0.99), ("repaired", None)]
 )
-def test_one_gate_fails_all_and_says_why(name, value):
+def test_one_failed_gate_fails_the_model_and_says_why(name, value):
     gates = judge({**FIGURES, name: value}, BOUNDS, {})
     assert verdict(gates) == "failed"
     [failed] = [gate.to_dict() for gate in gates if not gate.passed]
@@ -29,7 +29,7 @@ def test_one_gate_fails_all_and_says_why(name, value):
     assert ("could not be measured" if value is None else f"{value:g} is ") in failed["reason"]
 
 
-def test_a_bound_itself_passes_and_only_the_bound_that_is_there_is_written():
+def test_the_bound_itself_passes_and_the_plain_form_holds_one_bound():
     assert Gate("a", 0.8, "x", at_least=0.8).to_dict() == {
         "name": "a", "value": 0.8, "at_least": 0.8, "passed": True, "reason": "x"
     }  # fmt: skip
@@ -44,7 +44,7 @@ def test_the_least_rise():
 
 
 @pytest.mark.parametrize(("interval", "passed"), [((0.551, 0.88), True), ((0.427, 0.788), False)])
-def test_of_few_attempts_a_gate_fails_where_they_are_surely_too_bad(interval, passed):
+def test_a_gate_with_an_interval_fails_only_if_the_whole_interval_is_beyond_the_bound(interval, passed):
     """18 and 15 of 24, by Wilson's interval."""
     [gate] = [g for g in judge({**FIGURES, "repaired": 0.7}, BOUNDS, {"repaired": interval}) if g.name == "repaired"]
     assert gate.passed == passed and gate.to_dict()["interval"] == list(interval)

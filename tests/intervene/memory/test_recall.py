@@ -1,17 +1,19 @@
-"""What stored corrections do to new texts, and that they say so."""
+"""What stored corrections do to new texts, and that results name them."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from sparsecbm.intervene.memory.recall import CONTROLS, corrected, offers, recall_rows
+from sparsecbm.intervene.memory.recall import CONTROLS, TextOffers, find_offers, predict_with_corrections, recall_rows
 from sparsecbm.intervene.memory.store import Memory
 from sparsecbm.intervene.patches.make import make_patch
-from sparsecbm.intervene.reference import nearest
-from tests.support.references import label_follows_food, misread
+from sparsecbm.intervene.patches.options import PatchOptions
+from sparsecbm.intervene.reference import find_nearest
+from tests.support.patches import other_food_state
+from tests.support.references import label_follows_food, reference_with_mistakes
 
-TEXT, ALIKE, OTHER = "the food was bad", "the food was bad", "we came again the place was quiet"
+TEXT, SAME, OTHER = "the food was bad", "the food was bad", "we came again the place was quiet"
 
 
 @pytest.fixture
@@ -19,10 +21,10 @@ def memory(tmp_path):
     return Memory(tmp_path / "memory")
 
 
-def test_an_edit_acts_on_what_is_alike_and_says_so(backbone, memory):
+def test_an_edit_acts_on_a_similar_text_and_is_named(backbone, memory):
     model = label_follows_food(backbone)
     made = memory.add(model, TEXT, "food", "Positive")
-    near, far = corrected(model, memory, [ALIKE, OTHER], threshold=0.999)
+    near, far = predict_with_corrections(model, memory, [SAME, OTHER], threshold=0.999)
     assert (near.before.concepts["food"].state, near.before.label.state) == ("Negative", "1")
     assert (near.after.concepts["food"].state, near.after.label.state) == ("Positive", "3")
     assert near.acted["food"].correction == made and near.acted["food"].likeness == pytest.approx(1.0, abs=1e-5)
@@ -33,19 +35,18 @@ def test_an_edit_acts_on_what_is_alike_and_says_so(backbone, memory):
 def test_the_nearest_of_several_is_offered(backbone, memory):
     model = label_follows_food(backbone)
     first, second = memory.add(model, TEXT, "food", "Positive"), memory.add(model, OTHER, "food", "Negative")
-    found = offers(model, memory, [TEXT, OTHER])
-    assert [offer["food"].correction for offer in found] == [first, second]
-    assert offers(model, memory, [TEXT], threshold=1.01) == [{}]
-    assert offers(model, Memory(memory.folder / "none"), [TEXT]) == [{}]
+    results = find_offers(model, memory, [TEXT, OTHER])
+    assert [(result.text, result.offers["food"].correction) for result in results] == [(TEXT, first), (OTHER, second)]
+    assert find_offers(model, memory, [TEXT], threshold=1.01) == [TextOffers(TEXT, {})]
+    assert find_offers(model, Memory(memory.folder / "none"), [TEXT]) == [TextOffers(TEXT, {})]
 
 
-def test_a_patch_is_put_on_for_its_texts_alone(lively, memory):
+def test_a_patch_is_applied_for_similar_texts_only(lively, memory):
     text = "a loud place but we came again and the food was bad"
-    read = lively.predict([text])[0].concepts["food"].state
-    state = next(s for s in ("Negative", "Positive", "unknown") if s != read)
-    patch, masks = make_patch(lively, text, "food", state, 40), lively.masks.content_hash()
+    state = other_food_state(lively, text)
+    patch, masks = make_patch(lively, text, "food", state, PatchOptions(40)), lively.masks.content_hash()
     memory.add(lively, text, "food", state, patch)
-    [result] = corrected(lively, memory, [text], threshold=0.999)
+    [result] = predict_with_corrections(lively, memory, [text], threshold=0.999)
     with lively.patched(patch):
         expected = lively.predict([text])[0]
     assert result.after.concepts["food"].state == state
@@ -58,16 +59,18 @@ def test_a_patch_is_put_on_for_its_texts_alone(lively, memory):
 
 
 def test_nearest_is_by_cosine():
-    which, likeness = nearest(np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 0.0]]), np.array([[0.0, 5.0], [3.0, 3.0]]))
-    assert which.tolist() == [1, 1, 0]
-    assert likeness == pytest.approx([0.5**0.5, 1.0, 0.0])
+    nearest, similarity = find_nearest(
+        np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 0.0]]), np.array([[0.0, 5.0], [3.0, 3.0]])
+    )
+    assert nearest.tolist() == [1, 1, 0]
+    assert similarity == pytest.approx([0.5**0.5, 1.0, 0.0])
 
 
 @pytest.fixture
 def halves(backbone):
     """Corrections come from two texts, at 0 and 90 degrees; food of four others lies at 0, 10, 80 and 45 degrees."""
-    source = misread(label_follows_food(backbone), rows=4, wrong=2).take(np.arange(2))
-    held_out = misread(label_follows_food(backbone), rows=4, wrong=0)
+    source = reference_with_mistakes(label_follows_food(backbone), rows=4, wrong=2).take(np.arange(2))
+    held_out = reference_with_mistakes(label_follows_food(backbone), rows=4, wrong=0)
 
     def at(*degrees):
         return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
@@ -81,21 +84,21 @@ def halves(backbone):
 
 
 def test_fixed_and_harmed_as_the_threshold_moves(halves):
-    """Text 0 is misread and fixed, 1 is right and harmed, 2 is misread and fixed, 3 is right, read as it would be."""
+    """Text 0 is wrong and fixed, 1 is correct and harmed, 2 is wrong and fixed, 3 is correct and stays so."""
     rows = recall_rows(*halves, thresholds=[1.0, 0.98, 0.5, 1.1], seed=0)
-    found = {r["threshold"]: r for r in rows if r["control"] == "corrections"}
-    assert [(found[t]["acted"], found[t]["changed"], found[t]["fixed"], found[t]["harmed"]) for t in found] == [
+    by_threshold = {r["threshold"]: r for r in rows if r["control"] == "corrections"}
+    assert [tuple(row[key] for key in ("acted", "changed", "fixed", "harmed")) for row in by_threshold.values()] == [
         (1, 1, 1, 0), (3, 3, 2, 1), (4, 3, 2, 1), (0, 0, 0, 0)
     ]  # fmt: skip
-    assert (found[0.98]["fixed_share"], found[0.98]["harmed_share"]) == (1.0, 0.5)
+    assert (by_threshold[0.98]["fixed_share"], by_threshold[0.98]["harmed_share"]) == (1.0, 0.5)
     wrong = {r["threshold"]: r for r in rows if r["control"] == "wrong_state"}
     assert all(row["fixed"] == 0 for row in wrong.values())
     assert wrong[0.5]["harmed"] >= 1
     assert {r["control"] for r in rows} == set(CONTROLS)
 
 
-def test_a_confirmed_reading_keeps_corrections_off_what_is_like_it(halves):
-    """A right text at 10 degrees stands between the correction at 0 degrees and the right text that it harmed."""
+def test_a_confirmed_prediction_shields_similar_texts_from_corrections(halves):
+    """A confirmed text at 10 degrees is closer to the harmed text than the correction at 0 degrees."""
     source, held_out = halves
     more = replace(
         source,
@@ -109,7 +112,7 @@ def test_a_confirmed_reading_keeps_corrections_off_what_is_like_it(halves):
     assert (rows["confirmed"]["fixed"], rows["confirmed"]["harmed"]) == (2, 0)
 
 
-def test_without_misread_texts_there_is_nothing_to_recall(halves):
+def test_without_wrong_predictions_nothing_is_recalled(halves):
     source, held_out = halves
     right = replace(source, gold={"food": np.array([0, 0])})
     assert {row["acted"] for row in recall_rows(right, held_out, [0.0], seed=0)} == {0}

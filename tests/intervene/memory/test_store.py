@@ -1,4 +1,4 @@
-"""The store of corrections: what it keeps, that it is whole at any moment, and what it refuses."""
+"""The store of corrections: what it keeps, that it is complete at any moment, and what it refuses."""
 
 import os
 import shutil
@@ -12,7 +12,9 @@ from sparsecbm.base.files import read_json
 from sparsecbm.intervene.memory import store as module
 from sparsecbm.intervene.memory.store import INDEX, Memory
 from sparsecbm.intervene.patches.make import make_patch
-from sparsecbm.intervene.reference import read_concept
+from sparsecbm.intervene.patches.options import PatchOptions
+from sparsecbm.intervene.reference import predict_concept_logits
+from tests.support.patches import other_food_state
 from tests.support.tiny_models import tiny_model
 
 TEXT = "a loud place but we came again and the food was bad"
@@ -25,31 +27,30 @@ def memory(tmp_path):
 
 @pytest.fixture
 def state(lively):
-    """A state of food that TEXT does not read as."""
-    read = lively.predict([TEXT])[0].concepts["food"].state
-    return next(state for state in ("Negative", "Positive", "unknown") if state != read)
+    """A state of food that is not predicted for TEXT."""
+    return other_food_state(lively, TEXT)
 
 
-def test_what_is_kept_can_be_found_again(lively, memory, state):
+def test_a_kept_correction_is_found_again(lively, memory, state):
     assert (len(memory), memory.corrections()) == (0, [])
     made = memory.add(lively, TEXT, "food", state, author="Ann", note="it says so")
     other = Memory(memory.folder)
-    assert other.corrections() == [made] == other.fitting(lively, "food")
+    assert other.corrections() == [made] == other.corrections_for(lively, "food")
     assert (made.kind, made.state, made.author, made.note) == ("edit", state, "Ann", "it says so")
-    assert other.fitting(lively, "noise") == []
-    assert np.array_equal(other.vector(made), read_concept(lively, "food", [TEXT])[1][0])
+    assert other.corrections_for(lively, "noise") == []
+    assert np.array_equal(other.vector(made), predict_concept_logits(lively, "food", [TEXT])[1][0])
     assert TEXT not in (memory.folder / INDEX).read_text()
 
 
 def test_a_patch_is_kept_whole(lively, memory, state):
-    patch = make_patch(lively, TEXT, "food", state, 40)
+    patch = make_patch(lively, TEXT, "food", state, PatchOptions(40))
     made = memory.add(lively, TEXT, "food", state, patch)
     assert (made.kind, made.patch) == ("patch", patch.id)
     assert memory.patch(made) == patch
     edit = memory.add(lively, TEXT, "food", state)
     with pytest.raises(InterventionError, match="is a concept edit and has no patch"):
         memory.patch(edit)
-    with pytest.raises(InterventionError, match="is of another concept or state"):
+    with pytest.raises(InterventionError, match="or to another concept or state"):
         memory.add(lively, TEXT, "noise", "loud", patch)
     with lively.patched(patch), pytest.raises(InterventionError, match="patches of 'food' are in force"):
         memory.add(lively, TEXT, "food", state)
@@ -69,9 +70,9 @@ def test_the_same_twice_is_kept_once_and_can_be_removed(lively, memory, state):
 def test_another_model_has_other_corrections(lively, memory, state, backbone):
     memory.add(lively, TEXT, "food", state)
     dense = tiny_model(backbone)
-    assert memory.fitting(dense, "food") == []
+    assert memory.corrections_for(dense, "food") == []
     made = memory.add(dense, TEXT, "food", state)
-    assert made.mask == "dense" and memory.fitting(dense, "food") == [made]
+    assert made.mask == "dense" and memory.corrections_for(dense, "food") == [made]
 
 
 def test_writers_at_once_lose_nothing(lively, memory):
@@ -84,10 +85,10 @@ def test_writers_at_once_lose_nothing(lively, memory):
 
 @pytest.mark.parametrize("moment", ["save_file", "replacing", "sha256_file", "write_json"])
 def test_a_kill_while_writing_leaves_the_store_as_it_was(lively, memory, state, moment, monkeypatch):
-    """A forked writer dies at one step of writing, without any clean-up; the next one finds all as it was."""
+    """A forked writer dies at one step of writing, without any clean-up; the next one finds the old state."""
     first = memory.add(lively, TEXT, "food", state)
-    vector = read_concept(lively, "food", [TEXT])
-    monkeypatch.setattr(module, "read_concept", lambda *_: vector)
+    vector = predict_concept_logits(lively, "food", [TEXT])
+    monkeypatch.setattr(module, "predict_concept_logits", lambda *_: vector)
     child = os.fork()
     if not child:
         monkeypatch.setattr(module, moment, lambda *_: os._exit(9))
@@ -102,25 +103,25 @@ def test_a_kill_while_writing_leaves_the_store_as_it_was(lively, memory, state, 
 
 def test_a_writer_that_never_ends_is_reported(lively, memory, state, monkeypatch):
     memory.add(lively, TEXT, "food", state)
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
-    with memory._lock(), pytest.raises(InterventionError, match="has been written to by another process"):
+    monkeypatch.setattr(module, "LOCK_TIMEOUT", 0.05)
+    with memory._lock(), pytest.raises(InterventionError, match="another process has been writing to"):
         Memory(memory.folder).add(lively, TEXT, "noise", "loud")
 
 
 def test_tampered_files_are_refused(lively, memory, state, tmp_path):
-    made = memory.add(lively, TEXT, "food", state, make_patch(lively, TEXT, "food", state, 40))
-    for name, read in ((f"{made.id}.safetensors", "vector"), (f"{made.id}.patch", "patch")):
+    made = memory.add(lively, TEXT, "food", state, make_patch(lively, TEXT, "food", state, PatchOptions(40)))
+    for name, method in ((f"{made.id}.safetensors", "vector"), (f"{made.id}.patch", "patch")):
         copy = Memory(shutil.copytree(memory.folder, tmp_path / name))
         path = copy.folder / name
         path.write_bytes(path.read_bytes()[:-1] + b"x")
         with pytest.raises(InterventionError, match="is missing or was altered"):
-            getattr(copy, read)(made)
+            getattr(copy, method)(made)
         path.unlink()
         with pytest.raises(InterventionError, match="is missing or was altered"):
-            getattr(copy, read)(made)
+            getattr(copy, method)(made)
     plain = read_json(memory.folder / INDEX)
     (memory.folder / INDEX).write_text(str(plain | {"format": 9}).replace("'", '"').replace("None", "null"))
-    with pytest.raises(InterventionError, match="has format 9"):
+    with pytest.raises(InterventionError, match="has format 9; this version reads format 1"):
         memory.corrections()
     (memory.folder / INDEX).write_text('{"format": 1, "corrections": [{"correction": {"concept": "food"}}]}')
     with pytest.raises(InterventionError, match="is no index of corrections"):

@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from sparsecbm.intervene.patches.factors import Factors, log_odds, read_factors
-from sparsecbm.model.batches import encode, pad
-from sparsecbm.model.masked import weight_leaves
+from sparsecbm.intervene.patches.factors import Factors, compute_factors, log_odds
 from tests.model.test_masked import random_masks
+from tests.support.patches import gradients_by_autograd
 from tests.support.tiny_models import FAMILIES, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow", "a loud place but we came again"]
@@ -16,15 +15,6 @@ STATES = torch.tensor([1, 0, 0])
 @pytest.fixture(params=FAMILIES)
 def family_model(request, tmp_path):
     return tiny_model(write_backbone(tmp_path / request.param, request.param))
-
-
-def by_autograd(model, concept, text, state):
-    """Gradient of the log-odds of one text by layer, from leaves in the place of the masked weights."""
-    ids, mask = pad(encode(model.tokenizer, [text], model.settings.max_length), model.tokenizer.pad_token_id)
-    with weight_leaves() as leaves:
-        logits = model.concept_heads(model.represent(ids, mask, {concept: torch.arange(1)}))[concept]
-        gradients = torch.autograd.grad(log_odds(logits, state[None]).sum(), list(leaves.values()))
-    return {layer: gradient for (layer, _), gradient in zip(leaves, gradients, strict=True)}
 
 
 def test_a_layer_by_hand():
@@ -37,51 +27,51 @@ def test_a_layer_by_hand():
     turned = Factors(slopes, inputs, input_first=True)  # one input, two outputs, as Conv1D holds them
     assert turned.gradient(torch.tensor([1.0, 0.5])).tolist() == [[14.0, 31.5]]
     assert turned.at(torch.tensor([1, 0])).tolist() == [[24.0, 13.0], [15.0, 2.0]]
-    assert linear.stored().at(torch.tensor([0, 1])).tolist() == [[13.0, 24.0], [2.0, 15.0]]
-    assert turned.stored().at(torch.tensor([1, 0])).tolist() == [[24.0, 13.0], [15.0, 2.0]]
-    assert linear.stored().bytes == 2 * (8 + 4)
+    assert linear.compact().at(torch.tensor([0, 1])).tolist() == [[13.0, 24.0], [2.0, 15.0]]
+    assert turned.compact().at(torch.tensor([1, 0])).tolist() == [[24.0, 13.0], [15.0, 2.0]]
+    assert linear.compact().bytes == 2 * (8 + 4)
 
 
 @pytest.mark.parametrize("masked_from", [0, 1])
-def test_they_give_the_gradients_of_each_text_in_every_family(family_model, masked_from):
+def test_factors_give_the_gradients_of_each_text_in_every_family(family_model, masked_from):
     family_model.masks = random_masks(family_model, masked_from=masked_from)
-    logits, factors = read_factors(family_model, "noise", TEXTS, STATES)
+    logits, factors = compute_factors(family_model, "noise", TEXTS, STATES)
     torch.testing.assert_close(
         logits, torch.from_numpy(family_model.logits(TEXTS).concepts["noise"]), atol=1e-5, rtol=1e-5
     )
     for row, (text, state) in enumerate(zip(TEXTS, STATES, strict=True)):
-        expected = by_autograd(family_model, "noise", text, state)
+        expected = gradients_by_autograd(family_model, "noise", text, state)
         assert factors.keys() == expected.keys()
         chosen = torch.eye(len(TEXTS))[row]
         for layer, gradient in expected.items():
             torch.testing.assert_close(factors[layer].gradient(chosen), gradient, atol=1e-5, rtol=1e-3)
-            places = torch.arange(0, gradient.numel(), 7)
+            positions = torch.arange(0, gradient.numel(), 7)
             torch.testing.assert_close(
-                factors[layer].at(places)[row], gradient.reshape(-1)[places], atol=1e-5, rtol=1e-3
+                factors[layer].at(positions)[row], gradient.reshape(-1)[positions], atol=1e-5, rtol=1e-3
             )
 
 
 def test_effects_exist_where_a_bit_is_zero(lively):
-    _, factors = read_factors(lively, "food", TEXTS[:1], torch.tensor([0]))
+    _, factors = compute_factors(lively, "food", TEXTS[:1], torch.tensor([0]))
     layer = "encoder.layer.1.output.dense"
     gradient = factors[layer].gradient(torch.ones(1))
     assert bool((gradient[~lively.masks["food"][layer]] != 0).any())
 
 
 def test_another_mask_gives_other_factors(lively):
-    _, own = read_factors(lively, "food", TEXTS, torch.tensor([0, 0, 0]))
+    _, food = compute_factors(lively, "food", TEXTS, torch.tensor([0, 0, 0]))
     lively.masks = lively.masks.replaced("food", dict(lively.masks["noise"].items()))
-    _, other = read_factors(lively, "food", TEXTS, torch.tensor([0, 0, 0]))
-    layer = next(iter(own))
-    assert not torch.allclose(own[layer].gradient(torch.ones(3)), other[layer].gradient(torch.ones(3)), rtol=1e-2)
+    _, other = compute_factors(lively, "food", TEXTS, torch.tensor([0, 0, 0]))
+    layer = next(iter(food))
+    assert not torch.allclose(food[layer].gradient(torch.ones(3)), other[layer].gradient(torch.ones(3)), rtol=1e-2)
 
 
-def test_a_frozen_model_has_the_same_and_gets_no_gradients(lively):
-    _, expected = read_factors(lively, "food", TEXTS, torch.tensor([0, 1, 2]))
+def test_a_frozen_model_gives_the_same_factors_and_gets_no_gradients(lively):
+    _, expected = compute_factors(lively, "food", TEXTS, torch.tensor([0, 1, 2]))
     lively.requires_grad_(False).train()
-    _, found = read_factors(lively, "food", TEXTS, torch.tensor([0, 1, 2]))
+    _, frozen = compute_factors(lively, "food", TEXTS, torch.tensor([0, 1, 2]))
     for layer, factors in expected.items():
-        torch.testing.assert_close(found[layer].slopes, factors.slopes)
+        torch.testing.assert_close(frozen[layer].slopes, factors.slopes)
     assert lively.training
     assert all(parameter.grad is None for parameter in lively.parameters())
 
@@ -92,7 +82,7 @@ def test_log_odds_rank_as_cross_entropy_does():
     states = torch.tensor([0, 1])
     odds = log_odds(logits, states)
     torch.testing.assert_close(odds.detach(), torch.tensor([1.0, 0.25], dtype=torch.float64).log())
-    of_odds = torch.autograd.grad(odds.sum(), logits, retain_graph=True)[0]
-    of_loss = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, states, reduction="sum"), logits)[0]
+    odds_gradient = torch.autograd.grad(odds.sum(), logits, retain_graph=True)[0]
+    loss_gradient = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, states, reduction="sum"), logits)[0]
     missing = 1 - torch.tensor([[0.5], [0.2]], dtype=torch.float64)
-    torch.testing.assert_close(of_loss, -missing * of_odds)
+    torch.testing.assert_close(loss_gradient, -missing * odds_gradient)

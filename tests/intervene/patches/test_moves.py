@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from sparsecbm.intervene.patches.moves import choose_moves, moved_by
+from sparsecbm.intervene.patches.moves import apply_moves, choose_moves
 
 ONE_GROUP = np.array([0, 3, 6])  # bits 0 to 2 are dropped, 3 to 5 are grown
 NONE = np.zeros(6, bool)
@@ -16,26 +16,26 @@ def bits(moves):
     return [move.bits for move in moves]
 
 
-def test_unprotected_it_takes_the_largest_gains_in_pairs():
+def test_without_protection_the_largest_gains_go_first_in_pairs():
     assert bits(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 100.0, 2)) == [(0, 3), (1, 4)]
 
 
-def test_it_stops_when_the_gains_suffice_or_the_budget_ends():
+def test_moves_stop_when_the_gains_suffice_or_the_budget_is_spent():
     assert bits(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 8.0, 9)) == [(0, 3)]
     assert len(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 8.1, 9)) == 2
     assert bits(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 3, 100.0, 9)) == [(0, 3)]
     assert choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 0.0, 9) == []
 
 
-def test_a_charge_turns_it_to_a_bit_that_moves_nothing_else():
-    """Bit 0 moves a protected reading by 3: worth 5 - 9/2 = .5, less than bit 1's 4."""
+def test_the_penalty_prefers_a_bit_that_moves_no_protected_text():
+    """Bit 0 moves a protected text by 3: its value is 5 - 9/2 = .5, less than bit 1's 4."""
     effects = np.array([[3.0, 0, 0, 0, 0, 0]])
     assert bits(choose_moves(GAINS, effects, ONE_GROUP, NONE, 1.0, 6, 100.0, 1)) == [(1, 3)]
     assert bits(choose_moves(GAINS, effects, ONE_GROUP, NONE, 0.1, 6, 100.0, 1)) == [(0, 3)]
 
 
 def test_effects_that_cancel_cost_nothing():
-    """After bit 0, which moves the reading by 3, bit 2 takes it back: worth 1 + 9 - 9/2, more than bit 1's 4."""
+    """Bit 0 moves the text by 3 and bit 2 moves it back: the value of bit 2 is 1 + 9 - 9/2, more than bit 1's 4."""
     effects = np.array([[3.0, 0, -3.0, 0, 0, 0]])
     flipped = np.array([True, False, False, True, False, False])
     assert bits(choose_moves(GAINS, effects, ONE_GROUP, flipped, 1.0, 6, 100.0, 1)) == [(2, 4)]
@@ -43,7 +43,7 @@ def test_effects_that_cancel_cost_nothing():
 
 
 def test_the_first_exchange_is_the_best_of_all_exchanges():
-    """Against charging every set, where the effects of bits that leave and of those that enter do not mix."""
+    """The oracle tries every set; the effects of leaving and of entering bits are on different texts."""
     draw = np.random.default_rng(1)
     flipped = np.array([True, True, False, False] * 2)
 
@@ -60,24 +60,24 @@ def test_the_first_exchange_is_the_best_of_all_exchanges():
                 chosen[[out, into]] ^= True
                 sets[out, into] = worth(chosen, gains, effects) - worth(flipped, gains, effects)
         best = max(sets, key=sets.get)
-        found = bits(choose_moves(gains, effects, np.array([0, 4, 8]), flipped, 0.7, 4, 100.0, 1))
-        assert found == ([best] if sets[best] > 1e-3 else [])
+        chosen_moves = bits(choose_moves(gains, effects, np.array([0, 4, 8]), flipped, 0.7, 4, 100.0, 1))
+        assert chosen_moves == ([best] if sets[best] > 1e-3 else [])
 
 
 def test_a_spent_budget_exchanges_bits_of_one_kind():
-    """Bits 2 and 5 are flipped; bit 0 is worth 4 more than bit 2, bit 3 is worth 4 more than bit 5: the first wins."""
+    """Bits 2 and 5 are flipped; bit 0 gains 4 more than bit 2, bit 3 gains 4 more than bit 5: the first wins."""
     flipped = np.array([False, False, True, False, False, True])
     moves = choose_moves(GAINS, FREE, ONE_GROUP, flipped, 1.0, 2, 100.0, 9)
     assert bits(moves) == [(2, 0), (5, 3)]
-    assert moved_by(flipped, moves).tolist() == [True, False, False, True, False, False]
+    assert apply_moves(flipped, moves).tolist() == [True, False, False, True, False, False]
 
 
-def test_an_exchange_that_is_worth_nothing_is_not_made():
+def test_an_exchange_without_value_is_not_made():
     best = np.array([True, False, False, True, False, False])
     assert choose_moves(GAINS, FREE, ONE_GROUP, best, 1.0, 2, 100.0, 9) == []
 
 
-def test_groups_are_balanced_each_for_itself():
+def test_each_group_is_balanced_separately():
     """Group 0 has bits 0 | 1, group 1 has bits 2 | 3: 5 - 4 < 3 + 1, though bit 0 alone is the best."""
     starts = np.array([0, 1, 2, 3, 4])
     gains = np.array([5.0, -4.0, 3.0, 1.0])
@@ -92,7 +92,7 @@ def test_a_group_without_bits_of_one_kind_is_left_out():
 
 
 def test_the_first_pair_is_the_best_of_all_pairs():
-    """Against trying every pair, where the effects of drops and grows lie on different texts and so do not mix."""
+    """The oracle tries every pair; the effects of drops and of grows are on different texts."""
     draw = np.random.default_rng(0)
     for _ in range(50):
         gains, effects = draw.normal(size=8), np.zeros((4, 8))
@@ -101,5 +101,5 @@ def test_the_first_pair_is_the_best_of_all_pairs():
         def worth(pair, gains=gains, effects=effects):
             return gains[list(pair)].sum() - 0.7 / 2 * np.square(effects[:, list(pair)].sum(1)).sum()
 
-        found = choose_moves(gains, effects, np.array([0, 4, 8]), np.zeros(8, bool), 0.7, 8, 100.0, 1)[0].bits
-        assert found == max(itertools.product(range(4), range(4, 8)), key=worth)
+        pair = choose_moves(gains, effects, np.array([0, 4, 8]), np.zeros(8, bool), 0.7, 8, 100.0, 1)[0].bits
+        assert pair == max(itertools.product(range(4), range(4, 8)), key=worth)

@@ -1,4 +1,4 @@
-"""Patches on disk: what was saved comes back, and nothing else is taken for it."""
+"""Patches on disk: what was saved is loaded again, and nothing else is accepted."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,13 @@ from safetensors.torch import save_file
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.intervene.patches.patch import METADATA, MaskPatch, Reading
+from sparsecbm.intervene.patches.side_effects import Change, Neighbours, Share, SideEffects
 
+NOTHING = Share(0, 0, None, (None, None))
+SAME = Change(0.5, 0.5, (0.0, 0.0))
+EFFECTS = SideEffects(
+    10, 6, 6e-6, SAME, SAME, Share(1, 5, 0.2, (0.0, None)), NOTHING, NOTHING, NOTHING, Neighbours(0, 0, 0)
+)
 PATCH = MaskPatch(
     concept="food",
     state="Positive",
@@ -22,7 +28,7 @@ PATCH = MaskPatch(
     before=(Reading("Negative", {"Negative": 0.7, "Positive": 0.3}),),
     after=(Reading("Positive", {"Negative": 0.4, "Positive": 0.6}),),
     made={"budget": 6, "layers": ["*"]},
-    side_effects={"harmed": {"count": 1, "interval": [0.0, None]}},
+    side_effects=EFFECTS,
     author="Ann",
     note="the waiter, not the food",
     parent="d" * 64,
@@ -44,19 +50,19 @@ def rewritten(path, change):
     return path
 
 
-def test_it_comes_back_as_it_was(saved):
-    found = MaskPatch.load(saved)
-    assert found == PATCH
-    assert found.id == PATCH.id
+def test_a_loaded_patch_equals_the_saved_one(saved):
+    loaded = MaskPatch.load(saved)
+    assert loaded == PATCH
+    assert loaded.id == PATCH.id
 
 
-def test_its_bytes_depend_on_it_alone(saved, tmp_path):
+def test_the_bytes_depend_on_the_patch_only(saved, tmp_path):
     for number in range(5):
         MaskPatch.load(saved).save(tmp_path / f"{number}.patch")
         assert (tmp_path / f"{number}.patch").read_bytes() == saved.read_bytes()
 
 
-def test_a_large_one_is_a_small_file(tmp_path):
+def test_a_large_patch_is_a_small_file(tmp_path):
     many = tuple(range(1000))
     replace(PATCH, dropped={"x": many}, grown={"y": many}, texts=("e" * 64,) * 20).save(tmp_path / "b.patch")
     assert (tmp_path / "b.patch").stat().st_size < 64 * 1024
@@ -67,12 +73,14 @@ def test_figures_by_hand():
     assert PATCH.share == 6e-6
     assert PATCH.flipped == {"encoder.layer.0": (1, 0, 2, 5), "encoder.layer.1": (3, 70000)}
     plain = PATCH.to_dict()
+    assert (plain["id"], plain["format"], plain["bits"], plain["share"]) == (PATCH.id, 1, 6, 6e-6)
+    assert plain["side_effects"]["harmed"] == {"count": 1, "of": 5, "share": 0.2, "interval": [0.0, None]}
     assert plain["by_layer"]["dropped"] == {"encoder.layer.0": 1, "encoder.layer.1": 2}
     assert "dropped" not in plain
     assert json.loads(json.dumps(plain)) == plain
 
 
-def test_every_field_is_in_its_id():
+def test_every_field_changes_the_id():
     changes = {
         "concept": "noise", "state": "Negative", "texts": (), "dropped": {}, "grown": {}, "weights": "", "mask": "",
         "size": 1, "before": (), "after": (), "made": {}, "side_effects": None, "author": "", "note": "",
@@ -93,14 +101,14 @@ def test_every_truncation_is_an_error(saved):
     whole = saved.read_bytes()
     for length in [*range(0, len(whole), 97), len(whole) - 1]:
         saved.write_bytes(whole[:length])
-        with pytest.raises(InterventionError, match="is no patch, or a part of one"):
+        with pytest.raises(InterventionError, match="is not a complete patch"):
             MaskPatch.load(saved)
 
 
 def test_every_flipped_byte_is_an_error(saved):
     whole = saved.read_bytes()
-    for place in range(8, len(whole), 41):
-        saved.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for offset in range(8, len(whole), 41):
+        saved.write_bytes(whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
         with pytest.raises(InterventionError):
             MaskPatch.load(saved)
 
@@ -116,20 +124,20 @@ def test_every_flipped_byte_is_an_error(saved):
         lambda plain, tensors: tensors.update({"grown/encoder.layer.1": tensors.pop("dropped/encoder.layer.1")}),
     ],
 )
-def test_what_was_altered_is_found(saved, change):
-    with pytest.raises(InterventionError, match="was altered: its contents do not have the sha256"):
+def test_altered_contents_are_found(saved, change):
+    with pytest.raises(InterventionError, match="was altered: its contents do not match the sha256"):
         MaskPatch.load(rewritten(saved, change))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda plain, tensors: plain.update(more=1), "is no patch"),
-        (lambda plain, tensors: plain.pop("mask"), "is no patch"),
-        (lambda plain, tensors: plain.update(format=2), "has patch format 2; this version reads 1"),
+        (lambda plain, tensors: plain.update(more=1), "is not a complete patch"),
+        (lambda plain, tensors: plain.pop("mask"), "is not a complete patch"),
+        (lambda plain, tensors: plain.update(format=2), "has patch format 2; this version reads format 1"),
     ],
 )
-def test_other_forms_are_errors(saved, change, message):
+def test_other_forms_are_refused(saved, change, message):
     with pytest.raises(InterventionError, match=message):
         MaskPatch.load(rewritten(saved, change))
 

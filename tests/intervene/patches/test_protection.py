@@ -1,4 +1,4 @@
-"""Effects of flips on protected readings, against autograd and against flipping."""
+"""Effects of flips on protected predictions, compared with autograd and with real flips."""
 
 import numpy as np
 import pytest
@@ -6,56 +6,57 @@ import torch
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.intervene.patches.bits import toggled
-from sparsecbm.intervene.patches.factors import log_odds, read_factors
-from sparsecbm.intervene.patches.pool import make_pool
+from sparsecbm.intervene.patches.candidates import CandidateOptions, select_candidates
+from sparsecbm.intervene.patches.factors import compute_factors, log_odds
 from sparsecbm.intervene.patches.protection import protect
-from sparsecbm.intervene.reference import read_reference
-from tests.intervene.patches.test_factors import by_autograd
+from sparsecbm.intervene.reference import predict_reference
+from tests.support.patches import gradients_by_autograd
 from tests.support.tiny_tables import annotated
 
 
 @pytest.fixture
 def reference(lively):
-    return read_reference(lively, annotated(30, seed=5))
+    return predict_reference(lively, annotated(30, seed=5))
 
 
-def test_it_keeps_the_right_readings_that_are_nearest_to_tipping_over(lively, reference):
+def test_the_correct_predictions_closest_to_the_decision_boundary_are_protected(lively, reference):
     protection = protect(lively, reference, "noise", texts=4, batch_size=3)
-    right = np.flatnonzero(reference.right("noise"))
+    right = np.flatnonzero(reference.correct("noise"))
     assert len(right) > 4
     gold = torch.from_numpy(reference.gold["noise"][right])
     odds = log_odds(torch.from_numpy(reference.logits["noise"][right]), gold)
     nearest = sorted(zip(odds.tolist(), reference.texts[right], strict=True))[:4]
     assert sorted(protection.texts) == sorted(text for _, text in nearest)
-    assert sorted(protection.odds.tolist()) == pytest.approx([odds for odds, _ in nearest])
+    assert sorted(protection.gold_log_odds.tolist()) == pytest.approx([odds for odds, _ in nearest])
     assert protection.groups == set(reference.groups)
-    for text, state, odds in zip(protection.texts, protection.states, protection.odds.tolist(), strict=True):
+    for text, state, odds in zip(protection.texts, protection.states, protection.gold_log_odds.tolist(), strict=True):
         row = reference.texts.tolist().index(text)
         assert state == ("loud", "quiet")[reference.gold["noise"][row]]
-        expected = np.exp(-odds / 2) / np.exp(-protection.odds.numpy() / 2).sum()
+        expected = np.exp(-odds / 2) / np.exp(-protection.gold_log_odds.numpy() / 2).sum()
         assert protection.weights[protection.texts.index(text)] == pytest.approx(expected, rel=1e-4)
 
 
-def test_its_gradients_are_those_of_each_text(lively, reference):
+def test_gradients_are_those_of_each_text(lively, reference):
     """In batches of two, padded to one length, and in the precision of bfloat16."""
     protection = protect(lively, reference, "noise", texts=5, batch_size=2)
     for row, (text, state) in enumerate(zip(protection.texts, protection.states, strict=True)):
-        expected = by_autograd(lively, "noise", text, torch.tensor(("loud", "quiet").index(state)))
+        expected = gradients_by_autograd(lively, "noise", text, torch.tensor(("loud", "quiet").index(state)))
         for layer, gradient in expected.items():
-            found = protection.gradients_at(layer, torch.arange(gradient.numel()))[row]
-            assert float((found - gradient.reshape(-1)).norm()) <= 0.01 * float(gradient.norm())
+            actual = protection.gradients_at(layer, torch.arange(gradient.numel()))[row]
+            assert float((actual - gradient.reshape(-1)).norm()) <= 0.01 * float(gradient.norm())
 
 
-def test_the_charge_is_of_what_flips_do_to_protected_readings(lively, reference):
-    """Columns of the pool's effects, against flipping single bits of small weights."""
+def test_effects_are_what_flips_do_to_protected_predictions(lively, reference):
+    """Columns of the candidates' effects, compared with flips of single bits of small weights."""
     protection = protect(lively, reference, "noise", texts=5)
     layer = "encoder.layer.1.output.dense"
     weight = lively.backbone.get_submodule(layer).weight
     small = weight.detach().abs().view(-1).topk(40, largest=False).indices.tolist()
     states = torch.tensor([("loud", "quiet").index(state) for state in protection.states])
-    factors = read_factors(lively, "noise", list(protection.texts), states)[1]
+    factors = compute_factors(lively, "noise", list(protection.texts), states)[1]
     weights = torch.ones(len(protection.texts))
-    pool = make_pool(lively, "noise", factors, weights, [layer], weight.numel(), "global", protection, {})
+    options = CandidateOptions((layer,), weight.numel())
+    candidates = select_candidates(lively, "noise", factors, weights, options, protection)
 
     def odds():
         return log_odds(torch.from_numpy(lively.logits(list(protection.texts)).concepts["noise"]).double(), states)
@@ -64,12 +65,12 @@ def test_the_charge_is_of_what_flips_do_to_protected_readings(lively, reference)
     for position in small[-5:]:
         with toggled(lively, "noise", {layer: (position,)}):
             change = (odds() - before) * protection.weights.sqrt()
-        found = pool.effects[:, np.flatnonzero(pool.position == position)[0]]
-        assert np.linalg.norm(found - change.numpy()) <= 0.05 * np.linalg.norm(change.numpy()) + 1e-6
+        effects = candidates.effects[:, np.flatnonzero(candidates.position == position)[0]]
+        assert np.linalg.norm(effects - change.numpy()) <= 0.05 * np.linalg.norm(change.numpy()) + 1e-6
 
 
-def test_where_nothing_is_right_there_is_nothing_to_protect(lively, reference):
-    wrong = reference.take(~reference.right("noise"))
+def test_without_correct_predictions_there_is_no_protection(lively, reference):
+    wrong = reference.take(~reference.correct("noise"))
     assert protect(lively, wrong, "noise") is None
 
 
@@ -78,6 +79,6 @@ def test_another_models_reference_and_unknown_concepts_are_errors(lively, refere
         protect(lively, reference, "price")
     with (
         toggled(lively, "food", {"encoder.layer.0.output.dense": (0,)}),
-        pytest.raises(InterventionError, match="read it again"),
+        pytest.raises(InterventionError, match="predict it again"),
     ):
         protect(lively, reference, "noise")

@@ -1,4 +1,6 @@
-"""The bill of flips whose side effects are known beforehand."""
+"""Side effects of flips whose effects are known beforehand."""
+
+import json
 
 import numpy as np
 import pytest
@@ -6,8 +8,8 @@ import pytest
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.patches.bits import toggled
-from sparsecbm.intervene.patches.side_effects import make_bill
-from sparsecbm.intervene.reference import read_concept, read_reference
+from sparsecbm.intervene.patches.side_effects import SideEffectOptions, measure_side_effects
+from sparsecbm.intervene.reference import predict_concept_logits, predict_reference
 from tests.support.planted_model import OUTER, planted_masks, planted_model
 from tests.support.tiny_tables import annotated
 
@@ -17,7 +19,7 @@ BAD, GOOD = 8 * 32 + 0, 9 * 32 + 1
 
 @pytest.fixture
 def planted(backbone):
-    """It reads every text rightly; without the bit BAD, "bad" is read as unknown."""
+    """It predicts every text correctly; without the bit BAD, "bad" food is predicted as unknown."""
     model = planted_model(backbone)
     model.masks = planted_masks()
     return model
@@ -28,97 +30,103 @@ def table():
     return annotated(60, seed=0)
 
 
-def test_the_harm_is_counted(planted, table):
-    reference = read_reference(planted, table)
+def test_harm_is_counted(planted, table):
+    reference = predict_reference(planted, table)
     bad = int((table["concept.food"] == "Negative").sum())
-    bill = make_bill(planted, "food", {OUTER: (BAD,)}, reference)
-    assert (bill.texts, bill.bits, bill.share) == (60, 1, 1 / 1024)
-    assert bill.concept.before == 1.0
-    assert bill.concept.after == round(1 - bad / 60, 6)
-    assert (bill.harmed.count, bill.harmed.of) == (bad, 60)
-    assert (bill.fixed.count, bill.fixed.of, bill.fixed.share) == (0, 0, None)
-    low, high = bill.harmed.interval
-    assert low < bill.harmed.share < high
-    assert bill.concept.interval == (-high, -low)
+    effects = measure_side_effects(planted, "food", {OUTER: (BAD,)}, reference)
+    assert (effects.texts, effects.bits, effects.share) == (60, 1, 1 / 1024)
+    assert effects.concept.before == 1.0
+    assert effects.concept.after == round(1 - bad / 60, 6)
+    assert (effects.harmed.count, effects.harmed.of) == (bad, 60)
+    assert (effects.fixed.count, effects.fixed.of, effects.fixed.share) == (0, 0, None)
+    low, high = effects.harmed.interval
+    assert low < effects.harmed.share < high
+    assert effects.concept.interval == (-high, -low)
     with toggled(planted, "food", {OUTER: (BAD,)}):
-        read = planted.logits(table["text"].tolist()).label.argmax(-1)
+        labels = planted.logits(table["text"].tolist()).label.argmax(-1)
     gold = table["label"].astype(int).to_numpy() - 1
-    assert bill.label.after == pytest.approx((read == gold).mean(), abs=1e-6)
-    right = label_logits(planted, reference.logits).argmax(-1) == gold
-    assert bill.label.before == pytest.approx(right.mean(), abs=1e-6)
-    assert (bill.label_harmed.count, bill.label_harmed.of) == ((right & (read != gold)).sum(), right.sum())
-    assert (bill.label_fixed.count, bill.label_fixed.of) == ((~right & (read == gold)).sum(), (~right).sum())
+    assert effects.label.after == pytest.approx((labels == gold).mean(), abs=1e-6)
+    correct = label_logits(planted, reference.logits).argmax(-1) == gold
+    assert effects.label.before == pytest.approx(correct.mean(), abs=1e-6)
+    assert (effects.label_harmed.count, effects.label_harmed.of) == ((correct & (labels != gold)).sum(), correct.sum())
+    assert (effects.label_fixed.count, effects.label_fixed.of) == (
+        (~correct & (labels == gold)).sum(),
+        (~correct).sum(),
+    )
 
 
-def test_what_is_repaired_is_counted(planted, table):
-    """The model starts without the bit; the flip brings it."""
+def test_fixed_texts_are_counted(planted, table):
+    """The model starts without the bit; the flip restores it."""
     with toggled(planted, "food", {OUTER: (BAD,)}):
-        reference = read_reference(planted, table)
-        bill = make_bill(planted, "food", {OUTER: (BAD,)}, reference)
+        reference = predict_reference(planted, table)
+        effects = measure_side_effects(planted, "food", {OUTER: (BAD,)}, reference)
     bad = int((table["concept.food"] == "Negative").sum())
-    assert (bill.fixed.count, bill.fixed.of, bill.fixed.share) == (bad, bad, 1.0)
-    assert (bill.harmed.count, bill.harmed.of) == (0, 60 - bad)
-    assert bill.concept.after == 1.0
+    assert (effects.fixed.count, effects.fixed.of, effects.fixed.share) == (bad, bad, 1.0)
+    assert (effects.harmed.count, effects.harmed.of) == (0, 60 - bad)
+    assert effects.concept.after == 1.0
 
 
-def test_flips_that_change_nothing_cost_nothing(planted, table):
+def test_flips_that_change_nothing_have_no_side_effects(planted, table):
     """Dimension 15 stays empty, so a bit that leads from a silent neuron to it does nothing."""
-    bill = make_bill(planted, "food", {OUTER: (15 * 32 + 31,)}, read_reference(planted, table))
-    assert bill.harmed.count == bill.fixed.count == 0
-    assert bill.concept.interval == bill.label.interval == (0.0, 0.0)
+    effects = measure_side_effects(planted, "food", {OUTER: (15 * 32 + 31,)}, predict_reference(planted, table))
+    assert effects.harmed.count == effects.fixed.count == 0
+    assert effects.concept.interval == effects.label.interval == (0.0, 0.0)
 
 
-def test_neighbours_are_the_texts_most_alike(planted, table):
-    """By the angle between texts as the concept pools them; those with bad food among them are harmed."""
-    reference = read_reference(planted, table)
+def test_neighbours_are_the_most_similar_texts(planted, table):
+    """By the cosine of texts as the concept pools them; those with bad food among them are harmed."""
+    reference = predict_reference(planted, table)
     example = "the food was bad the place was loud and slow quick"
-    _, (vector,) = read_concept(planted, "food", [example])
+    _, (vector,) = predict_concept_logits(planted, "food", [example])
     lengths = np.linalg.norm(reference.pooled["food"], axis=1) * np.linalg.norm(vector)
     nearest = np.argsort(-(reference.pooled["food"] @ vector) / lengths)[:7]
     expected = int((table["concept.food"][nearest] == "Negative").sum())
-    bill = make_bill(planted, "food", {OUTER: (BAD,)}, reference, [example], neighbours=7)
-    assert (bill.neighbours.texts, bill.neighbours.harmed, bill.neighbours.fixed) == (7, expected, 0)
     assert 0 < expected < 7
+    options = SideEffectOptions(neighbours=7)
+    effects = measure_side_effects(planted, "food", {OUTER: (BAD,)}, reference, [example], options)
+    assert (effects.neighbours.texts, effects.neighbours.harmed, effects.neighbours.fixed) == (7, expected, 0)
 
 
-def test_the_examples_groups_and_others_are_left_out(planted, table):
-    reference = read_reference(planted, table)
+def test_the_examples_groups_are_left_out(planted, table):
+    reference = predict_reference(planted, table)
     example = table["text"][7]
     groups = set(table["group"][table["text"] == example])
-    left = ~table["group"].isin({*groups, "0-0"})
-    assert left.sum() < 58
-    bill = make_bill(planted, "food", {OUTER: (GOOD,)}, reference, [example], ["0-0"])
-    assert bill.texts == left.sum()
-    assert bill.harmed.count == int((table["concept.food"][left] == "Positive").sum())
+    remaining = ~table["group"].isin(groups)
+    assert remaining.sum() < 60
+    effects = measure_side_effects(planted, "food", {OUTER: (GOOD,)}, reference, [example])
+    assert effects.texts == remaining.sum()
+    assert effects.harmed.count == int((table["concept.food"][remaining] == "Positive").sum())
     with pytest.raises(InterventionError, match="no text of the reference is left"):
-        make_bill(planted, "food", {OUTER: (GOOD,)}, reference, leave_out=set(table["group"]))
+        measure_side_effects(planted, "food", {OUTER: (GOOD,)}, reference, table["text"].tolist())
 
 
 def test_unknown_states_are_left_out(planted, table):
     table.loc[:9, "concept.food"] = None
     table.loc[10:14, "label"] = None
-    bill = make_bill(planted, "food", {OUTER: (BAD,)}, read_reference(planted, table))
-    assert bill.texts == 60
-    assert bill.harmed.of == 50
-    assert bill.harmed.count == int((table["concept.food"] == "Negative").sum())
+    effects = measure_side_effects(planted, "food", {OUTER: (BAD,)}, predict_reference(planted, table))
+    assert effects.texts == 60
+    assert effects.harmed.of == 50
+    assert effects.harmed.count == int((table["concept.food"] == "Negative").sum())
 
 
 def test_a_stale_reference_is_an_error(planted, table):
-    reference = read_reference(planted, table)
-    with toggled(planted, "food", {OUTER: (BAD,)}), pytest.raises(InterventionError, match="read it again"):
-        make_bill(planted, "food", {OUTER: (GOOD,)}, reference)
+    reference = predict_reference(planted, table)
+    with toggled(planted, "food", {OUTER: (BAD,)}), pytest.raises(InterventionError, match="predict it again"):
+        measure_side_effects(planted, "food", {OUTER: (GOOD,)}, reference)
 
 
-def test_its_plain_form_is_json(planted, table):
-    import json
-
-    plain = make_bill(planted, "food", {OUTER: (BAD,)}, read_reference(planted, table)).to_dict()
+def test_the_published_form_is_json(planted, table):
+    effects = measure_side_effects(planted, "food", {OUTER: (BAD,)}, predict_reference(planted, table))
+    plain = effects.to_dict()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
-    assert plain["harmed"].keys() == {"count", "of", "share", "interval"}
+    assert plain["harmed"] == {
+        "count": effects.harmed.count, "of": 60, "share": effects.harmed.share,
+        "interval": list(effects.harmed.interval),
+    }  # fmt: skip
 
 
-def test_one_concept_read_alone_is_read_the_same(lively):
+def test_one_concept_alone_is_predicted_as_with_the_others(lively):
     texts = ["the food was good", "slow", "a loud place but we came again"]
-    logits, pooled = read_concept(lively, "noise", texts, batch_size=2)
+    logits, pooled = predict_concept_logits(lively, "noise", texts, batch_size=2)
     np.testing.assert_allclose(logits, lively.logits(texts).concepts["noise"], atol=1e-5)
     assert pooled.shape == (3, 16)

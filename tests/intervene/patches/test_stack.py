@@ -1,5 +1,6 @@
-"""Patches put on and taken off: exact in any order, also after errors, and refused where they do not fit."""
+"""Patches applied and removed: exact in any order, also after errors, and refused where they do not fit."""
 
+import copy
 from contextlib import suppress
 
 import pytest
@@ -9,56 +10,49 @@ from hypothesis import strategies as st
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.intervene.patches.bits import mask_checksum, toggle
+from sparsecbm.intervene.patches.bits import toggle
 from sparsecbm.intervene.patches.patch import MaskPatch
-from sparsecbm.intervene.patches.stack import apply_patch, patched, patches_of, put_on, revert_patch, take_off
-from sparsecbm.model.checksums import weights_checksum
+from sparsecbm.intervene.patches.stack import (
+    apply_patch,
+    patched,
+    patched_copy,
+    patches_in_force,
+    remove_patch,
+    reverted_copy,
+)
+from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
+from tests.support.patches import copied_masks, patch_by_hand
 from tests.support.tiny_models import tiny_model
 
 LAYERS = ("encoder.layer.0.output.dense", "encoder.layer.1.attention.self.query")
 
 
-def patch_of(model, flips, concept="food", **changes):
-    """A patch of hand-picked positions, each dropped or grown as its bit asks for."""
-    masks = model.masks[concept]
-    kinds = {
-        kind: {layer: tuple(p for p in places if masks[layer].view(-1)[p] == active) for layer, places in flips.items()}
-        for kind, active in (("dropped", True), ("grown", False))
-    }
-    given = {"weights": weights_checksum(model), "mask": mask_checksum(masks), "size": model.masks.size}
-    return MaskPatch(concept=concept, state="Positive", texts=(), **{**kinds, **given, **changes})
-
-
-def copied(masks):
-    return MaskSet(masks.concepts, masks.shapes, {layer: bits.clone() for layer, bits in masks.bits.items()})
-
-
 @pytest.fixture
 def patches(lively):
-    """Three of food of which the first two share a bit, and one of noise at the same places."""
+    """Three patches of food, of which the first two share a bit, and one of noise at the same positions."""
     return {
-        "a": patch_of(lively, {LAYERS[0]: (0, 1, 2)}),
-        "b": patch_of(lively, {LAYERS[0]: (2, 3), LAYERS[1]: (5,)}),
-        "c": patch_of(lively, {LAYERS[1]: (7, 8)}),
-        "n": patch_of(lively, {LAYERS[0]: (0, 1, 2)}, "noise"),
+        "a": patch_by_hand(lively, {LAYERS[0]: (0, 1, 2)}),
+        "b": patch_by_hand(lively, {LAYERS[0]: (2, 3), LAYERS[1]: (5,)}),
+        "c": patch_by_hand(lively, {LAYERS[1]: (7, 8)}),
+        "n": patch_by_hand(lively, {LAYERS[0]: (0, 1, 2)}, "noise"),
     }
 
 
 def test_in_a_block_the_bits_are_flipped_and_after_it_they_are_not(lively, patches):
-    before = copied(lively.masks)
+    before = copied_masks(lively.masks)
     with patched(lively, patches["a"], patches["c"]) as inside:
         assert inside is lively
-        assert patches_of(lively) == (patches["a"], patches["c"])
+        assert patches_in_force(lively) == (patches["a"], patches["c"])
         for layer in before.shapes:
             differ = (lively.masks["food"][layer] != before["food"][layer]).view(-1).nonzero().view(-1).tolist()
             assert differ == {LAYERS[0]: [0, 1, 2], LAYERS[1]: [7, 8]}.get(layer, [])
             assert torch.equal(lively.masks["noise"][layer], before["noise"][layer])
     assert lively.masks == before
-    assert patches_of(lively) == ()
+    assert patches_in_force(lively) == ()
 
 
-def test_other_concepts_read_the_same_to_the_bit(lively, patches):
+def test_other_concepts_are_predicted_the_same_to_the_bit(lively, patches):
     texts = ["the food was good", "a loud place"]
     before = lively.logits(texts)
     with patched(lively, patches["a"], patches["c"]):
@@ -67,66 +61,66 @@ def test_other_concepts_read_the_same_to_the_bit(lively, patches):
     assert (before.concepts["food"] != after.concepts["food"]).any()
 
 
-def test_all_comes_back_when_a_later_one_does_not_fit(lively, patches):
-    before = copied(lively.masks)
+def test_no_patch_stays_when_a_later_one_does_not_fit(lively, patches):
+    before = copied_masks(lively.masks)
     with pytest.raises(InterventionError, match="collide"), patched(lively, patches["c"], patches["a"], patches["b"]):
         raise AssertionError("not reached")
     assert lively.masks == before
-    assert patches_of(lively) == ()
+    assert patches_in_force(lively) == ()
 
 
 def test_colliding_bits_are_named(lively, patches):
-    put_on(lively, patches["a"])
+    apply_patch(lively, patches["a"])
     with pytest.raises(
         InterventionError, match=rf"{patches['a'].id[:12]} collide: both flip bits 2 of layer {LAYERS[0]}"
     ):
-        put_on(lively, patches["b"])
-    put_on(lively, patches["n"])  # another concept's bits at the same places are other bits
-    take_off(lively, patches["a"])
-    put_on(lively, patches["b"])
-    assert patches_of(lively, "food") == (patches["b"],)
+        apply_patch(lively, patches["b"])
+    apply_patch(lively, patches["n"])  # another concept has other bits at the same positions
+    remove_patch(lively, patches["a"])
+    apply_patch(lively, patches["b"])
+    assert patches_in_force(lively, "food") == (patches["b"],)
 
 
-def test_what_is_not_in_force_cannot_be_taken_off_or_put_on_twice(lively, patches):
+def test_a_patch_is_applied_once_and_removed_only_while_in_force(lively, patches):
     with pytest.raises(InterventionError, match="is not in force on this model"):
-        take_off(lively, patches["a"])
-    put_on(lively, patches["a"])
+        remove_patch(lively, patches["a"])
+    apply_patch(lively, patches["a"])
     with pytest.raises(InterventionError, match="is in force already"):
-        put_on(lively, patches["a"])
+        apply_patch(lively, patches["a"])
 
 
 def test_a_child_needs_its_parent(lively, patches):
-    child = patch_of(lively, {LAYERS[1]: (9,)}, parent=patches["a"].id)
+    child = patch_by_hand(lively, {LAYERS[1]: (9,)}, parent=patches["a"].id)
     with pytest.raises(InterventionError, match="which is not in force"):
-        put_on(lively, child)
-    put_on(lively, patches["a"])
-    put_on(lively, child)
+        apply_patch(lively, child)
+    apply_patch(lively, patches["a"])
+    apply_patch(lively, child)
     with pytest.raises(InterventionError, match=f"{child.id[:12]} was made on top of patch {patches['a'].id[:12]}"):
-        take_off(lively, patches["a"])
-    take_off(lively, child)
-    take_off(lively, patches["a"])
+        remove_patch(lively, patches["a"])
+    remove_patch(lively, child)
+    remove_patch(lively, patches["a"])
 
 
 def test_patches_of_other_models_masks_and_concepts_are_refused(lively, patches, backbone):
-    before = copied(lively.masks)
+    before = copied_masks(lively.masks)
     cases = [
-        (patch_of(lively, {LAYERS[0]: (0,)}, weights="0" * 64), "is for another model"),
-        (patch_of(lively, {LAYERS[0]: (0,)}, mask="0" * 64), "is for another mask of 'food'"),
+        (patch_by_hand(lively, {LAYERS[0]: (0,)}, weights="0" * 64), "is for another model"),
+        (patch_by_hand(lively, {LAYERS[0]: (0,)}, mask="0" * 64), "is for another mask of 'food'"),
         (MaskPatch(**{**vars_of(patches["a"]), "concept": "fod"}), "unknown concept 'fod'. Did you mean 'food'"),
         (MaskPatch(**{**vars_of(patches["a"]), "dropped": {LAYERS[0]: (10**6,)}}), "position 1000000 is out of range"),
         (MaskPatch(**{**vars_of(patches["a"]), "dropped": {"x": (0,)}}), "unknown masked layer 'x'"),
         (
             MaskPatch(**{**vars_of(patches["a"]), "dropped": patches["a"].grown, "grown": patches["a"].dropped}),
-            "does not fit: bits that it has dropped",
+            "does not fit: the bits that it drops",
         ),
     ]
     for patch, message in cases:
         with pytest.raises(InterventionError, match=message):
-            put_on(lively, patch)
+            apply_patch(lively, patch)
     with pytest.raises(InterventionError, match="the model is dense"):
-        put_on(tiny_model(backbone), patches["a"])
+        apply_patch(tiny_model(backbone), patches["a"])
     assert lively.masks == before
-    put_on(lively, patches["a"])  # the same fits where nothing was changed in it
+    apply_patch(lively, patches["a"])  # the unchanged patch fits
 
 
 def vars_of(patch):
@@ -137,21 +131,21 @@ def test_a_trained_weight_makes_a_patch_unfit(lively, patches):
     with torch.no_grad():
         lively.concept_heads.head("noise").bias.add_(1)
     with pytest.raises(InterventionError, match="is for another model"):
-        put_on(lively, patches["a"])
+        apply_patch(lively, patches["a"])
 
 
-def test_masks_that_were_replaced_meanwhile_are_found(lively, patches):
-    first = copied(lively.masks)
-    put_on(lively, patches["a"])
+def test_masks_replaced_meanwhile_are_found(lively, patches):
+    first = copied_masks(lively.masks)
+    apply_patch(lively, patches["a"])
     lively.masks = first
-    with pytest.raises(InterventionError, match="bits that it has dropped in layer"):
-        take_off(lively, patches["a"])
+    with pytest.raises(InterventionError, match="the bits that it drops in layer"):
+        remove_patch(lively, patches["a"])
 
 
-def test_applied_for_good_it_is_another_model_that_can_be_reverted(lively, patches, tmp_path):
-    before = copied(lively.masks)
+def test_a_patched_copy_is_another_model_that_can_be_reverted(lively, patches, tmp_path):
+    before = copied_masks(lively.masks)
     lively.save_pretrained(tmp_path / "before")
-    applied = apply_patch(lively, patches["a"], patches["c"], patches["n"])
+    applied = patched_copy(lively, patches["a"], patches["c"], patches["n"])
     assert lively.masks == before
     assert applied.backbone.get_submodule(LAYERS[0]).weight is lively.backbone.get_submodule(LAYERS[0]).weight
     applied.save_pretrained(tmp_path / "after")
@@ -163,12 +157,38 @@ def test_applied_for_good_it_is_another_model_that_can_be_reverted(lively, patch
         expected = lively.logits(["the food was good"]).concepts["food"]
     assert (loaded.logits(["the food was good"]).concepts["food"] == expected).all()
     with pytest.raises(InterventionError, match="is for another mask"):
-        put_on(loaded, patches["a"])  # it is in there already
+        apply_patch(loaded, patches["a"])  # the patch is part of the mask already
     with pytest.raises(InterventionError, match="other patches are in it; revert all of them together"):
-        revert_patch(loaded, patches["a"])
-    assert revert_patch(loaded, patches["c"], patches["n"], patches["a"]).masks == before
+        reverted_copy(loaded, patches["a"])
+    assert reverted_copy(loaded, patches["c"], patches["n"], patches["a"]).masks == before
     with pytest.raises(InterventionError, match="are not all 0"):
-        revert_patch(lively, patches["a"])
+        reverted_copy(lively, patches["a"])
+
+
+def test_a_deep_copy_keeps_the_bits_and_the_record_and_stands_alone(lively, patches):
+    original = copied_masks(lively.masks)
+    apply_patch(lively, patches["a"])
+    apply_patch(lively, patches["n"])
+    twin = copy.deepcopy(lively)
+    assert twin.masks == lively.masks != original
+    assert patches_in_force(twin) == (patches["a"], patches["n"])
+    remove_patch(twin, patches["a"])
+    remove_patch(twin, patches["n"])
+    assert twin.masks == original and patches_in_force(twin) == ()
+    assert patches_in_force(lively) == (patches["a"], patches["n"])
+    remove_patch(lively, patches["a"])
+    remove_patch(lively, patches["n"])
+    assert lively.masks == original
+
+
+def test_a_model_under_other_masks_has_no_patches(lively, patches):
+    original = copied_masks(lively.masks)
+    with patched(lively, patches["a"]):
+        other = with_masks(lively, original)
+        assert patches_in_force(other) == ()
+        apply_patch(other, patches["a"])
+        assert other.masks == lively.masks
+        assert patches_in_force(lively) == (patches["a"],)
 
 
 names = st.sampled_from(["a", "b", "c", "n"])
@@ -180,17 +200,17 @@ steps = st.recursive(
 
 
 def test_any_sequence_restores_the_mask_to_the_bit(lively, patches):
-    """Put on, take off, nested blocks, errors within them: the bits are the original ones xor those in force."""
-    original = copied(lively.masks)
+    """Apply, remove, nested blocks, errors in them: the bits are the original ones xor those in force."""
+    original = copied_masks(lively.masks)
     in_force: list[str] = []
 
     def expected():
         bits = {layer: rows.clone() for layer, rows in original.bits.items()}
         for name in in_force:
-            place = original.concepts.index(patches[name].concept)
+            index = original.concepts.index(patches[name].concept)
             for layer, positions in patches[name].flipped.items():
                 for position in positions:
-                    bits[layer][place][position // 8] ^= 128 >> position % 8
+                    bits[layer][index][position // 8] ^= 128 >> position % 8
         return MaskSet(original.concepts, original.shapes, bits)
 
     def fits(name):
@@ -199,10 +219,10 @@ def test_any_sequence_restores_the_mask_to_the_bit(lively, patches):
     def run(step):
         kind, name, *rest = step
         if kind == "on" and fits(name):
-            put_on(lively, patches[name])
+            apply_patch(lively, patches[name])
             in_force.append(name)
         elif kind == "off" and name in in_force:
-            take_off(lively, patches[name])
+            remove_patch(lively, patches[name])
             in_force.remove(name)
         elif kind == "block" and fits(name):
             inner, fails = rest
@@ -216,15 +236,15 @@ def test_any_sequence_restores_the_mask_to_the_bit(lively, patches):
                 in_force.remove(name)
         else:
             change = {
-                "on": lambda: put_on(lively, patches[name]),
-                "off": lambda: take_off(lively, patches[name]),
+                "on": lambda: apply_patch(lively, patches[name]),
+                "off": lambda: remove_patch(lively, patches[name]),
                 "block": lambda: patched(lively, patches[name]).__enter__(),
                 "bad": lambda: toggle(lively, "food", {**patches[name].flipped, "none": (0,)}),
             }[kind]
             with pytest.raises(InterventionError):
                 change()
         assert lively.masks == expected()
-        assert [patch.id for patch in patches_of(lively)] == [patches[name].id for name in in_force]
+        assert [patch.id for patch in patches_in_force(lively)] == [patches[name].id for name in in_force]
 
     @settings(max_examples=40, deadline=None)
     @given(st.lists(steps, max_size=8))
