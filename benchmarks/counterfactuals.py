@@ -23,14 +23,14 @@ from sparsecbm.base.files import read_json, sha256_file, write_json
 from sparsecbm.evaluate.causal.counterfactuals import counterfactual_pairs
 from sparsecbm.evaluate.causal.effect_baselines import state_means
 from sparsecbm.evaluate.causal.effects import (
+    ConceptChanges,
     Explainer,
-    Questions,
-    Texts,
+    TextPredictions,
+    concept_changes,
     concept_edit,
-    concept_reread,
-    label_of,
-    questions,
-    read_texts,
+    concept_replacement,
+    label_probabilities,
+    predict_texts,
 )
 from sparsecbm.evaluate.causal.icace import DISTANCES, explainers, measure_icace
 from sparsecbm.evaluate.causal.lost_states import under_other_masks, without_own_weights
@@ -46,21 +46,21 @@ BASELINES = ("zero", "conexp", "s_learner", "concept_edit_hard")
 PUBLISHED = {"l2": 0.74, "cosine": 0.59, "norm": 0.44}
 
 
-def shifted(head: LabelHead, training: Texts) -> Explainer:
+def shifted(head: LabelHead, training: TextPredictions) -> Explainer:
     """A variant of the concept edit: the text's own activation, moved by the difference of the states' means."""
     means = state_means(training, training.activations)
 
-    def explain(asked: Questions) -> np.ndarray:
+    def explain(asked: ConceptChanges) -> np.ndarray:
         start = asked.texts.activations
         changed = {name: values.copy() for name, values in start.items()}
         for name, places in asked.by_concept():
             changed[name][places] += means[name][asked.after[places]] - means[name][asked.before[places]]
-        return label_of(head, changed) - label_of(head, start)
+        return label_probabilities(head, changed) - label_probabilities(head, start)
 
     return explain
 
 
-def redrawn(head: LabelHead, training: Texts, draws: int = 100, seed: int = 0) -> Explainer:
+def redrawn(head: LabelHead, training: TextPredictions, draws: int = 100, seed: int = 0) -> Explainer:
     """A variant: the mean label over activations drawn from training texts of the new state."""
     generator = np.random.default_rng(seed)
     drawn = {
@@ -70,7 +70,7 @@ def redrawn(head: LabelHead, training: Texts, draws: int = 100, seed: int = 0) -
         for name, gold in training.gold.items()
     }  # concept -> [states, draws, states]
 
-    def explain(asked: Questions) -> np.ndarray:
+    def explain(asked: ConceptChanges) -> np.ndarray:
         one_by_one = [
             concept_edit(head, readings={n: of[:, i] for n, of in drawn.items()})(asked) for i in range(draws)
         ]
@@ -91,7 +91,7 @@ def tables(data: Path, seed: int) -> dict[str, pd.DataFrame]:
 def measure(model: SparseCBM, frames: dict[str, pd.DataFrame], seed: int) -> dict:
     """Errors on the held-out pairs and on dev, and on those of either that lose a concept if there are masks."""
     make_reproducible(seed, 1)
-    training = read_texts(model, frames["train"])
+    training = predict_texts(model, frames["train"])
     if model.hard_head is None:  # a model from before there was one
         both = [(examples(frames[s], model), model.logits(frames[s]["text"].tolist())) for s in ("train", "held_out")]
         fit_hard_head(model, *both[0], *both[1])
@@ -103,15 +103,15 @@ def measure(model: SparseCBM, frames: dict[str, pd.DataFrame], seed: int) -> dic
     found = {}
     for split in ("held_out", "dev"):
         frame = frames[split]
-        texts, pairs = read_texts(model, frame), counterfactual_pairs(frame, model.concept_set, split)
+        texts, pairs = predict_texts(model, frame), counterfactual_pairs(frame, model.concept_set, split)
         found[split] = measure_icace(model, texts, pairs, asked, resamples=RESAMPLES, seed=seed).to_dict()
-        told = questions(model, texts, pairs)
+        told = concept_changes(model, texts, pairs)
         right = [told.texts.activations[n][rows].argmax(-1) == told.before[rows] for n, rows in told.by_concept()]
         found[split]["base_read_rightly"] = round(float(np.concatenate(right).mean()), 4)
         if model.masked:
             lost = {
-                "mask_ablation": concept_reread(model.label_head, without_own_weights(model, frame)),
-                "mask_swap": concept_reread(model.label_head, under_other_masks(model, frame)),
+                "mask_ablation": concept_replacement(model.label_head, without_own_weights(model, frame)),
+                "mask_swap": concept_replacement(model.label_head, under_other_masks(model, frame)),
             }
             losing = pairs.where(pairs.after == "unknown")
             scores = measure_icace(model, texts, losing, asked | lost, resamples=RESAMPLES, seed=seed)

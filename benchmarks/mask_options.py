@@ -21,7 +21,7 @@ from masks import RESULTS, compared, right
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import write_json
 from sparsecbm.base.params import Params
-from sparsecbm.evaluate.variables import read
+from sparsecbm.evaluate.variables import predict_split
 from sparsecbm.prune.fit import fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.reproducible import make_reproducible
@@ -48,7 +48,7 @@ def trained(params: Params, dense: SparseCBM, frames: dict) -> tuple[float, np.n
             Checkpoints(Path(folder)),
         )  # fmt: skip
         seconds = time.process_time() - start
-    return seconds, right(read(model.to("cpu"), frames["test"]))
+    return seconds, right(predict_split(model.to("cpu"), frames["test"]))
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ def balance(frame: pd.DataFrame, concept_set: ConceptSet) -> dict[str, dict[str,
     return counts
 
 
-def require_choice(train: pd.DataFrame, concept_set: ConceptSet) -> None:
+def require_variation(train: pd.DataFrame, concept_set: ConceptSet) -> None:
     """Every label and concept must vary in training.
 
     Raises:

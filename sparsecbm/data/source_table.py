@@ -17,7 +17,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Loaded:
+class SourceTable:
     """The rows of a source, what they are about, and where they come from.
 
     `frame` has the canonical columns (see `tables`) plus `split`, which is null where the source has none.

@@ -10,7 +10,7 @@ from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import Validate
 from sparsecbm.data import repeats, schemas
 from sparsecbm.data import text_quality as texts
-from sparsecbm.data.balance import balance, rare_states, require_choice
+from sparsecbm.data.balance import balance, rare_states, require_variation
 
 WRONG_TYPE = "wrong type"
 EXAMPLES = 5
@@ -85,7 +85,7 @@ def validate(splits: dict[str, pd.DataFrame], concept_set: ConceptSet, params: V
 
     refusal = _refusal(rows, good, faults, params.quarantine_share)
     if refusal is None and "train" in good:
-        require_choice(good["train"], concept_set)
+        require_variation(good["train"], concept_set)
     counts = {name: balance(frame, concept_set) for name, frame in good.items()}
     report = {
         "accepted": refusal is None,

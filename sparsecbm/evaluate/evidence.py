@@ -95,7 +95,7 @@ def correctness(pooled: Pooled, read: Mapping[str, np.ndarray]) -> Evidence:
     return Evidence(pooled.ids, values, pooled.clusters)
 
 
-def standing_out(cells: np.ndarray) -> np.ndarray:
+def row_gaps(cells: np.ndarray) -> np.ndarray:
     """Diagonal minus the mean of the rest of its row, [..., n, n] -> [..., n]; nan for a single concept."""
     own = np.diagonal(cells, axis1=-2, axis2=-1)
     others = cells.shape[-1] - 1
@@ -103,9 +103,9 @@ def standing_out(cells: np.ndarray) -> np.ndarray:
     return (own[..., None] - cells).sum(-1) / others if others else np.full_like(own, np.nan)
 
 
-def standing_out_of_column(cells: np.ndarray) -> np.ndarray:
+def column_gaps(cells: np.ndarray) -> np.ndarray:
     """Diagonal minus the mean of the rest of its column, [..., n, n] -> [..., n]; nan for a single concept."""
-    return standing_out(np.swapaxes(cells, -1, -2))
+    return row_gaps(np.swapaxes(cells, -1, -2))
 
 
 def estimates(names: tuple[str, ...], values: np.ndarray, draws: np.ndarray) -> dict[str, Estimate]:
@@ -120,13 +120,13 @@ def estimates(names: tuple[str, ...], values: np.ndarray, draws: np.ndarray) -> 
     return {name: Estimate(value=value, interval=interval(drawn)) for name, (value, drawn) in by_name.items()}
 
 
-def gaps(evidence: Evidence, resamples: int, seed: int, statistic: Statistic = standing_out) -> dict[str, Estimate]:
+def gaps(evidence: Evidence, resamples: int, seed: int, statistic: Statistic = row_gaps) -> dict[str, Estimate]:
     """How far each concept stands out, by concept and `mean`."""
     return estimates(evidence.concepts, statistic(evidence.cells()), statistic(evidence.draws(resamples, seed)))
 
 
 def gap_excess(
-    chosen: Evidence, control: Evidence, resamples: int, seed: int, statistic: Statistic = standing_out
+    chosen: Evidence, control: Evidence, resamples: int, seed: int, statistic: Statistic = row_gaps
 ) -> dict[str, Estimate]:
     """How much further each concept stands out than under control masks, by concept and `mean`; paired by text.
 

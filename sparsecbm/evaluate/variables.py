@@ -13,7 +13,7 @@ from sparsecbm.train.modes import activations
 
 
 @dataclass(frozen=True)
-class Variable:
+class VariablePredictions:
     """Gold class indices, read probabilities and clusters of the label or one concept on a split."""
 
     states: tuple[str, ...]
@@ -22,23 +22,23 @@ class Variable:
     clusters: np.ndarray  # [texts]
 
     @property
-    def read(self) -> np.ndarray:
+    def predicted(self) -> np.ndarray:
         """Winning class of each text, [texts]."""
         return self.probabilities.argmax(-1)
 
 
 @dataclass(frozen=True)
-class Readings:
+class SplitPredictions:
     """A split as read by a model."""
 
-    label: Variable
-    concepts: dict[str, Variable]
+    label: VariablePredictions
+    concepts: dict[str, VariablePredictions]
     annotated: dict[str, np.ndarray]  # name -> [texts], whether somebody really annotated the cell
     label_hard: np.ndarray | None  # [texts, classes]: label probabilities from one-hot concepts, head as trained
     label_hard_refitted: np.ndarray | None  # the same by the model's `hard_head`
 
 
-def read(model: ConceptBottleneck, frame: pd.DataFrame, logits: Logits | None = None) -> Readings:
+def predict_split(model: ConceptBottleneck, frame: pd.DataFrame, logits: Logits | None = None) -> SplitPredictions:
     """Run a model over an annotated table.
 
     Args:
@@ -46,23 +46,25 @@ def read(model: ConceptBottleneck, frame: pd.DataFrame, logits: Logits | None = 
     """
     logits = logits or model.logits(frame["text"].tolist())
     group = frame["group"].astype(str).to_numpy()
-    label = Variable(
+    label = VariablePredictions(
         model.concept_set.label.states,
         indices(frame["label"], model.concept_set.label).numpy(),
         softmax(logits.label),
         group,
     )
     if not model.has_bottleneck:
-        return Readings(label, {}, {}, None, None)
+        return SplitPredictions(label, {}, {}, None, None)
     concepts, annotated = {}, {}
     for concept in model.concept_set:
         gold = indices(frame[f"concept.{concept.name}"], concept).numpy()
         clusters = clusters_of(frame, concept.name)
-        concepts[concept.name] = Variable(concept.states, gold, softmax(logits.concepts[concept.name]), clusters)
+        concepts[concept.name] = VariablePredictions(
+            concept.states, gold, softmax(logits.concepts[concept.name]), clusters
+        )
         annotated[concept.name] = (frame[f"source.{concept.name}"] != "blank").to_numpy()
     hard = activations(model, logits, "hard")
     refitted = None if model.hard_head is None else softmax(label_logits(model.hard_head, hard))
-    return Readings(label, concepts, annotated, softmax(label_logits(model.label_head, hard)), refitted)
+    return SplitPredictions(label, concepts, annotated, softmax(label_logits(model.label_head, hard)), refitted)
 
 
 def label_logits(head: LabelHead, inputs: np.ndarray) -> np.ndarray:

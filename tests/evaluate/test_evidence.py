@@ -6,11 +6,11 @@ import pytest
 from sparsecbm.base.errors import DataError
 from sparsecbm.evaluate.evidence import (
     Evidence,
+    column_gaps,
     correctness,
     gap_excess,
     gaps,
-    standing_out,
-    standing_out_of_column,
+    row_gaps,
 )
 from sparsecbm.evaluate.pooled import Pooled
 
@@ -32,19 +32,19 @@ def random_evidence(seed, texts=80, **kinds):
 
 
 def test_the_diagonal_stands_out_of_its_row_or_its_column():
-    assert standing_out(CELLS) == pytest.approx([0.9 - 0.55, 0.8 - 0.45, 0.0])
-    assert standing_out_of_column(CELLS) == pytest.approx([0.9 - 0.55, 0.8 - 0.5, 0.4 - 0.35])
+    assert row_gaps(CELLS) == pytest.approx([0.9 - 0.55, 0.8 - 0.45, 0.0])
+    assert column_gaps(CELLS) == pytest.approx([0.9 - 0.55, 0.8 - 0.5, 0.4 - 0.35])
     stacked = np.stack([CELLS, CELLS.T])
-    assert standing_out(stacked)[1] == pytest.approx(standing_out_of_column(CELLS))
+    assert row_gaps(stacked)[1] == pytest.approx(column_gaps(CELLS))
 
 
 @pytest.mark.parametrize("concepts", [2, 3, 4, 6, 7, 11])
 def test_cells_that_are_all_alike_give_exactly_nothing(concepts):
-    assert np.all(standing_out(np.full((concepts, concepts), 0.1 + 0.2)) == 0)
+    assert np.all(row_gaps(np.full((concepts, concepts), 0.1 + 0.2)) == 0)
 
 
 def test_a_single_concept_has_no_others():
-    assert np.isnan(standing_out(np.array([[0.9]]))).all()
+    assert np.isnan(row_gaps(np.array([[0.9]]))).all()
 
 
 def test_right_and_wrong_by_text_and_the_cells_by_hand():

@@ -10,7 +10,7 @@ import pandas as pd
 from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import CebabSource
-from sparsecbm.data.source_table import BLANK, HUMAN, NO_MAJORITY, Loaded, canonical, require_columns, text_cells
+from sparsecbm.data.source_table import BLANK, HUMAN, NO_MAJORITY, SourceTable, canonical, require_columns, text_cells
 from sparsecbm.data.sources.hub import load_dataset
 from sparsecbm.data.sources.readers import existing_folder, file_entry, read_json_rows
 
@@ -23,14 +23,14 @@ DATASET = "CEBaB/CEBaB"
 _PLAIN = {"id": "id", "description": "text", "original_id": "group"}
 
 
-def load_cebab(source: CebabSource, root: Path) -> Loaded:
+def load_cebab(source: CebabSource, root: Path) -> SourceTable:
     """Read the chosen training file and whichever of dev and test are there.
 
     The three training files recur in each other, so only one is ever read.
     """
     parts, files = _from_hub(source) if source.path is None else _from_folder(source, root)
     frame = pd.concat([_rows(rows, name, split) for split, name, rows in parts], ignore_index=True)
-    return Loaded(canonical(frame, CONCEPTS), CONCEPTS, source.name, LICENCE, tuple(files), f"{source.train}.json")
+    return SourceTable(canonical(frame, CONCEPTS), CONCEPTS, source.name, LICENCE, tuple(files), f"{source.train}.json")
 
 
 def _from_folder(source: CebabSource, root: Path) -> tuple[list, list]:

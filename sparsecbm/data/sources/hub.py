@@ -7,7 +7,7 @@ import pandas as pd
 
 from sparsecbm.base.errors import DataError, unknown
 from sparsecbm.base.params import HubSource
-from sparsecbm.data.source_table import Loaded, canonical, require_columns
+from sparsecbm.data.source_table import SourceTable, canonical, require_columns
 from sparsecbm.data.sources.mapping import map_rows, mapped_columns, vocabulary
 
 
@@ -28,7 +28,7 @@ def load_dataset(name: str, config: str | None = None, revision: str | None = No
         raise DataError(f"could not load the data set {name!r}: {first}; check its name and the network") from None
 
 
-def load_hub(source: HubSource, root: Path) -> Loaded:
+def load_hub(source: HubSource, root: Path) -> SourceTable:
     """Load the data set; where the mapping renames splits, only those are read."""
     loaded = load_dataset(source.dataset, source.config, source.revision)
     wanted = source.columns.splits or {name: name for name in loaded}
@@ -48,7 +48,7 @@ def load_hub(source: HubSource, root: Path) -> Loaded:
     frame = pd.concat(frames, ignore_index=True)
     concept_set = vocabulary(frame, source.columns, source.dataset)
     training = f"the split `train` of {source.dataset} (source.columns.splits can rename one)"
-    return Loaded(canonical(frame, concept_set), concept_set, source.name, source.licence, tuple(files), training)
+    return SourceTable(canonical(frame, concept_set), concept_set, source.name, source.licence, tuple(files), training)
 
 
 def _table(dataset, columns: list[str], file: str) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import ImdbSource
-from sparsecbm.data.source_table import HUMAN, Loaded, canonical, require_columns
+from sparsecbm.data.source_table import HUMAN, SourceTable, canonical, require_columns
 from sparsecbm.data.sources.readers import existing_folder, file_entry, read_rows
 
 CONCEPTS = ConceptSet(
@@ -39,7 +39,7 @@ def clean(text: str) -> str:
     return "\n".join(line for line in (" ".join(line.split()) for line in lines) if line)
 
 
-def load_imdb(source: ImdbSource, root: Path) -> Loaded:
+def load_imdb(source: ImdbSource, root: Path) -> SourceTable:
     """Read the CSV files with the chosen kind of labels."""
     folder = existing_folder(root, source.path)
     names = {split: f"IMDB-{split}-{source.labels}.csv" for split in ("train", "dev")}
@@ -60,4 +60,4 @@ def load_imdb(source: ImdbSource, root: Path) -> Loaded:
         frames.append(frame.assign(id=ids, file=name, row=numbers, split=split))
         files.append(file_entry(folder / name, len(rows)))
     frame = canonical(pd.concat(frames, ignore_index=True), CONCEPTS)
-    return Loaded(frame, CONCEPTS, source.name, LICENCE, tuple(files), names["train"])
+    return SourceTable(frame, CONCEPTS, source.name, LICENCE, tuple(files), names["train"])

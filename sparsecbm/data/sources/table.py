@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from sparsecbm.base.params import TableSource
-from sparsecbm.data.source_table import Loaded, canonical
+from sparsecbm.data.source_table import SourceTable, canonical
 from sparsecbm.data.sources.mapping import map_rows, vocabulary
 from sparsecbm.data.sources.readers import file_entry, read_rows
 
 
-def load_table(source: TableSource, root: Path) -> Loaded:
+def load_table(source: TableSource, root: Path) -> SourceTable:
     """Read the file; rows get a split only where the mapping names a column for it."""
     path = Path(root) / source.path
     table = read_rows(path)
@@ -16,4 +16,4 @@ def load_table(source: TableSource, root: Path) -> Loaded:
     concept_set = vocabulary(frame, source.columns, path.name)
     training = f"the rows of {path.name} whose {source.columns.split!r} is train"
     files = (file_entry(path, len(table)),)
-    return Loaded(canonical(frame, concept_set), concept_set, source.name, source.licence, files, training)
+    return SourceTable(canonical(frame, concept_set), concept_set, source.name, source.licence, files, training)

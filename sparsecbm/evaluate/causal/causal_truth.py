@@ -17,12 +17,12 @@ from pydantic import Field
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.evaluate.causal.counterfactuals import Pairs, pairs_if_any
-from sparsecbm.evaluate.causal.effects import Explainer, concept_reread, read_texts
+from sparsecbm.evaluate.causal.effects import Explainer, concept_replacement, predict_texts
 from sparsecbm.evaluate.causal.icace import IcaceScores, explainers, measure_icace
 from sparsecbm.evaluate.causal.lost_states import without_exclusive
 from sparsecbm.evaluate.evidence import Form
-from sparsecbm.evaluate.faithfulness.aopc import UNKNOWN, order_of, top_words
-from sparsecbm.evaluate.faithfulness.batched_inference import read_asked
+from sparsecbm.evaluate.faithfulness.aopc import UNKNOWN, rank_words, top_words
+from sparsecbm.evaluate.faithfulness.batched_inference import concept_logits_for
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
 from sparsecbm.evaluate.specificity.probes import sample
 from sparsecbm.explain.attribution import Options, attribute
@@ -71,10 +71,10 @@ def causal_scores(
     with readied(model) as ready:
         read = ready.logits(fitting["text"].tolist())
     try:
-        asked = explainers(model, read_texts(model, fitting, logits=read), seed)
+        asked = explainers(model, predict_texts(model, fitting, logits=read), seed)
     except DataError as error:  # of a poor model or too few texts; the other scores of the split stand
         return CausalScores(training_texts=len(fitting), skipped=str(error), pairs=None, losing=None)
-    texts = read_texts(model, frame, logits=logits)
+    texts = predict_texts(model, frame, logits=logits)
     losing, of_losing = _losing(pairs, seed), None
     if len(losing):
         also = asked | taking_away(model, frame["text"].tolist(), texts.activations, losing)
@@ -110,17 +110,17 @@ def taking_away(
     words = read_words(model.tokenizer, [texts[row] for row in rows], model.settings.max_length)
     worded = dict(zip(rows, words, strict=True))
 
-    def reread(other: ConceptBottleneck, ids: Sequence[tuple[int, ...]]) -> Explainer:
+    def label_replacement(other: ConceptBottleneck, ids: Sequence[tuple[int, ...]]) -> Explainer:
         with readied(other) as ready:
-            read = read_asked(ready, [(of, name) for of, (_, name, _) in zip(ids, cells, strict=True)])
+            read = concept_logits_for(ready, [(of, name) for of, (_, name, _) in zip(ids, cells, strict=True)])
         changed = {name: values.copy() for name, values in activations.items()}
         for (row, name, _), logits in zip(cells, read, strict=True):
             changed[name][row] = activate(torch.from_numpy(logits), model.settings.activation).numpy()
-        return concept_reread(model.label_head, changed)
+        return concept_replacement(model.label_head, changed)
 
-    found = {"word_removal": reread(model, _without_top_words(model, worded, cells))}
+    found = {"word_removal": label_replacement(model, _without_top_words(model, worded, cells))}
     if model.masks is not None:
-        found["mask_ablation"] = reread(without_exclusive(model), [worded[row].ids for row, _, _ in cells])
+        found["mask_ablation"] = label_replacement(without_exclusive(model), [worded[row].ids for row, _, _ in cells])
     return found
 
 
@@ -136,5 +136,5 @@ def _without_top_words(
         states = {concept: [state for _, state in own]}
         explained = attribute(model, [worded[row].text for row, _ in own], [concept], states, METHOD, QUICK)
         scores |= {(row, concept): of[concept].scores for (row, _), of in zip(own, explained, strict=True)}
-    gone = [(places[row], top_words(order_of(scores[row, name]), SHARE)) for row, name, _ in cells]
+    gone = [(places[row], top_words(rank_words(scores[row, name]), SHARE)) for row, name, _ in cells]
     return [perturber.without(place, top, "delete") for place, top in gone]

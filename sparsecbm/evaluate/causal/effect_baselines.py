@@ -16,11 +16,11 @@ from sklearn.linear_model import LogisticRegression
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.metrics import MISSING
-from sparsecbm.evaluate.causal.effects import Explainer, Questions, Texts, sure
+from sparsecbm.evaluate.causal.effects import ConceptChanges, Explainer, TextPredictions, sure
 from sparsecbm.train.reproducible import one_blas_thread
 
 
-def zero(asked: Questions) -> np.ndarray:
+def zero(asked: ConceptChanges) -> np.ndarray:
     """Nothing ever changes."""
     return np.zeros_like(asked.texts.label)
 
@@ -28,7 +28,7 @@ def zero(asked: Questions) -> np.ndarray:
 def random_effects(seed: int) -> Explainer:
     """The difference of two random vectors of probabilities, each of uniform numbers scaled to add up to 1."""
 
-    def explain(asked: Questions) -> np.ndarray:
+    def explain(asked: ConceptChanges) -> np.ndarray:
         drawn = np.random.default_rng(seed).random((2, *asked.texts.label.shape))
         first, second = drawn / drawn.sum(-1, keepdims=True)
         return second - first
@@ -36,7 +36,7 @@ def random_effects(seed: int) -> Explainer:
     return explain
 
 
-def conexp(training: Texts) -> Explainer:
+def conexp(training: TextPredictions) -> Explainer:
     """Mean predictions for the training texts with the new gold state minus those for the texts with the old one.
 
     Raises:
@@ -44,7 +44,7 @@ def conexp(training: Texts) -> Explainer:
     """
     means = state_means(training, dict.fromkeys(training.gold, training.label))
 
-    def explain(asked: Questions) -> np.ndarray:
+    def explain(asked: ConceptChanges) -> np.ndarray:
         effects = np.zeros_like(asked.texts.label)
         for name, places in asked.by_concept():
             effects[places] = means[name][asked.after[places]] - means[name][asked.before[places]]
@@ -54,7 +54,7 @@ def conexp(training: Texts) -> Explainer:
 
 
 @one_blas_thread
-def s_learner(training: Texts, base: str = "hard") -> Explainer:
+def s_learner(training: TextPredictions, base: str = "hard") -> Explainer:
     """Logistic regression from one-hot gold states of the training texts to the classes that the model reads.
 
     Args:
@@ -79,14 +79,14 @@ def s_learner(training: Texts, base: str = "hard") -> Explainer:
         found[:, regression.classes_] = regression.predict_proba(inputs)
         return found
 
-    def explain(asked: Questions) -> np.ndarray:
+    def explain(asked: ConceptChanges) -> np.ndarray:
         start = asked.texts.states(base)
         return predicted(asked.changed(start, sure(start))) - predicted(start)
 
     return explain
 
 
-def state_means(texts: Texts, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def state_means(texts: TextPredictions, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Means of values over the texts with each gold state.
 
     `state_means(training, training.activations)` is what texts of each state read on average.

@@ -1,6 +1,6 @@
 """Explainers by the model's own parts: what would the label be if a concept of a text had another state?
 
-An explainer answers `Questions`, one a pair, by estimated changes of the label's probabilities, [pairs, classes].
+An explainer answers `ConceptChanges`, one a pair, by estimated changes of the label's probabilities, [pairs, classes].
 It is told the base text as the model reads it and the change of state, and nothing of the counterfactual text, whose
 effect is the truth (`icace`). Here are those that go through the bottleneck (method, section 4); `effect_baselines`
 has those that do not.
@@ -30,7 +30,7 @@ BASES = ("soft", "hard", "gold")
 
 
 @dataclass(frozen=True, eq=False)
-class Texts:
+class TextPredictions:
     """The texts of a table as a model reads them.
 
     Attributes:
@@ -66,7 +66,7 @@ class Texts:
 
 
 @dataclass(frozen=True, eq=False)
-class Questions:
+class ConceptChanges:
     """What an explainer is told of pairs.
 
     Attributes:
@@ -76,7 +76,7 @@ class Questions:
         before, after: [pairs], class indices of the states of that concept
     """
 
-    texts: Texts
+    texts: TextPredictions
     row: np.ndarray
     concept: np.ndarray
     before: np.ndarray
@@ -100,12 +100,12 @@ class Questions:
         return changed
 
 
-Explainer = Callable[[Questions], np.ndarray]
+Explainer = Callable[[ConceptChanges], np.ndarray]
 
 
-def read_texts(
+def predict_texts(
     model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32, logits: Logits | None = None
-) -> Texts:
+) -> TextPredictions:
     """Read an annotated table.
 
     Args:
@@ -117,22 +117,22 @@ def read_texts(
     if not model.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts, so none of them can explain its label")
     logits = logits or model.logits(frame["text"].tolist(), batch_size)
-    return Texts(
+    return TextPredictions(
         softmax(logits.label),
         _activations(model, logits),
         {c.name: indices(frame[f"concept.{c.name}"], c).numpy() for c in model.concept_set},
     )
 
 
-def read_activations(model: ConceptBottleneck, texts: Sequence[str], batch_size: int = 32) -> dict[str, np.ndarray]:
-    """Activations of texts, concept -> [texts, states], as `concept_reread` takes them."""
+def predict_activations(model: ConceptBottleneck, texts: Sequence[str], batch_size: int = 32) -> dict[str, np.ndarray]:
+    """Activations of texts, concept -> [texts, states], as `concept_replacement` takes them."""
     return _activations(model, model.logits(texts, batch_size))
 
 
-def questions(model: ConceptBottleneck, texts: Texts, pairs: Pairs) -> Questions:
+def concept_changes(model: ConceptBottleneck, texts: TextPredictions, pairs: Pairs) -> ConceptChanges:
     """What may be known of pairs of rows of a table that was read."""
     rows = pairs.base
-    base = Texts(
+    base = TextPredictions(
         texts.label[rows],
         {name: values[rows] for name, values in texts.activations.items()},
         {name: values[rows] for name, values in texts.gold.items()},
@@ -142,7 +142,7 @@ def questions(model: ConceptBottleneck, texts: Texts, pairs: Pairs) -> Questions
         np.array([of_name[name].index(state) for name, state in zip(pairs.concept, states, strict=True)])
         for states in (pairs.before, pairs.after)
     )
-    return Questions(base, rows, pairs.concept, before, after)
+    return ConceptChanges(base, rows, pairs.concept, before, after)
 
 
 def sure(states: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -155,19 +155,21 @@ def concept_edit(head: LabelHead, base: str = "soft", readings: Mapping[str, np.
 
     Args:
         head: the model's `label_head`, or its `hard_head`, which is fitted on one-hot concepts
-        base: soft | hard | gold, as in `Texts.states`
+        base: soft | hard | gold, as in `TextPredictions.states`
         readings: concept -> [states, states], what c_k becomes by state; by default the state for sure. Activations of
             kind `logits` have no sure state: there give what texts of each state read on average
     """
 
-    def explain(asked: Questions) -> np.ndarray:
+    def explain(asked: ConceptChanges) -> np.ndarray:
         start = asked.texts.states(base)
-        return label_of(head, asked.changed(start, readings or sure(start))) - label_of(head, start)
+        return label_probabilities(head, asked.changed(start, readings or sure(start))) - label_probabilities(
+            head, start
+        )
 
     return explain
 
 
-def concept_reread(head: LabelHead, other: Mapping[str, np.ndarray]) -> Explainer:
+def concept_replacement(head: LabelHead, other: Mapping[str, np.ndarray]) -> Explainer:
     """Let c_k be what the concept reads in another way; the other concepts stay as they are.
 
     Where the other way is blind to the concept (through a mask without its own weights, in a text without the words
@@ -177,17 +179,17 @@ def concept_reread(head: LabelHead, other: Mapping[str, np.ndarray]) -> Explaine
         other: concept -> [texts, states], activations of all texts of the table
     """
 
-    def explain(asked: Questions) -> np.ndarray:
+    def explain(asked: ConceptChanges) -> np.ndarray:
         start = asked.texts.activations
         changed = {name: values.copy() for name, values in start.items()}
         for name, places in asked.by_concept():
             changed[name][places] = other[name][asked.row[places]]
-        return label_of(head, changed) - label_of(head, start)
+        return label_probabilities(head, changed) - label_probabilities(head, start)
 
     return explain
 
 
-def reread(label: np.ndarray) -> Explainer:
+def label_replacement(label: np.ndarray) -> Explainer:
     """Let the base text of each pair be read in another way, as by a model whose mask was patched for the new state.
 
     Args:
@@ -196,7 +198,7 @@ def reread(label: np.ndarray) -> Explainer:
     return lambda asked: label - asked.texts.label
 
 
-def label_of(head: LabelHead, activations: Mapping[str, np.ndarray]) -> np.ndarray:
+def label_probabilities(head: LabelHead, activations: Mapping[str, np.ndarray]) -> np.ndarray:
     """Probabilities of the label, [texts, classes], from concepts, each [texts, states]."""
     return softmax(label_logits(head, np.concatenate([activations[name] for name in head.names], axis=1)))
 

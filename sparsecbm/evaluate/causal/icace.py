@@ -15,7 +15,7 @@ from sparsecbm.base.errors import DataError, unknown
 from sparsecbm.base.metrics import interval, resampled_means
 from sparsecbm.evaluate.causal.counterfactuals import Pairs
 from sparsecbm.evaluate.causal.effect_baselines import conexp, random_effects, s_learner, state_means, zero
-from sparsecbm.evaluate.causal.effects import Explainer, Texts, concept_edit, questions
+from sparsecbm.evaluate.causal.effects import Explainer, TextPredictions, concept_changes, concept_edit
 from sparsecbm.evaluate.evidence import Estimate, Form, Number
 from sparsecbm.model.cbm import ConceptBottleneck
 
@@ -37,7 +37,7 @@ class IcaceScores(Form):
     )
 
 
-def explainers(model: ConceptBottleneck, training: Texts, seed: int = 0) -> dict[str, Explainer]:
+def explainers(model: ConceptBottleneck, training: TextPredictions, seed: int = 0) -> dict[str, Explainer]:
     """The explainers that any bottleneck has, by name.
 
     concept_edit          c_k set to the new state for sure, the other activations as read
@@ -81,7 +81,7 @@ def explainers(model: ConceptBottleneck, training: Texts, seed: int = 0) -> dict
 
 def measure_icace(
     model: ConceptBottleneck,
-    texts: Texts,
+    texts: TextPredictions,
     pairs: Pairs,
     asked: Mapping[str, Explainer],
     reference: str = REFERENCE,
@@ -100,12 +100,12 @@ def measure_icace(
     Raises:
         DataError: as `score_icace`.
     """
-    told = questions(model, texts, pairs)
+    told = concept_changes(model, texts, pairs)
     estimates = {name: explain(told) for name, explain in asked.items()}
     return score_icace(true_effects(texts, pairs), estimates, pairs, reference, resamples, seed)
 
 
-def true_effects(texts: Texts, pairs: Pairs) -> np.ndarray:
+def true_effects(texts: TextPredictions, pairs: Pairs) -> np.ndarray:
     """ICaCE of pairs of rows of a table that was read, [pairs, classes]."""
     return texts.label[pairs.counterfactual] - texts.label[pairs.base]
 

@@ -1,6 +1,6 @@
 """What concepts read when their subnetworks are taken away: the mask-based estimate of what losing a concept does.
 
-Either is concept -> [texts, states], activations as the label head sees them, for `effects.concept_reread`.
+Either is concept -> [texts, states], activations as the label head sees them, for `effects.concept_replacement`.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from sparsecbm.base.errors import ModelError
-from sparsecbm.evaluate.causal.effects import read_activations
+from sparsecbm.evaluate.causal.effects import predict_activations
 from sparsecbm.evaluate.pooled import pooled_texts, under
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.heads import activate
@@ -21,7 +21,7 @@ def without_own_weights(model: ConceptBottleneck, frame: pd.DataFrame, batch_siz
     Raises:
         ModelError: the model has no masks.
     """
-    return read_activations(without_exclusive(model), frame["text"].tolist(), batch_size)
+    return predict_activations(without_exclusive(model), frame["text"].tolist(), batch_size)
 
 
 def without_exclusive(model: ConceptBottleneck) -> ConceptBottleneck:

@@ -15,7 +15,7 @@ from zlib import crc32
 
 import numpy as np
 
-from sparsecbm.evaluate.faithfulness.batched_inference import Question, read_asked
+from sparsecbm.evaluate.faithfulness.batched_inference import Question, concept_logits_for
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
 from sparsecbm.explain.words import WordedText
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
@@ -50,7 +50,7 @@ class Aopc:
     sufficiency: np.ndarray
 
 
-def items_of(model: ConceptBottleneck, texts: Sequence[WordedText], logits: Logits) -> list[Item]:
+def find_items(model: ConceptBottleneck, texts: Sequence[WordedText], logits: Logits) -> list[Item]:
     """Every text of two words or more with every concept that is read as another state than `unknown`.
 
     Args:
@@ -71,7 +71,7 @@ def random_orders(text: WordedText, draws: int, seed: int) -> list[np.ndarray]:
     return [generator.permutation(len(text.words)) for _ in range(draws)]
 
 
-def order_of(scores: Sequence[float]) -> np.ndarray:
+def rank_words(scores: Sequence[float]) -> np.ndarray:
     """Words from the highest score to the lowest, [words]; ties as they stand in the text."""
     return np.argsort(-np.asarray(scores, dtype=float), kind="stable")
 
@@ -127,7 +127,7 @@ class _Probabilities:
 
     def answers(self) -> np.ndarray:
         """Probabilities of the items' states, [questions]."""
-        read = read_asked(self._model, self._questions)
+        read = concept_logits_for(self._model, self._questions)
         return np.array([softmax(logits)[place] for logits, place in zip(read, self._places, strict=True)])
 
 

@@ -17,7 +17,9 @@ Question = tuple[tuple[int, ...], str]  # token ids, and the name of a concept
 
 
 @torch.inference_mode()
-def read_asked(model: ConceptBottleneck, questions: Sequence[Question], batch_tokens: int = 2048) -> list[np.ndarray]:
+def concept_logits_for(
+    model: ConceptBottleneck, queries: Sequence[Question], batch_tokens: int = 2048
+) -> list[np.ndarray]:
     """Logits of the concept of each question, [states] each; what is asked twice is read once.
 
     Args:
@@ -25,7 +27,7 @@ def read_asked(model: ConceptBottleneck, questions: Sequence[Question], batch_to
         batch_tokens: the most tokens of one batch, padding included
     """
     asked: dict[tuple[int, ...], set[str]] = defaultdict(set)
-    for ids, concept in questions:
+    for ids, concept in queries:
         asked[ids].add(concept)
     found: dict[Question, np.ndarray] = {}
     for batch in _batches(sorted(asked, key=lambda ids: (-len(ids), ids)), batch_tokens):
@@ -35,7 +37,7 @@ def read_asked(model: ConceptBottleneck, questions: Sequence[Question], batch_to
         for name, logits in model.concept_heads(model.represent(ids, mask, rows)).items():
             for place, values in zip(places[name], logits.double().cpu().numpy(), strict=True):
                 found[batch[place], name] = values
-    return [found[question] for question in questions]
+    return [found[question] for question in queries]
 
 
 def _batches(rows: list[tuple[int, ...]], batch_tokens: int) -> Iterator[list[tuple[int, ...]]]:

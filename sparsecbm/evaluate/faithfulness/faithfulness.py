@@ -14,7 +14,7 @@ from pydantic import Field
 
 from sparsecbm.base.params.faithfulness import Faithfulness
 from sparsecbm.evaluate.evidence import Estimate, Form
-from sparsecbm.evaluate.faithfulness.aopc import Item, items_of, measure_aopc, order_of, random_orders
+from sparsecbm.evaluate.faithfulness.aopc import Item, find_items, measure_aopc, random_orders, rank_words
 from sparsecbm.evaluate.faithfulness.edit_agreement import measure_edit_agreement, single_span_edits
 from sparsecbm.evaluate.faithfulness.edited_words import EditedWordScores
 from sparsecbm.evaluate.faithfulness.infidelity import (
@@ -97,7 +97,7 @@ def measure_faithfulness(
     quick = replace(options, steps=QUICK, max_steps=QUICK)
     with readied(model) as ready:
         worded, logits = read_words(ready.tokenizer, texts, ready.settings.max_length), ready.logits(texts)
-        items = items_of(ready, worded, logits)
+        items = find_items(ready, worded, logits)
         clusters = {name: clusters_of(frame, name) for name in ready.concept_set.names}
         sample = _Sample(worded, logits, items, [clusters[i.concept][i.number] for i in items], resamples, seed)
         perturber = Perturber(ready.tokenizer, worded, params.operators, seed)
@@ -183,7 +183,7 @@ def _falls(
     """Method -> comprehensiveness | sufficiency -> operator -> concept -> what it is against random orders."""
     at_random = [random_orders(text, params.random_draws, sample.seed) for text in sample.texts]
     orders = [
-        [order_of(found[method][item.number][item.concept].scores) for method in params.methods]
+        [rank_words(found[method][item.number][item.concept].scores) for method in params.methods]
         + at_random[item.number]
         for item in sample.items
     ]

@@ -14,7 +14,7 @@ from sparsecbm.base.metrics import MISSING, Resampled, expected_calibration_erro
 from sparsecbm.base.params import Evaluate
 from sparsecbm.evaluate.causal.causal_truth import CausalScores
 from sparsecbm.evaluate.scores.bag_of_words import BagOfWords
-from sparsecbm.evaluate.variables import Readings, Variable, read
+from sparsecbm.evaluate.variables import SplitPredictions, VariablePredictions, predict_split
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
 
@@ -93,13 +93,15 @@ def score_split(
         words: the baseline, from `fit_bag_of_words` on the training split; None leaves it out
         logits: of the texts, if they were read already
     """
-    readings = read(model, frame, logits)
+    readings = predict_split(model, frame, logits)
     shares = model.means
 
-    def resampled(variable: Variable) -> Resampled:
-        return resample(variable.gold, variable.read, len(variable.states), variable.clusters, params.bootstrap, seed)
+    def resampled(variable: VariablePredictions) -> Resampled:
+        return resample(
+            variable.gold, variable.predicted, len(variable.states), variable.clusters, params.bootstrap, seed
+        )
 
-    def scored(variable: Variable, drawn: Resampled, share: dict[str, float]) -> Score:
+    def scored(variable: VariablePredictions, drawn: Resampled, share: dict[str, float]) -> Score:
         return _score(variable, drawn, share, params.calibration_bins)
 
     def from_hard(probabilities: np.ndarray | None) -> tuple[Score | None, Difference | None]:
@@ -109,13 +111,13 @@ def score_split(
         drawn = resampled(variable)
         return scored(variable, drawn, shares["label_share"]), _difference(label, drawn)
 
-    def of_concepts(variables: dict[str, Variable], drawn: dict[str, Resampled]) -> dict[str, Score]:
+    def of_concepts(variables: dict[str, VariablePredictions], drawn: dict[str, Resampled]) -> dict[str, Score]:
         scores = {name: scored(v, drawn[name], shares["concept_shares"][name]) for name, v in variables.items()}
         return scores | {"mean": _mean(scores, list(drawn.values()))} if scores else {}
 
     label = resampled(readings.label)
     concepts = {name: resampled(variable) for name, variable in readings.concepts.items()}
-    annotated: dict[str, Variable] = {}
+    annotated: dict[str, VariablePredictions] = {}
     if any(not keep.all() for keep in readings.annotated.values()):
         annotated = {name: _only(v, readings.annotated[name]) for name, v in readings.concepts.items()}
     hard, leakage = from_hard(readings.label_hard)
@@ -135,16 +137,16 @@ def score_split(
     )
 
 
-def _with(variable: Variable, probabilities: np.ndarray) -> Variable:
+def _with(variable: VariablePredictions, probabilities: np.ndarray) -> VariablePredictions:
     return replace(variable, probabilities=probabilities)
 
 
-def _only(variable: Variable, keep: np.ndarray) -> Variable:
+def _only(variable: VariablePredictions, keep: np.ndarray) -> VariablePredictions:
     """The texts in `keep` alone count."""
     return replace(variable, gold=np.where(keep, variable.gold, MISSING))
 
 
-def _score(variable: Variable, drawn: Resampled, share: dict[str, float], bins: int) -> Score:
+def _score(variable: VariablePredictions, drawn: Resampled, share: dict[str, float], bins: int) -> Score:
     commonest = variable.states.index(max(variable.states, key=lambda state: share[state]))
     total = drawn.counts.sum()
     return Score(
@@ -185,14 +187,14 @@ def _difference(first: Resampled, second: Resampled) -> Difference:
 
 def _baseline(
     words: dict[str, np.ndarray],
-    readings: Readings,
+    readings: SplitPredictions,
     label: Resampled,
     concepts: dict[str, Resampled],
-    resampled: Callable[[Variable], Resampled],
+    resampled: Callable[[VariablePredictions], Resampled],
 ) -> Baseline:
     """Scores of what the bag of words reads, class indices by variable, paired with the model's resamples."""
 
-    def of_words(name: str, variable: Variable) -> Resampled:
+    def of_words(name: str, variable: VariablePredictions) -> Resampled:
         return resampled(_with(variable, np.eye(len(variable.states))[words[name]]))
 
     label_words = of_words("label", readings.label)

@@ -32,7 +32,7 @@ def evaluate_source(model: ConceptBottleneck, params: Params, source: Source, sp
     if split not in splits:
         raise DataError(f"source {source.name}: {unknown('split', split, splits)}")
     concept_set = ConceptSet.from_dict(manifest["vocabulary"])
-    require_same(model.concept_set, concept_set)
+    require_same_concepts(model.concept_set, concept_set)
     validated = validate(splits, concept_set, params.validate_)
     if validated.refusal is not None:
         raise DataError(validated.refusal)
@@ -42,7 +42,7 @@ def evaluate_source(model: ConceptBottleneck, params: Params, source: Source, sp
     return score_split(model, frames[split], split, params.evaluate, params.seed, words)
 
 
-def require_same(of_model: ConceptSet, of_source: ConceptSet) -> None:
+def require_same_concepts(of_model: ConceptSet, of_source: ConceptSet) -> None:
     """Insist that a model and a source speak of the same concepts and label, with the same states.
 
     Raises:

@@ -21,10 +21,10 @@ from sparsecbm.evaluate.evidence import (
     Evidence,
     Form,
     Number,
+    column_gaps,
     correctness,
     gap_excess,
     gaps,
-    standing_out_of_column,
 )
 from sparsecbm.evaluate.pooled import Pooled, pooled_texts, under
 from sparsecbm.evaluate.specificity.probes import probe, sample
@@ -218,7 +218,7 @@ def excess(chosen: Specificity, control: Specificity, resamples: int = 1000, see
     return Excess(
         swap=gap_excess(chosen.swap, control.swap, resamples, seed),
         probe=gap_excess(chosen.probe, control.probe, resamples, seed),
-        ablation=gap_excess(chosen.falls, control.falls, resamples, seed, standing_out_of_column),
+        ablation=gap_excess(chosen.falls, control.falls, resamples, seed, column_gaps),
     )
 
 
@@ -242,7 +242,7 @@ def _ablation_scores(before: Evidence, falls: Evidence, resamples: int, seed: in
     return AblationScores(
         before=dict(zip(names, own, strict=True)),
         after={gone: dict(zip(names, after[:, j], strict=True)) for j, gone in enumerate(names)},
-        selectivity=gaps(falls, resamples, seed, standing_out_of_column),
+        selectivity=gaps(falls, resamples, seed, column_gaps),
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.evaluate.causal.counterfactuals import Pairs, counterfactual_pairs
-from sparsecbm.evaluate.causal.effects import Texts, label_of, read_texts
+from sparsecbm.evaluate.causal.effects import TextPredictions, label_probabilities, predict_texts
 from sparsecbm.evaluate.causal.icace import (
     DISTANCES,
     distances,
@@ -27,7 +27,7 @@ def pairs_of(groups, concepts=None):
 
 
 def test_the_effect_of_a_pair_is_the_change_of_the_probabilities():
-    texts = Texts(np.array([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5]]), {}, {})
+    texts = TextPredictions(np.array([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5]]), {}, {})
     pairs = Pairs(np.array([0, 1]), np.array([1, 2]), *[np.array(["", ""])] * 4)
     np.testing.assert_allclose(true_effects(texts, pairs), [[-0.6, 0.6], [0.2, -0.2]])
 
@@ -102,9 +102,9 @@ def families():
 
 def as_annotated(model, frame):
     """The table as it would be read by a backbone that sees every gold state for sure."""
-    texts = read_texts(model, frame)
+    texts = predict_texts(model, frame)
     activations = {name: np.eye(values.shape[1])[texts.gold[name]] for name, values in texts.activations.items()}
-    return Texts(label_of(model.label_head, activations), activations, texts.gold)
+    return TextPredictions(label_probabilities(model.label_head, activations), activations, texts.gold)
 
 
 def test_a_bottleneck_that_reads_every_state_is_explained_exactly_by_its_concept_edit(model, families):
@@ -128,7 +128,7 @@ def test_a_model_without_a_hard_head_and_one_of_logits_go_without_some(backbone,
     names = set(explainers(soft, as_annotated(soft, families)))
     assert "concept_edit_hard" not in names and {"concept_edit", "concept_edit_typical", "zero"} < names
     logits = tiny_model(backbone, activation="logits")
-    texts = read_texts(logits, families)
+    texts = predict_texts(logits, families)
     assert (texts.activations["food"] < 0).any()
     asked = explainers(logits, texts)
     assert "concept_edit_typical" not in asked and "concept_edit_gold" not in asked

@@ -5,7 +5,7 @@ import pytest
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ModelError
-from sparsecbm.evaluate.causal.effects import read_activations
+from sparsecbm.evaluate.causal.effects import predict_activations
 from sparsecbm.evaluate.causal.lost_states import under_other_masks, without_own_weights
 from sparsecbm.evaluate.pooled import under
 from sparsecbm.model.masks import MaskSet
@@ -24,13 +24,13 @@ def test_without_its_own_weights_a_concept_reads_through_what_it_shares(model, f
     model.masks = masks
     food, noise = masks["food"], masks["noise"]
     shared = {layer: food[layer] & noise[layer] for layer in food}  # of two concepts, all that is not exclusive
-    expected = read_activations(
+    expected = predict_activations(
         under(model, MaskSet.from_masks({"food": shared, "noise": shared})), frame["text"].tolist()
     )
     found = without_own_weights(model, frame, batch_size=3)
     for name, values in found.items():
         np.testing.assert_allclose(values, expected[name], atol=1e-6)
-        assert not np.allclose(values, read_activations(model, frame["text"].tolist())[name], atol=1e-4)
+        assert not np.allclose(values, predict_activations(model, frame["text"].tolist())[name], atol=1e-4)
     assert model.masks == masks
 
 
@@ -39,7 +39,7 @@ def test_under_the_masks_of_others(model, frame):
     masks = random_masks(model)
     model.masks = masks
     exchanged = MaskSet.from_masks({"food": masks["noise"], "noise": masks["food"]})
-    expected = read_activations(under(model, exchanged), frame["text"].tolist())
+    expected = predict_activations(under(model, exchanged), frame["text"].tolist())
     for name, values in under_other_masks(model, frame, batch_size=3).items():
         np.testing.assert_allclose(values, expected[name], atol=1e-6)
 

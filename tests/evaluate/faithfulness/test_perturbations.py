@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.evaluate.faithfulness.batched_inference import read_asked
+from sparsecbm.evaluate.faithfulness.batched_inference import concept_logits_for
 from sparsecbm.evaluate.faithfulness.perturbations import OPERATORS, Perturber
 from sparsecbm.explain.subject import readied
 from sparsecbm.explain.words import WordedText, read_words
@@ -81,11 +81,11 @@ def test_questions_are_answered_as_the_model_reads_whole_texts(model, masked):
     texts = ["good", "the food was bad but we came again", "slow service and a loud place", "good"]
     ids = [tuple(row) for row in encode(model.tokenizer, texts, 16)]
     whole = model.logits(texts).concepts
-    questions = [(ids[2], "noise"), (ids[0], "food"), (ids[1], "noise"), (ids[1], "food"), (ids[3], "food")]
+    queries = [(ids[2], "noise"), (ids[0], "food"), (ids[1], "noise"), (ids[1], "food"), (ids[3], "food")]
     expected = [(2, "noise"), (0, "food"), (1, "noise"), (1, "food"), (3, "food")]
     with readied(model) as ready:
         for batch_tokens in (1, 20, 2048):
-            found = read_asked(ready, questions, batch_tokens)
+            found = concept_logits_for(ready, queries, batch_tokens)
             for (row, name), values in zip(expected, found, strict=True):
                 np.testing.assert_allclose(values, whole[name][row], atol=2e-5)
     assert not np.allclose(found[0], found[2], atol=1e-4)
@@ -100,5 +100,5 @@ def test_what_is_asked_twice_is_read_once(model, monkeypatch):
 
     monkeypatch.setattr(type(model), "represent", counted)
     text = tuple(read_words(model.tokenizer, ["good food"], 16)[0].ids)
-    read_asked(model.eval(), [(text, "food")] * 5 + [(text[:-1], "noise")])
+    concept_logits_for(model.eval(), [(text, "food")] * 5 + [(text[:-1], "noise")])
     assert read == [{"food": 1, "noise": 1}]
