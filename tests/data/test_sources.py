@@ -78,7 +78,7 @@ def test_cebab_without_train_can_be_evaluated_on_but_not_trained_on(tmp_path):
     source = write_cebab(tmp_path, dev=[review(1), review(2)])
     splits, _ = ingest(source, SHARES, 0, tmp_path)
     assert {name: len(frame) for name, frame in splits.items()} == {"dev": 2}
-    with pytest.raises(DataError, match=r"cebab has no split `train`, only dev; training reads train_exclusive\.json"):
+    with pytest.raises(DataError, match=r"cebab has no split `train`, only dev; training needs train_exclusive\.json"):
         ingest(source, SHARES, 0, tmp_path, training=True)
 
 

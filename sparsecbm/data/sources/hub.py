@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -29,11 +30,15 @@ def load_dataset(name: str, config: str | None = None, revision: str | None = No
 
 
 def load_hub(source: HubSource, root: Path) -> SourceTable:
-    """Load the data set; where the mapping renames splits, only those are read."""
+    """Load a data set. If the mapping renames splits, only these are loaded.
+
+    Raises:
+        DataError: the data set cannot be loaded, or it lacks a split or column.
+    """
     loaded = load_dataset(source.dataset, source.config, source.revision)
-    wanted = source.columns.splits or {name: name for name in loaded}
+    split_names = source.columns.splits or {name: name for name in loaded}
     frames, files = [], []
-    for name, split in wanted.items():
+    for name, split in split_names.items():
         if name not in loaded:
             raise DataError(f"source.columns.splits: {unknown('split', name, loaded)} (in {source.dataset})")
         file = f"{source.dataset}/{name}"
@@ -41,7 +46,7 @@ def load_hub(source: HubSource, root: Path) -> SourceTable:
         if table.empty:
             raise DataError(f"the split {name!r} of {source.dataset} has no rows")
         frame = map_rows(table, source.columns, file)
-        # A data set may hold several splits in one; then the mapping's column decides.
+        # One split of the data set may hold several splits; then the mapped column decides.
         frames.append(frame if source.columns.split else frame.assign(split=split))
         digest = hashlib.sha256(table.to_json(orient="records", lines=True).encode("utf-8")).hexdigest()
         files.append({"name": file, "sha256": digest, "rows": len(table)})
@@ -51,15 +56,15 @@ def load_hub(source: HubSource, root: Path) -> SourceTable:
     return SourceTable(canonical(frame, concept_set), concept_set, source.name, source.licence, tuple(files), training)
 
 
-def _table(dataset, columns: list[str], file: str) -> pd.DataFrame:
-    """The mapped columns of one split; numbered classes get their names."""
+def _table(dataset: Any, columns: list[str], file: str) -> pd.DataFrame:
+    """The mapped columns of one split. Class numbers become class names."""
     require_columns(dataset.column_names, columns, file, "Correct the names under source.columns.")
     table = {}
     for column in columns:
         cells = dataset[column]
         names = getattr(dataset.features[column], "names", None)
         if names:
-            # -1 is how the library writes a missing class.
+            # The library writes a missing class as -1.
             cells = [names[cell] if cell is not None and cell >= 0 else None for cell in cells]
         table[column] = pd.Series(list(cells), dtype=object)
     return pd.DataFrame(table)

@@ -21,7 +21,7 @@ LOADERS: dict[str, Callable[..., SourceTable]] = {
 
 
 def load_source(source: Source, root: Path) -> SourceTable:
-    """Read a source as canonical rows; its paths are relative to `root`.
+    """Load a source as canonical rows. Its paths are relative to `root`.
 
     Raises:
         DataError: a file or column is missing, unreadable or of the wrong kind.

@@ -15,7 +15,7 @@ FILE = "reviews.csv"
 
 
 def load_restaurants(source: RestaurantsSource, root: Path) -> SourceTable:
-    """Read `reviews.csv`, which brings its own splits."""
+    """Load `reviews.csv`, which has splits of its own."""
     path = existing_folder(root, source.path) / FILE
     rows = read_rows(path)
     names = {"id": "id", "text": "text", "rating": "label", "original_id": "group", "edit_type": "edit_type"}

@@ -9,7 +9,7 @@ from sparsecbm.data.sources.readers import file_entry, read_rows
 
 
 def load_table(source: TableSource, root: Path) -> SourceTable:
-    """Read the file; rows get a split only where the mapping names a column for it."""
+    """Load the file. Rows have a split only if the mapping names a column for it."""
     path = Path(root) / source.path
     table = read_rows(path)
     frame = map_rows(table, source.columns, path.name)
