@@ -32,7 +32,7 @@ from sparsecbm.evaluate.causal.effects import (
     label_probabilities,
     predict_texts,
 )
-from sparsecbm.evaluate.causal.icace import DISTANCES, explainers, measure_icace
+from sparsecbm.evaluate.causal.icace import DISTANCES, make_explainers, measure_icace
 from sparsecbm.evaluate.causal.lost_states import under_other_masks, without_own_weights
 from sparsecbm.model.heads import LabelHead
 from sparsecbm.train.examples import examples
@@ -95,7 +95,7 @@ def measure(model: SparseCBM, frames: dict[str, pd.DataFrame], seed: int) -> dic
     if model.hard_head is None:  # a model from before there was one
         both = [(examples(frames[s], model), model.logits(frames[s]["text"].tolist())) for s in ("train", "held_out")]
         fit_hard_head(model, *both[0], *both[1])
-    asked = explainers(model, training, seed)
+    asked = make_explainers(model, training, seed)
     asked |= {
         "concept_edit_shifted": shifted(model.label_head, training),
         "concept_edit_redrawn": redrawn(model.label_head, training, seed=seed),

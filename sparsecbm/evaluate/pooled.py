@@ -1,6 +1,6 @@
-"""A table as a model's subnetworks see it: every text pooled under the mask of every concept.
+"""A table as a model's subnetworks see it: every text, pooled under the mask of every concept.
 
-One pass over the texts serves the swap matrix and the probe matrix; both ask what a concept finds under another's mask.
+The swap matrix and the probe matrix both need it, so one pass over the texts serves both.
 """
 
 import copy
@@ -20,21 +20,28 @@ from sparsecbm.train.pooled import pooled_under_masks
 
 @dataclass(frozen=True, eq=False)
 class Pooled:
-    """Texts of one table under every mask, beside the gold states."""
+    """Texts of one table under every mask, beside the gold states.
+
+    Attributes:
+        ids: of the texts
+        texts: name of the mask's concept -> [texts, hidden], float32
+        gold: concept -> [texts], int64; -100 where unknown
+        clusters: concept -> [texts]; texts of one cluster are not independent evidence
+    """
 
     ids: tuple[str, ...]
-    texts: dict[str, np.ndarray]  # whose mask -> [texts, hidden], float32
-    gold: dict[str, np.ndarray]  # concept -> [texts], int64, -100 where nobody knows
-    clusters: dict[str, np.ndarray]  # concept -> [texts], which texts are not independent evidence on it
+    texts: dict[str, np.ndarray]
+    gold: dict[str, np.ndarray]
+    clusters: dict[str, np.ndarray]
 
 
 def pooled_texts(
     model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32, concepts: Sequence[str] | None = None
 ) -> Pooled:
-    """Pool the texts of an annotated table under every mask, all masks in one call a batch.
+    """Pool the texts of an annotated table under every mask. Each batch goes through all masks in one call.
 
     Args:
-        concepts: whose masks; by default every concept's
+        concepts: names of the concepts whose masks are used; by default all
 
     Raises:
         ModelError: the model has no masks.
@@ -52,10 +59,10 @@ def pooled_texts(
 
 
 def under(model: ConceptBottleneck, masks: MaskSet) -> ConceptBottleneck:
-    """The same model under other masks: the weights are shared, and the given model stays as it is, dense or masked.
+    """The same model under other masks. It shares its weights with the given model, which does not change.
 
     Raises:
-        ModelError: the masks are for another model.
+        ModelError: the masks do not fit the model.
     """
     shared = [*model.parameters(), model.tokenizer]
     other = copy.deepcopy(model, {id(part): part for part in shared})

@@ -1,10 +1,10 @@
-"""Do attributions depend on the model at all? They must fall apart when it is randomised.
+"""Do attributions depend on the model at all? They must change when the model is randomised.
 
-After Adebayo et al. (arXiv 1810.03292): weights are randomised from the top down, one part after another, and what was
-randomised stays so. Beside this the masks alone are randomised, over weights that stay. How much of the order of words
-is left is the correlation of ranks with the original attributions, for the states that were read originally.
+After Adebayo et al. (arXiv 1810.03292): weights are randomised part by part from the top down, and randomised parts
+stay random. In another step, only the masks are randomised. The score is the rank correlation with the original
+attributions, for the originally predicted states: how much of the order of the words is left.
 
-Randomised means shuffled: every tensor keeps its values, and every layer of masks its density and its overlaps.
+Randomised means shuffled. Every tensor keeps its values, and every layer of masks keeps its densities and overlaps.
 """
 
 import copy
@@ -28,18 +28,19 @@ ORIGINAL, MASKS, HEADS, REST = "original", "masks", "heads", "embeddings"
 
 
 def randomised(model: ConceptBottleneck, seed: int) -> Iterator[tuple[str, ConceptBottleneck]]:
-    """The model as it is, under random masks, and then with ever more of its weights randomised, with their names.
+    """The original model, the model under random masks, and models with more and more randomised weights, by name.
 
-    `masks` (if it has any), `heads`, `block N` from the last to the first, `embeddings` (all that is left). Each model
-    is good until the next one is asked for; the given one stays as it is.
+    The names are `original`, `masks` (if there are masks), `heads`, `block N` from the last to the first, and
+    `embeddings` (everything else). The iterator changes a model when it goes on to the next one; the given model does
+    not change.
     """
     yield ORIGINAL, model
     if model.masks is not None:
         yield MASKS, under(model, matched_random(model.masks, seed))
     changed = copy.deepcopy(model)
-    _, members = blocks(changed.backbone)
+    _, block_list = blocks(changed.backbone)
     parts: list[tuple[str, nn.Module]] = [(HEADS, changed.concept_heads)]
-    parts += [(f"block {number}", members[number]) for number in reversed(range(len(members)))]
+    parts += [(f"block {number}", block_list[number]) for number in reversed(range(len(block_list)))]
     done: set[int] = set()
     for name, part in [*parts, (REST, changed.backbone)]:
         _shuffle(part, done, seed)
@@ -56,37 +57,38 @@ def sanity(
     resamples: int,
     seed: int,
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Correlation of ranks with the original attributions: method -> what is randomised -> by concept, and `mean`.
+    """Rank correlation with the original attributions: method -> what is randomised -> by concept, and `mean`.
 
     Args:
-        texts: those that the items count
+        texts: the texts of the items
         clusters: of each item
     """
     names = model.concept_set.names
-    read = model.logits(texts).concepts
-    states = {name: [model.concept_set[name].states[place] for place in read[name].argmax(1)] for name in names}
-    first: dict[str, list[Mapping[str, Attribution]]] = {}
-    found: dict[str, dict[str, dict[str, Estimate]]] = {method: {} for method in methods}
+    logits = model.logits(texts).concepts
+    states = {name: [model.concept_set[name].states[index] for index in logits[name].argmax(1)] for name in names}
+    original: dict[str, list[Mapping[str, Attribution]]] = {}
+    correlations: dict[str, dict[str, dict[str, Estimate]]] = {method: {} for method in methods}
     for step, changed in randomised(model, seed):
         for method in methods:
-            explained = attribute(changed, texts, states=states, method=method, options=options)
+            attributions = attribute(changed, texts, states=states, method=method, options=options)
             if step == ORIGINAL:
-                first[method] = explained
+                original[method] = attributions
                 continue
             values = [
                 rank_correlation(
-                    first[method][item.number][item.concept].scores, explained[item.number][item.concept].scores
+                    original[method][item.text_index][item.concept].scores,
+                    attributions[item.text_index][item.concept].scores,
                 )
                 for item in items
             ]
             concepts = [item.concept for item in items]
-            found[method][step] = mean_by_concept(np.array(values), concepts, clusters, resamples, seed)
-    return found
+            correlations[method][step] = mean_by_concept(np.array(values), concepts, clusters, resamples, seed)
+    return correlations
 
 
 @torch.no_grad()
 def _shuffle(part: nn.Module, done: set[int], seed: int) -> None:
-    """Shuffle the values of every parameter that was not shuffled before."""
+    """Shuffle the values of every parameter that is not shuffled yet, and add it to `done`."""
     for name, parameter in part.named_parameters():
         if id(parameter) not in done:
             done.add(id(parameter))

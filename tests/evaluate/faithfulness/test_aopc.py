@@ -59,12 +59,12 @@ def test_replacement_by_hand():
 
 
 def good_is_replaced_by_nothing(model, worded, seed):
-    gone = np.arange(13) == 0
+    removed = np.arange(13) == 0
     good = model.tokenizer.convert_tokens_to_ids("good")
-    return good not in Perturber(model.tokenizer, worded, ["replace"], seed).without(0, gone, "replace")
+    return good not in Perturber(model.tokenizer, worded, ["replace"], seed).without(0, removed, "replace")
 
 
-def test_taking_all_words_is_the_same_for_every_order():
+def test_removing_all_words_is_the_same_for_every_order():
     model = linear_model()
     orders = [[np.array(order) for order in ([0, 1, 2], [2, 1, 0])]]
     found = measured(model, [TEXT], orders, "delete", [1.0])
@@ -72,13 +72,13 @@ def test_taking_all_words_is_the_same_for_every_order():
     np.testing.assert_allclose(found.sufficiency, 0, atol=1e-9)
 
 
-def test_items_are_texts_of_two_words_that_are_read_as_other_than_unknown(backbone):
+def test_items_are_texts_of_two_words_whose_state_is_not_unknown(backbone):
     model = tiny_model(backbone)
     texts = read_words(model.tokenizer, ["good food", "bad food", "good", ""], 16)
     food = np.array([[0, 1, 2], [3, 1, 2], [0, 2, 1], [2, 1, 1]], dtype=float)  # unknown, Negative, Positive, Negative
     noise = np.array([[0, 1], [1, 0], [1, 0], [1, 0]], dtype=float)
     found = find_items(model, texts, Logits({"food": food, "noise": noise}, np.zeros((4, 3))))
-    assert [(i.number, i.concept, i.state, i.place) for i in found] == [
+    assert [(i.text_index, i.concept, i.state, i.state_index) for i in found] == [
         (0, "noise", "quiet", 1), (1, "food", "Negative", 0), (1, "noise", "loud", 0),
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Words taken out of texts, token by token, and what is read of them."""
+"""Words removed from texts, token by token, and the predictions for these texts."""
 
 import numpy as np
 import pytest
@@ -35,10 +35,10 @@ def test_operators_by_hand():
     tokenizer = tokenizer_with_mask()
     assert tokenizer.mask_token_id == MASK
     perturber = Perturber(tokenizer, [text, only], OPERATORS, seed=0)
-    gone = np.array([True, False, True])
-    assert perturber.without(0, gone, "delete") == (90, 12, 91)
-    assert perturber.without(0, gone, "mask") == (90, MASK, MASK, 12, MASK, MASK, MASK, 91)
-    assert perturber.without(0, ~gone, "delete") == (90, 10, 11, 13, 14, 15, 91)
+    removed = np.array([True, False, True])
+    assert perturber.without(0, removed, "delete") == (90, 12, 91)
+    assert perturber.without(0, removed, "mask") == (90, MASK, MASK, 12, MASK, MASK, MASK, 91)
+    assert perturber.without(0, ~removed, "delete") == (90, 10, 11, 13, 14, 15, 91)
     for operator in OPERATORS:
         assert perturber.without(0, np.zeros(3, bool), operator) == text.ids
     assert perturber.without(1, np.array([True]), "delete") == (90, 91)
@@ -60,7 +60,7 @@ def test_a_replacement_is_a_word_of_the_texts_that_fits_and_stays_the_same():
     assert len(drawn) > 5, "replacements do not depend on the seed"
 
 
-def test_a_word_whose_tokens_stand_apart_is_replaced_once():
+def test_a_word_with_separate_tokens_is_replaced_once():
     text = worded([(10, 11)])
     parted = WordedText("x", (90, 10, 7, 11, 91), ("w",), ((0, 1),), np.array([-1, 0, -1, 0, -1]), ("", "", ""), False)
     perturber = Perturber(tokenizer_with_mask(), [parted, text], ["replace"], seed=0)
@@ -75,7 +75,7 @@ def test_without_a_mask_token_there_is_no_such_operator():
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_questions_are_answered_as_the_model_reads_whole_texts(model, masked):
+def test_logits_of_queries_are_those_of_whole_texts(model, masked):
     if masked:
         model.masks = random_masks(model, masked_from=1)
     texts = ["good", "the food was bad but we came again", "slow service and a loud place", "good"]
@@ -91,7 +91,7 @@ def test_questions_are_answered_as_the_model_reads_whole_texts(model, masked):
     assert not np.allclose(found[0], found[2], atol=1e-4)
 
 
-def test_what_is_asked_twice_is_read_once(model, monkeypatch):
+def test_equal_queries_are_computed_once(model, monkeypatch):
     read, represent = [], type(model).represent
 
     def counted(self, ids, mask, rows):

@@ -1,4 +1,4 @@
-"""Win rates, excess and the randomisation test by hand; correlations of ranks by hand."""
+"""Win rates, excess, the randomisation test and rank correlations, by hand."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_the_randomisation_test_counts_how_often_chance_is_as_good():
     assert randomisation_p(np.ones(20), np.zeros((20, 3)), True, 99, 0) == 0.01, "never 0"
 
 
-def test_p_is_uniform_where_the_method_is_chance():
+def test_p_is_uniform_for_a_random_method():
     generator = np.random.default_rng(0)
     ps = [randomisation_p(scores[:, 0], scores[:, 1:], True, 199, 1) for scores in generator.random((300, 15, 5))]
     assert np.mean(np.array(ps) <= 0.1) == pytest.approx(0.1, abs=0.05)

@@ -58,7 +58,7 @@ def test_an_unknown_split_lists_those_there(model, params, tmp_path):
 
 def test_other_concepts_or_states_are_refused():
     require_same_concepts(CONCEPTS, CONCEPTS)
-    with pytest.raises(ModelError, match="the model reads the concepts food, noise; the source has food"):
+    with pytest.raises(ModelError, match="the model has the concepts food, noise; the source has food"):
         require_same_concepts(CONCEPTS, ConceptSet((Concept("food"),), CONCEPTS.label))
     other = ConceptSet((Concept("food"), Concept("noise", ("quiet", "loud"))), CONCEPTS.label)
     with pytest.raises(ModelError, match="'noise' has the states loud, quiet in the model and quiet, loud"):
