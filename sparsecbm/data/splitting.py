@@ -60,20 +60,20 @@ def hold_out_groups(groups: pd.Series, labels: pd.Series, share: float, seed: in
 
 def _source_splits(frame: pd.DataFrame) -> pd.Series:
     """The split of each row in canonical spelling."""
-    given = frame["split"]
-    if given.isna().all():
-        return given.fillna("train")
-    if given.isna().any():
-        first = frame[given.isna()].iloc[0]
+    cells = frame["split"]
+    if cells.isna().all():
+        return cells.fillna("train")
+    if cells.isna().any():
+        first = frame[cells.isna()].iloc[0]
         raise DataError(
-            f"{first['file']}, row {first['row']}: {int(given.isna().sum())} row(s) name no split while others do; "
+            f"{first['file']}, row {first['row']}: {int(cells.isna().sum())} row(s) name no split while others do; "
             "fill them in, or leave out source.columns.split to have splits made"
         )
-    names = {name: SYNONYMS.get(name.strip().lower(), name.strip()) for name in given.unique()}
+    names = {name: SYNONYMS.get(name.strip().lower(), name.strip()) for name in cells.unique()}
     for name in names.values():
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
             raise DataError(f"split {name!r} cannot name a file; rename it by source.columns.splits")
-    return given.map(names)
+    return cells.map(names)
 
 
 def _hold_out(train: pd.DataFrame, name: str, share: float, total: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -63,7 +63,7 @@ class SplitScores(Form):
     leakage_refitted: Difference | None = Field(description="label.accuracy - label_hard_refitted.accuracy")
     concepts: dict[str, Score] = Field(description="by concept, and `mean` over them")
     concepts_annotated: dict[str, Score] = Field(
-        description="the same on cells that somebody annotated; empty cells read as `unknown` are left out"
+        description="the same on cells that somebody annotated; empty cells that became `unknown` are left out"
     )
     bag_of_words: Baseline | None
 
