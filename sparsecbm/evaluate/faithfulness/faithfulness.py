@@ -24,9 +24,10 @@ from sparsecbm.evaluate.faithfulness.infidelity import (
     measure_sensitivity,
     subject_of_predictions,
 )
+from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups, mean_by_concept
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
 from sparsecbm.evaluate.faithfulness.randomisation import Comparison, compare_with_random
-from sparsecbm.evaluate.faithfulness.rank_agreement import kendall_tau, mean_by_concept
+from sparsecbm.evaluate.faithfulness.rank_agreement import kendall_tau
 from sparsecbm.evaluate.faithfulness.sanity import sanity
 from sparsecbm.evaluate.variables import clusters_of
 from sparsecbm.explain.attribution import Attribution, Options, attribute
@@ -100,8 +101,8 @@ def measure_faithfulness(
         tokenized, logits = read_words(ready.tokenizer, texts, ready.settings.max_length), ready.logits(texts)
         items = find_items(ready, tokenized, logits)
         clusters = {name: clusters_of(frame, name) for name in ready.concept_set.names}
-        item_clusters = [clusters[item.concept][item.text_index] for item in items]
-        sample = _Sample(tokenized, logits, items, item_clusters, resamples, seed)
+        groups = _groups_of(items, clusters, resamples, seed)
+        sample = _Sample(tokenized, logits, items, groups)
         perturber = Perturber(ready.tokenizer, tokenized, params.operators, seed)
         falls = _compare_falls(ready, perturber, sample, attributions, params)
         subject = subject_of_predictions(ready, tokenized, logits, options)
@@ -109,7 +110,7 @@ def measure_faithfulness(
         sensitivity = {method: _sensitivity(subject, sample, method, quick, params) for method in params.methods}
     edits = single_span_edits(pairs, model.concept_set).sample(params.edits, seed)
     agreement = measure_edit_agreement(model, edits, params.methods, options, resamples, seed)
-    sanity_rows = [index for index, item in enumerate(items) if item.text_index < params.sanity_texts]
+    sanity_items = [item for item in items if item.text_index < params.sanity_texts]
     return FaithfulnessScores(
         texts=len(texts),
         items=len(items),
@@ -131,39 +132,26 @@ def measure_faithfulness(
         sanity=sanity(
             model,
             texts[: params.sanity_texts],
-            [items[i] for i in sanity_rows],
-            [item_clusters[i] for i in sanity_rows],
+            sanity_items,
+            _groups_of(sanity_items, clusters, resamples, seed),
             params.sanity_methods,
             quick,
-            resamples,
-            seed,
         ),
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """The texts and items that are measured, and how their scores are resampled.
-
-    Attributes:
-        clusters: of each item
-    """
+    """The texts and items that are measured."""
 
     texts: list[WordedText]
     logits: Logits
     items: list[Item]
-    clusters: list[str]
-    resamples: int
-    seed: int
-
-    @property
-    def concepts(self) -> list[str]:
-        """The concept of each item."""
-        return [item.concept for item in self.items]
+    groups: ItemGroups
 
     def means(self, values: Sequence[float]) -> dict[str, Estimate]:
         """Means by concept, from a value for each item."""
-        return mean_by_concept(np.array(values, dtype=float), self.concepts, self.clusters, self.resamples, self.seed)
+        return mean_by_concept(np.array(values, dtype=float), self.groups)
 
     def tau(self, first: Attributions, second: Attributions) -> dict[str, Estimate]:
         """Whether two methods rank the words of each item alike."""
@@ -172,7 +160,17 @@ class _Sample:
 
     def seed_of(self, item: Item) -> int:
         """A seed for the item. It is the same for every method, so all methods face the same random draws."""
-        return crc32(f"{self.seed} {item.concept} {self.texts[item.text_index].text}".encode())
+        return crc32(f"{self.groups.seed} {item.concept} {self.texts[item.text_index].text}".encode())
+
+
+def _groups_of(items: list[Item], clusters: Mapping[str, np.ndarray], resamples: int, seed: int) -> ItemGroups:
+    """The groups of items.
+
+    Args:
+        clusters: concept -> [texts]
+    """
+    item_clusters = [clusters[item.concept][item.text_index] for item in items]
+    return ItemGroups([item.concept for item in items], item_clusters, resamples, seed)
 
 
 def _compare_falls(
@@ -183,7 +181,7 @@ def _compare_falls(
     params: Faithfulness,
 ) -> dict[str, dict[str, dict[str, dict[str, Comparison]]]]:
     """Method -> comprehensiveness | sufficiency -> operator -> concept -> comparison with random orders."""
-    at_random = [random_orders(text, params.random_draws, sample.seed) for text in sample.texts]
+    at_random = [random_orders(text, params.random_draws, sample.groups.seed) for text in sample.texts]
     orders = [
         [rank_words(attributions[method][item.text_index][item.concept].scores) for method in params.methods]
         + at_random[item.text_index]
@@ -196,13 +194,7 @@ def _compare_falls(
             values = getattr(falls, measure)
             for column, method in enumerate(params.methods):
                 comparisons[method][measure][operator] = compare_with_random(
-                    values[:, column],
-                    values[:, len(params.methods) :],
-                    more_is_better,
-                    sample.concepts,
-                    sample.clusters,
-                    sample.resamples,
-                    sample.seed,
+                    values[:, column], values[:, len(params.methods) :], more_is_better, sample.groups
                 )
     return comparisons
 

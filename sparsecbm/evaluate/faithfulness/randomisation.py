@@ -9,14 +9,13 @@ excess    by how much it beats their mean, in the better direction
 p         a randomisation test: how often a mean is as good if each item's score is drawn from all its scores
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from pydantic import Field
 
 from sparsecbm.base.form import Form
-from sparsecbm.base.metrics import interval, resampled_means
+from sparsecbm.base.metrics import interval
 from sparsecbm.base.numbers import Number
+from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups
 
 
 class Comparison(Form):
@@ -62,36 +61,27 @@ def randomisation_p(values: np.ndarray, random: np.ndarray, more_is_better: bool
 
 
 def compare_with_random(
-    values: np.ndarray,
-    random: np.ndarray,
-    more_is_better: bool,
-    concepts: Sequence[str],
-    clusters: Sequence[str],
-    resamples: int,
-    seed: int,
+    values: np.ndarray, random: np.ndarray, more_is_better: bool, groups: ItemGroups
 ) -> dict[str, Comparison]:
     """Comparisons by concept, and `mean` over the concepts. Concepts without items are left out.
 
     Args:
         values: [items]
         random: [items, draws]
-        concepts, clusters: of each item
     """
     sign = 1.0 if more_is_better else -1.0
     random_mean = random.mean(1)
     columns = np.stack(
         [values, random_mean, sign * (values - random_mean), win_rates(values, random, more_is_better)], axis=1
     )  # [items, 4]
-    concepts, clusters = np.asarray(concepts), np.asarray(clusters)
     comparisons, means, draws = {}, [], []
-    for name in dict.fromkeys(concepts.tolist()):
-        rows = concepts == name
+    for name, rows in groups.by_concept():
         means.append(columns[rows].mean(0))
-        draws.append(resampled_means(columns[rows], clusters[rows], resamples, seed))
-        p = randomisation_p(values[rows], random[rows], more_is_better, resamples, seed)
+        draws.append(groups.draws(columns, rows))
+        p = randomisation_p(values[rows], random[rows], more_is_better, groups.resamples, groups.seed)
         comparisons[name] = _comparison(int(rows.sum()), means[-1], draws[-1], p)
     if comparisons:
-        p = randomisation_p(values, random, more_is_better, resamples, seed)
+        p = randomisation_p(values, random, more_is_better, groups.resamples, groups.seed)
         comparisons["mean"] = _comparison(len(values), np.mean(means, axis=0), np.mean(draws, axis=0), p)
     return comparisons
 

@@ -17,7 +17,8 @@ from torch import nn
 
 from sparsecbm.evaluate.evidence import Estimate
 from sparsecbm.evaluate.faithfulness.aopc import Item
-from sparsecbm.evaluate.faithfulness.rank_agreement import mean_by_concept, rank_correlation
+from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups, mean_by_concept
+from sparsecbm.evaluate.faithfulness.rank_agreement import rank_correlation
 from sparsecbm.evaluate.pooled import under
 from sparsecbm.explain.attribution import Attribution, Options, attribute
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -51,24 +52,22 @@ def sanity(
     model: ConceptBottleneck,
     texts: Sequence[str],
     items: Sequence[Item],
-    clusters: Sequence[str],
+    groups: ItemGroups,
     methods: Sequence[str],
     options: Options,
-    resamples: int,
-    seed: int,
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Rank correlation with the original attributions: method -> what is randomised -> by concept, and `mean`.
 
     Args:
         texts: the texts of the items
-        clusters: of each item
+        groups: of the items; its seed also randomises the model
     """
     names = model.concept_set.names
     logits = model.logits(texts).concepts
     states = {name: [model.concept_set[name].states[index] for index in logits[name].argmax(1)] for name in names}
     original: dict[str, list[Mapping[str, Attribution]]] = {}
     correlations: dict[str, dict[str, dict[str, Estimate]]] = {method: {} for method in methods}
-    for step, changed in randomised(model, seed):
+    for step, changed in randomised(model, groups.seed):
         for method in methods:
             attributions = attribute(changed, texts, states=states, method=method, options=options)
             if step == ORIGINAL:
@@ -81,8 +80,7 @@ def sanity(
                 )
                 for item in items
             ]
-            concepts = [item.concept for item in items]
-            correlations[method][step] = mean_by_concept(np.array(values), concepts, clusters, resamples, seed)
+            correlations[method][step] = mean_by_concept(np.array(values), groups)
     return correlations
 
 

@@ -17,7 +17,7 @@ from sparsecbm.evaluate.causal.icace import (
 from sparsecbm.train.examples import examples
 from sparsecbm.train.modes import fit_hard_head
 from tests.support.tiny_models import tiny_model
-from tests.support.tiny_tables import FOOD, NOISE, annotated
+from tests.support.tiny_tables import NOISE, with_food_edits
 
 
 def pairs_of(groups, concepts=None):
@@ -90,14 +90,9 @@ def test_bad_estimates_are_named():
 @pytest.fixture
 def families():
     """Originals with an edit of food: one clause is replaced, all else stays."""
-    frame = annotated(24, seed=5)
-    for i in range(1, 24, 2):
-        original = frame.loc[i - 1]
-        other = next(state for state in FOOD if state != original["concept.food"])
-        frame.loc[i, "text"] = original["text"].replace(FOOD[original["concept.food"]], FOOD[other])
-        frame.loc[i, ["concept.food", "concept.noise"]] = other, original["concept.noise"]
+    frame = with_food_edits(24, seed=5)
     assert set(frame["concept.noise"]) == set(NOISE)
-    return frame.assign(edit_type=[None, "food"] * 12)
+    return frame
 
 
 def as_annotated(model, frame):

@@ -11,7 +11,7 @@ from sparsecbm.evaluate.faithfulness.faithfulness import measure_faithfulness
 from sparsecbm.explain.attribution import Options, attribute
 from tests.support.planted_model import planted_masks, planted_model
 from tests.support.tiny_models import tiny_model
-from tests.support.tiny_tables import FOOD, annotated
+from tests.support.tiny_tables import with_food_edits
 
 OPTIONS = Options(steps=4, max_steps=4)
 
@@ -36,13 +36,7 @@ def settings(**changes):
 @pytest.fixture(scope="module")
 def frame():
     """Texts with an edit of food for every other one."""
-    found = annotated(24, seed=5)
-    for i in range(1, 24, 2):
-        original = found.loc[i - 1]
-        other = next(state for state in FOOD if state != original["concept.food"])
-        found.loc[i, "text"] = original["text"].replace(FOOD[original["concept.food"]], FOOD[other])
-        found.loc[i, ["concept.food", "concept.noise"]] = other, original["concept.noise"]
-    return found.assign(edit_type=[None, "food"] * 12)
+    return with_food_edits(24, seed=5)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sparsecbm.evaluate.faithfulness.aopc import find_items
+from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups
 from sparsecbm.evaluate.faithfulness.sanity import randomised, sanity
 from sparsecbm.explain.attribution import Options
 from sparsecbm.explain.words import read_words
@@ -46,9 +47,8 @@ def test_attributions_by_gradients_change_and_attributions_that_ignore_the_model
     items = find_items(model, read_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))
     assert {item.concept for item in items} == {"food", "noise"}
     options = Options(steps=4, max_steps=4)
-    found = sanity(
-        model, TEXTS, items, [str(i.text_index) for i in items], ["gradient_x_input", "random"], options, 50, 0
-    )
+    groups = ItemGroups([item.concept for item in items], [str(item.text_index) for item in items], 50, 0)
+    found = sanity(model, TEXTS, items, groups, ["gradient_x_input", "random"], options)
     assert list(found["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]
     for step, by_concept in found["random"].items():
         assert {estimate.value for estimate in by_concept.values()} == {1.0}, step

@@ -16,16 +16,9 @@ from sparsecbm.evaluate.scores.scores import score_split
 from sparsecbm.evaluate.variables import clusters_of
 from sparsecbm.model.cbm import Logits
 from tests.support.tiny_models import CONCEPTS, tiny_model
-from tests.support.tiny_tables import annotated
+from tests.support.tiny_tables import SHARES, annotated
 
 PARAMS = Evaluate(bootstrap=200, calibration_bins=10, effect_texts=50)
-SHARES = {
-    "label_share": {"1": 0.2, "2": 0.5, "3": 0.3},
-    "concept_shares": {
-        "food": {"Negative": 0.6, "Positive": 0.3, "unknown": 0.1},
-        "noise": {"loud": 0.1, "quiet": 0.9},
-    },
-}
 
 
 def oracle(model, frame, monkeypatch, wrong=()):

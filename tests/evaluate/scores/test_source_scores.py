@@ -8,9 +8,8 @@ from sparsecbm.base.errors import DataError, ModelError
 from sparsecbm.base.params import load_params, parse_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.evaluate.scores.source_scores import evaluate_source, require_same_concepts
-from tests.evaluate.scores.test_scores import SHARES
 from tests.support.tiny_models import CONCEPTS
-from tests.support.tiny_tables import annotated
+from tests.support.tiny_tables import SHARES, annotated
 
 
 @pytest.fixture
