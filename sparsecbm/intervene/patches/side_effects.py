@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.metrics import MISSING, interval, resampled_means
+from sparsecbm.base.numbers import six_decimals
 from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.patches.bits import Positions, toggled
 from sparsecbm.intervene.reference import Reference, nearest, read_concept
@@ -118,7 +119,7 @@ def make_bill(
     label_harmed, label_fixed = _turned(label_before, label_after, 1), _turned(label_before, label_after, 0)
     columns = np.stack([after - before, label_after - label_before, harmed, fixed, label_harmed, label_fixed], axis=1)
     draws = resampled_means(columns, reference.groups, resamples, seed)
-    intervals = [tuple(_number(end) for end in interval(draws[:, column])) for column in range(columns.shape[1])]
+    intervals = [tuple(six_decimals(end) for end in interval(draws[:, column])) for column in range(columns.shape[1])]
     near = _nearest(model, concept, list(examples), reference, neighbours)
     bits = sum(len(positions) for positions in flips.values())
     return Bill(
@@ -163,8 +164,4 @@ def _share(values: np.ndarray, ends: tuple[float | None, float | None]) -> Share
 
 def _mean(values: np.ndarray) -> float | None:
     known = np.isfinite(values)
-    return round(float(values[known].mean()), 6) if known.any() else None
-
-
-def _number(value: float) -> float | None:
-    return round(float(value), 6) if np.isfinite(value) else None
+    return six_decimals(values[known].mean()) if known.any() else None
