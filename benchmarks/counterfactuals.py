@@ -1,14 +1,14 @@
-"""ICaCE error on CEBaB's counterfactual pairs: the concept edit against what knows the predictions only.
+"""ICaCE error on CEBaB's counterfactual pairs: the concept edit, compared with explainers that know only predictions.
 
     python benchmarks/counterfactuals.py --data FOLDER --seeds 1 2 3
 
-FOLDER holds the released JSON files. The models are those that `benchmarks/cebab.py --modes joint` left; others by
-`--name NAME --models PATTERN`, where {seed} in PATTERN stands for the seed. Explainers are fitted on the model's
-training texts, one a review. Errors are measured on the 3,898 pairs of `dev`, and on the pairs of the tenth that was
-held out of training (edits from `train_inclusive`), which is where a variant may be chosen. Mask-based estimates say
-what losing a concept does, so they are compared on the pairs whose new state is `unknown`, of masked models only.
-Intervals are 95 %, by bootstrap over reviews. Results go to benchmarks/results/counterfactuals-NAME.json; what is
-there already, of the same model, is not measured again.
+FOLDER holds the released JSON files. The models come from `benchmarks/cebab.py --modes joint`. `--name NAME --models
+PATTERN` takes other models, where {seed} in PATTERN is the seed. Explainers are fitted on the model's training texts,
+one for each review. Errors are measured on two sets of pairs: the 3,898 pairs of `dev`, and the pairs of the tenth that
+was held out of training (edits from `train_inclusive`). A variant may be chosen by the second set only. Mask-based
+estimates give the effect of losing a concept. So they are compared on pairs whose new state is `unknown`, for masked
+models only. Intervals are 95 %, by bootstrap over reviews. Results go to benchmarks/results/counterfactuals-NAME.json;
+results of the same model that are there already are not measured again.
 """
 
 import argparse
@@ -23,16 +23,16 @@ from sparsecbm.base.files import read_json, sha256_file, write_json
 from sparsecbm.evaluate.causal.counterfactuals import counterfactual_pairs
 from sparsecbm.evaluate.causal.effect_baselines import state_means
 from sparsecbm.evaluate.causal.effects import (
+    ConceptChanges,
     Explainer,
-    Questions,
-    Texts,
+    TextPredictions,
+    concept_changes,
     concept_edit,
-    concept_reread,
-    label_of,
-    questions,
-    read_texts,
+    concept_replacement,
+    label_probabilities,
+    predict_texts,
 )
-from sparsecbm.evaluate.causal.icace import DISTANCES, explainers, measure_icace
+from sparsecbm.evaluate.causal.icace import DISTANCES, make_explainers, measure_icace
 from sparsecbm.evaluate.causal.lost_states import under_other_masks, without_own_weights
 from sparsecbm.model.heads import LabelHead
 from sparsecbm.train.examples import build_examples
@@ -46,22 +46,22 @@ BASELINES = ("zero", "conexp", "s_learner", "concept_edit_hard")
 PUBLISHED = {"l2": 0.74, "cosine": 0.59, "norm": 0.44}
 
 
-def shifted(head: LabelHead, training: Texts) -> Explainer:
-    """A variant of the concept edit: the text's own activation, moved by the difference of the states' means."""
+def shifted(head: LabelHead, training: TextPredictions) -> Explainer:
+    """A variant of the concept edit: the activation of the text, shifted by the difference of the states' means."""
     means = state_means(training, training.activations)
 
-    def explain(asked: Questions) -> np.ndarray:
-        start = asked.texts.activations
+    def explain(changes: ConceptChanges) -> np.ndarray:
+        start = changes.texts.activations
         changed = {name: values.copy() for name, values in start.items()}
-        for name, places in asked.by_concept():
-            changed[name][places] += means[name][asked.after[places]] - means[name][asked.before[places]]
-        return label_of(head, changed) - label_of(head, start)
+        for name, rows in changes.by_concept():
+            changed[name][rows] += means[name][changes.after[rows]] - means[name][changes.before[rows]]
+        return label_probabilities(head, changed) - label_probabilities(head, start)
 
     return explain
 
 
-def redrawn(head: LabelHead, training: Texts, draws: int = 100, seed: int = 0) -> Explainer:
-    """A variant: the mean label over activations drawn from training texts of the new state."""
+def redrawn(head: LabelHead, training: TextPredictions, draws: int = 100, seed: int = 0) -> Explainer:
+    """A variant: the mean label over activations that are drawn from training texts of the new state."""
     generator = np.random.default_rng(seed)
     drawn = {
         name: np.stack(
@@ -70,74 +70,78 @@ def redrawn(head: LabelHead, training: Texts, draws: int = 100, seed: int = 0) -
         for name, gold in training.gold.items()
     }  # concept -> [states, draws, states]
 
-    def explain(asked: Questions) -> np.ndarray:
-        one_by_one = [
-            concept_edit(head, readings={n: of[:, i] for n, of in drawn.items()})(asked) for i in range(draws)
+    def explain(changes: ConceptChanges) -> np.ndarray:
+        effects = [
+            concept_edit(head, by_state={name: states[:, i] for name, states in drawn.items()})(changes)
+            for i in range(draws)
         ]
-        return np.mean(one_by_one, axis=0)
+        return np.mean(effects, axis=0)
 
     return explain
 
 
 def tables(data: Path, seed: int) -> dict[str, pd.DataFrame]:
-    """`train` as the model was trained on it, `dev`, and `held_out`: reviews that it was not, with all their edits."""
+    """The tables `train` (the model's training texts), `dev`, and `held_out` (other reviews, with all their edits)."""
     frames, _ = annotated(configured(data, "joint", seed, []))
     whole, _ = annotated(configured(data, "joint", seed, ["source.train=train_inclusive"]))
-    every = pd.concat([whole["train"], whole["validation"]], ignore_index=True)
-    held_out = every[every["group"].isin(frames["validation"]["group"])].reset_index(drop=True)
+    reviews = pd.concat([whole["train"], whole["validation"]], ignore_index=True)
+    held_out = reviews[reviews["group"].isin(frames["validation"]["group"])].reset_index(drop=True)
     return {"train": frames["train"], "held_out": held_out, "dev": frames["dev"]}
 
 
 def measure(model: SparseCBM, frames: dict[str, pd.DataFrame], seed: int) -> dict:
-    """Errors on the held-out pairs and on dev, and on those of either that lose a concept if there are masks."""
+    """Errors on the held-out pairs and on dev; for a masked model also on the pairs of both that lose a concept."""
     with reproducible(seed, 1):
-        training = read_texts(model, frames["train"])
-        if model.hard_head is None:  # a model from before there was one
+        training = predict_texts(model, frames["train"])
+        if model.hard_head is None:  # an older model
             both = [
                 (build_examples(frames[s], model), model.logits(frames[s]["text"].tolist()))
                 for s in ("train", "held_out")
             ]
             fit_hard_head(model, *both[0], *both[1])
-        asked = explainers(model, training, seed)
-        asked |= {
+        explainers = make_explainers(model, training, seed)
+        explainers |= {
             "concept_edit_shifted": shifted(model.label_head, training),
             "concept_edit_redrawn": redrawn(model.label_head, training, seed=seed),
         }
-        found = {}
+        results = {}
         for split in ("held_out", "dev"):
             frame = frames[split]
-            texts, pairs = read_texts(model, frame), counterfactual_pairs(frame, model.concept_set, split)
-            found[split] = measure_icace(model, texts, pairs, asked, resamples=RESAMPLES, seed=seed).to_dict()
-            told = questions(model, texts, pairs)
-            right = [told.texts.activations[n][rows].argmax(-1) == told.before[rows] for n, rows in told.by_concept()]
-            found[split]["base_read_rightly"] = round(float(np.concatenate(right).mean()), 4)
+            texts, pairs = predict_texts(model, frame), counterfactual_pairs(frame, model.concept_set, split)
+            results[split] = measure_icace(model, texts, pairs, explainers, resamples=RESAMPLES, seed=seed).to_dict()
+            changes = concept_changes(model, texts, pairs)
+            right = [
+                changes.texts.activations[name][rows].argmax(-1) == changes.before[rows]
+                for name, rows in changes.by_concept()
+            ]
+            results[split]["base_read_rightly"] = round(float(np.concatenate(right).mean()), 4)
             if model.masked:
-                lost = {
-                    "mask_ablation": concept_reread(model.label_head, without_own_weights(model, frame)),
-                    "mask_swap": concept_reread(model.label_head, under_other_masks(model, frame)),
+                removal = {
+                    "mask_ablation": concept_replacement(model.label_head, without_own_weights(model, frame)),
+                    "mask_swap": concept_replacement(model.label_head, under_other_masks(model, frame)),
                 }
                 losing = pairs.where(pairs.after == "unknown")
-                scores = measure_icace(model, texts, losing, asked | lost, resamples=RESAMPLES, seed=seed)
-                found[f"{split}_to_unknown"] = scores.to_dict()
-        return found
+                scores = measure_icace(model, texts, losing, explainers | removal, resamples=RESAMPLES, seed=seed)
+                results[f"{split}_to_unknown"] = scores.to_dict()
+        return results
 
 
 def show(results: dict[str, dict]) -> None:
-    """Errors by explainer, means over the seeds, and by how much each is behind the concept edit."""
+    """Print the errors by explainer as means over the seeds, and the lead of the concept edit."""
     for split in next(iter(results.values()))["scores"]:
-        of_seed = [result["scores"][split] for result in results.values()]
-        print(f"\n{split}, pairs {[scores['pairs'] for scores in of_seed]}: L2, cosine, norm; mean (each seed)")
+        by_seed = [result["scores"][split] for result in results.values()]
+        print(f"\n{split}, pairs {[scores['pairs'] for scores in by_seed]}: L2, cosine, norm; mean (each seed)")
         for name in sorted(
-            of_seed[0]["errors"], key=lambda n: np.mean([s["errors"][n]["l2"]["value"] for s in of_seed])
+            by_seed[0]["errors"], key=lambda n: np.mean([s["errors"][n]["l2"]["value"] for s in by_seed])
         ):
             cells = []
             for distance in DISTANCES:
-                values = [scores["errors"][name][distance]["value"] for scores in of_seed]
+                values = [scores["errors"][name][distance]["value"] for scores in by_seed]
                 cells.append(f"{np.mean(values):.3f} ({', '.join(f'{value:.3f}' for value in values)})")
             print(f"  {name:24} {'  '.join(cells)}")
         print("  ahead of")
         for name in BASELINES:
-            for seed, scores in zip(results, of_seed, strict=True):
+            for seed, scores in zip(results, by_seed, strict=True):
                 cells = [
                     f"{lead['value']:.3f} ({lead['interval'][0]:.3f} to {lead['interval'][1]:.3f})"
                     for lead in (scores["lead"][name][distance] for distance in DISTANCES)
@@ -147,7 +151,7 @@ def show(results: dict[str, dict]) -> None:
 
 
 def main() -> None:
-    """Measure what is missing, then print."""
+    """Measure the missing seeds, then print all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
@@ -160,8 +164,8 @@ def main() -> None:
         folder = Path(arguments.models.format(seed=seed))
         digest = sha256_file(folder / "model.safetensors")
         if results.get(str(seed), {}).get("model_sha256") != digest:
-            found = measure(SparseCBM.from_pretrained(folder), tables(arguments.data, seed), seed)
-            results[str(seed)] = {"model_sha256": digest, "scores": found}
+            scores = measure(SparseCBM.from_pretrained(folder), tables(arguments.data, seed), seed)
+            results[str(seed)] = {"model_sha256": digest, "scores": scores}
             write_json(path, results)
     show({str(seed): results[str(seed)] for seed in arguments.seeds})
 

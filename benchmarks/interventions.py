@@ -43,6 +43,7 @@ from sparsecbm.intervene.patches.protection import Protection, protect
 from sparsecbm.intervene.patches.side_effects import SideEffectOptions, measure_side_effects
 from sparsecbm.intervene.patches.stack import apply_patch, remove_patch
 from sparsecbm.intervene.reference import Reference, predict_concept_logits, predict_reference
+from sparsecbm.train.reproducible import reproducible
 
 RESULTS = Path(__file__).parent / "results"
 SETTINGS = TrialSettings(

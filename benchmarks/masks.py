@@ -24,7 +24,7 @@ from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.metrics import MISSING, interval, resampled_means
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.specificity.specificity import Specificity, excess, specificity
-from sparsecbm.evaluate.variables import Readings, read
+from sparsecbm.evaluate.variables import SplitPredictions, predict_split, read
 from sparsecbm.prune.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.loop import TrainingRun
@@ -37,10 +37,10 @@ MEAN = "mean of the seeds"
 RIGHT = "right.npz"  # in a seed's folder: which readings of which text were right
 
 
-def right(readings: Readings) -> np.ndarray:
+def right(predictions: SplitPredictions) -> np.ndarray:
     """Whether each text's label, and the share of its concepts that, were read rightly: [texts, 2]; nan if unknown."""
-    label = np.where(readings.label.gold == MISSING, np.nan, readings.label.read == readings.label.gold)
-    by_concept = [np.where(v.gold == MISSING, np.nan, v.read == v.gold) for v in readings.concepts.values()]
+    label = np.where(predictions.label.gold == MISSING, np.nan, predictions.label.predicted == predictions.label.gold)
+    by_concept = [np.where(v.gold == MISSING, np.nan, v.predicted == v.gold) for v in predictions.concepts.values()]
     return np.stack([label, *by_concept], axis=1)
 
 
@@ -88,7 +88,7 @@ def pruned(
     seconds = time.perf_counter() - start
     model.to("cpu").save_pretrained(root / "model")
     measured = specificity(model, frames["train"], frames[scored], params.prune.probe_texts, RESAMPLES, params.seed)
-    return right(read(model, frames[scored])), measured, seconds
+    return right(predict_split(model, frames[scored])), measured, seconds
 
 
 def root_of(source: str, profile: str, seed: int | str) -> Path:

@@ -5,12 +5,12 @@ checkpoints from run to run, so that what did not change is not trained again.
 """
 
 import configparser
-import subprocess
 import sys
 from pathlib import Path
 
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.files import replacing
+from sparsecbm.base.git import GitError, git
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.graph import run_dvc
@@ -83,12 +83,10 @@ def _share_cache(workspace: Workspace, clone: Workspace) -> None:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    cwd = root if root.is_dir() else None
-    result = subprocess.run(["git", *arguments], cwd=cwd, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        said = redacted(result.stderr.strip() or result.stdout.strip())
-        raise CloneError(f"git {arguments[0]} failed in {root}: {said}")
-    return result.stdout.strip()
+    try:
+        return git(root, *arguments)
+    except GitError as error:
+        raise CloneError(str(error)) from None
 
 
 def main() -> int:

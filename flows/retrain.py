@@ -33,10 +33,10 @@ from flows.notify import notify  # noqa: E402
 from flows.promotion import Mode, ending, go_on  # noqa: E402
 from flows.screen import Screen  # noqa: E402
 from flows.stage import REFUSED, run_stage  # noqa: E402
+from sparsecbm.base.files import content_hash  # noqa: E402
 from sparsecbm.base.params import load_params  # noqa: E402
 from sparsecbm.base.redaction import redacted  # noqa: E402
 from sparsecbm.pipeline.graph import stage_order  # noqa: E402
-from sparsecbm.pipeline.keys import content_hash  # noqa: E402
 from sparsecbm.pipeline.lock import only_flow  # noqa: E402
 
 SKIPPED = "Skipped"  # nothing to record: tracking is off, or stages are left to run

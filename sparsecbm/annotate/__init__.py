@@ -1,1 +1,1 @@
-"""Who says which state a text has."""
+"""Annotators: who gives the concept labels of a text."""

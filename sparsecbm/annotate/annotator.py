@@ -1,4 +1,4 @@
-"""What every annotator offers, and which one a configuration names."""
+"""The interface of annotators, and the annotator that a configuration names."""
 
 from typing import Protocol
 
@@ -10,12 +10,12 @@ from sparsecbm.base.params import Annotate
 
 
 class Annotator(Protocol):
-    """Gives each text a state for each concept, with its source and a confidence."""
+    """Gives each text a state for each concept, with the state's source and a confidence."""
 
     name: str
 
     def annotate(self, frame: pd.DataFrame, concept_set: ConceptSet) -> pd.DataFrame:
-        """Rows in, the same rows out, in order; `concept.*`, `source.*` and `confidence.*` are filled."""
+        """The same rows in the same order, with `concept.*`, `source.*` and `confidence.*` filled."""
         ...
 
 

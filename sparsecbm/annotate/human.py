@@ -1,4 +1,4 @@
-"""The labels that the source has pass through; a policy says what its empty cells mean."""
+"""Take the labels of the source. A policy says what empty cells mean."""
 
 from typing import Literal
 
@@ -12,12 +12,12 @@ UNKNOWN = "unknown"
 
 
 class HumanAnnotator:
-    """Pass human labels through, with where they come from and how many agreed.
+    """Takes the labels of the source, with their source and confidence.
 
     Args:
-        blank: What an empty cell means: the state `unknown`, or nothing at all (`leave_out`). A filled cell
-            keeps the source `blank`, so that scores on annotated cells only remain possible. People who did
-            not agree (`no majority`) leave a cell empty under either policy.
+        blank: what an empty cell means: the state `unknown`, or no state (`leave_out`). A cell that becomes `unknown`
+            keeps the source `blank`, so that scores can leave it out. A cell without a majority of votes stays empty
+            under both policies.
     """
 
     name = "human"
@@ -26,10 +26,10 @@ class HumanAnnotator:
         self.blank = blank
 
     def annotate(self, frame: pd.DataFrame, concept_set: ConceptSet) -> pd.DataFrame:
-        """A copy of the rows whose every cell has a source, and a state where the policy gives one.
+        """A copy of the rows in which every cell has a source, and a state if the policy gives one.
 
         Raises:
-            ConfigError: an empty cell is to be `unknown`, but its concept has no such state.
+            ConfigError: an empty cell should become `unknown`, but its concept has no such state.
         """
         filled = {}
         for concept in concept_set:

@@ -1,12 +1,13 @@
-"""What an annotated table holds, in numbers."""
+"""Counts of an annotated table."""
 
 import pandas as pd
 
 from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.numbers import six_decimals
 
 
 def summarise(frame: pd.DataFrame, concept_set: ConceptSet) -> dict:
-    """For each concept: rows by state (`missing` for none) and by source, and the mean confidence where given."""
+    """For each concept the rows by state (`missing` without one) and by source, and the mean confidence."""
     summary = {}
     for concept in concept_set:
         state, confidence = frame[f"concept.{concept.name}"], frame[f"confidence.{concept.name}"]
@@ -16,6 +17,6 @@ def summarise(frame: pd.DataFrame, concept_set: ConceptSet) -> dict:
             "states": counts,
             "missing": int(state.isna().sum()),
             "sources": {name: int(count) for name, count in sources.items()},
-            "mean_confidence": None if confidence.isna().all() else round(float(confidence.mean()), 6),
+            "mean_confidence": six_decimals(confidence.mean()),
         }
     return summary

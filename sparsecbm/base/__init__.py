@@ -1,1 +1,1 @@
-"""What every layer uses and what uses none of them: names, errors, files, metrics, the typed configuration."""
+"""What every layer uses: concepts, errors, files, metrics and the typed configuration. It imports no other layer."""

@@ -1,28 +1,37 @@
-"""The vocabulary of everything: named concepts with named states, and the label they lead to."""
+"""Named concepts with named states, and the label that is computed from them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sparsecbm.base.errors import ConfigError, unknown
 
 DEFAULT_STATES = ("Negative", "Positive", "unknown")
-RESERVED = ("label", "mean")  # names that metrics give to other things
+RESERVED = ("label", "mean")  # metrics use these names for other things
 
 
 @dataclass(frozen=True)
 class Concept:
-    """One named variable and its named states, in a fixed order. The label is one, too.
+    """A named variable with named states in a fixed order. The label is one, too.
 
     Raises:
-        ConfigError: fewer than two states, or a state named twice.
+        ConfigError: the name is empty, or the states are fewer than two, not texts, empty or repeated.
     """
 
     name: str
     states: tuple[str, ...] = DEFAULT_STATES
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ConfigError("a concept needs a name")
+        if not self.name or not isinstance(self.name, str):
+            raise ConfigError(f"a concept needs a name, a text that is not empty; got {self.name!r}")
+        if isinstance(self.states, str):
+            raise ConfigError(f"concept {self.name!r} needs a list of states, not the text {self.states!r}")
+        for state in self.states:
+            if not isinstance(state, str) or not state:
+                raise ConfigError(
+                    f"concept {self.name!r} has the state {state!r}; a state is a text that is not empty, such as "
+                    f"{str(state) or 'unknown'!r}"
+                )
         if len(self.states) < 2:
             raise ConfigError(
                 f"concept {self.name!r} has {len(self.states)} state(s): {list(self.states)}; "
@@ -35,7 +44,11 @@ class Concept:
         return len(self.states)
 
     def index(self, state: str) -> int:
-        """Position of a state; an unknown one is an error that lists the choices."""
+        """The index of a state, from 0.
+
+        Raises:
+            ConfigError: unknown state; the message lists the choices.
+        """
         try:
             return self.states.index(state)
         except ValueError:
@@ -44,7 +57,11 @@ class Concept:
 
 @dataclass(frozen=True)
 class ConceptSet:
-    """The concepts of a task, in order, and the label that is computed from them."""
+    """The concepts of a task, in order, and the label that is computed from them.
+
+    Raises:
+        ConfigError: there is no concept, or a name is repeated or reserved.
+    """
 
     concepts: tuple[Concept, ...]
     label: Concept
@@ -58,6 +75,19 @@ class ConceptSet:
         for name in RESERVED:
             if name in names:
                 raise ConfigError(f"a concept cannot be named {name!r}: metrics use that name; rename it")
+
+    @classmethod
+    def of(cls, label: tuple[str, Sequence[str]], concepts: Mapping[str, Sequence[str] | None]) -> "ConceptSet":
+        """A concept set from plain names and states. A concept whose states are None has the default ones.
+
+        >>> ConceptSet.of(label=("stars", ["1", "2"]), concepts={"food": None, "noise": ["loud", "quiet"]}).names
+        ('food', 'noise')
+        """
+        name, states = label
+        return cls(
+            tuple(Concept(n, DEFAULT_STATES if s is None else _as_tuple(s)) for n, s in concepts.items()),
+            Concept(name, _as_tuple(states)),
+        )
 
     def __len__(self) -> int:
         return len(self.concepts)
@@ -76,7 +106,7 @@ class ConceptSet:
         """Concept names, in order."""
         return tuple(concept.name for concept in self.concepts)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain form, as `concepts.json` holds it."""
         return {
             "label": {"name": self.label.name, "states": list(self.label.states)},
@@ -84,10 +114,15 @@ class ConceptSet:
         }
 
     @classmethod
-    def from_dict(cls, plain: dict) -> "ConceptSet":
+    def from_dict(cls, plain: Mapping[str, Any]) -> "ConceptSet":
         """Inverse of `to_dict`."""
         label = plain["label"]
         return cls(
             tuple(Concept(c["name"], tuple(c["states"])) for c in plain["concepts"]),
             Concept(label["name"], tuple(label["states"])),
         )
+
+
+def _as_tuple(states: Sequence[str]) -> tuple[str, ...]:
+    """A bare text is one state, not its letters; `Concept` refuses a single state."""
+    return (states,) if isinstance(states, str) else tuple(states)

@@ -1,4 +1,4 @@
-"""Errors that a person can act on: one message that names the thing, the fault and the remedy."""
+"""Errors that a person can act on. Each message names the thing, the fault and the remedy."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 class SparseCBMError(Exception):
     """Base of every error that this package raises on bad input.
 
-    The command line prints the message alone; `--debug` shows the trace as well.
+    The command line prints the message alone; `--debug` adds the trace.
     """
 
 
@@ -20,24 +20,25 @@ class DataError(SparseCBMError):
 
 
 class ModelError(SparseCBMError):
-    """A model folder or backbone is missing, incomplete, altered or does not fit."""
+    """A model folder or backbone is missing, incomplete or altered, or does not fit."""
 
 
 class PruningError(SparseCBMError):
-    """Gradients, scores or masks that nothing can be pruned by."""
+    """Pruning is impossible with these gradients, scores or masks."""
 
 
 class InterventionError(SparseCBMError):
-    """An edit of a concept or a patch of a mask that does not fit, collides, cannot be reached or does harm."""
+    """A concept edit or a mask patch does not fit, collides with another, misses its aim or does harm."""
 
 
 class DegenerateSaliencyWarning(UserWarning):
-    """A second-order saliency ranks weights as their magnitude does, so its gradients have no say."""
+    """A second-order saliency ranks weights as their magnitude does, so its gradients have no effect."""
 
 
-def unknown(kind: str, name: object, choices: Iterable[str]) -> str:
-    """Say that `name` is no known `kind`, with the nearest match and all choices."""
-    choices = [str(choice) for choice in choices]
-    near = get_close_matches(str(name), choices, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {str(name)!r}.{hint} Choices: {', '.join(choices)}"
+def unknown(kind: str, name: object, choices: Iterable[object]) -> str:
+    """Say that `name` is no known `kind`, with the closest choice and all choices."""
+    names = [str(choice) for choice in choices]
+    matches = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {matches[0]!r}?" if matches else ""
+    shown = name if isinstance(name, int | float) else str(name)
+    return f"unknown {kind} {shown!r}.{hint} Choices: {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and their checksums."""
+"""Files that are written whole or not at all, and their checksums."""
 
 import hashlib
 import json
@@ -8,19 +8,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sparsecbm.base.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd  # imported where tables are read: most commands need none
+    import pandas as pd  # imported only where tables are read, since most commands read none
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` if the block succeeds.
 
-    On any error, a full disk included, the temporary file goes and `path` stays as it was.
+    On any error, such as a full disk, the temporary file is removed and `path` stays as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; put it in the place of `path` if the block succeeds."""
+    """Yield a temporary folder beside `path`; let it replace `path` if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -65,12 +65,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON whose bytes depend on the value alone (sorted keys), atomically."""
+    """Write JSON atomically. Keys are sorted, so the bytes depend on the value alone."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict:
-    """Read a JSON file; a missing or broken one is an error that names it."""
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: the file is missing or holds no JSON.
+    """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -80,13 +84,17 @@ def read_json(path: Path) -> dict:
 
 
 def write_parquet(path: Path, frame: "pd.DataFrame") -> None:
-    """Write a table whose bytes depend on its contents alone, atomically."""
+    """Write a table atomically. Its bytes depend on its contents alone."""
     with replacing(path) as temporary:
         frame.reset_index(drop=True).to_parquet(temporary, engine="pyarrow", compression="zstd", index=False)
 
 
 def read_parquet(path: Path) -> "pd.DataFrame":
-    """Read a table; a missing or unreadable file is an error that names it."""
+    """Read a table.
+
+    Raises:
+        DataError: the file is missing or unreadable.
+    """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path} does not exist")
@@ -102,3 +110,19 @@ def sha256_file(path: Path) -> str:
     """sha256 of a file's bytes, as hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file's bytes, or of the names and bytes of all files in a folder. Compiled Python does not count.
+
+    Raises:
+        DataError: there is nothing at `path`.
+    """
+    path = Path(path)
+    if path.is_file():
+        return sha256_file(path)
+    if not path.is_dir():
+        raise DataError(f"{path} does not exist; run the stages before this one first")
+    files = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    listing = [[file.relative_to(path).as_posix(), sha256_file(file)] for file in files]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()

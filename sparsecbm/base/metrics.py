@@ -1,27 +1,29 @@
 """Scores of a classifier from its confusion matrix, their intervals, and calibration.
 
-Every score is a function of a confusion matrix counts[gold, read], so an interval needs no more than the
-matrices of the clusters: a bootstrap resample is a weighted sum of them.
+Every score is a function of a confusion matrix counts[gold, predicted]. A bootstrap resample is a weighted sum of the
+matrices of the clusters, so an interval needs these matrices only.
 """
 
 import zlib
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
-MISSING = -100  # class index of a text whose gold state nobody knows; it is left out of every score
+MISSING = -100  # class index of a text whose gold state is not known; every score leaves it out
 
 
-def accuracy(gold: np.ndarray, read: np.ndarray, missing: int = MISSING) -> float:
-    """Share of texts with a known state that were read as it; nan if there are none."""
+def accuracy(gold: np.ndarray, predicted: np.ndarray, missing: int = MISSING) -> float:
+    """Share of the texts with a known state whose prediction is right; nan if there are none."""
     known = gold != missing
-    return float((gold[known] == read[known]).mean()) if known.any() else float("nan")
+    return float((gold[known] == predicted[known]).mean()) if known.any() else float("nan")
 
 
-def confusion(gold: np.ndarray, read: np.ndarray, states: int) -> np.ndarray:
-    """Counts [states, states]: row = gold, column = read."""
+def confusion(gold: np.ndarray, predicted: np.ndarray, states: int) -> np.ndarray:
+    """Counts [states, states]: row = gold, column = predicted."""
     known = gold != MISSING
-    return np.bincount(gold[known] * states + read[known], minlength=states * states).reshape(states, states)
+    cells = gold[known] * states + predicted[known]
+    return np.bincount(cells, minlength=states * states).reshape(states, states)
 
 
 def accuracy_of(counts: np.ndarray) -> np.ndarray:
@@ -30,9 +32,9 @@ def accuracy_of(counts: np.ndarray) -> np.ndarray:
 
 
 def macro_f1_of(counts: np.ndarray) -> np.ndarray:
-    """Macro-F1 from counts [..., states, states]: the mean over the states that occur, as gold or as read."""
+    """Macro-F1 from counts [..., states, states]: the mean over the states that occur, gold or predicted."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    size = counts.sum(-1) + counts.sum(-2)  # gold + read of each state
+    size = counts.sum(-1) + counts.sum(-2)  # gold + predicted of each state
     occurs = size > 0
     return _ratio(np.where(occurs, _ratio(2 * hits, size), 0.0).sum(-1), occurs.sum(-1))
 
@@ -40,17 +42,17 @@ def macro_f1_of(counts: np.ndarray) -> np.ndarray:
 def macro_f1_ovr_of(counts: np.ndarray) -> np.ndarray:
     """The published papers' macro-F1: each class against the rest by binary macro-F1, averaged over classes.
 
-    It credits the negatives too, so it is far above `macro_f1_of`; for comparing with those papers only
+    It also credits the negatives, so it is far above `macro_f1_of`. Use it only to compare with those papers
     (C3M, arXiv 2311.05014; SparseCBM, arXiv 2312.15033).
     """
     total = counts.sum((-2, -1))[..., None]
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    gold, read = counts.sum(-1), counts.sum(-2)
-    rejected = total - gold - read + hits
+    gold, predicted = counts.sum(-1), counts.sum(-2)
+    rejected = total - gold - predicted + hits
     binary = np.stack(
-        [np.stack([rejected, read - hits], -1), np.stack([gold - hits, hits], -1)], -2
-    )  # [..., class, gold, read]
-    return macro_f1_of(binary).mean(-1)
+        [np.stack([rejected, predicted - hits], -1), np.stack([gold - hits, hits], -1)], -2
+    )  # [..., class, gold, predicted]
+    return cast(np.ndarray, macro_f1_of(binary).mean(-1))
 
 
 SCORES = {"accuracy": accuracy_of, "macro_f1": macro_f1_of, "macro_f1_ovr": macro_f1_ovr_of}
@@ -90,7 +92,7 @@ class Resampled:
 
 
 def interval(draws: np.ndarray) -> list[float]:
-    """The 2.5 and 97.5 % percentiles of resampled values; resamples without a value are left out."""
+    """The 2.5 and 97.5 % percentiles of resampled values. Resamples without a value are left out."""
     draws = draws[np.isfinite(draws)]
     if not len(draws):
         return [float("nan"), float("nan")]
@@ -98,37 +100,37 @@ def interval(draws: np.ndarray) -> list[float]:
 
 
 def resample(
-    gold: np.ndarray, read: np.ndarray, states: int, clusters: np.ndarray, resamples: int, seed: int
+    gold: np.ndarray, predicted: np.ndarray, states: int, clusters: np.ndarray, resamples: int, seed: int
 ) -> Resampled:
-    """Bootstrap over clusters: texts of one cluster are drawn together, since they are not independent.
+    """Bootstrap over clusters: texts of one cluster are not independent, so they are drawn together.
 
     Two calls with the same clusters and seed draw the same resamples, so their draws are paired.
 
     Args:
-        gold, read: [texts], class indices
+        gold, predicted: [texts], class indices
         states: number of classes
         clusters: [texts], any labels
     """
     codes, weights = _drawn(clusters, resamples, seed)
     groups = weights.shape[1]
     known = gold != MISSING
-    cells = (codes[known] * states + gold[known]) * states + read[known]
+    cells = (codes[known] * states + gold[known]) * states + predicted[known]
     by_cluster = np.bincount(cells, minlength=groups * states * states).reshape(groups, states * states)
     drawn = (weights @ by_cluster).reshape(resamples, states, states)
     return Resampled(by_cluster.sum(0).reshape(states, states), {name: score(drawn) for name, score in SCORES.items()})
 
 
 def resampled_means(values: np.ndarray, clusters: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Means of values that each text has, over bootstrap resamples of the clusters of texts.
+    """Means of the texts' values, over bootstrap resamples of the clusters of texts.
 
-    The resamples are those that `resample` draws for the same clusters and seed, so all draws are paired.
+    `resample` draws the same resamples for the same clusters and seed, so all draws are paired.
 
     Args:
-        values: [texts, columns]; nan where a text has no value, which leaves it out of that column's mean
+        values: [texts, columns]; nan where a text has no value, so that the mean of the column leaves it out
         clusters: [texts], any labels
 
     Returns:
-        [resamples, columns]; nan where a resample holds no value of the column
+        [resamples, columns]; nan where a resample has no value in the column
     """
     codes, weights = _drawn(clusters, resamples, seed)
     known = np.isfinite(values)
@@ -139,7 +141,7 @@ def resampled_means(values: np.ndarray, clusters: np.ndarray, resamples: int, se
 
 
 def _drawn(clusters: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Number of each text's cluster, [texts], and how often each resample holds each cluster, [resamples, clusters]."""
+    """The number of each text's cluster, [texts], and how often a resample holds a cluster, [resamples, clusters]."""
     _, codes = np.unique(clusters.astype(str), return_inverse=True)
     groups = int(codes.max()) + 1 if len(codes) else 1
     generator = np.random.default_rng([seed, zlib.crc32(codes.astype(np.int64).tobytes())])
@@ -149,4 +151,6 @@ def _drawn(clusters: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray,
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     part, whole = np.asarray(part, float), np.asarray(whole, float)
-    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole > 0)
+    result: np.ndarray = np.full(np.broadcast(part, whole).shape, np.nan)
+    np.divide(part, whole, out=result, where=whole > 0)
+    return result

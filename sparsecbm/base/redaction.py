@@ -1,4 +1,4 @@
-"""Keeps secrets out of what is printed, logged and recorded."""
+"""Hide secrets in what is printed, logged and recorded."""
 
 import os
 import re
@@ -6,11 +6,13 @@ import re
 HIDDEN = "***"
 _IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _NAMES = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|API_KEY|ACCESS_KEY|WEBHOOK", re.IGNORECASE)
-_SHORTEST = 6  # a shorter value would blot out half of any text
+_SHORTEST = 6  # a shorter value occurs by chance in ordinary texts
 
 
 def redacted(text: str) -> str:
-    """A text without user and password in addresses, and without values of environment variables named like secrets.
+    """A text in which secrets are hidden: users and passwords in addresses, and values of environment variables.
+
+    A variable counts as secret if its name says so, as `AWS_SECRET_ACCESS_KEY` does.
 
     >>> redacted("cannot reach https://ann:pass@example.org/mlflow")
     'cannot reach https://***@example.org/mlflow'

@@ -1,6 +1,6 @@
-"""How results show themselves as HTML, kept apart from the results: `sparsecbm.display` registers one function a type.
+"""How notebooks show results as HTML. `sparsecbm.display` registers one function for each type of result.
 
-A stage of the pipeline computes results and never shows them, so a changed card makes no stage out of date.
+Results do not import their HTML: stages only compute, so a changed card makes no stage out of date.
 """
 
 from functools import singledispatch
@@ -8,7 +8,7 @@ from functools import singledispatch
 
 @singledispatch
 def fragment(value: object) -> str | None:
-    """HTML to be put into a page, such as a notebook; None for a type without a registered function."""
+    """HTML to put into a page, such as a notebook; None for a type without a registered function."""
     return None
 
 
@@ -29,5 +29,5 @@ class Rich:
         return fragment(self)
 
     def to_html(self) -> str:
-        """A self-contained page: light and dark, legible without colours; texts are escaped."""
+        """A self-contained page for light and dark screens. It is legible without colours, and texts are escaped."""
         return page(self)

@@ -1,4 +1,4 @@
-"""Where things lie in a workspace: the folder that holds `dvc.yaml` and `params.yaml`."""
+"""Where things are in a workspace, the folder that holds `dvc.yaml` and `params.yaml`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +8,17 @@ from sparsecbm.base.errors import ConfigError
 
 @dataclass(frozen=True)
 class Workspace:
-    """Paths of a workspace. Stages read and write these and nothing else."""
+    """Paths of a workspace. Stages read and write no other paths."""
 
     root: Path
 
     @classmethod
     def find(cls, start: Path | None = None) -> "Workspace":
-        """The nearest folder, upwards from `start`, that holds a `dvc.yaml`."""
+        """The first folder that holds a `dvc.yaml`, from `start` upwards.
+
+        Raises:
+            ConfigError: there is none.
+        """
         start = Path(start or Path.cwd()).resolve()
         for folder in (start, *start.parents):
             if (folder / "dvc.yaml").is_file():
@@ -60,7 +64,7 @@ class Workspace:
 
     @property
     def promotion_page(self) -> Path:
-        """The page about the version that was judged last."""
+        """The page about the last version that was judged."""
         return self.reports / "promotion.html"
 
     @property
@@ -73,7 +77,7 @@ class Workspace:
 
     @property
     def state(self) -> Path:
-        """What is neither code nor output: checkpoints, databases, logs. Ignored by git."""
+        """What is neither code nor output, such as checkpoints, databases and logs. Git ignores it."""
         return self.root / ".sparsecbm"
 
     @property

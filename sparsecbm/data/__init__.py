@@ -1,1 +1,1 @@
-"""Sources, schemas, splits and the validation of tables."""
+"""Sources, splits, schemas and the validation of tables."""

@@ -1,4 +1,4 @@
-"""How often each label and state occurs, and which are too rare to learn."""
+"""How often each label and state occurs, and which states are rare."""
 
 import pandas as pd
 
@@ -7,13 +7,13 @@ from sparsecbm.base.errors import DataError
 
 
 def variables(concept_set: ConceptSet) -> list[tuple[str, str, Concept]]:
-    """The label and the concepts: column, a name for messages, the variable."""
+    """The label and the concepts, each as its column, its name in messages and the variable."""
     label = ("label", f"label {concept_set.label.name!r}", concept_set.label)
     return [label, *((f"concept.{c.name}", f"concept {c.name!r}", c) for c in concept_set)]
 
 
-def balance(frame: pd.DataFrame, concept_set: ConceptSet) -> dict[str, dict[str, int]]:
-    """For each label and concept column its rows by state; `missing` counts those without one."""
+def count_states(frame: pd.DataFrame, concept_set: ConceptSet) -> dict[str, dict[str, int]]:
+    """The rows of each state, for the label and every concept; `missing` counts the rows without a state."""
     counts = {}
     for column, _, variable in variables(concept_set):
         cells = frame[column]
@@ -22,11 +22,12 @@ def balance(frame: pd.DataFrame, concept_set: ConceptSet) -> dict[str, dict[str,
     return counts
 
 
-def require_choice(train: pd.DataFrame, concept_set: ConceptSet) -> None:
-    """Every label and concept must vary in training.
+def require_variation(train: pd.DataFrame, concept_set: ConceptSet) -> None:
+    """Insist that the label and every concept vary in the training rows.
 
     Raises:
-        DataError: one has the same state in every row. Empty cells may yet get another state, so they count as one.
+        DataError: a variable has the same state in every row. An empty cell may get another state later, so it counts
+            as a state.
     """
     for column, name, _ in variables(concept_set):
         cells = train[column]
@@ -34,20 +35,28 @@ def require_choice(train: pd.DataFrame, concept_set: ConceptSet) -> None:
             files = ", ".join(sorted(train["file"].unique()))
             raise DataError(
                 f"{files}, column {column!r}: {name} is {cells.iloc[0]!r} in all {len(train)} training rows, "
-                "so there is nothing to learn; leave it out of the mapping, or bring rows with another state"
+                "so there is nothing to learn; leave it out of the mapping, or add rows with another state"
             )
 
 
-def rare_states(counts: dict[str, dict], concept_set: ConceptSet, split: str, least: float) -> list[tuple[str, str]]:
-    """Column and sentence for each variable with states below a share of the rows that have one."""
-    found = []
+def find_rare_states(
+    counts: dict[str, dict], concept_set: ConceptSet, split: str, least: float
+) -> list[tuple[str, str]]:
+    """The column and a message for each variable that has rare states.
+
+    Args:
+        counts: of the split, from `count_states`
+        split: name of the split, for the message
+        least: a state is rare if it has a smaller share of the rows with a state
+    """
+    warnings = []
     for column, name, _ in variables(concept_set):
         by_state = counts[column]["states"]
         total = sum(by_state.values())
         if total == 0:
-            found.append((column, f"{name} has no state in any row of {split}"))
+            warnings.append((column, f"{name} has no state in any row of {split}"))
             continue
         rare = [f"{state!r} {count / total:.1%}" for state, count in by_state.items() if count < least * total]
         if rare:
-            found.append((column, f"{name} has states below {least:.1%} of {split}: {', '.join(rare)}"))
-    return found
+            warnings.append((column, f"{name} has states below {least:.1%} of {split}: {', '.join(rare)}"))
+    return warnings

@@ -1,4 +1,4 @@
-"""From a configured source to split tables: what the stage `ingest` and the command line share."""
+"""From a configured source to split tables, for the stage `ingest` and the command line."""
 
 from pathlib import Path
 
@@ -13,21 +13,21 @@ from sparsecbm.data.splitting import make_splits
 def ingest(
     source: Source, split: Split, seed: int, root: Path, training: bool = False
 ) -> tuple[dict[str, pd.DataFrame], dict]:
-    """Read a source and part it into splits.
+    """Load a source and divide its rows into splits.
 
     Args:
-        training: Insist on a split `train`. A source without one can still be evaluated on.
+        training: Whether a split `train` is required. A source without one can be evaluated on, not trained on.
 
     Returns:
-        The splits, and the manifest (source, licence, files, vocabulary) that `write_splits` completes.
+        The splits by name, and the manifest (source, licence, files, vocabulary) that `write_splits` completes.
 
     Raises:
         DataError: a file or column is missing or unreadable, or there is no training split.
     """
-    loaded = load_source(source, root)
-    splits = make_splits(loaded.frame, split, seed)
+    table = load_source(source, root)
+    splits = make_splits(table.frame, split, seed)
     if training and "train" not in splits:
         raise DataError(
-            f"source {source.name} has no split `train`, only {', '.join(splits)}; training reads {loaded.training}"
+            f"source {source.name} has no split `train`, only {', '.join(splits)}; training needs {table.training}"
         )
-    return splits, loaded.manifest()
+    return splits, table.manifest()

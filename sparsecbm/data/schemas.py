@@ -1,7 +1,7 @@
 """Contracts of the tables that stages exchange, as pandera models.
 
-A model's columns with a pattern (`concept.NAME`, `probability.STATE`, ...) stand for one column a concept or a label
-state. `schema` spells them out for a task and adds what depends on it: known states and the longest text.
+A model's columns with a pattern (`concept.NAME`, `probability.STATE`, ...) mean one column for each concept or label
+state. `schema` makes these columns for a task, and adds the task's checks: known states and the longest text.
 """
 
 from typing import Optional
@@ -13,13 +13,13 @@ from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import DataError, unknown
 from sparsecbm.data.text_quality import is_damaged, word_counts
 
-# Checks by the names that reports and metrics use for them.
+# Names of the checks, as reports and metrics hold them.
 EMPTY, OVERLONG, DAMAGED, UNKNOWN_STATE = "empty", "overlong", "damaged", "unknown state"
 MISSING = "missing"
 
 
 class _Table(pa.DataFrameModel):
-    """Cells are checked as they are: coercion would turn a number in a text column into a text."""
+    """Cells are checked as they are. Coercion would turn a number in a text column into a text."""
 
     class Config:
         coerce = False
@@ -27,7 +27,7 @@ class _Table(pa.DataFrameModel):
 
 
 class RawTable(_Table):
-    """Rows as `ingest` and `validate` write them: id and text are there, labels and states may be missing."""
+    """Rows as `ingest` and `validate` write them. Id and text are there; labels and states may be missing."""
 
     id: str = pa.Field()
     text: str = pa.Field()
@@ -42,7 +42,7 @@ class RawTable(_Table):
     share: Optional[float] = pa.Field(alias=r"^share\..+", regex=True, nullable=True, ge=0, le=1)  # noqa: UP045
 
     @pa.check("text", error=EMPTY)
-    def _text_says_something(cls, texts: pd.Series) -> pd.Series:
+    def _text_is_not_empty(cls, texts: pd.Series) -> pd.Series:
         return texts.str.strip() != ""
 
     @pa.check("text", error=DAMAGED)
@@ -51,14 +51,14 @@ class RawTable(_Table):
 
 
 class AnnotatedTable(RawTable):
-    """Rows as `annotate` writes them: unique, and every concept cell says where it comes from."""
+    """Rows as `annotate` writes them. Ids are unique, and every concept cell has a source."""
 
     id: str = pa.Field(unique=True)
     source: str = pa.Field(alias=r"^source\..+", regex=True)
 
 
 class PredictionTable(_Table):
-    """What a model says of each text."""
+    """The predictions of a model for each text."""
 
     id: str = pa.Field(unique=True)
     text: str = pa.Field()
@@ -70,7 +70,7 @@ class PredictionTable(_Table):
 
 
 class ExplanationTable(_Table):
-    """How much each word of a text speaks for a state of a concept; one row a text, concept and word."""
+    """How much each word of a text supports a state of a concept. One row for each text, concept and word."""
 
     id: str = pa.Field()
     concept: str = pa.Field()
@@ -87,14 +87,14 @@ class ExplanationTable(_Table):
 
 
 def schema(model: type[_Table], concept_set: ConceptSet, max_words: int | None = None) -> pa.DataFrameSchema:
-    """A model spelt out for a task: a column for each concept or state, known states only, texts not too long."""
+    """The schema of a task: a column for each concept or state, known states only, and texts that are not too long."""
     built = model.to_schema()
     for pattern, column in list(built.columns.items()):
         if column.regex and column.required:
             prefix = pattern.strip("^").split(r"\.")[0]
             names = concept_set.label.states if prefix == "probability" else concept_set.names
-            spelt = {f"{prefix}.{name}": _column(column, f"{prefix}.{name}") for name in names}
-            built = built.remove_columns([pattern]).add_columns(spelt)
+            columns = {f"{prefix}.{name}": _column(column, f"{prefix}.{name}") for name in names}
+            built = built.remove_columns([pattern]).add_columns(columns)
     known = {"label": concept_set.label.states} | {f"concept.{c.name}": c.states for c in concept_set}
     if model is ExplanationTable:
         known = {"concept": concept_set.names, "state": [state for c in concept_set for state in c.states]}
@@ -107,13 +107,13 @@ def schema(model: type[_Table], concept_set: ConceptSet, max_words: int | None =
 
 
 def failures(frame: pd.DataFrame, built: pa.DataFrameSchema, where: str) -> pd.DataFrame:
-    """Cells that break a schema: the row's index, `column`, `check` and the cell as `value`.
+    """Cells that break a schema, one a row: the row's `index`, `column`, `check` and the cell as `value`.
 
     Raises:
-        DataError: a fault of the whole table: a column is absent or of the wrong type.
+        DataError: the whole table is wrong: a column is absent or of the wrong type.
     """
     if not frame.index.is_unique:
-        raise ValueError("rows need distinct index labels, or a failure could not be told from another")
+        raise ValueError("rows need distinct index labels, because failures are reported by label")
     try:
         built.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
@@ -125,29 +125,34 @@ def failures(frame: pd.DataFrame, built: pa.DataFrameSchema, where: str) -> pd.D
         raise DataError(f"{where} has no column {', '.join(map(repr, absent))}; it has {list(frame.columns)}")
     mistyped = cases[cases["check"].astype(str).str.startswith("dtype(")].drop_duplicates("column")
     if len(mistyped):
-        wanted = [f"{row.column!r} must be {row.check}, is {frame[row.column].dtype}" for row in mistyped.itertuples()]
-        raise DataError(f"{where}: {'; '.join(wanted)}; convert the column at its source")
-    found = cases[["index", "column", "check", "failure_case"]].rename(columns={"failure_case": "value"})
-    return found.assign(check=found["check"].replace({"not_nullable": MISSING}))
+        messages = [
+            f"{row.column!r} must be {row.check}, is {frame[row.column].dtype}" for row in mistyped.itertuples()
+        ]
+        raise DataError(f"{where}: {'; '.join(messages)}; convert the column at its source")
+    cells = cases[["index", "column", "check", "failure_case"]].rename(columns={"failure_case": "value"})
+    return cells.assign(check=cells["check"].replace({"not_nullable": MISSING}))
 
 
 def check(frame: pd.DataFrame, model: type[_Table], concept_set: ConceptSet, where: str) -> None:
     """Insist that a table keeps its contract.
 
+    Args:
+        where: what to call the table in an error
+
     Raises:
-        DataError: naming the first faults.
+        DataError: it does not; the message lists the first faults.
     """
-    found = failures(frame.reset_index(drop=True), schema(model, concept_set), where)
-    if len(found):
+    cells = failures(frame.reset_index(drop=True), schema(model, concept_set), where)
+    if len(cells):
         lines = [
             f"  row {row.index + 1}, column {row.column!r}: {row.check}"
-            for row in found.head(5).itertuples(index=False)
+            for row in cells.head(5).itertuples(index=False)
         ]
-        raise DataError(f"{where} breaks {model.__name__} in {len(found)} cell(s):\n" + "\n".join(lines))
+        raise DataError(f"{where} breaks {model.__name__} in {len(cells)} cell(s):\n" + "\n".join(lines))
 
 
 def unknown_state(column: str, value: str, concept_set: ConceptSet) -> str:
-    """What to say of a state that no one declared: the nearest that someone did, and all of them."""
+    """The message about an unknown state: the closest known one, and all choices."""
     if column == "label":
         return unknown(f"state of the label {concept_set.label.name!r}", value, concept_set.label.states)
     name = column.removeprefix("concept.")

@@ -1,4 +1,4 @@
-"""Splits: the source's own where it has them, else held out by group, stratified by label and seeded."""
+"""Splits: those of the source, and where it has none, rows held out by group and stratified by label."""
 
 import re
 
@@ -14,32 +14,36 @@ _ORDER = ("train", "validation", *EVALUATION)
 
 
 def make_splits(frame: pd.DataFrame, split: Split, seed: int) -> dict[str, pd.DataFrame]:
-    """Part rows by their `split`; hold out what is missing from train.
+    """Divide rows by their `split`, and hold missing splits out of train.
 
-    Rows without any split count as train. From train, `test` is held out if there is neither dev nor test, and
-    `validation` if there is none; their shares are of all rows that came as train. A source without train
-    keeps the splits that it has: it can be evaluated on, not trained on.
+    A table without splits counts as train. `test` is held out of train if there is neither dev nor test, and
+    `validation` if there is none. Both shares are shares of the rows that the source gave as train. A source without
+    train keeps its splits: it can be evaluated on, not trained on.
 
     Returns:
-        Frames without the column `split`, in the order train, validation, dev, test, then any others by name.
+        Frames without the column `split`, in the order train, validation, dev, test, then others by name.
+
+    Raises:
+        DataError: only some rows have a split, a split cannot name a file, or a held-out split would be empty.
+        ConfigError: a split is missing and its share is 0.
     """
-    own = _own_split(frame)
+    names = _source_splits(frame)
     rows = frame.drop(columns="split")
-    parts = {name: rows[own == name].reset_index(drop=True) for name in sorted(own.unique(), key=_place)}
+    parts = {name: rows[names == name].reset_index(drop=True) for name in sorted(names.unique(), key=_order)}
     if "train" in parts:
         total = len(parts["train"])
         if not any(name in parts for name in EVALUATION):
             parts["train"], parts["test"] = _hold_out(parts["train"], "test", split.test, total, seed)
         if "validation" not in parts:
             parts["train"], parts["validation"] = _hold_out(parts["train"], "validation", split.validation, total, seed)
-    return {name: parts[name] for name in sorted(parts, key=_place)}
+    return {name: parts[name] for name in sorted(parts, key=_order)}
 
 
 def hold_out_groups(groups: pd.Series, labels: pd.Series, share: float, seed: int) -> set[str]:
-    """Groups that together hold `share` of the rows, overall and, as nearly as whole groups allow, of each label.
+    """Groups that together hold `share` of the rows, overall and of each label, as closely as whole groups allow.
 
-    Groups go by label, shuffled within it; one is taken whenever that brings the rows taken so far closer to
-    their share of the rows passed so far. So the total is right to half a group's rows.
+    The walk goes label by label, in random order within a label. It takes a group if that brings the rows taken so far
+    closer to their share of the rows passed so far. So the total is off by half a group's rows at most.
     """
     counts = pd.DataFrame({"group": groups, "label": labels.fillna("")}).value_counts().reset_index(name="rows")
     by_count = counts.sort_values(["group", "rows", "label"], ascending=[True, False, True])
@@ -54,22 +58,22 @@ def hold_out_groups(groups: pd.Series, labels: pd.Series, share: float, seed: in
     return taken
 
 
-def _own_split(frame: pd.DataFrame) -> pd.Series:
-    """Each row's split in canonical spelling; a source names all or none."""
-    own = frame["split"]
-    if own.isna().all():
-        return own.fillna("train")
-    if own.isna().any():
-        first = frame[own.isna()].iloc[0]
+def _source_splits(frame: pd.DataFrame) -> pd.Series:
+    """The split of each row in canonical spelling."""
+    cells = frame["split"]
+    if cells.isna().all():
+        return cells.fillna("train")
+    if cells.isna().any():
+        first = frame[cells.isna()].iloc[0]
         raise DataError(
-            f"{first['file']}, row {first['row']}: {int(own.isna().sum())} row(s) name no split while others do; "
+            f"{first['file']}, row {first['row']}: {int(cells.isna().sum())} row(s) name no split while others do; "
             "fill them in, or leave out source.columns.split to have splits made"
         )
-    names = {name: SYNONYMS.get(name.strip().lower(), name.strip()) for name in own.unique()}
+    names = {name: SYNONYMS.get(name.strip().lower(), name.strip()) for name in cells.unique()}
     for name in names.values():
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
             raise DataError(f"split {name!r} cannot name a file; rename it by source.columns.splits")
-    return own.map(names)
+    return cells.map(names)
 
 
 def _hold_out(train: pd.DataFrame, name: str, share: float, total: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -79,10 +83,10 @@ def _hold_out(train: pd.DataFrame, name: str, share: float, total: int, seed: in
     if taken.all() or not taken.any():
         raise DataError(
             f"holding out {share:.0%} of {total} rows ({train['group'].nunique()} groups) leaves "
-            f"{'no training rows' if taken.all() else f'{name} empty'}; change split.{name} or bring more data"
+            f"{'no training rows' if taken.all() else f'{name} empty'}; change split.{name} or add data"
         )
     return train[~taken].reset_index(drop=True), train[taken].reset_index(drop=True)
 
 
-def _place(name: str) -> tuple[int, str]:
+def _order(name: str) -> tuple[int, str]:
     return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)

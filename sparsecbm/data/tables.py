@@ -4,15 +4,15 @@ Columns of a table (canonical names):
     id            str, unique
     text          str
     label         str or null (a missing label is left out of loss and scores)
-    group         str; rows of one group belong together (a review and its edits) and never straddle splits
-    edit_type     str or null; the concept that was changed to make this row from its group's original
+    group         str; rows of one group belong together (a review and its edits) and lie in one split
+    edit_type     str or null; the concept that an edit of the group's original changed to make this row
     file, row     where the row came from (file name without folder, 1-based row number)
     concept.NAME  str or null; the state of concept NAME
-    source.NAME   str; who says so: human, blank (an empty cell), "no majority", or an annotator's name
-    confidence.NAME  float or null; share of agreeing votes, or an annotator's own figure
+    source.NAME   str; who gave the state: human, blank (an empty cell), "no majority", or an annotator's name
+    confidence.NAME  float or null; share of votes for the state, or an annotator's confidence
     cluster.NAME  str or null, optional; rows that share it are not independent evidence on concept NAME
     share.NAME.STATE  float or null, optional; share of the votes for a state, NAME a concept or `label`
-    fault         str or null, optional, in ingested tables only; what was wrong with a cell as it was read
+    fault         str or null, optional, in ingested tables only; what was wrong with a cell of the source
 """
 
 import hashlib
@@ -34,8 +34,8 @@ def write_splits(
 ) -> None:
     """Replace a folder by one parquet file a split, the manifest and, if given, the quarantined rows.
 
-    The whole folder changes or nothing does. `manifest` says where the rows come from and what they
-    are about; format, splits, columns and checksums are filled in here.
+    The whole folder changes, or nothing does. `manifest` gives source and vocabulary; this function adds format,
+    splits, columns and checksums.
     """
     with replacing_folder(Path(folder)) as fresh:
         entries = []
@@ -53,16 +53,21 @@ def write_splits(
 
 
 def read_manifest(folder: Path) -> dict:
-    """The manifest of a folder of splits: source, licence, files, splits, columns, vocabulary, sha256."""
-    manifest = read_json(Path(folder) / MANIFEST)
-    found = manifest.get("format")
-    if found != FORMAT:
-        raise DataError(f"{folder} has format {found!r}, not {FORMAT}; run the stage that makes it again")
+    """The manifest of a folder of splits: source, licence, files, splits, columns, vocabulary, sha256.
+
+    Raises:
+        DataError: the manifest is missing, broken or of another format.
+    """
+    manifest: dict = read_json(Path(folder) / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise DataError(
+            f"{folder} has format {manifest.get('format')!r}, not {FORMAT}; run the stage that makes it again"
+        )
     return manifest
 
 
 def read_concepts(folder: Path) -> ConceptSet:
-    """The concept set that a folder of splits is about."""
+    """The concepts and the label of a folder of splits."""
     return ConceptSet.from_dict(read_manifest(folder)["vocabulary"])
 
 
@@ -72,13 +77,17 @@ def split_names(folder: Path) -> list[str]:
 
 
 def head_split(folder: Path) -> str:
-    """The split that figures are about first: test, dev or validation, or else the first besides train."""
+    """The split whose scores come first: test, else dev, else validation, else the first one besides train."""
     names = [name for name in split_names(folder) if name != "train"]
     return next(name for name in ("test", "dev", "validation", *names) if name in names)
 
 
 def read_split(folder: Path, split: str) -> pd.DataFrame:
-    """One split's table; an unknown split is an error that lists those that are there."""
+    """The table of one split.
+
+    Raises:
+        DataError: there is no such split; the message lists the choices.
+    """
     names = split_names(folder)
     if split not in names:
         raise DataError(f"{folder}: {unknown('split', split, names)}")
@@ -86,5 +95,5 @@ def read_split(folder: Path, split: str) -> pd.DataFrame:
 
 
 def read_splits(folder: Path) -> dict[str, pd.DataFrame]:
-    """Every split's table, in the manifest's order."""
+    """The tables of all splits, in the manifest's order."""
     return {name: read_split(folder, name) for name in split_names(folder)}

@@ -1,4 +1,4 @@
-"""What can be wrong with a text beyond being absent: damage, a wrong decoding, another language."""
+"""What can be wrong with a text that is there: damage, a wrong decoding, another language."""
 
 import re
 import unicodedata
@@ -6,13 +6,13 @@ from collections import Counter
 
 import pandas as pd
 
-# Characters that stand for something lost: the replacement character, and control characters other than white space.
+# Signs of lost characters: the replacement character, and control characters other than white space.
 _DAMAGE = r"[\ufffd\x00-\x08\x0e-\x1f\x7f]"
 
 # UTF-8 read as Windows-1252 or Latin-1 ("donâ€™t", "cafÃ©"), and C1 controls, which are Windows-1252 read as Latin-1.
 _MOJIBAKE = r"â€.|Ã[\u0080-\u00bf\u0152-\u2122]|Â[\u0080-\u00bf]|[\u0080-\u009f]"
 
-# Frequent function words; a text is said to be in a language only if several of them agree.
+# Frequent function words. A text counts as one language's only if it has several of its words.
 _FUNCTION_WORDS = {
     "Dutch": "de het een en niet met voor van ook wij zeer op dat maar zijn te er aan heel werd",
     "English": "the and of to was is it that for with this but we were they our not have very had",
@@ -27,27 +27,27 @@ _LEAST_HITS = 3
 
 
 def word_counts(texts: pd.Series) -> pd.Series:
-    """Words of each text, as white space parts them."""
+    """The number of words of each text, separated by white space."""
     return texts.str.split().str.len()
 
 
 def is_damaged(texts: pd.Series) -> pd.Series:
-    """Whether something of a text is lost, so that no one can repair it."""
+    """Whether a text has lost characters, so that it cannot be repaired."""
     return texts.str.contains(_DAMAGE, regex=True).fillna(False).astype(bool)
 
 
 def is_mojibake(texts: pd.Series) -> pd.Series:
-    """Whether a text looks decoded by the wrong table: readable, and repairable at its source."""
+    """Whether a text looks wrongly decoded. It is still readable, and its source can repair it."""
     return texts.str.contains(_MOJIBAKE, regex=True).fillna(False).astype(bool)
 
 
 def comparable(texts: pd.Series) -> pd.Series:
-    """Texts without what does not make them different: case and spacing."""
+    """Texts in a form that ignores case and spacing."""
     return texts.map(lambda text: " ".join(text.split()).casefold())
 
 
 def script(text: str) -> str | None:
-    """The script of most letters (Latin, Cyrillic, Cjk, ...), or None where there are none."""
+    """The script of most letters (Latin, Cyrillic, Cjk, ...), or None without letters."""
     if text.isascii():
         return "Latin" if re.search("[A-Za-z]", text) else None
     counts = Counter(
@@ -59,7 +59,7 @@ def script(text: str) -> str | None:
 
 
 def language(text: str) -> str | None:
-    """The language whose function words a text uses, or None where they are few or point two ways."""
+    """The language whose function words a text uses, or None where they are few or ambiguous."""
     words = set(re.findall(r"[^\W\d_]+", text.casefold()))
     hits = sorted(((len(words & known), name) for name, known in _WORDS.items()), reverse=True)
     (most, name), (second, _) = hits[:2]
@@ -67,7 +67,7 @@ def language(text: str) -> str | None:
 
 
 def is_foreign(texts: pd.Series) -> pd.Series:
-    """Whether a text is in another script or language than most: a hint, since short texts tell little."""
+    """Whether a text is in another script or language than most texts. This is a hint: short texts have few words."""
     foreign = pd.Series(False, index=texts.index)
     for guess in (texts.map(script), texts.map(language)):
         known = guess.dropna()

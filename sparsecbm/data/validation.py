@@ -1,16 +1,16 @@
-"""Check split tables: bad rows go to quarantine with their reasons, the rest goes on, nothing vanishes."""
+"""Check split tables. Bad rows go to quarantine with their reasons, good rows go on, and no row is lost."""
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import Validate
-from sparsecbm.data import repeats, schemas
-from sparsecbm.data import text_quality as texts
-from sparsecbm.data.balance import balance, rare_states, require_choice
+from sparsecbm.data import repeats, schemas, text_quality
+from sparsecbm.data.balance import count_states, find_rare_states, require_variation
 
 WRONG_TYPE = "wrong type"
 EXAMPLES = 5
@@ -20,7 +20,7 @@ REMEDIES = {
     schemas.MISSING: "fill the cell",
     schemas.EMPTY: "fill in the text, or remove the row",
     schemas.OVERLONG: "cut the text, or raise validate.max_words",
-    schemas.DAMAGED: "restore the text from a copy that is whole",
+    schemas.DAMAGED: "restore the text from an intact copy",
     schemas.UNKNOWN_STATE: "correct the spelling, or add the state under source.columns",
     repeats.REPEATED_ID: "give each row an id of its own",
     repeats.REPEATED_TEXT: "keep one of the copies, or give copies that belong together one group",
@@ -30,23 +30,26 @@ REMEDIES = {
 
 @dataclass
 class _Faults:
-    """Reasons against rows, by index label: (code, column, sentence)."""
+    """The reasons why rows are bad, by index label, each as (code, column, message)."""
 
     reasons: dict[int, list[tuple[str, str, str]]] = field(default_factory=dict)
 
-    def add(self, label: int, code: str, column: str, sentence: str) -> None:
-        self.reasons.setdefault(label, []).append((code, column, sentence))
+    def add(self, label: int, code: str, column: str, message: str) -> None:
+        self.reasons.setdefault(label, []).append((code, column, message))
 
-    def survivors(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def good_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
         return rows[~rows.index.isin(list(self.reasons))]
 
 
 @dataclass(frozen=True)
 class Validated:
-    """What validation found.
+    """The result of validation.
 
-    `quarantine` holds the bad rows with `split` and `reasons`, `report` what `metrics/validate.json` holds.
-    `refusal` says why the data cannot be used, if it cannot.
+    Attributes:
+        splits: the good rows
+        quarantine: the bad rows, with `split` and `reasons`
+        report: the content of `metrics/validate.json`
+        refusal: why the data cannot be used; None if it can
     """
 
     splits: dict[str, pd.DataFrame]
@@ -59,34 +62,34 @@ def validate(splits: dict[str, pd.DataFrame], concept_set: ConceptSet, params: V
     """Check every row of every split, alone and against the others.
 
     Raises:
-        DataError: a fault of a whole table: a column is absent or of the wrong type, a split has no rows, a label or
-            concept never varies.
+        DataError: a whole table is wrong: a column is absent or of the wrong type, a split has no rows, or the label
+            or a concept never varies.
     """
     for name, frame in splits.items():
         if frame.empty:
-            raise DataError(f"split {name!r} has no rows; bring some, or take the split out of the source")
+            raise DataError(f"split {name!r} has no rows; add some, or remove the split from the source")
     rows = pd.concat([frame.assign(split=name) for name, frame in splits.items()], ignore_index=True)
     faults = _cell_faults(rows, concept_set, params.max_words)
-    for code, column, find in (
+    for code, column, find_faults in (
         (repeats.REPEATED_ID, "id", repeats.repeated_ids),
         (repeats.STRADDLING, "group", repeats.straddling_groups),
-        (repeats.REPEATED_TEXT, "text", lambda left: repeats.repeated_texts(left).removable),
+        (repeats.REPEATED_TEXT, "text", lambda good: repeats.repeated_texts(good).removable),
     ):
-        for label, sentence in find(faults.survivors(rows)).items():
-            faults.add(label, code, column, sentence)
+        for label, message in find_faults(faults.good_rows(rows)).items():
+            faults.add(label, code, column, message)
 
     rows = rows.drop(columns="fault", errors="ignore")
-    kept = faults.survivors(rows)
+    kept = faults.good_rows(rows)
     good = {name: kept[kept["split"] == name].drop(columns="split").reset_index(drop=True) for name in splits}
     bad = rows[rows.index.isin(list(faults.reasons))]
-    sentences = ["; ".join(f"{code}: {said}" for code, _, said in faults.reasons[label]) for label in bad.index]
-    quarantine = bad.assign(reasons=pd.Series(sentences, index=bad.index, dtype="str")).reset_index(drop=True)
-    assert len(rows) == sum(map(len, good.values())) + len(quarantine), "a row vanished"
+    reasons = ["; ".join(f"{code}: {message}" for code, _, message in faults.reasons[label]) for label in bad.index]
+    quarantine = bad.assign(reasons=pd.Series(reasons, index=bad.index, dtype="str")).reset_index(drop=True)
+    assert len(rows) == sum(map(len, good.values())) + len(quarantine), "a row is lost"
 
     refusal = _refusal(rows, good, faults, params.quarantine_share)
     if refusal is None and "train" in good:
-        require_choice(good["train"], concept_set)
-    counts = {name: balance(frame, concept_set) for name, frame in good.items()}
+        require_variation(good["train"], concept_set)
+    counts = {name: count_states(frame, concept_set) for name, frame in good.items()}
     report = {
         "accepted": refusal is None,
         "rows": {
@@ -102,36 +105,36 @@ def validate(splits: dict[str, pd.DataFrame], concept_set: ConceptSet, params: V
 
 
 def _cell_faults(rows: pd.DataFrame, concept_set: ConceptSet, max_words: int) -> _Faults:
-    """Faults that a row shows by itself."""
+    """Faults that show in a row alone."""
     faults = _Faults()
     if "fault" in rows:
-        for label, said in rows["fault"].dropna().items():
-            faults.add(label, WRONG_TYPE, "text", said)
-    left = faults.survivors(rows)
+        for label, message in rows["fault"].dropna().items():
+            faults.add(label, WRONG_TYPE, "text", message)
+    good = faults.good_rows(rows)
     files = ", ".join(sorted(rows["file"].unique())) if "file" in rows else "the table"
-    found = schemas.failures(left, schemas.schema(schemas.RawTable, concept_set, max_words), files)
-    for case in found.itertuples(index=False):
-        faults.add(case.index, case.check, case.column, _sentence(case, rows, concept_set, max_words))
+    failures = schemas.failures(good, schemas.schema(schemas.RawTable, concept_set, max_words), files)
+    for failure in failures.itertuples(index=False):
+        faults.add(failure.index, failure.check, failure.column, _message(failure, concept_set, max_words))
     return faults
 
 
-def _sentence(case, rows: pd.DataFrame, concept_set: ConceptSet, max_words: int) -> str:
-    """What is wrong with one cell, for a person."""
-    if case.check == schemas.UNKNOWN_STATE:
-        return schemas.unknown_state(case.column, case.value, concept_set)
-    if case.check == schemas.OVERLONG:
-        return f"text has {len(case.value.split())} words, more than {max_words}"
-    if case.check == schemas.DAMAGED:
+def _message(failure: Any, concept_set: ConceptSet, max_words: int) -> str:
+    """What is wrong with one cell, from a row of `schemas.failures`."""
+    if failure.check == schemas.UNKNOWN_STATE:
+        return schemas.unknown_state(failure.column, failure.value, concept_set)
+    if failure.check == schemas.OVERLONG:
+        return f"text has {len(failure.value.split())} words, more than {max_words}"
+    if failure.check == schemas.DAMAGED:
         return "text holds replacement or control characters"
-    if case.check == schemas.EMPTY:
+    if failure.check == schemas.EMPTY:
         return "text is white space"
-    if case.check == schemas.MISSING:
-        return f"column {case.column!r} is missing"
-    return f"column {case.column!r} breaks {case.check}: {case.value!r}"
+    if failure.check == schemas.MISSING:
+        return f"column {failure.column!r} is missing"
+    return f"column {failure.column!r} breaks {failure.check}: {failure.value!r}"
 
 
 def _count_reasons(bad: pd.DataFrame, faults: _Faults) -> dict[str, dict[str, int]]:
-    """Rows by split and reason; a row with two reasons counts under both."""
+    """The number of rows by split and reason. A row with two reasons counts for both."""
     counts: dict[str, Counter] = {}
     for label, split in bad["split"].items():
         counts.setdefault(split, Counter()).update({code for code, _, _ in faults.reasons[label]})
@@ -139,7 +142,7 @@ def _count_reasons(bad: pd.DataFrame, faults: _Faults) -> dict[str, dict[str, in
 
 
 def _refusal(rows: pd.DataFrame, good: dict[str, pd.DataFrame], faults: _Faults, allowed: float) -> str | None:
-    """Why the data cannot be used as a whole, with file, column, first row and remedy of each fault."""
+    """Why the data cannot be used, with file, column, first row and remedy of each fault; None if it can."""
     share = len(faults.reasons) / len(rows)
     emptied = [name for name, frame in good.items() if frame.empty]
     if share <= allowed and not emptied:
@@ -150,11 +153,11 @@ def _refusal(rows: pd.DataFrame, good: dict[str, pd.DataFrame], faults: _Faults,
             groups.setdefault((rows.at[label, "file"], column, code), []).append(label)
     lines = []
     for (file, column, code), labels in sorted(groups.items(), key=lambda item: -len(item[1])):
-        said = next(said for c, k, said in faults.reasons[labels[0]] if (k, c) == (column, code))
+        message = next(text for c, k, text in faults.reasons[labels[0]] if (k, c) == (column, code))
         first = rows.at[labels[0], "row"]
         remedy = REMEDIES.get(code, "correct the cell")
         lines.append(
-            f"  {file}, column {column!r}: {code} in {len(labels)} row(s); row {first}: {said}. Remedy: {remedy}"
+            f"  {file}, column {column!r}: {code} in {len(labels)} row(s); row {first}: {message}. Remedy: {remedy}"
         )
     head = f"{len(faults.reasons)} of {len(rows)} rows are bad ({share:.1%})"
     if share > allowed:
@@ -165,33 +168,35 @@ def _refusal(rows: pd.DataFrame, good: dict[str, pd.DataFrame], faults: _Faults,
 
 
 def _warnings(kept: pd.DataFrame, counts: dict, concept_set: ConceptSet, params: Validate) -> list[dict]:
-    """What a person should look at, though the rows go on: by code and split, with the first places."""
-    found = []
+    """What a person should look at although the rows go on: by code and split, with the first rows."""
+    warnings = []
 
-    def rows_warning(code: str, labels: list[int], sentence: str, column: str = "text") -> None:
+    def warn_of_rows(code: str, labels: list[int], message: str, column: str = "text") -> None:
         for split, part in kept.loc[labels].groupby("split", sort=False):
-            places = [f"{row.file}, row {row.row}" for row in part.head(EXAMPLES).itertuples()]
-            said = {"rows": len(part), "message": f"{len(part)} row(s) {sentence}", "examples": places}
-            found.append({"code": code, "split": split, "column": column, **said})
+            examples = [f"{row.file}, row {row.row}" for row in part.head(EXAMPLES).itertuples()]
+            about = {"rows": len(part), "message": f"{len(part)} row(s) {message}", "examples": examples}
+            warnings.append({"code": code, "split": split, "column": column, **about})
 
-    same = repeats.repeated_texts(kept)
+    repeated = repeats.repeated_texts(kept)
     shared = repeats.shared_groups(kept)
-    mojibake, foreign = texts.is_mojibake(kept["text"]), texts.is_foreign(kept["text"])
-    rows_warning("repeated text in a group", list(same.in_group), "repeat a text of their own group")
-    rows_warning("repeated text in evaluation", list(same.in_evaluation), "repeat another text; such splits stay whole")
-    rows_warning("shared group", shared, "belong to a group that lies in another evaluation split, too", "group")
-    rows_warning("decoding", kept.index[mojibake].tolist(), "look decoded by the wrong table, as in 'donâ€™t'")
-    rows_warning("language", kept.index[foreign].tolist(), "look written in another language than most")
+    mojibake, foreign = text_quality.is_mojibake(kept["text"]), text_quality.is_foreign(kept["text"])
+    warn_of_rows("repeated text in a group", list(repeated.in_group), "repeat a text of their own group")
+    warn_of_rows(
+        "repeated text in evaluation", list(repeated.in_evaluation), "repeat another text; such splits stay whole"
+    )
+    warn_of_rows("shared group", shared, "belong to a group that lies in another evaluation split, too", "group")
+    warn_of_rows("decoding", kept.index[mojibake].tolist(), "look decoded by the wrong table, as in 'donâ€™t'")
+    warn_of_rows("language", kept.index[foreign].tolist(), "look written in another language than most")
     for split, by_column in counts.items():
-        for column, message in rare_states(by_column, concept_set, split, params.min_state_share):
+        for column, message in find_rare_states(by_column, concept_set, split, params.min_state_share):
             entry = {"code": "rare state", "split": split, "column": column, "message": message, "examples": []}
-            found.append(entry)
-    return found
+            warnings.append(entry)
+    return warnings
 
 
 def _word_summary(frame: pd.DataFrame) -> dict[str, float]:
-    """Shortest, middle, 95th percentile and longest text, in words."""
-    counts = texts.word_counts(frame["text"])
+    """The minimum, median, 95th percentile and maximum of the texts' lengths in words."""
+    counts = text_quality.word_counts(frame["text"])
     if counts.empty:
         return {}
     return {

@@ -1,1 +1,1 @@
-"""How good a model is, measured on texts that it was not trained on."""
+"""How good a model and its explanations are, measured on texts that the model was not trained on."""

@@ -1,40 +1,24 @@
-"""Per-text evidence on how much a subnetwork belongs to its concept, and estimates with intervals from it.
+"""Evidence on how much a subnetwork belongs to its concept: one value for each text, with estimates and intervals.
 
-All measures of specificity have one form: a square of cells [concept, whose mask], each the mean over the texts of
-a value that every text has (read rightly or not), and the question how far the diagonal stands out. Models that
-were measured on the same texts are compared text by text: their resamples are the same, so differences are paired.
+Every measure of specificity has the same form. A matrix of cells [concept, mask] holds means over the texts, such as
+the share of right predictions. The question is how far the diagonal exceeds the other cells. Models that are measured
+on the same texts are compared text by text: their bootstrap resamples are the same, so differences are paired.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
 from sparsecbm.base.errors import DataError
+from sparsecbm.base.form import Form
 from sparsecbm.base.metrics import MISSING, interval, resampled_means
+from sparsecbm.base.numbers import Number
 from sparsecbm.evaluate.pooled import Pooled
 
-
-def _six_decimals(value: float | None) -> float | None:
-    return round(float(value), 6) if value is not None and np.isfinite(value) else None
-
-
-# Six decimals, and null for what is not defined.
-Number = Annotated[float | None, BeforeValidator(_six_decimals)]
 # From cells, [..., concepts, masks], to a value of each concept, [..., concepts].
 Statistic = Callable[[np.ndarray], np.ndarray]
-
-
-class Form(BaseModel):
-    """A frozen part of a metrics file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    def to_dict(self) -> dict:
-        """Plain form, as JSON holds it."""
-        return self.model_dump()
 
 
 class Estimate(Form):
@@ -50,7 +34,7 @@ class Evidence:
 
     Attributes:
         ids: of the texts
-        values: concept -> [texts, masks], the masks in the order of the concepts; nan where the state is not known
+        values: concept -> [texts, masks], with the masks in the order of the concepts; nan where the state is unknown
         clusters: concept -> [texts]
     """
 
@@ -60,56 +44,56 @@ class Evidence:
 
     @property
     def concepts(self) -> tuple[str, ...]:
-        """Names, in order; those of the masks as well."""
+        """Names of the concepts, and of their masks, in order."""
         return tuple(self.values)
 
     def cells(self) -> np.ndarray:
         """Means over the texts, [concepts, masks]; nan where no text has a value."""
         known = [np.isfinite(values).all(-1) for values in self.values.values()]
-        nothing = np.full(len(self.concepts), np.nan)
+        undefined = np.full(len(self.concepts), np.nan)
         pairs = zip(self.values.values(), known, strict=True)
-        return np.stack([values[rows].mean(0) if rows.any() else nothing for values, rows in pairs])
+        return np.stack([values[rows].mean(0) if rows.any() else undefined for values, rows in pairs])
 
     def draws(self, resamples: int, seed: int) -> np.ndarray:
         """The cells over bootstrap resamples, [resamples, concepts, masks].
 
-        Concepts that share their clusters are drawn together, others apart.
+        Concepts with equal clusters share their resamples.
         """
         drawn = [resampled_means(v, self.clusters[name], resamples, seed) for name, v in self.values.items()]
         return np.stack(drawn, axis=1)
 
     def table(self) -> dict[str, dict[str, float]]:
-        """The cells by name: concept -> whose mask -> mean."""
+        """The cells by name: concept -> name of the mask's concept -> mean."""
         return {
             concept: dict(zip(self.concepts, row.tolist(), strict=True))
             for concept, row in zip(self.concepts, self.cells(), strict=True)
         }
 
 
-def correctness(pooled: Pooled, read: Mapping[str, np.ndarray]) -> Evidence:
-    """Which texts were read rightly, from class indices: concept -> [texts, masks]."""
+def correctness(pooled: Pooled, predicted: Mapping[str, np.ndarray]) -> Evidence:
+    """Whether each prediction is right, from class indices: concept -> [texts, masks]."""
     values = {}
-    for name, classes in read.items():
+    for name, classes in predicted.items():
         gold = pooled.gold[name][:, None]
         values[name] = np.where(gold == MISSING, np.nan, classes == gold)
     return Evidence(pooled.ids, values, pooled.clusters)
 
 
-def standing_out(cells: np.ndarray) -> np.ndarray:
-    """Diagonal minus the mean of the rest of its row, [..., n, n] -> [..., n]; nan for a single concept."""
-    own = np.diagonal(cells, axis1=-2, axis2=-1)
+def row_gaps(cells: np.ndarray) -> np.ndarray:
+    """Diagonal minus the mean of the other cells of its row, [..., n, n] -> [..., n]; nan for a single concept."""
+    diagonal = np.diagonal(cells, axis1=-2, axis2=-1)
     others = cells.shape[-1] - 1
-    # Differences first, and their mean after: cells that are all alike give exactly 0.
-    return (own[..., None] - cells).sum(-1) / others if others else np.full_like(own, np.nan)
+    # The mean of differences, not the difference of means: equal cells give exactly 0.
+    return (diagonal[..., None] - cells).sum(-1) / others if others else np.full_like(diagonal, np.nan)
 
 
-def standing_out_of_column(cells: np.ndarray) -> np.ndarray:
-    """Diagonal minus the mean of the rest of its column, [..., n, n] -> [..., n]; nan for a single concept."""
-    return standing_out(np.swapaxes(cells, -1, -2))
+def column_gaps(cells: np.ndarray) -> np.ndarray:
+    """Diagonal minus the mean of the other cells of its column, [..., n, n] -> [..., n]; nan for a single concept."""
+    return row_gaps(np.swapaxes(cells, -1, -2))
 
 
 def estimates(names: tuple[str, ...], values: np.ndarray, draws: np.ndarray) -> dict[str, Estimate]:
-    """By concept, and `mean` over them.
+    """Estimates by concept, and `mean` over the concepts.
 
     Args:
         values: [concepts]
@@ -120,18 +104,18 @@ def estimates(names: tuple[str, ...], values: np.ndarray, draws: np.ndarray) -> 
     return {name: Estimate(value=value, interval=interval(drawn)) for name, (value, drawn) in by_name.items()}
 
 
-def gaps(evidence: Evidence, resamples: int, seed: int, statistic: Statistic = standing_out) -> dict[str, Estimate]:
-    """How far each concept stands out, by concept and `mean`."""
+def gaps(evidence: Evidence, resamples: int, seed: int, statistic: Statistic = row_gaps) -> dict[str, Estimate]:
+    """How far each concept exceeds the others, by concept and `mean`."""
     return estimates(evidence.concepts, statistic(evidence.cells()), statistic(evidence.draws(resamples, seed)))
 
 
 def gap_excess(
-    chosen: Evidence, control: Evidence, resamples: int, seed: int, statistic: Statistic = standing_out
+    chosen: Evidence, control: Evidence, resamples: int, seed: int, statistic: Statistic = row_gaps
 ) -> dict[str, Estimate]:
-    """How much further each concept stands out than under control masks, by concept and `mean`; paired by text.
+    """The gaps of chosen masks minus those of control masks, by concept and `mean`; paired by text.
 
     Raises:
-        DataError: the two were not measured on the same texts, gold states and concepts.
+        DataError: the two were measured on different texts, gold states or concepts.
     """
     _check_paired(chosen, control)
     values = statistic(chosen.cells()) - statistic(control.cells())

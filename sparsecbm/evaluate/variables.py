@@ -1,10 +1,11 @@
-"""What a model reads on a table, beside the gold: the input of every score."""
+"""The predictions of a model on a table, beside the gold states. Every score starts from them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from sparsecbm.data.source_table import BLANK
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import LabelHead
 from sparsecbm.model.prediction import softmax
@@ -13,65 +14,82 @@ from sparsecbm.train.modes import activations
 
 
 @dataclass(frozen=True)
-class Variable:
-    """Gold class indices, read probabilities and clusters of the label or one concept on a split."""
+class VariablePredictions:
+    """Predictions of the label or of one concept on a split.
+
+    Attributes:
+        states: names, in the order of the indices
+        gold: [texts], int64, indices of the gold states; -100 where unknown
+        probabilities: [texts, states], as predicted
+        clusters: [texts]; texts of one cluster are not independent evidence
+    """
 
     states: tuple[str, ...]
-    gold: np.ndarray  # [texts], int64, -100 where unknown
-    probabilities: np.ndarray  # [texts, states]
-    clusters: np.ndarray  # [texts]
+    gold: np.ndarray
+    probabilities: np.ndarray
+    clusters: np.ndarray
 
     @property
-    def read(self) -> np.ndarray:
-        """Winning class of each text, [texts]."""
+    def predicted(self) -> np.ndarray:
+        """Index of the most probable state of each text, [texts]."""
         return self.probabilities.argmax(-1)
 
 
 @dataclass(frozen=True)
-class Readings:
-    """A split as read by a model."""
+class SplitPredictions:
+    """The predictions of a model on a split.
 
-    label: Variable
-    concepts: dict[str, Variable]
-    annotated: dict[str, np.ndarray]  # name -> [texts], whether somebody really annotated the cell
-    label_hard: np.ndarray | None  # [texts, classes]: label probabilities from one-hot concepts, head as trained
-    label_hard_refitted: np.ndarray | None  # the same by the model's `hard_head`
+    Attributes:
+        label: from the model's own activations
+        concepts: by name; empty without a bottleneck
+        annotated: name -> [texts], whether somebody annotated the cell
+        label_hard: [texts, classes], probabilities of the label from one-hot concepts, with the label head as trained
+        label_hard_refitted: the same with the model's `hard_head`; None if it has none
+    """
+
+    label: VariablePredictions
+    concepts: dict[str, VariablePredictions]
+    annotated: dict[str, np.ndarray]
+    label_hard: np.ndarray | None
+    label_hard_refitted: np.ndarray | None
 
 
-def read(model: ConceptBottleneck, frame: pd.DataFrame, logits: Logits | None = None) -> Readings:
+def predict_split(model: ConceptBottleneck, frame: pd.DataFrame, logits: Logits | None = None) -> SplitPredictions:
     """Run a model over an annotated table.
 
     Args:
-        logits: of its texts, if they were read already
+        logits: of the table's texts, if they are known already
     """
     logits = logits or model.logits(frame["text"].tolist())
-    group = frame["group"].astype(str).to_numpy()
-    label = Variable(
+    label = VariablePredictions(
         model.concept_set.label.states,
         class_indices(frame["label"], model.concept_set.label).numpy(),
         softmax(logits.label),
-        group,
+        frame["group"].astype(str).to_numpy(),
     )
     if not model.has_bottleneck:
-        return Readings(label, {}, {}, None, None)
+        return SplitPredictions(label, {}, {}, None, None)
     concepts, annotated = {}, {}
     for concept in model.concept_set:
-        gold = class_indices(frame[f"concept.{concept.name}"], concept).numpy()
-        clusters = clusters_of(frame, concept.name)
-        concepts[concept.name] = Variable(concept.states, gold, softmax(logits.concepts[concept.name]), clusters)
-        annotated[concept.name] = (frame[f"source.{concept.name}"] != "blank").to_numpy()
+        concepts[concept.name] = VariablePredictions(
+            concept.states,
+            class_indices(frame[f"concept.{concept.name}"], concept).numpy(),
+            softmax(logits.concepts[concept.name]),
+            clusters_of(frame, concept.name),
+        )
+        annotated[concept.name] = (frame[f"source.{concept.name}"] != BLANK).to_numpy()
     hard = activations(model, logits, "hard")
     refitted = None if model.hard_head is None else softmax(label_logits(model.hard_head, hard))
-    return Readings(label, concepts, annotated, softmax(label_logits(model.label_head, hard)), refitted)
+    return SplitPredictions(label, concepts, annotated, softmax(label_logits(model.label_head, hard)), refitted)
 
 
 def label_logits(head: LabelHead, inputs: np.ndarray) -> np.ndarray:
-    """What a label head makes, [texts, classes], of concept activations side by side, [texts, sum of states]."""
+    """The logits of a label head, [texts, classes], from all concept activations, [texts, sum of states]."""
     return inputs @ head.linear.weight.detach().cpu().numpy().T + head.linear.bias.detach().cpu().numpy()
 
 
 def clusters_of(frame: pd.DataFrame, concept: str) -> np.ndarray:
-    """Which rows are not independent evidence on a concept: those that share a clause, or else a group."""
+    """The cluster of each row for a concept, [texts]: rows that share a clause, or else a group, are one cluster."""
     group = frame["group"].astype(str)
     column = f"cluster.{concept}"
     if column not in frame:

@@ -1,7 +1,6 @@
 """Profiles and single values laid over `params.yaml`, checked before a byte is written."""
 
 import io
-import subprocess
 from collections.abc import Iterable
 
 from ruamel.yaml import YAML
@@ -11,6 +10,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.files import write_text
+from sparsecbm.base.git import GitError, git
 from sparsecbm.base.params import Params, parse_params
 from sparsecbm.base.workspace import Workspace
 
@@ -71,14 +71,11 @@ def _base(workspace: Workspace, current: dict) -> dict:
         return current
     remedy = "put params.yaml back as it was before the profile, with `profile: null`, and run again"
     try:
-        result = subprocess.run(
-            ["git", "show", "HEAD:./params.yaml"], cwd=workspace.root, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        raise ConfigError(f"params.yaml holds profile {current['profile']!r} and there is no git; {remedy}") from None
-    if result.returncode != 0:
-        raise ConfigError(f"params.yaml holds profile {current['profile']!r} and git has no other version; {remedy}")
-    base = _parse(result.stdout, "params.yaml in git")
+        committed = git(workspace.root, "show", "HEAD:./params.yaml") + "\n"
+    except GitError:
+        fault = f"params.yaml holds profile {current['profile']!r} and git has no other version"
+        raise ConfigError(f"{fault}; {remedy}") from None
+    base = _parse(committed, "params.yaml in git")
     if base.get("profile") is not None:
         raise ConfigError(f"params.yaml in git holds profile {base['profile']!r} as well; {remedy}")
     return base

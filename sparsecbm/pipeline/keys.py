@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from pathlib import Path
 
-from sparsecbm.base.errors import ConfigError, DataError, unknown
+from sparsecbm.base.errors import ConfigError, unknown
+from sparsecbm.base.files import content_hash
 from sparsecbm.base.params import read_yaml
 from sparsecbm.base.workspace import Workspace
 
@@ -29,22 +29,6 @@ def stage_key(workspace: Workspace, stage: str) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def content_hash(path: Path) -> str:
-    """sha256 of a file's bytes, or of the names and bytes of all files in a folder.
-
-    Raises:
-        DataError: there is nothing at `path`.
-    """
-    path = Path(path)
-    if path.is_file():
-        return _file_hash(path)
-    if not path.is_dir():
-        raise DataError(f"{path} does not exist; run the stages before this one first")
-    files = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-    listing = [[file.relative_to(path).as_posix(), _file_hash(file)] for file in files]
-    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
-
-
 def stage_params(workspace: Workspace, stage: str) -> dict[str, object]:
     """The parts of `params.yaml` that the stage depends on, by their dotted keys.
 
@@ -62,11 +46,6 @@ def stage_params(workspace: Workspace, stage: str) -> dict[str, object]:
             value = value[part]
         values[name] = value
     return values
-
-
-def _file_hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _definition(workspace: Workspace, stage: str) -> dict:

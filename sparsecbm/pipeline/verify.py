@@ -11,6 +11,7 @@ from pathlib import Path
 from sparsecbm.base.errors import ConfigError, SparseCBMError
 from sparsecbm.base.files import read_json
 from sparsecbm.base.flat import flat_numbers
+from sparsecbm.base.git import git_or_empty
 from sparsecbm.base.params import read_yaml
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.graph import dvc_command, pending, tool_environment
@@ -88,7 +89,7 @@ def compare_locks(here: dict, clone: dict) -> tuple[Output, ...]:
 def compare_scores(workspace: Workspace) -> tuple[Score, ...]:
     """The scores in `metrics/evaluate.json`, as committed and as they are now."""
     path = workspace.metrics("evaluate")
-    committed = _git(workspace, "show", f"HEAD:./{path.relative_to(workspace.root).as_posix()}")
+    committed = git_or_empty(workspace.root, "show", f"HEAD:./{path.relative_to(workspace.root).as_posix()}")
     if not committed:
         return ()
     old, new = flat_numbers(json.loads(committed)), flat_numbers(read_json(path))
@@ -98,11 +99,11 @@ def compare_scores(workspace: Workspace) -> tuple[Score, ...]:
 
 def _ready(workspace: Workspace) -> None:
     """Refuse what could not agree."""
-    if not _git(workspace, "rev-parse", "HEAD"):
+    if not git_or_empty(workspace.root, "rev-parse", "HEAD"):
         raise ConfigError(f"{workspace.root} is no git repository with a commit; verify compares with a fresh clone")
     changed = [
         line[3:]
-        for line in _git(workspace, "status", "--porcelain", "--untracked-files=no").splitlines()
+        for line in git_or_empty(workspace.root, "status", "--porcelain", "--untracked-files=no").splitlines()
         if not line[3:].startswith(RUN_WRITES)
     ]
     if changed:
@@ -129,8 +130,3 @@ def _run(command: list[str], cwd: Path, say: Callable[[str], None], environment:
         say(line.rstrip())
     if process.wait() != 0:
         raise SparseCBMError(f"`{' '.join(command[-3:])}` failed in the fresh clone; what it printed is above")
-
-
-def _git(workspace: Workspace, *arguments: str) -> str:
-    result = subprocess.run(["git", *arguments], cwd=workspace.root, capture_output=True, text=True, check=False)
-    return result.stdout.rstrip() if result.returncode == 0 else ""

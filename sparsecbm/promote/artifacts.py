@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparsecbm.base.errors import ModelError
-from sparsecbm.base.files import read_json, write_json
+from sparsecbm.base.files import content_hash, read_json, write_json
 from sparsecbm.base.params import read_yaml
-from sparsecbm.pipeline.keys import content_hash
 from sparsecbm.promote.registry import VERSION_TAG, Registry
 
 META = "registered_model_meta"  # MLflow adds it to what it fetches

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sparsecbm.base.params import Evaluate
 from sparsecbm.base.params.promote import CostGate, FigureGate, Gate, ScoreGate
-from sparsecbm.evaluate.variables import Variable
+from sparsecbm.evaluate.variables import VariablePredictions
 from sparsecbm.promote.artifacts import Read
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, REGRESSION, TIE, WIN, Row
 from sparsecbm.promote.version_scores import SMALLER_IS_BETTER, Drawn, difference, drawn, mean, variables
@@ -65,14 +65,14 @@ def _score(
     gate: ScoreGate,
     figure: str,
     members: list[str],
-    mine: dict[str, Variable],
-    theirs: dict[str, Variable] | None,
+    mine: dict[str, VariablePredictions],
+    theirs: dict[str, VariablePredictions] | None,
     evidence: Evidence,
 ) -> Row:
     score = figure.rpartition(".")[2]
     smaller = score in SMALLER_IS_BETTER
 
-    def figure_of(read: dict[str, Variable]) -> Drawn:
+    def figure_of(read: dict[str, VariablePredictions]) -> Drawn:
         settings = (evidence.evaluate.bootstrap, evidence.seed, evidence.evaluate.calibration_bins)
         each = [drawn(read[member], score, *settings) for member in members]
         return each[0] if len(each) == 1 else mean(each)
@@ -161,7 +161,7 @@ def _at(nested: object, parts: list[str], path: str) -> Iterator[tuple[str, obje
                 yield from _at(nested[name], parts[1:], f"{path}.{name}" if path else name)
 
 
-def _same_question(mine: Variable, theirs: Variable | None) -> bool:
+def _same_question(mine: VariablePredictions, theirs: VariablePredictions | None) -> bool:
     return theirs is not None and set(mine.states) == set(theirs.states)
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import sparsecbm
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.base.files import sha256_file
+from sparsecbm.base.files import content_hash, sha256_file
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.model.storage import CHECKSUMS, verify
-from sparsecbm.pipeline.keys import content_hash
 from sparsecbm.promote.artifacts import EXAMPLE
 from sparsecbm.promote.judging import held_out
 from sparsecbm.promote.registry import CHAMPION, KIND, KIND_TAG, MODEL_TAG, SPLIT_TAG, VERSION_TAG, Registry, Version

@@ -8,7 +8,7 @@ import pandas as pd
 from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.metrics import MISSING, expected_calibration_error, interval, resample, resampled_means
-from sparsecbm.evaluate.variables import Variable, clusters_of
+from sparsecbm.evaluate.variables import VariablePredictions, clusters_of
 from sparsecbm.promote.artifacts import Read
 from sparsecbm.train.examples import class_indices
 
@@ -31,7 +31,7 @@ class Difference:
     interval: tuple[float, float]
 
 
-def variables(read: Read, frame: pd.DataFrame) -> dict[str, Variable]:
+def variables(read: Read, frame: pd.DataFrame) -> dict[str, VariablePredictions]:
     """`label` and `concepts.NAME` as a version read them, beside the gold of the split.
 
     A variable that the split does not hold, or holds with states that the version does not know, is left out.
@@ -47,17 +47,17 @@ def variables(read: Read, frame: pd.DataFrame) -> dict[str, Variable]:
             gold = class_indices(frame[column], concept).numpy()
         except ConfigError:
             continue
-        found[name] = Variable(concept.states, gold, np.array(plain["probabilities"], float), clusters)
+        found[name] = VariablePredictions(concept.states, gold, np.array(plain["probabilities"], float), clusters)
     return found
 
 
-def drawn(variable: Variable, score: str, resamples: int, seed: int, bins: int) -> Drawn:
+def drawn(variable: VariablePredictions, score: str, resamples: int, seed: int, bins: int) -> Drawn:
     """A score of one variable; the same clusters and seed give the same resamples, so versions can be paired."""
     if score == "calibration_error":
         gaps = _gaps(variable, bins)
         draws = np.abs(resampled_means(gaps, variable.clusters, resamples, seed)).sum(1)
         return Drawn(expected_calibration_error(variable.probabilities, variable.gold, bins), draws)
-    counted = resample(variable.gold, variable.read, len(variable.states), variable.clusters, resamples, seed)
+    counted = resample(variable.gold, variable.predicted, len(variable.states), variable.clusters, resamples, seed)
     return Drawn(counted.value(score), counted.draws[score])
 
 
@@ -75,7 +75,7 @@ def difference(challenger: Drawn, champion: Drawn, score: str) -> Difference:
     return Difference(sign * (challenger.value - champion.value), (low, high))
 
 
-def _gaps(variable: Variable, bins: int) -> np.ndarray:
+def _gaps(variable: VariablePredictions, bins: int) -> np.ndarray:
     """Right minus confidence in the column of each text's bin of confidence, [texts, bins]; nan without a gold state.
 
     The calibration error is the sum over the bins of the absolute means of these columns.
@@ -83,7 +83,7 @@ def _gaps(variable: Variable, bins: int) -> np.ndarray:
     confidence = variable.probabilities.max(-1)
     gaps = np.zeros((len(confidence), bins))
     gaps[np.arange(len(confidence)), np.minimum((confidence * bins).astype(int), bins - 1)] = (
-        variable.read == variable.gold
+        variable.predicted == variable.gold
     ) - confidence
     gaps[variable.gold == MISSING] = np.nan
     return gaps

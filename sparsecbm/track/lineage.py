@@ -1,14 +1,14 @@
 """Where a result came from: code, data, parameters and flow, as tags of an MLflow run."""
 
 import os
-import subprocess
 
-from sparsecbm.base.files import sha256_file
+from sparsecbm.base.files import content_hash, sha256_file
+from sparsecbm.base.git import git_or_empty
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.pipeline.keys import content_hash
 
 LOCK_TAG = "dvc.lock.sha256"
-WRITTEN = ("dvc.lock", "metrics")  # what a run itself writes into files under git says nothing of its code
+WRITTEN = ("dvc.lock", "metrics")  # a run writes these files, so they say nothing of its code
+TIMEOUT = 30  # seconds; a slow git must not hold up a run
 
 
 def lock_sha256(workspace: Workspace) -> str | None:
@@ -20,11 +20,12 @@ def lock_sha256(workspace: Workspace) -> str | None:
 def code_tags(workspace: Workspace) -> dict[str, str]:
     """Git commit, whether files differ from it, and the flow run, as far as each is known."""
     tags = {}
-    commit = _git(workspace, "rev-parse", "HEAD")
+    commit = git_or_empty(workspace.root, "rev-parse", "HEAD", timeout=TIMEOUT)
     if commit:
         tags["git.commit"] = commit
         others = [f":(exclude){path}" for path in WRITTEN]
-        tags["git.dirty"] = str(bool(_git(workspace, "status", "--porcelain", "--", ".", *others))).lower()
+        changed = git_or_empty(workspace.root, "status", "--porcelain", "--", ".", *others, timeout=TIMEOUT)
+        tags["git.dirty"] = str(bool(changed)).lower()
     if os.environ.get("SPARSECBM_FLOW_RUN_ID"):
         tags["prefect.flow_run_id"] = os.environ["SPARSECBM_FLOW_RUN_ID"]
     return tags
@@ -39,14 +40,3 @@ def result_tags(workspace: Workspace) -> dict[str, str]:
     if workspace.ingested.exists():
         tags["data.sha256"] = content_hash(workspace.ingested)
     return tags
-
-
-def _git(workspace: Workspace, *arguments: str) -> str:
-    """What a git command prints; nothing where there is no git or no commit."""
-    try:
-        result = subprocess.run(
-            ["git", *arguments], cwd=workspace.root, capture_output=True, text=True, check=False, timeout=30
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return result.stdout.strip() if result.returncode == 0 else ""

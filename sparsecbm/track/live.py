@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sparsecbm.base.flat import flat, grouped_numbers
+from sparsecbm.base.flat import flat
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.keys import stage_key, stage_params
 from sparsecbm.track.lineage import code_tags
+from sparsecbm.track.metric_names import grouped_numbers
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_by_tag, key_tag
 from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.files import read_json
-from sparsecbm.base.flat import flat, grouped_numbers
+from sparsecbm.base.flat import flat
 from sparsecbm.base.params import Params
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
@@ -13,6 +13,7 @@ from sparsecbm.pipeline.graph import pending, stage_order
 from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.track.headline import NOTE_TAG, headline
 from sparsecbm.track.lineage import LOCK_TAG, code_tags, lock_sha256, result_tags
+from sparsecbm.track.metric_names import grouped_numbers
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_by_tag, key_tag
 from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
 

@@ -17,10 +17,10 @@ from sparsecbm.base.metrics import (
 )
 
 
-def test_confusion_counts_gold_by_read_and_leaves_out_missing():
+def test_confusion_counts_gold_by_predicted_and_leaves_out_missing():
     gold = np.array([0, 0, 1, MISSING, 1])
-    read = np.array([0, 1, 1, 0, 1])
-    assert confusion(gold, read, 2).tolist() == [[1, 1], [0, 2]]
+    predicted = np.array([0, 1, 1, 0, 1])
+    assert confusion(gold, predicted, 2).tolist() == [[1, 1], [0, 2]]
 
 
 def test_scores_by_hand():
@@ -36,20 +36,20 @@ def test_scores_by_hand():
 @pytest.mark.parametrize("absent", [False, True])
 def test_scores_agree_with_sklearn(states, absent):
     generator = np.random.default_rng(states)
-    gold, read = generator.integers(0, states, 200), generator.integers(0, states, 200)
+    gold, predicted = generator.integers(0, states, 200), generator.integers(0, states, 200)
     if absent:
         gold[gold == states - 1] = 0
-        read[read == states - 1] = 0
-    counts = confusion(gold, read, states)
-    assert macro_f1_of(counts) == pytest.approx(f1_score(gold, read, average="macro"))
-    by_class = [f1_score(gold == c, read == c, average="macro") for c in range(states)]
+        predicted[predicted == states - 1] = 0
+    counts = confusion(gold, predicted, states)
+    assert macro_f1_of(counts) == pytest.approx(f1_score(gold, predicted, average="macro"))
+    by_class = [f1_score(gold == c, predicted == c, average="macro") for c in range(states)]
     assert macro_f1_ovr_of(counts) == pytest.approx(np.mean(by_class))
 
 
-def test_the_papers_f1_flatters_guessing():
+def test_the_papers_macro_f1_is_high_for_guesses():
     generator = np.random.default_rng(0)
-    gold, read = generator.integers(0, 5, 50_000), generator.integers(0, 5, 50_000)
-    counts = confusion(gold, read, 5)
+    gold, predicted = generator.integers(0, 5, 50_000), generator.integers(0, 5, 50_000)
+    counts = confusion(gold, predicted, 5)
     assert macro_f1_of(counts) == pytest.approx(0.2, abs=0.01)
     assert macro_f1_ovr_of(counts) == pytest.approx(0.5, abs=0.01)
 
@@ -62,7 +62,7 @@ def test_calibration_error_by_hand():
     assert np.isnan(expected_calibration_error(probabilities, np.full(4, MISSING), 10))
 
 
-def test_an_interval_widens_when_texts_hang_together():
+def test_an_interval_widens_when_texts_are_clustered():
     generator = np.random.default_rng(1)
     right = np.repeat(generator.random(40) < 0.7, 10).astype(int)  # clusters of ten, all right or all wrong
     gold = np.ones(400, int)
@@ -92,13 +92,13 @@ def test_an_interval_without_values_is_undefined():
 
 def test_means_of_right_and_wrong_are_drawn_like_accuracies():
     generator = np.random.default_rng(1)
-    gold, read = generator.integers(0, 3, (2, 60))
+    gold, predicted = generator.integers(0, 3, (2, 60))
     gold[:7] = MISSING
     clusters = np.repeat(np.arange(15), 4)
-    right = np.where(gold == MISSING, np.nan, gold == read)
+    right = np.where(gold == MISSING, np.nan, gold == predicted)
     twice = np.stack([right, 1 - right], 1)
     drawn = resampled_means(twice, clusters, 300, seed=5)
-    expected = resample(gold, read, 3, clusters, 300, seed=5).draws["accuracy"]
+    expected = resample(gold, predicted, 3, clusters, 300, seed=5).draws["accuracy"]
     np.testing.assert_allclose(drawn[:, 0], expected, atol=1e-12)
     np.testing.assert_allclose(drawn.sum(1), 1, atol=1e-12)  # the columns are drawn together
     assert drawn[:, 0].std() > 0.02

@@ -1,11 +1,11 @@
-"""params.yaml, typed: what is wrong is named by key, with the nearest match."""
+"""The typed params.yaml: an error names the key and the closest match."""
 
 import copy
 
 import pytest
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.base.params import load_params, parse_params, read_yaml
+from sparsecbm.base.params import Finetune, Params, Prune, load_params, params, parse_params, read_yaml
 from tests.support.tiny_pipeline import ROOT
 
 
@@ -34,7 +34,7 @@ def test_the_shipped_file_is_valid_and_immutable():
         ("source.paht", "x", r"source.paht: unknown key 'paht'. Did you mean 'path'"),
     ],
 )
-def test_a_fault_names_the_key(plain, key, value, message):
+def test_an_error_names_the_key(plain, key, value, message):
     *blocks, last = key.split(".")
     block = plain
     for name in blocks:
@@ -44,7 +44,7 @@ def test_a_fault_names_the_key(plain, key, value, message):
         parse_params(plain)
 
 
-def test_all_faults_are_told_at_once(plain):
+def test_one_error_lists_all_faults(plain):
     del plain["seed"]
     plain["threads"] = 0
     with pytest.raises(ConfigError) as fault:
@@ -73,12 +73,45 @@ def test_columns_of_a_table_are_checked(plain):
         ("", r"profile: this key is missing"),
     ],
 )
-def test_a_file_that_is_no_mapping_is_told(tmp_path, text, message):
+def test_a_file_without_a_complete_mapping_is_an_error(tmp_path, text, message):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_params(tmp_path / "params.yaml")
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match=r"params\.yaml does not exist"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_defaults_are_the_values_of_the_shipped_file(plain):
+    """Only the source, the gates of promotion and the keys at the top have no defaults."""
+    del plain["promote"]["gates"]
+    shipped = load_params(ROOT / "params.yaml")
+    compared = 0
+    for name, field in Params.model_fields.items():
+        key = field.alias or name
+        if key == "source" or not isinstance(plain[key], dict):
+            continue
+        for inner in plain[key]:
+            assert field.annotation.model_fields[inner].default == getattr(getattr(shipped, name), inner), (key, inner)
+            compared += 1
+    assert compared == sum(len(block) for key, block in plain.items() if isinstance(block, dict) and key != "source")
+
+
+def test_blocks_of_defaults_are_valid_and_keep_unknown_keys_out(plain):
+    assert Finetune() == Finetune(**plain["finetune"]) and Prune() == Prune(**plain["prune"])
+    with pytest.raises(ValueError, match="epoch"):
+        Finetune(epoch=1)
+
+
+def test_a_key_that_a_block_lacks_takes_its_default(plain):
+    del plain["finetune"]["epochs"]
+    assert parse_params(plain).finetune.epochs == 3
+
+
+def test_a_renamed_key_is_an_error_that_gives_the_new_name(plain, monkeypatch):
+    monkeypatch.setitem(params.RENAMED, "finetune.rounds", "finetune.epochs")
+    plain["finetune"]["rounds"] = 3
+    with pytest.raises(ConfigError, match=r"\n  finetune\.rounds is now finetune\.epochs$"):
+        parse_params(plain)

@@ -1,4 +1,4 @@
-"""No secret in what is said."""
+"""Messages hold no secrets."""
 
 import doctest
 
@@ -20,7 +20,7 @@ def test_addresses_and_variables_named_like_secrets_are_hidden(monkeypatch):
     )
 
 
-def test_a_tracking_server_s_password_is_in_no_message(tiny_workspace, monkeypatch):
+def test_no_message_holds_the_password_of_a_tracking_server(tiny_workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:hunter22@127.0.0.1:9")
     with pytest.raises(TrackingDown) as fault:
         open_store(tiny_workspace, "x")

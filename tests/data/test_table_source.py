@@ -113,7 +113,9 @@ def test_a_wrong_mapping_names_file_and_column(tmp_path, changes, message):
 
 def test_a_concept_with_one_state_in_the_data_is_refused(tmp_path):
     rows = [row | {"p": "low"} for row in ROWS]
-    with pytest.raises(DataError, match=r"reviews\.csv, column 'p': concept 'price' has 1 state.*read off the rows"):
+    with pytest.raises(
+        DataError, match=r"reviews\.csv, column 'p': concept 'price' has 1 state.*the rows give the states"
+    ):
         load_source(table_source(write(tmp_path, ".csv", rows)), tmp_path)
 
 

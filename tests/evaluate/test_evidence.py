@@ -6,11 +6,11 @@ import pytest
 from sparsecbm.base.errors import DataError
 from sparsecbm.evaluate.evidence import (
     Evidence,
+    column_gaps,
     correctness,
     gap_excess,
     gaps,
-    standing_out,
-    standing_out_of_column,
+    row_gaps,
 )
 from sparsecbm.evaluate.pooled import Pooled
 
@@ -31,34 +31,34 @@ def random_evidence(seed, texts=80, **kinds):
     return evidence({name: generator.integers(0, 2, (texts, 2)) for name in ("food", "noise")}, **kinds)
 
 
-def test_the_diagonal_stands_out_of_its_row_or_its_column():
-    assert standing_out(CELLS) == pytest.approx([0.9 - 0.55, 0.8 - 0.45, 0.0])
-    assert standing_out_of_column(CELLS) == pytest.approx([0.9 - 0.55, 0.8 - 0.5, 0.4 - 0.35])
+def test_gaps_of_rows_and_columns_by_hand():
+    assert row_gaps(CELLS) == pytest.approx([0.9 - 0.55, 0.8 - 0.45, 0.0])
+    assert column_gaps(CELLS) == pytest.approx([0.9 - 0.55, 0.8 - 0.5, 0.4 - 0.35])
     stacked = np.stack([CELLS, CELLS.T])
-    assert standing_out(stacked)[1] == pytest.approx(standing_out_of_column(CELLS))
+    assert row_gaps(stacked)[1] == pytest.approx(column_gaps(CELLS))
 
 
 @pytest.mark.parametrize("concepts", [2, 3, 4, 6, 7, 11])
-def test_cells_that_are_all_alike_give_exactly_nothing(concepts):
-    assert np.all(standing_out(np.full((concepts, concepts), 0.1 + 0.2)) == 0)
+def test_equal_cells_give_exactly_0(concepts):
+    assert np.all(row_gaps(np.full((concepts, concepts), 0.1 + 0.2)) == 0)
 
 
 def test_a_single_concept_has_no_others():
-    assert np.isnan(standing_out(np.array([[0.9]]))).all()
+    assert np.isnan(row_gaps(np.array([[0.9]]))).all()
 
 
 def test_right_and_wrong_by_text_and_the_cells_by_hand():
     pooled = Pooled(
         tuple("abc"), {}, {"food": np.array([0, 2, -100]), "noise": np.array([1, 1, 0])}, {"food": None, "noise": None}
     )
-    read = {"food": np.array([[0, 1], [2, 2], [0, 0]]), "noise": np.array([[0, 1], [0, 1], [0, 1]])}
-    found = correctness(pooled, read)
+    predicted = {"food": np.array([[0, 1], [2, 2], [0, 0]]), "noise": np.array([[0, 1], [0, 1], [0, 1]])}
+    found = correctness(pooled, predicted)
     np.testing.assert_array_equal(found.values["food"], [[1, 0], [1, 1], [np.nan, np.nan]])
     assert found.table() == {"food": {"food": 1.0, "noise": 0.5}, "noise": {"food": 1 / 3, "noise": 2 / 3}}
 
 
 def test_a_gap_and_its_interval_by_an_exact_oracle():
-    """With one column always 0, the gap is a plain mean, whose standard error over clusters is known."""
+    """If one column is always 0, the gap is a mean, and its standard error over clusters is known."""
     right = (np.random.default_rng(0).random(50) < 0.6).astype(float)
     by_text = np.stack([np.repeat(right, 4), np.zeros(200)], 1)  # clusters of four, all right or all wrong
     found = gaps(
@@ -66,13 +66,13 @@ def test_a_gap_and_its_interval_by_an_exact_oracle():
     )
     share = right.mean()
     error = np.sqrt(share * (1 - share) / 50)
-    for name in ("food", "noise", "mean"):  # both concepts have the same values, so their mean has them, too
+    for name in ("food", "noise", "mean"):  # both concepts have the same values, so their mean has, too
         low, high = found[name].interval
         assert found[name].value == pytest.approx(share, abs=1e-6)
         assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
 
 
-def test_gaps_are_resampled_together_where_concepts_share_their_clusters():
+def test_concepts_with_equal_clusters_share_their_resamples():
     """What one concept gains on a text the other loses, so the mean gap is the same in every resample."""
     right = np.random.default_rng(0).integers(0, 2, 60)
     nothing = np.zeros(60)

@@ -20,7 +20,7 @@ def frame():
     return frame
 
 
-def test_batches_keep_the_order_and_every_text_is_pooled_under_every_mask(model, frame):
+def test_every_text_is_pooled_under_every_mask_in_order(model, frame):
     model.masks = random_masks(model)
     frame.loc[2, "concept.food"] = None
     found = pooled_texts(model, frame, batch_size=4)
@@ -36,7 +36,7 @@ def test_batches_keep_the_order_and_every_text_is_pooled_under_every_mask(model,
     assert found.clusters["noise"].tolist() == frame["group"].tolist()
 
 
-def test_dropout_is_off_and_the_mode_comes_back(backbone, frame):
+def test_dropout_is_off_and_the_mode_is_restored(backbone, frame):
     model = tiny_model(backbone, dropout=0.5)
     model.masks = random_masks(model)
     still = pooled_texts(model, frame)

@@ -3,8 +3,9 @@
 import pytest
 
 from sparsecbm.base.errors import ConfigError, DataError
+from sparsecbm.base.files import content_hash
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.pipeline.keys import content_hash, stage_key
+from sparsecbm.pipeline.keys import stage_key
 
 GRAPH = """
 stages:

@@ -9,7 +9,7 @@ from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.metrics import MISSING, expected_calibration_error
 from sparsecbm.base.params import Evaluate, load_params, parse_params, read_yaml
 from sparsecbm.base.params.promote import Gate
-from sparsecbm.evaluate.variables import Variable
+from sparsecbm.evaluate.variables import VariablePredictions
 from sparsecbm.promote.artifacts import Read
 from sparsecbm.promote.gates import Evidence, judge
 from sparsecbm.promote.ledger import HOLD, NOT_JUDGED, PROMOTE, REJECT, Ledger, Row
@@ -100,7 +100,7 @@ def test_calibration_errors_of_resamples_are_those_of_the_texts_drawn():
     draw = np.random.default_rng(0)
     probabilities = draw.dirichlet([1, 1, 1], 30)
     gold = np.where(draw.random(30) < 0.1, MISSING, draw.integers(0, 3, 30))
-    one = Variable(("a", "b", "c"), gold, probabilities, np.zeros(30, int))
+    one = VariablePredictions(("a", "b", "c"), gold, probabilities, np.zeros(30, int))
     found = drawn(one, "calibration_error", 5, 1, 10)  # one cluster: every resample holds all texts
     assert found.value == pytest.approx(expected_calibration_error(probabilities, gold, 10))
     assert found.draws == pytest.approx([found.value] * 5)

@@ -11,10 +11,9 @@ import pytest
 from mlflow import MlflowClient
 
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.base.files import write_json
+from sparsecbm.base.files import content_hash, write_json
 from sparsecbm.data.tables import write_splits
 from sparsecbm.model.storage import checksums
-from sparsecbm.pipeline.keys import content_hash
 from sparsecbm.pipeline.lock import WorkspaceBusy
 from sparsecbm.promote import judging as evidence
 from sparsecbm.promote.ledger import HOLD, PROMOTE, REJECT

@@ -9,6 +9,15 @@ from tests.support.tiny_models import CONCEPTS
 FOOD = {"Negative": "the food was bad", "Positive": "the food was good", "unknown": "we came again"}
 NOISE = {"loud": "the place was loud", "quiet": "the place was quiet"}
 
+# Shares of the states in a training split, as a trained model keeps them.
+SHARES = {
+    "label_share": {"1": 0.2, "2": 0.5, "3": 0.3},
+    "concept_shares": {
+        "food": {"Negative": 0.6, "Positive": 0.3, "unknown": 0.1},
+        "noise": {"loud": 0.1, "quiet": 0.9},
+    },
+}
+
 
 def annotated(rows: int, seed: int) -> pd.DataFrame:
     """Rows whose rating is 3 with good food, 1 with bad food and 2 without; as `annotate` writes them."""
@@ -31,3 +40,14 @@ def annotated(rows: int, seed: int) -> pd.DataFrame:
         )
     assert CONCEPTS.names == ("food", "noise")
     return pd.DataFrame(table)
+
+
+def with_food_edits(rows: int, seed: int) -> pd.DataFrame:
+    """Originals, each followed by an edit that replaces the clause on food and keeps everything else."""
+    frame = annotated(rows, seed)
+    for i in range(1, rows, 2):
+        original = frame.loc[i - 1]
+        other = next(state for state in FOOD if state != original["concept.food"])
+        frame.loc[i, "text"] = original["text"].replace(FOOD[original["concept.food"]], FOOD[other])
+        frame.loc[i, ["concept.food", "concept.noise"]] = other, original["concept.noise"]
+    return frame.assign(edit_type=[None, "food"] * (rows // 2))

@@ -1,4 +1,4 @@
-"""The typed form of `params.yaml`, a module a block; `whole` reads and checks the file."""
+"""The typed form of `params.yaml`, one module for each block. `params` reads and checks the file."""
 
 from sparsecbm.base.params.data import Annotate, Split, Validate
 from sparsecbm.base.params.evaluate import Evaluate

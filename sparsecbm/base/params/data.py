@@ -1,4 +1,4 @@
-"""The blocks `split`, `validate` and `annotate` of `params.yaml`: what happens to the data."""
+"""The blocks `split`, `validate` and `annotate` of `params.yaml`."""
 
 from typing import Literal
 
@@ -8,22 +8,27 @@ from sparsecbm.base.params.section import Section, Share
 
 
 class Split(Section):
-    """Shares held out, by group and stratified by label, where the source brings no such split."""
+    """How rows are held out of `train` where the source has no such split: by group, stratified by label."""
 
-    validation: Share
-    test: Share
+    validation: Share = Field(default=0.1, description="share of the rows for validation")
+    test: Share = Field(default=0.2, description="share of the rows for the test split")
 
 
 class Validate(Section):
-    """When data is refused."""
+    """When rows and whole tables are refused."""
 
-    max_words: int = Field(ge=1)
-    quarantine_share: Share
-    min_state_share: Share
+    max_words: int = Field(default=2000, ge=1, description="texts with more words go to quarantine")
+    quarantine_share: Share = Field(
+        default=0.02, description="the stage fails if a larger share of the rows goes to quarantine"
+    )
+    min_state_share: Share = Field(default=0.02, description="a state or label that is rarer than this gives a warning")
 
 
 class Annotate(Section):
     """Where concept labels come from, and what an empty cell means."""
 
-    annotator: Literal["human"]
-    blank: Literal["unknown", "leave_out"]
+    annotator: Literal["human"] = Field(default="human", description="`human` takes the labels of the source")
+    blank: Literal["unknown", "leave_out"] = Field(
+        default="unknown",
+        description="an empty concept cell is the state `unknown`, or loss and scores leave it out (`leave_out`)",
+    )

@@ -8,13 +8,15 @@ from sparsecbm.base.params.section import Section
 class Evaluate(Section):
     """How scores are computed."""
 
-    bootstrap: int = Field(ge=100)
-    calibration_bins: int = Field(ge=2)
-    effect_texts: int = Field(ge=10)
+    bootstrap: int = Field(default=1000, ge=100, description="resamples for each interval")
+    calibration_bins: int = Field(default=10, ge=2, description="bins of the calibration error")
+    effect_texts: int = Field(
+        default=400, ge=10, description="training texts that the explainers of causal effects are fitted on"
+    )
 
 
 class Track(Section):
-    """What goes to MLflow; the server is named by MLFLOW_TRACKING_URI."""
+    """What goes to MLflow. The environment variable `MLFLOW_TRACKING_URI` names the server."""
 
-    enabled: bool
-    experiment: str
+    enabled: bool = Field(default=True, description="whether runs are recorded in MLflow")
+    experiment: str = Field(default="sparsecbm", description="name of the experiment")

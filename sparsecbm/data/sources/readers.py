@@ -1,4 +1,4 @@
-"""Read one file of a source as rows, whatever its format; each fault names the file and a remedy."""
+"""Read one file of a source as rows, whatever its format. Each error names the file and a remedy."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,11 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def existing_folder(root: Path, path: str, key: str = "source.path") -> Path:
-    """A folder named relative to the workspace; a missing one is an error that names the key to set."""
+    """A folder, by its path relative to the workspace.
+
+    Raises:
+        DataError: it is missing; the message names the key to set.
+    """
     folder = Path(root) / path
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; set {key} to the one that holds the data")
@@ -20,14 +24,17 @@ def existing_folder(root: Path, path: str, key: str = "source.path") -> Path:
 
 
 def file_entry(path: Path, rows: int) -> dict:
-    """What the manifest says of a file: its name without folder, checksum and number of rows."""
+    """The entry of a file in the manifest: its name without folder, checksum and number of rows."""
     return {"name": path.name, "sha256": sha256_file(path), "rows": rows}
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Rows of a csv, tsv, jsonl or parquet file, with cells as the file has them.
+    """Rows of a csv, tsv, jsonl or parquet file, with the file's own cells.
 
-    An empty cell of a csv or tsv file is null; no other word is taken for null.
+    An empty cell of a csv or tsv file is null; a word such as `NA` is not.
+
+    Raises:
+        DataError: the file is missing, broken or empty, or of another format.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,7 +54,11 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 
 def read_json_rows(path: Path) -> list[dict]:
-    """Rows of a JSON file that holds a list of objects."""
+    """Rows of a JSON file that holds a list of objects.
+
+    Raises:
+        DataError: the file holds anything else, or an empty list.
+    """
     rows = _parse(_read_utf8(path), path.name)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path} must hold a JSON list of objects, one a row")
@@ -71,7 +82,7 @@ def _read_delimited(path: Path, separator: str) -> pd.DataFrame:
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
     rows = []
-    # JSON escapes line ends within text, so a plain split is right; str.splitlines would also cut at U+2028.
+    # JSON escapes line ends inside texts, so a plain split is right. str.splitlines would also cut at U+2028.
     for number, line in enumerate(_read_utf8(path).split("\n"), start=1):
         if not line.strip():
             continue
@@ -80,7 +91,7 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
             raise DataError(f"{path.name}, line {number} holds a {type(row).__name__}; each line must be an object")
         rows.append(row)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    # dtype=object keeps 4 apart from 4.0 and a number apart from text.
+    # dtype=object keeps 4, 4.0 and '4' different.
     return pd.DataFrame({key: pd.Series([row.get(key) for row in rows], dtype=object) for key in columns})
 
 

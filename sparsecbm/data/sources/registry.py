@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sparsecbm.base.params import Source
-from sparsecbm.data.source_table import Loaded
+from sparsecbm.data.source_table import SourceTable
 from sparsecbm.data.sources.cebab import load_cebab
 from sparsecbm.data.sources.hub import load_hub
 from sparsecbm.data.sources.imdb import load_imdb
 from sparsecbm.data.sources.restaurants import load_restaurants
 from sparsecbm.data.sources.table import load_table
 
-LOADERS: dict[str, Callable[..., Loaded]] = {
+LOADERS: dict[str, Callable[..., SourceTable]] = {
     "restaurants": load_restaurants,
     "cebab": load_cebab,
     "imdb-c": load_imdb,
@@ -20,8 +20,8 @@ LOADERS: dict[str, Callable[..., Loaded]] = {
 }
 
 
-def load_source(source: Source, root: Path) -> Loaded:
-    """Read a source as canonical rows; its paths are relative to `root`.
+def load_source(source: Source, root: Path) -> SourceTable:
+    """Load a source as canonical rows. Its paths are relative to `root`.
 
     Raises:
         DataError: a file or column is missing, unreadable or of the wrong kind.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.base.params import RestaurantsSource
-from sparsecbm.data.source_table import Loaded, canonical, require_columns
+from sparsecbm.data.source_table import SourceTable, canonical, require_columns
 from sparsecbm.data.sources.readers import existing_folder, file_entry, read_rows
 
 CONCEPTS = ConceptSet(
@@ -14,8 +14,8 @@ CONCEPTS = ConceptSet(
 FILE = "reviews.csv"
 
 
-def load_restaurants(source: RestaurantsSource, root: Path) -> Loaded:
-    """Read `reviews.csv`, which brings its own splits."""
+def load_restaurants(source: RestaurantsSource, root: Path) -> SourceTable:
+    """Load `reviews.csv`, which has splits of its own."""
     path = existing_folder(root, source.path) / FILE
     rows = read_rows(path)
     names = {"id": "id", "text": "text", "rating": "label", "original_id": "group", "edit_type": "edit_type"}
@@ -26,4 +26,4 @@ def load_restaurants(source: RestaurantsSource, root: Path) -> Loaded:
     frame = rows[list(names)].rename(columns=names)
     frame = frame.assign(file=FILE, row=range(1, len(rows) + 1))
     files = (file_entry(path, len(rows)),)
-    return Loaded(canonical(frame, CONCEPTS), CONCEPTS, source.name, "Apache-2.0", files, FILE)
+    return SourceTable(canonical(frame, CONCEPTS), CONCEPTS, source.name, "Apache-2.0", files, FILE)

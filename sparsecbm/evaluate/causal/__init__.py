@@ -1,1 +1,1 @@
-"""Causal effects of concepts, estimated and compared with counterfactual texts."""
+"""Causal effects of concepts: estimates by explainers, compared with counterfactual texts."""

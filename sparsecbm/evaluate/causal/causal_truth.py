@@ -1,11 +1,11 @@
-"""ICaCE errors of a trained model on a split that has counterfactual pairs, as the stage `evaluate` reports them.
+"""ICaCE errors of a trained model on a split with counterfactual pairs, as the stage `evaluate` reports them.
 
-Explainers that edit a concept, and the baselines, are asked about all pairs. Those that take a concept away know of no
-new state: they are asked about the pairs in which the text loses the concept (its new state is `unknown`), beside the
-others:
+Explainers that edit a concept, and the baselines, estimate the effects of all pairs. Explainers that remove a concept
+do not use the new state. So they estimate only pairs whose text loses the concept (the new state is `unknown`), beside
+all the others:
 
-mask_ablation  the concept through its mask without the weights that it alone keeps
-word_removal   the concept in the text without the fifth of its words that speak most for the old state
+mask_ablation  the concept's activations through its mask without its exclusive weights
+word_removal   the concept's activations for the text without the fifth of its words that most support the old state
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ import torch
 from pydantic import Field
 
 from sparsecbm.base.errors import DataError
+from sparsecbm.base.form import Form
 from sparsecbm.evaluate.causal.counterfactuals import Pairs, pairs_if_any
-from sparsecbm.evaluate.causal.effects import Explainer, concept_reread, read_texts
-from sparsecbm.evaluate.causal.icace import IcaceScores, explainers, measure_icace
-from sparsecbm.evaluate.causal.lost_states import without_exclusive
-from sparsecbm.evaluate.evidence import Form
-from sparsecbm.evaluate.faithfulness.aopc import UNKNOWN, order_of, top_words
-from sparsecbm.evaluate.faithfulness.batched_inference import read_asked
+from sparsecbm.evaluate.causal.effects import Explainer, concept_replacement, predict_texts
+from sparsecbm.evaluate.causal.icace import IcaceScores, make_explainers, measure_icace
+from sparsecbm.evaluate.causal.lost_states import ablated_model
+from sparsecbm.evaluate.faithfulness.aopc import UNKNOWN, rank_words, top_words
+from sparsecbm.evaluate.faithfulness.batched_inference import concept_logits_for
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
 from sparsecbm.evaluate.specificity.probes import sample
 from sparsecbm.explain.attribution import Options, attribute
@@ -31,9 +31,10 @@ from sparsecbm.explain.words import WordedText, read_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import activate
 
-# Which words word_removal takes away: by few gradients, for speed; one at the text alone misleads (docs/benchmarks.md).
+# How word_removal ranks words. Few gradients make it fast; a single one at the text itself is misleading
+# (docs/benchmarks.md).
 METHOD, QUICK, SHARE = "integrated_gradients", Options(steps=4, max_steps=4), 0.2
-MOST = 128  # pairs that are asked about what is taken away: attributions of a text cost many readings of it
+MOST = 128  # pairs for explainers that remove a concept, since word attributions take many forward passes
 
 
 class CausalScores(Form):
@@ -56,85 +57,91 @@ def causal_scores(
     resamples: int,
     seed: int,
 ) -> CausalScores | None:
-    """Measure all explainers that the model has; None without a bottleneck or without pairs.
+    """Measure all explainers of the model; None without a bottleneck or without pairs.
 
     Args:
-        training: where the texts come from that explainers are fitted on
-        frame, logits: the split, and how the model reads it
-        training_texts: how many of them at most
-        resamples: bootstrap resamples behind each interval
+        training: the table from which the texts that explainers are fitted on are sampled
+        frame: the split
+        logits: of the split's texts
+        training_texts: the most texts that explainers are fitted on
+        resamples: bootstrap resamples for each interval
     """
     pairs = pairs_if_any(frame, model.concept_set) if model.has_bottleneck else None
     if pairs is None:
         return None
     fitting = sample(training, training_texts, seed)
     with readied(model) as ready:
-        read = ready.logits(fitting["text"].tolist())
+        fitting_logits = ready.logits(fitting["text"].tolist())
     try:
-        asked = explainers(model, read_texts(model, fitting, logits=read), seed)
-    except DataError as error:  # of a poor model or too few texts; the other scores of the split stand
+        explainers = make_explainers(model, predict_texts(model, fitting, logits=fitting_logits), seed)
+    except DataError as error:  # a poor model or too few texts; the other scores of the split are still valid
         return CausalScores(training_texts=len(fitting), skipped=str(error), pairs=None, losing=None)
-    texts = read_texts(model, frame, logits=logits)
-    losing, of_losing = _losing(pairs, seed), None
+    texts = predict_texts(model, frame, logits=logits)
+    losing, losing_scores = _losing_pairs(pairs, seed), None
     if len(losing):
-        also = asked | taking_away(model, frame["text"].tolist(), texts.activations, losing)
-        of_losing = measure_icace(model, texts, losing, also, resamples=resamples, seed=seed)
+        all_explainers = explainers | removal_explainers(model, frame["text"].tolist(), texts.activations, losing)
+        losing_scores = measure_icace(model, texts, losing, all_explainers, resamples=resamples, seed=seed)
     return CausalScores(
         training_texts=len(fitting),
         skipped=None,
-        pairs=measure_icace(model, texts, pairs, asked, resamples=resamples, seed=seed),
-        losing=of_losing,
+        pairs=measure_icace(model, texts, pairs, explainers, resamples=resamples, seed=seed),
+        losing=losing_scores,
     )
 
 
-def _losing(pairs: Pairs, seed: int) -> Pairs:
-    """Pairs whose new state is `unknown`, at most `MOST` of them, drawn at random."""
+def removal_explainers(
+    model: ConceptBottleneck, texts: Sequence[str], activations: Mapping[str, np.ndarray], losing: Pairs
+) -> dict[str, Explainer]:
+    """Explainers that remove a concept's subnetwork (of a masked model) or its words.
+
+    Args:
+        texts: of the table of the pairs
+        activations: of these texts, concept -> [texts, states]
+        losing: pairs; only their base texts and concepts are predicted again
+    """
+    cells = sorted(set(zip(losing.base.tolist(), losing.concept.tolist(), losing.before.tolist(), strict=True)))
+    rows = sorted({row for row, _, _ in cells})
+    tokenized = read_words(model.tokenizer, [texts[row] for row in rows], model.settings.max_length)
+    by_row = dict(zip(rows, tokenized, strict=True))
+
+    def explainer(other: ConceptBottleneck, ids: Sequence[tuple[int, ...]]) -> Explainer:
+        """Replaces the activation of each cell by that of another model or of other token ids."""
+        with readied(other) as ready:
+            cell_logits = concept_logits_for(ready, [(row, name) for row, (_, name, _) in zip(ids, cells, strict=True)])
+        changed = {name: values.copy() for name, values in activations.items()}
+        for (row, name, _), logits in zip(cells, cell_logits, strict=True):
+            changed[name][row] = activate(torch.from_numpy(logits), model.settings.activation).numpy()
+        return concept_replacement(model.label_head, changed)
+
+    explainers = {"word_removal": explainer(model, _without_top_words(model, by_row, cells))}
+    if model.masks is not None:
+        explainers["mask_ablation"] = explainer(ablated_model(model), [by_row[row].ids for row, _, _ in cells])
+    return explainers
+
+
+def _losing_pairs(pairs: Pairs, seed: int) -> Pairs:
+    """Pairs whose new state is `unknown`; at most `MOST` of them, drawn at random."""
     rows = np.flatnonzero(pairs.after == UNKNOWN)
     if len(rows) > MOST:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MOST, replace=False))
     return pairs.where(rows)
 
 
-def taking_away(
-    model: ConceptBottleneck, texts: Sequence[str], activations: Mapping[str, np.ndarray], losing: Pairs
-) -> dict[str, Explainer]:
-    """Explainers by what a concept reads when its subnetwork (of a masked model) or its words are taken away.
-
-    Args:
-        texts: of the table of the pairs
-        activations: what they read, concept -> [texts, states]
-        losing: pairs; only base texts and concepts in them are read again
-    """
-    cells = sorted(set(zip(losing.base.tolist(), losing.concept.tolist(), losing.before.tolist(), strict=True)))
-    rows = sorted({row for row, _, _ in cells})
-    words = read_words(model.tokenizer, [texts[row] for row in rows], model.settings.max_length)
-    worded = dict(zip(rows, words, strict=True))
-
-    def reread(other: ConceptBottleneck, ids: Sequence[tuple[int, ...]]) -> Explainer:
-        with readied(other) as ready:
-            read = read_asked(ready, [(of, name) for of, (_, name, _) in zip(ids, cells, strict=True)])
-        changed = {name: values.copy() for name, values in activations.items()}
-        for (row, name, _), logits in zip(cells, read, strict=True):
-            changed[name][row] = activate(torch.from_numpy(logits), model.settings.activation).numpy()
-        return concept_reread(model.label_head, changed)
-
-    found = {"word_removal": reread(model, _without_top_words(model, worded, cells))}
-    if model.masks is not None:
-        found["mask_ablation"] = reread(without_exclusive(model), [worded[row].ids for row, _, _ in cells])
-    return found
-
-
 def _without_top_words(
-    model: ConceptBottleneck, worded: Mapping[int, WordedText], cells: Sequence[tuple[int, str, str]]
+    model: ConceptBottleneck, by_row: Mapping[int, WordedText], cells: Sequence[tuple[int, str, str]]
 ) -> list[tuple[int, ...]]:
-    """Token ids of the text of each (row, concept, state) without the words that speak most for the state."""
-    texts = list(worded.values())
-    places, perturber = {row: i for i, row in enumerate(worded)}, Perturber(model.tokenizer, texts, ["delete"], 0)
+    """For each (row, concept, state), the token ids of the text without the words that most support the state."""
+    texts = list(by_row.values())
+    text_indices, perturber = {row: i for i, row in enumerate(by_row)}, Perturber(model.tokenizer, texts, ["delete"], 0)
     scores = {}
     for concept in sorted({name for _, name, _ in cells}):
-        own = [(row, state) for row, name, state in cells if name == concept]
-        states = {concept: [state for _, state in own]}
-        explained = attribute(model, [worded[row].text for row, _ in own], [concept], states, METHOD, QUICK)
-        scores |= {(row, concept): of[concept].scores for (row, _), of in zip(own, explained, strict=True)}
-    gone = [(places[row], top_words(order_of(scores[row, name]), SHARE)) for row, name, _ in cells]
-    return [perturber.without(place, top, "delete") for place, top in gone]
+        concept_cells = [(row, state) for row, name, state in cells if name == concept]
+        concept_texts = [by_row[row].text for row, _ in concept_cells]
+        states = {concept: [state for _, state in concept_cells]}
+        attributions = attribute(model, concept_texts, [concept], states, METHOD, QUICK)
+        for (row, _), attribution in zip(concept_cells, attributions, strict=True):
+            scores[row, concept] = attribution[concept].scores
+    return [
+        perturber.without(text_indices[row], top_words(rank_words(scores[row, name]), SHARE), "delete")
+        for row, name, _ in cells
+    ]

@@ -1,11 +1,11 @@
 """Counterfactual pairs: two rows of a table, edits of one original, that differ in one concept (method, section 6).
 
-A pair is ordered: the base text is what an explainer sees, the counterfactual text is what somebody wrote to change
-the concept. Both rows are of one group. One is the original, and the concept is what the other was edited in; or both
-were edited in that concept. A pair counts where the two states of the concept are known, differ, and neither comes
-from an empty cell. A row whose edit type names no concept makes no pair.
+A pair is ordered. An explainer sees the base text; somebody wrote the counterfactual text to change the concept. Both
+rows belong to one group. Either one row is the original and the other an edit of the concept, or both are edits of the
+concept. The two states of the concept must be known and different, and neither may come from an empty cell. A row whose
+edit type names no concept makes no pair.
 
-After CEBaB (Abraham et al., arXiv 2205.14140).
+This follows CEBaB (Abraham et al., arXiv 2205.14140).
 """
 
 from collections import defaultdict
@@ -26,10 +26,10 @@ class Pairs:
     """Ordered pairs of the rows of one table; all arrays are [pairs].
 
     Attributes:
-        base, counterfactual: places of the rows in the table, from 0
+        base, counterfactual: indices of the rows in the table, from 0
         concept: name of the concept that differs
         before, after: its state in the base and in the counterfactual row
-        group: of both rows; pairs of one group are not independent
+        group: the group of both rows; pairs of one group are not independent
     """
 
     base: np.ndarray
@@ -43,7 +43,11 @@ class Pairs:
         return len(self.base)
 
     def where(self, keep: np.ndarray) -> "Pairs":
-        """The pairs that `keep`, [pairs], marks or numbers."""
+        """A selection of the pairs.
+
+        Args:
+            keep: [pairs] truth values, or indices
+        """
         return Pairs(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
 
 
@@ -56,39 +60,39 @@ def counterfactual_pairs(frame: pd.DataFrame, concept_set: ConceptSet, where: st
     Raises:
         DataError: a column is absent, or the table has no pair.
     """
-    wanted = ["group", "edit_type", *(f"{kind}.{name}" for kind in ("concept", "source") for name in concept_set.names)]
-    require_columns(list(frame.columns), wanted, where, "Take a table as the stage `annotate` writes it.")
-    found = pairs_if_any(frame, concept_set)
-    if found is None:
+    needed = ["group", "edit_type", *(f"{kind}.{name}" for kind in ("concept", "source") for name in concept_set.names)]
+    require_columns(list(frame.columns), needed, where, "Take a table as the stage `annotate` writes it.")
+    pairs = pairs_if_any(frame, concept_set)
+    if pairs is None:
         raise DataError(
-            f"{where} has no counterfactual pair: no two rows of one group whose `edit_type` names a concept that they "
-            f"have different states of; the concepts are {', '.join(concept_set.names)}. Pairs need edited texts, as "
-            "the sources `restaurants` and `cebab` have them"
+            f"{where} has no counterfactual pair: no two rows of one group have different states of the concept that "
+            f"`edit_type` names; the concepts are {', '.join(concept_set.names)}. Use a source with edited texts, such "
+            "as `restaurants` or `cebab`"
         )
-    return found
+    return pairs
 
 
 def pairs_if_any(frame: pd.DataFrame, concept_set: ConceptSet) -> Pairs | None:
-    """The same, but None for a table that has no pair, as most sources know of no edits."""
+    """The same, but None for a table without pairs: most sources have no edits."""
     if "edit_type" not in frame:
         return None
     states = {name: _known_states(frame, name) for name in concept_set.names}
     edits = [None if pd.isna(cell) else cell for cell in frame["edit_type"]]
-    found = list(_pairs(frame["group"].astype(str).tolist(), edits, states))
-    return Pairs(*(np.array(column) for column in zip(*found, strict=True))) if found else None
+    pairs = list(_pairs(frame["group"].astype(str).tolist(), edits, states))
+    return Pairs(*(np.array(column) for column in zip(*pairs, strict=True))) if pairs else None
 
 
 def _known_states(frame: pd.DataFrame, name: str) -> list[str | None]:
-    """The state of each row; None where nobody said one, an empty cell that is read as `unknown` included."""
+    """The annotated state of each row; None for other rows, also for empty cells that became `unknown`."""
     known = frame[f"concept.{name}"].notna() & (frame[f"source.{name}"] != BLANK)
-    return [cell if said else None for cell, said in zip(frame[f"concept.{name}"], known, strict=True)]
+    return [cell if annotated else None for cell, annotated in zip(frame[f"concept.{name}"], known, strict=True)]
 
 
 def _pairs(groups: list[str], edits: list[str | None], states: dict[str, list[str | None]]) -> Iterator[tuple]:
-    members = defaultdict(list)
+    rows_by_group = defaultdict(list)
     for row, group in enumerate(groups):
-        members[group].append(row)
-    for group, rows in members.items():
+        rows_by_group[group].append(row)
+    for group, rows in rows_by_group.items():
         for base, counterfactual in permutations(rows, 2):
             concept = _edited_between(edits[base], edits[counterfactual])
             if concept not in states:
@@ -99,7 +103,7 @@ def _pairs(groups: list[str], edits: list[str | None], states: dict[str, list[st
 
 
 def _edited_between(first: str | None, second: str | None) -> str | None:
-    """What two rows of a group were edited apart in: None between two originals and between edits of two kinds."""
+    """The concept that was edited between two rows of a group; None for two originals or for edits of two concepts."""
     if first is None or second is None:
         return first or second
     return first if first == second else None

@@ -1,13 +1,11 @@
-"""Explainers by the model's own parts: what would the label be if a concept of a text had another state?
+"""Explainers that use the model's own parts: what would the label be if a concept of a text had another state?
 
-An explainer answers `Questions`, one a pair, by estimated changes of the label's probabilities, [pairs, classes].
-It is told the base text as the model reads it and the change of state, and nothing of the counterfactual text, whose
-effect is the truth (`icace`). Here are those that go through the bottleneck (method, section 4); `effect_baselines`
-has those that do not.
+An explainer estimates the change of the label's probabilities, [pairs, classes], from `ConceptChanges`: the predictions
+for the base texts, and the changes of state. It learns nothing of the counterfactual text, whose effect is the truth
+(`icace`). The explainers here go through the bottleneck (method, section 4); those in `effect_baselines` do not.
 
-concept_edit    set c_k to the new state, and let the label follow through V
-concept_reread  let c_k be what the concept reads in another way: through another mask, or in a text without words
-reread          read the whole text in another way, as after a mask patch
+concept_edit         sets c_k to the new state, and the label follows through V
+concept_replacement  replaces c_k by other activations: through another mask, or of a text without some of its words
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,13 +28,13 @@ BASES = ("soft", "hard", "gold")
 
 
 @dataclass(frozen=True, eq=False)
-class Texts:
-    """The texts of a table as a model reads them.
+class TextPredictions:
+    """The predictions of a model for the texts of a table.
 
     Attributes:
         label: [texts, classes], probabilities
         activations: concept -> [texts, states], as the label head sees them
-        gold: concept -> [texts], class indices, -100 where nobody knows
+        gold: concept -> [texts], indices of the gold states; -100 where unknown
     """
 
     label: np.ndarray
@@ -44,11 +42,11 @@ class Texts:
     gold: dict[str, np.ndarray]
 
     def states(self, base: str) -> dict[str, np.ndarray]:
-        """The concepts that a change starts from, each [texts, states].
+        """The concepts before a change, each [texts, states].
 
         Args:
-            base: the activations (soft), the states read, one-hot (hard), or the gold states, one-hot, with those
-                read in place of unknown ones (gold)
+            base: `soft`: the activations; `hard`: the predicted states, one-hot; `gold`: the gold states, one-hot, and
+                the predicted ones where gold is unknown
 
         Raises:
             ConfigError: unknown base.
@@ -57,59 +55,59 @@ class Texts:
             raise ConfigError(unknown("base", base, BASES))
         if base == "soft":
             return dict(self.activations)
-        found = {}
+        states = {}
         for name, values in self.activations.items():
-            read, gold = values.argmax(-1), self.gold[name]
-            known = np.where(gold == MISSING, read, gold)
-            found[name] = np.eye(values.shape[1])[known if base == "gold" else read]
-        return found
+            predicted, gold = values.argmax(-1), self.gold[name]
+            state_indices = np.where(gold == MISSING, predicted, gold) if base == "gold" else predicted
+            states[name] = np.eye(values.shape[1])[state_indices]
+        return states
 
 
 @dataclass(frozen=True, eq=False)
-class Questions:
-    """What an explainer is told of pairs.
+class ConceptChanges:
+    """What an explainer knows of pairs of texts.
 
     Attributes:
-        texts: the base texts, one a pair
-        row: [pairs], places of the base texts in their table
-        concept: [pairs], names
-        before, after: [pairs], class indices of the states of that concept
+        texts: the predictions for the base texts, one for each pair
+        row: [pairs], indices of the base texts in their table
+        concept: [pairs], names of the concepts that change
+        before, after: [pairs], indices of their old and new states
     """
 
-    texts: Texts
+    texts: TextPredictions
     row: np.ndarray
     concept: np.ndarray
     before: np.ndarray
     after: np.ndarray
 
     def by_concept(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Each concept that is asked about, and the places of its questions."""
+        """The name of each concept that changes, with the indices of its pairs."""
         for name in np.unique(self.concept):
             yield str(name), np.flatnonzero(self.concept == name)
 
-    def changed(self, start: Mapping[str, np.ndarray], readings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Concepts after the change: the one in question becomes what its new state reads, the others stay.
+    def changed(self, start: Mapping[str, np.ndarray], by_state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The concepts after the change, each [pairs, states]. Only the concept that changes gets new values.
 
         Args:
             start: concept -> [pairs, states]
-            readings: concept -> [states, states], what a concept reads by state
+            by_state: concept -> [states, states], the activations of a concept in each state
         """
         changed = {name: values.copy() for name, values in start.items()}
-        for name, places in self.by_concept():
-            changed[name][places] = readings[name][self.after[places]]
+        for name, rows in self.by_concept():
+            changed[name][rows] = by_state[name][self.after[rows]]
         return changed
 
 
-Explainer = Callable[[Questions], np.ndarray]
+Explainer = Callable[[ConceptChanges], np.ndarray]
 
 
-def read_texts(
+def predict_texts(
     model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32, logits: Logits | None = None
-) -> Texts:
-    """Read an annotated table.
+) -> TextPredictions:
+    """Run a model over an annotated table.
 
     Args:
-        logits: of its texts, if they were read already
+        logits: of the table's texts, if they are known already
 
     Raises:
         ModelError: the model has no bottleneck.
@@ -117,87 +115,79 @@ def read_texts(
     if not model.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts, so none of them can explain its label")
     logits = logits or model.logits(frame["text"].tolist(), batch_size)
-    return Texts(
+    return TextPredictions(
         softmax(logits.label),
         _activations(model, logits),
         {c.name: class_indices(frame[f"concept.{c.name}"], c).numpy() for c in model.concept_set},
     )
 
 
-def read_activations(model: ConceptBottleneck, texts: Sequence[str], batch_size: int = 32) -> dict[str, np.ndarray]:
-    """Activations of texts, concept -> [texts, states], as `concept_reread` takes them."""
+def predict_activations(model: ConceptBottleneck, texts: Sequence[str], batch_size: int = 32) -> dict[str, np.ndarray]:
+    """The activations of texts, concept -> [texts, states], for `concept_replacement`."""
     return _activations(model, model.logits(texts, batch_size))
 
 
-def questions(model: ConceptBottleneck, texts: Texts, pairs: Pairs) -> Questions:
-    """What may be known of pairs of rows of a table that was read."""
+def concept_changes(model: ConceptBottleneck, texts: TextPredictions, pairs: Pairs) -> ConceptChanges:
+    """What an explainer may know of pairs of rows of a table, from the table's predictions."""
     rows = pairs.base
-    base = Texts(
+    base = TextPredictions(
         texts.label[rows],
         {name: values[rows] for name, values in texts.activations.items()},
         {name: values[rows] for name, values in texts.gold.items()},
     )
-    of_name = {concept.name: concept for concept in model.concept_set}
+    concepts = {concept.name: concept for concept in model.concept_set}
     before, after = (
-        np.array([of_name[name].index(state) for name, state in zip(pairs.concept, states, strict=True)])
+        np.array([concepts[name].index(state) for name, state in zip(pairs.concept, states, strict=True)])
         for states in (pairs.before, pairs.after)
     )
-    return Questions(base, rows, pairs.concept, before, after)
+    return ConceptChanges(base, rows, pairs.concept, before, after)
 
 
-def sure(states: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a concept reads that is in a state for sure: one-hot, concept -> [states, states]."""
+def one_hot_states(states: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The activations of a concept that is surely in a state: concept -> [states, states]."""
     return {name: np.eye(values.shape[1]) for name, values in states.items()}
 
 
-def concept_edit(head: LabelHead, base: str = "soft", readings: Mapping[str, np.ndarray] | None = None) -> Explainer:
-    """Set c_k to the new state and let the label follow through V; the effect is counted from the base as given.
+def concept_edit(head: LabelHead, base: str = "soft", by_state: Mapping[str, np.ndarray] | None = None) -> Explainer:
+    """Set c_k to the new state and let the label follow through V. The effect is the change from the base.
 
     Args:
         head: the model's `label_head`, or its `hard_head`, which is fitted on one-hot concepts
-        base: soft | hard | gold, as in `Texts.states`
-        readings: concept -> [states, states], what c_k becomes by state; by default the state for sure. Activations of
-            kind `logits` have no sure state: there give what texts of each state read on average
+        base: soft | hard | gold, as in `TextPredictions.states`
+        by_state: concept -> [states, states], what c_k becomes in each state; by default one-hot. Activations of kind
+            `logits` have no one-hot form: give the mean activations of texts of each state instead
     """
 
-    def explain(asked: Questions) -> np.ndarray:
-        start = asked.texts.states(base)
-        return label_of(head, asked.changed(start, readings or sure(start))) - label_of(head, start)
+    def explain(changes: ConceptChanges) -> np.ndarray:
+        start = changes.texts.states(base)
+        edited = changes.changed(start, by_state or one_hot_states(start))
+        return label_probabilities(head, edited) - label_probabilities(head, start)
 
     return explain
 
 
-def concept_reread(head: LabelHead, other: Mapping[str, np.ndarray]) -> Explainer:
-    """Let c_k be what the concept reads in another way; the other concepts stay as they are.
+def concept_replacement(head: LabelHead, other: Mapping[str, np.ndarray]) -> Explainer:
+    """Replace c_k by other activations of the same text. The other concepts do not change.
 
-    Where the other way is blind to the concept (through a mask without its own weights, in a text without the words
-    that its reading rests on), this is the effect of losing the concept, whatever the new state.
+    If these activations are blind to the concept, this is the effect of losing the concept, whatever the new state.
+    They are blind if they come through a mask without its exclusive weights, or from a text without its words.
 
     Args:
         other: concept -> [texts, states], activations of all texts of the table
     """
 
-    def explain(asked: Questions) -> np.ndarray:
-        start = asked.texts.activations
+    def explain(changes: ConceptChanges) -> np.ndarray:
+        start = changes.texts.activations
         changed = {name: values.copy() for name, values in start.items()}
-        for name, places in asked.by_concept():
-            changed[name][places] = other[name][asked.row[places]]
-        return label_of(head, changed) - label_of(head, start)
+        for name, rows in changes.by_concept():
+            changed[name][rows] = other[name][changes.row[rows]]
+        return label_probabilities(head, changed) - label_probabilities(head, start)
 
     return explain
 
 
-def reread(label: np.ndarray) -> Explainer:
-    """Let the base text of each pair be read in another way, as by a model whose mask was patched for the new state.
-
-    Args:
-        label: [pairs, classes], probabilities in that reading
-    """
-    return lambda asked: label - asked.texts.label
-
-
-def label_of(head: LabelHead, activations: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Probabilities of the label, [texts, classes], from concepts, each [texts, states]."""
+def label_probabilities(head: LabelHead, activations: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Probabilities of the label, [texts, classes], from the activations of the concepts, each [texts, states]."""
     return softmax(label_logits(head, np.concatenate([activations[name] for name in head.names], axis=1)))
 
 

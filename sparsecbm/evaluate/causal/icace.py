@@ -1,9 +1,9 @@
-"""ICaCE error: how far explainers are from what counterfactual texts do to the label (method, section 6).
+"""ICaCE error: how far the estimates of explainers are from the effects of counterfactual texts (method, section 6).
 
-The individual causal concept effect of a pair is probs(counterfactual) - probs(base), [classes]. An explainer's error
-on it has three distances: L2; the cosine distance, 1 where either vector is zero; the difference of the norms. Each is
-averaged over the pairs (Abraham et al., arXiv 2205.14140, section 3). Flat probabilities make L2 small by themselves,
-so explainers are compared on one model only, and `zero` says how much there is to explain.
+The individual causal concept effect of a pair is probs(counterfactual) - probs(base), [classes]. The error of an
+estimate has three distances: L2, the cosine distance (1 if either vector is zero), and the difference of the norms.
+Each is averaged over the pairs (Abraham et al., arXiv 2205.14140, section 3). Flat probabilities alone make L2 small.
+So explainers are compared on one model only, and the error of `zero` says how much there is to explain.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,13 @@ import numpy as np
 from pydantic import Field
 
 from sparsecbm.base.errors import DataError, unknown
+from sparsecbm.base.form import Form
 from sparsecbm.base.metrics import interval, resampled_means
+from sparsecbm.base.numbers import Number
 from sparsecbm.evaluate.causal.counterfactuals import Pairs
 from sparsecbm.evaluate.causal.effect_baselines import conexp, random_effects, s_learner, state_means, zero
-from sparsecbm.evaluate.causal.effects import Explainer, Texts, concept_edit, questions
-from sparsecbm.evaluate.evidence import Estimate, Form, Number
+from sparsecbm.evaluate.causal.effects import Explainer, TextPredictions, concept_changes, concept_edit
+from sparsecbm.evaluate.evidence import Estimate
 from sparsecbm.model.cbm import ConceptBottleneck
 
 DISTANCES = ("l2", "cosine", "norm")
@@ -37,40 +39,40 @@ class IcaceScores(Form):
     )
 
 
-def explainers(model: ConceptBottleneck, training: Texts, seed: int = 0) -> dict[str, Explainer]:
-    """The explainers that any bottleneck has, by name.
+def make_explainers(model: ConceptBottleneck, training: TextPredictions, seed: int = 0) -> dict[str, Explainer]:
+    """The explainers that every bottleneck has, by name.
 
-    concept_edit          c_k set to the new state for sure, the other activations as read
-    concept_edit_typical  c_k set to what training texts of the new state read on average
-    concept_edit_gold     all concepts one-hot, from the gold states
-    concept_edit_hard     all concepts one-hot, from the states read, through `hard_head`
+    concept_edit            c_k one-hot in the new state, the other activations as predicted
+    concept_edit_typical    c_k as the mean activation of training texts of the new state
+    concept_edit_gold       all concepts one-hot, from the gold states
+    concept_edit_hard       all concepts one-hot, from the predicted states, through `hard_head`
     concept_edit_hard_gold  the same from the gold states
     s_learner, s_learner_gold, conexp, random, zero
 
-    Those that are hard are left out where the model has no `hard_head`. Activations of kind `logits` have no sure
-    state: there `concept_edit` is the typical one.
+    A model without `hard_head` has no hard ones. Activations of kind `logits` have no one-hot form, so `concept_edit`
+    is the typical one there.
 
     Args:
-        training: the training split as the model reads it
+        training: the predictions for the training texts
 
     Raises:
-        DataError: the training texts lack a state, or the model reads all of them alike.
+        DataError: the training texts lack a state, or all have the same predicted label.
     """
     head, hard = model.label_head, model.hard_head
-    typical = concept_edit(head, readings=state_means(training, training.activations))
-    found = {"concept_edit": typical}
+    typical = concept_edit(head, by_state=state_means(training, training.activations))
+    edits = {"concept_edit": typical}
     if model.settings.activation != "logits":
-        found = {
+        edits = {
             "concept_edit": concept_edit(head),
             "concept_edit_typical": typical,
             "concept_edit_gold": concept_edit(head, "gold"),
         }
     if hard is not None:
-        found |= {
+        edits |= {
             "concept_edit_hard": concept_edit(hard, "hard"),
             "concept_edit_hard_gold": concept_edit(hard, "gold"),
         }
-    return found | {
+    return edits | {
         "s_learner": s_learner(training),
         "s_learner_gold": s_learner(training, "gold"),
         "conexp": conexp(training),
@@ -81,37 +83,41 @@ def explainers(model: ConceptBottleneck, training: Texts, seed: int = 0) -> dict
 
 def measure_icace(
     model: ConceptBottleneck,
-    texts: Texts,
+    texts: TextPredictions,
     pairs: Pairs,
-    asked: Mapping[str, Explainer],
+    explainers: Mapping[str, Explainer],
     reference: str = REFERENCE,
     resamples: int = 1000,
     seed: int = 0,
 ) -> IcaceScores:
-    """Ask explainers about pairs and score their answers.
+    """Let explainers estimate the effects of pairs, and score the estimates.
 
     Args:
-        texts: the table of the pairs as the model reads it
-        asked: by name, such as from `explainers`
-        reference: the one that the others are compared with
-        resamples: bootstrap resamples behind each interval
+        texts: the predictions for the table of the pairs
+        explainers: by name, such as from `make_explainers`
+        reference: name of the explainer that the others are compared with
+        resamples: bootstrap resamples for each interval
         seed: of the resamples
 
     Raises:
         DataError: as `score_icace`.
     """
-    told = questions(model, texts, pairs)
-    estimates = {name: explain(told) for name, explain in asked.items()}
+    changes = concept_changes(model, texts, pairs)
+    estimates = {name: explain(changes) for name, explain in explainers.items()}
     return score_icace(true_effects(texts, pairs), estimates, pairs, reference, resamples, seed)
 
 
-def true_effects(texts: Texts, pairs: Pairs) -> np.ndarray:
-    """ICaCE of pairs of rows of a table that was read, [pairs, classes]."""
+def true_effects(texts: TextPredictions, pairs: Pairs) -> np.ndarray:
+    """ICaCE of pairs of rows of a table, [pairs, classes], from the table's predictions."""
     return texts.label[pairs.counterfactual] - texts.label[pairs.base]
 
 
 def distances(true: np.ndarray, estimated: np.ndarray) -> np.ndarray:
-    """Errors, [pairs, 3] in the order of `DISTANCES`, of estimated effects, [pairs, classes] both."""
+    """Errors of estimated effects, [pairs, 3] in the order of `DISTANCES`.
+
+    Args:
+        true, estimated: [pairs, classes]
+    """
     norms = np.linalg.norm(true, axis=-1), np.linalg.norm(estimated, axis=-1)
     product = norms[0] * norms[1]
     cosine = np.divide((true * estimated).sum(-1), product, out=np.zeros_like(product), where=product > 0)
@@ -126,10 +132,14 @@ def score_icace(
     resamples: int = 1000,
     seed: int = 0,
 ) -> IcaceScores:
-    """Score estimated effects, explainer -> [pairs, classes], against the true ones.
+    """Score estimated effects against the true ones.
+
+    Args:
+        true: [pairs, classes]
+        estimates: explainer -> [pairs, classes]
 
     Raises:
-        DataError: there is no pair, no such reference, or an estimate is not finite or of another shape.
+        DataError: there is no pair or no such reference, or an estimate is not finite or of another shape.
     """
     if not len(pairs):
         raise DataError("there is no counterfactual pair to measure explainers on")
@@ -138,21 +148,22 @@ def score_icace(
     for name, estimated in estimates.items():
         if estimated.shape != true.shape or not np.isfinite(estimated).all():
             raise DataError(
-                f"explainer {name!r} gave effects of shape {list(estimated.shape)}, of which "
-                f"{int((~np.isfinite(estimated)).sum())} are not finite; needed are {list(true.shape)}, all finite"
+                f"explainer {name!r} gave effects of shape {list(estimated.shape)}, and "
+                f"{int((~np.isfinite(estimated)).sum())} of them are not finite; the shape must be {list(true.shape)}, "
+                "and all effects finite"
             )
     errors = {name: distances(true, estimated) for name, estimated in estimates.items()}
     drawn = resampled_means(np.concatenate(list(errors.values()), axis=1), pairs.group, resamples, seed)
     draws = dict(zip(errors, np.split(drawn, len(errors), axis=1), strict=True))  # each [resamples, 3]
     means = {name: values.mean(0) for name, values in errors.items()}
-    of_concept = {str(name): pairs.concept == name for name in np.unique(pairs.concept)}
+    rows_by_concept = {str(name): pairs.concept == name for name in np.unique(pairs.concept)}
     return IcaceScores(
         pairs=len(pairs),
         groups=len(np.unique(pairs.group)),
-        pairs_by_concept={name: int(rows.sum()) for name, rows in of_concept.items()},
+        pairs_by_concept={name: int(rows.sum()) for name, rows in rows_by_concept.items()},
         errors={name: _estimates(means[name], draws[name]) for name in errors},
         by_concept={
-            name: {concept: _by_distance(values[rows].mean(0)) for concept, rows in of_concept.items()}
+            name: {concept: _by_distance(values[rows].mean(0)) for concept, rows in rows_by_concept.items()}
             for name, values in errors.items()
         },
         reference=reference,
@@ -169,5 +180,5 @@ def _by_distance(values: np.ndarray) -> dict[str, float]:
 
 
 def _estimates(means: np.ndarray, draws: np.ndarray) -> dict[str, Estimate]:
-    """By distance, from means, [3], and resampled means, [resamples, 3]."""
+    """Estimates by distance, from means, [3], and resampled means, [resamples, 3]."""
     return {name: Estimate(value=means[i], interval=interval(draws[:, i])) for i, name in enumerate(DISTANCES)}

@@ -1,6 +1,7 @@
-"""What concepts read when their subnetworks are taken away: the mask-based estimate of what losing a concept does.
+"""Activations of concepts without their subnetworks: a mask-based estimate of the effect of losing a concept.
 
-Either is concept -> [texts, states], activations as the label head sees them, for `effects.concept_reread`.
+Both functions give concept -> [texts, states], activations as the label head sees them, for
+`effects.concept_replacement`.
 """
 
 import numpy as np
@@ -8,53 +9,47 @@ import pandas as pd
 import torch
 
 from sparsecbm.base.errors import ModelError
-from sparsecbm.evaluate.causal.effects import read_activations
+from sparsecbm.evaluate.causal.effects import predict_activations
+from sparsecbm.evaluate.exclusive_weights import without_exclusive
 from sparsecbm.evaluate.pooled import pooled_texts
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.heads import activate
 from sparsecbm.model.masked_copy import with_masks
-from sparsecbm.model.masks import MaskSet
 
 
 def without_own_weights(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32) -> dict[str, np.ndarray]:
-    """Each concept through its mask without the weights that it alone keeps.
+    """The activations of each concept through its mask without its exclusive weights.
 
     Raises:
         ModelError: the model has no masks.
     """
-    return read_activations(without_exclusive(model), frame["text"].tolist(), batch_size)
+    return predict_activations(ablated_model(model), frame["text"].tolist(), batch_size)
 
 
-def without_exclusive(model: ConceptBottleneck) -> ConceptBottleneck:
-    """The same model under masks without the weights that one concept alone keeps; the given one stays as it is.
+def ablated_model(model: ConceptBottleneck) -> ConceptBottleneck:
+    """The same model under masks without exclusive weights. The given model does not change.
 
     Raises:
         ModelError: the model has no masks.
     """
     if not model.masked:
-        raise ModelError("the model is dense: no weight is one concept's own; prune it first")
-    masks = model.masks
-    exclusive = [masks.exclusive(name).bits for name in masks.concepts]
-    bits = {
-        layer: rows & ~torch.stack([own[layer] for own in exclusive]).to(rows.device)
-        for layer, rows in masks.bits.items()
-    }
-    return with_masks(model, MaskSet(masks.concepts, masks.shapes, bits))
+        raise ModelError("the model is dense, so no weight belongs to one concept alone; prune it first")
+    return with_masks(model, without_exclusive(model.masks, model.masks.concepts))
 
 
 @torch.inference_mode()
 def under_other_masks(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32) -> dict[str, np.ndarray]:
-    """Each concept's own head on the texts through the masks of the others; the mean of what it reads there.
+    """The mean activations of each concept's own head over the masks of the other concepts.
 
     Raises:
-        ModelError: the model has no masks, or one concept only.
+        ModelError: the model has no masks, or a single concept.
     """
     if len(model.concept_set) < 2:
-        raise ModelError("a model of one concept has no other masks to read it through")
+        raise ModelError("a model of one concept has no other masks; give a model of two or more concepts")
     pooled = pooled_texts(model, frame, batch_size)
-    kind, found = model.settings.activation, {}
+    kind, activations = model.settings.activation, {}
     for name in model.concept_set.names:
         head = model.concept_heads.head(name)
         others = [torch.from_numpy(texts).to(model.device) for mask, texts in pooled.texts.items() if mask != name]
-        found[name] = np.mean([activate(head(texts).double(), kind).cpu().numpy() for texts in others], axis=0)
-    return found
+        activations[name] = np.mean([activate(head(texts).double(), kind).cpu().numpy() for texts in others], axis=0)
+    return activations

@@ -1,1 +1,1 @@
-"""Whether explanations say what the model does."""
+"""Whether explanations say what the model really does."""

@@ -1,7 +1,7 @@
-"""Read many token sequences, each for the one concept that is asked about it.
+"""Concept logits of many token sequences, each for the one concept that is of interest.
 
-Perturbed texts come by the thousand, and each is of interest to one concept only. They share batches: what lies below
-the first masked block runs once a sequence, and above it a row goes through the subnetworks that it is asked for.
+There are thousands of perturbed texts, each for one concept. They share batches: the blocks below the first masked one
+run once for each sequence, and above it a sequence goes through the subnetworks of its own concepts only.
 """
 
 from collections import defaultdict
@@ -13,33 +13,37 @@ import torch
 from sparsecbm.model.batches import pad
 from sparsecbm.model.cbm import ConceptBottleneck
 
-Question = tuple[tuple[int, ...], str]  # token ids, and the name of a concept
+Query = tuple[tuple[int, ...], str]  # token ids, and the name of a concept
 
 
 @torch.inference_mode()
-def read_asked(model: ConceptBottleneck, questions: Sequence[Question], batch_tokens: int = 2048) -> list[np.ndarray]:
-    """Logits of the concept of each question, [states] each; what is asked twice is read once.
+def concept_logits_for(
+    model: ConceptBottleneck, queries: Sequence[Query], batch_tokens: int = 2048
+) -> list[np.ndarray]:
+    """The logits of the concept of each query, [states] each. Equal queries are computed once.
 
     Args:
-        model: in eval mode, best as `explain.subject.readied` gives it
-        batch_tokens: the most tokens of one batch, padding included
+        model: in eval mode, best prepared by `explain.subject.readied`
+        batch_tokens: the most tokens of one batch, with padding
     """
-    asked: dict[tuple[int, ...], set[str]] = defaultdict(set)
-    for ids, concept in questions:
-        asked[ids].add(concept)
-    found: dict[Question, np.ndarray] = {}
-    for batch in _batches(sorted(asked, key=lambda ids: (-len(ids), ids)), batch_tokens):
+    concepts: dict[tuple[int, ...], set[str]] = defaultdict(set)
+    for ids, concept in queries:
+        concepts[ids].add(concept)
+    results: dict[Query, np.ndarray] = {}
+    for batch in _batches(sorted(concepts, key=lambda ids: (-len(ids), ids)), batch_tokens):
         ids, mask = (t.to(model.device) for t in pad(batch, model.tokenizer.pad_token_id))
-        places = {name: [i for i, row in enumerate(batch) if name in asked[row]] for name in model.concept_set.names}
-        rows = {name: torch.tensor(of_name, device=model.device) for name, of_name in places.items() if of_name}
+        by_concept = {
+            name: [i for i, row in enumerate(batch) if name in concepts[row]] for name in model.concept_set.names
+        }
+        rows = {name: torch.tensor(indices, device=model.device) for name, indices in by_concept.items() if indices}
         for name, logits in model.concept_heads(model.represent(ids, mask, rows)).items():
-            for place, values in zip(places[name], logits.double().cpu().numpy(), strict=True):
-                found[batch[place], name] = values
-    return [found[question] for question in questions]
+            for index, values in zip(by_concept[name], logits.double().cpu().numpy(), strict=True):
+                results[batch[index], name] = values
+    return [results[query] for query in queries]
 
 
 def _batches(rows: list[tuple[int, ...]], batch_tokens: int) -> Iterator[list[tuple[int, ...]]]:
-    """Sequences that come longest first, in batches."""
+    """Batches of sequences that are sorted by length, the longest first."""
     start = 0
     while start < len(rows):
         count = max(1, batch_tokens // max(1, len(rows[start])))

@@ -1,9 +1,9 @@
 """Do attributions find the words that somebody edited?
 
-A counterfactual pair is a base text and what somebody made of it to change one concept. The words that differ carried
-the state that the concept had (`edited_words`), so an attribution of the base text for that concept and state should
-rank them first. Taken are pairs whose edit replaced or deleted a single run of words and whose base says something of
-the concept: where the state was `unknown`, no word carried it.
+A counterfactual pair is a base text and an edit of it that changes one concept. The words that differ carried the old
+state of the concept (`edited_words`). So an attribution of the base text for that concept and state should rank them
+first. Only pairs count whose edit replaced or deleted a single run of words, and whose old state is not `unknown`: no
+word carries that state.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,9 @@ class Edits:
 
     Attributes:
         texts: base texts
-        concept, state: what was edited, and the state that it had
-        edits: what differs
+        concept: name of the concept that was edited
+        state: its old state
+        edits: the words that differ
         groups: edits of one group are not independent
     """
 
@@ -47,7 +48,7 @@ class Edits:
         return len(self.texts)
 
     def sample(self, most: int, seed: int) -> "Edits":
-        """At most so many of them, drawn at random, in their order."""
+        """A random sample of at most so many edits, in their order."""
         if len(self) <= most:
             return self
         rows = sorted(np.random.default_rng(seed).choice(len(self), most, replace=False).tolist())
@@ -57,11 +58,11 @@ class Edits:
 
 
 def single_span_edits(frame: pd.DataFrame, concept_set: ConceptSet) -> Edits:
-    """All of an annotated table; none where it has no counterfactual pairs.
+    """All edits of an annotated table; none if it has no counterfactual pairs.
 
-    Two counterfactuals of one base that differ from it in the same words count once.
+    Two counterfactuals that differ from one base text in the same words count once.
     """
-    found: dict[tuple, tuple] = {}
+    edits: dict[tuple, tuple] = {}
     pairs, texts = pairs_if_any(frame, concept_set), frame["text"].tolist()
     if pairs is None:
         return Edits([], [], [], [], [])
@@ -70,39 +71,39 @@ def single_span_edits(frame: pd.DataFrame, concept_set: ConceptSet) -> Edits:
     ):
         edit = edited_words(texts[row], texts[other])
         if edit.single_span and state != UNKNOWN:
-            found.setdefault((row, concept, edit.spans), (texts[row], str(concept), str(state), edit, str(group)))
-    return Edits(*map(list, zip(*found.values(), strict=True))) if found else Edits([], [], [], [], [])
+            edits.setdefault((row, concept, edit.spans), (texts[row], str(concept), str(state), edit, str(group)))
+    return Edits(*map(list, zip(*edits.values(), strict=True))) if edits else Edits([], [], [], [], [])
 
 
-def rankings(model: ConceptBottleneck, edits: Edits, method: str, options: Options) -> list[list[RankedWord]]:
-    """The words of each base text with their scores for what was edited, all edits of a concept in one call."""
-    found: list[list[RankedWord]] = [[] for _ in edits.texts]
+def rank_base_texts(model: ConceptBottleneck, edits: Edits, method: str, options: Options) -> list[list[RankedWord]]:
+    """The words of each base text, with their scores for the old state of the edited concept."""
+    rankings: list[list[RankedWord]] = [[] for _ in edits.texts]
     for name in dict.fromkeys(edits.concept):
         rows = [i for i, concept in enumerate(edits.concept) if concept == name]
         states = {name: [edits.state[i] for i in rows]}
-        explained = attribute(model, [edits.texts[i] for i in rows], [name], states, method, options)
-        for i, of_text in zip(rows, explained, strict=True):
-            result = of_text[name]
-            found[i] = [(*span, score) for span, score in zip(result.spans, result.scores, strict=True)]
-    return found
+        attributions = attribute(model, [edits.texts[i] for i in rows], [name], states, method, options)
+        for i, by_concept in zip(rows, attributions, strict=True):
+            attribution = by_concept[name]
+            rankings[i] = [(*span, score) for span, score in zip(attribution.spans, attribution.scores, strict=True)]
+    return rankings
 
 
 def measure_edit_agreement(
     model: ConceptBottleneck, edits: Edits, methods: Sequence[str], options: Options, resamples: int, seed: int
 ) -> dict[str, dict[str, EditedWordScores]]:
-    """Hit rates and reciprocal ranks: method -> by concept, and `all` edits together; nothing without edits."""
-    found: dict[str, dict[str, EditedWordScores]] = {}
-    of_concept = {name: [i for i, c in enumerate(edits.concept) if c == name] for name in dict.fromkeys(edits.concept)}
+    """Hit rates and reciprocal ranks: method -> by concept, and `all` edits together. Without edits it is empty."""
+    scores: dict[str, dict[str, EditedWordScores]] = {}
+    by_concept = {name: [i for i, c in enumerate(edits.concept) if c == name] for name in dict.fromkeys(edits.concept)}
     for method in methods if len(edits) else ():
-        ranked = rankings(model, edits, method, options)
-        found[method] = {
+        rankings = rank_base_texts(model, edits, method, options)
+        scores[method] = {
             name: score_edited_words(
                 [edits.edits[i] for i in rows],
-                [ranked[i] for i in rows],
+                [rankings[i] for i in rows],
                 np.array([edits.groups[i] for i in rows]),
                 resamples,
                 seed,
             )
-            for name, rows in {**of_concept, "all": list(range(len(edits)))}.items()
+            for name, rows in {**by_concept, "all": list(range(len(edits)))}.items()
         }
-    return found
+    return scores

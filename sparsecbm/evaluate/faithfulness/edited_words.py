@@ -1,13 +1,12 @@
-"""Which words of a text an edit touched, and whether an attribution ranks them first.
+"""Which words of a text an edit changed, and whether an attribution ranks them first.
 
-The words of a base text and of its counterfactual are aligned by `difflib`, without regard to case. A word is a run of
-letters and digits, with apostrophes of either kind inside; punctuation does not count. What does not align are the
-edited words, in one or more runs. An edit is of a single span where there is one run, it holds words of the base text,
-and some word of the base text stands. So an insertion has no edited word in its base; read the other way, as a
-deletion, it has.
+`difflib` aligns the words of a base text with those of its counterfactual, without regard to case. A word is a run of
+letters and digits, with apostrophes inside; punctuation does not count. Words without a partner are the edited words,
+in one or more runs. An edit has a single span if there is one run, it holds words of the base text, and some other word
+of the base text remains. So an insertion has no edited word in its base text; the reverse pair, a deletion, has.
 
-An attribution should rank an edited word high for the concept and the state that the edit took away. Where a span is
-long or a text short, an order at random finds one soon: its expected score stands beside every score.
+An attribution should rank an edited word high for the concept and the state that the edit removed. In a short text or a
+long span, a random order finds an edited word soon. So the expected score of a random order is beside every score.
 """
 
 import re
@@ -20,8 +19,9 @@ import numpy as np
 from pydantic import Field
 
 from sparsecbm.base.errors import DataError
+from sparsecbm.base.form import Form
 from sparsecbm.base.metrics import interval, resampled_means
-from sparsecbm.evaluate.evidence import Form, Number
+from sparsecbm.base.numbers import Number
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 MEASURES = ("hit_at_1", "hit_at_3", "reciprocal_rank")
@@ -35,9 +35,9 @@ class Edit:
     """What an edit changed in a base text.
 
     Attributes:
-        spans: start and end of each edited word, characters of the base text
-        runs: how many runs of words differ, those that only the counterfactual has among them
-        words: how many words the base text has
+        spans: start and end of each edited word, in characters of the base text
+        runs: number of runs of words that differ, with those that only the counterfactual has
+        words: number of words of the base text
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -46,12 +46,12 @@ class Edit:
 
     @property
     def single_span(self) -> bool:
-        """Whether the edit replaced or deleted one run of words, and left others."""
+        """Whether the edit replaced or deleted one run of words, and other words remain."""
         return self.runs == 1 and 0 < len(self.spans) < self.words
 
 
 class RankScore(Form):
-    """A mean over edits, its interval, and its expected value where the words are in an order at random."""
+    """A mean over edits, its interval, and its expected value for a random order of the words."""
 
     value: Number
     interval: list[Number] = Field(description="95 %, by bootstrap over groups")
@@ -79,11 +79,11 @@ def edited_words(base: str, counterfactual: str) -> Edit:
 
 
 def rank_score(edit: Edit, ranking: Sequence[RankedWord]) -> tuple[np.ndarray, np.ndarray]:
-    """The measures of one edit, [3] in the order of `MEASURES`, and their expected values at random, [3].
+    """The measures of one edit, [3] in the order of `MEASURES`, and their expected values for a random order, [3].
 
-    A ranked word is an edited one where it overlaps an edited span. Ties count against the attribution: an edited word
-    comes after all others of its score. Where no ranked word is an edited one, as in a text that was cut before
-    the edit, all is 0.
+    A ranked word counts as edited if it overlaps an edited span. Ties count against the attribution: an edited word
+    comes after all other words of its score. All values are 0 if no ranked word is edited, as in a text that was cut
+    before the edit.
 
     Raises:
         DataError: a score is not finite.
@@ -91,15 +91,15 @@ def rank_score(edit: Edit, ranking: Sequence[RankedWord]) -> tuple[np.ndarray, n
     scores = np.array([score for _, _, score in ranking], dtype=float)
     if not np.isfinite(scores).all():
         raise DataError(f"the attribution of word {int(np.argmin(np.isfinite(scores))) + 1} is not a finite number")
-    hit = np.array([any(start < b and a < end for a, b in edit.spans) for start, end, _ in ranking], dtype=bool)
-    if not hit.any():
+    edited = np.array([any(start < b and a < end for a, b in edit.spans) for start, end, _ in ranking], dtype=bool)
+    if not edited.any():
         return np.zeros(len(MEASURES)), np.zeros(len(MEASURES))
-    rank = 1 + int((scores[~hit] >= scores[hit].max()).sum())
-    words, edited = len(ranking), int(hit.sum())
-    ranks = np.arange(1, words - edited + 2)
-    # The highest of the edited words has rank r where the other edited ones are among the words - r that follow.
-    chances = np.array([comb(words - int(r), edited - 1) / comb(words, edited) for r in ranks])
-    return _measures(np.array([rank]))[0], chances @ _measures(ranks)
+    rank = 1 + int((scores[~edited] >= scores[edited].max()).sum())
+    words, count = len(ranking), int(edited.sum())
+    ranks = np.arange(1, words - count + 2)
+    # The first edited word has rank r if the other edited ones are among the words - r that follow.
+    probabilities = np.array([comb(words - int(r), count - 1) / comb(words, count) for r in ranks])
+    return _measures(np.array([rank]))[0], probabilities @ _measures(ranks)
 
 
 def score_edited_words(
@@ -112,16 +112,16 @@ def score_edited_words(
     """Score one method on many edits.
 
     Args:
-        rankings: of each edit, the words of its base text with their scores for the concept and state that it took away
-        groups: [edits], which edits are not independent
+        rankings: for each edit, the words of its base text with their scores for the removed state of the concept
+        groups: [edits]; edits of one group are not independent
 
     Raises:
         DataError: there is no edit, or a score is not finite.
     """
     if not len(edits):
-        raise DataError("there is no edit whose words could be ranked; take pairs whose edit is of a single span")
-    pairs = [rank_score(edit, ranking) for edit, ranking in zip(edits, rankings, strict=True)]
-    values, chances = (np.stack(side) for side in zip(*pairs, strict=True))  # each [edits, 3]
+        raise DataError("there is no edit whose words could be ranked; give pairs whose edit has a single span")
+    scored = [rank_score(edit, ranking) for edit, ranking in zip(edits, rankings, strict=True)]
+    values, chances = (np.stack(side) for side in zip(*scored, strict=True))  # each [edits, 3]
     draws = resampled_means(values, np.asarray(groups), resamples, seed)
     scores = {
         name: RankScore(value=values[:, i].mean(), interval=interval(draws[:, i]), chance=chances[:, i].mean())

@@ -1,7 +1,7 @@
-"""Are explanations true of the model? All measures, by method and concept, over what is read as other than `unknown`.
+"""Are explanations true of the model? All measures, by method and concept.
 
-An item is a text and a concept that the model reads to say something of. Random attributions stand beside everything,
-and `random` is a method like the others. docs/metrics.md explains each measure.
+An item is a text and a concept whose predicted state is not `unknown`. Every score is compared with that of random
+attributions, and `random` is a method like the others. docs/metrics.md explains each measure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from sparsecbm.base.form import Form
 from sparsecbm.base.params.faithfulness import Faithfulness
-from sparsecbm.evaluate.evidence import Estimate, Form
-from sparsecbm.evaluate.faithfulness.aopc import Item, items_of, measure_aopc, order_of, random_orders
+from sparsecbm.evaluate.evidence import Estimate
+from sparsecbm.evaluate.faithfulness.aopc import Item, find_items, measure_aopc, random_orders, rank_words
 from sparsecbm.evaluate.faithfulness.edit_agreement import measure_edit_agreement, single_span_edits
 from sparsecbm.evaluate.faithfulness.edited_words import EditedWordScores
 from sparsecbm.evaluate.faithfulness.infidelity import (
@@ -23,9 +24,10 @@ from sparsecbm.evaluate.faithfulness.infidelity import (
     measure_sensitivity,
     subject_of_predictions,
 )
+from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups, mean_by_concept
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
 from sparsecbm.evaluate.faithfulness.randomisation import Comparison, compare_with_random
-from sparsecbm.evaluate.faithfulness.rank_agreement import kendall_tau, mean_by_concept
+from sparsecbm.evaluate.faithfulness.rank_agreement import kendall_tau
 from sparsecbm.evaluate.faithfulness.sanity import sanity
 from sparsecbm.evaluate.variables import clusters_of
 from sparsecbm.explain.attribution import Attribution, Options, attribute
@@ -35,8 +37,8 @@ from sparsecbm.explain.words import WordedText, read_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
 REFERENCE = "leave_one_out"
-QUICK = 4  # gradients along a path where a sketch of integrated gradients will do
-Attributions = Sequence[Mapping[str, Attribution | WordScores]]  # of each text, by concept; their `scores` count
+QUICK = 4  # gradients along a path for integrated gradients that are computed many times over
+Attributions = Sequence[Mapping[str, Attribution | WordScores]]  # of each text, by concept; only `scores` are used
 
 
 class MethodScores(Form):
@@ -51,17 +53,17 @@ class MethodScores(Form):
 
 
 class FaithfulnessScores(Form):
-    """All that is measured on one model and table."""
+    """All faithfulness scores of one model on one table."""
 
     texts: int
-    items: int = Field(description="texts and concepts that are read as other than `unknown`")
+    items: int = Field(description="texts and concepts whose predicted state is not `unknown`")
     edits: int
     operators: list[str]
     shares: list[float]
     random_draws: int
     methods: dict[str, MethodScores]
     sanity: dict[str, dict[str, dict[str, Estimate]]] = Field(
-        description="method -> what is randomised -> concept -> correlation of ranks with the original attributions"
+        description="method -> what is randomised -> concept -> rank correlation with the original attributions"
     )
 
 
@@ -78,11 +80,11 @@ def measure_faithfulness(
     """Measure explanations of predicted states on the first `params.texts` rows of an annotated table.
 
     Args:
-        options: of the attributions; where they are computed many times over (sensitivity, randomised models), with
-            `QUICK` gradients each
-        resamples: bootstrap resamples behind each interval, and those of the randomisation test
-        explained: method -> attributions of the rows of the table for predicted states, which are not computed again
-        edited: where counterfactual pairs are looked for, such as the whole split; by default the table
+        options: of the attributions. Attributions that are computed many times over (sensitivity, randomised models)
+            take `QUICK` gradients each instead
+        resamples: bootstrap resamples for each interval, and resamples of the randomisation test
+        explained: method -> attributions of the table's rows for predicted states, which are not computed again
+        edited: the table with counterfactual pairs, such as the whole split; by default the same table
 
     Raises:
         ModelError: the model has no concepts.
@@ -90,24 +92,25 @@ def measure_faithfulness(
     pairs = frame if edited is None else edited
     frame = frame.iloc[: params.texts]
     texts = frame["text"].tolist()
-    found = {method: of[: len(texts)] for method, of in (explained or {}).items()}
+    attributions = {method: rows[: len(texts)] for method, rows in (explained or {}).items()}
     for method in (*params.methods, REFERENCE):
-        if method not in found:
-            found[method] = attribute(model, texts, method=method, options=options)
+        if method not in attributions:
+            attributions[method] = attribute(model, texts, method=method, options=options)
     quick = replace(options, steps=QUICK, max_steps=QUICK)
     with readied(model) as ready:
-        worded, logits = read_words(ready.tokenizer, texts, ready.settings.max_length), ready.logits(texts)
-        items = items_of(ready, worded, logits)
+        tokenized, logits = read_words(ready.tokenizer, texts, ready.settings.max_length), ready.logits(texts)
+        items = find_items(ready, tokenized, logits)
         clusters = {name: clusters_of(frame, name) for name in ready.concept_set.names}
-        sample = _Sample(worded, logits, items, [clusters[i.concept][i.number] for i in items], resamples, seed)
-        perturber = Perturber(ready.tokenizer, worded, params.operators, seed)
-        falls = _falls(ready, perturber, sample, found, params)
-        subject = subject_of_predictions(ready, worded, logits, options)
-        infidelity = _infidelity(subject, sample, found, params)
-        moved = {method: _sensitivity(subject, sample, method, quick, params) for method in params.methods}
+        groups = _groups_of(items, clusters, resamples, seed)
+        sample = _Sample(tokenized, logits, items, groups)
+        perturber = Perturber(ready.tokenizer, tokenized, params.operators, seed)
+        falls = _compare_falls(ready, perturber, sample, attributions, params)
+        subject = subject_of_predictions(ready, tokenized, logits, options)
+        infidelity = _infidelity(subject, sample, attributions, params)
+        sensitivity = {method: _sensitivity(subject, sample, method, quick, params) for method in params.methods}
     edits = single_span_edits(pairs, model.concept_set).sample(params.edits, seed)
     agreement = measure_edit_agreement(model, edits, params.methods, options, resamples, seed)
-    few = [place for place, item in enumerate(items) if item.number < params.sanity_texts]
+    sanity_items = [item for item in items if item.text_index < params.sanity_texts]
     return FaithfulnessScores(
         texts=len(texts),
         items=len(items),
@@ -119,9 +122,9 @@ def measure_faithfulness(
             method: MethodScores(
                 comprehensiveness=falls[method]["comprehensiveness"],
                 sufficiency=falls[method]["sufficiency"],
-                kendall_tau=sample.tau(found[method], found[REFERENCE]) if method != REFERENCE else {},
+                kendall_tau=sample.tau(attributions[method], attributions[REFERENCE]) if method != REFERENCE else {},
                 infidelity=infidelity[method],
-                max_sensitivity=moved[method],
+                max_sensitivity=sensitivity[method],
                 edited_words=agreement.get(method, {}),
             )
             for method in params.methods
@@ -129,94 +132,85 @@ def measure_faithfulness(
         sanity=sanity(
             model,
             texts[: params.sanity_texts],
-            [items[i] for i in few],
-            [sample.clusters[i] for i in few],
+            sanity_items,
+            _groups_of(sanity_items, clusters, resamples, seed),
             params.sanity_methods,
             quick,
-            resamples,
-            seed,
         ),
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """What is measured on.
-
-    Attributes:
-        clusters: of each item
-    """
+    """The texts and items that are measured."""
 
     texts: list[WordedText]
     logits: Logits
     items: list[Item]
-    clusters: list[str]
-    resamples: int
-    seed: int
-
-    @property
-    def concepts(self) -> list[str]:
-        """Of each item."""
-        return [item.concept for item in self.items]
+    groups: ItemGroups
 
     def means(self, values: Sequence[float]) -> dict[str, Estimate]:
-        """By concept, from a value of each item."""
-        return mean_by_concept(np.array(values, dtype=float), self.concepts, self.clusters, self.resamples, self.seed)
+        """Means by concept, from a value for each item."""
+        return mean_by_concept(np.array(values, dtype=float), self.groups)
 
     def tau(self, first: Attributions, second: Attributions) -> dict[str, Estimate]:
-        """How alike two methods rank the words of each item."""
-        places = [(item.number, item.concept) for item in self.items]
-        return self.means([kendall_tau(first[i][name].scores, second[i][name].scores) for i, name in places])
+        """Whether two methods rank the words of each item alike."""
+        keys = [(item.text_index, item.concept) for item in self.items]
+        return self.means([kendall_tau(first[i][name].scores, second[i][name].scores) for i, name in keys])
 
     def seed_of(self, item: Item) -> int:
-        """The same for every method, so that all are judged by the same chance."""
-        return crc32(f"{self.seed} {item.concept} {self.texts[item.number].text}".encode())
+        """A seed for the item. It is the same for every method, so all methods face the same random draws."""
+        return crc32(f"{self.groups.seed} {item.concept} {self.texts[item.text_index].text}".encode())
 
 
-def _falls(
+def _groups_of(items: list[Item], clusters: Mapping[str, np.ndarray], resamples: int, seed: int) -> ItemGroups:
+    """The groups of items.
+
+    Args:
+        clusters: concept -> [texts]
+    """
+    item_clusters = [clusters[item.concept][item.text_index] for item in items]
+    return ItemGroups([item.concept for item in items], item_clusters, resamples, seed)
+
+
+def _compare_falls(
     model: ConceptBottleneck,
     perturber: Perturber,
     sample: _Sample,
-    found: Mapping[str, Attributions],
+    attributions: Mapping[str, Attributions],
     params: Faithfulness,
 ) -> dict[str, dict[str, dict[str, dict[str, Comparison]]]]:
-    """Method -> comprehensiveness | sufficiency -> operator -> concept -> what it is against random orders."""
-    at_random = [random_orders(text, params.random_draws, sample.seed) for text in sample.texts]
+    """Method -> comprehensiveness | sufficiency -> operator -> concept -> comparison with random orders."""
+    at_random = [random_orders(text, params.random_draws, sample.groups.seed) for text in sample.texts]
     orders = [
-        [order_of(found[method][item.number][item.concept].scores) for method in params.methods]
-        + at_random[item.number]
+        [rank_words(attributions[method][item.text_index][item.concept].scores) for method in params.methods]
+        + at_random[item.text_index]
         for item in sample.items
     ]
-    measured: dict = {m: {"comprehensiveness": {}, "sufficiency": {}} for m in params.methods}
+    comparisons: dict = {method: {"comprehensiveness": {}, "sufficiency": {}} for method in params.methods}
     for operator in perturber.operators if sample.items else ():
         falls = measure_aopc(model, perturber, sample.items, orders, operator, params.shares)
         for measure, more_is_better in (("comprehensiveness", True), ("sufficiency", False)):
             values = getattr(falls, measure)
-            for place, method in enumerate(params.methods):
-                measured[method][measure][operator] = compare_with_random(
-                    values[:, place],
-                    values[:, len(params.methods) :],
-                    more_is_better,
-                    sample.concepts,
-                    sample.clusters,
-                    sample.resamples,
-                    sample.seed,
+            for column, method in enumerate(params.methods):
+                comparisons[method][measure][operator] = compare_with_random(
+                    values[:, column], values[:, len(params.methods) :], more_is_better, sample.groups
                 )
-    return measured
+    return comparisons
 
 
 def _infidelity(
-    subject: Subject, sample: _Sample, found: Mapping[str, Attributions], params: Faithfulness
+    subject: Subject, sample: _Sample, attributions: Mapping[str, Attributions], params: Faithfulness
 ) -> dict[str, dict[str, Estimate]]:
     values: dict[str, list[float]] = {method: [] for method in params.methods}
     for item in sample.items:
-        scores = {method: found[method][item.number][item.concept].scores for method in params.methods}
-        measured = measure_infidelity(
-            subject, item.number, item.concept, scores, params.infidelity_samples, sample.seed_of(item)
+        scores = {method: attributions[method][item.text_index][item.concept].scores for method in params.methods}
+        by_method = measure_infidelity(
+            subject, item.text_index, item.concept, scores, params.infidelity_samples, sample.seed_of(item)
         )
-        for method, value in measured.items():
+        for method, value in by_method.items():
             values[method].append(value)
-    return {method: sample.means(of_method) for method, of_method in values.items()}
+    return {method: sample.means(item_values) for method, item_values in values.items()}
 
 
 def _sensitivity(
@@ -228,14 +222,14 @@ def _sensitivity(
         measure_sensitivity(
             subject,
             sample.logits,
-            item.number,
+            item.text_index,
             item.concept,
             method,
             options,
             params.sensitivity_samples,
             sample.seed_of(item),
         )
-        if item.number < params.sensitivity_texts
+        if item.text_index < params.sensitivity_texts
         else float("nan")
         for item in sample.items
     ]

@@ -1,12 +1,12 @@
 """Infidelity and max-sensitivity of attributions (Yeh et al., arXiv 1901.09392), by captum.
 
-Infidelity: do the scores of words foretell what happens when some of them go? Words become the baseline, a random part
-of them at a time, and the sum of their scores is held against the change of the value. captum scales the scores to
-the best fit, so methods of other units can be compared. In squared logits; less is better, 0 where the value is the
-sum of what its words say.
+Infidelity: do the scores of words predict the change when some words are removed? A random part of the words becomes
+the baseline, and the sum of their scores is compared with the change of the value. captum scales the scores to the best
+fit, so methods with different units can be compared. The unit is squared logits; less is better. It is 0 if the value
+is a sum over the words.
 
 Max-sensitivity: how far do the scores move, relative to their size, when the embeddings move a little? Less is
-steadier. It is defined for methods that take gradients on the embeddings; the others read token ids.
+steadier. Only methods that take gradients on the embeddings have it; the others take token ids.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,69 +22,76 @@ from sparsecbm.explain.words import WordedText
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
 BY_GRADIENTS = ("integrated_gradients", "gradient_x_input")
-RADIUS = 0.1  # of the ball in which embeddings move, in standard deviations of the table of embeddings
+RADIUS = 0.1  # how far embeddings move at most, in standard deviations of the embedding matrix
 
 
 def subject_of_predictions(
     model: ConceptBottleneck, texts: Sequence[WordedText], logits: Logits, options: Options
 ) -> Subject:
-    """What `attribute` explains by default: every concept, and the state that it was read as.
+    """What `attribute` explains by default: the predicted state of every concept.
 
     Args:
-        model: as `explain.subject.readied` gives it
+        model: prepared by `explain.subject.readied`
         logits: of the texts
     """
-    weights = {name: _centred(read) for name, read in logits.concepts.items()}
+    weights = {name: _centred(values) for name, values in logits.concepts.items()}
     return Subject(model, texts, logits, weights, "logits", options.baseline, options.batch_tokens)
 
 
 def measure_infidelity(
-    subject: Subject, number: int, concept: str, scores: Mapping[str, Sequence[float]], samples: int, seed: int
+    subject: Subject, text_index: int, concept: str, scores: Mapping[str, Sequence[float]], samples: int, seed: int
 ) -> dict[str, float]:
-    """Infidelity of the scores of the words of one text, by method; all methods face the same parts of the words.
+    """Infidelity of the word scores of one text, by method. All methods face the same random parts of the words.
 
     Args:
-        number: of the text
         scores: method -> [words]
-        samples: how many random parts of the words go; each part's size is random, too
+        samples: number of random parts of the words; the size of each part is random, too
     """
-    text = subject.texts[number]
-    places, read = torch.from_numpy(text.places), {}
+    text = subject.texts[text_index]
+    word_of_token = torch.from_numpy(text.places)
+    known_values: dict[bytes, Tensor] = {}
 
     def value(kept: Tensor) -> Tensor:
+        """The value of the concept when some words are kept, [rows], from truth values as numbers, [rows, words]."""
         key = kept.numpy().tobytes()
-        if key not in read:  # for the first method
-            numbers = np.full(len(kept), number)
-            ends = subject.ends(numbers)
-            present = torch.cat([kept, torch.ones(len(kept), 1)], dim=1)[:, places]  # what belongs to no word stays
+        if key not in known_values:  # the first method fills the table
+            rows = np.full(len(kept), text_index)
+            ends = subject.ends(rows)
+            present = torch.cat([kept, torch.ones(len(kept), 1)], dim=1)[:, word_of_token]  # tokens outside words stay
             tokens = torch.lerp(ends.start, ends.end, present.unsqueeze(-1).to(ends.end))
-            read[key] = subject.read(tokens, ends.mask, numbers, [concept])[concept].cpu()
-        return read[key]
+            known_values[key] = subject.read(tokens, ends.mask, rows, [concept])[concept].cpu()
+        return known_values[key]
 
-    def of_method(values: Sequence[float]) -> float:
+    def method_infidelity(word_scores: Sequence[float]) -> float:
         generator = torch.Generator().manual_seed(seed)
 
-        def part(kept: Tensor) -> tuple[Tensor, Tensor]:
+        def remove_part(kept: Tensor) -> tuple[Tensor, Tensor]:
             share = torch.rand(len(kept), 1, generator=generator)
-            gone = (torch.rand(kept.shape, generator=generator) < share).float()
-            return gone, kept - gone
+            removed = (torch.rand(kept.shape, generator=generator) < share).float()
+            return removed, kept - removed
 
-        whole, found = torch.ones(1, len(text.words)), torch.tensor([list(values)], dtype=torch.float32)
-        return float(infidelity(value, part, whole, found, n_perturb_samples=samples, normalize=True))
+        whole, attribution = torch.ones(1, len(text.words)), torch.tensor([list(word_scores)], dtype=torch.float32)
+        return float(infidelity(value, remove_part, whole, attribution, n_perturb_samples=samples, normalize=True))
 
-    return {method: of_method(values) for method, values in scores.items()}
+    return {method: method_infidelity(word_scores) for method, word_scores in scores.items()}
 
 
 def measure_sensitivity(
-    subject: Subject, logits: Logits, number: int, concept: str, method: str, options: Options, samples: int, seed: int
+    subject: Subject,
+    logits: Logits,
+    text_index: int,
+    concept: str,
+    method: str,
+    options: Options,
+    samples: int,
+    seed: int,
 ) -> float:
     """Max-sensitivity of a method at one text, over random moves of its embeddings.
 
     Args:
         logits: of the texts of the subject
-        number: of the text
         method: one of `BY_GRADIENTS`
-        samples: how many moves
+        samples: number of moves
     """
     generator = torch.Generator().manual_seed(seed)
     radius = RADIUS * float(subject.model.backbone.get_input_embeddings().weight.std())
@@ -92,31 +99,31 @@ def measure_sensitivity(
     def explained(embeddings: Tensor | tuple[Tensor]) -> tuple[Tensor]:
         rows = embeddings[0] if isinstance(embeddings, tuple) else embeddings
         with torch.enable_grad():
-            scores = METHODS[method](_Moved(subject, logits, number, concept, rows, options), options)
-        return (torch.from_numpy(subject.texts[number].merged(scores.tokens[:, 0])[0]),)
+            scores = METHODS[method](_MovedText(subject, logits, text_index, concept, rows, options), options)
+        return (torch.from_numpy(subject.texts[text_index].merged(scores.tokens[:, 0])[0]),)
 
     def moved(embeddings: Tensor) -> Tensor:
         noise = torch.rand(embeddings.shape, generator=generator).to(embeddings) * 2 - 1
         return embeddings + radius * noise
 
-    end = subject.ends(np.array([number])).end
+    end = subject.ends(np.array([text_index])).end
     return float(sensitivity_max(explained, end, moved, n_perturb_samples=samples))
 
 
-class _Moved(Subject):
-    """One text several times, each time with embeddings of its own, [rows, tokens, width], and one concept."""
+class _MovedText(Subject):
+    """Copies of one text for one concept, each with its own embeddings, [rows, tokens, width]."""
 
     def __init__(
-        self, subject: Subject, logits: Logits, number: int, concept: str, embeddings: Tensor, options: Options
+        self, subject: Subject, logits: Logits, text_index: int, concept: str, embeddings: Tensor, options: Options
     ):
         self._embeddings = embeddings
         rows = len(embeddings)
-        read = np.repeat(logits.concepts[concept][[number]], rows, axis=0)
-        texts, weights = [subject.texts[number]] * rows, {concept: _centred(read)}
+        copies = np.repeat(logits.concepts[concept][[text_index]], rows, axis=0)
+        texts, weights = [subject.texts[text_index]] * rows, {concept: _centred(copies)}
         super().__init__(
             subject.model,
             texts,
-            Logits({concept: read}, read),
+            Logits({concept: copies}, copies),
             weights,
             "logits",
             options.baseline,
@@ -125,13 +132,13 @@ class _Moved(Subject):
         self.values = self.values_at(np.arange(rows), np.ones(rows), np.ones((rows, 1), dtype=bool))
 
     def ends(self, numbers: np.ndarray) -> Ends:
-        """Both ends of the paths of a batch of rows; what belongs to no word has moved at both."""
+        """Both ends of the paths of a batch of rows. Tokens outside words have moved at both ends."""
         ends = super().ends(numbers)
         end = self._embeddings[torch.as_tensor(numbers, device=self._embeddings.device)]
-        apart = torch.from_numpy(self.texts[0].places < 0).to(end.device)[None, :, None]
-        return Ends(torch.where(apart, end, ends.start), end, ends.mask)
+        outside = torch.from_numpy(self.texts[0].places < 0).to(end.device)[None, :, None]
+        return Ends(torch.where(outside, end, ends.start), end, ends.mask)
 
 
-def _centred(read: np.ndarray) -> np.ndarray:
-    """What makes the logit of the state that is read, less the mean logit, of logits, [texts, states] both."""
-    return np.eye(read.shape[1])[read.argmax(1)] - 1 / read.shape[1]
+def _centred(logits: np.ndarray) -> np.ndarray:
+    """Weights that give the predicted state's logit minus the mean logit; both are [texts, states]."""
+    return np.eye(logits.shape[1])[logits.argmax(1)] - 1 / logits.shape[1]

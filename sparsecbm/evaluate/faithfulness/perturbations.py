@@ -1,14 +1,13 @@
-"""Texts without some of their words, as the token ids that a model reads.
+"""Texts without some of their words, as the token ids that a model takes.
 
-A score of faithfulness depends on what takes the place of a word, so there are three operators:
+A score of faithfulness depends on what replaces a removed word, so there are three operators:
 
-delete   its tokens go, and the text gets shorter
+delete   the word's tokens are removed, and the text gets shorter
 mask     each of its tokens becomes the mask token
-replace  its tokens become those of a word that was drawn from the texts themselves
+replace  its tokens become those of another word, drawn from the texts themselves
 
-What belongs to no word (special tokens, space) stays. The word that replaces another is drawn once for each place of a
-text, so all attributions of a text are judged by the same replacements. It has at most as many tokens, so that no text
-outgrows what the model reads.
+Tokens outside words (special tokens, space) stay. The replacement of a word is drawn once for each position, so all
+attributions of a text are judged by the same replacements. It has at most as many tokens as the word, so no text grows.
 """
 
 from collections.abc import Sequence
@@ -24,14 +23,14 @@ OPERATORS = ("delete", "mask", "replace")
 
 
 class Perturber:
-    """Takes words out of texts, each by one of the operators.
+    """Removes words from texts by one of the operators.
 
     Attributes:
-        texts: as `read_words` gives them; replacements are drawn from their words, as often as they occur
-        operators: those that were asked for and that the tokenizer has a token for: without a mask token, no `mask`
+        texts: from `read_words`; replacements are drawn from their words, as often as they occur
+        operators: the requested ones; `mask` is left out if the tokenizer has no mask token
 
     Raises:
-        ConfigError: an operator is unknown; names the choices.
+        ConfigError: an operator is unknown; the message lists the choices.
     """
 
     def __init__(
@@ -43,32 +42,33 @@ class Perturber:
         self.texts = list(texts)
         self.operators = tuple(o for o in operators if o != "mask" or tokenizer.mask_token_id is not None)
         self._mask = tokenizer.mask_token_id
-        self._tokens = [_tokens_of_words(text) for text in self.texts]
-        pool = sorted((tokens for words in self._tokens for tokens in words), key=lambda tokens: (len(tokens), tokens))
+        tokens_of_texts = [_tokens_of_words(text) for text in self.texts]
+        pool = sorted(
+            (tokens for words in tokens_of_texts for tokens in words), key=lambda tokens: (len(tokens), tokens)
+        )
         sizes = np.array([len(tokens) for tokens in pool])
-        self._drawn = []
-        for text, words in zip(self.texts, self._tokens, strict=True):
-            draw = np.random.default_rng([seed, crc32(text.text.encode())])
+        self._replacements = []
+        for text, words in zip(self.texts, tokens_of_texts, strict=True):
+            generator = np.random.default_rng([seed, crc32(text.text.encode())])
             fitting = [int(np.searchsorted(sizes, len(tokens), "right")) for tokens in words]
-            self._drawn.append([pool[draw.integers(count)] for count in fitting])
+            self._replacements.append([pool[generator.integers(count)] for count in fitting])
 
-    def without(self, number: int, gone: np.ndarray, operator: str) -> tuple[int, ...]:
-        """Token ids of a text whose words are gone.
+    def without(self, text_index: int, removed: np.ndarray, operator: str) -> tuple[int, ...]:
+        """Token ids of a text without some of its words.
 
         Args:
-            number: of the text
-            gone: [words], truth values
+            removed: [words], truth values
             operator: one of `operators`
         """
-        text, ids, seen = self.texts[number], [], -1
-        for token, place in zip(text.ids, text.places.tolist(), strict=True):
-            if place < 0 or not gone[place]:
+        text, ids, last_word = self.texts[text_index], [], -1
+        for token, word in zip(text.ids, text.places.tolist(), strict=True):
+            if word < 0 or not removed[word]:
                 ids.append(token)
             elif operator == "mask":
                 ids.append(self._mask)
-            elif operator == "replace" and place != seen:  # once for all tokens of the word
-                ids.extend(self._drawn[number][place])
-            seen = place if place >= 0 else seen
+            elif operator == "replace" and word != last_word:  # once for all tokens of the word
+                ids.extend(self._replacements[text_index][word])
+            last_word = word if word >= 0 else last_word
         return tuple(ids)
 
 

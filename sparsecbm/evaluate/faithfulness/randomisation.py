@@ -1,27 +1,27 @@
-"""Is an attribution better than chance? Scores of faithfulness against those of matched random attributions.
+"""Is an attribution better than chance? Scores of faithfulness, compared with those of matched random attributions.
 
-A score alone says little: it depends on the operator, on the length of the text and on how sure the model is. Random
-attributions of the same text, judged by the same operator, have all of this in common with the one in question
-(ICE, arXiv 2603.18579). By concept and over all of them:
+A score alone says little: it depends on the operator, on the length of the text and on the confidence of the model.
+Random attributions of the same text, judged by the same operator, share all of this (ICE, arXiv 2603.18579). There are
+three comparisons, by concept and over all concepts:
 
-win rate  the share of its random attributions that an attribution beats, a tie counting half: .5 is chance
-excess    by how much it beats their mean, in the direction that is better
-p         a randomisation test: how often the mean is as good if any of an item's scores, random ones too, is its own
+win rate  the share of its random attributions that an attribution beats, where a tie counts half; .5 is chance
+excess    by how much it beats their mean, in the better direction
+p         a randomisation test: how often a mean is as good if each item's score is drawn from all its scores
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 
-from sparsecbm.base.metrics import interval, resampled_means
-from sparsecbm.evaluate.evidence import Form, Number
+from sparsecbm.base.form import Form
+from sparsecbm.base.metrics import interval
+from sparsecbm.base.numbers import Number
+from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups
 
 
 class Comparison(Form):
-    """One method's scores beside random ones; intervals are 95 %, by bootstrap over clusters."""
+    """One method's scores beside random ones. Intervals are 95 %, by bootstrap over clusters."""
 
-    items: int = Field(description="texts that were read as another state than `unknown`")
+    items: int = Field(description="texts whose predicted state is not `unknown`")
     value: Number
     interval: list[Number]
     random: Number = Field(description="mean of matched random attributions")
@@ -33,7 +33,7 @@ class Comparison(Form):
 
 
 def win_rates(values: np.ndarray, random: np.ndarray, more_is_better: bool) -> np.ndarray:
-    """The share of its random scores that each item beats, a tie counting half, [items].
+    """The share of its random scores that each item beats, [items]; a tie counts half.
 
     Args:
         values: [items]
@@ -44,10 +44,10 @@ def win_rates(values: np.ndarray, random: np.ndarray, more_is_better: bool) -> n
 
 
 def randomisation_p(values: np.ndarray, random: np.ndarray, more_is_better: bool, resamples: int, seed: int) -> float:
-    """The chance of a mean as good as that of the values, if each is no more than one of its item's random scores.
+    """The probability of a mean as good as that of the values, if the method is no better than chance.
 
-    Without a difference between the method and chance, the scores of an item are exchangeable. So each resample takes
-    one of them for every item, its own among them, and p = (1 + resamples as good) / (1 + resamples).
+    Then all scores of an item are exchangeable. So each resample draws one of them for every item, the method's own
+    score included, and p = (1 + resamples as good) / (1 + resamples).
 
     Args:
         values: [items]
@@ -61,52 +61,43 @@ def randomisation_p(values: np.ndarray, random: np.ndarray, more_is_better: bool
 
 
 def compare_with_random(
-    values: np.ndarray,
-    random: np.ndarray,
-    more_is_better: bool,
-    concepts: Sequence[str],
-    clusters: Sequence[str],
-    resamples: int,
-    seed: int,
+    values: np.ndarray, random: np.ndarray, more_is_better: bool, groups: ItemGroups
 ) -> dict[str, Comparison]:
-    """By concept, for those that have items, and `mean` over these.
+    """Comparisons by concept, and `mean` over the concepts. Concepts without items are left out.
 
     Args:
         values: [items]
         random: [items, draws]
-        concepts, clusters: of each item
     """
     sign = 1.0 if more_is_better else -1.0
-    own = random.mean(1)
+    random_mean = random.mean(1)
     columns = np.stack(
-        [values, own, sign * (values - own), win_rates(values, random, more_is_better)], axis=1
+        [values, random_mean, sign * (values - random_mean), win_rates(values, random, more_is_better)], axis=1
     )  # [items, 4]
-    concepts, clusters = np.asarray(concepts), np.asarray(clusters)
-    found, means, draws = {}, [], []
-    for name in dict.fromkeys(concepts.tolist()):
-        rows = concepts == name
+    comparisons, means, draws = {}, [], []
+    for name, rows in groups.by_concept():
         means.append(columns[rows].mean(0))
-        draws.append(resampled_means(columns[rows], clusters[rows], resamples, seed))
-        p = randomisation_p(values[rows], random[rows], more_is_better, resamples, seed)
-        found[name] = _comparison(int(rows.sum()), means[-1], draws[-1], p)
-    if found:
-        p = randomisation_p(values, random, more_is_better, resamples, seed)
-        found["mean"] = _comparison(len(values), np.mean(means, axis=0), np.mean(draws, axis=0), p)
-    return found
+        draws.append(groups.draws(columns, rows))
+        p = randomisation_p(values[rows], random[rows], more_is_better, groups.resamples, groups.seed)
+        comparisons[name] = _comparison(int(rows.sum()), means[-1], draws[-1], p)
+    if comparisons:
+        p = randomisation_p(values, random, more_is_better, groups.resamples, groups.seed)
+        comparisons["mean"] = _comparison(len(values), np.mean(means, axis=0), np.mean(draws, axis=0), p)
+    return comparisons
 
 
 def _comparison(items: int, means: np.ndarray, draws: np.ndarray, p: float) -> Comparison:
-    """From means, [4], and resampled means, [resamples, 4]."""
+    """A comparison from means, [4], and resampled means, [resamples, 4]."""
     value, random, excess, wins = means
-    between = [interval(draws[:, i]) for i in range(4)]
+    intervals = [interval(draws[:, i]) for i in range(4)]
     return Comparison(
         items=items,
         value=value,
-        interval=between[0],
+        interval=intervals[0],
         random=random,
         excess=excess,
-        excess_interval=between[2],
+        excess_interval=intervals[2],
         win_rate=wins,
-        win_rate_interval=between[3],
+        win_rate_interval=intervals[3],
         p=p,
     )

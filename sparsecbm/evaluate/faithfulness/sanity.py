@@ -1,10 +1,10 @@
-"""Do attributions depend on the model at all? They must fall apart when it is randomised.
+"""Do attributions depend on the model at all? They must change when the model is randomised.
 
-After Adebayo et al. (arXiv 1810.03292): weights are randomised from the top down, one part after another, and what was
-randomised stays so. Beside this the masks alone are randomised, over weights that stay. How much of the order of words
-is left is the correlation of ranks with the original attributions, for the states that were read originally.
+After Adebayo et al. (arXiv 1810.03292): weights are randomised part by part from the top down, and randomised parts
+stay random. In another step, only the masks are randomised. The score is the rank correlation with the original
+attributions, for the originally predicted states: how much of the order of the words is left.
 
-Randomised means shuffled: every tensor keeps its values, and every layer of masks its density and its overlaps.
+Randomised means shuffled. Every tensor keeps its values, and every layer of masks keeps its densities and overlaps.
 """
 
 import copy
@@ -17,7 +17,8 @@ from torch import nn
 
 from sparsecbm.evaluate.evidence import Estimate
 from sparsecbm.evaluate.faithfulness.aopc import Item
-from sparsecbm.evaluate.faithfulness.rank_agreement import mean_by_concept, rank_correlation
+from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups, mean_by_concept
+from sparsecbm.evaluate.faithfulness.rank_agreement import rank_correlation
 from sparsecbm.explain.attribution import Attribution, Options, attribute
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import blocks
@@ -28,18 +29,19 @@ ORIGINAL, MASKS, HEADS, REST = "original", "masks", "heads", "embeddings"
 
 
 def randomised(model: ConceptBottleneck, seed: int) -> Iterator[tuple[str, ConceptBottleneck]]:
-    """The model as it is, under random masks, and then with ever more of its weights randomised, with their names.
+    """The original model, the model under random masks, and models with more and more randomised weights, by name.
 
-    `masks` (if it has any), `heads`, `block N` from the last to the first, `embeddings` (all that is left). Each model
-    is good until the next one is asked for; the given one stays as it is.
+    The names are `original`, `masks` (if there are masks), `heads`, `block N` from the last to the first, and
+    `embeddings` (everything else). The iterator changes a model when it goes on to the next one; the given model does
+    not change.
     """
     yield ORIGINAL, model
     if model.masks is not None:
         yield MASKS, with_masks(model, matched_random(model.masks, seed))
     changed = copy.deepcopy(model)
-    _, members = blocks(changed.backbone)
+    _, block_list = blocks(changed.backbone)
     parts: list[tuple[str, nn.Module]] = [(HEADS, changed.concept_heads)]
-    parts += [(f"block {number}", members[number]) for number in reversed(range(len(members)))]
+    parts += [(f"block {number}", block_list[number]) for number in reversed(range(len(block_list)))]
     done: set[int] = set()
     for name, part in [*parts, (REST, changed.backbone)]:
         _shuffle(part, done, seed)
@@ -50,43 +52,41 @@ def sanity(
     model: ConceptBottleneck,
     texts: Sequence[str],
     items: Sequence[Item],
-    clusters: Sequence[str],
+    groups: ItemGroups,
     methods: Sequence[str],
     options: Options,
-    resamples: int,
-    seed: int,
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Correlation of ranks with the original attributions: method -> what is randomised -> by concept, and `mean`.
+    """Rank correlation with the original attributions: method -> what is randomised -> by concept, and `mean`.
 
     Args:
-        texts: those that the items count
-        clusters: of each item
+        texts: the texts of the items
+        groups: of the items; its seed also randomises the model
     """
     names = model.concept_set.names
-    read = model.logits(texts).concepts
-    states = {name: [model.concept_set[name].states[place] for place in read[name].argmax(1)] for name in names}
-    first: dict[str, list[Mapping[str, Attribution]]] = {}
-    found: dict[str, dict[str, dict[str, Estimate]]] = {method: {} for method in methods}
-    for step, changed in randomised(model, seed):
+    logits = model.logits(texts).concepts
+    states = {name: [model.concept_set[name].states[index] for index in logits[name].argmax(1)] for name in names}
+    original: dict[str, list[Mapping[str, Attribution]]] = {}
+    correlations: dict[str, dict[str, dict[str, Estimate]]] = {method: {} for method in methods}
+    for step, changed in randomised(model, groups.seed):
         for method in methods:
-            explained = attribute(changed, texts, states=states, method=method, options=options)
+            attributions = attribute(changed, texts, states=states, method=method, options=options)
             if step == ORIGINAL:
-                first[method] = explained
+                original[method] = attributions
                 continue
             values = [
                 rank_correlation(
-                    first[method][item.number][item.concept].scores, explained[item.number][item.concept].scores
+                    original[method][item.text_index][item.concept].scores,
+                    attributions[item.text_index][item.concept].scores,
                 )
                 for item in items
             ]
-            concepts = [item.concept for item in items]
-            found[method][step] = mean_by_concept(np.array(values), concepts, clusters, resamples, seed)
-    return found
+            correlations[method][step] = mean_by_concept(np.array(values), groups)
+    return correlations
 
 
 @torch.no_grad()
 def _shuffle(part: nn.Module, done: set[int], seed: int) -> None:
-    """Shuffle the values of every parameter that was not shuffled before."""
+    """Shuffle the values of every parameter that is not shuffled yet, and add it to `done`."""
     for name, parameter in part.named_parameters():
         if id(parameter) not in done:
             done.add(id(parameter))

@@ -1,4 +1,4 @@
-"""The baseline that anyone can beat a demo with: counts of words and word pairs, logistic regression."""
+"""A simple baseline: logistic regression on counts of words and word pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,30 +17,30 @@ from sparsecbm.train.reproducible import one_blas_thread
 
 @dataclass(frozen=True)
 class _Constant:
-    """Stands for a classifier where the training split holds one class: there is nothing to separate."""
+    """The classifier for a training split with a single class."""
 
-    answer: int
+    class_index: int
 
     def predict(self, counts: csr_matrix) -> np.ndarray:
-        return np.full(counts.shape[0], self.answer)
+        return np.full(counts.shape[0], self.class_index)
 
 
 @dataclass(frozen=True)
 class BagOfWords:
-    """One classifier a variable, over the words and word pairs of the training split."""
+    """A classifier for the label and for each concept, over the words and word pairs of the training split."""
 
     vectorizer: CountVectorizer
     classifiers: dict[str, LogisticRegression | _Constant]
 
-    def read(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """Class indices, [texts], of `label` and of each concept by name."""
+    def predict(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Predicted class indices, [texts], by name: `label` and each concept."""
         counts = self.vectorizer.transform(texts)
         return {name: classifier.predict(counts) for name, classifier in self.classifiers.items()}
 
 
 @one_blas_thread
 def fit_bag_of_words(training: pd.DataFrame, concept_set: ConceptSet) -> BagOfWords:
-    """Fit the baseline on an annotated table; rows without a state are left out of its variable."""
+    """Fit the baseline on an annotated table. A variable leaves out the rows without a state."""
     vectorizer = CountVectorizer(ngram_range=(1, 2), lowercase=True)
     counts = vectorizer.fit_transform(training["text"])
     variables = {"label": concept_set.label} | {f"concept.{c.name}": c for c in concept_set}

@@ -1,6 +1,6 @@
 """The scores of one split, as `metrics/evaluate.json` and `sparsecbm evaluate` hold them.
 
-The form is published as JSON Schema (`schemas/evaluate.schema.json`), made from the classes below.
+The JSON Schema `evaluate.schema.json` is made from the classes below.
 """
 
 from collections.abc import Callable
@@ -8,52 +8,50 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from sparsecbm.base.form import Form
 from sparsecbm.base.metrics import MISSING, Resampled, expected_calibration_error, interval, resample
+from sparsecbm.base.numbers import Number
 from sparsecbm.base.params import Evaluate
 from sparsecbm.evaluate.causal.causal_truth import CausalScores
 from sparsecbm.evaluate.scores.bag_of_words import BagOfWords
-from sparsecbm.evaluate.variables import Readings, Variable, read
+from sparsecbm.evaluate.variables import SplitPredictions, VariablePredictions, predict_split
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Score(_Form):
+class Score(Form):
     """Scores of the label or of one concept; intervals are 95 %, by bootstrap over clusters."""
 
     texts: int = Field(description="texts whose gold state is known")
-    accuracy: float | None
-    accuracy_interval: list[float | None]
-    macro_f1: float | None = Field(description="mean F1 over the states that occur")
-    macro_f1_interval: list[float | None]
-    macro_f1_ovr: float | None = Field(description="the published papers' macro-F1; for comparing with them only")
-    majority: float | None = Field(description="accuracy of always answering the training split's commonest state")
-    calibration_error: float | None = Field(description="expected calibration error")
+    accuracy: Number
+    accuracy_interval: list[Number]
+    macro_f1: Number = Field(description="mean F1 over the states that occur")
+    macro_f1_interval: list[Number]
+    macro_f1_ovr: Number = Field(description="the published papers' macro-F1; for comparing with them only")
+    majority: Number = Field(description="accuracy of always answering the training split's commonest state")
+    calibration_error: Number = Field(description="expected calibration error")
     confusion: list[list[int]] | None = Field(default=None, description="counts[gold][read], in the order of states")
     states: list[str] | None = None
 
 
-class Difference(_Form):
+class Difference(Form):
     """A paired difference of two accuracies on the same texts."""
 
-    accuracy: float | None
-    interval: list[float | None]
+    accuracy: Number
+    interval: list[Number]
 
 
-class Baseline(_Form):
+class Baseline(Form):
     """Bag of words: its accuracies, and the model's lead over it (paired; concepts clustered by clause)."""
 
-    label: float | None
+    label: Number
     label_lead: Difference
-    concepts: dict[str, float | None]
+    concepts: dict[str, Number]
     concepts_lead: dict[str, Difference]
 
 
-class SplitScores(_Form):
+class SplitScores(Form):
     """All scores of a model on one split."""
 
     split: str
@@ -65,7 +63,7 @@ class SplitScores(_Form):
     leakage_refitted: Difference | None = Field(description="label.accuracy - label_hard_refitted.accuracy")
     concepts: dict[str, Score] = Field(description="by concept, and `mean` over them")
     concepts_annotated: dict[str, Score] = Field(
-        description="the same on cells that somebody annotated; empty cells read as `unknown` are left out"
+        description="the same on cells that somebody annotated; empty cells that became `unknown` are left out"
     )
     bag_of_words: Baseline | None
 
@@ -91,86 +89,82 @@ def score_split(
 
     Args:
         words: the baseline, from `fit_bag_of_words` on the training split; None leaves it out
-        logits: of the texts, if they were read already
+        logits: of the table's texts, if they are known already
     """
-    readings = read(model, frame, logits)
+    predictions = predict_split(model, frame, logits)
     shares = model.means
 
-    def resampled(variable: Variable) -> Resampled:
-        return resample(variable.gold, variable.read, len(variable.states), variable.clusters, params.bootstrap, seed)
+    def resampled(variable: VariablePredictions) -> Resampled:
+        states, predicted = len(variable.states), variable.predicted
+        return resample(variable.gold, predicted, states, variable.clusters, params.bootstrap, seed)
 
-    def scored(variable: Variable, drawn: Resampled, share: dict[str, float]) -> Score:
+    def scored(variable: VariablePredictions, drawn: Resampled, share: dict[str, float]) -> Score:
         return _score(variable, drawn, share, params.calibration_bins)
 
     def from_hard(probabilities: np.ndarray | None) -> tuple[Score | None, Difference | None]:
         if probabilities is None:
             return None, None
-        variable = _with(readings.label, probabilities)
+        variable = replace(predictions.label, probabilities=probabilities)
         drawn = resampled(variable)
         return scored(variable, drawn, shares["label_share"]), _difference(label, drawn)
 
-    def of_concepts(variables: dict[str, Variable], drawn: dict[str, Resampled]) -> dict[str, Score]:
+    def of_concepts(variables: dict[str, VariablePredictions], drawn: dict[str, Resampled]) -> dict[str, Score]:
         scores = {name: scored(v, drawn[name], shares["concept_shares"][name]) for name, v in variables.items()}
         return scores | {"mean": _mean(scores, list(drawn.values()))} if scores else {}
 
-    label = resampled(readings.label)
-    concepts = {name: resampled(variable) for name, variable in readings.concepts.items()}
-    annotated: dict[str, Variable] = {}
-    if any(not keep.all() for keep in readings.annotated.values()):
-        annotated = {name: _only(v, readings.annotated[name]) for name, v in readings.concepts.items()}
-    hard, leakage = from_hard(readings.label_hard)
-    refitted, leakage_refitted = from_hard(readings.label_hard_refitted)
-    baseline = words and _baseline(words.read(frame["text"]), readings, label, concepts, resampled)
+    label = resampled(predictions.label)
+    concepts = {name: resampled(variable) for name, variable in predictions.concepts.items()}
+    annotated: dict[str, VariablePredictions] = {}
+    if any(not keep.all() for keep in predictions.annotated.values()):
+        annotated = {name: _only(v, predictions.annotated[name]) for name, v in predictions.concepts.items()}
+    hard, leakage = from_hard(predictions.label_hard)
+    refitted, leakage_refitted = from_hard(predictions.label_hard_refitted)
+    baseline = words and _baseline(words.predict(frame["text"]), predictions, label, concepts, resampled)
     return SplitScores(
         split=split,
         texts=len(frame),
-        label=scored(readings.label, label, shares["label_share"]),
+        label=scored(predictions.label, label, shares["label_share"]),
         label_hard=hard,
         label_hard_refitted=refitted,
         leakage=leakage,
         leakage_refitted=leakage_refitted,
-        concepts=of_concepts(readings.concepts, concepts),
+        concepts=of_concepts(predictions.concepts, concepts),
         concepts_annotated=of_concepts(annotated, {name: resampled(v) for name, v in annotated.items()}),
         bag_of_words=baseline,
     )
 
 
-def _with(variable: Variable, probabilities: np.ndarray) -> Variable:
-    return replace(variable, probabilities=probabilities)
-
-
-def _only(variable: Variable, keep: np.ndarray) -> Variable:
-    """The texts in `keep` alone count."""
+def _only(variable: VariablePredictions, keep: np.ndarray) -> VariablePredictions:
+    """The same variable, with the gold states of the texts in `keep` only."""
     return replace(variable, gold=np.where(keep, variable.gold, MISSING))
 
 
-def _score(variable: Variable, drawn: Resampled, share: dict[str, float], bins: int) -> Score:
+def _score(variable: VariablePredictions, drawn: Resampled, share: dict[str, float], bins: int) -> Score:
     commonest = variable.states.index(max(variable.states, key=lambda state: share[state]))
     total = drawn.counts.sum()
     return Score(
         texts=int(total),
-        accuracy=_number(drawn.value("accuracy")),
-        accuracy_interval=_numbers(drawn.interval("accuracy")),
-        macro_f1=_number(drawn.value("macro_f1")),
-        macro_f1_interval=_numbers(drawn.interval("macro_f1")),
-        macro_f1_ovr=_number(drawn.value("macro_f1_ovr")),
-        majority=_number(drawn.counts[commonest].sum() / total) if total else None,
-        calibration_error=_number(expected_calibration_error(variable.probabilities, variable.gold, bins)),
+        accuracy=drawn.value("accuracy"),
+        accuracy_interval=drawn.interval("accuracy"),
+        macro_f1=drawn.value("macro_f1"),
+        macro_f1_interval=drawn.interval("macro_f1"),
+        macro_f1_ovr=drawn.value("macro_f1_ovr"),
+        majority=drawn.counts[commonest].sum() / total if total else None,
+        calibration_error=expected_calibration_error(variable.probabilities, variable.gold, bins),
         confusion=drawn.counts.tolist(),
         states=list(variable.states),
     )
 
 
 def _mean(scores: dict[str, Score], drawn: list[Resampled]) -> Score:
-    """Mean over the concepts. Concepts that share their clusters are drawn together, others apart."""
+    """The mean over the concepts. Concepts with equal clusters share their resamples."""
 
     def mean(key: str) -> float | None:
         values = [getattr(score, key) for score in scores.values()]
-        return None if any(value is None for value in values) else _number(float(np.mean(values)))
+        return None if any(value is None for value in values) else float(np.mean(values))
 
     intervals = {
-        f"{key}_interval": _numbers(interval(np.mean([d.draws[key] for d in drawn], axis=0)))
-        for key in ("accuracy", "macro_f1")
+        f"{key}_interval": interval(np.mean([d.draws[key] for d in drawn], axis=0)) for key in ("accuracy", "macro_f1")
     }
     keys = ("accuracy", "macro_f1", "macro_f1_ovr", "majority", "calibration_error")
     return Score(texts=sum(s.texts for s in scores.values()), **{key: mean(key) for key in keys}, **intervals)
@@ -178,44 +172,40 @@ def _mean(scores: dict[str, Score], drawn: list[Resampled]) -> Score:
 
 def _difference(first: Resampled, second: Resampled) -> Difference:
     return Difference(
-        accuracy=_number(first.value("accuracy") - second.value("accuracy")),
-        interval=_numbers(interval(first.draws["accuracy"] - second.draws["accuracy"])),
+        accuracy=first.value("accuracy") - second.value("accuracy"),
+        interval=interval(first.draws["accuracy"] - second.draws["accuracy"]),
     )
 
 
 def _baseline(
     words: dict[str, np.ndarray],
-    readings: Readings,
+    predictions: SplitPredictions,
     label: Resampled,
     concepts: dict[str, Resampled],
-    resampled: Callable[[Variable], Resampled],
+    resampled: Callable[[VariablePredictions], Resampled],
 ) -> Baseline:
-    """Scores of what the bag of words reads, class indices by variable, paired with the model's resamples."""
+    """Scores of the bag of words, paired with the model's resamples.
 
-    def of_words(name: str, variable: Variable) -> Resampled:
-        return resampled(_with(variable, np.eye(len(variable.states))[words[name]]))
+    Args:
+        words: predicted class indices by variable, [texts] each
+        label, concepts: the model's resamples
+    """
 
-    label_words = of_words("label", readings.label)
-    pairs = {name: (concepts[name], of_words(name, variable)) for name, variable in readings.concepts.items()}
-    accuracies = {name: _number(second.value("accuracy")) for name, (_, second) in pairs.items()}
+    def of_words(name: str, variable: VariablePredictions) -> Resampled:
+        return resampled(replace(variable, probabilities=np.eye(len(variable.states))[words[name]]))
+
+    label_words = of_words("label", predictions.label)
+    pairs = {name: (concepts[name], of_words(name, variable)) for name, variable in predictions.concepts.items()}
+    accuracies = {name: second.value("accuracy") for name, (_, second) in pairs.items()}
     lead = {name: _difference(*pair) for name, pair in pairs.items()}
     if pairs:
         drawn = np.mean([a.draws["accuracy"] - b.draws["accuracy"] for a, b in pairs.values()], axis=0)
         gap = float(np.mean([a.value("accuracy") - b.value("accuracy") for a, b in pairs.values()]))
-        accuracies["mean"] = _number(float(np.mean([b.value("accuracy") for _, b in pairs.values()])))
-        lead["mean"] = Difference(accuracy=_number(gap), interval=_numbers(interval(drawn)))
+        accuracies["mean"] = float(np.mean([b.value("accuracy") for _, b in pairs.values()]))
+        lead["mean"] = Difference(accuracy=gap, interval=interval(drawn))
     return Baseline(
-        label=_number(label_words.value("accuracy")),
+        label=label_words.value("accuracy"),
         label_lead=_difference(label, label_words),
         concepts=accuracies,
         concepts_lead=lead,
     )
-
-
-def _number(value: float) -> float | None:
-    """Six decimals, and null for what is not defined."""
-    return round(float(value), 6) if np.isfinite(value) else None
-
-
-def _numbers(values: list[float]) -> list[float | None]:
-    return [_number(value) for value in values]

@@ -1,4 +1,4 @@
-"""A saved model on any source: read, validate and annotate as the pipeline does, then score one split."""
+"""Score a saved model on any source, with the data prepared as in the pipeline."""
 
 from pathlib import Path
 
@@ -17,22 +17,22 @@ from sparsecbm.train.reproducible import reproducible
 def evaluate_source(model: ConceptBottleneck, params: Params, source: Source, split: str, root: Path) -> SplitScores:
     """Score a model on one split of a source.
 
-    Rows that validation would move to quarantine are left out here too, so the figures are those of the
-    stage `evaluate` on the same split. A source without a split `train` gives no bag of words to compare with.
+    Rows that validation moves to quarantine are left out, so the scores are those of the stage `evaluate` on the same
+    split. A source without a split `train` has no bag of words to compare with.
 
     Args:
-        root: what a relative path in the source is relative to
+        root: the folder that paths of the source are relative to
 
     Raises:
-        DataError: the source cannot be read, fails validation, or has no such split.
-        ModelError: the source is about other concepts, states or labels than the model.
+        DataError: the source cannot be loaded, fails validation, or has no such split.
+        ModelError: the source has other concepts, states or labels than the model.
     """
     with reproducible(params.seed, params.threads):
         splits, manifest = ingest(source, params.split, params.seed, root)
         if split not in splits:
             raise DataError(f"source {source.name}: {unknown('split', split, splits)}")
         concept_set = ConceptSet.from_dict(manifest["vocabulary"])
-        require_same(model.concept_set, concept_set)
+        require_same_concepts(model.concept_set, concept_set)
         validated = validate(splits, concept_set, params.validate_)
         if validated.refusal is not None:
             raise DataError(validated.refusal)
@@ -42,18 +42,18 @@ def evaluate_source(model: ConceptBottleneck, params: Params, source: Source, sp
         return score_split(model, frames[split], split, params.evaluate, params.seed, words)
 
 
-def require_same(of_model: ConceptSet, of_source: ConceptSet) -> None:
-    """Insist that a model and a source speak of the same concepts and label, with the same states.
+def require_same_concepts(model_set: ConceptSet, source_set: ConceptSet) -> None:
+    """Insist that a model and a source have the same concepts and label, with the same states.
 
     Raises:
-        ModelError: naming the first difference.
+        ModelError: they do not; the message names the first difference.
     """
-    if of_model.names != of_source.names:
+    if model_set.names != source_set.names:
         raise ModelError(
-            f"the model reads the concepts {', '.join(of_model.names)}; "
-            f"the source has {', '.join(of_source.names)}; evaluate on a source with the same concepts"
+            f"the model has the concepts {', '.join(model_set.names)}; "
+            f"the source has {', '.join(source_set.names)}; evaluate on a source with the same concepts"
         )
-    for mine, theirs in zip((of_model.label, *of_model), (of_source.label, *of_source), strict=True):
+    for mine, theirs in zip((model_set.label, *model_set), (source_set.label, *source_set), strict=True):
         if mine.states != theirs.states:
             raise ModelError(
                 f"{mine.name!r} has the states {', '.join(mine.states)} in the model "

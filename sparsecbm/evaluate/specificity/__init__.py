@@ -1,1 +1,1 @@
-"""Whether a concept's mask matters to that concept more than to others."""
+"""Whether a concept's mask matters more to that concept than to others."""

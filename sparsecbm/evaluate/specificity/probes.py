@@ -1,7 +1,7 @@
-"""Fresh linear probes: what the pooled text under a mask says about a concept, whatever its trained head makes of it.
+"""Linear probes: what the pooled text under a mask says about a concept, whatever the trained head does with it.
 
-A head may fail under another concept's mask only because it was trained under its own. A probe that is fitted
-under the very mask that it is tested under has no such excuse (after Alain and Bengio, arXiv 1610.01644).
+A trained head may fail under another concept's mask only because it was trained under its own mask. A probe is fitted
+and tested under the same mask, so its failure means that information is missing (Alain and Bengio, arXiv 1610.01644).
 """
 
 import numpy as np
@@ -15,15 +15,15 @@ from sparsecbm.base.metrics import MISSING
 from sparsecbm.evaluate.evidence import Evidence, correctness
 from sparsecbm.evaluate.pooled import Pooled
 
-# Inverse strength of the L2 penalty; strong, since hundreds of inputs face about a thousand texts.
+# Inverse strength of the L2 penalty. The penalty is strong, since there are hundreds of inputs and a thousand texts.
 C = 0.01
 
 
 def sample(frame: pd.DataFrame, texts: int, seed: int) -> pd.DataFrame:
-    """At most so many rows, drawn by a seed: the same of a table for every model that is measured with them.
+    """A random sample of at most so many rows. A table and a seed always give the same sample.
 
     Raises:
-        DataError: no text is asked for.
+        DataError: `texts` is below 1.
     """
     if texts < 1:
         raise DataError(f"probes need at least one training text, not {texts}")
@@ -31,27 +31,28 @@ def sample(frame: pd.DataFrame, texts: int, seed: int) -> pd.DataFrame:
 
 
 def probe(training: Pooled, evaluated: Pooled) -> Evidence:
-    """Fit a multinomial logistic regression for every concept under every mask, and say which texts it reads rightly.
+    """Fit a logistic regression for every concept under every mask, and score its predictions.
 
     Args:
-        training, evaluated: from one model; the probes are fitted on the first
+        training: the texts that the probes are fitted on
+        evaluated: the texts that they are scored on, from the same model
 
     Raises:
-        DataError: nobody knows the state of a concept for any training text.
+        DataError: no training text has a known state of a concept.
     """
-    read = {}
+    predicted = {}
     for name, gold in training.gold.items():
         known = gold != MISSING
         if not known.any():
-            raise DataError(f"no training text of the probes has a state for concept {name!r}; give more texts")
-        columns = [_fitted(training.texts[m][known], gold[known], evaluated.texts[m]) for m in training.gold]
-        read[name] = np.stack(columns, axis=1)
-    return correctness(evaluated, read)
+            raise DataError(f"no training text of the probes has a state for concept {name!r}; add texts with states")
+        columns = [_fit_predict(training.texts[m][known], gold[known], evaluated.texts[m]) for m in training.gold]
+        predicted[name] = np.stack(columns, axis=1)
+    return correctness(evaluated, predicted)
 
 
-def _fitted(features: np.ndarray, gold: np.ndarray, evaluated: np.ndarray) -> np.ndarray:
-    """Class indices, [texts], of a probe that was fitted on features, [training texts, hidden]."""
-    if len(np.unique(gold)) < 2:  # one class: nothing to separate
+def _fit_predict(features: np.ndarray, gold: np.ndarray, evaluated: np.ndarray) -> np.ndarray:
+    """Predicted class indices, [texts], of a probe that is fitted on features, [training texts, hidden]."""
+    if len(np.unique(gold)) < 2:  # a single class needs no probe
         return np.full(len(evaluated), gold[0])
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000))
     return classifier.fit(features.astype(np.float64), gold).predict(evaluated.astype(np.float64))

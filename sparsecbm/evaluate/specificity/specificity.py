@@ -1,11 +1,11 @@
 """How much a subnetwork belongs to its concept (method, section 3).
 
-swap      the concept's own trained head on texts pooled under every mask
-probe     a fresh linear probe for the concept under every mask
-ablation  the weights that one concept alone keeps set to zero: does it fall, and do the others stand?
+swap      the concept's own trained head, on texts pooled under every mask
+probe     a new linear probe for the concept, under every mask
+ablation  a concept's exclusive weights are set to zero: its accuracy should fall, and that of the others should not
 
-Heads and weights that were trained under random masks have such gaps, too. What the choice of weights is worth is
-the `excess` over masks that were drawn at random (`sparsecbm.prune.random_control`) and trained in the same way.
+Heads and weights that are trained under random masks show such gaps, too. So the choice of weights is worth the
+`excess` over random masks (`sparsecbm.prune.random_control`) that were trained in the same way.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,10 @@ import torch
 from pydantic import Field
 
 from sparsecbm.base.errors import DataError
-from sparsecbm.evaluate.evidence import (
-    Estimate,
-    Evidence,
-    Form,
-    Number,
-    correctness,
-    gap_excess,
-    gaps,
-    standing_out_of_column,
-)
+from sparsecbm.base.form import Form
+from sparsecbm.base.numbers import Number
+from sparsecbm.evaluate.evidence import Estimate, Evidence, column_gaps, correctness, gap_excess, gaps
+from sparsecbm.evaluate.exclusive_weights import without_exclusive
 from sparsecbm.evaluate.pooled import Pooled, pooled_texts
 from sparsecbm.evaluate.specificity.probes import probe, sample
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -36,16 +30,16 @@ from sparsecbm.train.pooled import reading
 
 
 class PairScores(Form):
-    """Overlap of two masks, and what random masks with the same density in each layer would have."""
+    """Overlap of two masks, and the overlap that random masks of the same density in each layer would have."""
 
     jaccard: Number
     chance: Number
 
 
 class OverlapScores(PairScores):
-    """Overlap of the masks, means over the pairs; and shares of all weights."""
+    """Overlap of the masks, as means over the pairs, and shares of all weights."""
 
-    pairs: dict[str, dict[str, PairScores]] = Field(description="each pair once, the concept that comes first outside")
+    pairs: dict[str, dict[str, PairScores]] = Field(description="each pair once, under the concept that comes first")
     core: Number = Field(description="share of weights that every concept keeps")
     exclusive: dict[str, Number] = Field(description="share of weights that this concept alone keeps")
 
@@ -56,21 +50,23 @@ class SquareScores(Form):
     own: Number = Field(description="mean accuracy of the concepts under their own masks")
     others: Number = Field(description="mean accuracy of the concepts under the masks of others")
     gap: dict[str, Estimate] = Field(description="own minus others, by concept and `mean`")
-    matrix: dict[str, dict[str, Number]] = Field(description="by concept, then by whose mask it is read under")
+    matrix: dict[str, dict[str, Number]] = Field(description="by concept, then by the mask it is predicted under")
 
 
 class AblationScores(Form):
-    """What happens when the weights that one concept alone keeps are set to zero in all masks."""
+    """What happens when the exclusive weights of one concept are set to zero."""
 
     before: dict[str, Number] = Field(description="accuracy by concept")
-    after: dict[str, dict[str, Number]] = Field(description="by whose weights are gone, then accuracy by concept")
+    after: dict[str, dict[str, Number]] = Field(
+        description="by the concept whose weights are removed, then accuracy by concept"
+    )
     selectivity: dict[str, Estimate] = Field(
         description="fall of the concept itself minus the mean fall of the others, by concept and `mean`"
     )
 
 
 class SpecificityScores(Form):
-    """All that is measured on one masked model."""
+    """All specificity scores of one masked model."""
 
     texts: int
     density: Number = Field(description="share of weights that a concept keeps, mean over the concepts")
@@ -82,7 +78,7 @@ class SpecificityScores(Form):
 
 
 class Excess(Form):
-    """How much more specific chosen masks are than random ones; paired by text, by concept and `mean`."""
+    """How much more specific chosen masks are than random ones, by concept and `mean`; paired by text."""
 
     swap: dict[str, Estimate] = Field(description="excess of the gap of the swap matrix")
     probe: dict[str, Estimate] = Field(description="excess of the gap of the probe matrix")
@@ -91,12 +87,18 @@ class Excess(Form):
 
 @dataclass(frozen=True, eq=False)
 class Specificity:
-    """The scores of one masked model, and the evidence by text that they rest on, which no file holds."""
+    """The scores of one masked model, and the evidence by text behind them, which no file holds.
+
+    Attributes:
+        scores: for the metrics file
+        swap, probe: 1 for a right prediction and 0 for a wrong one
+        falls: right before ablation minus right after it; the columns say whose weights are removed
+    """
 
     scores: SpecificityScores
     swap: Evidence
     probe: Evidence
-    falls: Evidence  # right before ablation minus right after it; the masks say whose weights are gone
+    falls: Evidence
 
     def to_dict(self) -> dict:
         """Plain form of the scores."""
@@ -114,18 +116,17 @@ def specificity(
 ) -> Specificity:
     """Measure a masked model on an annotated table.
 
-    The evaluated texts go through all subnetworks once, and once more through each without the weights that its
-    concept alone keeps (ablation).
+    The evaluated texts go through all subnetworks once, and through each subnetwork without its exclusive weights once.
 
     Args:
-        training: where the texts come from that the probes are fitted on
-        probe_texts: how many of them at most
-        resamples: bootstrap resamples behind each interval
+        training: the table from which the texts of the probes are sampled
+        probe_texts: the most texts that the probes are fitted on
+        resamples: bootstrap resamples for each interval
         seed: of the sample and the resamples
 
     Raises:
         ModelError: the model has no masks.
-        DataError: a table is empty, or nobody knows the state of a concept for any training text of the probes.
+        DataError: a table is empty, or no text of the probes has a known state of a concept.
     """
     for name, frame in (("training", training), ("evaluated", evaluated)):
         if not len(frame):
@@ -148,49 +149,42 @@ def specificity(
 
 
 def swap(model: ConceptBottleneck, pooled: Pooled) -> Evidence:
-    """Which texts each concept's own head reads rightly under every mask."""
-    read = {}
+    """Whether the predictions of each concept's own head are right, under every mask."""
+    predicted = {}
     with reading(model):
         for name in model.concept_set.names:
             under_each = [torch.from_numpy(texts).to(model.device) for texts in pooled.texts.values()]
             logits = [model.concept_heads({name: texts})[name] for texts in under_each]  # each [texts, states]
-            read[name] = torch.stack(logits, dim=1).argmax(-1).cpu().numpy()
-    return correctness(pooled, read)
+            predicted[name] = torch.stack(logits, dim=1).argmax(-1).cpu().numpy()
+    return correctness(pooled, predicted)
 
 
 def cross_use(model: ConceptBottleneck, masks: MaskSet, evaluated: pd.DataFrame, batch_size: int = 32) -> Evidence:
-    """The swap of given masks on a model as it is: chosen or random ones on a dense model, before any recovery.
+    """The swap of given masks on a model without any training, such as chosen or random masks on a dense model.
 
-    The model stays as it is. `square_scores` makes scores of the result, `gap_excess` compares two.
+    The model does not change. `square_scores` makes scores of the result, and `gap_excess` compares two results.
 
     Raises:
-        ModelError: the masks are for another model.
+        ModelError: the masks do not fit the model.
     """
     masked = with_masks(model, masks)
     return swap(masked, pooled_texts(masked, evaluated, batch_size))
 
 
-def without(masks: MaskSet, name: str) -> MaskSet:
-    """The masks of all concepts without the weights that this one alone keeps."""
-    exclusive = masks.exclusive(name)
-    bits = {layer: rows & ~exclusive.bits[layer] for layer, rows in masks.bits.items()}
-    return MaskSet(masks.concepts, masks.shapes, bits)
-
-
 def ablation(model: ConceptBottleneck, evaluated: pd.DataFrame, before: Evidence, batch_size: int = 32) -> Evidence:
-    """The fall of every concept under its own mask when one concept's weights are gone, for each concept in turn.
+    """The fall of every concept under its own mask when one concept's exclusive weights are removed.
 
     Args:
         before: the model's `swap` on the same table
 
     Returns:
-        values 1 for a text that is no longer read rightly, -1 for one that is now, 0 for all others; the masks
-        say whose weights are gone
+        1 for a text whose prediction was right and is wrong, -1 for the reverse, 0 for all others. The columns say
+        whose weights are removed.
     """
     values = {name: np.zeros_like(right) for name, right in before.values.items()}
-    for place, gone in enumerate(before.concepts):
-        masks = without(model.masks, gone)
-        # Equal bits read equally: only concepts whose mask has changed are read again.
+    for column, removed in enumerate(before.concepts):
+        masks = without_exclusive(model.masks, [removed])
+        # Equal masks give equal predictions, so only concepts whose mask has changed are predicted again.
         changed = [
             name
             for name in before.concepts
@@ -202,16 +196,17 @@ def ablation(model: ConceptBottleneck, evaluated: pd.DataFrame, before: Evidence
         for name in changed:
             with reading(model):
                 texts = torch.from_numpy(pooled.texts[name]).to(model.device)
-                read = model.concept_heads({name: texts})[name].argmax(-1, keepdim=True).cpu().numpy()
-            own = before.concepts.index(name)
-            values[name][:, [place]] = before.values[name][:, [own]] - correctness(pooled, {name: read}).values[name]
+                predicted = model.concept_heads({name: texts})[name].argmax(-1, keepdim=True).cpu().numpy()
+            index = before.concepts.index(name)
+            right_after = correctness(pooled, {name: predicted}).values[name]
+            values[name][:, [column]] = before.values[name][:, [index]] - right_after
     for name, right in before.values.items():
         values[name][np.isnan(right)] = np.nan
     return Evidence(before.ids, values, before.clusters)
 
 
 def excess(chosen: Specificity, control: Specificity, resamples: int = 1000, seed: int = 0) -> Excess:
-    """What chosen masks have over a control of random masks that was measured on the same texts.
+    """How much more specific chosen masks are than random ones that were measured on the same texts.
 
     Raises:
         DataError: the two were measured on different texts.
@@ -219,39 +214,42 @@ def excess(chosen: Specificity, control: Specificity, resamples: int = 1000, see
     return Excess(
         swap=gap_excess(chosen.swap, control.swap, resamples, seed),
         probe=gap_excess(chosen.probe, control.probe, resamples, seed),
-        ablation=gap_excess(chosen.falls, control.falls, resamples, seed, standing_out_of_column),
+        ablation=gap_excess(chosen.falls, control.falls, resamples, seed, column_gaps),
     )
 
 
 def square_scores(evidence: Evidence, resamples: int, seed: int) -> SquareScores:
     """Scores of a swap or a probe, for a metrics file."""
     cells = evidence.cells()
-    own = np.diagonal(cells)
-    rest = cells[~np.eye(len(cells), dtype=bool)]
+    others = cells[~np.eye(len(cells), dtype=bool)]
     return SquareScores(
-        own=own.mean(),
-        others=rest.mean() if len(rest) else None,
+        own=np.diagonal(cells).mean(),
+        others=others.mean() if len(others) else None,
         gap=gaps(evidence, resamples, seed),
         matrix=evidence.table(),
     )
 
 
 def _ablation_scores(before: Evidence, falls: Evidence, resamples: int, seed: int) -> AblationScores:
-    own = np.diagonal(before.cells())
-    after = own[:, None] - falls.cells()  # [concepts, whose weights are gone]
+    accuracies = np.diagonal(before.cells())
+    after = accuracies[:, None] - falls.cells()  # [concepts, concepts whose weights are removed]
     names = before.concepts
     return AblationScores(
-        before=dict(zip(names, own, strict=True)),
-        after={gone: dict(zip(names, after[:, j], strict=True)) for j, gone in enumerate(names)},
-        selectivity=gaps(falls, resamples, seed, standing_out_of_column),
+        before=dict(zip(names, accuracies, strict=True)),
+        after={removed: dict(zip(names, after[:, j], strict=True)) for j, removed in enumerate(names)},
+        selectivity=gaps(falls, resamples, seed, column_gaps),
     )
 
 
 def _overlap_scores(masks: MaskSet) -> OverlapScores:
-    found = overlap(masks)
+    overlaps = overlap(masks)
     pairs: dict[str, dict[str, PairScores]] = {}
-    for (first, second), pair in found.pairs.items():
+    for (first, second), pair in overlaps.pairs.items():
         pairs.setdefault(first, {})[second] = PairScores(jaccard=pair.jaccard, chance=pair.chance)
     return OverlapScores(
-        jaccard=found.jaccard, chance=found.chance, pairs=pairs, core=found.core, exclusive=found.exclusive
+        jaccard=overlaps.jaccard,
+        chance=overlaps.chance,
+        pairs=pairs,
+        core=overlaps.core,
+        exclusive=overlaps.exclusive,
     )

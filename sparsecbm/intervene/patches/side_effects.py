@@ -167,9 +167,9 @@ def _share(values: np.ndarray, ends: Interval) -> Share:
 
 def _mean(values: np.ndarray) -> float | None:
     known = np.isfinite(values)
-    return round(float(values[known].mean()), 6) if known.any() else None
+    return six_decimals(values[known].mean()) if known.any() else None
 
 
 def _interval(draws: np.ndarray) -> Interval:
-    low, high = (round(float(end), 6) if np.isfinite(end) else None for end in interval(draws))
+    low, high = (six_decimals(end) for end in interval(draws))
     return low, high

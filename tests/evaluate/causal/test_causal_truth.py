@@ -1,4 +1,4 @@
-"""ICaCE errors as the stage reports them, on a model of which it is known what losing a concept does to it."""
+"""ICaCE errors as the stage reports them, on a model for which the effect of losing a concept is known."""
 
 import pytest
 import torch
@@ -46,12 +46,13 @@ def scored(model, frame, training=None):
     return causal_scores(model, training, frame, model.logits(frame["text"].tolist()), 50, 100, 0)
 
 
-def test_taking_a_concept_away_is_what_losing_it_does(planted, families):
-    """The planted model reads `unknown` without its neurons, and without its words, as it does in the edited text."""
+def test_removing_a_concept_has_the_effect_of_losing_it(planted, families):
+    """The planted model predicts `unknown` without its neurons or words, as it does for the edited text."""
     found = scored(planted, families)
     assert found.skipped is None and found.training_texts == 50
     unknown = int((families["concept.food"] == "unknown").sum())
-    assert found.pairs.pairs == 36 and 0 < found.losing.pairs < 36 and found.losing.pairs <= unknown
+    # Every row of state `unknown` is the counterfactual of one pair that loses the concept.
+    assert found.pairs.pairs == 36 and found.losing.pairs == unknown == 14
     errors = found.losing.errors
     for name in ("mask_ablation", "word_removal"):
         assert name not in found.pairs.errors
@@ -61,15 +62,15 @@ def test_taking_a_concept_away_is_what_losing_it_does(planted, families):
     assert CausalScores.model_validate(found.to_dict()) == found
 
 
-def test_a_model_whose_masks_are_alike_loses_nothing_by_them(planted, families):
-    """Negative control: no weight belongs to one concept alone, so ablation foretells no change."""
+def test_equal_masks_have_no_effect_to_lose(planted, families):
+    """Negative control: no weight belongs to one concept alone, so ablation predicts no change."""
     planted.masks = identical_masks()
     errors = scored(planted, families).losing.errors
     assert errors["mask_ablation"]["l2"].value == pytest.approx(errors["zero"]["l2"].value, abs=1e-5)
     assert errors["word_removal"]["l2"].value < 0.2 * errors["zero"]["l2"].value
 
 
-def test_hard_edits_are_asked_of_a_model_that_has_the_head_and_masks_of_one_that_has_them(planted, backbone, families):
+def test_hard_edits_need_a_hard_head_and_mask_ablation_needs_masks(planted, backbone, families):
     read = build_examples(families, planted), planted.logits(families["text"].tolist())
     fit_hard_head(planted, *read, *read)
     assert {"concept_edit_hard", "concept_edit_hard_gold"} < set(scored(planted, families).pairs.errors)
@@ -77,7 +78,7 @@ def test_hard_edits_are_asked_of_a_model_that_has_the_head_and_masks_of_one_that
     assert "mask_ablation" not in dense.losing.errors and "word_removal" in dense.losing.errors
 
 
-def test_at_most_so_many_pairs_are_asked_about_what_is_taken_away(planted, families, monkeypatch):
+def test_removal_explainers_get_a_sample_of_the_pairs(planted, families, monkeypatch):
     whole = scored(planted, families)
     monkeypatch.setattr("sparsecbm.evaluate.causal.causal_truth.MOST", 3)
     few = scored(planted, families)
@@ -92,7 +93,7 @@ def test_without_pairs_or_concepts_there_is_nothing_to_measure(planted, backbone
     assert scored(planted, no_loss).losing is None
 
 
-def test_a_model_that_no_explainer_can_be_fitted_on_says_why(planted, families):
+def test_scores_say_why_no_explainer_could_be_fitted(planted, families):
     for parameter in planted.label_head.parameters():
         parameter.data.zero_()
     found = scored(planted, families)

@@ -1,4 +1,4 @@
-"""Counterfactual pairs: a family by hand, and the released data."""
+"""Counterfactual pairs of a family by hand, and of the released data."""
 
 from pathlib import Path
 
@@ -65,14 +65,14 @@ def test_groups_do_not_mix_and_rows_may_lie_anywhere():
     ("second", "source"),
     [
         (("a", "food", "Positive", "quiet"), "human"),  # an edit of food that changed noise instead
-        (("a", "food", None, "loud"), "human"),  # nobody knows what became of food
-        (("a", "food", "unknown", "loud"), "blank"),  # an empty cell that is read as `unknown`
+        (("a", "food", None, "loud"), "human"),  # the new state of food is unknown
+        (("a", "food", "unknown", "loud"), "blank"),  # an empty cell that became `unknown`
         (("a", "typo", "Negative", "loud"), "human"),  # no concept was edited
         (("a", None, "Negative", "loud"), "human"),  # two originals
         (("b", "food", "Negative", "loud"), "human"),  # another group
     ],
 )
-def test_what_makes_no_pair(second, source):
+def test_rows_that_make_no_pair(second, source):
     frame = table(FAMILY[0], second, **{"source.food": ["human", source]})
     with pytest.raises(DataError, match="no counterfactual pair"):
         counterfactual_pairs(frame, CONCEPTS)

@@ -1,4 +1,4 @@
-"""Explainers against label heads and tables whose effects are worked out by hand."""
+"""Explainers, on label heads and tables whose effects are worked out by hand."""
 
 import numpy as np
 import pytest
@@ -9,15 +9,14 @@ from sparsecbm.base.errors import ConfigError, DataError, ModelError
 from sparsecbm.evaluate.causal.counterfactuals import Pairs
 from sparsecbm.evaluate.causal.effect_baselines import conexp, random_effects, s_learner, state_means, zero
 from sparsecbm.evaluate.causal.effects import (
-    Questions,
-    Texts,
+    ConceptChanges,
+    TextPredictions,
+    concept_changes,
     concept_edit,
-    concept_reread,
-    label_of,
-    questions,
-    read_activations,
-    read_texts,
-    reread,
+    concept_replacement,
+    label_probabilities,
+    predict_activations,
+    predict_texts,
 )
 from sparsecbm.model.heads import LabelHead
 from tests.support.tiny_models import tiny_model
@@ -47,57 +46,58 @@ def both(second):
 
 
 @pytest.fixture
-def asked(head):
-    """Two texts: what becomes of a good one if its food were bad, and of the other if it were quiet."""
+def changes(head):
+    """Two texts: the good food of the first becomes bad, and the loud place of the second becomes quiet."""
     activations = {
         "food": np.array([[0.1, 0.6, 0.3], [0.0, 0.2, 0.8]]),
         "noise": np.array([[0.5, 0.5], [0.9, 0.1]]),
     }
     gold = {"food": np.array([1, 0]), "noise": np.array([1, -100])}
-    texts = Texts(label_of(head, activations), activations, gold)
-    return Questions(texts, np.array([4, 2]), np.array(["food", "noise"]), np.array([1, 0]), np.array([0, 1]))
+    texts = TextPredictions(label_probabilities(head, activations), activations, gold)
+    return ConceptChanges(texts, np.array([4, 2]), np.array(["food", "noise"]), np.array([1, 0]), np.array([0, 1]))
 
 
-def test_a_concept_edit_from_the_activations_by_hand(head, asked):
+def test_a_concept_edit_from_the_activations_by_hand(head, changes):
     # Before: 2 * (.6 - .1) + .5 = 1.5 and 2 * .2 + .1 = .5. After: -2 + .5 and .4 + 1.
     expected = [sigmoid(-1.5) - sigmoid(1.5), sigmoid(1.4) - sigmoid(0.5)]
-    np.testing.assert_allclose(concept_edit(head)(asked), both(expected), atol=1e-7)
+    np.testing.assert_allclose(concept_edit(head)(changes), both(expected), atol=1e-7)
 
 
-def test_a_hard_edit_starts_from_the_states_read_and_a_gold_one_from_the_annotated(head, asked):
-    # Read: good and loud, none and loud. Gold: good and quiet, bad and nobody knows (so loud, as read).
+def test_a_hard_edit_starts_from_the_predicted_states_and_a_gold_edit_from_the_annotated_ones(head, changes):
+    # Predicted: good and loud, none and loud. Gold: good and quiet, bad and unknown (so loud, as predicted).
     hard = [sigmoid(-2) - sigmoid(2), sigmoid(1) - sigmoid(0)]
     gold = [sigmoid(-2 + 1) - sigmoid(2 + 1), sigmoid(-2 + 1) - sigmoid(-2)]
-    np.testing.assert_allclose(concept_edit(head, "hard")(asked), both(hard), atol=1e-7)
-    np.testing.assert_allclose(concept_edit(head, "gold")(asked), both(gold), atol=1e-7)
+    np.testing.assert_allclose(concept_edit(head, "hard")(changes), both(hard), atol=1e-7)
+    np.testing.assert_allclose(concept_edit(head, "gold")(changes), both(gold), atol=1e-7)
 
 
-def test_an_edit_to_typical_readings(head, asked):
-    readings = {"food": np.array([[0.7, 0.1, 0.2], [0, 1, 0], [0, 0, 1]]), "noise": np.array([[1, 0], [0.2, 0.8]])}
+def test_an_edit_to_typical_activations(head, changes):
+    by_state = {"food": np.array([[0.7, 0.1, 0.2], [0, 1, 0], [0, 0, 1]]), "noise": np.array([[1, 0], [0.2, 0.8]])}
     expected = [sigmoid(-1.2 + 0.5) - sigmoid(1.5), sigmoid(0.4 + 0.8) - sigmoid(0.5)]
-    np.testing.assert_allclose(concept_edit(head, readings=readings)(asked), both(expected), atol=1e-7)
+    np.testing.assert_allclose(concept_edit(head, by_state=by_state)(changes), both(expected), atol=1e-7)
 
 
-def test_a_concept_read_in_another_way_is_looked_up_by_its_row_and_the_others_stay(head, asked):
+def test_a_replacement_is_looked_up_by_its_row_and_other_concepts_do_not_change(head, changes):
     other = {"food": np.full((5, 3), np.nan), "noise": np.full((5, 2), np.nan)}
     other["food"][4] = [0, 0, 1]
-    other["noise"][2] = [0.9, 0.1]  # as before: nothing is lost
-    np.testing.assert_allclose(concept_reread(head, other)(asked), both([sigmoid(0.5) - sigmoid(1.5), 0]), atol=1e-7)
-    np.testing.assert_array_equal(reread(asked.texts.label)(asked), 0)
+    other["noise"][2] = [0.9, 0.1]  # as before, so nothing changes
+    np.testing.assert_allclose(
+        concept_replacement(head, other)(changes), both([sigmoid(0.5) - sigmoid(1.5), 0]), atol=1e-7
+    )
 
 
-def test_explainers_leave_what_they_are_told_as_it_is(head, asked):
-    before = {name: values.copy() for name, values in asked.texts.activations.items()}
+def test_explainers_do_not_change_their_input(head, changes):
+    before = {name: values.copy() for name, values in changes.texts.activations.items()}
     other = {"food": np.zeros((5, 3)), "noise": np.zeros((5, 2))}
-    for explain in (concept_edit(head), concept_edit(head, "hard"), concept_reread(head, other)):
-        explain(asked)
-    for name, values in asked.texts.activations.items():
+    for explain in (concept_edit(head), concept_edit(head, "hard"), concept_replacement(head, other)):
+        explain(changes)
+    for name, values in changes.texts.activations.items():
         np.testing.assert_array_equal(values, before[name])
 
 
-def test_an_unknown_base_names_the_choices(head, asked):
+def test_an_unknown_base_names_the_choices(head, changes):
     with pytest.raises(ConfigError, match=r"unknown base 'golden'.*Choices: soft, hard, gold"):
-        concept_edit(head, "golden")(asked)
+        concept_edit(head, "golden")(changes)
 
 
 def training_texts(rows, seed=0):
@@ -106,19 +106,19 @@ def training_texts(rows, seed=0):
     gold = {"food": draw.integers(0, 3, rows), "noise": draw.integers(0, 2, rows)}
     second = np.where(gold["food"] == 1, 0.8, 0.2)
     activations = {"food": np.eye(3)[gold["food"]], "noise": np.eye(2)[gold["noise"]]}
-    return Texts(np.stack([1 - second, second], axis=1), activations, gold)
+    return TextPredictions(np.stack([1 - second, second], axis=1), activations, gold)
 
 
-def test_conditional_expectation_by_hand(asked):
-    found = conexp(training_texts(50))(asked)
+def test_conditional_expectation_by_hand(changes):
+    found = conexp(training_texts(50))(changes)
     np.testing.assert_allclose(found, both([-0.6, 0]), atol=0.2)
     assert found[0] == pytest.approx([0.6, -0.6])  # no text of good food has any other probability
-    plain = Texts(
+    plain = TextPredictions(
         np.array([[0.9, 0.1], [0.5, 0.5], [0.3, 0.7], [0.2, 0.8]]),
         {"food": np.zeros((4, 3)), "noise": np.zeros((4, 2))},
         {"food": np.array([0, 1, 1, 2]), "noise": np.array([0, 1, -100, 0])},
     )
-    np.testing.assert_allclose(conexp(plain)(asked), both([0.1 - 0.6, 0.5 - 0.45]))
+    np.testing.assert_allclose(conexp(plain)(changes), both([0.1 - 0.6, 0.5 - 0.45]))
 
 
 def test_a_state_that_no_training_text_has_is_an_error():
@@ -128,59 +128,59 @@ def test_a_state_that_no_training_text_has_is_an_error():
         state_means(texts, texts.activations)
 
 
-def test_an_s_learner_finds_the_concept_that_counts_and_not_the_other(asked):
-    found = s_learner(training_texts(400))(asked)
-    assert found[0, 1] < -0.9  # the class read is the second with good food alone
+def test_an_s_learner_finds_the_concept_that_decides_the_label(changes):
+    found = s_learner(training_texts(400))(changes)
+    assert found[0, 1] < -0.9  # the predicted class is the second only with good food
     assert abs(found[1, 1]) < 0.05
-    gold = s_learner(training_texts(400), "gold")(asked)
+    gold = s_learner(training_texts(400), "gold")(changes)
     np.testing.assert_allclose(gold[0], found[0], atol=0.05)
     shuffled = training_texts(400)
-    blind = Texts(np.random.default_rng(1).permutation(shuffled.label), shuffled.activations, shuffled.gold)
-    assert np.abs(s_learner(blind)(asked)).max() < 0.2
+    blind = TextPredictions(np.random.default_rng(1).permutation(shuffled.label), shuffled.activations, shuffled.gold)
+    assert np.abs(s_learner(blind)(changes)).max() < 0.2
 
 
-def test_an_s_learner_gives_a_label_that_is_never_read_no_probability(asked):
+def test_an_s_learner_gives_a_label_that_is_never_predicted_no_probability(changes):
     texts = training_texts(60)
     label = np.insert(texts.label, 1, 0.0, axis=1)
-    three = Questions(
-        Texts(np.insert(asked.texts.label, 1, 0.0, axis=1), asked.texts.activations, asked.texts.gold),
-        asked.row, asked.concept, asked.before, asked.after,
+    three = ConceptChanges(
+        TextPredictions(np.insert(changes.texts.label, 1, 0.0, axis=1), changes.texts.activations, changes.texts.gold),
+        changes.row, changes.concept, changes.before, changes.after,
     )  # fmt: skip
-    found = s_learner(Texts(label, texts.activations, texts.gold))(three)
+    found = s_learner(TextPredictions(label, texts.activations, texts.gold))(three)
     assert found.shape == (2, 3) and not found[:, 1].any() and found[0, 2] < -0.5
 
 
 def test_an_s_learner_needs_two_labels():
     texts = training_texts(60)
     with pytest.raises(DataError, match="60 text"):
-        s_learner(Texts(np.tile([0.9, 0.1], (60, 1)), texts.activations, texts.gold))
+        s_learner(TextPredictions(np.tile([0.9, 0.1], (60, 1)), texts.activations, texts.gold))
 
 
-def test_controls(asked):
-    np.testing.assert_array_equal(zero(asked), np.zeros((2, 2)))
-    found = random_effects(3)(asked)
-    np.testing.assert_array_equal(found, random_effects(3)(asked))
-    assert not np.allclose(found, random_effects(4)(asked))
+def test_controls(changes):
+    np.testing.assert_array_equal(zero(changes), np.zeros((2, 2)))
+    found = random_effects(3)(changes)
+    np.testing.assert_array_equal(found, random_effects(3)(changes))
+    assert not np.allclose(found, random_effects(4)(changes))
     np.testing.assert_allclose(found.sum(1), 0, atol=1e-12)
     assert np.abs(found).max() <= 1
 
 
-def test_an_edit_of_a_model_is_what_its_label_head_makes_of_the_edited_concepts(model):
+def test_an_edit_of_a_model_is_the_change_of_its_label_head_s_output(model):
     frame = annotated(6, seed=0)
-    texts = read_texts(model, frame)
+    texts = predict_texts(model, frame)
     logits = model.logits(frame["text"].tolist())
     pairs = Pairs(np.array([3]), np.array([0]), *(np.array([x]) for x in ("food", "unknown", "Positive", "g")))
-    found = concept_edit(model.label_head)(questions(model, texts, pairs))
+    found = concept_edit(model.label_head)(concept_changes(model, texts, pairs))
     with torch.inference_mode():
         concepts = {name: torch.from_numpy(values[3:4]).softmax(-1) for name, values in logits.concepts.items()}
         before = model.label_head(concepts).softmax(-1).numpy()
         after = model.label_head(concepts | {"food": torch.tensor([[0.0, 1, 0]])}).softmax(-1).numpy()
     np.testing.assert_allclose(found, after - before, atol=1e-6)
     assert np.abs(found).max() > 1e-3
-    np.testing.assert_allclose(read_activations(model, frame["text"].tolist())["food"], texts.activations["food"])
+    np.testing.assert_allclose(predict_activations(model, frame["text"].tolist())["food"], texts.activations["food"])
     assert texts.gold["food"].tolist() == [model.concept_set["food"].index(s) for s in frame["concept.food"]]
 
 
 def test_a_model_without_concepts_is_refused(backbone):
     with pytest.raises(ModelError, match="mode `standard`"):
-        read_texts(tiny_model(backbone, mode="standard"), annotated(2, seed=0))
+        predict_texts(tiny_model(backbone, mode="standard"), annotated(2, seed=0))

@@ -1,15 +1,15 @@
-"""ICaCE errors by hand, their intervals by an exact oracle, and whole measurements on models that are known."""
+"""ICaCE errors by hand, their intervals by an exact oracle, and measurements on known models."""
 
 import numpy as np
 import pytest
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.evaluate.causal.counterfactuals import Pairs, counterfactual_pairs
-from sparsecbm.evaluate.causal.effects import Texts, label_of, read_texts
+from sparsecbm.evaluate.causal.effects import TextPredictions, label_probabilities, predict_texts
 from sparsecbm.evaluate.causal.icace import (
     DISTANCES,
     distances,
-    explainers,
+    make_explainers,
     measure_icace,
     score_icace,
     true_effects,
@@ -17,7 +17,7 @@ from sparsecbm.evaluate.causal.icace import (
 from sparsecbm.train.examples import build_examples
 from sparsecbm.train.modes import fit_hard_head
 from tests.support.tiny_models import tiny_model
-from tests.support.tiny_tables import FOOD, NOISE, annotated
+from tests.support.tiny_tables import NOISE, with_food_edits
 
 
 def pairs_of(groups, concepts=None):
@@ -27,7 +27,7 @@ def pairs_of(groups, concepts=None):
 
 
 def test_the_effect_of_a_pair_is_the_change_of_the_probabilities():
-    texts = Texts(np.array([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5]]), {}, {})
+    texts = TextPredictions(np.array([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5]]), {}, {})
     pairs = Pairs(np.array([0, 1]), np.array([1, 2]), *[np.array(["", ""])] * 4)
     np.testing.assert_allclose(true_effects(texts, pairs), [[-0.6, 0.6], [0.2, -0.2]])
 
@@ -81,7 +81,7 @@ def test_bad_estimates_are_named():
         score_icace(true[:0], {"a": true[:0]}, pairs.where(np.array([], int)), "a")
     with pytest.raises(DataError, match=r"unknown explainer 'concept_edit'.*Choices: edit"):
         score_icace(true, {"edit": true}, pairs)
-    with pytest.raises(DataError, match=r"'b' gave effects of shape \[2, 3\], of which 1 are not finite"):
+    with pytest.raises(DataError, match=r"'b' gave effects of shape \[2, 3\], and 1 of them are not finite"):
         score_icace(true, {"a": true, "b": np.array([[0, np.nan, 0], [0, 0, 0]])}, pairs, "a")
     with pytest.raises(DataError, match=r"'b' gave effects of shape \[2, 2\]"):
         score_icace(true, {"a": true, "b": true[:, :2]}, pairs, "a")
@@ -90,29 +90,24 @@ def test_bad_estimates_are_named():
 @pytest.fixture
 def families():
     """Originals with an edit of food: one clause is replaced, all else stays."""
-    frame = annotated(24, seed=5)
-    for i in range(1, 24, 2):
-        original = frame.loc[i - 1]
-        other = next(state for state in FOOD if state != original["concept.food"])
-        frame.loc[i, "text"] = original["text"].replace(FOOD[original["concept.food"]], FOOD[other])
-        frame.loc[i, ["concept.food", "concept.noise"]] = other, original["concept.noise"]
+    frame = with_food_edits(24, seed=5)
     assert set(frame["concept.noise"]) == set(NOISE)
-    return frame.assign(edit_type=[None, "food"] * 12)
+    return frame
 
 
 def as_annotated(model, frame):
-    """The table as it would be read by a backbone that sees every gold state for sure."""
-    texts = read_texts(model, frame)
+    """The predictions of a backbone that is sure of every gold state."""
+    texts = predict_texts(model, frame)
     activations = {name: np.eye(values.shape[1])[texts.gold[name]] for name, values in texts.activations.items()}
-    return Texts(label_of(model.label_head, activations), activations, texts.gold)
+    return TextPredictions(label_probabilities(model.label_head, activations), activations, texts.gold)
 
 
-def test_a_bottleneck_that_reads_every_state_is_explained_exactly_by_its_concept_edit(model, families):
-    read = build_examples(families, model), model.logits(families["text"].tolist())
-    fit_hard_head(model, *read, *read)
+def test_the_concept_edit_is_exact_for_a_bottleneck_that_predicts_every_state(model, families):
+    data = build_examples(families, model), model.logits(families["text"].tolist())
+    fit_hard_head(model, *data, *data)
     texts = as_annotated(model, families)
     pairs = counterfactual_pairs(families, model.concept_set)
-    found = measure_icace(model, texts, pairs, explainers(model, texts), resamples=100)
+    found = measure_icace(model, texts, pairs, make_explainers(model, texts), resamples=100)
     assert found.pairs == 24 and found.groups == 12 and found.pairs_by_concept == {"food": 24}
     for name in ("concept_edit", "concept_edit_typical", "concept_edit_gold"):
         assert [found.errors[name][distance].value for distance in DISTANCES] == pytest.approx([0, 0, 0], abs=1e-6)
@@ -123,14 +118,14 @@ def test_a_bottleneck_that_reads_every_state_is_explained_exactly_by_its_concept
     assert found.errors["zero"]["l2"] == found.errors["zero"]["norm"]
 
 
-def test_a_model_without_a_hard_head_and_one_of_logits_go_without_some(backbone, families):
+def test_models_without_a_hard_head_or_with_logits_have_fewer_explainers(backbone, families):
     soft = tiny_model(backbone)
-    names = set(explainers(soft, as_annotated(soft, families)))
+    names = set(make_explainers(soft, as_annotated(soft, families)))
     assert "concept_edit_hard" not in names and {"concept_edit", "concept_edit_typical", "zero"} < names
     logits = tiny_model(backbone, activation="logits")
-    texts = read_texts(logits, families)
+    texts = predict_texts(logits, families)
     assert (texts.activations["food"] < 0).any()
-    asked = explainers(logits, texts)
-    assert "concept_edit_typical" not in asked and "concept_edit_gold" not in asked
+    explainers = make_explainers(logits, texts)
+    assert "concept_edit_typical" not in explainers and "concept_edit_gold" not in explainers
     pairs = counterfactual_pairs(families, logits.concept_set)
-    assert measure_icace(logits, texts, pairs, asked, resamples=10).errors["concept_edit"]["l2"].value >= 0
+    assert measure_icace(logits, texts, pairs, explainers, resamples=10).errors["concept_edit"]["l2"].value >= 0

@@ -1,11 +1,11 @@
-"""What is read when a concept's own part of the masks is gone, against masks that are built by hand."""
+"""Activations without a concept's exclusive weights, compared with masks that are built by hand."""
 
 import numpy as np
 import pytest
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ModelError
-from sparsecbm.evaluate.causal.effects import read_activations
+from sparsecbm.evaluate.causal.effects import predict_activations
 from sparsecbm.evaluate.causal.lost_states import under_other_masks, without_own_weights
 from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
@@ -19,27 +19,27 @@ def frame():
     return annotated(7, seed=3)
 
 
-def test_without_its_own_weights_a_concept_reads_through_what_it_shares(model, frame):
+def test_without_its_own_weights_a_concept_has_the_shared_ones(model, frame):
     masks = random_masks(model)
     model.masks = masks
     food, noise = masks["food"], masks["noise"]
-    shared = {layer: food[layer] & noise[layer] for layer in food}  # of two concepts, all that is not exclusive
-    expected = read_activations(
+    shared = {layer: food[layer] & noise[layer] for layer in food}  # for two concepts, everything that is not exclusive
+    expected = predict_activations(
         with_masks(model, MaskSet.from_masks({"food": shared, "noise": shared})), frame["text"].tolist()
     )
-    found = without_own_weights(model, frame, batch_size=3)
-    for name, values in found.items():
+    activations = without_own_weights(model, frame, batch_size=3)
+    for name, values in activations.items():
         np.testing.assert_allclose(values, expected[name], atol=1e-6)
-        assert not np.allclose(values, read_activations(model, frame["text"].tolist())[name], atol=1e-4)
+        assert not np.allclose(values, predict_activations(model, frame["text"].tolist())[name], atol=1e-4)
     assert model.masks == masks
 
 
 def test_under_the_masks_of_others(model, frame):
-    """Of two concepts, each is read as by a model whose masks are exchanged."""
+    """With two concepts, this is the prediction of a model with exchanged masks."""
     masks = random_masks(model)
     model.masks = masks
     exchanged = MaskSet.from_masks({"food": masks["noise"], "noise": masks["food"]})
-    expected = read_activations(with_masks(model, exchanged), frame["text"].tolist())
+    expected = predict_activations(with_masks(model, exchanged), frame["text"].tolist())
     for name, values in under_other_masks(model, frame, batch_size=3).items():
         np.testing.assert_allclose(values, expected[name], atol=1e-6)
 

@@ -5,7 +5,7 @@ from math import exp
 import numpy as np
 import pytest
 
-from sparsecbm.evaluate.faithfulness.aopc import items_of, measure_aopc, order_of, random_orders, top_words
+from sparsecbm.evaluate.faithfulness.aopc import find_items, measure_aopc, random_orders, rank_words, top_words
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
 from sparsecbm.explain.words import read_words
 from sparsecbm.model.cbm import Logits
@@ -23,7 +23,7 @@ def positive(total, tokens):
 
 def measured(model, texts, orders, operator, shares):
     worded = read_words(model.tokenizer, texts, 16)
-    items = items_of(model, worded, model.logits(texts))
+    items = find_items(model, worded, model.logits(texts))
     return measure_aopc(model, Perturber(model.tokenizer, worded, [operator], 0), items, orders, operator, shares)
 
 
@@ -52,19 +52,19 @@ def test_replacement_by_hand():
     model, texts = linear_model(), ["good " + "again " * 12, "again " * 13, "again " * 12]
     worded = read_words(model.tokenizer, texts, 16)
     seed = next(s for s in range(9) if good_is_replaced_by_nothing(model, worded, s))
-    items = items_of(model, worded[:1], Logits({"food": np.array([[0.0, 1.0]])}, np.zeros((1, 3))))
+    items = find_items(model, worded[:1], Logits({"food": np.array([[0.0, 1.0]])}, np.zeros((1, 3))))
     perturber = Perturber(model.tokenizer, worded, ["replace"], seed)
     found = measure_aopc(model, perturber, items, [[np.arange(13)]], "replace", [1 / 13])
     assert found.comprehensiveness.tolist() == [[pytest.approx(positive(5, 15) - 0.5, abs=1e-6)]]
 
 
 def good_is_replaced_by_nothing(model, worded, seed):
-    gone = np.arange(13) == 0
+    removed = np.arange(13) == 0
     good = model.tokenizer.convert_tokens_to_ids("good")
-    return good not in Perturber(model.tokenizer, worded, ["replace"], seed).without(0, gone, "replace")
+    return good not in Perturber(model.tokenizer, worded, ["replace"], seed).without(0, removed, "replace")
 
 
-def test_taking_all_words_is_the_same_for_every_order():
+def test_removing_all_words_is_the_same_for_every_order():
     model = linear_model()
     orders = [[np.array(order) for order in ([0, 1, 2], [2, 1, 0])]]
     found = measured(model, [TEXT], orders, "delete", [1.0])
@@ -72,19 +72,19 @@ def test_taking_all_words_is_the_same_for_every_order():
     np.testing.assert_allclose(found.sufficiency, 0, atol=1e-9)
 
 
-def test_items_are_texts_of_two_words_that_are_read_as_other_than_unknown(backbone):
+def test_items_are_texts_of_two_words_whose_state_is_not_unknown(backbone):
     model = tiny_model(backbone)
     texts = read_words(model.tokenizer, ["good food", "bad food", "good", ""], 16)
     food = np.array([[0, 1, 2], [3, 1, 2], [0, 2, 1], [2, 1, 1]], dtype=float)  # unknown, Negative, Positive, Negative
     noise = np.array([[0, 1], [1, 0], [1, 0], [1, 0]], dtype=float)
-    found = items_of(model, texts, Logits({"food": food, "noise": noise}, np.zeros((4, 3))))
-    assert [(i.number, i.concept, i.state, i.place) for i in found] == [
+    found = find_items(model, texts, Logits({"food": food, "noise": noise}, np.zeros((4, 3))))
+    assert [(i.text_index, i.concept, i.state, i.state_index) for i in found] == [
         (0, "noise", "quiet", 1), (1, "food", "Negative", 0), (1, "noise", "loud", 0),
     ]  # fmt: skip
 
 
 def test_orders_by_hand():
-    assert order_of([0.1, 3.0, -1.0, 0.1]).tolist() == [1, 0, 3, 2]
+    assert rank_words([0.1, 3.0, -1.0, 0.1]).tolist() == [1, 0, 3, 2]
     assert top_words(np.array([1, 0, 3, 2]), 0.5).tolist() == [True, True, False, False]
     assert top_words(np.arange(20), 0.05).sum() == 1 and top_words(np.arange(21), 0.05).sum() == 2
     assert top_words(np.arange(30), 0.1).sum() == 3, "no rounding error makes it four"

@@ -1,8 +1,8 @@
-"""Edited words of pairs against attributions of models whose reasons are known."""
+"""Edited words of pairs, compared with attributions of models with known reasons."""
 
 import pytest
 
-from sparsecbm.evaluate.faithfulness.edit_agreement import measure_edit_agreement, rankings, single_span_edits
+from sparsecbm.evaluate.faithfulness.edit_agreement import measure_edit_agreement, rank_base_texts, single_span_edits
 from sparsecbm.explain.attribution import Options
 from tests.support.planted_model import planted_masks, planted_model
 from tests.support.tiny_tables import annotated
@@ -28,12 +28,12 @@ def frame():
             ("b", "a quick place and bad food", "Negative", None),
             ("b", "a quick place and food", "unknown", "food"),
             ("c", "good service", "Positive", None),
-            ("c", "bad place", "Negative", "food"),  # nothing stands
+            ("c", "bad place", "Negative", "food"),  # no word remains
         ]
     )
 
 
-def test_taken_are_single_spans_of_bases_that_say_something(frame, model):
+def test_edits_are_single_spans_whose_old_state_is_known(frame, model):
     found = single_span_edits(frame, model.concept_set)
     rows = zip(found.texts, found.state, found.edits, strict=True)
     said = [(text[start:end], state) for text, state, edit in rows for start, end in edit.spans]
@@ -43,7 +43,7 @@ def test_taken_are_single_spans_of_bases_that_say_something(frame, model):
     assert set(found.sample(2, 0).texts) < set(found.texts)
 
 
-def test_two_counterfactuals_that_touch_the_same_words_count_once(frame, model):
+def test_two_counterfactuals_that_change_the_same_words_count_once(frame, model):
     rows = [("good", "Positive", None), ("bad", "Negative", "food"), ("dull", "Negative", "food")]
     twice = table([("a", f"the food was {word}", state, edit) for word, state, edit in rows])
     found = single_span_edits(twice, model.concept_set)
@@ -55,7 +55,7 @@ def test_a_table_without_edits_has_none(model):
     assert len(found) == 0 and measure_edit_agreement(model, found, ["random"], OPTIONS, 50, 0) == {}
 
 
-def test_the_words_that_a_planted_model_reads_are_found_and_chance_is_not(frame, backbone):
+def test_the_words_that_a_planted_model_uses_rank_first_and_random_ones_do_not(frame, backbone):
     model = planted_model(backbone)
     model.masks = planted_masks()
     edits = single_span_edits(frame, model.concept_set)
@@ -64,7 +64,7 @@ def test_the_words_that_a_planted_model_reads_are_found_and_chance_is_not(frame,
     right, chance = found["leave_one_out"]["all"], found["random"]["all"]
     assert right.edits == 3 and right.hit_at_1.value == 1 == right.reciprocal_rank.value
     assert chance.hit_at_1.value < 1 and right.hit_at_1.chance == pytest.approx((1 / 10 + 1 / 10 + 1 / 6) / 3, abs=1e-6)
-    ranked = rankings(model, edits, "leave_one_out", OPTIONS)
+    ranked = rank_base_texts(model, edits, "leave_one_out", OPTIONS)
     assert [len(words) for words in ranked] == [10, 10, 6]
     start, end, _ = max(ranked[2], key=lambda word: word[2])
     assert edits.texts[2][start:end] == "bad"

@@ -1,4 +1,4 @@
-"""Edited words of text pairs by hand, and their ranks against every order there is."""
+"""Edited words of text pairs by hand, and their ranks compared with all orders."""
 
 from itertools import permutations
 
@@ -9,7 +9,7 @@ from sparsecbm.base.errors import DataError
 from sparsecbm.evaluate.faithfulness.edited_words import Edit, edited_words, rank_score, score_edited_words
 
 
-def touched(base, counterfactual):
+def edited(base, counterfactual):
     return [base[start:end] for start, end in edited_words(base, counterfactual).spans]
 
 
@@ -29,18 +29,18 @@ def ranking(text, *scores):
         ("Sadly, the soup was cold", "The soup was cold", ["Sadly"], 1, True),  # a capital is no edit
         ("It wasn't hot: don't go", "It was hot; don\u2019t go!", ["wasn't"], 1, True),
         ("Soup was hot. Go!", "soup WAS hot; go", [], 0, False),
-        ("cold soup", "warm bread", ["cold", "soup"], 1, False),  # no word stands
+        ("cold soup", "warm bread", ["cold", "soup"], 1, False),  # no word remains
         ("", "soup", [], 1, False),
         ("Die Suppe war ölig", "Die Suppe war köstlich", ["ölig"], 1, True),
     ],
 )
 def test_edited_words_by_hand(base, counterfactual, words, runs, single):
     found = edited_words(base, counterfactual)
-    assert touched(base, counterfactual) == words
+    assert edited(base, counterfactual) == words
     assert (found.runs, found.single_span) == (runs, single)
 
 
-def test_a_word_that_recurs_is_the_one_that_was_touched():
+def test_the_edited_one_of_two_equal_words_is_found():
     base = "The food was good and the service was good"
     assert edited_words(base, "The food was good and the service was bad").spans == ((38, 42),)
 
@@ -61,15 +61,15 @@ def test_ties_count_against_the_attribution_but_not_among_edited_words():
     assert rank_score(two, ranking(text, 0.1, 0.1, 0.1, 0.5, 0.5, 0.5))[0].tolist() == [1, 1, 1]
 
 
-def test_a_ranked_word_counts_where_it_overlaps():
-    """Rankings may part words in another way: here with the punctuation, and one that only touches the span."""
+def test_a_ranked_word_counts_if_it_overlaps():
+    """Rankings may split words differently: one here has the punctuation, and one only touches the span."""
     text = "soup,cold. today"
     edit = Edit(((5, 9),), 1, 3)
     assert rank_score(edit, [(0, 5, 9.0), (5, 10, 2.0), (11, 16, 3.0)])[0].tolist() == [0, 1, 1 / 3]
     assert text[5:9] == "cold"
 
 
-def test_a_word_that_was_cut_off_is_a_miss_by_any_order():
+def test_a_word_that_was_cut_off_is_a_miss_for_any_order():
     values, chances = rank_score(Edit(((90, 94),), 1, 20), [(0, 3, 0.5), (4, 8, 0.1)])
     assert not values.any() and not chances.any()
 

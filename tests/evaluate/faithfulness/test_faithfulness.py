@@ -1,4 +1,4 @@
-"""All measures together, on models whose reasons are known: right reasons win, chance does not, wrong ones lose."""
+"""All measures together, on models with known reasons: right reasons win, random ones do not, wrong ones lose."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from sparsecbm.evaluate.faithfulness.faithfulness import measure_faithfulness
 from sparsecbm.explain.attribution import Options, attribute
 from tests.support.planted_model import planted_masks, planted_model
 from tests.support.tiny_models import tiny_model
-from tests.support.tiny_tables import FOOD, annotated
+from tests.support.tiny_tables import with_food_edits
 
 OPTIONS = Options(steps=4, max_steps=4)
 
@@ -36,13 +36,7 @@ def settings(**changes):
 @pytest.fixture(scope="module")
 def frame():
     """Texts with an edit of food for every other one."""
-    found = annotated(24, seed=5)
-    for i in range(1, 24, 2):
-        original = found.loc[i - 1]
-        other = next(state for state in FOOD if state != original["concept.food"])
-        found.loc[i, "text"] = original["text"].replace(FOOD[original["concept.food"]], FOOD[other])
-        found.loc[i, ["concept.food", "concept.noise"]] = other, original["concept.noise"]
-    return found.assign(edit_type=[None, "food"] * 12)
+    return with_food_edits(24, seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +52,7 @@ def scores(planted, frame):
     return measure_faithfulness(planted, frame, settings(), OPTIONS, resamples=200, seed=0)
 
 
-def test_right_reasons_beat_chance_under_every_operator(scores):
+def test_right_reasons_beat_chance_with_every_operator(scores):
     found = scores.methods["leave_one_out"]
     for operator in ("delete", "mask", "replace"):
         for measure in (found.comprehensiveness, found.sufficiency):
@@ -82,7 +76,7 @@ def test_chance_does_not_beat_chance(scores):
 
 
 def test_wrong_reasons_lose(planted, frame):
-    """The right ones the other way round, given as if another method had found them."""
+    """The right attributions with the opposite sign, given as those of another method."""
     right = attribute(planted, frame["text"].tolist(), method="leave_one_out", options=OPTIONS)
     turned = [{name: replace(a, scores=tuple(-score for score in a.scores)) for name, a in of.items()} for of in right]
     params = settings(methods=["attention_rollout"], operators=["delete"])
@@ -132,7 +126,7 @@ def test_gradients_have_a_sensitivity_and_given_attributions_are_not_computed_ag
     assert found.methods["random"].max_sensitivity == {}
 
 
-def test_a_model_that_reads_nothing_but_unknown_has_no_scores(planted, frame, backbone):
+def test_a_model_that_predicts_only_unknown_has_no_scores(planted, frame, backbone):
     silent = tiny_model(backbone)
     for head, name in zip(silent.concept_heads.heads, silent.concept_set.names, strict=True):
         head.weight.data.zero_()

@@ -30,7 +30,7 @@ def infidelity_of(subject, number, scores, samples):
     return measure_infidelity(subject, number, "food", {"method": scores}, samples, 0)["method"]
 
 
-def test_methods_face_the_same_parts_and_these_are_read_once(monkeypatch):
+def test_methods_face_the_same_parts_and_each_part_is_computed_once(monkeypatch):
     subject, _ = explained(linear_model())
     reads, read = [], type(subject).read
     monkeypatch.setattr(type(subject), "read", lambda *arguments: reads.append(1) or read(*arguments))
@@ -42,8 +42,8 @@ def test_methods_face_the_same_parts_and_these_are_read_once(monkeypatch):
     assert len(reads) == 2 * first
 
 
-def test_scores_that_foretell_every_change_have_no_infidelity():
-    """The value is linear in the words that are there: integrated gradients are what each of them says."""
+def test_scores_that_predict_every_change_have_no_infidelity():
+    """The value is linear in the words, so integrated gradients are the exact effect of each word."""
     model = linear_model().requires_grad_(False)
     subject, _ = explained(model)
     right = attribute(model, TEXTS, options=OPTIONS)[1]["food"].scores
@@ -54,20 +54,20 @@ def test_scores_that_foretell_every_change_have_no_infidelity():
 
 
 def test_infidelity_by_hand():
-    """One word: it goes or stays, so any score but 0 can be scaled to fit; 0 foretells nothing."""
+    """One word is removed or kept, so every score except 0 can be scaled to fit; 0 predicts no change."""
     model = linear_model()
     subject, _ = explained(model)
-    assert subject.changes[0, 0] == pytest.approx(0, abs=1e-6), "`bad` says as little as the baseline"
+    assert subject.changes[0, 0] == pytest.approx(0, abs=1e-6), "`bad` has the value of the baseline"
     subject, _ = explained(model, ["good"])
     change = subject.changes[0, 0]
     assert change == pytest.approx((5 - 1) / 3 / 2, abs=1e-6)
     assert infidelity_of(subject, 0, [0.1], 400) == pytest.approx(0, abs=1e-6)
-    # It goes with a chance that is uniform in 0 to 1: half the time.
+    # It is removed with a probability that is uniform in 0 to 1, so half the time.
     assert infidelity_of(subject, 0, [0.0], 400) == pytest.approx(change**2 / 2, rel=0.15)
 
 
 def test_max_sensitivity_by_hand():
-    """Scores of gradient x input are linear in the embeddings, so their move is that of the noise."""
+    """Scores of gradient x input are linear in the embeddings, so they move by the noise."""
     model, samples = linear_model().requires_grad_(False), 7
     subject, logits = explained(model)
     found = measure_sensitivity(subject, logits, 1, "food", "gradient_x_input", OPTIONS, samples, 3)
@@ -78,7 +78,7 @@ def test_max_sensitivity_by_hand():
     moves = radius * (noise @ slope)[:, 1:4]
     scores = np.array([5, 1, 3]) / 2 / 5
     assert found == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
-    # From the baseline on, the same moves, relative to what integrated gradients say.
+    # The moves are the same, relative to the size of the integrated gradients.
     integrated = measure_sensitivity(subject, logits, 1, "food", "integrated_gradients", OPTIONS, samples, 3)
     scores = np.array([5 - 1, 1 - 1, 3 - 1]) / 2 / 5
     assert integrated == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)

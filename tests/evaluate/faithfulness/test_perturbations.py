@@ -1,10 +1,10 @@
-"""Words taken out of texts, token by token, and what is read of them."""
+"""Words removed from texts, token by token, and the predictions for these texts."""
 
 import numpy as np
 import pytest
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.evaluate.faithfulness.batched_inference import read_asked
+from sparsecbm.evaluate.faithfulness.batched_inference import concept_logits_for
 from sparsecbm.evaluate.faithfulness.perturbations import OPERATORS, Perturber
 from sparsecbm.explain.subject import readied
 from sparsecbm.explain.words import WordedText, read_words
@@ -35,10 +35,10 @@ def test_operators_by_hand():
     tokenizer = tokenizer_with_mask()
     assert tokenizer.mask_token_id == MASK
     perturber = Perturber(tokenizer, [text, only], OPERATORS, seed=0)
-    gone = np.array([True, False, True])
-    assert perturber.without(0, gone, "delete") == (90, 12, 91)
-    assert perturber.without(0, gone, "mask") == (90, MASK, MASK, 12, MASK, MASK, MASK, 91)
-    assert perturber.without(0, ~gone, "delete") == (90, 10, 11, 13, 14, 15, 91)
+    removed = np.array([True, False, True])
+    assert perturber.without(0, removed, "delete") == (90, 12, 91)
+    assert perturber.without(0, removed, "mask") == (90, MASK, MASK, 12, MASK, MASK, MASK, 91)
+    assert perturber.without(0, ~removed, "delete") == (90, 10, 11, 13, 14, 15, 91)
     for operator in OPERATORS:
         assert perturber.without(0, np.zeros(3, bool), operator) == text.ids
     assert perturber.without(1, np.array([True]), "delete") == (90, 91)
@@ -60,7 +60,7 @@ def test_a_replacement_is_a_word_of_the_texts_that_fits_and_stays_the_same():
     assert len(drawn) > 5, "replacements do not depend on the seed"
 
 
-def test_a_word_whose_tokens_stand_apart_is_replaced_once():
+def test_a_word_with_separate_tokens_is_replaced_once():
     text = worded([(10, 11)])
     parted = WordedText("x", (90, 10, 7, 11, 91), ("w",), ((0, 1),), np.array([-1, 0, -1, 0, -1]), ("", "", ""), False)
     perturber = Perturber(tokenizer_with_mask(), [parted, text], ["replace"], seed=0)
@@ -75,23 +75,23 @@ def test_without_a_mask_token_there_is_no_such_operator():
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_questions_are_answered_as_the_model_reads_whole_texts(model, masked):
+def test_logits_of_queries_are_those_of_whole_texts(model, masked):
     if masked:
         model.masks = random_masks(model, masked_from=1)
     texts = ["good", "the food was bad but we came again", "slow service and a loud place", "good"]
     ids = [tuple(row) for row in encode(model.tokenizer, texts, 16)]
     whole = model.logits(texts).concepts
-    questions = [(ids[2], "noise"), (ids[0], "food"), (ids[1], "noise"), (ids[1], "food"), (ids[3], "food")]
+    queries = [(ids[2], "noise"), (ids[0], "food"), (ids[1], "noise"), (ids[1], "food"), (ids[3], "food")]
     expected = [(2, "noise"), (0, "food"), (1, "noise"), (1, "food"), (3, "food")]
     with readied(model) as ready:
         for batch_tokens in (1, 20, 2048):
-            found = read_asked(ready, questions, batch_tokens)
+            found = concept_logits_for(ready, queries, batch_tokens)
             for (row, name), values in zip(expected, found, strict=True):
                 np.testing.assert_allclose(values, whole[name][row], atol=2e-5)
     assert not np.allclose(found[0], found[2], atol=1e-4)
 
 
-def test_what_is_asked_twice_is_read_once(model, monkeypatch):
+def test_equal_queries_are_computed_once(model, monkeypatch):
     read, represent = [], type(model).represent
 
     def counted(self, ids, mask, rows):
@@ -100,5 +100,5 @@ def test_what_is_asked_twice_is_read_once(model, monkeypatch):
 
     monkeypatch.setattr(type(model), "represent", counted)
     text = tuple(read_words(model.tokenizer, ["good food"], 16)[0].ids)
-    read_asked(model.eval(), [(text, "food")] * 5 + [(text[:-1], "noise")])
+    concept_logits_for(model.eval(), [(text, "food")] * 5 + [(text[:-1], "noise")])
     assert read == [{"food": 1, "noise": 1}]

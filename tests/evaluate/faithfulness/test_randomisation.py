@@ -1,10 +1,11 @@
-"""Win rates, excess and the randomisation test by hand; correlations of ranks by hand."""
+"""Win rates, excess, the randomisation test and rank correlations, by hand."""
 
 import numpy as np
 import pytest
 
+from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups, mean_by_concept
 from sparsecbm.evaluate.faithfulness.randomisation import compare_with_random, randomisation_p, win_rates
-from sparsecbm.evaluate.faithfulness.rank_agreement import kendall_tau, mean_by_concept, rank_correlation
+from sparsecbm.evaluate.faithfulness.rank_agreement import kendall_tau, rank_correlation
 
 
 def test_win_rates_by_hand():
@@ -24,7 +25,7 @@ def test_the_randomisation_test_counts_how_often_chance_is_as_good():
     assert randomisation_p(np.ones(20), np.zeros((20, 3)), True, 99, 0) == 0.01, "never 0"
 
 
-def test_p_is_uniform_where_the_method_is_chance():
+def test_p_is_uniform_for_a_random_method():
     generator = np.random.default_rng(0)
     ps = [randomisation_p(scores[:, 0], scores[:, 1:], True, 199, 1) for scores in generator.random((300, 15, 5))]
     assert np.mean(np.array(ps) <= 0.1) == pytest.approx(0.1, abs=0.05)
@@ -34,7 +35,7 @@ def test_p_is_uniform_where_the_method_is_chance():
 def test_comparisons_by_hand_and_their_mean_over_concepts():
     values = np.array([0.5, 0.7, 0.2])
     random = np.array([[0.1, 0.3], [0.7, 0.5], [0.4, 0.4]])
-    found = compare_with_random(values, random, True, ["food", "food", "noise"], ["a", "b", "a"], 500, 0)
+    found = compare_with_random(values, random, True, ItemGroups(["food", "food", "noise"], ["a", "b", "a"], 500, 0))
     assert list(found) == ["food", "noise", "mean"]
     food, noise, mean = found.values()
     assert (food.items, noise.items, mean.items) == (2, 1, 3)
@@ -43,15 +44,17 @@ def test_comparisons_by_hand_and_their_mean_over_concepts():
     assert (mean.value, mean.random, mean.excess, mean.win_rate) == (0.4, 0.4, 0.0, 0.4375)
     assert food.interval == [0.5, 0.7] and food.excess_interval == [0.1, 0.3] and food.win_rate_interval == [0.75, 1]
     assert noise.excess_interval == [-0.2, -0.2]
-    less = compare_with_random(values, random, False, ["food", "food", "noise"], ["a", "b", "a"], 500, 0)
+    less = compare_with_random(values, random, False, ItemGroups(["food", "food", "noise"], ["a", "b", "a"], 500, 0))
     assert (less["food"].excess, less["food"].win_rate, less["food"].value) == (-0.2, 0.125, 0.6)
 
 
 def test_intervals_are_clustered():
     values, clusters = np.repeat([0.0, 1.0], 50), np.repeat(["a", "b"], 50)
-    found = compare_with_random(values, np.zeros((100, 2)), True, ["food"] * 100, clusters, 500, 0)
+    found = compare_with_random(values, np.zeros((100, 2)), True, ItemGroups(["food"] * 100, clusters, 500, 0))
     assert found["food"].excess_interval == [0, 1]
-    alone = compare_with_random(values, np.zeros((100, 2)), True, ["food"] * 100, np.arange(100).astype(str), 500, 0)
+    alone = compare_with_random(
+        values, np.zeros((100, 2)), True, ItemGroups(["food"] * 100, np.arange(100).astype(str), 500, 0)
+    )
     low, high = alone["food"].excess_interval
     assert 0.35 < low < high < 0.65
 
@@ -73,6 +76,6 @@ def test_rank_correlation_by_hand():
 
 def test_means_leave_out_items_without_a_value():
     values = np.array([0.5, np.nan, 0.1, np.nan])
-    found = mean_by_concept(values, ["food", "food", "noise", "price"], list("abcd"), 50, 0)
+    found = mean_by_concept(values, ItemGroups(["food", "food", "noise", "price"], list("abcd"), 50, 0))
     assert {name: estimate.value for name, estimate in found.items()} == {"food": 0.5, "noise": 0.1, "mean": 0.3}
-    assert mean_by_concept(np.array([]), [], [], 50, 0) == {}
+    assert mean_by_concept(np.array([]), ItemGroups([], [], 50, 0)) == {}

@@ -1,11 +1,12 @@
-"""Attributions of randomised models: what is randomised, and nothing else, and what is left of the order of words."""
+"""Attributions of randomised models: which part is randomised, and how much of the order of words is left."""
 
 import copy
 
 import pytest
 import torch
 
-from sparsecbm.evaluate.faithfulness.aopc import items_of
+from sparsecbm.evaluate.faithfulness.aopc import find_items
+from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups
 from sparsecbm.evaluate.faithfulness.sanity import randomised, sanity
 from sparsecbm.explain.attribution import Options
 from sparsecbm.explain.words import read_words
@@ -16,7 +17,7 @@ from tests.support.planted_model import planted_masks, planted_model
 TEXTS = ["the food was bad and the place was loud", "good food but a quiet place", "we came again and a loud place"]
 
 
-def test_weights_are_randomised_from_the_top_down_and_the_given_model_stays(model):
+def test_weights_are_randomised_from_the_top_down_and_the_given_model_does_not_change(model):
     model.masks = random_masks(model)
     before, steps, changed = copy.deepcopy(model), [], {}
     for name, other in randomised(model, 0):
@@ -39,14 +40,15 @@ def test_weights_are_randomised_from_the_top_down_and_the_given_model_stays(mode
     assert "masks" not in [name for name, _ in randomised(linear_model(), 0)]
 
 
-def test_gradients_fall_apart_and_what_ignores_the_model_does_not(backbone):
-    """The planted model reads two words; under random masks or weights, others."""
+def test_attributions_by_gradients_change_and_attributions_that_ignore_the_model_do_not(backbone):
+    """The planted model uses two words; with random masks or weights it uses others."""
     model = planted_model(backbone)
     model.masks = planted_masks()
-    items = items_of(model, read_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))
+    items = find_items(model, read_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))
     assert {item.concept for item in items} == {"food", "noise"}
     options = Options(steps=4, max_steps=4)
-    found = sanity(model, TEXTS, items, [str(i.number) for i in items], ["gradient_x_input", "random"], options, 50, 0)
+    groups = ItemGroups([item.concept for item in items], [str(item.text_index) for item in items], 50, 0)
+    found = sanity(model, TEXTS, items, groups, ["gradient_x_input", "random"], options)
     assert list(found["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]
     for step, by_concept in found["random"].items():
         assert {estimate.value for estimate in by_concept.values()} == {1.0}, step

@@ -1,4 +1,4 @@
-"""The scores of a split, with a model whose readings are known."""
+"""The scores of a split, for a model with known predictions."""
 
 import json
 
@@ -16,20 +16,13 @@ from sparsecbm.evaluate.scores.scores import score_split
 from sparsecbm.evaluate.variables import clusters_of
 from sparsecbm.model.cbm import Logits
 from tests.support.tiny_models import CONCEPTS, tiny_model
-from tests.support.tiny_tables import annotated
+from tests.support.tiny_tables import SHARES, annotated
 
 PARAMS = Evaluate(bootstrap=200, calibration_bins=10, effect_texts=50)
-SHARES = {
-    "label_share": {"1": 0.2, "2": 0.5, "3": 0.3},
-    "concept_shares": {
-        "food": {"Negative": 0.6, "Positive": 0.3, "unknown": 0.1},
-        "noise": {"loud": 0.1, "quiet": 0.9},
-    },
-}
 
 
 def oracle(model, frame, monkeypatch, wrong=()):
-    """Make a model read the gold states of a frame, but for the rows in `wrong`."""
+    """Make a model predict the gold states of a table, and another label for the rows in `wrong`."""
     by_text = pd.concat([frame, annotated(200, seed=9)]).drop_duplicates("text").set_index("text")
 
     def logits(texts, batch_size=32):
@@ -52,7 +45,7 @@ def frame():
     return annotated(40, seed=1).drop_duplicates("text").reset_index(drop=True)
 
 
-def test_known_readings_give_known_scores(model, frame, monkeypatch):
+def test_known_predictions_give_known_scores(model, frame, monkeypatch):
     wrong = frame["id"].tolist()[:4]
     scores = score_split(oracle(model, frame, monkeypatch, wrong), frame, "test", PARAMS, 0, words=None)
     assert scores.label.accuracy == pytest.approx(1 - 4 / len(frame), abs=1e-6)
@@ -66,7 +59,7 @@ def test_known_readings_give_known_scores(model, frame, monkeypatch):
     assert scores.bag_of_words is None and scores.label_hard_refitted is None
 
 
-def test_a_refitted_head_reads_what_hard_concepts_decide(model, frame, monkeypatch):
+def test_a_refitted_head_predicts_the_label_that_hard_concepts_decide(model, frame, monkeypatch):
     """Food decides the label, so a head that knows the rule is always right, however bad the trained one is."""
     reader = oracle(model, frame, monkeypatch)
     rule = torch.zeros(3, 5)  # food: Negative, Positive, unknown; noise: loud, quiet
@@ -101,7 +94,7 @@ def test_the_bag_of_words_and_the_lead_over_it(model, frame, monkeypatch):
 
 def test_a_bag_of_words_that_saw_no_word_of_a_text_answers_one_state(frame):
     blind = annotated(200, seed=9).assign(text="nothing in common")
-    assert np.unique(fit_bag_of_words(blind, CONCEPTS).read(frame["text"])["food"]).size == 1
+    assert np.unique(fit_bag_of_words(blind, CONCEPTS).predict(frame["text"])["food"]).size == 1
 
 
 def test_a_black_box_has_a_label_and_no_concepts(backbone, frame):
@@ -112,7 +105,7 @@ def test_a_black_box_has_a_label_and_no_concepts(backbone, frame):
     assert scores.bag_of_words.concepts == {}
 
 
-def test_rows_without_a_clause_hang_together_by_group(frame):
+def test_rows_without_a_clause_are_clustered_by_group(frame):
     frame["cluster.food"] = [None if i % 2 else "clause-1" for i in range(len(frame))]
     clusters = clusters_of(frame, "food")
     assert clusters[0] == clusters[2] == "clause-1"
@@ -120,7 +113,7 @@ def test_rows_without_a_clause_hang_together_by_group(frame):
     assert clusters_of(frame, "noise").tolist() == frame["group"].tolist()
 
 
-def test_the_published_schemas_are_those_of_the_code_and_hold(model, frame, monkeypatch, tmp_path):
+def test_the_published_schemas_are_those_of_the_code_and_fit_its_output(model, frame, monkeypatch, tmp_path):
     write_schemas(tmp_path)
     published = Workspace.find().root / "schemas"
     for name, schema in json_schemas().items():

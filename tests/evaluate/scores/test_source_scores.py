@@ -7,10 +7,9 @@ from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.base.errors import DataError, ModelError
 from sparsecbm.base.params import load_params, parse_params
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.evaluate.scores.source_scores import evaluate_source, require_same
-from tests.evaluate.scores.test_scores import SHARES
+from sparsecbm.evaluate.scores.source_scores import evaluate_source, require_same_concepts
 from tests.support.tiny_models import CONCEPTS
-from tests.support.tiny_tables import annotated
+from tests.support.tiny_tables import SHARES, annotated
 
 
 @pytest.fixture
@@ -57,9 +56,9 @@ def test_an_unknown_split_lists_those_there(model, params, tmp_path):
 
 
 def test_other_concepts_or_states_are_refused():
-    require_same(CONCEPTS, CONCEPTS)
-    with pytest.raises(ModelError, match="the model reads the concepts food, noise; the source has food"):
-        require_same(CONCEPTS, ConceptSet((Concept("food"),), CONCEPTS.label))
+    require_same_concepts(CONCEPTS, CONCEPTS)
+    with pytest.raises(ModelError, match="the model has the concepts food, noise; the source has food"):
+        require_same_concepts(CONCEPTS, ConceptSet((Concept("food"),), CONCEPTS.label))
     other = ConceptSet((Concept("food"), Concept("noise", ("quiet", "loud"))), CONCEPTS.label)
     with pytest.raises(ModelError, match="'noise' has the states loud, quiet in the model and quiet, loud"):
-        require_same(CONCEPTS, other)
+        require_same_concepts(CONCEPTS, other)

@@ -1,4 +1,4 @@
-"""Fresh probes on planted features."""
+"""Probes on planted features."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ STATES = {"food": 3, "noise": 2}
 
 
 def planted(texts, seed, shuffled=False):
-    """Under its own mask each concept's state lies along one direction a state; else there is noise alone."""
+    """Under its own mask, each state of a concept has its own direction; everything else is noise."""
     generator = np.random.default_rng(seed)
     gold = {name: generator.integers(0, states, texts) for name, states in STATES.items()}
     features = {}
@@ -29,13 +29,13 @@ def planted(texts, seed, shuffled=False):
 def test_a_probe_finds_a_state_under_the_mask_that_carries_it_and_nowhere_else():
     cells = probe(planted(600, 0), planted(600, 1)).cells()
     assert np.diagonal(cells) == pytest.approx([1, 1], abs=0.005)
-    # Nothing to find: right as often as guessing, one of 3 and one of 2; four standard errors.
+    # No information: right as often as a guess among 3 or 2 states, within four standard errors.
     assert cells[0, 1] == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 600))
     assert cells[1, 0] == pytest.approx(1 / 2, abs=4 * np.sqrt(1 / 4 / 600))
 
 
 def test_shuffled_states_leave_no_gap():
-    """The same features and probes, but states that the texts do not carry."""
+    """The same features and probes, with states that are independent of the texts."""
     gap = gaps(probe(planted(600, 0, shuffled=True), planted(600, 1, shuffled=True)), 500, seed=0)["mean"]
     assert gap.interval[0] < 0 < gap.interval[1]
     assert abs(gap.value) < 0.08
@@ -56,7 +56,7 @@ def test_texts_without_a_state_are_left_out_of_fit_and_score():
     training, evaluated = planted(300, 0), planted(300, 1)
     lies = planted(300, 0)
     training.gold["food"][:150] = -100
-    for mask in training.texts:  # what the texts without a state look like must not matter
+    for mask in training.texts:  # the features of texts without a state must not matter
         lies.texts[mask][:150] = 0
     lies.gold["food"][:150] = -100
     evaluated.gold["food"][:50] = -100
@@ -65,7 +65,7 @@ def test_texts_without_a_state_are_left_out_of_fit_and_score():
     np.testing.assert_array_equal(probe(lies, evaluated).values["food"], found)
 
 
-def test_one_state_alone_is_answered_always_and_none_is_an_error():
+def test_a_single_state_is_always_predicted_and_no_state_is_an_error():
     training, evaluated = planted(60, 0), planted(60, 1)
     training.gold["noise"][:] = 1
     cells = probe(training, evaluated).cells()
