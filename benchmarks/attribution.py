@@ -23,7 +23,7 @@ from captum.attr import IntegratedGradients
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_parquet, write_json
 from sparsecbm.explain.attribution import Attribution, Options, attribute
-from sparsecbm.explain.words import read_words
+from sparsecbm.explain.words import tokenize_words
 
 RESULT = Path(__file__).parent / "results" / "attribution.json"
 TURN = 10  # texts between two turns
@@ -41,7 +41,7 @@ def by_captum(
     """
     embed, pad = model.backbone.get_input_embeddings(), model.tokenizer.pad_token_id
     found = []
-    for text, chosen in zip(read_words(model.tokenizer, texts, model.settings.max_length), states, strict=True):
+    for text, chosen in zip(tokenize_words(model.tokenizer, texts, model.settings.max_length), states, strict=True):
         ids = torch.tensor([text.ids])
         without = torch.where(torch.from_numpy(text.places < 0), ids, pad)
         with torch.no_grad():

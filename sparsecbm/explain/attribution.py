@@ -17,8 +17,8 @@ from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.explain.gradients import gradient_x_input, integrated_gradients
 from sparsecbm.explain.references import attention_rollout, leave_one_out, random_scores
-from sparsecbm.explain.subject import BASELINES, Scores, Subject, readied
-from sparsecbm.explain.words import read_words
+from sparsecbm.explain.subject import BASELINES, Scores, Subject, prepared
+from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
 States = str | Sequence[str]  # one for all texts, or one for each
@@ -141,7 +141,7 @@ def attribute(
     names = model.concept_set.names if concepts is None else tuple(dict.fromkeys(concepts))
     vocabulary = {name: model.concept_set[name] for name in (*names, *(states or {}))}
     given = {name: _places(vocabulary[name], value, len(texts)) for name, value in (states or {}).items()}
-    with readied(model) as ready:
+    with prepared(model) as ready:
         logits = ready.logits(texts)
         explained = {name: given.get(name, logits.concepts[name].argmax(1)) for name in names}
         weights = {name: np.eye(len(vocabulary[name]))[chosen] for name, chosen in explained.items()}
@@ -172,7 +172,7 @@ def attribute_label(
     _check(texts, method)
     label = model.concept_set.label
     given = None if classes is None else _places(label, classes, len(texts))
-    with readied(model) as ready:
+    with prepared(model) as ready:
         logits = ready.logits(texts)
         explained = logits.label.argmax(1) if given is None else given
         V = {name: ready.label_head.V(name).detach().double().cpu().numpy() for name in model.concept_set.names}
@@ -209,7 +209,7 @@ def _attributions(
     options: Options,
 ) -> list[dict[str, Attribution]]:
     """For each text: concept -> attribution of the value that the weights make of its logits or activations."""
-    worded = read_words(model.tokenizer, texts, model.settings.max_length)
+    worded = tokenize_words(model.tokenizer, texts, model.settings.max_length)
     subject = Subject(model, worded, logits, weights, activation, options.baseline, options.batch_tokens)
     scores = METHODS[method](subject, options)
     changes, found = subject.changes, []

@@ -31,7 +31,7 @@ DEFAULTS = Options()
 
 
 @dataclass(frozen=True)
-class Row:
+class TextSource:
     """What is known of a text besides its words: where it stands, and which class and states people gave it."""
 
     id: str | None = None
@@ -48,7 +48,7 @@ def explain(
     method: str = "integrated_gradients",
     options: Options = DEFAULTS,
     units: Sequence[str] = KINDS,
-    rows: Sequence[Row] | None = None,
+    rows: Sequence[TextSource] | None = None,
     folder: str | None = None,
     data: str | None = None,
 ) -> list[Explanation]:
@@ -74,7 +74,7 @@ def explain(
     for name in states or {}:
         if name in model.concept_set.names and name not in asked:
             raise ConfigError(f"a state of {name!r} is given, but not asked for; asked for: {', '.join(asked)}")
-    rows = [Row()] * len(texts) if rows is None else rows
+    rows = [TextSource()] * len(texts) if rows is None else rows
     words = attribute(model, texts, asked, states, method, options)
     along = attribute_label(model, texts, method=method, options=options)
     subnetworks = _subnetworks(model, texts, {name: (states or {}).get(name) for name in asked}, units)
@@ -94,7 +94,7 @@ class _Read:
     """What a model reads in one text, and what is known of it."""
 
     said: Prediction
-    row: Row
+    row: TextSource
     soft: Contributions
     hard: Contributions | None
 

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
-from sparsecbm.explain.words import WordedText
+from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.batches import pad
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.compact import unfold
 from sparsecbm.model.heads import activate
-from sparsecbm.model.masked import passes_apart
-from sparsecbm.model.onednn import quick_products
+from sparsecbm.model.masked import needs_separate_passes
+from sparsecbm.model.onednn import use_onednn
 
 BASELINES = ("pad", "mask", "zero")
 
@@ -51,7 +51,7 @@ class Ends:
 
 
 @contextmanager
-def readied(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
+def prepared(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
     """The model in eval mode and frozen, its masks multiplied out where its family allows; then as it was.
 
     Weights under masks are then the same in every pass, and the blocks that concepts share run once for all of them.
@@ -62,15 +62,15 @@ def readied(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
     """
     if not model.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts to explain; train one with another mode")
-    if model.masks is not None and not passes_apart(model.backbone):
+    if model.masks is not None and not needs_separate_passes(model.backbone):
         unfolded = unfold(model)
-        with quick_products(unfolded.backbone):
+        with use_onednn(unfolded.backbone):
             yield unfolded
         return
     training, flags = model.training, [parameter.requires_grad for parameter in model.parameters()]
     try:
         model.eval().requires_grad_(False)
-        with quick_products(model.backbone):
+        with use_onednn(model.backbone):
             yield model
     finally:
         model.train(training)
@@ -95,7 +95,7 @@ class Subject:
     """Texts, and what is asked of each of them for each concept.
 
     Attributes:
-        model: as `readied` gives it
+        model: as `prepared` gives it
         texts: in the order of all results
         concepts: names, in the order of all results
         values: value of each text as it is, [texts, concepts]
@@ -105,7 +105,7 @@ class Subject:
     def __init__(
         self,
         model: ConceptBottleneck,
-        texts: Sequence[WordedText],
+        texts: Sequence[TokenizedText],
         logits: Logits,
         weights: Mapping[str, np.ndarray],
         activation: str,

@@ -30,7 +30,7 @@ _VISIBLE = regex.compile(r"[^\p{Z}\p{Cc}\p{Cf}]")
 
 
 @dataclass(frozen=True)
-class WordedText:
+class TokenizedText:
     """A text as a model reads it, and the words that its tokens belong to.
 
     Attributes:
@@ -59,7 +59,7 @@ class WordedText:
         return words, scores[..., ~own]
 
 
-def read_words(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[WordedText]:
+def tokenize_words(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[TokenizedText]:
     """Tokenize texts as the model does, cut at `max_length` tokens, and find their words.
 
     Raises:
@@ -77,7 +77,7 @@ def read_words(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_len
     return [_worded(text, encoding, special) for text, encoding in zip(texts, encoded.encodings, strict=True)]
 
 
-def _worded(text: str, encoding: Encoding, special: set[str]) -> WordedText:
+def _worded(text: str, encoding: Encoding, special: set[str]) -> TokenizedText:
     pieces = [match.span() for match in _WORD.finditer(text) if _VISIBLE.search(match[0])]
     starts, ends = np.array(pieces, dtype=int).reshape(-1, 2).T
     words: list[tuple[int, int]] = []  # first and last piece of each
@@ -99,7 +99,7 @@ def _worded(text: str, encoding: Encoding, special: set[str]) -> WordedText:
     if truncated and spans:  # the model may have read the last word in part
         read = max(end for (_, end), place in zip(encoding.offsets, places, strict=True) if place == len(spans) - 1)
         spans[-1] = (spans[-1][0], min(spans[-1][1], read))
-    return WordedText(
+    return TokenizedText(
         text,
         tuple(encoding.ids),
         tuple(text[start:end] for start, end in spans),

@@ -20,7 +20,7 @@ from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import InterventionError, unknown
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.heads import activate
-from sparsecbm.model.prediction import Prediction, Reading, readings
+from sparsecbm.model.prediction import Prediction, StatePrediction, state_predictions
 from sparsecbm.train.pooled import reading
 
 # A state by name, or a probability for each state: in their order, or by name (states not named have none).
@@ -183,7 +183,7 @@ def label_logits(model: ConceptBottleneck, logits: Mapping[str, np.ndarray], hea
 
 
 def _predictions(model: ConceptBottleneck, texts: list[str], logits: dict[str, Tensor], head: str) -> list[Prediction]:
-    of_label = readings(model.concept_set.label, label_logits(model, logits, head))
+    of_label = state_predictions(model.concept_set.label, label_logits(model, logits, head))
     by_concept = {name: _read(model.concept_set[name], values) for name, values in logits.items()}
     return [
         Prediction(text, of_label[i], {name: read[i] for name, read in by_concept.items()})
@@ -191,8 +191,8 @@ def _predictions(model: ConceptBottleneck, texts: list[str], logits: dict[str, T
     ]
 
 
-def _read(concept: Concept, logits: Tensor) -> list[Reading]:
-    return readings(concept, logits.float().numpy())
+def _read(concept: Concept, logits: Tensor) -> list[StatePrediction]:
+    return state_predictions(concept, logits.float().numpy())
 
 
 def _changed(before: Prediction, after: Prediction) -> tuple[str, ...]:

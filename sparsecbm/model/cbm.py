@@ -17,11 +17,11 @@ from sparsecbm.base.errors import ModelError
 from sparsecbm.model.backbone import build_backbone, hidden_size, load_backbone, plain_config
 from sparsecbm.model.batches import by_length, encode, pad
 from sparsecbm.model.heads import ConceptHeads, LabelHead, activate
-from sparsecbm.model.masked import attach, is_masked, passes_apart, read_bits, route_rows, routed
+from sparsecbm.model.masked import attach, is_masked, needs_separate_passes, packed_masks, route_rows, routed
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import Overlap, overlap
 from sparsecbm.model.pooling import pool
-from sparsecbm.model.prediction import Prediction, readings
+from sparsecbm.model.prediction import Prediction, state_predictions
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class ConceptBottleneck(nn.Module):
     @property
     def masks(self) -> MaskSet | None:
         """The masks of the concepts, `model.masks["food"]`; None for a dense model. Assign to replace them."""
-        bits = read_bits(self.backbone)
+        bits = packed_masks(self.backbone)
         if not bits:
             return None
         layers = dict(self.backbone.named_modules())
@@ -179,7 +179,7 @@ class ConceptBottleneck(nn.Module):
         if not self.masked:
             pooled = pool(self._states(ids, mask), mask, self.settings.pooling)
             return {name: pooled[members] for name, members in rows.items()}
-        if len(rows) > 1 and passes_apart(self.backbone):
+        if len(rows) > 1 and needs_separate_passes(self.backbone):
             return {name: self.represent(ids, mask, {name: members})[name] for name, members in rows.items()}
         names = self.concept_set.names
         route = route_rows(len(ids), list(rows.values()), [names.index(name) for name in rows])
@@ -232,8 +232,8 @@ class ConceptBottleneck(nn.Module):
 
     def predictions(self, texts: Sequence[str], raw: Logits) -> list[Prediction]:
         """Label and concepts of texts that were read already: `raw` is what `logits` gave."""
-        labels = readings(self.concept_set.label, raw.label)
-        concepts = {name: readings(self.concept_set[name], values) for name, values in raw.concepts.items()}
+        labels = state_predictions(self.concept_set.label, raw.label)
+        concepts = {name: state_predictions(self.concept_set[name], values) for name, values in raw.concepts.items()}
         return [
             Prediction(text, labels[i], {name: read[i] for name, read in concepts.items()})
             for i, text in enumerate(texts)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import MaskedLinear, blocks, current_route, is_masked, passes_apart, rows_of
+from sparsecbm.model.masked import MaskedLinear, blocks, current_route, is_masked, needs_separate_passes, rows_of
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import Part, output_axis, units_among, units_of
 
@@ -118,7 +118,7 @@ def unfold(model: ConceptBottleneck) -> CompactModel:
         ModelError: the model has no masks, or it is a DeBERTa, whose blocks take more than rows of texts.
     """
     _masks_of(model)
-    if passes_apart(model.backbone):
+    if needs_separate_passes(model.backbone):
         raise ModelError(f"a backbone of family {model.backbone.config.model_type!r} cannot be unfolded")
 
     def multiply(block: nn.Module, number: int, place: int) -> None:

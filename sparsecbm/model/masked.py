@@ -240,7 +240,7 @@ def attach(backbone: nn.Module, masks: MaskSet) -> None:
                 block.register_forward_pre_hook(_Part(number == first), with_kwargs=True)
 
 
-def passes_apart(backbone: nn.Module) -> bool:
+def needs_separate_passes(backbone: nn.Module) -> bool:
     """Whether concepts must go through one by one: DeBERTa maps its relative positions, which are no rows of texts."""
     return backbone.config.model_type.startswith("deberta")
 
@@ -250,7 +250,7 @@ def is_masked(backbone: nn.Module) -> bool:
     return any(isinstance(module, MaskedLinear) for module in backbone.modules())
 
 
-def read_bits(backbone: nn.Module) -> dict[str, Tensor]:
+def packed_masks(backbone: nn.Module) -> dict[str, Tensor]:
     """Packed masks of each masked layer, by its name in the backbone."""
     return {name: module.bits for name, module in backbone.named_modules() if isinstance(module, MaskedLinear)}
 

@@ -15,7 +15,7 @@ _KNOWN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_li
 
 
 @contextmanager
-def quick_products(module: nn.Module) -> Iterator[None]:
+def use_onednn(module: nn.Module) -> Iterator[None]:
     """Let the linear maps of a module multiply by oneDNN while the block runs, where this processor and type allow.
 
     Outputs and gradients of inputs are the same up to rounding. Maps whose weights take gradients stay as they are.

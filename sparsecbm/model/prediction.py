@@ -8,7 +8,7 @@ from sparsecbm.base.concepts import Concept
 
 
 @dataclass(frozen=True)
-class Reading:
+class StatePrediction:
     """What a model reads for one variable: the winning state and the probability of each."""
 
     state: str
@@ -25,8 +25,8 @@ class Prediction:
     """The reading of one text: its label, and the concepts that the label was computed from."""
 
     text: str
-    label: Reading
-    concepts: dict[str, Reading]
+    label: StatePrediction
+    concepts: dict[str, StatePrediction]
 
     def to_dict(self) -> dict:
         """Plain form; `schemas/predict.schema.json` describes it."""
@@ -49,9 +49,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponents / exponents.sum(-1, keepdims=True)
 
 
-def readings(variable: Concept, logits: np.ndarray) -> list[Reading]:
+def state_predictions(variable: Concept, logits: np.ndarray) -> list[StatePrediction]:
     """What many texts say of one variable (a concept or the label), from its logits, [texts, states]."""
     return [
-        Reading(variable.states[int(row.argmax())], dict(zip(variable.states, row.tolist(), strict=True)))
+        StatePrediction(variable.states[int(row.argmax())], dict(zip(variable.states, row.tolist(), strict=True)))
         for row in softmax(logits)
     ]

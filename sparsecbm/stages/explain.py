@@ -10,7 +10,7 @@ from sparsecbm.data.tables import head_split, read_manifest, read_split
 from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, measure_faithfulness
 from sparsecbm.explain.attribution import Options
 from sparsecbm.explain.contributions import contributions, effects
-from sparsecbm.explain.explainer import Row, explain
+from sparsecbm.explain.explainer import TextSource, explain
 from sparsecbm.explain.export import write_explanations
 from sparsecbm.explain.subnetworks import Subnetworks, subnetworks
 from sparsecbm.explain.summary import ConceptSummary, concept_summaries, model_summary
@@ -99,9 +99,9 @@ def _nothing(model: ConceptBottleneck, split: str, workspace: Workspace) -> None
     write_json(workspace.metrics("explain"), {"split": split, "texts": 0, "note": note})
 
 
-def _row(row: pd.Series, split: str, model: ConceptBottleneck) -> Row:
+def _row(row: pd.Series, split: str, model: ConceptBottleneck) -> TextSource:
     known = {name: row[f"concept.{name}"] for name in model.concept_set.names}
-    return Row(row["id"], split, _known(row["label"]), {name: _known(state) for name, state in known.items()})
+    return TextSource(row["id"], split, _known(row["label"]), {name: _known(state) for name, state in known.items()})
 
 
 def _known(state: str | None) -> str | None:

@@ -13,7 +13,7 @@ from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.explain.ablation import ablations
 from sparsecbm.explain.attribution import Options, attribute, attribute_label
-from sparsecbm.explain.explainer import Row, explain
+from sparsecbm.explain.explainer import TextSource, explain
 from sparsecbm.explain.explanation import Explanation
 from tests.model.test_masked import random_masks
 from tests.support.tiny_models import tiny_model, write_backbone
@@ -38,7 +38,7 @@ def trained(model):
 
 
 def test_every_level_says_what_its_own_function_says(trained):
-    rows = [Row("a-1", "test", "3", {"food": "Positive", "noise": None}), Row()]
+    rows = [TextSource("a-1", "test", "3", {"food": "Positive", "noise": None}), TextSource()]
     first, second = explain(trained, TEXTS, options=FEW, rows=rows)
     words, along = attribute(trained, TEXTS, options=FEW), attribute_label(trained, TEXTS, options=FEW)
     parts, said = ablations(trained, TEXTS, first=1), trained.predict(TEXTS)

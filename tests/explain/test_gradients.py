@@ -7,7 +7,7 @@ from captum.attr import InputXGradient, IntegratedGradients
 
 from sparsecbm.explain.attribution import Options, attribute, attribute_label
 from sparsecbm.explain.gradients import gauss_legendre
-from sparsecbm.explain.words import read_words
+from sparsecbm.explain.words import tokenize_words
 from tests.model.test_masked import random_masks
 from tests.support.linear_model import linear_model
 from tests.support.tiny_models import tiny_model, write_backbone
@@ -42,7 +42,7 @@ def read(model, embeddings, name):
 @pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input"])
 def test_scores_of_concepts_equal_those_of_captum(masked, method):
     found = attribute(masked, TEXTS, method=method, options=FIXED)
-    for text, by_concept in zip(read_words(masked.tokenizer, TEXTS, 16), found, strict=True):
+    for text, by_concept in zip(tokenize_words(masked.tokenizer, TEXTS, 16), found, strict=True):
         end, start = ends(masked, text)
         for name, own in by_concept.items():
             place = masked.concept_set[name].index(own.state)
@@ -66,7 +66,7 @@ def test_scores_of_concepts_equal_those_of_captum(masked, method):
 def test_scores_of_the_label_equal_those_of_captum_through_the_whole_bottleneck(masked):
     """captum differentiates the label's own logit, from the embeddings on: V times what each concept gives."""
     found = attribute_label(masked, TEXTS, options=FIXED)
-    for text, own in zip(read_words(masked.tokenizer, TEXTS, 16), found, strict=True):
+    for text, own in zip(tokenize_words(masked.tokenizer, TEXTS, 16), found, strict=True):
         end, start = ends(masked, text)
         place = masked.concept_set.label.index(own.total.state)
 

@@ -11,7 +11,7 @@ from sparsecbm.base.files import read_parquet
 from sparsecbm.base.metrics import MISSING
 from sparsecbm.data.schemas import ExplanationTable, check
 from sparsecbm.explain.calibration import calibration
-from sparsecbm.explain.explainer import Row, explain
+from sparsecbm.explain.explainer import TextSource, explain
 from sparsecbm.explain.export import json_lines, word_table, write_explanations
 from sparsecbm.explain.subnetworks import subnetworks
 from sparsecbm.explain.summary import concept_summaries, model_summary
@@ -82,7 +82,7 @@ def test_the_summary_of_a_model(model, tmp_path):
 def test_the_table_has_a_row_for_each_text_concept_and_word(model, tmp_path):
     with_means(model)
     texts = [*TEXTS, ""]
-    found = explain(model, texts, options=FEW, units=(), rows=[Row("a"), Row("b"), Row("c")])
+    found = explain(model, texts, options=FEW, units=(), rows=[TextSource("a"), TextSource("b"), TextSource("c")])
     write_explanations(tmp_path, found, model.concept_set)
     table = read_parquet(tmp_path / "explanations.parquet")
     assert len(table) == 2 * (4 + 6) and set(table["id"]) == {"a", "b"}  # an empty text has no words

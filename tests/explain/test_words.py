@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from sparsecbm.base.errors import ModelError
-from sparsecbm.explain.words import read_words
+from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.batches import encode
 
 CORPUS = ["The food was good, but we don't wait.", "good food, bad service! we wait for 3.5 hours"] * 3
@@ -69,7 +69,7 @@ EVERY = pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS
 
 
 def words_of(tokenizer, text, max_length=64):
-    (found,) = read_words(tokenizer, [text], max_length)
+    (found,) = tokenize_words(tokenizer, [text], max_length)
     return found
 
 
@@ -145,7 +145,7 @@ def test_a_word_that_is_read_in_part_ends_where_reading_does():
 @EVERY
 def test_tokens_are_those_that_the_model_reads(tokenizer):
     texts = ["The food was good", "", "👍 don't", "good food " * 50]
-    assert [list(found.ids) for found in read_words(tokenizer, texts, 16)] == encode(tokenizer, texts, 16)
+    assert [list(found.ids) for found in tokenize_words(tokenizer, texts, 16)] == encode(tokenizer, texts, 16)
 
 
 @EVERY
@@ -169,8 +169,8 @@ def test_a_tokenizer_without_places_is_refused():
         is_fast = False
 
     with pytest.raises(ModelError, match="Slow does not say where its tokens stand"):
-        read_words(Slow(), ["good"], 16)
+        tokenize_words(Slow(), ["good"], 16)
 
 
 def test_no_texts():
-    assert read_words(wordpiece(), [], 16) == []
+    assert tokenize_words(wordpiece(), [], 16) == []

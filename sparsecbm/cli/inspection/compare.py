@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.model.masks import MaskSet, count, pack
-from sparsecbm.model.prediction import Reading
+from sparsecbm.model.prediction import StatePrediction
 from sparsecbm.model.storage import checksums
 
 
@@ -192,7 +192,7 @@ def compare_predictions(a: SparseCBM, b: SparseCBM, texts: Sequence[str]) -> Pre
     return PredictionDifference(len(texts), sum(different), found.pop("label", None), found)
 
 
-def _compare_readings(pairs: list[tuple[Reading, Reading]]) -> ReadingDifference:
+def _compare_readings(pairs: list[tuple[StatePrediction, StatePrediction]]) -> ReadingDifference:
     changes: dict[str, dict[str, int]] = {}
     largest = 0.0
     for x, y in pairs:

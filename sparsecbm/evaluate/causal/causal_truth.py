@@ -26,8 +26,8 @@ from sparsecbm.evaluate.faithfulness.batched_inference import read_asked
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
 from sparsecbm.evaluate.specificity.probes import sample
 from sparsecbm.explain.attribution import Options, attribute
-from sparsecbm.explain.subject import readied
-from sparsecbm.explain.words import WordedText, read_words
+from sparsecbm.explain.subject import prepared
+from sparsecbm.explain.words import TokenizedText, tokenize_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import activate
 
@@ -68,7 +68,7 @@ def causal_scores(
     if pairs is None:
         return None
     fitting = sample(training, training_texts, seed)
-    with readied(model) as ready:
+    with prepared(model) as ready:
         read = ready.logits(fitting["text"].tolist())
     try:
         asked = explainers(model, read_texts(model, fitting, logits=read), seed)
@@ -107,11 +107,11 @@ def taking_away(
     """
     cells = sorted(set(zip(losing.base.tolist(), losing.concept.tolist(), losing.before.tolist(), strict=True)))
     rows = sorted({row for row, _, _ in cells})
-    words = read_words(model.tokenizer, [texts[row] for row in rows], model.settings.max_length)
+    words = tokenize_words(model.tokenizer, [texts[row] for row in rows], model.settings.max_length)
     worded = dict(zip(rows, words, strict=True))
 
     def reread(other: ConceptBottleneck, ids: Sequence[tuple[int, ...]]) -> Explainer:
-        with readied(other) as ready:
+        with prepared(other) as ready:
             read = read_asked(ready, [(of, name) for of, (_, name, _) in zip(ids, cells, strict=True)])
         changed = {name: values.copy() for name, values in activations.items()}
         for (row, name, _), logits in zip(cells, read, strict=True):
@@ -125,7 +125,7 @@ def taking_away(
 
 
 def _without_top_words(
-    model: ConceptBottleneck, worded: Mapping[int, WordedText], cells: Sequence[tuple[int, str, str]]
+    model: ConceptBottleneck, worded: Mapping[int, TokenizedText], cells: Sequence[tuple[int, str, str]]
 ) -> list[tuple[int, ...]]:
     """Token ids of the text of each (row, concept, state) without the words that speak most for the state."""
     texts = list(worded.values())

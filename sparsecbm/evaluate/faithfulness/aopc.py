@@ -17,7 +17,7 @@ import numpy as np
 
 from sparsecbm.evaluate.faithfulness.batched_inference import Question, read_asked
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
-from sparsecbm.explain.words import WordedText
+from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.prediction import softmax
 
@@ -50,7 +50,7 @@ class Aopc:
     sufficiency: np.ndarray
 
 
-def items_of(model: ConceptBottleneck, texts: Sequence[WordedText], logits: Logits) -> list[Item]:
+def items_of(model: ConceptBottleneck, texts: Sequence[TokenizedText], logits: Logits) -> list[Item]:
     """Every text of two words or more with every concept that is read as another state than `unknown`.
 
     Args:
@@ -65,7 +65,7 @@ def items_of(model: ConceptBottleneck, texts: Sequence[WordedText], logits: Logi
     return found
 
 
-def random_orders(text: WordedText, draws: int, seed: int) -> list[np.ndarray]:
+def random_orders(text: TokenizedText, draws: int, seed: int) -> list[np.ndarray]:
     """Orders of the words of a text at random, [words] each; the same for the same text and seed."""
     generator = np.random.default_rng([seed, crc32(text.text.encode())])
     return [generator.permutation(len(text.words)) for _ in range(draws)]
@@ -87,7 +87,7 @@ def measure_aopc(
     """Take the first words of each order away, and all others, by one operator.
 
     Args:
-        model: as `explain.subject.readied` gives it
+        model: as `explain.subject.prepared` gives it
         orders: of each item equally many, each [words]
         shares: of the words, each above 0 and at most 1
     """

@@ -21,7 +21,7 @@ def read_asked(model: ConceptBottleneck, questions: Sequence[Question], batch_to
     """Logits of the concept of each question, [states] each; what is asked twice is read once.
 
     Args:
-        model: in eval mode, best as `explain.subject.readied` gives it
+        model: in eval mode, best as `explain.subject.prepared` gives it
         batch_tokens: the most tokens of one batch, padding included
     """
     asked: dict[tuple[int, ...], set[str]] = defaultdict(set)

@@ -30,8 +30,8 @@ from sparsecbm.evaluate.faithfulness.sanity import sanity
 from sparsecbm.evaluate.variables import clusters_of
 from sparsecbm.explain.attribution import Attribution, Options, attribute
 from sparsecbm.explain.explanation import WordScores
-from sparsecbm.explain.subject import Subject, readied
-from sparsecbm.explain.words import WordedText, read_words
+from sparsecbm.explain.subject import Subject, prepared
+from sparsecbm.explain.words import TokenizedText, tokenize_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
 REFERENCE = "leave_one_out"
@@ -95,8 +95,8 @@ def measure_faithfulness(
         if method not in found:
             found[method] = attribute(model, texts, method=method, options=options)
     quick = replace(options, steps=QUICK, max_steps=QUICK)
-    with readied(model) as ready:
-        worded, logits = read_words(ready.tokenizer, texts, ready.settings.max_length), ready.logits(texts)
+    with prepared(model) as ready:
+        worded, logits = tokenize_words(ready.tokenizer, texts, ready.settings.max_length), ready.logits(texts)
         items = items_of(ready, worded, logits)
         clusters = {name: clusters_of(frame, name) for name in ready.concept_set.names}
         sample = _Sample(worded, logits, items, [clusters[i.concept][i.number] for i in items], resamples, seed)
@@ -147,7 +147,7 @@ class _Sample:
         clusters: of each item
     """
 
-    texts: list[WordedText]
+    texts: list[TokenizedText]
     logits: Logits
     items: list[Item]
     clusters: list[str]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sparsecbm.explain.attribution import METHODS, Options
 from sparsecbm.explain.subject import Ends, Subject
-from sparsecbm.explain.words import WordedText
+from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
 BY_GRADIENTS = ("integrated_gradients", "gradient_x_input")
@@ -26,12 +26,12 @@ RADIUS = 0.1  # of the ball in which embeddings move, in standard deviations of 
 
 
 def subject_of_predictions(
-    model: ConceptBottleneck, texts: Sequence[WordedText], logits: Logits, options: Options
+    model: ConceptBottleneck, texts: Sequence[TokenizedText], logits: Logits, options: Options
 ) -> Subject:
     """What `attribute` explains by default: every concept, and the state that it was read as.
 
     Args:
-        model: as `explain.subject.readied` gives it
+        model: as `explain.subject.prepared` gives it
         logits: of the texts
     """
     weights = {name: _centred(read) for name, read in logits.concepts.items()}

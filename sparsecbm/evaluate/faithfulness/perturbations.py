@@ -18,7 +18,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from sparsecbm.base.errors import ConfigError, unknown
-from sparsecbm.explain.words import WordedText
+from sparsecbm.explain.words import TokenizedText
 
 OPERATORS = ("delete", "mask", "replace")
 
@@ -27,7 +27,7 @@ class Perturber:
     """Takes words out of texts, each by one of the operators.
 
     Attributes:
-        texts: as `read_words` gives them; replacements are drawn from their words, as often as they occur
+        texts: as `tokenize_words` gives them; replacements are drawn from their words, as often as they occur
         operators: those that were asked for and that the tokenizer has a token for: without a mask token, no `mask`
 
     Raises:
@@ -35,7 +35,7 @@ class Perturber:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[WordedText], operators: Sequence[str], seed: int
+        self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[TokenizedText], operators: Sequence[str], seed: int
     ):
         for operator in operators:
             if operator not in OPERATORS:
@@ -72,6 +72,6 @@ class Perturber:
         return tuple(ids)
 
 
-def _tokens_of_words(text: WordedText) -> list[tuple[int, ...]]:
+def _tokens_of_words(text: TokenizedText) -> list[tuple[int, ...]]:
     ids = np.array(text.ids)
     return [tuple(ids[text.places == word].tolist()) for word in range(len(text.words))]

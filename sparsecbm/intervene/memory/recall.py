@@ -15,7 +15,7 @@ from sparsecbm.intervene.memory.store import Correction, Memory
 from sparsecbm.intervene.patches.stack import patched
 from sparsecbm.intervene.reference import Reference, nearest, read_concept
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.prediction import Prediction, readings
+from sparsecbm.model.prediction import Prediction, state_predictions
 
 CONTROLS = ("corrections", "confirmed", "wrong_state", "shuffled_states", "random_texts")
 
@@ -76,7 +76,7 @@ def corrected(model: ConceptBottleneck, memory: Memory, texts: Sequence[str], th
             if offer.correction.kind == "patch":
                 with patched(model, memory.patch(offer.correction)):
                     logits, _ = read_concept(model, concept, [text])
-                settings[concept] = readings(model.concept_set[concept], logits)[0].probabilities
+                settings[concept] = state_predictions(model.concept_set[concept], logits)[0].probabilities
         results.append(Corrected(before, intervene(model, text, settings).after, found))
     return results
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.intervene.patches.bits import mask_checksum, place_of
-from sparsecbm.intervene.patches.patch import MaskPatch, Reading
+from sparsecbm.intervene.patches.patch import MaskPatch, StatePrediction
 from sparsecbm.intervene.patches.protection import Protection
 from sparsecbm.intervene.patches.search import CAUTION, Aim, Found, search
 from sparsecbm.intervene.patches.side_effects import Bill, make_bill
@@ -153,9 +153,9 @@ def _check_found(found: Found, texts: list[str], concept: str, state: str, aim: 
         )
 
 
-def _readings(logits: np.ndarray, states: tuple[str, ...]) -> tuple[Reading, ...]:
+def _readings(logits: np.ndarray, states: tuple[str, ...]) -> tuple[StatePrediction, ...]:
     shares = softmax(logits).round(6)
     return tuple(
-        Reading(states[int(row.argmax())], dict(zip(states, p.tolist(), strict=True)))
+        StatePrediction(states[int(row.argmax())], dict(zip(states, p.tolist(), strict=True)))
         for row, p in zip(logits, shares, strict=True)
     )

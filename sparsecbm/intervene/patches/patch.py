@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.files import replacing
-from sparsecbm.model.prediction import Reading
+from sparsecbm.model.prediction import StatePrediction
 
 METADATA = "patch"
 FORMAT = 1
@@ -51,8 +51,8 @@ class MaskPatch:
     weights: str
     mask: str
     size: int
-    before: tuple[Reading, ...] = ()
-    after: tuple[Reading, ...] = ()
+    before: tuple[StatePrediction, ...] = ()
+    after: tuple[StatePrediction, ...] = ()
     made: dict = field(default_factory=dict)
     side_effects: dict | None = None
     author: str = ""
@@ -125,7 +125,7 @@ class MaskPatch:
             for kind in _KINDS:
                 plain[kind] = {n.partition("/")[2]: p for n, p in tensors.items() if n.partition("/")[0] == kind}
             for name in ("before", "after"):
-                plain[name] = tuple(Reading(**reading) for reading in plain[name])
+                plain[name] = tuple(StatePrediction(**reading) for reading in plain[name])
             patch = cls(**{**plain, "texts": tuple(plain["texts"])})
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InterventionError(f"{path} is no patch, or a part of one: {error}") from error

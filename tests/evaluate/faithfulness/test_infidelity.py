@@ -11,7 +11,7 @@ from sparsecbm.evaluate.faithfulness.infidelity import (
     subject_of_predictions,
 )
 from sparsecbm.explain.attribution import Options, attribute
-from sparsecbm.explain.words import read_words
+from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.batches import encode
 from tests.model.test_masked import random_masks
 from tests.support.linear_model import linear_model
@@ -23,7 +23,7 @@ OPTIONS = Options(steps=2, max_steps=2)
 def explained(model, texts=TEXTS):
     """The subject of the texts, and their logits."""
     logits = model.logits(texts)
-    return subject_of_predictions(model, read_words(model.tokenizer, texts, 16), logits, OPTIONS), logits
+    return subject_of_predictions(model, tokenize_words(model.tokenizer, texts, 16), logits, OPTIONS), logits
 
 
 def infidelity_of(subject, number, scores, samples):

@@ -8,7 +8,7 @@ import torch
 from sparsecbm.evaluate.faithfulness.aopc import items_of
 from sparsecbm.evaluate.faithfulness.sanity import randomised, sanity
 from sparsecbm.explain.attribution import Options
-from sparsecbm.explain.words import read_words
+from sparsecbm.explain.words import tokenize_words
 from tests.model.test_masked import random_masks
 from tests.support.linear_model import linear_model
 from tests.support.planted_model import planted_masks, planted_model
@@ -43,7 +43,7 @@ def test_gradients_fall_apart_and_what_ignores_the_model_does_not(backbone):
     """The planted model reads two words; under random masks or weights, others."""
     model = planted_model(backbone)
     model.masks = planted_masks()
-    items = items_of(model, read_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))
+    items = items_of(model, tokenize_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))
     assert {item.concept for item in items} == {"food", "noise"}
     options = Options(steps=4, max_steps=4)
     found = sanity(model, TEXTS, items, [str(i.number) for i in items], ["gradient_x_input", "random"], options, 50, 0)

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.intervene.patches.patch import METADATA, MaskPatch, Reading
+from sparsecbm.intervene.patches.patch import METADATA, MaskPatch, StatePrediction
 
 PATCH = MaskPatch(
     concept="food",
@@ -19,8 +19,8 @@ PATCH = MaskPatch(
     weights="b" * 64,
     mask="c" * 64,
     size=1_000_000,
-    before=(Reading("Negative", {"Negative": 0.7, "Positive": 0.3}),),
-    after=(Reading("Positive", {"Negative": 0.4, "Positive": 0.6}),),
+    before=(StatePrediction("Negative", {"Negative": 0.7, "Positive": 0.3}),),
+    after=(StatePrediction("Positive", {"Negative": 0.4, "Positive": 0.6}),),
     made={"budget": 6, "layers": ["*"]},
     side_effects={"harmed": {"count": 1, "interval": [0.0, None]}},
     author="Ann",
