@@ -22,7 +22,7 @@ from captum.attr import IntegratedGradients
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_parquet, write_json
-from sparsecbm.explain.attribution import Attribution, Options, attribute
+from sparsecbm.explain.attribution import Attribution, AttributionOptions, attribute
 from sparsecbm.explain.words import tokenize_words
 
 RESULT = Path(__file__).parent / "results" / "attribution.json"
@@ -70,7 +70,7 @@ def by_captum(
     return found
 
 
-def by_us(model: SparseCBM, texts: list[str], options: Options) -> list[dict[str, Attribution]]:
+def by_us(model: SparseCBM, texts: list[str], options: AttributionOptions) -> list[dict[str, Attribution]]:
     """The same by this project."""
     return attribute(model, texts, options=options)
 
@@ -85,7 +85,7 @@ def timed(run: Callable[[], list], spent: list[tuple[float, float]]) -> list:
 
 def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, tolerance: float) -> dict:
     """Both on the same texts; differences of their scores where both reached the tolerance."""
-    options = Options(steps=steps, tolerance=tolerance, max_steps=MAX_STEPS if tolerance < np.inf else steps)
+    options = AttributionOptions(steps=steps, tolerance=tolerance, max_steps=MAX_STEPS if tolerance < np.inf else steps)
     names = model.concept_set.names
     ours, theirs = [], []
     spent: dict[str, list[tuple[float, float]]] = {"ours": [], "captum": []}

@@ -21,7 +21,7 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_parquet, sha256_file, write_json
 from sparsecbm.base.params import load_params
 from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, measure_faithfulness
-from sparsecbm.explain.attribution import Options
+from sparsecbm.explain.attribution import AttributionOptions
 from sparsecbm.train.reproducible import make_reproducible
 
 RESULTS = Path(__file__).parent / "results"
@@ -80,7 +80,7 @@ def main() -> None:
     model, frame = SparseCBM.from_pretrained(arguments.model).eval(), table(arguments)
     sizes = {"texts": arguments.texts, "edits": arguments.edits, "random_draws": arguments.draws}
     params = load_params(WORKSPACE.params).faithfulness.model_copy(update=sizes)
-    options = Options(max_steps=arguments.max_steps)
+    options = AttributionOptions(max_steps=arguments.max_steps)
     sample = frame.sample(min(params.texts, len(frame)), random_state=arguments.seed).reset_index(drop=True)
     wall, cpu = time.perf_counter(), time.process_time()
     scores = measure_faithfulness(model, sample, params, options, 1000, arguments.seed, edited=frame)

@@ -12,7 +12,7 @@ from torch import Tensor
 from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.explain.variants import KINDS, Unit, Variants
-from sparsecbm.model.batches import by_length, encode, pad
+from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 
 
@@ -70,7 +70,7 @@ class Ablation:
         return {**asdict(self), "effects": [{**entry.pop("unit"), **entry} for entry in entries]}
 
 
-def ablations(
+def ablate_units(
     model: ConceptBottleneck,
     texts: Sequence[str],
     states: Mapping[str, str | None] | None = None,
@@ -94,13 +94,13 @@ def ablations(
         ConfigError: unknown concept, state or kind; names the choices.
     """
     if isinstance(texts, str):
-        raise TypeError("ablations takes a list of texts; wrap the one text: ablations(model, [text])")
+        raise TypeError("ablate_units takes a list of texts; wrap a single text: ablate_units(model, [text])")
     states = dict.fromkeys(model.concept_set.names) if states is None else dict(states)
     wanted = {name: None if state is None else model.concept_set[name].index(state) for name, state in states.items()}
     variants = Variants(model, list(states), kinds, first)
     rows = encode(model.tokenizer, texts, model.settings.max_length)
     results: list[dict[str, Ablation]] = [{} for _ in rows]
-    for members in by_length([len(row) for row in rows], batch_size):
+    for members in batch_by_length([len(row) for row in rows], batch_size):
         ids, mask = pad([rows[i] for i in members], model.tokenizer.pad_token_id)
         for name, logits in variants.logits(ids.to(model.device), mask.to(model.device)).items():
             for text, of_text in zip(members, logits.double().cpu().unbind(1), strict=True):

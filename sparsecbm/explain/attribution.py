@@ -25,7 +25,7 @@ States = str | Sequence[str]  # one for all texts, or one for each
 
 
 @dataclass(frozen=True)
-class Options:
+class AttributionOptions:
     """How attributions are computed.
 
     Attributes:
@@ -102,7 +102,7 @@ class LabelAttribution:
     parts: dict[str, Attribution]
 
 
-METHODS: dict[str, Callable[[Subject, Options], Scores]] = {
+METHODS: dict[str, Callable[[Subject, AttributionOptions], Scores]] = {
     "integrated_gradients": lambda s, options: integrated_gradients(
         s, options.steps, options.tolerance, options.max_steps
     ),
@@ -119,7 +119,7 @@ def attribute(
     concepts: Sequence[str] | None = None,
     states: Mapping[str, States] | None = None,
     method: str = "integrated_gradients",
-    options: Options = Options(),
+    options: AttributionOptions = AttributionOptions(),
 ) -> list[dict[str, Attribution]]:
     """Attribute how concepts are read to the words of texts, each concept through its own subnetwork.
 
@@ -155,7 +155,7 @@ def attribute_label(
     texts: Sequence[str],
     classes: States | None = None,
     method: str = "integrated_gradients",
-    options: Options = Options(),
+    options: AttributionOptions = AttributionOptions(),
 ) -> list[LabelAttribution]:
     """Attribute labels to the words of texts along the bottleneck: sum_k sum_s V_k[y,s] * IG(c_k[s]).
 
@@ -185,7 +185,7 @@ def attribute_label(
 
 def _check(texts: Sequence[str], method: str) -> None:
     if isinstance(texts, str):
-        raise TypeError("attributions take a list of texts; wrap the one text: [text]")
+        raise TypeError("attributions take a list of texts; wrap a single text: [text]")
     if method not in METHODS:
         raise ConfigError(unknown("attribution method", method, METHODS))
 
@@ -206,7 +206,7 @@ def _attributions(
     activation: str,
     states: Mapping[str, Sequence[str]],
     method: str,
-    options: Options,
+    options: AttributionOptions,
 ) -> list[dict[str, Attribution]]:
     """For each text: concept -> attribution of the value that the weights make of its logits or activations."""
     worded = tokenize_words(model.tokenizer, texts, model.settings.max_length)

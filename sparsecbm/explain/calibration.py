@@ -30,7 +30,7 @@ class Calibration:
     bins: tuple[Bin, ...]
 
 
-def calibration(probabilities: np.ndarray, gold: np.ndarray, bins: int) -> Calibration:
+def compute_calibration(probabilities: np.ndarray, gold: np.ndarray, bins: int) -> Calibration:
     """Bins of equal width over the probability of the winning state.
 
     Args:

@@ -94,7 +94,7 @@ class Contributions:
 
 
 @dataclass(frozen=True)
-class Effects:
+class StateEffects:
     """What each state does to each class, in any text.
 
     An effect is the contribution of a concept that is that state for sure: V_k[y, s] - V_k[y] . mean c_k. A
@@ -121,21 +121,21 @@ class Effects:
         return asdict(self)
 
 
-def contributions(
+def compute_contributions(
     model: ConceptBottleneck, texts: Sequence[str], head: str = "label_head", batch_size: int = 32
 ) -> list[Contributions]:
     """Contributions of the concepts of each text; the texts are read first.
 
     Raises:
-        ModelError, ConfigError: as `contributions_from`.
+        ModelError, ConfigError: as `contributions_from_logits`.
     """
     if isinstance(texts, str):
-        raise TypeError("contributions takes a list of texts; wrap the one text: contributions(model, [text])")
+        raise TypeError("contributions takes a list of texts; wrap a single text: compute_contributions(model, [text])")
     _terms(model, head)  # before the texts are read, which takes time
-    return contributions_from(model, model.logits(texts, batch_size), head)
+    return contributions_from_logits(model, model.logits(texts, batch_size), head)
 
 
-def contributions_from(model: ConceptBottleneck, read: Logits, head: str = "label_head") -> list[Contributions]:
+def contributions_from_logits(model: ConceptBottleneck, read: Logits, head: str = "label_head") -> list[Contributions]:
     """Contributions of the concepts of texts that were read already, in float64.
 
     Args:
@@ -167,11 +167,11 @@ def contributions_from(model: ConceptBottleneck, read: Logits, head: str = "labe
     ]
 
 
-def effects(model: ConceptBottleneck, head: str = "label_head") -> Effects:
+def compute_state_effects(model: ConceptBottleneck, head: str = "label_head") -> StateEffects:
     """Effects of all states on all classes.
 
     Raises:
-        ModelError, ConfigError: as `contributions_from`.
+        ModelError, ConfigError: as `contributions_from_logits`.
     """
     terms = _terms(model, head)
     classes, values = model.concept_set.label.states, {}
@@ -180,7 +180,7 @@ def effects(model: ConceptBottleneck, head: str = "label_head") -> Effects:
         if terms.kind != "logits":
             weights = weights - (weights @ terms.means[concept.name])[:, None]
         values[concept.name] = {s: _named(classes, weights[:, i]) for i, s in enumerate(concept.states)}
-    return Effects(head, values)
+    return StateEffects(head, values)
 
 
 @dataclass(frozen=True, eq=False)

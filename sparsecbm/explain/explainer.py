@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.explain.ablation import Ablation, ablations
-from sparsecbm.explain.attribution import Attribution, LabelAttribution, Options, attribute, attribute_label
-from sparsecbm.explain.contributions import Contributions, contributions_from
+from sparsecbm.explain.ablation import Ablation, ablate_units
+from sparsecbm.explain.attribution import Attribution, AttributionOptions, LabelAttribution, attribute, attribute_label
+from sparsecbm.explain.contributions import Contributions, contributions_from_logits
 from sparsecbm.explain.explanation import (
     AblatedUnit,
     ConceptExplanation,
@@ -23,11 +23,11 @@ from sparsecbm.explain.explanation import (
 from sparsecbm.explain.variants import KINDS, first_masked
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
-from sparsecbm.model.masked import blocks
+from sparsecbm.model.masked import find_blocks
 from sparsecbm.model.prediction import Prediction, softmax
 
 TOP = 3  # units of a kind that an explanation names
-DEFAULTS = Options()
+DEFAULTS = AttributionOptions()
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def explain(
     concepts: Sequence[str] | None = None,
     states: Mapping[str, str] | None = None,
     method: str = "integrated_gradients",
-    options: Options = DEFAULTS,
+    options: AttributionOptions = DEFAULTS,
     units: Sequence[str] = KINDS,
     rows: Sequence[TextSource] | None = None,
     folder: str | None = None,
@@ -69,7 +69,7 @@ def explain(
         ModelError: the model has no concepts or no training means, or its tokenizer does not say where tokens stand.
     """
     if isinstance(texts, str):
-        raise TypeError("explain takes a list of texts; wrap the one text: explain(model, [text])")
+        raise TypeError("explain takes a list of texts; wrap a single text: explain(model, [text])")
     asked = model.concept_set.names if concepts is None else tuple(dict.fromkeys(concepts))
     for name in states or {}:
         if name in model.concept_set.names and name not in asked:
@@ -79,8 +79,8 @@ def explain(
     along = attribute_label(model, texts, method=method, options=options)
     subnetworks = _subnetworks(model, texts, {name: (states or {}).get(name) for name in asked}, units)
     read = model.logits(texts)
-    soft = contributions_from(model, read)
-    hard = [None] * len(texts) if model.hard_head is None else contributions_from(model, read, "hard_head")
+    soft = contributions_from_logits(model, read)
+    hard = [None] * len(texts) if model.hard_head is None else contributions_from_logits(model, read, "hard_head")
     origin = Origin(model_checksum(model), folder, data, model.masked, method, options)
     said = model.predictions(texts, read)
     return [
@@ -162,9 +162,9 @@ def _subnetworks(
     """For each text: concept -> its subnetwork; without units where none are asked for, or none can be ablated."""
     density = dict.fromkeys(states) if model.masks is None else model.density()
     note, found = None, [{}] * len(texts)
-    first = first_masked(blocks(model.backbone)[1]) if model.masked else 0  # below lies what all concepts share
+    first = first_masked(find_blocks(model.backbone)[1]) if model.masked else 0  # below lies what all concepts share
     try:
-        found = ablations(model, texts, states, units, first=first) if units else found
+        found = ablate_units(model, texts, states, units, first=first) if units else found
     except ModelError as error:
         note = str(error)
     return [{name: Subnetwork(density[name], _largest(of.get(name), units), note) for name in states} for of in found]

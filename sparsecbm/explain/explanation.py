@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pydantic import TypeAdapter
 
 from sparsecbm.base.rich import Rich
-from sparsecbm.explain.attribution import Options
+from sparsecbm.explain.attribution import AttributionOptions
 
 COMPLETE = ("integrated_gradients",)  # methods whose scores add up to the change, but for what quadrature misses
 DIGITS = 6  # of the numbers in the plain form: below that is only noise of float32
@@ -161,7 +161,7 @@ class Origin:
     data: str | None
     masked: bool
     method: str
-    parameters: Options
+    parameters: AttributionOptions
 
 
 @dataclass(frozen=True)

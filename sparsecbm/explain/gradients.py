@@ -20,7 +20,7 @@ from torch import Tensor
 from sparsecbm.explain.subject import Ends, Scores, Subject
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.compact import Fork
-from sparsecbm.model.masked import blocks
+from sparsecbm.model.masked import find_blocks
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _gradients(
 @contextmanager
 def _parted(model: ConceptBottleneck) -> Iterator[list[Tensor]]:
     """Hidden states with which each concept's own blocks begin, in the order in which they run while the block does."""
-    fork, parted = blocks(model.backbone)[1][-1], []
+    fork, parted = find_blocks(model.backbone)[1][-1], []
     stacks = fork.stacks if isinstance(fork, Fork) else []
     hooks = [stack[0].register_forward_pre_hook(lambda _, inputs: parted.append(inputs[0])) for stack in stacks]
     try:

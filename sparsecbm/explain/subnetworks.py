@@ -15,10 +15,10 @@ from torch import Tensor
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import blocks, prunable_layers
+from sparsecbm.model.masked import find_blocks, prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.overlap import Overlap, overlap
-from sparsecbm.model.units import Units, units_of
+from sparsecbm.model.overlap import Overlap, compute_overlap
+from sparsecbm.model.units import Units, find_units
 
 MODULES = ("query", "key", "value", "output", "ffn in", "ffn out")
 TOP = 5  # neurons of a block that the plain form names
@@ -105,7 +105,7 @@ class Subnetworks:
         }
 
 
-def subnetworks(model: ConceptBottleneck) -> Subnetworks:
+def describe_subnetworks(model: ConceptBottleneck) -> Subnetworks:
     """Describe the subnetworks of a masked model.
 
     Raises:
@@ -114,7 +114,7 @@ def subnetworks(model: ConceptBottleneck) -> Subnetworks:
     density, shared = model.density(), model.overlap()
     masks = model.masks
     of_block: dict[int, list[str]] = {}
-    prefix, _ = blocks(model.backbone)
+    prefix, _ = find_blocks(model.backbone)
     for layer in masks.shapes:
         of_block.setdefault(int(layer.removeprefix(f"{prefix}.").split(".")[0]), []).append(layer)
     groups = _groups(model, masks)
@@ -139,13 +139,13 @@ def subnetworks(model: ConceptBottleneck) -> Subnetworks:
 
 def _region(masks: MaskSet, layers: Sequence[str]) -> Region:
     part = MaskSet(masks.concepts, {n: masks.shapes[n] for n in layers}, {n: masks.bits[n] for n in layers})
-    return Region(part.size, part.density(), overlap(part))
+    return Region(part.size, part.density(), compute_overlap(part))
 
 
 def _groups(model: ConceptBottleneck, masks: MaskSet) -> list[tuple[Units, tuple[str, ...]]]:
     """Heads and neurons of each block with the parts that are under masks, and the module of each part."""
     try:
-        groups = units_of(model.backbone)
+        groups = find_units(model.backbone)
     except ModelError:
         return []
     found = []

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from sparsecbm.explain.calibration import Calibration, calibration
-from sparsecbm.explain.contributions import contributions_from, effects
+from sparsecbm.explain.calibration import Calibration, compute_calibration
+from sparsecbm.explain.contributions import compute_state_effects, contributions_from_logits
 from sparsecbm.explain.explanation import Explanation, plain
 from sparsecbm.explain.subnetworks import Subnetworks
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
@@ -30,7 +30,7 @@ class ConceptSummary:
     calibration: Calibration
 
 
-def concept_summaries(
+def summarize_concepts(
     model: ConceptBottleneck, read: Logits, gold: Mapping[str, np.ndarray], bins: int
 ) -> dict[str, ConceptSummary]:
     """Summaries of all concepts.
@@ -40,8 +40,8 @@ def concept_summaries(
         gold: concept -> places of the annotated states, [texts]; `MISSING` where unknown
         bins: of the calibration
     """
-    soft = contributions_from(model, read)
-    hard = None if model.hard_head is None else contributions_from(model, read, "hard_head")
+    soft = contributions_from_logits(model, read)
+    hard = None if model.hard_head is None else contributions_from_logits(model, read, "hard_head")
     labels = [model.concept_set.label.states[winner] for winner in read.label.argmax(-1)]
 
     def size(found: list, name: str) -> float:
@@ -55,12 +55,12 @@ def concept_summaries(
             dict(zip(concept.states, shares.tolist(), strict=True)),
             size(soft, concept.name),
             None if hard is None else size(hard, concept.name),
-            calibration(softmax(logits), gold[concept.name], bins),
+            compute_calibration(softmax(logits), gold[concept.name], bins),
         )
     return summaries
 
 
-def model_summary(
+def summarize_model(
     model: ConceptBottleneck,
     split: str,
     explanations: Sequence[Explanation],
@@ -71,17 +71,17 @@ def model_summary(
 
     Args:
         split: that the texts are of
-        concepts: as `concept_summaries` gives them
+        concepts: as `summarize_concepts` gives them
         found: subnetworks; None for a model without masks
     """
-    hard = None if model.hard_head is None else effects(model, "hard_head").values
+    hard = None if model.hard_head is None else compute_state_effects(model, "hard_head").values
     whole = {
         "split": split,
         "texts": len(explanations),
         "method": explanations[0].origin.method if explanations else None,
         "model": explanations[0].origin.model if explanations else None,
         "concepts": {name: asdict(summary) for name, summary in concepts.items()},
-        "effects": effects(model).values,
+        "effects": compute_state_effects(model).values,
         "effects_hard": hard,
         "words": _words(explanations),
         "subnetworks": None if found is None else _regions(found),

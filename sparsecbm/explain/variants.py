@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import blocks, is_masked, route_rows, routed, rows_of
+from sparsecbm.model.masked import find_blocks, is_masked, route_rows, routed, rows_of
 from sparsecbm.model.pooling import pool
-from sparsecbm.model.units import Part, units_of
+from sparsecbm.model.units import Part, find_units
 
 KINDS = ("block", "head", "ffn")
 
@@ -76,7 +76,7 @@ class Variants:
             rows += len(units)
             layers[heads.part.layer].register_forward_pre_hook(_Cut(rows, [heads.columns(unit) for unit in units]))
             layers[neurons.part.layer].register_forward_pre_hook(_Cut(rows, [neurons.columns(unit) for unit in units]))
-        _, members = blocks(self._backbone)
+        _, members = find_blocks(self._backbone)
         places = [model.concept_set.names.index(name) for name in concepts] if model.masked else None
         forking = _Forking(list(members), [len(units) for units in of_block], places)
         del members[:]
@@ -117,7 +117,7 @@ class _Out:
 def _outs(model: ConceptBottleneck) -> list[tuple[_Out, _Out]]:
     """Those of the heads and of the neurons, block by block."""
     try:
-        groups = units_of(model.backbone)
+        groups = find_units(model.backbone)
     except ModelError:
         family = model.backbone.config.model_type
         raise ModelError(f"the heads and neurons of {family!r} are not known, so they cannot be ablated") from None

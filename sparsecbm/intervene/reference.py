@@ -9,7 +9,7 @@ import torch
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.metrics import MISSING
-from sparsecbm.model.batches import by_length, encode, pad
+from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
 from sparsecbm.train.examples import examples
@@ -147,7 +147,7 @@ def read_concept(
     logits: list = [None] * len(rows)
     vectors: list = [None] * len(rows)
     with reading(model):
-        for members in by_length([len(row) for row in rows], batch_size):
+        for members in batch_by_length([len(row) for row in rows], batch_size):
             ids, mask = pad([rows[i] for i in members], model.tokenizer.pad_token_id)
             everything = {concept: torch.arange(len(members), device=model.device)}
             pooled = model.represent(ids.to(model.device), mask.to(model.device), everything)

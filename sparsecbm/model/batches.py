@@ -34,13 +34,13 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
     return ids, mask
 
 
-def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+def batch_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     """Batches of row numbers, longest rows first: for inference, where order does not matter."""
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
-def shuffled(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:
+def shuffle_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:
     """Batches of row numbers for one epoch: shuffled, sorted by length within pools, shuffled again."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(lengths), generator=generator).tolist()

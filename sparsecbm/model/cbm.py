@@ -15,11 +15,11 @@ from transformers import PreTrainedTokenizerBase
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ModelError
 from sparsecbm.model.backbone import build_backbone, hidden_size, load_backbone, plain_config
-from sparsecbm.model.batches import by_length, encode, pad
+from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.heads import ConceptHeads, LabelHead, activate
-from sparsecbm.model.masked import attach, is_masked, needs_separate_passes, packed_masks, route_rows, routed
+from sparsecbm.model.masked import attach_masks, is_masked, needs_separate_passes, packed_masks, route_rows, routed
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.overlap import Overlap, overlap
+from sparsecbm.model.overlap import Overlap, compute_overlap
 from sparsecbm.model.pooling import pool
 from sparsecbm.model.prediction import Prediction, state_predictions
 
@@ -127,7 +127,7 @@ class ConceptBottleneck(nn.Module):
             )
         if not self.has_bottleneck:
             raise ModelError("a model of mode `standard` has no concepts, so it cannot have their masks")
-        attach(self.backbone, masks)
+        attach_masks(self.backbone, masks)
 
     def add_hard_head(self) -> LabelHead:
         """Give the model a label head for one-hot concepts, to be fitted or loaded; no training changes it."""
@@ -148,7 +148,7 @@ class ConceptBottleneck(nn.Module):
         Raises:
             ModelError: the model has no masks.
         """
-        return overlap(self._masks_in_force())
+        return compute_overlap(self._masks_in_force())
 
     def _masks_in_force(self) -> MaskSet:
         masks = self.masks
@@ -214,7 +214,7 @@ class ConceptBottleneck(nn.Module):
         training = self.training
         self.eval()
         try:
-            for members in by_length([len(row) for row in rows], batch_size):
+            for members in batch_by_length([len(row) for row in rows], batch_size):
                 ids, mask = pad([rows[i] for i in members], self.tokenizer.pad_token_id)
                 output = self(ids.to(self.device), mask.to(self.device))
                 label[members] = output.label_logits.float().cpu().numpy()

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import MaskedLinear, blocks, current_route, is_masked, needs_separate_passes, rows_of
+from sparsecbm.model.masked import MaskedLinear, current_route, find_blocks, is_masked, needs_separate_passes, rows_of
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import Part, output_axis, units_among, units_of
+from sparsecbm.model.units import Part, find_units, output_axis, select_pruned_units
 
 
 class CompactModel(ConceptBottleneck):
@@ -50,7 +50,7 @@ class CompactModel(ConceptBottleneck):
 
     def parameters_by_concept(self) -> dict[str, int]:
         """Parameters of the network that each concept reads through, shared ones included, heads left out."""
-        fork = blocks(self.backbone)[1][-1]
+        fork = find_blocks(self.backbone)[1][-1]
         shared = _count(self.backbone) - _count(fork)
         return {n: shared + _count(stack) for n, stack in zip(self.concept_set.names, fork.stacks, strict=True)}
 
@@ -88,7 +88,7 @@ def compact(model: ConceptBottleneck) -> CompactModel:
             units of its backbone's family are not known.
     """
     masks = _masks_of(model)
-    units = units_among(units_of(model.backbone), masks.shapes)
+    units = select_pruned_units(find_units(model.backbone), masks.shapes)
     kept = []
     for mask in masks:
         try:
@@ -144,7 +144,7 @@ def _forked(model: ConceptBottleneck, change: Callable[[nn.Module, int, int], No
     backbone = copy.deepcopy(model.backbone).eval().requires_grad_(False)
     # Blocks of one number share a cache's place, so concepts would read each other's keys; nothing is generated here.
     backbone.config.use_cache = False
-    _, members = blocks(backbone)
+    _, members = find_blocks(backbone)
     first = next(number for number, block in enumerate(members) if is_masked(block))
     stacks = []
     for place in range(len(model.concept_set)):

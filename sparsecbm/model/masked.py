@@ -165,7 +165,7 @@ def grouped_linear(inputs: Tensor, weights: Tensor, bias: Tensor | None) -> Tens
     return product.reshape(*inputs.shape[:-1], weights.shape[1])
 
 
-def blocks(backbone: nn.Module) -> tuple[str, nn.ModuleList]:
+def find_blocks(backbone: nn.Module) -> tuple[str, nn.ModuleList]:
     """The transformer blocks of a backbone, and their name in it.
 
     Raises:
@@ -189,7 +189,7 @@ def prunable_layers(
     Raises:
         ConfigError: a pattern matches nothing, or there is no such block.
     """
-    name, members = blocks(backbone)
+    name, members = find_blocks(backbone)
     if not 0 <= masked_from < len(members):
         raise ConfigError(f"prune.masked_from: {masked_from} is not among the blocks 0 to {len(members) - 1}")
     found = {
@@ -204,7 +204,7 @@ def prunable_layers(
     return {layer: m for layer, m in found.items() if any(fnmatchcase(layer, pattern) for pattern in patterns)}
 
 
-def attach(backbone: nn.Module, masks: MaskSet) -> None:
+def attach_masks(backbone: nn.Module, masks: MaskSet) -> None:
     """Put masks into a backbone: its pruned layers become `MaskedLinear`, with the same parameters and names.
 
     Masks that are there already are replaced.
@@ -213,7 +213,7 @@ def attach(backbone: nn.Module, masks: MaskSet) -> None:
         ModelError: a layer is not in the backbone, or its weight has another shape.
     """
     layers = dict(backbone.named_modules())
-    name, members = blocks(backbone)
+    name, members = find_blocks(backbone)
     for layer, shape in masks.shapes.items():
         module = layers.get(layer)
         if not isinstance(module, nn.Linear | Conv1D | MaskedLinear):

@@ -43,7 +43,7 @@ class Overlap:
         return _mean([pair.chance for pair in self.pairs.values()])
 
 
-def overlap(masks: MaskSet) -> Overlap:
+def compute_overlap(masks: MaskSet) -> Overlap:
     """Compare all pairs of masks. A single concept has no pair: its means are 1."""
     by_layer: dict[str, dict[tuple[str, str], PairOverlap]] = {}
     sums: dict[tuple[str, str], list[float]] = {}

@@ -50,7 +50,7 @@ def save(model: ConceptBottleneck, path: Path, card: str | None = None) -> None:
         write_json(folder / "training_means.json", model.means)
         if card is not None:
             write_text(folder / "README.md", card)
-        write_json(folder / CHECKSUMS, checksums(folder))
+        write_json(folder / CHECKSUMS, compute_checksums(folder))
 
 
 def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:
@@ -64,7 +64,7 @@ def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:
             do not fit the configuration.
     """
     path = Path(path)
-    verify(path)
+    verify_checksums(path)
     config = read_json(path / "config.json")
     found = config.pop("format")
     if found not in READABLE:
@@ -85,13 +85,13 @@ def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:
     return model.eval()
 
 
-def checksums(folder: Path) -> dict[str, str]:
+def compute_checksums(folder: Path) -> dict[str, str]:
     """sha256 of every file in a folder, by its path there; the checksum file itself is left out."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / CHECKSUMS)
     return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
 
 
-def verify(path: Path) -> None:
+def verify_checksums(path: Path) -> None:
     """Compare a model folder with its checksums.
 
     Raises:
@@ -99,7 +99,7 @@ def verify(path: Path) -> None:
     """
     if not (path / CHECKSUMS).is_file():
         raise ModelError(f"{path} is no model folder: it has no {CHECKSUMS}")
-    expected, found = read_json(path / CHECKSUMS), checksums(path)
+    expected, found = read_json(path / CHECKSUMS), compute_checksums(path)
     faults = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
     faults += [f"{name} is not listed" for name in sorted(found.keys() - expected.keys())]
     faults += [f"{name} was altered" for name in sorted(expected) if name in found and expected[name] != found[name]]

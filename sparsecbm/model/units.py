@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.model.masked import MaskedLinear, blocks
+from sparsecbm.model.masked import MaskedLinear, find_blocks
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ _FAMILIES = {
 }
 
 
-def units_of(backbone: nn.Module) -> tuple[Units, ...]:
+def find_units(backbone: nn.Module) -> tuple[Units, ...]:
     """Heads and neurons of every block, in order; masks may be attached or not.
 
     Raises:
@@ -147,7 +147,7 @@ def units_of(backbone: nn.Module) -> tuple[Units, ...]:
             f"`structured` or made compact; this works for {', '.join(_FAMILIES)}"
         )
     family = _FAMILIES[config.model_type]
-    name, members = blocks(backbone)
+    name, members = find_blocks(backbone)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     units = []
     for number, block in enumerate(members):
@@ -162,7 +162,7 @@ def units_of(backbone: nn.Module) -> tuple[Units, ...]:
     return tuple(units)
 
 
-def units_among(units: Sequence[Units], layers: Collection[str]) -> tuple[Units, ...]:
+def select_pruned_units(units: Sequence[Units], layers: Collection[str]) -> tuple[Units, ...]:
     """The units whose layers are pruned.
 
     Raises:

@@ -10,7 +10,7 @@ from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.files import sha256_file
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.model.storage import CHECKSUMS, verify
+from sparsecbm.model.storage import CHECKSUMS, verify_checksums
 from sparsecbm.pipeline.keys import content_hash
 from sparsecbm.promote.artifacts import EXAMPLE
 from sparsecbm.promote.judging import held_out
@@ -46,7 +46,7 @@ def register(workspace: Workspace, params: Params, store: Store, registry: Regis
     if known is not None:
         return known
     model = model_folder(workspace, params)
-    verify(model)
+    verify_checksums(model)
     with tempfile.TemporaryDirectory(prefix="sparsecbm-register-") as scratch:
         folder = Path(scratch) / "model"
         save_pyfunc(folder, _gathered(workspace, model, Path(scratch) / "gathered"))

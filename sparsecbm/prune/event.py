@@ -10,7 +10,7 @@ from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import units_of
+from sparsecbm.model.units import find_units
 from sparsecbm.prune.contrast import contrasted
 from sparsecbm.prune.degeneracy import magnitude_correlation, warn_if_magnitude
 from sparsecbm.prune.gradients import concept_gradients
@@ -86,7 +86,7 @@ def choose_masks(
             return MaskSet.from_masks(contrasted(scores, current, sparsity, params.core, params.threshold, regrow))
         chosen = {n: prune_to(scores[n], current[n], sparsity, params.threshold, regrow) for n in scores}
     elif params.granularity == "structured":
-        units = units_of(model.backbone)
+        units = find_units(model.backbone)
         chosen = {
             n: select_units(units, scores[n], sparsity, params.threshold, None if regrow else current[n]).masks
             for n in scores

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from sparsecbm.base.params import Finetune, Prune
-from sparsecbm.model.batches import shuffled
+from sparsecbm.model.batches import shuffle_batches
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import Leaves, prunable_layers, weight_leaves
 from sparsecbm.model.masks import MaskSet
@@ -188,7 +188,7 @@ class MaskTraining:
 
     def _batches(self, model: ConceptBottleneck, step: int) -> list[Batch]:
         """Small batches of training texts, drawn anew at each event; fewer than configured if there are not so many."""
-        drawn = shuffled(self.data.lengths, self.params.gradient_batch, self.seed * 1_009 + step)
+        drawn = shuffle_batches(self.data.lengths, self.params.gradient_batch, self.seed * 1_009 + step)
         chosen = drawn[: self.params.gradients]
         return [batch(self.data, members, model.tokenizer.pad_token_id, model.device) for members in chosen]
 

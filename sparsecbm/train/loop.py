@@ -13,7 +13,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from sparsecbm.base.metrics import accuracy
 from sparsecbm.base.params import Finetune
-from sparsecbm.model.batches import by_length, shuffled
+from sparsecbm.model.batches import batch_by_length, shuffle_batches
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.train.average import WeightAverage
 from sparsecbm.train.checkpoint import Checkpoints, Progress
@@ -62,7 +62,7 @@ def score(model: ConceptBottleneck, data: Examples, batch_size: int) -> dict[str
     label = torch.zeros(len(data), dtype=torch.long)
     read = {name: torch.zeros(len(data), dtype=torch.long) for name in data.concepts}
     with torch.inference_mode():
-        for members in by_length(data.lengths, batch_size):
+        for members in batch_by_length(data.lengths, batch_size):
             b = batch(data, members, model.tokenizer.pad_token_id, model.device)
             output = model(b.ids, b.mask)
             label[members] = output.label_logits.argmax(-1).cpu()
@@ -109,7 +109,7 @@ def train(
     bar = tqdm(total=total, initial=progress.step, unit="update", desc=method.name, mininterval=pause)
 
     while not progress.finished:
-        batches = shuffled(training.lengths, params.batch_size, seed * 10_007 + progress.epoch)
+        batches = shuffle_batches(training.lengths, params.batch_size, seed * 10_007 + progress.epoch)
         model.train()
         for first in range(progress.step_in_epoch * params.accumulate, len(batches), params.accumulate):
             torch.manual_seed(seed * 1_000_003 + progress.step)  # dropout of this update, whoever runs it

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from sparsecbm.model.batches import by_length, pad
+from sparsecbm.model.batches import batch_by_length, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.train.examples import Examples
 
@@ -37,7 +37,7 @@ def pooled_under_masks(
     concepts = model.concept_set.names if concepts is None else concepts
     found: dict[str, Tensor] = {}
     with reading(model):
-        for members in by_length(data.lengths, batch_size):
+        for members in batch_by_length(data.lengths, batch_size):
             ids, mask = pad([data.rows[i] for i in members], model.tokenizer.pad_token_id)
             rows = dict.fromkeys(concepts, torch.arange(len(ids), device=model.device))
             for name, texts in model.represent(ids.to(model.device), mask.to(model.device), rows).items():

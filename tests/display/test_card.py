@@ -7,7 +7,7 @@ import pytest
 
 from sparsecbm.display.card import by_contribution, page, segments, signed, strongest, unread
 from sparsecbm.explain.ablation import KINDS
-from sparsecbm.explain.attribution import Options
+from sparsecbm.explain.attribution import AttributionOptions
 from sparsecbm.explain.explanation import (
     AblatedUnit,
     ConceptExplanation,
@@ -74,7 +74,7 @@ def made(text="good food, bad noise", spans=((0, 4), (5, 9), (9, 10), (11, 14), 
     label = LabelExplanation(
         "rating", "2", {"1": 0.2, "2": 0.8}, "1", 0.125, -0.375, HardLabel("1", {"1": 0.6, "2": 0.4}), scores
     )
-    origin = Origin("a" * 64, "b" * 64, None, True, "integrated_gradients", Options())
+    origin = Origin("a" * 64, "b" * 64, None, True, "integrated_gradients", AttributionOptions())
     whole = Explanation(
         text, False, "r-1", "test", words, ("[CLS]", "[SEP]"), label, {"food": food, "noise": noise}, origin
     )

@@ -11,15 +11,15 @@ from pydantic import ValidationError
 
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.cli.json_schemas import json_schemas
-from sparsecbm.explain.ablation import ablations
-from sparsecbm.explain.attribution import Options, attribute, attribute_label
+from sparsecbm.explain.ablation import ablate_units
+from sparsecbm.explain.attribution import AttributionOptions, attribute, attribute_label
 from sparsecbm.explain.explainer import TextSource, explain
 from sparsecbm.explain.explanation import Explanation
 from tests.model.test_masked import random_masks
 from tests.support.tiny_models import tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service but a quiet place"]
-FEW = Options(steps=4, max_steps=8)
+FEW = AttributionOptions(steps=4, max_steps=8)
 VALIDATOR = Draft202012Validator(json_schemas()["explanation"])
 
 
@@ -41,7 +41,7 @@ def test_every_level_says_what_its_own_function_says(trained):
     rows = [TextSource("a-1", "test", "3", {"food": "Positive", "noise": None}), TextSource()]
     first, second = explain(trained, TEXTS, options=FEW, rows=rows)
     words, along = attribute(trained, TEXTS, options=FEW), attribute_label(trained, TEXTS, options=FEW)
-    parts, said = ablations(trained, TEXTS, first=1), trained.predict(TEXTS)
+    parts, said = ablate_units(trained, TEXTS, first=1), trained.predict(TEXTS)
     for i, found in enumerate((first, second)):
         assert [found.text[word.start : word.end] for word in found.words] == list(words[i]["food"].words)
         assert found.special == ("[CLS]", "[SEP]")
@@ -154,7 +154,7 @@ def test_bad_input_names_the_choices(trained, backbone):
     ):
         with pytest.raises(ConfigError, match=message):
             explain(trained, ["good"], options=FEW, **wrong)
-    with pytest.raises(TypeError, match="wrap the one text"):
+    with pytest.raises(TypeError, match="wrap a single text"):
         explain(trained, "good")
     with pytest.raises(ModelError, match="no training means"):
         explain(tiny_model(backbone), ["good"], options=FEW)

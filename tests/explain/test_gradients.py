@@ -5,7 +5,7 @@ import pytest
 import torch
 from captum.attr import InputXGradient, IntegratedGradients
 
-from sparsecbm.explain.attribution import Options, attribute, attribute_label
+from sparsecbm.explain.attribution import AttributionOptions, attribute, attribute_label
 from sparsecbm.explain.gradients import gauss_legendre
 from sparsecbm.explain.words import tokenize_words
 from tests.model.test_masked import random_masks
@@ -14,7 +14,7 @@ from tests.support.tiny_models import tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow", "a loud place but we came again and the food was bad"]
 STEPS = 6
-FIXED = Options(steps=STEPS, max_steps=STEPS)
+FIXED = AttributionOptions(steps=STEPS, max_steps=STEPS)
 
 
 @pytest.fixture(params=["bert", "gpt2", "llama"])
@@ -86,10 +86,12 @@ def test_rough_paths_get_more_gradients_until_the_gap_is_small():
         model.concept_heads.head("food").bias[1] = -60 * 1.2  # half-way from .6, the baseline, to 1.8, the text
     (few,) = attribute_label(model, ["good bad food"], options=FIXED)
     assert abs(few.total.gap) > 0.2 and few.total.steps == STEPS
-    options = Options(steps=STEPS, tolerance=0.01, max_steps=1000)
+    options = AttributionOptions(steps=STEPS, tolerance=0.01, max_steps=1000)
     (enough,) = attribute_label(model, ["good bad food"], options=options)
     assert abs(enough.total.gap) <= 0.01 * max(1, abs(enough.total.change)) and enough.total.steps > STEPS
-    (capped,) = attribute_label(model, ["good bad food"], options=Options(steps=STEPS, tolerance=0.01, max_steps=7))
+    (capped,) = attribute_label(
+        model, ["good bad food"], options=AttributionOptions(steps=STEPS, tolerance=0.01, max_steps=7)
+    )
     assert STEPS < capped.total.steps <= 3 * STEPS
 
 

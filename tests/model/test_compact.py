@@ -6,9 +6,9 @@ import torch
 from sparsecbm.base.errors import ModelError
 from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.compact import CompactModel, unfold
-from sparsecbm.model.masked import blocks, prunable_layers
+from sparsecbm.model.masked import find_blocks, prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import units_of
+from sparsecbm.model.units import find_units
 from tests.support.tiny_models import tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
@@ -40,7 +40,7 @@ def structured(model, masked_from=0, patterns=("*",), seed=0):
     masks = {}
     for name in model.concept_set.names:
         masks[name] = {}
-        for group in units_of(model.backbone):
+        for group in find_units(model.backbone):
             if group.layers[0] in shapes:
                 ranks = torch.rand(group.count, generator=draw).argsort()
                 share = torch.rand(1, generator=draw).item()
@@ -81,10 +81,10 @@ def test_what_is_dropped_is_gone(family, tmp_path):
     """Each map of block 2 has the rows or columns of the units kept, and no others."""
     model = family_model(tmp_path, family)
     model.masks = structured(model, masked_from=2)
-    stacks = blocks(model.compact().backbone)[1][-1].stacks
+    stacks = find_blocks(model.compact().backbone)[1][-1].stacks
     for name, stack in zip(model.concept_set.names, stacks, strict=True):
         (block,) = stack
-        for group in units_of(model.backbone):
+        for group in find_units(model.backbone):
             if group.block == 2:
                 for layer in group.layers:
                     small = block.get_submodule(layer.split(".2.")[1]).weight
@@ -200,7 +200,7 @@ def test_parameters_by_concept_by_hand(tmp_path):
     whole = sum(p.numel() for p in model.backbone.parameters())
     shapes = {layer: tuple(m.weight.shape) for layer, m in prunable_layers(model.backbone, masked_from=2).items()}
     food = {}
-    for group in units_of(model.backbone)[-2:]:
+    for group in find_units(model.backbone)[-2:]:
         food.update(group.masks(torch.arange(group.count) < (1 if group.kind == "head" else 8), shapes))
     full = {layer: torch.ones(shape).bool() for layer, shape in shapes.items()}
     model.masks = MaskSet.from_masks({"food": food, "noise": full})

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.masks import MaskSet, count, pack, unpack
-from sparsecbm.model.overlap import overlap
+from sparsecbm.model.overlap import compute_overlap
 
 
 def bits(text: str) -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_set_operations(masks):
 
 
 def test_overlap_by_hand(masks):
-    found = overlap(masks)
+    found = compute_overlap(masks)
     pair = found.pairs["food", "noise"]
     assert pair.jaccard == pytest.approx(2 / 6)  # 1 of 3 in a, 1 of 3 in b
     # expected intersection: 2 * 2 / 4 in a, 3 * 1 / 3 in b, together 2; expected union 8 - 2
@@ -72,7 +72,7 @@ def test_overlap_by_hand(masks):
 def test_chance_is_what_random_masks_of_the_same_densities_have():
     draw = torch.Generator().manual_seed(0)
     first, second = (torch.rand(400, 500, generator=draw) < density for density in (0.25, 0.4))
-    pair = overlap(MaskSet.from_masks({"a": {"w": first}, "b": {"w": second}})).pairs["a", "b"]
+    pair = compute_overlap(MaskSet.from_masks({"a": {"w": first}, "b": {"w": second}})).pairs["a", "b"]
     assert pair.chance == pytest.approx(0.25 * 0.4 / (0.25 + 0.4 - 0.25 * 0.4), abs=2e-3)
     assert pair.jaccard == pytest.approx(pair.chance, abs=4e-3)
 

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, kl_div
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.overlap import overlap
+from sparsecbm.model.overlap import compute_overlap
 from sparsecbm.prune.event import score_weights
 from sparsecbm.prune.training import ControlTraining, MaskTraining
 from sparsecbm.train.examples import batch, examples
@@ -400,7 +400,7 @@ def test_control_masks_match_in_every_number_and_are_of_other_weights(model, tmp
         for step, (figures, masks) in again.items():
             expected = found[step][1]
             assert figures == {"control.sparsity": found[step][0]["prune.sparsity"]}
-            assert overlap(masks) == overlap(expected)
+            assert compute_overlap(masks) == compute_overlap(expected)
             for mask in masks:
                 assert mask.density_by_layer() == expected[mask.name].density_by_layer()
             assert masks != expected or step == 0

@@ -16,7 +16,7 @@ from torch import Tensor
 from sparsecbm.api import SparseCBM
 from sparsecbm.model.masks import MaskSet, count, pack
 from sparsecbm.model.prediction import StatePrediction
-from sparsecbm.model.storage import checksums
+from sparsecbm.model.storage import compute_checksums
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def compare_models(folder_a: Path, folder_b: Path, texts: Sequence[str] = ()) ->
     unmatched = _differing(_shapes(ours), _shapes(theirs))
     weights = {name: difference(ours[name], theirs[name]) for name in ours if name not in unmatched}
     return Comparison(
-        files=_differing(checksums(Path(folder_a)), checksums(Path(folder_b))),
+        files=_differing(compute_checksums(Path(folder_a)), compute_checksums(Path(folder_b))),
         settings=_differing(_settings(a), _settings(b)),
         concepts=_differing(_states(a), _states(b)),
         unmatched=unmatched,

@@ -25,14 +25,14 @@ from sparsecbm.evaluate.faithfulness.aopc import UNKNOWN, order_of, top_words
 from sparsecbm.evaluate.faithfulness.batched_inference import read_asked
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
 from sparsecbm.evaluate.specificity.probes import sample
-from sparsecbm.explain.attribution import Options, attribute
+from sparsecbm.explain.attribution import AttributionOptions, attribute
 from sparsecbm.explain.subject import prepared
 from sparsecbm.explain.words import TokenizedText, tokenize_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import activate
 
 # Which words word_removal takes away: by few gradients, for speed; one at the text alone misleads (docs/benchmarks.md).
-METHOD, QUICK, SHARE = "integrated_gradients", Options(steps=4, max_steps=4), 0.2
+METHOD, QUICK, SHARE = "integrated_gradients", AttributionOptions(steps=4, max_steps=4), 0.2
 MOST = 128  # pairs that are asked about what is taken away: attributions of a text cost many readings of it
 
 

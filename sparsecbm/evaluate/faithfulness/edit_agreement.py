@@ -22,7 +22,7 @@ from sparsecbm.evaluate.faithfulness.edited_words import (
     edited_words,
     score_edited_words,
 )
-from sparsecbm.explain.attribution import Options, attribute
+from sparsecbm.explain.attribution import AttributionOptions, attribute
 from sparsecbm.model.cbm import ConceptBottleneck
 
 
@@ -74,7 +74,9 @@ def single_span_edits(frame: pd.DataFrame, concept_set: ConceptSet) -> Edits:
     return Edits(*map(list, zip(*found.values(), strict=True))) if found else Edits([], [], [], [], [])
 
 
-def rankings(model: ConceptBottleneck, edits: Edits, method: str, options: Options) -> list[list[RankedWord]]:
+def rankings(
+    model: ConceptBottleneck, edits: Edits, method: str, options: AttributionOptions
+) -> list[list[RankedWord]]:
     """The words of each base text with their scores for what was edited, all edits of a concept in one call."""
     found: list[list[RankedWord]] = [[] for _ in edits.texts]
     for name in dict.fromkeys(edits.concept):
@@ -88,7 +90,12 @@ def rankings(model: ConceptBottleneck, edits: Edits, method: str, options: Optio
 
 
 def measure_edit_agreement(
-    model: ConceptBottleneck, edits: Edits, methods: Sequence[str], options: Options, resamples: int, seed: int
+    model: ConceptBottleneck,
+    edits: Edits,
+    methods: Sequence[str],
+    options: AttributionOptions,
+    resamples: int,
+    seed: int,
 ) -> dict[str, dict[str, EditedWordScores]]:
     """Hit rates and reciprocal ranks: method -> by concept, and `all` edits together; nothing without edits."""
     found: dict[str, dict[str, EditedWordScores]] = {}

@@ -28,7 +28,7 @@ from sparsecbm.evaluate.faithfulness.randomisation import Comparison, compare_wi
 from sparsecbm.evaluate.faithfulness.rank_agreement import kendall_tau, mean_by_concept
 from sparsecbm.evaluate.faithfulness.sanity import sanity
 from sparsecbm.evaluate.variables import clusters_of
-from sparsecbm.explain.attribution import Attribution, Options, attribute
+from sparsecbm.explain.attribution import Attribution, AttributionOptions, attribute
 from sparsecbm.explain.explanation import WordScores
 from sparsecbm.explain.subject import Subject, prepared
 from sparsecbm.explain.words import TokenizedText, tokenize_words
@@ -69,7 +69,7 @@ def measure_faithfulness(
     model: ConceptBottleneck,
     frame: pd.DataFrame,
     params: Faithfulness,
-    options: Options,
+    options: AttributionOptions,
     resamples: int = 1000,
     seed: int = 0,
     explained: Mapping[str, Attributions] | None = None,
@@ -220,7 +220,7 @@ def _infidelity(
 
 
 def _sensitivity(
-    subject: Subject, sample: _Sample, method: str, options: Options, params: Faithfulness
+    subject: Subject, sample: _Sample, method: str, options: AttributionOptions, params: Faithfulness
 ) -> dict[str, Estimate]:
     if method not in BY_GRADIENTS:
         return {}

@@ -16,7 +16,7 @@ import torch
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
-from sparsecbm.explain.attribution import METHODS, Options
+from sparsecbm.explain.attribution import METHODS, AttributionOptions
 from sparsecbm.explain.subject import Ends, Subject
 from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
@@ -26,7 +26,7 @@ RADIUS = 0.1  # of the ball in which embeddings move, in standard deviations of 
 
 
 def subject_of_predictions(
-    model: ConceptBottleneck, texts: Sequence[TokenizedText], logits: Logits, options: Options
+    model: ConceptBottleneck, texts: Sequence[TokenizedText], logits: Logits, options: AttributionOptions
 ) -> Subject:
     """What `attribute` explains by default: every concept, and the state that it was read as.
 
@@ -76,7 +76,14 @@ def measure_infidelity(
 
 
 def measure_sensitivity(
-    subject: Subject, logits: Logits, number: int, concept: str, method: str, options: Options, samples: int, seed: int
+    subject: Subject,
+    logits: Logits,
+    number: int,
+    concept: str,
+    method: str,
+    options: AttributionOptions,
+    samples: int,
+    seed: int,
 ) -> float:
     """Max-sensitivity of a method at one text, over random moves of its embeddings.
 
@@ -107,7 +114,13 @@ class _Moved(Subject):
     """One text several times, each time with embeddings of its own, [rows, tokens, width], and one concept."""
 
     def __init__(
-        self, subject: Subject, logits: Logits, number: int, concept: str, embeddings: Tensor, options: Options
+        self,
+        subject: Subject,
+        logits: Logits,
+        number: int,
+        concept: str,
+        embeddings: Tensor,
+        options: AttributionOptions,
     ):
         self._embeddings = embeddings
         rows = len(embeddings)

@@ -19,9 +19,9 @@ from sparsecbm.evaluate.evidence import Estimate
 from sparsecbm.evaluate.faithfulness.aopc import Item
 from sparsecbm.evaluate.faithfulness.rank_agreement import mean_by_concept, rank_correlation
 from sparsecbm.evaluate.pooled import under
-from sparsecbm.explain.attribution import Attribution, Options, attribute
+from sparsecbm.explain.attribution import Attribution, AttributionOptions, attribute
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import blocks
+from sparsecbm.model.masked import find_blocks
 from sparsecbm.prune.random_control import matched_random
 
 ORIGINAL, MASKS, HEADS, REST = "original", "masks", "heads", "embeddings"
@@ -37,7 +37,7 @@ def randomised(model: ConceptBottleneck, seed: int) -> Iterator[tuple[str, Conce
     if model.masks is not None:
         yield MASKS, under(model, matched_random(model.masks, seed))
     changed = copy.deepcopy(model)
-    _, members = blocks(changed.backbone)
+    _, members = find_blocks(changed.backbone)
     parts: list[tuple[str, nn.Module]] = [(HEADS, changed.concept_heads)]
     parts += [(f"block {number}", members[number]) for number in reversed(range(len(members)))]
     done: set[int] = set()
@@ -52,7 +52,7 @@ def sanity(
     items: Sequence[Item],
     clusters: Sequence[str],
     methods: Sequence[str],
-    options: Options,
+    options: AttributionOptions,
     resamples: int,
     seed: int,
 ) -> dict[str, dict[str, dict[str, Estimate]]]:

@@ -30,7 +30,7 @@ from sparsecbm.evaluate.pooled import Pooled, pooled_texts, under
 from sparsecbm.evaluate.specificity.probes import probe, sample
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.overlap import overlap
+from sparsecbm.model.overlap import compute_overlap
 from sparsecbm.train.pooled import reading
 
 
@@ -247,7 +247,7 @@ def _ablation_scores(before: Evidence, falls: Evidence, resamples: int, seed: in
 
 
 def _overlap_scores(masks: MaskSet) -> OverlapScores:
-    found = overlap(masks)
+    found = compute_overlap(masks)
     pairs: dict[str, dict[str, PairScores]] = {}
     for (first, second), pair in found.pairs.items():
         pairs.setdefault(first, {})[second] = PairScores(jaccard=pair.jaccard, chance=pair.chance)

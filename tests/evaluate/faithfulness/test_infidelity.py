@@ -10,14 +10,14 @@ from sparsecbm.evaluate.faithfulness.infidelity import (
     measure_sensitivity,
     subject_of_predictions,
 )
-from sparsecbm.explain.attribution import Options, attribute
+from sparsecbm.explain.attribution import AttributionOptions, attribute
 from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.batches import encode
 from tests.model.test_masked import random_masks
 from tests.support.linear_model import linear_model
 
 TEXTS = ["bad", "good bad food"]
-OPTIONS = Options(steps=2, max_steps=2)
+OPTIONS = AttributionOptions(steps=2, max_steps=2)
 
 
 def explained(model, texts=TEXTS):

@@ -7,7 +7,7 @@ import torch
 
 from sparsecbm.evaluate.faithfulness.aopc import items_of
 from sparsecbm.evaluate.faithfulness.sanity import randomised, sanity
-from sparsecbm.explain.attribution import Options
+from sparsecbm.explain.attribution import AttributionOptions
 from sparsecbm.explain.words import tokenize_words
 from tests.model.test_masked import random_masks
 from tests.support.linear_model import linear_model
@@ -45,7 +45,7 @@ def test_gradients_fall_apart_and_what_ignores_the_model_does_not(backbone):
     model.masks = planted_masks()
     items = items_of(model, tokenize_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))
     assert {item.concept for item in items} == {"food", "noise"}
-    options = Options(steps=4, max_steps=4)
+    options = AttributionOptions(steps=4, max_steps=4)
     found = sanity(model, TEXTS, items, [str(i.number) for i in items], ["gradient_x_input", "random"], options, 50, 0)
     assert list(found["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]
     for step, by_concept in found["random"].items():
