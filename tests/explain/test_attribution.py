@@ -8,9 +8,8 @@ import torch
 
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.explain.attribution import METHODS, AttributionOptions, attribute, attribute_label
-from tests.model.test_masked import random_masks
 from tests.support.linear_model import linear_model
-from tests.support.tiny_models import tiny_model, write_backbone
+from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 
 TEXT = "good bad food"  # [CLS] good bad food [SEP]: 5 tokens
 EVERY = pytest.mark.parametrize("method", METHODS)

@@ -12,23 +12,14 @@ from pydantic import ValidationError
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.explain.ablation import ablate_units
-from sparsecbm.explain.attribution import AttributionOptions, attribute, attribute_label
+from sparsecbm.explain.attribution import attribute, attribute_label
 from sparsecbm.explain.explainer import TextSource, explain
 from sparsecbm.explain.explanation import Explanation
-from tests.model.test_masked import random_masks
-from tests.support.tiny_models import tiny_model, write_backbone
+from tests.support.explained_model import FEW, with_means
+from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service but a quiet place"]
-FEW = AttributionOptions(steps=4, max_steps=8)
 VALIDATOR = Draft202012Validator(json_schemas()["explanation"])
-
-
-def with_means(model):
-    """The model with training means, so that contributions have something to be measured from."""
-    shares = {concept.name: {state: 1 / len(concept) for state in concept.states} for concept in model.concept_set}
-    model.means = {"activations": shares, "concept_shares": shares}
-    model.add_hard_head().set(model.label_head.linear.weight.detach() * 2, model.label_head.linear.bias.detach())
-    return model
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ from captum.attr import InputXGradient, IntegratedGradients
 from sparsecbm.explain.attribution import AttributionOptions, attribute, attribute_label
 from sparsecbm.explain.gradients import gauss_legendre
 from sparsecbm.explain.words import tokenize_words
-from tests.model.test_masked import random_masks
 from tests.support.linear_model import linear_model
-from tests.support.tiny_models import tiny_model, write_backbone
+from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow", "a loud place but we came again and the food was bad"]
 STEPS = 6

@@ -17,9 +17,10 @@ from sparsecbm.explain.subnetworks import describe_subnetworks
 from sparsecbm.explain.summary import summarize_concepts, summarize_model
 from sparsecbm.model.cbm import Logits
 from sparsecbm.plots.explanations import plot_calibration
-from tests.explain.test_explanation import FEW, TEXTS, with_means
-from tests.model.test_masked import random_masks
+from tests.support.explained_model import FEW, with_means
+from tests.support.tiny_models import random_masks
 
+TEXTS = ["the food was good", "slow service but a quiet place"]
 SURE = np.array([[0.95, 0.05], [0.9, 0.1], [0.35, 0.65], [0.5, 0.5]])
 
 

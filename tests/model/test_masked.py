@@ -6,28 +6,10 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.masked import MaskedLinear, grouped_linear, prunable_layers, weight_leaves
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.pooling import pool
-from tests.support.tiny_models import FAMILIES, tiny_model, write_backbone
-
-TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
-
-
-def random_masks(model, density=0.5, masked_from=0, seed=0):
-    draw = torch.Generator().manual_seed(seed)
-    layers = prunable_layers(model.backbone, masked_from=masked_from)
-    return MaskSet.from_masks(
-        {
-            name: {layer: torch.rand(m.weight.shape, generator=draw) < density for layer, m in layers.items()}
-            for name in model.concept_set.names
-        }
-    )
-
-
-def batch_of(model, texts=TEXTS):
-    return pad(encode(model.tokenizer, texts, model.settings.max_length), model.tokenizer.pad_token_id)
+from tests.support.tiny_models import FAMILIES, batch_of, random_masks, tiny_model, write_backbone
 
 
 def plain_loop(dense, masks, ids, mask):

@@ -14,7 +14,7 @@ from sparsecbm.base.errors import DataError, ModelError
 from sparsecbm.base.files import write_json
 from sparsecbm.model import storage
 from sparsecbm.model.storage import compute_checksums
-from tests.model.test_masked import random_masks
+from tests.support.tiny_models import random_masks
 
 TEXTS = ["the food was good", "bad service"]
 

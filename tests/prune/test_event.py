@@ -12,9 +12,8 @@ from sparsecbm.model.units import find_units
 from sparsecbm.prune.event import choose_masks, score_weights
 from sparsecbm.prune.gradients import concept_gradients
 from sparsecbm.train.examples import batch, examples
-from tests.model.test_masked import random_masks
 from tests.support.prune_settings import pruning
-from tests.support.tiny_models import tiny_model, write_backbone
+from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 from tests.support.tiny_tables import annotated
 
 

@@ -9,7 +9,7 @@ from sparsecbm.base.errors import ConfigError, PruningError
 from sparsecbm.prune.gradients import concept_gradients, layer_groups
 from sparsecbm.train.examples import batch, examples
 from sparsecbm.train.loss import cross_entropy
-from tests.model.test_masked import random_masks
+from tests.support.tiny_models import random_masks
 from tests.support.tiny_tables import annotated
 
 

@@ -15,9 +15,8 @@ from sparsecbm.model.overlap import compute_overlap
 from sparsecbm.prune.event import score_weights
 from sparsecbm.prune.training import ControlTraining, MaskTraining
 from sparsecbm.train.examples import batch, examples
-from tests.model.test_masked import random_masks
 from tests.support.prune_settings import pruning
-from tests.support.tiny_models import tiny_model
+from tests.support.tiny_models import random_masks, tiny_model
 from tests.support.tiny_tables import annotated
 from tests.train.test_training import settings
 

@@ -1,5 +1,6 @@
 """Tiny backbones of random weights, one for each family, written as a hub would serve them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,7 +9,10 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.concepts import Concept, ConceptSet
+from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.cbm import Settings
+from sparsecbm.model.masked import prunable_layers
+from sparsecbm.model.masks import MaskSet
 
 WORDS = (
     "the", "food", "was", "good", "bad", "and", "service", "slow", "quick", "but", "a", "place", "loud", "quiet",
@@ -29,6 +33,7 @@ FAMILIES = {
     "llama": {**SMALL, "intermediate_size": 32, "num_key_value_heads": 1},
 }
 DECODERS = ("gpt2", "opt", "llama")
+TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
 
 
 def tiny_tokenizer(decoder: bool = False) -> PreTrainedTokenizerFast:
@@ -61,3 +66,20 @@ def tiny_model(folder: Path, concept_set: ConceptSet = CONCEPTS, **settings) -> 
     if model.has_bottleneck:  # a new label head is zero, and would read every text alike
         torch.nn.init.normal_(model.label_head.linear.weight)
     return model
+
+
+def random_masks(model: SparseCBM, density: float = 0.5, masked_from: int = 0, seed: int = 0) -> MaskSet:
+    """Masks that keep each weight with the given probability, drawn for each concept."""
+    draw = torch.Generator().manual_seed(seed)
+    layers = prunable_layers(model.backbone, masked_from=masked_from)
+    return MaskSet.from_masks(
+        {
+            name: {layer: torch.rand(m.weight.shape, generator=draw) < density for layer, m in layers.items()}
+            for name in model.concept_set.names
+        }
+    )
+
+
+def batch_of(model: SparseCBM, texts: Sequence[str] = TEXTS) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask of texts, [texts, tokens] each."""
+    return pad(encode(model.tokenizer, texts, model.settings.max_length), model.tokenizer.pad_token_id)

@@ -13,8 +13,8 @@ from sparsecbm.evaluate.faithfulness.infidelity import (
 from sparsecbm.explain.attribution import AttributionOptions, attribute
 from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.batches import encode
-from tests.model.test_masked import random_masks
 from tests.support.linear_model import linear_model
+from tests.support.tiny_models import random_masks
 
 TEXTS = ["bad", "good bad food"]
 OPTIONS = AttributionOptions(steps=2, max_steps=2)

@@ -9,8 +9,7 @@ from sparsecbm.evaluate.faithfulness.perturbations import OPERATORS, Perturber
 from sparsecbm.explain.subject import prepared
 from sparsecbm.explain.words import TokenizedText, tokenize_words
 from sparsecbm.model.batches import encode
-from tests.model.test_masked import random_masks
-from tests.support.tiny_models import tiny_tokenizer
+from tests.support.tiny_models import random_masks, tiny_tokenizer
 
 MASK = 4
 

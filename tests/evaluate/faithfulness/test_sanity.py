@@ -9,9 +9,9 @@ from sparsecbm.evaluate.faithfulness.aopc import items_of
 from sparsecbm.evaluate.faithfulness.sanity import randomised, sanity
 from sparsecbm.explain.attribution import AttributionOptions
 from sparsecbm.explain.words import tokenize_words
-from tests.model.test_masked import random_masks
 from tests.support.linear_model import linear_model
 from tests.support.planted_model import planted_masks, planted_model
+from tests.support.tiny_models import random_masks
 
 TEXTS = ["the food was bad and the place was loud", "good food but a quiet place", "we came again and a loud place"]
 

@@ -6,8 +6,7 @@ import torch
 from sparsecbm.intervene.patches.factors import Factors, log_odds, read_factors
 from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.masked import weight_leaves
-from tests.model.test_masked import random_masks
-from tests.support.tiny_models import FAMILIES, tiny_model, write_backbone
+from tests.support.tiny_models import FAMILIES, random_masks, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow", "a loud place but we came again"]
 STATES = torch.tensor([1, 0, 0])
