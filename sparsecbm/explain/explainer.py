@@ -20,10 +20,10 @@ from sparsecbm.explain.explanation import (
     Word,
     WordScores,
 )
-from sparsecbm.explain.variants import KINDS, first_masked
+from sparsecbm.explain.variants import KINDS
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
-from sparsecbm.model.masked import find_blocks
+from sparsecbm.model.masked import first_masked_block
 from sparsecbm.model.prediction import Prediction, softmax
 
 TOP = 3  # units of a kind that an explanation names
@@ -162,7 +162,7 @@ def _subnetworks(
     """For each text: concept -> its subnetwork; without units where none are asked for, or none can be ablated."""
     density = dict.fromkeys(states) if model.masks is None else model.density()
     note, found = None, [{}] * len(texts)
-    first = first_masked(find_blocks(model.backbone)[1]) if model.masked else 0  # below lies what all concepts share
+    first = first_masked_block(model.backbone) if model.masked else 0  # below lies what all concepts share
     try:
         found = ablate_units(model, texts, states, units, first=first) if units else found
     except ModelError as error:

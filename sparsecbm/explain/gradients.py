@@ -19,8 +19,7 @@ from torch import Tensor
 
 from sparsecbm.explain.subject import Ends, Scores, Subject
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.compact import Fork
-from sparsecbm.model.masked import find_blocks
+from sparsecbm.model.compact import concept_blocks
 
 
 @dataclass(frozen=True)
@@ -140,9 +139,13 @@ def _gradients(
 @contextmanager
 def _parted(model: ConceptBottleneck) -> Iterator[list[Tensor]]:
     """Hidden states with which each concept's own blocks begin, in the order in which they run while the block does."""
-    fork, parted = find_blocks(model.backbone)[1][-1], []
-    stacks = fork.stacks if isinstance(fork, Fork) else []
-    hooks = [stack[0].register_forward_pre_hook(lambda _, inputs: parted.append(inputs[0])) for stack in stacks]
+    parted: list[Tensor] = []
+    first = concept_blocks(model.backbone)[:1]
+    hooks = [
+        branch.register_forward_pre_hook(lambda _, inputs: parted.append(inputs[0]))
+        for block in first
+        for branch in block.branches
+    ]
     try:
         yield parted
     finally:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sparsecbm.explain.subject import Scores, Subject
 from sparsecbm.model.batches import pad
-from sparsecbm.model.masked import route_rows, routed
 from sparsecbm.model.pooling import pool
+from sparsecbm.model.routing import route_rows, routed
 
 
 def leave_one_out(subject: Subject) -> Scores:

@@ -17,11 +17,12 @@ from sparsecbm.base.errors import ModelError
 from sparsecbm.model.backbone import build_backbone, hidden_size, load_backbone, plain_config
 from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.heads import ConceptHeads, LabelHead, activate
-from sparsecbm.model.masked import attach_masks, is_masked, needs_separate_passes, packed_masks, route_rows, routed
+from sparsecbm.model.masked import attach_masks, is_masked, needs_separate_passes, packed_masks
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import Overlap, compute_overlap
 from sparsecbm.model.pooling import pool
 from sparsecbm.model.prediction import Prediction, state_predictions
+from sparsecbm.model.routing import route_rows, routed
 
 
 @dataclass(frozen=True)
