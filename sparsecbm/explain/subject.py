@@ -24,6 +24,7 @@ from sparsecbm.model.batches import pad
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.compact import unfold
 from sparsecbm.model.heads import activate
+from sparsecbm.model.inference import evaluation_mode
 from sparsecbm.model.masked import needs_separate_passes
 from sparsecbm.model.onednn import use_onednn
 
@@ -67,13 +68,12 @@ def prepared(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
         with use_onednn(unfolded.backbone):
             yield unfolded
         return
-    training, flags = model.training, [parameter.requires_grad for parameter in model.parameters()]
+    flags = [parameter.requires_grad for parameter in model.parameters()]
     try:
-        model.eval().requires_grad_(False)
-        with use_onednn(model.backbone):
+        model.requires_grad_(False)
+        with evaluation_mode(model), use_onednn(model.backbone):
             yield model
     finally:
-        model.train(training)
         for parameter, flag in zip(model.parameters(), flags, strict=True):
             parameter.requires_grad_(flag)
 

@@ -20,8 +20,8 @@ from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import InterventionError, unknown
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.heads import activate
+from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.prediction import Prediction, StatePrediction, state_predictions
-from sparsecbm.train.pooled import reading
 
 # A state by name, or a probability for each state: in their order, or by name (states not named have none).
 Setting = str | Sequence[float] | Mapping[str, float]
@@ -173,7 +173,7 @@ def label_logits(model: ConceptBottleneck, logits: Mapping[str, np.ndarray], hea
         raise InterventionError(unknown("head", head, HEADS))
     if head == "hard" and model.hard_head is None:
         raise InterventionError("the model has no head for one-hot concepts, it was not finished; use the soft one")
-    with reading(model):
+    with inference_mode(model):
         given = {name: torch.as_tensor(values).to(model.device) for name, values in logits.items()}
         if head == "soft":
             label = model.output(given).label_logits

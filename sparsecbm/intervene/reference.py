@@ -12,8 +12,9 @@ from sparsecbm.base.metrics import MISSING
 from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
+from sparsecbm.model.inference import inference_mode
 from sparsecbm.train.examples import examples
-from sparsecbm.train.pooled import pooled_under_masks, reading
+from sparsecbm.train.pooled import pooled_under_masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ def read_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: in
         raise InterventionError("the reference table has no rows, so nothing can be said about side effects")
     data = examples(frame, model)
     pooled = pooled_under_masks(model, data, batch_size=batch_size)
-    with reading(model):
+    with inference_mode(model):
         on_device = {name: texts.to(model.device) for name, texts in pooled.items()}
         logits = {name: values.float().cpu().numpy() for name, values in model.concept_heads(on_device).items()}
     return Reference(
@@ -146,7 +147,7 @@ def read_concept(
     rows = encode(model.tokenizer, texts, model.settings.max_length)
     logits: list = [None] * len(rows)
     vectors: list = [None] * len(rows)
-    with reading(model):
+    with inference_mode(model):
         for members in batch_by_length([len(row) for row in rows], batch_size):
             ids, mask = pad([rows[i] for i in members], model.tokenizer.pad_token_id)
             everything = {concept: torch.arange(len(members), device=model.device)}

@@ -9,7 +9,7 @@ cuts: embeddings, norms, and the blocks below the first masked one.
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -191,14 +191,15 @@ def _smaller(layer: MaskedLinear, parts: Sequence[Part], kept: Tensor) -> nn.Lin
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """An nn.Linear that holds the given weight, [out, in], and bias, [out], without copying them."""
-    linear = nn.Linear(*reversed(weight.shape), bias=bias is not None, device="meta")
+    outputs, inputs = weight.shape
+    linear = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
     if bias is not None:  # an uncut bias stays the parameter that the other concepts share
         linear.bias = bias if isinstance(bias, nn.Parameter) else nn.Parameter(bias, requires_grad=False)
     return linear
 
 
-def _set_heads(block: nn.Module, family: str, heads: int) -> None:
+def _set_heads(block: Any, family: str, heads: int) -> None:
     """Set the number of heads in attentions that store it; others derive it from the width of their maps."""
     if family == "opt":
         block.self_attn.num_heads = heads

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
@@ -96,8 +97,7 @@ class MaskedLinear(nn.Module):
         return outputs
 
 
-Prunable = nn.Linear | Conv1D | MaskedLinear
-PRUNABLE = (nn.Linear, Conv1D, MaskedLinear)
+LinearMap = nn.Linear | Conv1D | MaskedLinear
 
 
 def grouped_linear(inputs: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
@@ -118,6 +118,13 @@ def grouped_linear(inputs: Tensor, weights: Tensor, bias: Tensor | None) -> Tens
     return product.reshape(*inputs.shape[:-1], weights.shape[1])
 
 
+def get_map(module: nn.Module, name: str) -> LinearMap:
+    """A linear map by its name in a module."""
+    layer = module.get_submodule(name)
+    assert isinstance(layer, LinearMap)
+    return layer
+
+
 def find_blocks(backbone: nn.Module) -> tuple[str, nn.ModuleList]:
     """The name of the list of transformer blocks in a backbone, and the list.
 
@@ -131,7 +138,9 @@ def find_blocks(backbone: nn.Module) -> tuple[str, nn.ModuleList]:
     return max(outer, key=lambda pair: len(pair[1]))
 
 
-def prunable_layers(backbone: nn.Module, patterns: Sequence[str] = ("*",), masked_from: int = 0) -> dict[str, Prunable]:
+def prunable_layers(
+    backbone: nn.Module, patterns: Sequence[str] = ("*",), masked_from: int = 0
+) -> dict[str, LinearMap]:
     """Linear maps in the blocks from number `masked_from` on whose names match one of the patterns.
 
     Args:
@@ -147,7 +156,7 @@ def prunable_layers(backbone: nn.Module, patterns: Sequence[str] = ("*",), maske
         f"{prefix}.{number}.{inner}": module
         for number, block in enumerate(blocks)
         for inner, module in block.named_modules()
-        if number >= masked_from and isinstance(module, PRUNABLE)
+        if number >= masked_from and isinstance(module, LinearMap)
     }
     for pattern in patterns:
         if not any(fnmatchcase(layer, pattern) for layer in layers):
@@ -167,7 +176,7 @@ def attach_masks(backbone: nn.Module, masks: MaskSet) -> None:
     prefix, blocks = find_blocks(backbone)
     for layer, shape in masks.shapes.items():
         module = layers.get(layer)
-        if not isinstance(module, PRUNABLE):
+        if not isinstance(module, LinearMap):
             raise ModelError(f"these masks are for another model: it has no layer {layer}")
         if tuple(module.weight.shape) != tuple(shape):
             raise ModelError(
@@ -191,9 +200,9 @@ def attach_masks(backbone: nn.Module, masks: MaskSet) -> None:
                 RowSplitter(block, number == first)
 
 
-def needs_separate_passes(backbone: nn.Module) -> bool:
+def needs_separate_passes(backbone: PreTrainedModel) -> bool:
     """Whether concepts must run one by one: DeBERTa's linear maps also map relative positions, which have no rows."""
-    return str(backbone.config.model_type).startswith("deberta")
+    return backbone.config.model_type.startswith("deberta")
 
 
 def is_masked(module: nn.Module) -> bool:

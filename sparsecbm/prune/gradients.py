@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.inference import evaluation_mode
 from sparsecbm.model.masked import weight_leaves
 from sparsecbm.prune.fisher import check_gradients
 from sparsecbm.train.examples import Batch
@@ -64,9 +65,7 @@ def concept_gradients(
         PruningError: a gradient is not finite, or all of a layer's are zero.
     """
     shapes = model.masks.shapes
-    training = model.training
-    model.eval()
-    try:
+    with evaluation_mode(model):
         for group in layer_groups(shapes, len(batches), memory_mb):
             found = {layer: torch.empty(len(batches), prod(shapes[layer])) for layer in group}
             for row, batch in enumerate(batches):
@@ -77,8 +76,6 @@ def concept_gradients(
                 gradients *= model.masks[concept][layer].reshape(-1).cpu()
                 check_gradients(gradients, f"concept {concept!r}, layer {layer}")
                 yield layer, gradients
-    finally:
-        model.train(training)
 
 
 def _backward(model: ConceptBottleneck, concept: str, batch: Batch, layers: list[str]) -> tuple[Tensor, ...]:

@@ -15,6 +15,7 @@ from sparsecbm.base.metrics import accuracy
 from sparsecbm.base.params import Finetune
 from sparsecbm.model.batches import batch_by_length, shuffle_batches
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.inference import inference_mode
 from sparsecbm.train.average import WeightAverage
 from sparsecbm.train.checkpoint import Checkpoints, Progress
 from sparsecbm.train.examples import MISSING, Examples, batch
@@ -58,17 +59,15 @@ def accelerator_for(params: Finetune) -> Accelerator:
 
 def score(model: ConceptBottleneck, data: Examples, batch_size: int) -> dict[str, float]:
     """Accuracies on a split, and `score`, by which checkpoints are selected: the mean of label and concepts."""
-    model.eval()
     label = torch.zeros(len(data), dtype=torch.long)
     read = {name: torch.zeros(len(data), dtype=torch.long) for name in data.concepts}
-    with torch.inference_mode():
+    with inference_mode(model):
         for members in batch_by_length(data.lengths, batch_size):
             b = batch(data, members, model.tokenizer.pad_token_id, model.device)
             output = model(b.ids, b.mask)
             label[members] = output.label_logits.argmax(-1).cpu()
             for name, logits in output.concept_logits.items():
                 read[name][members] = logits.argmax(-1).cpu()
-    model.train()
     figures = {}
     if model.settings.mode in ("standard", "joint"):
         figures["label.accuracy"] = accuracy(data.label.numpy(), label.numpy(), MISSING)

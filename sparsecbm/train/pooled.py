@@ -1,26 +1,14 @@
 """Texts as concepts' subnetworks see them: pooled under masks, once, for whatever is fitted on them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from sparsecbm.model.batches import batch_by_length, pad
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.inference import inference_mode
 from sparsecbm.train.examples import Examples
-
-
-@contextmanager
-def reading(model: ConceptBottleneck) -> Iterator[None]:
-    """Without dropout and without gradients while the block runs; the model's mode comes back after it."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
 
 
 def pooled_under_masks(
@@ -36,7 +24,7 @@ def pooled_under_masks(
     """
     concepts = model.concept_set.names if concepts is None else concepts
     found: dict[str, Tensor] = {}
-    with reading(model):
+    with inference_mode(model):
         for members in batch_by_length(data.lengths, batch_size):
             ids, mask = pad([data.rows[i] for i in members], model.tokenizer.pad_token_id)
             rows = dict.fromkeys(concepts, torch.arange(len(ids), device=model.device))

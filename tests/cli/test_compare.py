@@ -208,5 +208,5 @@ def test_two_texts_of_three_are_read_otherwise(model, backbone, compared):
 
 def test_a_folder_without_a_model_is_named(model, tmp_path):
     model.save_pretrained(tmp_path / "a")
-    with pytest.raises(ModelError, match="nowhere is no model folder"):
+    with pytest.raises(ModelError, match="nowhere is not a model folder"):
         compare_models(tmp_path / "a", tmp_path / "nowhere")

@@ -150,7 +150,7 @@ def test_masks_of_another_model_are_refused(model):
         model.masks = MaskSet.from_masks(other_shape)
     with pytest.raises(ModelError, match="another model: it has no layer nowhere"):
         model.masks = MaskSet.from_masks({n: {"nowhere": torch.ones(2, 2).bool()} for n in masks.concepts})
-    with pytest.raises(ModelError, match="they are of \\['a'\\]"):
+    with pytest.raises(ModelError, match="they are for \\['a'\\]"):
         model.masks = MaskSet.from_masks({"a": {"x": torch.ones(2, 2).bool()}})
     assert model.masks is None
 

@@ -114,7 +114,7 @@ def test_a_flipped_byte_in_a_mask_file_is_found(masks, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 9])
 def test_what_is_no_mask_file_says_so(tmp_path, content):
     (tmp_path / "masks.safetensors").write_bytes(content)
-    with pytest.raises(ModelError, match="no mask file"):
+    with pytest.raises(ModelError, match="is not a mask file"):
         MaskSet.load(tmp_path / "masks.safetensors")
 
 

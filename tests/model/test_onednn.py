@@ -7,7 +7,7 @@ from torch import nn
 from sparsecbm.model import onednn as products
 from sparsecbm.model.onednn import use_onednn
 
-pytestmark = pytest.mark.skipif(not products._KNOWN, reason="this PyTorch has no oneDNN")
+pytestmark = pytest.mark.skipif(not products._AVAILABLE, reason="this PyTorch has no oneDNN")
 
 
 def frozen(transposed: bool, bias: bool) -> nn.Linear:

@@ -91,7 +91,7 @@ def test_a_missing_and_an_added_file_are_seen(folder):
 
 
 def test_no_model_and_a_model_of_another_format(folder, tmp_path):
-    with pytest.raises(ModelError, match="is no model folder"):
+    with pytest.raises(ModelError, match="is not a model folder"):
         SparseCBM.from_pretrained(tmp_path / "nowhere")
     config = json.loads((folder / "config.json").read_text())
     write_json(folder / "config.json", {**config, "format": 99})

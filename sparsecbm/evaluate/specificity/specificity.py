@@ -29,9 +29,9 @@ from sparsecbm.evaluate.evidence import (
 from sparsecbm.evaluate.pooled import Pooled, pooled_texts, under
 from sparsecbm.evaluate.specificity.probes import probe, sample
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import compute_overlap
-from sparsecbm.train.pooled import reading
 
 
 class PairScores(Form):
@@ -149,7 +149,7 @@ def specificity(
 def swap(model: ConceptBottleneck, pooled: Pooled) -> Evidence:
     """Which texts each concept's own head reads rightly under every mask."""
     read = {}
-    with reading(model):
+    with inference_mode(model):
         for name in model.concept_set.names:
             under_each = [torch.from_numpy(texts).to(model.device) for texts in pooled.texts.values()]
             logits = [model.concept_heads({name: texts})[name] for texts in under_each]  # each [texts, states]
@@ -199,7 +199,7 @@ def ablation(model: ConceptBottleneck, evaluated: pd.DataFrame, before: Evidence
             continue
         pooled = pooled_texts(under(model, masks), evaluated, batch_size, changed)
         for name in changed:
-            with reading(model):
+            with inference_mode(model):
                 texts = torch.from_numpy(pooled.texts[name]).to(model.device)
                 read = model.concept_heads({name: texts})[name].argmax(-1, keepdim=True).cpu().numpy()
             own = before.concepts.index(name)

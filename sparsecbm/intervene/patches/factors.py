@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.inference import evaluation_mode
 from sparsecbm.model.masked import MaskedLinear
 
 
@@ -130,8 +131,6 @@ def read_factors(
 def _kept(model: ConceptBottleneck) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
     """What goes into each masked layer and what comes out while the block runs, by layer, one pair a call."""
     kept: dict[str, list[tuple[Tensor, Tensor]]] = {}
-    training = model.training
-    model.eval()
 
     def keep(layer: MaskedLinear, arguments: tuple[Tensor], output: Tensor) -> Tensor:
         if not output.requires_grad:  # the weights are frozen, and nothing below asks for a gradient
@@ -142,8 +141,8 @@ def _kept(model: ConceptBottleneck) -> Iterator[dict[str, list[tuple[Tensor, Ten
     masked = [module for module in model.backbone.modules() if isinstance(module, MaskedLinear)]
     handles = [module.register_forward_hook(keep) for module in masked]
     try:
-        yield kept
+        with evaluation_mode(model):
+            yield kept
     finally:
         for handle in handles:
             handle.remove()
-        model.train(training)
