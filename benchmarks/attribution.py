@@ -43,7 +43,7 @@ def by_captum(
     found = []
     for text, chosen in zip(tokenize_words(model.tokenizer, texts, model.settings.max_length), states, strict=True):
         ids = torch.tensor([text.ids])
-        without = torch.where(torch.from_numpy(text.places < 0), ids, pad)
+        without = torch.where(torch.from_numpy(text.word_indices < 0), ids, pad)
         with torch.no_grad():
             end, start = embed(ids), embed(without)
         found.append({})

@@ -17,7 +17,7 @@ from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.explain.gradients import gradient_x_input, integrated_gradients
 from sparsecbm.explain.references import attention_rollout, leave_one_out, random_scores
-from sparsecbm.explain.subject import BASELINES, Scores, Subject, prepared
+from sparsecbm.explain.subject import BASELINES, Subject, TokenScores, prepared
 from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
@@ -102,7 +102,7 @@ class LabelAttribution:
     parts: dict[str, Attribution]
 
 
-METHODS: dict[str, Callable[[Subject, AttributionOptions], Scores]] = {
+METHODS: dict[str, Callable[[Subject, AttributionOptions], TokenScores]] = {
     "integrated_gradients": lambda s, options: integrated_gradients(
         s, options.steps, options.tolerance, options.max_steps
     ),

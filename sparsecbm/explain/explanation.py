@@ -186,7 +186,7 @@ class Explanation(Rich):
     concepts: dict[str, ConceptExplanation]
     origin: Origin
 
-    def rough(self, scores: WordScores) -> bool:
+    def exceeds_tolerance(self, scores: WordScores) -> bool:
         """Whether scores are of a method that should be complete, and their gap is above its tolerance."""
         return self.origin.method in COMPLETE and not scores.within(self.origin.parameters.tolerance)
 

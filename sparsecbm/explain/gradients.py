@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsecbm.explain.subject import Ends, Scores, Subject
+from sparsecbm.explain.subject import Ends, Subject, TokenScores
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.compact import concept_blocks
 
@@ -57,7 +57,7 @@ class Parts:
         return Parts(*(np.concatenate([a[cut], b[cut]]) for a, b in zip(first, second, strict=True)))
 
 
-def integrated_gradients(subject: Subject, steps: int, tolerance: float, max_steps: int) -> Scores:
+def integrated_gradients(subject: Subject, steps: int, tolerance: float, max_steps: int) -> TokenScores:
     """Integrated gradients, by Gauss-Legendre quadrature, until the completeness gap is below a tolerance.
 
     A part of the path is done when its gap is at most `tolerance` times its share of the path times the change of the
@@ -83,17 +83,17 @@ def integrated_gradients(subject: Subject, steps: int, tolerance: float, max_ste
         rough = parts.open & (gaps > allowed[parts.texts] * share) & (taken[parts.texts] < max_steps)
         np.add.at(scores, parts.texts, found * (parts.open & ~rough)[:, :, None])
         parts = parts.halves(subject.values_at(parts.texts, (parts.start + parts.end) / 2, rough), rough)
-    return Scores(scores, taken)
+    return TokenScores(scores, taken)
 
 
-def gradient_x_input(subject: Subject) -> Scores:
+def gradient_x_input(subject: Subject) -> TokenScores:
     """The gradient at the text times the embedding, summed over its width; needs no baseline (arXiv 1605.01713)."""
     scores, numbers = subject.no_scores(), np.arange(len(subject.texts))
     for members in subject.batches(numbers):
         ends = subject.ends(members)
         for place, gradient in _gradients(subject, ends, members, np.ones(len(members)), subject.concepts):
             scores[members, place, : ends.mask.shape[1]] = _numbers(gradient * ends.end)
-    return Scores(scores, subject.no_steps() + 1)
+    return TokenScores(scores, subject.no_steps() + 1)
 
 
 def gauss_legendre(steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +128,7 @@ def _gradients(
     """
     point = ends.between(at).requires_grad_()
     with _parted(subject.model) as parted:
-        values = subject.read(point, ends.mask, numbers, concepts)
+        values = subject.compute_values(point, ends.mask, numbers, concepts)
     sources = [(value.sum(), None) for value in values.values()]
     if parted:
         sources = list(zip(parted, torch.autograd.grad(sum(total for total, _ in sources), parted), strict=True))

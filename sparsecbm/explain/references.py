@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsecbm.explain.subject import Scores, Subject
+from sparsecbm.explain.subject import Subject, TokenScores
 from sparsecbm.model.batches import pad
 from sparsecbm.model.pooling import pool
 from sparsecbm.model.routing import route_rows, routed
 
 
-def leave_one_out(subject: Subject) -> Scores:
+def leave_one_out(subject: Subject) -> TokenScores:
     """How much the value falls when the tokens of one word are deleted; special tokens are never deleted.
 
     A word's score stands on its first token.
@@ -23,19 +23,19 @@ def leave_one_out(subject: Subject) -> Scores:
     for members in subject.batches(texts):
         numbers, rows, first = texts[members], [], []
         for i, word in zip(numbers, words[members], strict=True):
-            own = subject.texts[i].places == word
+            own = subject.texts[i].word_indices == word
             rows.append(np.array(subject.texts[i].ids)[~own].tolist())
             first.append(int(own.argmax()))
         ids, mask = (t.to(subject.model.device) for t in pad(rows, subject.model.tokenizer.pad_token_id))
         with torch.no_grad():
-            without = subject.read(ids, mask, numbers)
+            without = subject.compute_values(ids, mask, numbers)
         for place, name in enumerate(subject.concepts):
             fall = subject.values[numbers, place] - without[name].double().cpu().numpy()
             scores[numbers, place, first] = fall
-    return Scores(scores, subject.no_steps())
+    return TokenScores(scores, subject.no_steps())
 
 
-def attention_rollout(subject: Subject) -> Scores:
+def attention_rollout(subject: Subject) -> TokenScores:
     """Attention multiplied up through the layers of a concept's subnetwork, from the pooled text to its tokens.
 
     Attention of a layer is the mean over its heads and counts half, the residual stream the other half
@@ -55,7 +55,7 @@ def attention_rollout(subject: Subject) -> Scores:
                 scores[numbers, place, : rolled.shape[1]] = rolled
     finally:
         backbone.set_attn_implementation(implementation)
-    return Scores(scores, subject.no_steps())
+    return TokenScores(scores, subject.no_steps())
 
 
 @torch.no_grad()
@@ -72,16 +72,16 @@ def _rollout(subject: Subject, ids: Tensor, mask: Tensor, concept: str) -> Tenso
     return flow.squeeze(1)
 
 
-def random_scores(subject: Subject, seed: int) -> Scores:
+def random_scores(subject: Subject, seed: int) -> TokenScores:
     """Scores drawn at random for each word, the control; the same for the same text, concept and seed.
 
     A word's score stands on its first token.
     """
     scores = subject.no_scores()
     for i, text in enumerate(subject.texts):
-        _, first = np.unique(text.places[text.places >= 0], return_index=True)
-        tokens = np.flatnonzero(text.places >= 0)[first]
+        _, first = np.unique(text.word_indices[text.word_indices >= 0], return_index=True)
+        tokens = np.flatnonzero(text.word_indices >= 0)[first]
         for place, name in enumerate(subject.concepts):
             draw = np.random.default_rng([seed, crc32(text.text.encode()), crc32(name.encode())])
             scores[i, place, tokens] = draw.standard_normal(len(tokens))
-    return Scores(scores, subject.no_steps())
+    return TokenScores(scores, subject.no_steps())

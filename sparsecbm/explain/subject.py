@@ -79,7 +79,7 @@ def prepared(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
 
 
 @dataclass(frozen=True)
-class Scores:
+class TokenScores:
     """What a method finds for all texts and concepts of a subject.
 
     Attributes:
@@ -162,13 +162,13 @@ class Subject:
         ids, mask = pad([self.texts[i].ids for i in numbers], self.model.tokenizer.pad_token_id)
         kept = torch.ones_like(ids, dtype=torch.bool)
         for row, i in enumerate(numbers):
-            kept[row, : self.lengths[i]] = torch.from_numpy(self.texts[i].places < 0)
+            kept[row, : self.lengths[i]] = torch.from_numpy(self.texts[i].word_indices < 0)
         ids, mask, kept = (values.to(self.model.device) for values in (ids, mask, kept))
         with torch.no_grad():
             end = self._embed(ids)
             return Ends(torch.where(kept.unsqueeze(-1), end, self._void), end, mask)
 
-    def read(
+    def compute_values(
         self, tokens: Tensor, mask: Tensor, numbers: np.ndarray, concepts: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
         """The value of a batch for each concept, by default for all: [batch] each, all subnetworks in one call.
@@ -197,7 +197,7 @@ class Subject:
             for rows in self.batches(numbers[members]):
                 points = members[rows]
                 ends = self.ends(numbers[points])
-                found = self.read(ends.between(at[points]), ends.mask, numbers[points], names)
+                found = self.compute_values(ends.between(at[points]), ends.mask, numbers[points], names)
                 for name, read in found.items():
                     values[points, self.concepts.index(name)] = read.double().cpu().numpy()
         return values

@@ -96,7 +96,9 @@ def _words(explanations: Sequence[Explanation]) -> dict:
     return {
         name: {
             "gap": float(np.mean([abs(words.gap) for words in of])),
-            "above_tolerance": float(np.mean([one.rough(words) for one, words in zip(explanations, of, strict=True)])),
+            "above_tolerance": float(
+                np.mean([one.exceeds_tolerance(words) for one, words in zip(explanations, of, strict=True)])
+            ),
             "change": float(np.mean([abs(words.change) for words in of])),
             "steps": float(np.mean([words.steps for words in of])),
         }

@@ -38,7 +38,7 @@ class TokenizedText:
         ids: token ids, special tokens included, as `ConceptBottleneck.logits` reads them
         words: what was read, in order; `text[start:end]` of each span
         spans: (start, end) of each word in characters of `text`
-        places: [tokens], the number of each token's word; -1 for a token apart
+        word_indices: [tokens], the index of each token's word; -1 for a token apart
         apart: tokens that belong to no word, in order: special ones, and those that cover nothing visible
         truncated: whether the text goes on after what the model read; the last word may be a part of one then
     """
@@ -47,15 +47,15 @@ class TokenizedText:
     ids: tuple[int, ...]
     words: tuple[str, ...]
     spans: tuple[tuple[int, int], ...]
-    places: np.ndarray
+    word_indices: np.ndarray
     apart: tuple[str, ...]
     truncated: bool
 
     def merged(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores of tokens, [..., tokens], summed to words, [..., words], and those apart, [..., apart]."""
-        own = self.places >= 0
+        own = self.word_indices >= 0
         words = np.zeros((*scores.shape[:-1], len(self.words)), scores.dtype)
-        np.add.at(words, (..., self.places[own]), scores[..., own])
+        np.add.at(words, (..., self.word_indices[own]), scores[..., own])
         return words, scores[..., ~own]
 
 

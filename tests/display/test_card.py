@@ -116,11 +116,11 @@ def test_a_gap_above_the_tolerance_is_said():
     assert "above the tolerance" not in Parsed(found.to_html()).said()
     for change, gap, rough in ((0.4, 0.05, False), (0.4, -0.051, True), (-3.0, 0.15, False), (-3.0, 0.151, True)):
         scores = replace(found.label.words, change=change, gap=gap)
-        assert found.rough(scores) == rough, (change, gap)
+        assert found.exceeds_tolerance(scores) == rough, (change, gap)
         said = Parsed(replace(found, label=replace(found.label, words=scores)).to_html()).said()
         assert ("after 16 gradients, above the tolerance of 5%;" in said) == rough
     origin = replace(found.origin, method="gradient_x_input")
-    assert not replace(found, origin=origin).rough(replace(found.label.words, gap=9.0))
+    assert not replace(found, origin=origin).exceeds_tolerance(replace(found.label.words, gap=9.0))
 
 
 def test_signs_of_words_are_told_apart_by_line_and_title_not_by_colour_alone():

@@ -27,7 +27,7 @@ def masked(request, tmp_path):
 def ends(model, text):
     """Embeddings of a text with words and without."""
     embed, ids = model.backbone.get_input_embeddings(), torch.tensor([text.ids])
-    void = torch.where(torch.from_numpy(text.places < 0), ids, model.tokenizer.pad_token_id)
+    void = torch.where(torch.from_numpy(text.word_indices < 0), ids, model.tokenizer.pad_token_id)
     return embed(ids).detach(), embed(void).detach()
 
 

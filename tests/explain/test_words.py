@@ -102,7 +102,7 @@ def test_a_token_that_covers_several_words_joins_them():
 
 def test_pieces_of_a_word_are_its_tokens():
     found = words_of(wordpiece(), "foods was good")  # [CLS] fo ##od ##s was good [SEP]
-    assert found.places.tolist() == [-1, 0, 0, 0, 1, 2, -1]
+    assert found.word_indices.tolist() == [-1, 0, 0, 0, 1, 2, -1]
     words, apart = found.merged(np.array([[10.0, 1, 2, 4, 8, 16, 20]]))
     assert words.tolist() == [[7, 8, 16]] and apart.tolist() == [[10, 20]]
 
@@ -157,8 +157,8 @@ def test_any_text(tokenizer, text, length):
     assert all(text[start:end] == word for (start, end), word in zip(found.spans, found.words, strict=True))
     edges = [edge for span in found.spans for edge in span]
     assert edges == sorted(edges) and all(word == word.strip() != "" for word in found.words)
-    assert len(found.places) == len(found.ids) and (found.places < 0).sum() == len(found.apart)
-    assert sorted(set(found.places[found.places >= 0].tolist())) == list(range(len(found.words)))
+    assert len(found.word_indices) == len(found.ids) and (found.word_indices < 0).sum() == len(found.apart)
+    assert sorted(set(found.word_indices[found.word_indices >= 0].tolist())) == list(range(len(found.words)))
     scores = np.random.default_rng(0).normal(size=(2, len(found.ids)))
     words, apart = found.merged(scores)
     np.testing.assert_allclose(words.sum(-1) + apart.sum(-1), scores.sum(-1), atol=1e-12)

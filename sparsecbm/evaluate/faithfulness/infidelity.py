@@ -49,7 +49,7 @@ def measure_infidelity(
         samples: how many random parts of the words go; each part's size is random, too
     """
     text = subject.texts[number]
-    places, read = torch.from_numpy(text.places), {}
+    places, read = torch.from_numpy(text.word_indices), {}
 
     def value(kept: Tensor) -> Tensor:
         key = kept.numpy().tobytes()
@@ -58,7 +58,7 @@ def measure_infidelity(
             ends = subject.ends(numbers)
             present = torch.cat([kept, torch.ones(len(kept), 1)], dim=1)[:, places]  # what belongs to no word stays
             tokens = torch.lerp(ends.start, ends.end, present.unsqueeze(-1).to(ends.end))
-            read[key] = subject.read(tokens, ends.mask, numbers, [concept])[concept].cpu()
+            read[key] = subject.compute_values(tokens, ends.mask, numbers, [concept])[concept].cpu()
         return read[key]
 
     def of_method(values: Sequence[float]) -> float:
@@ -141,7 +141,7 @@ class _Moved(Subject):
         """Both ends of the paths of a batch of rows; what belongs to no word has moved at both."""
         ends = super().ends(numbers)
         end = self._embeddings[torch.as_tensor(numbers, device=self._embeddings.device)]
-        apart = torch.from_numpy(self.texts[0].places < 0).to(end.device)[None, :, None]
+        apart = torch.from_numpy(self.texts[0].word_indices < 0).to(end.device)[None, :, None]
         return Ends(torch.where(apart, end, ends.start), end, ends.mask)
 
 

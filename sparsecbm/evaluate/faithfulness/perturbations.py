@@ -61,7 +61,7 @@ class Perturber:
             operator: one of `operators`
         """
         text, ids, seen = self.texts[number], [], -1
-        for token, place in zip(text.ids, text.places.tolist(), strict=True):
+        for token, place in zip(text.ids, text.word_indices.tolist(), strict=True):
             if place < 0 or not gone[place]:
                 ids.append(token)
             elif operator == "mask":
@@ -74,4 +74,4 @@ class Perturber:
 
 def _tokens_of_words(text: TokenizedText) -> list[tuple[int, ...]]:
     ids = np.array(text.ids)
-    return [tuple(ids[text.places == word].tolist()) for word in range(len(text.words))]
+    return [tuple(ids[text.word_indices == word].tolist()) for word in range(len(text.words))]
