@@ -22,7 +22,8 @@ from captum.attr import IntegratedGradients
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_parquet, write_json
-from sparsecbm.explain.attribution import Attribution, AttributionOptions, attribute
+from sparsecbm.explain.attribution import Attribution, attribute
+from sparsecbm.explain.methods import AttributionOptions
 from sparsecbm.explain.words import tokenize_words
 
 RESULT = Path(__file__).parent / "results" / "attribution.json"

@@ -21,7 +21,7 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_parquet, sha256_file, write_json
 from sparsecbm.base.params import load_params
 from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, measure_faithfulness
-from sparsecbm.explain.attribution import AttributionOptions
+from sparsecbm.explain.methods import AttributionOptions
 from sparsecbm.train.reproducible import make_reproducible
 
 RESULTS = Path(__file__).parent / "results"

@@ -66,7 +66,7 @@ def plot_effects(effects: StateEffects, path: Path) -> None:
         )
         sizes = [len(states) for states in effects.values.values()]
         axis.hlines(np.cumsum(sizes)[:-1], 0, table.shape[1], color="black", linewidth=1)  # between concepts
-        hard = ", from one-hot concepts" if effects.head == "hard_head" else ""
+        hard = ", from one-hot concepts" if effects.head == "hard" else ""
         axis.set(title=f"What each state does to the label{hard}", xlabel="label", ylabel="")
 
 

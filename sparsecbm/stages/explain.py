@@ -6,12 +6,13 @@ from sparsecbm.base.files import replacing_folder, sha256_file, write_json
 from sparsecbm.base.metrics import MISSING
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.data.schemas import ExplanationTable, check
 from sparsecbm.data.tables import head_split, read_manifest, read_split
 from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, measure_faithfulness
-from sparsecbm.explain.attribution import AttributionOptions
 from sparsecbm.explain.contributions import compute_contributions, compute_state_effects
-from sparsecbm.explain.explainer import TextSource, explain
-from sparsecbm.explain.export import write_explanations
+from sparsecbm.explain.explainer import ExplainOptions, TextSource, explain
+from sparsecbm.explain.export import TABLE, word_table, write_explanations
+from sparsecbm.explain.methods import AttributionOptions
 from sparsecbm.explain.subnetworks import Subnetworks, describe_subnetworks
 from sparsecbm.explain.summary import ConceptSummary, summarize_concepts, summarize_model
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -41,10 +42,8 @@ def run(params: Params, workspace: Workspace) -> None:
     explanations = explain(
         model,
         chosen["text"].tolist(),
-        method=asked.method,
-        options=options,
-        units=asked.units,
-        rows=[_row(row, split, model) for _, row in chosen.iterrows()],
+        ExplainOptions(method=asked.method, attribution=options, units=asked.units),
+        sources=[_row(row, split, model) for _, row in chosen.iterrows()],
         folder=sha256_file(workspace.sparse / CHECKSUMS),
         data=read_manifest(workspace.annotated)["sha256"],
     )
@@ -63,7 +62,8 @@ def run(params: Params, workspace: Workspace) -> None:
         edited=read,
     )
     with replacing_folder(workspace.explanations) as folder:
-        write_explanations(folder, explanations, model.concept_set)
+        check(word_table(explanations), ExplanationTable, model.concept_set, TABLE)
+        write_explanations(folder, explanations)
     _plot(model, chosen["text"].iloc[0], concepts, found, faithful, workspace)
     summary = summarize_model(model, split, explanations, concepts, found)
     write_json(workspace.metrics("explain"), {**summary, "faithfulness": faithful.to_dict()})
@@ -80,7 +80,7 @@ def _plot(
     with replacing_folder(workspace.plots / "explain") as folder:
         plot_effects(compute_state_effects(model), folder / "effects.png")
         if model.hard_head is not None:
-            plot_effects(compute_state_effects(model, "hard_head"), folder / "effects-hard.png")
+            plot_effects(compute_state_effects(model, "hard"), folder / "effects-hard.png")
         plot_calibration({name: of.calibration for name, of in concepts.items()}, folder / "calibration.png")
         (first,) = compute_contributions(model, [text])
         plot_waterfall(first.waterfall(), folder / "waterfall.png")
@@ -91,7 +91,7 @@ def _plot(
 
 def _nothing(model: ConceptBottleneck, split: str, workspace: Workspace) -> None:
     with replacing_folder(workspace.explanations) as folder:
-        write_explanations(folder, [], model.concept_set)
+        write_explanations(folder, [])
     with replacing_folder(workspace.plots / "explain"):
         pass
     note = "a model of mode `standard` has no concepts, so there is nothing to explain"

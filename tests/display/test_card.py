@@ -7,7 +7,6 @@ import pytest
 
 from sparsecbm.display.card import by_contribution, page, segments, signed, strongest, unread
 from sparsecbm.explain.ablation import KINDS
-from sparsecbm.explain.attribution import AttributionOptions
 from sparsecbm.explain.explanation import (
     AblatedUnit,
     ConceptExplanation,
@@ -19,6 +18,7 @@ from sparsecbm.explain.explanation import (
     Word,
     WordScores,
 )
+from sparsecbm.explain.methods import AttributionOptions
 
 VOID = {"meta", "br"}
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.explain.attribution import METHODS, AttributionOptions, attribute, attribute_label
+from sparsecbm.explain.attribution import attribute, attribute_label
+from sparsecbm.explain.methods import METHODS, AttributionOptions
 from tests.support.linear_model import linear_model
 from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 

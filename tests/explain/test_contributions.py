@@ -73,8 +73,8 @@ def test_a_text_that_is_the_mean_has_no_contributions(by_hand):
 
 
 def test_the_hard_head_sees_plain_states(by_hand):
-    (found,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]), "hard_head")
-    assert found.head == "hard_head"
+    (found,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]), "hard")
+    assert found.head == "hard"
     assert found.steps["food"] == approximately([1.25, -0.25, -1.0])  # c - mean = 0.5, -0.25, -0.25
     assert found.steps["noise"] == approximately([-2.0, 1.0, 1.0])  # -0.5, 0.5
     assert found.start == approximately([1.75, 0.25, -2.0])
@@ -116,7 +116,7 @@ def test_contributions_add_up_exactly_to_the_label_that_the_model_computes(backb
 def test_the_sum_of_the_hard_head_is_its_own_logit(model):
     randomise(model)
     read = model.logits(TEXTS)
-    for i, found in enumerate(contributions_from_logits(model, read, "hard_head")):
+    for i, found in enumerate(contributions_from_logits(model, read, "hard")):
         hard = {n: torch.eye(values.shape[1])[[values[i].argmax()]] for n, values in read.concepts.items()}
         (logits,) = model.hard_head(hard).tolist()
         for place, name in enumerate((FIRST, SECOND, THIRD)):
@@ -161,9 +161,9 @@ def test_faults_are_named(backbone, model):
     with pytest.raises(ModelError, match="no training means \\(`activations`\\)"):
         compute_contributions(model, TEXTS)
     with pytest.raises(ModelError, match="no `hard_head`"):
-        compute_state_effects(model, "hard_head")
-    with pytest.raises(ConfigError, match=r"unknown label head 'hard'.*label_head, hard_head"):
         compute_state_effects(model, "hard")
+    with pytest.raises(ConfigError, match=r"unknown label head 'bare'.*soft, hard"):
+        compute_state_effects(model, "bare")
     with pytest.raises(ModelError, match="mode `standard` has no concepts"):
         compute_contributions(tiny_model(backbone, mode="standard"), TEXTS)
     randomise(model)

@@ -5,8 +5,9 @@ import pytest
 import torch
 from captum.attr import InputXGradient, IntegratedGradients
 
-from sparsecbm.explain.attribution import AttributionOptions, attribute, attribute_label
+from sparsecbm.explain.attribution import attribute, attribute_label
 from sparsecbm.explain.gradients import gauss_legendre
+from sparsecbm.explain.methods import AttributionOptions
 from sparsecbm.explain.words import tokenize_words
 from tests.support.linear_model import linear_model
 from tests.support.tiny_models import random_masks, tiny_model, write_backbone

@@ -17,7 +17,7 @@ from sparsecbm.explain.subnetworks import describe_subnetworks
 from sparsecbm.explain.summary import summarize_concepts, summarize_model
 from sparsecbm.model.cbm import Logits
 from sparsecbm.plots.explanations import plot_calibration
-from tests.support.explained_model import FEW, with_means
+from tests.support.explained_model import FEW, WORDS_ONLY, with_means
 from tests.support.tiny_models import random_masks
 
 TEXTS = ["the food was good", "slow service but a quiet place"]
@@ -61,7 +61,7 @@ def test_concepts_over_many_texts_by_hand(model):
 
 def test_the_summary_of_a_model(model, tmp_path):
     with_means(model).masks = random_masks(model)
-    explanations, read = explain(model, TEXTS, options=FEW, units=()), model.logits(TEXTS)
+    explanations, read = explain(model, TEXTS, WORDS_ONLY), model.logits(TEXTS)
     gold = {name: np.zeros(2, int) for name in ("food", "noise")}
     concepts = summarize_concepts(model, read, gold, bins=10)
     whole = summarize_model(model, "test", explanations, concepts, describe_subnetworks(model))
@@ -83,14 +83,15 @@ def test_the_summary_of_a_model(model, tmp_path):
 def test_the_table_has_a_row_for_each_text_concept_and_word(model, tmp_path):
     with_means(model)
     texts = [*TEXTS, ""]
-    found = explain(model, texts, options=FEW, units=(), rows=[TextSource("a"), TextSource("b"), TextSource("c")])
-    write_explanations(tmp_path, found, model.concept_set)
+    found = explain(model, texts, WORDS_ONLY, sources=[TextSource("a"), TextSource("b"), TextSource("c")])
+    write_explanations(tmp_path, found)
     table = read_parquet(tmp_path / "explanations.parquet")
     assert len(table) == 2 * (4 + 6) and set(table["id"]) == {"a", "b"}  # an empty text has no words
     for row in table.itertuples():
         assert dict(zip("ab", TEXTS, strict=True))[row.id][row.start : row.end] == row.word
     of = table[(table["id"] == "a") & (table["concept"] == "noise")]
     assert of["attribution"].tolist() == list(found[0].concepts["noise"].words.scores)
+    check(table, ExplanationTable, model.concept_set, "the table")
     assert set(of["state"]) == {found[0].concepts["noise"].explained}
     lines = (tmp_path / "explanations.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["a", "b", "c"]
@@ -101,6 +102,6 @@ def test_the_table_has_a_row_for_each_text_concept_and_word(model, tmp_path):
 
 
 def test_no_explanations_make_an_empty_table_of_the_same_columns(model, tmp_path):
-    write_explanations(tmp_path, [], model.concept_set)
+    write_explanations(tmp_path, [])
     assert len(word_table([])) == 0 and (tmp_path / "explanations.jsonl").read_text() == ""
     assert read_parquet(tmp_path / "explanations.parquet").columns.tolist() == word_table([]).columns.tolist()

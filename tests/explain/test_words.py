@@ -108,24 +108,24 @@ def test_pieces_of_a_word_are_its_tokens():
 
 
 def test_special_tokens_and_space_are_apart():
-    assert words_of(wordpiece(), "the [SEP] food").apart == ("[CLS]", "[SEP]", "[SEP]")
+    assert words_of(wordpiece(), "the [SEP] food").special == ("[CLS]", "[SEP]", "[SEP]")
     assert words_of(wordpiece(), "[CLS] [SEP]").words == ()
-    assert words_of(byte_bpe(), "good<|endoftext|> food").apart == ("<|endoftext|>",)
-    assert words_of(byte_bpe(), "good\n").apart == ("Ċ",)
-    assert words_of(byte_bpe(opt=True), "good").apart == ("</s>",)
-    assert words_of(sentencepiece(), "good").apart == ("<s>",)
+    assert words_of(byte_bpe(), "good<|endoftext|> food").special == ("<|endoftext|>",)
+    assert words_of(byte_bpe(), "good\n").special == ("Ċ",)
+    assert words_of(byte_bpe(opt=True), "good").special == ("</s>",)
+    assert words_of(sentencepiece(), "good").special == ("<s>",)
 
 
 def test_an_unknown_word_is_a_word():
     found = words_of(wordpiece(), "the zzz")
-    assert found.words == ("the", "zzz") and found.apart == ("[CLS]", "[SEP]")
+    assert found.words == ("the", "zzz") and found.special == ("[CLS]", "[SEP]")
 
 
 @EVERY
 @pytest.mark.parametrize("text", ["", "  ", "\u200e \u200b", "\x00"])
 def test_a_text_without_words(tokenizer, text):
     found = words_of(tokenizer, text)
-    assert found.words == () and len(found.apart) == len(found.ids)
+    assert found.words == () and len(found.special) == len(found.ids)
 
 
 @EVERY
@@ -157,7 +157,7 @@ def test_any_text(tokenizer, text, length):
     assert all(text[start:end] == word for (start, end), word in zip(found.spans, found.words, strict=True))
     edges = [edge for span in found.spans for edge in span]
     assert edges == sorted(edges) and all(word == word.strip() != "" for word in found.words)
-    assert len(found.word_indices) == len(found.ids) and (found.word_indices < 0).sum() == len(found.apart)
+    assert len(found.word_indices) == len(found.ids) and (found.word_indices < 0).sum() == len(found.special)
     assert sorted(set(found.word_indices[found.word_indices >= 0].tolist())) == list(range(len(found.words)))
     scores = np.random.default_rng(0).normal(size=(2, len(found.ids)))
     words, apart = found.merged(scores)
@@ -168,7 +168,7 @@ def test_a_tokenizer_without_places_is_refused():
     class Slow:
         is_fast = False
 
-    with pytest.raises(ModelError, match="Slow does not say where its tokens stand"):
+    with pytest.raises(ModelError, match="Slow does not give the positions of tokens"):
         tokenize_words(Slow(), ["good"], 16)
 
 

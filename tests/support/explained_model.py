@@ -1,9 +1,11 @@
 """A tiny model that can be explained at all levels, and options that explain it fast."""
 
 from sparsecbm.api import SparseCBM
-from sparsecbm.explain.attribution import AttributionOptions
+from sparsecbm.explain.explainer import ExplainOptions
+from sparsecbm.explain.methods import AttributionOptions
 
 FEW = AttributionOptions(steps=4, max_steps=8)
+WORDS_ONLY = ExplainOptions(attribution=FEW, units=())
 
 
 def with_means(model: SparseCBM) -> SparseCBM:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from sparsecbm.explain.attribution import AttributionOptions
 from sparsecbm.explain.explanation import (
     AblatedUnit,
     ConceptExplanation,
@@ -16,6 +15,7 @@ from sparsecbm.explain.explanation import (
     Word,
     WordScores,
 )
+from sparsecbm.explain.methods import AttributionOptions
 
 _HITS = ("hit_at_1", "hit_at_3", "reciprocal_rank")
 _DISTANCES = {"l2": 0.0, "cosine": 0.01, "norm": 0.02}

@@ -25,7 +25,8 @@ from sparsecbm.evaluate.faithfulness.aopc import UNKNOWN, order_of, top_words
 from sparsecbm.evaluate.faithfulness.batched_inference import read_asked
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
 from sparsecbm.evaluate.specificity.probes import sample
-from sparsecbm.explain.attribution import AttributionOptions, attribute
+from sparsecbm.explain.attribution import attribute
+from sparsecbm.explain.methods import AttributionOptions
 from sparsecbm.explain.subject import prepared
 from sparsecbm.explain.words import TokenizedText, tokenize_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits

@@ -22,7 +22,8 @@ from sparsecbm.evaluate.faithfulness.edited_words import (
     edited_words,
     score_edited_words,
 )
-from sparsecbm.explain.attribution import AttributionOptions, attribute
+from sparsecbm.explain.attribution import attribute
+from sparsecbm.explain.methods import AttributionOptions
 from sparsecbm.model.cbm import ConceptBottleneck
 
 

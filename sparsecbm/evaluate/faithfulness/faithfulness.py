@@ -18,7 +18,6 @@ from sparsecbm.evaluate.faithfulness.aopc import Item, items_of, measure_aopc, o
 from sparsecbm.evaluate.faithfulness.edit_agreement import measure_edit_agreement, single_span_edits
 from sparsecbm.evaluate.faithfulness.edited_words import EditedWordScores
 from sparsecbm.evaluate.faithfulness.infidelity import (
-    BY_GRADIENTS,
     measure_infidelity,
     measure_sensitivity,
     subject_of_predictions,
@@ -28,8 +27,9 @@ from sparsecbm.evaluate.faithfulness.randomisation import Comparison, compare_wi
 from sparsecbm.evaluate.faithfulness.rank_agreement import kendall_tau, mean_by_concept
 from sparsecbm.evaluate.faithfulness.sanity import sanity
 from sparsecbm.evaluate.variables import clusters_of
-from sparsecbm.explain.attribution import Attribution, AttributionOptions, attribute
+from sparsecbm.explain.attribution import Attribution, attribute
 from sparsecbm.explain.explanation import WordScores
+from sparsecbm.explain.methods import METHODS, AttributionOptions
 from sparsecbm.explain.subject import Subject, prepared
 from sparsecbm.explain.words import TokenizedText, tokenize_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
@@ -222,7 +222,7 @@ def _infidelity(
 def _sensitivity(
     subject: Subject, sample: _Sample, method: str, options: AttributionOptions, params: Faithfulness
 ) -> dict[str, Estimate]:
-    if method not in BY_GRADIENTS:
+    if not METHODS[method].by_gradients:
         return {}
     values = [
         measure_sensitivity(

@@ -16,12 +16,11 @@ import torch
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
-from sparsecbm.explain.attribution import METHODS, AttributionOptions
+from sparsecbm.explain.methods import METHODS, AttributionOptions
 from sparsecbm.explain.subject import Ends, Subject
 from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
-BY_GRADIENTS = ("integrated_gradients", "gradient_x_input")
 RADIUS = 0.1  # of the ball in which embeddings move, in standard deviations of the table of embeddings
 
 
@@ -90,7 +89,7 @@ def measure_sensitivity(
     Args:
         logits: of the texts of the subject
         number: of the text
-        method: one of `BY_GRADIENTS`
+        method: one that takes gradients
         samples: how many moves
     """
     generator = torch.Generator().manual_seed(seed)
@@ -99,7 +98,7 @@ def measure_sensitivity(
     def explained(embeddings: Tensor | tuple[Tensor]) -> tuple[Tensor]:
         rows = embeddings[0] if isinstance(embeddings, tuple) else embeddings
         with torch.enable_grad():
-            scores = METHODS[method](_Moved(subject, logits, number, concept, rows, options), options)
+            scores = METHODS[method].compute(_Moved(subject, logits, number, concept, rows, options), options)
         return (torch.from_numpy(subject.texts[number].merged(scores.tokens[:, 0])[0]),)
 
     def moved(embeddings: Tensor) -> Tensor:

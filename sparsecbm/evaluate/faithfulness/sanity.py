@@ -19,7 +19,8 @@ from sparsecbm.evaluate.evidence import Estimate
 from sparsecbm.evaluate.faithfulness.aopc import Item
 from sparsecbm.evaluate.faithfulness.rank_agreement import mean_by_concept, rank_correlation
 from sparsecbm.evaluate.pooled import under
-from sparsecbm.explain.attribution import Attribution, AttributionOptions, attribute
+from sparsecbm.explain.attribution import Attribution, attribute
+from sparsecbm.explain.methods import AttributionOptions
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import find_blocks
 from sparsecbm.prune.random_control import matched_random

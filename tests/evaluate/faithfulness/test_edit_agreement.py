@@ -3,7 +3,7 @@
 import pytest
 
 from sparsecbm.evaluate.faithfulness.edit_agreement import measure_edit_agreement, rankings, single_span_edits
-from sparsecbm.explain.attribution import AttributionOptions
+from sparsecbm.explain.methods import AttributionOptions
 from tests.support.planted_model import planted_masks, planted_model
 from tests.support.tiny_tables import annotated
 

@@ -8,7 +8,8 @@ import pytest
 from sparsecbm.base.errors import ModelError
 from sparsecbm.base.params.faithfulness import Faithfulness
 from sparsecbm.evaluate.faithfulness.faithfulness import measure_faithfulness
-from sparsecbm.explain.attribution import AttributionOptions, attribute
+from sparsecbm.explain.attribution import attribute
+from sparsecbm.explain.methods import AttributionOptions
 from tests.support.planted_model import planted_masks, planted_model
 from tests.support.tiny_models import tiny_model
 from tests.support.tiny_tables import FOOD, annotated

@@ -10,7 +10,8 @@ from sparsecbm.evaluate.faithfulness.infidelity import (
     measure_sensitivity,
     subject_of_predictions,
 )
-from sparsecbm.explain.attribution import AttributionOptions, attribute
+from sparsecbm.explain.attribution import attribute
+from sparsecbm.explain.methods import AttributionOptions
 from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.batches import encode
 from tests.support.linear_model import linear_model

@@ -7,7 +7,7 @@ import torch
 
 from sparsecbm.evaluate.faithfulness.aopc import items_of
 from sparsecbm.evaluate.faithfulness.sanity import randomised, sanity
-from sparsecbm.explain.attribution import AttributionOptions
+from sparsecbm.explain.methods import AttributionOptions
 from sparsecbm.explain.words import tokenize_words
 from tests.support.linear_model import linear_model
 from tests.support.planted_model import planted_masks, planted_model
