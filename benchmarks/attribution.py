@@ -22,8 +22,9 @@ from captum.attr import IntegratedGradients
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_parquet, write_json
-from sparsecbm.explain.attribution import Attribution, Options, attribute
-from sparsecbm.explain.words import read_words
+from sparsecbm.explain.attribution import Attribution, attribute
+from sparsecbm.explain.methods import AttributionOptions
+from sparsecbm.explain.words import tokenize_words
 
 RESULT = Path(__file__).parent / "results" / "attribution.json"
 TURN = 10  # texts between two turns
@@ -41,9 +42,9 @@ def by_captum(
     """
     embed, pad = model.backbone.get_input_embeddings(), model.tokenizer.pad_token_id
     found = []
-    for text, chosen in zip(read_words(model.tokenizer, texts, model.settings.max_length), states, strict=True):
+    for text, chosen in zip(tokenize_words(model.tokenizer, texts, model.settings.max_length), states, strict=True):
         ids = torch.tensor([text.ids])
-        without = torch.where(torch.from_numpy(text.places < 0), ids, pad)
+        without = torch.where(torch.from_numpy(text.word_indices < 0), ids, pad)
         with torch.no_grad():
             end, start = embed(ids), embed(without)
         found.append({})
@@ -70,7 +71,7 @@ def by_captum(
     return found
 
 
-def by_us(model: SparseCBM, texts: list[str], options: Options) -> list[dict[str, Attribution]]:
+def by_us(model: SparseCBM, texts: list[str], options: AttributionOptions) -> list[dict[str, Attribution]]:
     """The same by this project."""
     return attribute(model, texts, options=options)
 
@@ -85,7 +86,7 @@ def timed(run: Callable[[], list], spent: list[tuple[float, float]]) -> list:
 
 def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, tolerance: float) -> dict:
     """Both on the same texts; differences of their scores where both reached the tolerance."""
-    options = Options(steps=steps, tolerance=tolerance, max_steps=MAX_STEPS if tolerance < np.inf else steps)
+    options = AttributionOptions(steps=steps, tolerance=tolerance, max_steps=MAX_STEPS if tolerance < np.inf else steps)
     names = model.concept_set.names
     ours, theirs = [], []
     spent: dict[str, list[tuple[float, float]]] = {"ours": [], "captum": []}

@@ -29,7 +29,7 @@ from sparsecbm.model.cbm import Settings
 from sparsecbm.model.compact import unfold
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import units_of
+from sparsecbm.model.units import find_units
 from sparsecbm.prune.structured import select_units
 
 RESULT = Path(__file__).parent / "results" / "inference.json"
@@ -51,7 +51,7 @@ def unstructured_masks(model: SparseCBM, masked_from: int) -> MaskSet:
 def structured_masks(model: SparseCBM, masked_from: int) -> tuple[MaskSet, dict[str, dict[str, int]]]:
     """Masks that keep random heads and neurons, a quarter of each block; and how many of each kind, by concept."""
     layers = prunable_layers(model.backbone, masked_from=masked_from)
-    units = units_of(model.backbone)
+    units = find_units(model.backbone)
     masks, kept = {}, {}
     for name in model.concept_set.names:
         values = {layer: torch.zeros_like(module.weight) for layer, module in layers.items()}

@@ -27,7 +27,7 @@ from sparsecbm.base.files import write_json
 from sparsecbm.base.params import load_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
-from sparsecbm.model.batches import shuffled
+from sparsecbm.model.batches import shuffle_batches
 from sparsecbm.model.cbm import Settings
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
@@ -68,7 +68,7 @@ def main() -> None:
         settings = Settings(**params.model.model_dump(exclude={"backbone"}))
         model = SparseCBM.build(params.model.backbone, ConceptSet.from_dict(manifest["vocabulary"]), settings).train()
         data = build_examples(splits["train"], model)
-        batches = shuffled(data.lengths, arguments.batch_size, params.seed)[
+        batches = shuffle_batches(data.lengths, arguments.batch_size, params.seed)[
             : -(-arguments.texts // arguments.batch_size)
         ]
         layers = prunable_layers(model.backbone, params.prune.layers, params.prune.masked_from)

@@ -18,7 +18,7 @@ from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.params import load_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
-from sparsecbm.model.batches import shuffled
+from sparsecbm.model.batches import shuffle_batches
 from sparsecbm.model.cbm import Settings
 from sparsecbm.train.examples import Batch, Examples, build_batch, build_examples
 from sparsecbm.train.loss import ClassWeights, mode_losses
@@ -50,7 +50,7 @@ def main() -> None:
         model = SparseCBM.build(params.model.backbone, ConceptSet.from_dict(manifest["vocabulary"]), settings).train()
         optimizer = DenseTraining(params.finetune, ClassWeights()).make_optimizer(model)
         data: Examples = build_examples(splits["train"], model)
-        batches = shuffled(data.lengths, arguments.batch_size, params.seed)[
+        batches = shuffle_batches(data.lengths, arguments.batch_size, params.seed)[
             : -(-arguments.texts // arguments.batch_size)
         ]
         clock, cpu = {"dynamic": 0.0, LONG: 0.0}, {"dynamic": 0.0, LONG: 0.0}

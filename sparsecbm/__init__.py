@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sparsecbm.explain.explanation import Explanation
     from sparsecbm.model.cbm import Settings
     from sparsecbm.model.masks import MaskSet
-    from sparsecbm.model.prediction import Prediction, Reading
+    from sparsecbm.model.prediction import Prediction, StatePrediction
 
 __all__ = [
     "Concept",
@@ -22,17 +22,17 @@ __all__ = [
     "MaskSet",
     "ModelError",
     "Prediction",
-    "Reading",
     "Settings",
     "SparseCBM",
     "SparseCBMError",
+    "StatePrediction",
 ]
 
 _WITH_TORCH = {
     "Explanation": "sparsecbm.explain.explanation",
     "MaskSet": "sparsecbm.model.masks",
     "Prediction": "sparsecbm.model.prediction",
-    "Reading": "sparsecbm.model.prediction",
+    "StatePrediction": "sparsecbm.model.prediction",
     "Settings": "sparsecbm.model.cbm",
     "SparseCBM": "sparsecbm.api",
 }

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Self
 
 from sparsecbm.display.model_card import model_card
-from sparsecbm.explain.explainer import explain
+from sparsecbm.explain.explainer import ExplainOptions, explain
 from sparsecbm.explain.explanation import Explanation
+from sparsecbm.explain.methods import DEFAULT_METHOD, DEFAULT_OPTIONS, AttributionOptions
+from sparsecbm.explain.variants import KINDS
 from sparsecbm.intervene.edits import Edit, Setting, edited, intervene
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.stack import patched, patched_copy
@@ -40,13 +42,32 @@ class SparseCBM(ConceptBottleneck):
         """
         return compact(self)
 
-    def explain(self, texts: str | Sequence[str], **how: object) -> Explanation | list[Explanation]:
-        """Why one or more texts are read as they are: words, subnetworks, concepts.
+    def explain(
+        self,
+        texts: str | Sequence[str],
+        concepts: Sequence[str] | None = None,
+        states: Mapping[str, str] | None = None,
+        method: str = DEFAULT_METHOD,
+        options: AttributionOptions = DEFAULT_OPTIONS,
+        units: Sequence[str] = KINDS,
+    ) -> Explanation | list[Explanation]:
+        """Explain the label of one text or several: by concepts, their subnetworks and words.
 
         Args:
-            how: concepts, states, method, options and what else `sparsecbm.explain.explainer.explain` takes
+            concepts: concepts whose words and subnetworks are explained; by default all
+            states: concept -> the state to explain; by default the predicted one
+            method: attribution method of the word scores, such as integrated_gradients or leave_one_out
+            options: of the attribution method
+            units: kinds of units to ablate: block | head | ffn; none if empty
+
+        Returns:
+            one explanation for one text, a list for a list
+
+        Raises:
+            ConfigError, ModelError: as `sparsecbm.explain.explainer.explain`.
         """
-        explanations = explain(self, [texts] if isinstance(texts, str) else texts, **how)
+        how = ExplainOptions(concepts, states or {}, method, options, units)
+        explanations = explain(self, [texts] if isinstance(texts, str) else texts, how)
         return explanations[0] if isinstance(texts, str) else explanations
 
     def intervene(

@@ -52,7 +52,7 @@ def lively(model):
     """The tiny model with weights so large that masks matter, half of the bits set; it reads every state somewhere."""
     import torch
 
-    from tests.model.test_masked import random_masks
+    from tests.support.tiny_models import random_masks
     from tests.support.tiny_tables import annotated
 
     draw = torch.Generator().manual_seed(2)

@@ -58,6 +58,26 @@ def macro_f1_ovr_of(counts: np.ndarray) -> np.ndarray:
 SCORES = {"accuracy": accuracy_of, "macro_f1": macro_f1_of, "macro_f1_ovr": macro_f1_ovr_of}
 
 
+def calibration_bins(probabilities: np.ndarray, gold: np.ndarray, bins: int) -> list[tuple[int, int, float, float]]:
+    """Bins of equal width of confidence, the probability of the predicted state. Bins without texts are left out.
+
+    Args:
+        probabilities: [texts, states]
+        gold: [texts], class indices; texts whose state is `MISSING` are left out
+
+    Returns:
+        for each bin: its index, its number of texts, their mean confidence and their accuracy
+    """
+    known = gold != MISSING
+    confidence = probabilities[known].max(-1)
+    right = probabilities[known].argmax(-1) == gold[known]
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    return [
+        (int(i), int((index == i).sum()), float(confidence[index == i].mean()), float(right[index == i].mean()))
+        for i in np.unique(index)
+    ]
+
+
 def expected_calibration_error(probabilities: np.ndarray, gold: np.ndarray, bins: int) -> float:
     """Mean gap between confidence and accuracy over equal-width bins of confidence, weighted by texts.
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.files import sha256_file
-from sparsecbm.explain.attribution import METHODS
-from sparsecbm.explain.explainer import explain
+from sparsecbm.explain.explainer import ExplainOptions, explain
 from sparsecbm.explain.explanation import Explanation
+from sparsecbm.explain.methods import METHODS
 from sparsecbm.model.storage import CHECKSUMS
 
 CHUNK = 8  # texts that are explained before the first of them is given
@@ -24,7 +24,7 @@ def explain_texts(
     """Explanations of texts, in order.
 
     Args:
-        concepts, states, method: as `explain` takes them
+        concepts, states, method: as in `ExplainOptions`
 
     Raises:
         ConfigError: unknown concept, state or method; names the choices.
@@ -34,6 +34,7 @@ def explain_texts(
         raise ConfigError(unknown("attribution method", method, METHODS))
     model = SparseCBM.from_pretrained(folder)
     checksum = sha256_file(Path(folder) / CHECKSUMS)
+    options = ExplainOptions(concepts or None, states or {}, method)
     for start in range(0, len(texts), CHUNK):
         part = texts[start : start + CHUNK]
-        yield from explain(model, part, concepts or None, states, method=method, folder=checksum)
+        yield from explain(model, part, options, folder=checksum)

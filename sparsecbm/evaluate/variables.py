@@ -7,10 +7,9 @@ import pandas as pd
 
 from sparsecbm.data.source_table import BLANK
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
-from sparsecbm.model.heads import LabelHead
+from sparsecbm.model.heads import apply_label_head, concatenated_activations
 from sparsecbm.model.prediction import softmax
 from sparsecbm.train.examples import class_indices
-from sparsecbm.train.modes import activations
 
 
 @dataclass(frozen=True)
@@ -78,14 +77,9 @@ def predict_split(model: ConceptBottleneck, frame: pd.DataFrame, logits: Logits 
             clusters_of(frame, concept.name),
         )
         annotated[concept.name] = (frame[f"source.{concept.name}"] != BLANK).to_numpy()
-    hard = activations(model, logits, "hard")
-    refitted = None if model.hard_head is None else softmax(label_logits(model.hard_head, hard))
-    return SplitPredictions(label, concepts, annotated, softmax(label_logits(model.label_head, hard)), refitted)
-
-
-def label_logits(head: LabelHead, inputs: np.ndarray) -> np.ndarray:
-    """The logits of a label head, [texts, classes], from all concept activations, [texts, sum of states]."""
-    return inputs @ head.linear.weight.detach().cpu().numpy().T + head.linear.bias.detach().cpu().numpy()
+    hard = concatenated_activations(logits.concepts, "hard")
+    refitted = None if model.hard_head is None else softmax(apply_label_head(model.hard_head, hard))
+    return SplitPredictions(label, concepts, annotated, softmax(apply_label_head(model.label_head, hard)), refitted)
 
 
 def clusters_of(frame: pd.DataFrame, concept: str) -> np.ndarray:

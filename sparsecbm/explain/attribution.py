@@ -1,77 +1,42 @@
-"""Which words made a model read a concept as it does, or made its label: one interface over all methods.
+"""Which words led a model to its prediction of a concept or of the label: one interface over all methods.
 
-What is explained of concept k and state s is the logit of s less the mean logit of the concept's states. A logit,
-because a probability near 0 or 1 hardly moves, whatever the words do; less the mean, because softmax ignores what moves
-all states alike, so a plain logit is not even determined by what the model reads.
+For state s of concept k, the explained value is the logit of s minus the mean logit of the concept's states. It is a
+logit because a probability near 0 or 1 hardly changes with the words. The mean is subtracted because softmax ignores a
+shift common to all states, so the predictions do not determine a plain logit.
 
-What is explained of class y of the label is the sum over concepts of V_k[y] . c_k, with V centred over the classes for
-the same reason. Attributions are linear in it: sum_k sum_s V_k[y,s] * IG(c_k[s]).
+For class y of the label, the explained value is the sum over concepts of V_k[y] . c_k, with V centred over the classes
+for the same reason. Attributions are linear in it: sum_k sum_s V_k[y,s] * IG(c_k[s]).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import ConfigError, unknown
-from sparsecbm.explain.gradients import gradient_x_input, integrated_gradients
-from sparsecbm.explain.references import attention_rollout, leave_one_out, random_scores
-from sparsecbm.explain.subject import BASELINES, Scores, Subject, readied
-from sparsecbm.explain.words import read_words
+from sparsecbm.explain.methods import DEFAULT_METHOD, DEFAULT_OPTIONS, METHODS, AttributionOptions
+from sparsecbm.explain.subject import Subject, prepared
+from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
 States = str | Sequence[str]  # one for all texts, or one for each
 
 
 @dataclass(frozen=True)
-class Options:
-    """How attributions are computed.
-
-    Attributes:
-        baseline: pad | mask | zero: what the words of a text become where it is taken away
-        steps: gradients of integrated gradients in each part of the path
-        tolerance: completeness gap that is allowed, relative to the change of the value (to 1, where it is less)
-        max_steps: a text and concept that took as many gradients gets no more, whatever its gap
-        seed: of the method `random`
-        batch_tokens: the most tokens of one pass, times the number of concepts; more fall out of a core's cache
-
-    Raises:
-        ConfigError: a value is out of range, or the baseline unknown.
-    """
-
-    baseline: str = "pad"
-    steps: int = 16
-    tolerance: float = 0.05
-    max_steps: int = 512
-    seed: int = 0
-    batch_tokens: int = 768
-
-    def __post_init__(self) -> None:
-        if self.baseline not in BASELINES:
-            raise ConfigError(unknown("baseline", self.baseline, BASELINES))
-        for name in ("steps", "max_steps", "batch_tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not self.tolerance > 0:
-            raise ConfigError(f"tolerance is {self.tolerance}; it must be above 0")
-        if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}; it must be at least 0")
-
-
-@dataclass(frozen=True)
 class Attribution:
-    """What each word of a text did to one value that a model computes.
+    """The effect of each word of a text on one value that a model computes.
 
     Attributes:
-        text: the original; `text[start:end]` of each span is its word
-        words, spans, scores: one a word, in order; above 0, the word speaks for the state
+        text: the original text; `text[start:end]` of each span is its word
+        words, spans, scores: one for each word, in order; a word with a score above 0 speaks for the state
         special: tokens that belong to no word (special tokens, space), with their scores
-        change: the value at the text less the value at the baseline
-        gap: completeness gap, the sum of all scores less `change`; near 0 for integrated gradients only
+        change: the value at the text minus the value at the baseline
+        gap: completeness gap, the sum of all scores minus `change`; near 0 for complete methods only
+        method, baseline: how the scores were computed
         concept, state: what the value stands for
-        steps: gradients that were taken; 0 for a method that takes none
-        truncated: whether the model read only the beginning of the text
+        steps: number of gradients taken; 0 for methods without gradients
+        truncated: whether the model received only the beginning of the text
     """
 
     text: str
@@ -91,26 +56,15 @@ class Attribution:
 
 @dataclass(frozen=True)
 class LabelAttribution:
-    """What each word of a text did to its label, along the bottleneck.
+    """The effect of each word of a text on its label, through the bottleneck.
 
     Attributes:
-        total: the label's name stands for the concept, the class for the state
-        parts: concept -> what went through it, which add up to the total; their state is the class, too
+        total: its concept is the name of the label, its state the class
+        parts: concept -> the part that goes through it; the parts add up to the total, and their state is the class
     """
 
     total: Attribution
     parts: dict[str, Attribution]
-
-
-METHODS: dict[str, Callable[[Subject, Options], Scores]] = {
-    "integrated_gradients": lambda s, options: integrated_gradients(
-        s, options.steps, options.tolerance, options.max_steps
-    ),
-    "gradient_x_input": lambda s, options: gradient_x_input(s),
-    "leave_one_out": lambda s, options: leave_one_out(s),
-    "attention_rollout": lambda s, options: attention_rollout(s),
-    "random": lambda s, options: random_scores(s, options.seed),
-}
 
 
 def attribute(
@@ -118,34 +72,34 @@ def attribute(
     texts: Sequence[str],
     concepts: Sequence[str] | None = None,
     states: Mapping[str, States] | None = None,
-    method: str = "integrated_gradients",
-    options: Options = Options(),
+    method: str = DEFAULT_METHOD,
+    options: AttributionOptions = DEFAULT_OPTIONS,
 ) -> list[dict[str, Attribution]]:
-    """Attribute how concepts are read to the words of texts, each concept through its own subnetwork.
+    """Attribute predictions of concepts to the words of texts, each concept through its own subnetwork.
 
-    A model without masks is explained densely. The model is left as it was.
+    A model without masks is explained through its dense backbone. The model is not changed.
 
     Args:
         concepts: names; by default all
-        states: concept -> the state to explain, for all texts or one for each; by default the predicted one
+        states: concept -> the state to explain, one for all texts or one for each; by default the predicted state
         method: a key of `METHODS`
 
     Returns:
         for each text: concept -> attribution
 
     Raises:
-        ConfigError: unknown concept, state or method (with the choices), or not one state a text.
-        ModelError: the model has no concepts, or its tokenizer does not say where its tokens stand.
+        ConfigError: unknown concept, state or method (names the choices), or a wrong number of states.
+        ModelError: the model has no concepts, or its tokenizer does not give the positions of tokens in the text.
     """
     _check(texts, method)
     names = model.concept_set.names if concepts is None else tuple(dict.fromkeys(concepts))
     vocabulary = {name: model.concept_set[name] for name in (*names, *(states or {}))}
-    given = {name: _places(vocabulary[name], value, len(texts)) for name, value in (states or {}).items()}
-    with readied(model) as ready:
+    requested = {name: _state_indices(vocabulary[name], value, len(texts)) for name, value in (states or {}).items()}
+    with prepared(model) as ready:
         logits = ready.logits(texts)
-        explained = {name: given.get(name, logits.concepts[name].argmax(1)) for name in names}
-        weights = {name: np.eye(len(vocabulary[name]))[chosen] for name, chosen in explained.items()}
-        weights = {name: one - one.mean(1, keepdims=True) for name, one in weights.items()}
+        explained = {name: requested.get(name, logits.concepts[name].argmax(1)) for name in names}
+        one_hot = {name: np.eye(len(vocabulary[name]))[indices] for name, indices in explained.items()}
+        weights = {name: values - values.mean(1, keepdims=True) for name, values in one_hot.items()}
         named = {name: [vocabulary[name].states[s] for s in explained[name]] for name in names}
         return _attributions(ready, texts, logits, weights, "logits", named, method, options)
 
@@ -154,48 +108,47 @@ def attribute_label(
     model: ConceptBottleneck,
     texts: Sequence[str],
     classes: States | None = None,
-    method: str = "integrated_gradients",
-    options: Options = Options(),
+    method: str = DEFAULT_METHOD,
+    options: AttributionOptions = DEFAULT_OPTIONS,
 ) -> list[LabelAttribution]:
-    """Attribute labels to the words of texts along the bottleneck: sum_k sum_s V_k[y,s] * IG(c_k[s]).
+    """Attribute labels to the words of texts through the bottleneck: sum_k sum_s V_k[y,s] * IG(c_k[s]).
 
-    Hard activations have no gradient to integrate; a model that has them is explained by the soft ones that they are
-    taken from.
+    Hard activations have no gradient to integrate. So a model with hard activations is explained by the soft ones.
 
     Args:
-        classes: the class to explain, for all texts or one for each; by default the predicted one
+        classes: the class to explain, one for all texts or one for each; by default the predicted class
 
     Raises:
-        ConfigError: unknown class or method (with the choices), or not one class a text.
-        ModelError: the model has no concepts, or its tokenizer does not say where its tokens stand.
+        ConfigError: unknown class or method (names the choices), or a wrong number of classes.
+        ModelError: the model has no concepts, or its tokenizer does not give the positions of tokens in the text.
     """
     _check(texts, method)
     label = model.concept_set.label
-    given = None if classes is None else _places(label, classes, len(texts))
-    with readied(model) as ready:
+    requested = None if classes is None else _state_indices(label, classes, len(texts))
+    with prepared(model) as ready:
         logits = ready.logits(texts)
-        explained = logits.label.argmax(1) if given is None else given
+        explained = logits.label.argmax(1) if requested is None else requested
         V = {name: ready.label_head.V(name).detach().double().cpu().numpy() for name in model.concept_set.names}
         weights = {name: (v - v.mean(0))[explained] for name, v in V.items()}
         activation = "logits" if model.settings.activation == "logits" else "soft"
         named = {name: [label.states[y] for y in explained] for name in V}
-        found = _attributions(ready, texts, logits, weights, activation, named, method, options)
-    return [LabelAttribution(_added(parts, label.name), parts) for parts in found]
+        attributions = _attributions(ready, texts, logits, weights, activation, named, method, options)
+    return [LabelAttribution(_sum_attributions(parts, label.name), parts) for parts in attributions]
 
 
 def _check(texts: Sequence[str], method: str) -> None:
     if isinstance(texts, str):
-        raise TypeError("attributions take a list of texts; wrap the one text: [text]")
+        raise TypeError("attributions take a list of texts; wrap a single text: [text]")
     if method not in METHODS:
         raise ConfigError(unknown("attribution method", method, METHODS))
 
 
-def _places(concept: Concept, value: States, count: int) -> np.ndarray:
-    """Places of the states to explain, [texts]."""
-    chosen = [value] * count if isinstance(value, str) else list(value)
-    if len(chosen) != count:
-        raise ConfigError(f"{len(chosen)} states of {concept.name!r} are given for {count} texts; give one for each")
-    return np.array([concept.index(state) for state in chosen], dtype=int)
+def _state_indices(concept: Concept, value: States, count: int) -> np.ndarray:
+    """Indices of the states to explain, [texts]."""
+    states = [value] * count if isinstance(value, str) else list(value)
+    if len(states) != count:
+        raise ConfigError(f"{len(states)} states of {concept.name!r} are given for {count} texts; give one for each")
+    return np.array([concept.index(state) for state in states], dtype=int)
 
 
 def _attributions(
@@ -206,44 +159,45 @@ def _attributions(
     activation: str,
     states: Mapping[str, Sequence[str]],
     method: str,
-    options: Options,
+    options: AttributionOptions,
 ) -> list[dict[str, Attribution]]:
-    """For each text: concept -> attribution of the value that the weights make of its logits or activations."""
-    worded = read_words(model.tokenizer, texts, model.settings.max_length)
-    subject = Subject(model, worded, logits, weights, activation, options.baseline, options.batch_tokens)
-    scores = METHODS[method](subject, options)
-    changes, found = subject.changes, []
-    for i, text in enumerate(worded):
-        words, apart = text.merged(scores.tokens[i, :, : len(text.ids)])
-        found.append({})
-        for place, name in enumerate(subject.concepts):
-            found[i][name] = Attribution(
+    """For each text: concept -> attribution of its logits or activations, weighted by the given weights."""
+    tokenized = tokenize_words(model.tokenizer, texts, model.settings.max_length)
+    subject = Subject(model, tokenized, logits, weights, activation, options.baseline, options.batch_tokens)
+    scores = METHODS[method].compute(subject, options)
+    changes = subject.changes
+    attributions: list[dict[str, Attribution]] = []
+    for i, text in enumerate(tokenized):
+        words, special = text.merged(scores.tokens[i, :, : len(text.ids)])
+        attributions.append({})
+        for k, name in enumerate(subject.concepts):
+            attributions[i][name] = Attribution(
                 text=text.text,
                 words=text.words,
                 spans=text.spans,
-                scores=tuple(words[place].tolist()),
-                special=tuple(zip(text.apart, apart[place].tolist(), strict=True)),
-                change=float(changes[i, place]),
-                gap=float(words[place].sum() + apart[place].sum() - changes[i, place]),
+                scores=tuple(words[k].tolist()),
+                special=tuple(zip(text.special, special[k].tolist(), strict=True)),
+                change=float(changes[i, k]),
+                gap=float(words[k].sum() + special[k].sum() - changes[i, k]),
                 method=method,
                 baseline=options.baseline,
                 concept=name,
                 state=states[name][i],
-                steps=int(scores.steps[i, place]),
+                steps=int(scores.steps[i, k]),
                 truncated=text.truncated,
             )
-    return found
+    return attributions
 
 
-def _added(parts: Mapping[str, Attribution], name: str) -> Attribution:
+def _sum_attributions(parts: Mapping[str, Attribution], name: str) -> Attribution:
     """The sum of the attributions of one text."""
     first, *_ = parts.values()
     return replace(
         first,
         scores=tuple(map(sum, zip(*(part.scores for part in parts.values()), strict=True))),
         special=tuple(
-            (same[0][0], sum(score for _, score in same))
-            for same in zip(*(part.special for part in parts.values()), strict=True)
+            (scored[0][0], sum(score for _, score in scored))
+            for scored in zip(*(part.special for part in parts.values()), strict=True)
         ),
         change=sum(part.change for part in parts.values()),
         gap=sum(part.gap for part in parts.values()),

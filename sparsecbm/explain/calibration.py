@@ -1,15 +1,15 @@
-"""Are concept activations as sure as they are right? Confidence against accuracy, bin by bin."""
+"""Whether concept activations are as confident as they are right: confidence and accuracy by bins of confidence."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from sparsecbm.base.metrics import MISSING, expected_calibration_error
+from sparsecbm.base.metrics import calibration_bins
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Texts whose confidence lies between two bounds: how many, how sure and how often right, in the mean."""
+    """Texts whose confidence lies between two bounds: their number, mean confidence and accuracy."""
 
     low: float
     high: float
@@ -20,37 +20,29 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibration of one variable; bins without texts are left out.
+    """Calibration of one variable. Bins without texts are left out.
 
     Attributes:
-        error: expected calibration error; None where no gold state is known
+        error: expected calibration error; None if no gold state is known
     """
 
     error: float | None
     bins: tuple[Bin, ...]
 
 
-def calibration(probabilities: np.ndarray, gold: np.ndarray, bins: int) -> Calibration:
-    """Bins of equal width over the probability of the winning state.
+def compute_calibration(probabilities: np.ndarray, gold: np.ndarray, bins: int) -> Calibration:
+    """Calibration over bins of equal width of the probability of the predicted state.
 
     Args:
         probabilities: [texts, states]
-        gold: [texts], places of the gold states; `MISSING` where unknown
+        gold: [texts], indices of the gold states; `MISSING` where unknown
+        bins: number of bins
     """
-    known = gold != MISSING
-    if not known.any():
-        return Calibration(None, ())
-    confidence = probabilities[known].max(-1)
-    right = probabilities[known].argmax(-1) == gold[known]
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    found = tuple(
-        Bin(
-            number / bins,
-            (number + 1) / bins,
-            int((which == number).sum()),
-            float(confidence[which == number].mean()),
-            float(right[which == number].mean()),
-        )
-        for number in np.unique(which).tolist()
+    filled = tuple(
+        Bin(index / bins, (index + 1) / bins, texts, confidence, accuracy)
+        for index, texts, confidence, accuracy in calibration_bins(probabilities, gold, bins)
     )
-    return Calibration(expected_calibration_error(probabilities, gold, bins), found)
+    texts = sum(part.texts for part in filled)
+    if not texts:
+        return Calibration(None, ())
+    return Calibration(sum(part.texts * abs(part.accuracy - part.confidence) for part in filled) / texts, filled)

@@ -1,6 +1,6 @@
-"""One text explained at all levels: label <- concepts <- subnetworks <- words, with what it was computed by.
+"""The explanation of one text at all levels, label <- concepts <- subnetworks <- words, and its origin.
 
-Words are found once for a text, and all scores are in their order: `scores[i]` belongs to `words[i]`. The plain form is
+A text has one list of words, and all scores are in its order: `scores[i]` belongs to `words[i]`. The plain form is
 published as `schemas/explanation.schema.json`.
 """
 
@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass
 from pydantic import TypeAdapter
 
 from sparsecbm.base.rich import Rich
-from sparsecbm.explain.attribution import Options
+from sparsecbm.explain.methods import METHODS, AttributionOptions
 
-COMPLETE = ("integrated_gradients",)  # methods whose scores add up to the change, but for what quadrature misses
-DIGITS = 6  # of the numbers in the plain form: below that is only noise of float32
+DIGITS = 6  # decimals of numbers in the plain form; further ones are noise of float32
+STRONGEST = 3  # words in the short text
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word and its place: `text[start:end]` of the explained text, in characters."""
+    """A word and its position: `text[start:end]` of the explained text, in characters."""
 
     word: str
     start: int
@@ -28,14 +28,14 @@ class Word:
 
 @dataclass(frozen=True)
 class WordScores:
-    """What each word did to one value.
+    """The effect of each word on one value.
 
     Attributes:
-        scores: one a word; above 0, the word speaks for the explained state
-        special: one a token of `Explanation.special`
-        change: the value at the text less the value without its words
-        gap: completeness gap, the sum of `scores` and `special` less `change`
-        steps: gradients that were taken
+        scores: one for each word; above 0, the word speaks for the explained state
+        special: one for each token of `Explanation.special`
+        change: the value at the text minus the value without its words
+        gap: completeness gap, the sum of `scores` and `special` minus `change`
+        steps: number of gradients taken
     """
 
     scores: tuple[float, ...]
@@ -45,19 +45,19 @@ class WordScores:
     steps: int
 
     def within(self, tolerance: float) -> bool:
-        """Whether the gap is at most `tolerance` times the change, or times 1 where the change is smaller."""
+        """Whether the gap is at most `tolerance` times the change (times 1 if the change is smaller)."""
         return abs(self.gap) <= tolerance * max(1.0, abs(self.change))
 
 
 @dataclass(frozen=True)
 class AblatedUnit:
-    """A unit of a concept's subnetwork, and how the concept reads without it.
+    """A unit of a concept's subnetwork, and the prediction of the concept without it.
 
     Attributes:
-        block, head: its place, numbers from 0; no head for a whole block or its feed-forward part
-        effect: logit of the explained state with the unit less without it; above 0, the unit speaks for the state
-        read: the state that is read without it
-        probability: of the explained state without it
+        block, head: its numbers, from 0; no head for a whole block or its feed-forward part
+        effect: logit of the explained state with the unit minus without it; above 0, the unit speaks for the state
+        read: the predicted state without the unit
+        probability: probability of the explained state without the unit
     """
 
     block: int
@@ -69,13 +69,13 @@ class AblatedUnit:
 
 @dataclass(frozen=True)
 class Subnetwork:
-    """What one concept's subnetwork did in this text.
+    """The effect of one concept's subnetwork in this text.
 
     Attributes:
-        density: share of the weights under masks that it keeps; None where the model has no masks
-        largest: block | head | ffn -> the units that change the logit of the explained state most when they are
-            ablated, the largest change first; without masks, units of the dense backbone
-        note: why `largest` is empty, where it is
+        density: share of the masked layers' weights that it keeps; None if the model has no masks
+        largest: block | head | ffn -> the units whose ablation changes the logit of the explained state most, the
+            largest change first; if the model has no masks, units of the dense backbone
+        note: why `largest` is empty, if it is
     """
 
     density: float | None
@@ -85,18 +85,18 @@ class Subnetwork:
 
 @dataclass(frozen=True)
 class ConceptExplanation:
-    """How one concept was read, what it did to the label, and what made it be read so.
+    """The prediction of one concept, its contribution to the label, and what led to the prediction.
 
     Attributes:
-        state: the state that was read
+        state: the predicted state
         probabilities: state -> probability
-        gold: the annotated state, where it is known
-        explained: the state that words and units are scored for; the one that was read, unless another was asked for
+        gold: the annotated state, if it is known
+        explained: the state that words and units are scored for; by default the predicted one
         contributions: class of the label -> contribution to its logit
-        contribution: the one to the predicted class
-        hard_contribution: the same through `hard_head`, of the bare state; None where the model has no such head
-        words: None where another concept was asked for
-        subnetwork: None where another concept, or no subnetwork, was asked for
+        contribution: contribution to the predicted class
+        hard_contribution: the same for the hard activation, through the head `hard`; None without that head
+        words: None if the explanation does not cover this concept
+        subnetwork: None if the explanation does not cover this concept
     """
 
     state: str
@@ -112,7 +112,7 @@ class ConceptExplanation:
 
 @dataclass(frozen=True)
 class HardLabel:
-    """The label as `hard_head` makes it of the bare states that were read, without their probabilities."""
+    """The label that the head `hard` predicts from the predicted states alone, without their probabilities."""
 
     state: str
     probabilities: dict[str, float]
@@ -120,17 +120,17 @@ class HardLabel:
 
 @dataclass(frozen=True)
 class LabelExplanation:
-    """What the label is, and how the concepts made it: `start` and all contributions add up to `end`.
+    """The predicted label; `start` and the contributions of all concepts add up to `end`.
 
     Attributes:
         name: of the label
-        state: the class that was predicted
+        state: the predicted class
         probabilities: class -> probability
-        gold: the true class, where it is known
+        gold: the true class, if it is known
         start: logit of the predicted class for the mean training text, centred over the classes
         end: the same for this text
-        hard: None where the model has no head for bare states
-        words: for the predicted class, along the bottleneck: sum_k sum_s V_k[y,s] * IG(c_k[s])
+        hard: None if the model has no head `hard`
+        words: for the predicted class, through the bottleneck: sum_k sum_s V_k[y,s] * IG(c_k[s])
     """
 
     name: str
@@ -145,15 +145,15 @@ class LabelExplanation:
 
 @dataclass(frozen=True)
 class Origin:
-    """What an explanation was computed by, so that it can be computed again.
+    """Model, data and method of an explanation, so that it can be computed again.
 
     Attributes:
         model: sha256 over the weights and masks in memory
-        folder: sha256 of `checksums.json` in the model's folder, which lists all of its files; None without a folder
-        data: sha256 of the tables that the text came from, as their manifest states it; None without tables
-        masked: whether each concept was read through a subnetwork of its own; else all is explained densely
-        method: of the words' scores
-        parameters: of the method
+        folder: sha256 of `checksums.json` in the model's folder, which lists all its files; None without a folder
+        data: sha256 of the tables that the text comes from, as in their manifest; None without tables
+        masked: whether each concept has a subnetwork of its own; otherwise everything goes through the dense backbone
+        method: attribution method of the word scores
+        parameters: options of the method
     """
 
     model: str
@@ -161,18 +161,18 @@ class Origin:
     data: str | None
     masked: bool
     method: str
-    parameters: Options
+    parameters: AttributionOptions
 
 
 @dataclass(frozen=True)
 class Explanation(Rich):
-    """Why one text got its label.
+    """Why a model predicts its label for one text. `str` gives a short readable text.
 
     Attributes:
-        text: the whole original
-        truncated: whether the model read only its beginning
-        id, split: of its row, where it came from a table
-        words: those that the model read, in order
+        text: the whole original text
+        truncated: whether the model received only its beginning
+        id, split: of its row, if it comes from a table
+        words: the words that the model received, in order
         special: tokens that belong to no word
     """
 
@@ -186,12 +186,28 @@ class Explanation(Rich):
     concepts: dict[str, ConceptExplanation]
     origin: Origin
 
-    def rough(self, scores: WordScores) -> bool:
-        """Whether scores are of a method that should be complete, and their gap is above its tolerance."""
-        return self.origin.method in COMPLETE and not scores.within(self.origin.parameters.tolerance)
+    def exceeds_tolerance(self, scores: WordScores) -> bool:
+        """Whether the method is complete, but the gap of these scores is above its tolerance."""
+        return METHODS[self.origin.method].complete and not scores.within(self.origin.parameters.tolerance)
+
+    def __str__(self) -> str:
+        """The label, each concept with its contribution to it, and the words with the largest scores for them."""
+        label = self.label
+        lines = [f"{label.name}: {label.state} ({label.probabilities[label.state]:.1%}){self._strongest(label.words)}"]
+        for name, concept in self.concepts.items():
+            state = f"{concept.state} ({concept.probabilities[concept.state]:.1%})"
+            other = "" if concept.explained == concept.state else f"; for {concept.explained}"
+            words = "" if concept.words is None else self._strongest(concept.words)
+            lines.append(f"  {name}: {state}, contributes {concept.contribution:+.2f}{other}{words}")
+        return "\n".join(lines)
+
+    def _strongest(self, scores: WordScores) -> str:
+        ranked = sorted(zip(self.words, scores.scores, strict=True), key=lambda pair: -abs(pair[1]))
+        words = [f"{word.word} {score:+.2f}" for word, score in ranked[:STRONGEST]]
+        return f"; words: {', '.join(words)}" if words else ""
 
     def to_dict(self) -> dict:
-        """Plain form, as `schemas/explanation.schema.json` describes it; numbers have six decimals."""
+        """Plain form, as in `schemas/explanation.schema.json`; numbers have six decimals."""
         return plain(asdict(self))
 
     def to_json(self, indent: int | None = None) -> str:
@@ -203,7 +219,7 @@ class Explanation(Rich):
         """Inverse of `to_dict`.
 
         Raises:
-            pydantic.ValidationError: the mapping has not the published form.
+            pydantic.ValidationError: the mapping does not have the published form.
         """
         return _FORM.validate_python(plain)
 
@@ -212,7 +228,7 @@ _FORM = TypeAdapter(Explanation)
 
 
 def plain(value: object) -> object:
-    """A value as JSON holds it, its numbers with six decimals."""
+    """A value for JSON, its numbers with six decimals."""
     if isinstance(value, float):
         return round(value, DIGITS) + 0.0  # no -0.0
     if isinstance(value, dict):

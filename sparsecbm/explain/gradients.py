@@ -1,12 +1,12 @@
 """Attributions by gradients on the embeddings of words, through the subnetwork of each concept.
 
 Integrated gradients (Sundararajan et al., arXiv 1703.01365, equation 1) of many texts and concepts at once. captum's
-take one output a pass. Here rows of one batch go through different subnetworks, and what they have in common below the
-first masked block runs forward once for all concepts. captum is the oracle of the tests and of the benchmark.
+version takes one output in each pass. Here rows of one batch go through different subnetworks, and the blocks below the
+first masked one run forward once for all concepts. captum is the oracle of the tests and of the benchmark.
 
-A pruned model can be rough along its path: nearly a step somewhere, smooth elsewhere. More nodes on the whole path are
-spent in vain on that. So the path is cut where it is rough: integrated gradients of a part of it add up to the change
-of the value over that part, and a part in which they do not is halved.
+Along its path, the value of a pruned model can be nearly a step in one place and smooth elsewhere. More nodes on the
+whole path would help little there. So the path is divided where it is rough: integrated gradients of a part should add
+up to the change of the value over that part, and a part where they do not is halved.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsecbm.explain.subject import Ends, Scores, Subject
+from sparsecbm.explain.subject import Ends, Subject, TokenScores
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.compact import Fork
-from sparsecbm.model.masked import blocks
+from sparsecbm.model.compact import concept_blocks
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Parts:
         texts: number of each part's text, [parts]
         start, end: in 0 (the baseline) to 1 (the text), [parts]
         before, after: values at both ends, [parts, concepts]
-        open: for which concepts it is still to be integrated, [parts, concepts]
+        open: for which concepts a part still has to be integrated, [parts, concepts]
     """
 
     texts: np.ndarray
@@ -45,56 +44,56 @@ class Parts:
         return len(self.texts)
 
     def halves(self, middle: np.ndarray, rough: np.ndarray) -> "Parts":
-        """Both halves of the parts that are rough for a concept.
+        """Both halves of the parts that are rough for some concept.
 
         Args:
             middle: values half-way, [parts, concepts]
             rough: [parts, concepts]
         """
-        cut = rough.any(1)
+        halved = rough.any(1)
         half = (self.start + self.end) / 2
         first = (self.texts, self.start, half, self.before, middle, rough)
         second = (self.texts, half, self.end, middle, self.after, rough)
-        return Parts(*(np.concatenate([a[cut], b[cut]]) for a, b in zip(first, second, strict=True)))
+        return Parts(*(np.concatenate([a[halved], b[halved]]) for a, b in zip(first, second, strict=True)))
 
 
-def integrated_gradients(subject: Subject, steps: int, tolerance: float, max_steps: int) -> Scores:
+def integrated_gradients(subject: Subject, steps: int, tolerance: float, max_steps: int) -> TokenScores:
     """Integrated gradients, by Gauss-Legendre quadrature, until the completeness gap is below a tolerance.
 
     A part of the path is done when its gap is at most `tolerance` times its share of the path times the change of the
-    value between baseline and text, or times 1 where the change is smaller. The gaps of the whole path are then within
-    `tolerance` of the change, without one part's making up for another's.
+    value between baseline and text (times 1 if the change is smaller). The gap of the whole path is then within
+    `tolerance` of the change, even if the gaps of parts do not cancel out.
 
     Args:
         steps: gradients taken in each part; the first part is the whole path
-        max_steps: a text and concept that took as many is done whatever its gap
+        max_steps: a text and concept that took this many gradients are done, whatever the gap
     """
     scores, taken = subject.no_scores(), subject.no_steps()
     allowed = tolerance * np.maximum(1, np.abs(subject.changes))
     nodes, weights = gauss_legendre(steps)
-    worded = np.flatnonzero([bool(text.words) for text in subject.texts])
-    count, concepts = len(worded), len(subject.concepts)
-    ends = subject.baseline_values[worded], subject.values[worded]
-    parts = Parts(worded, np.zeros(count), np.ones(count), *ends, np.ones((count, concepts), dtype=bool))
+    with_words = np.flatnonzero([bool(text.words) for text in subject.texts])
+    count, concepts = len(with_words), len(subject.concepts)
+    ends = subject.baseline_values[with_words], subject.values[with_words]
+    parts = Parts(with_words, np.zeros(count), np.ones(count), *ends, np.ones((count, concepts), dtype=bool))
     while len(parts):
-        found = _integrals(subject, parts, nodes, weights)
+        integrals = _integrals(subject, parts, nodes, weights)
         np.add.at(taken, parts.texts, steps * parts.open)
-        gaps = np.abs(found.sum(-1) - (parts.after - parts.before))
+        gaps = np.abs(integrals.sum(-1) - (parts.after - parts.before))
         share = (parts.end - parts.start)[:, None]
         rough = parts.open & (gaps > allowed[parts.texts] * share) & (taken[parts.texts] < max_steps)
-        np.add.at(scores, parts.texts, found * (parts.open & ~rough)[:, :, None])
+        np.add.at(scores, parts.texts, integrals * (parts.open & ~rough)[:, :, None])
         parts = parts.halves(subject.values_at(parts.texts, (parts.start + parts.end) / 2, rough), rough)
-    return Scores(scores, taken)
+    return TokenScores(scores, taken)
 
 
-def gradient_x_input(subject: Subject) -> Scores:
-    """The gradient at the text times the embedding, summed over its width; needs no baseline (arXiv 1605.01713)."""
-    scores, numbers = subject.no_scores(), np.arange(len(subject.texts))
-    for members in subject.batches(numbers):
-        ends = subject.ends(members)
-        for place, gradient in _gradients(subject, ends, members, np.ones(len(members)), subject.concepts):
-            scores[members, place, : ends.mask.shape[1]] = _numbers(gradient * ends.end)
-    return Scores(scores, subject.no_steps() + 1)
+def gradient_x_input(subject: Subject) -> TokenScores:
+    """The gradient at the text times the embedding, summed over its width, without a baseline (arXiv 1605.01713)."""
+    scores = subject.no_scores()
+    for texts in subject.batches(np.arange(len(subject.texts))):
+        ends = subject.ends(texts)
+        for concept, gradient in _gradients(subject, ends, texts, np.ones(len(texts)), subject.concepts):
+            scores[texts, concept, : ends.mask.shape[1]] = _sum_width(gradient * ends.end)
+    return TokenScores(scores, subject.no_steps() + 1)
 
 
 def gauss_legendre(steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,51 +103,57 @@ def gauss_legendre(steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _integrals(subject: Subject, parts: Parts, nodes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Integrated gradients over each part for the concepts it is open for, [parts, concepts, tokens]."""
-    found = np.zeros((len(parts), *subject.no_scores().shape[1:]))
+    """Integrated gradients over each part for the concepts that it is open for, [parts, concepts, tokens]."""
+    integrals = np.zeros((len(parts), *subject.no_scores().shape[1:]))
     share = parts.end - parts.start
-    for names, members in subject.alike(parts.open):
-        owners = np.repeat(members, len(nodes))
-        at = parts.start[owners] + share[owners] * np.tile(nodes, len(members))
-        weight = share[owners] * np.tile(weights, len(members))
-        for rows in subject.batches(parts.texts[owners]):
-            ends = subject.ends(parts.texts[owners[rows]])
-            for place, gradient in _gradients(subject, ends, parts.texts[owners[rows]], at[rows], names):
-                slopes = _numbers(gradient * (ends.end - ends.start))
-                np.add.at(found[:, place, : slopes.shape[1]], owners[rows], slopes * weight[rows, None])
-    return found
+    for names, open_parts in subject.group_by_concepts(parts.open):
+        part_of_node = np.repeat(open_parts, len(nodes))
+        at = parts.start[part_of_node] + share[part_of_node] * np.tile(nodes, len(open_parts))
+        weight = share[part_of_node] * np.tile(weights, len(open_parts))
+        for batch in subject.batches(parts.texts[part_of_node]):
+            texts = parts.texts[part_of_node[batch]]
+            ends = subject.ends(texts)
+            for concept, gradient in _gradients(subject, ends, texts, at[batch], names):
+                slopes = _sum_width(gradient * (ends.end - ends.start))
+                np.add.at(integrals[:, concept, : slopes.shape[1]], part_of_node[batch], slopes * weight[batch, None])
+    return integrals
 
 
 def _gradients(
     subject: Subject, ends: Ends, numbers: np.ndarray, at: np.ndarray, concepts: Sequence[str]
 ) -> Iterator[tuple[int, Tensor]]:
-    """Each concept's place and its gradient, [batch, tokens, width], at points of the paths of a batch of texts.
+    """Each concept's index and its gradient, [batch, tokens, width], at points of the paths of a batch of texts.
 
-    What the concepts share runs forward once for all of them, and backward once for each. Their own blocks run both
-    ways once: autograd would go back through the blocks of all of them for each, with gradients of zero.
+    Shared blocks run forward once for all concepts, and backward once for each. The concepts' own blocks run backward
+    once, together. Otherwise autograd would run through the blocks of all concepts for each of them, with zeros.
     """
     point = ends.between(at).requires_grad_()
-    with _parted(subject.model) as parted:
-        values = subject.read(point, ends.mask, numbers, concepts)
+    with _record_branch_inputs(subject.model) as inputs:
+        values = subject.compute_values(point, ends.mask, numbers, concepts)
     sources = [(value.sum(), None) for value in values.values()]
-    if parted:
-        sources = list(zip(parted, torch.autograd.grad(sum(total for total, _ in sources), parted), strict=True))
-    for left, name, (source, gradient) in zip(reversed(range(len(values))), values, sources, strict=True):
-        yield subject.concepts.index(name), *torch.autograd.grad(source, point, gradient, retain_graph=left > 0)
+    if inputs:
+        sources = list(zip(inputs, torch.autograd.grad(sum(total for total, _ in sources), inputs), strict=True))
+    for remaining, name, (source, gradient) in zip(reversed(range(len(values))), values, sources, strict=True):
+        yield subject.concepts.index(name), *torch.autograd.grad(source, point, gradient, retain_graph=remaining > 0)
 
 
 @contextmanager
-def _parted(model: ConceptBottleneck) -> Iterator[list[Tensor]]:
-    """Hidden states with which each concept's own blocks begin, in the order in which they run while the block does."""
-    fork, parted = blocks(model.backbone)[1][-1], []
-    stacks = fork.stacks if isinstance(fork, Fork) else []
-    hooks = [stack[0].register_forward_pre_hook(lambda _, inputs: parted.append(inputs[0])) for stack in stacks]
+def _record_branch_inputs(model: ConceptBottleneck) -> Iterator[list[Tensor]]:
+    """Record the inputs of each concept's first own block while the block runs, in the order of the concepts."""
+    branch_inputs: list[Tensor] = []
+    first = concept_blocks(model.backbone)[:1]
+    hooks = [
+        branch.register_forward_pre_hook(lambda _, inputs: branch_inputs.append(inputs[0]))
+        for block in first
+        for branch in block.branches
+    ]
     try:
-        yield parted
+        yield branch_inputs
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _numbers(product: Tensor) -> np.ndarray:
+def _sum_width(product: Tensor) -> np.ndarray:
+    """[batch, tokens, width] -> [batch, tokens], float64."""
     return product.sum(-1).double().cpu().numpy()

@@ -1,13 +1,13 @@
-"""What is explained: a value of each text and concept, as a function of the embeddings of the text's words.
+"""The value to explain for each text and concept, as a function of the embeddings of the text's words.
 
     value_k(x) = sum_s w_k[s] g(logits_k(f(x; W * m_k)))[s]
 
-with weights w_k for each text, and g the identity (a concept's logit) or the activation (what a concept adds to a
-class). The text's path goes from the baseline to its own embeddings.
+Each text has its own weights w_k. g is the identity (for a concept's logit) or the activation (for what a concept adds
+to a class). The path of a text goes from its baseline to its embeddings.
 
-The baseline is the text without its words: each of their tokens becomes the embedding of the pad token or of the mask
-token, or zero, and what belongs to no word (special tokens, space) stays. So special tokens, which say nothing about
-a text, take no share of what its words did.
+The baseline is the text without its words: the tokens of words get the embedding of the pad token or the mask token, or
+zero. Tokens that belong to no word (special tokens, space) stay. So special tokens, which say nothing about the text,
+get no share of the effect of its words.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
-from sparsecbm.explain.words import WordedText
+from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.batches import pad
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.compact import unfold
 from sparsecbm.model.heads import activate
-from sparsecbm.model.masked import passes_apart
-from sparsecbm.model.onednn import quick_products
+from sparsecbm.model.inference import evaluation_mode
+from sparsecbm.model.masked import needs_separate_passes
+from sparsecbm.model.onednn import use_onednn
 
 BASELINES = ("pad", "mask", "zero")
 
@@ -51,36 +52,34 @@ class Ends:
 
 
 @contextmanager
-def readied(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
-    """The model in eval mode and frozen, its masks multiplied out where its family allows; then as it was.
+def prepared(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
+    """The model in eval mode, frozen, with its masks multiplied out if its family allows it; restored after the block.
 
-    Weights under masks are then the same in every pass, and the blocks that concepts share run once for all of them.
-    Frozen weights let products be quick ones.
+    Masks are then multiplied once and not in every pass. Frozen weights also allow products by oneDNN.
 
     Raises:
         ModelError: the model has no concepts.
     """
     if not model.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts to explain; train one with another mode")
-    if model.masks is not None and not passes_apart(model.backbone):
+    if model.masks is not None and not needs_separate_passes(model.backbone):
         unfolded = unfold(model)
-        with quick_products(unfolded.backbone):
+        with use_onednn(unfolded.backbone):
             yield unfolded
         return
-    training, flags = model.training, [parameter.requires_grad for parameter in model.parameters()]
+    flags = [parameter.requires_grad for parameter in model.parameters()]
     try:
-        model.eval().requires_grad_(False)
-        with quick_products(model.backbone):
+        model.requires_grad_(False)
+        with evaluation_mode(model), use_onednn(model.backbone):
             yield model
     finally:
-        model.train(training)
         for parameter, flag in zip(model.parameters(), flags, strict=True):
             parameter.requires_grad_(flag)
 
 
 @dataclass(frozen=True)
-class Scores:
-    """What a method finds for all texts and concepts of a subject.
+class TokenScores:
+    """Scores of a method for all texts and concepts of a subject.
 
     Attributes:
         tokens: [texts, concepts, tokens of the longest text]
@@ -92,20 +91,20 @@ class Scores:
 
 
 class Subject:
-    """Texts, and what is asked of each of them for each concept.
+    """Texts, and the value to explain for each text and concept.
 
     Attributes:
-        model: as `readied` gives it
+        model: prepared by `prepared`
         texts: in the order of all results
         concepts: names, in the order of all results
-        values: value of each text as it is, [texts, concepts]
+        values: value of each text, [texts, concepts]
         baseline_values: value of each text's baseline, [texts, concepts]
     """
 
     def __init__(
         self,
         model: ConceptBottleneck,
-        texts: Sequence[WordedText],
+        texts: Sequence[TokenizedText],
         logits: Logits,
         weights: Mapping[str, np.ndarray],
         activation: str,
@@ -118,10 +117,10 @@ class Subject:
             weights: concept -> w_k of each text, [texts, states]
             activation: g, a kind that `activate` knows
             baseline: pad | mask | zero
-            batch_tokens: the most tokens of one pass, padding included
+            batch_tokens: maximum number of tokens in one pass, padding included
 
         Raises:
-            ConfigError: the baseline is unknown, or the tokenizer has no mask token to make it of.
+            ConfigError: the baseline is unknown, or it is `mask` and the tokenizer has no mask token.
         """
         self.model, self.texts, self.concepts = model, list(texts), tuple(weights)
         self.activation, self.batch_tokens = activation, batch_tokens
@@ -129,16 +128,18 @@ class Subject:
         self._weights = {name: torch.tensor(w, dtype=torch.float32, device=model.device) for name, w in weights.items()}
         self._embed = model.backbone.get_input_embeddings()
         self._void = self._void_embedding(baseline)
-        every = torch.arange(len(self.texts), device=model.device)
-        read = {name: torch.tensor(logits.concepts[name], device=model.device) for name in self.concepts}
-        values = [self._weighed(name, read[name], every) for name in self.concepts]
+        rows = torch.arange(len(self.texts), device=model.device)
+        values = [
+            self._weighted_value(name, torch.tensor(logits.concepts[name], device=model.device), rows)
+            for name in self.concepts
+        ]
         self.values = torch.stack(values, dim=1).double().cpu().numpy()
-        everything = np.ones(self.values.shape, dtype=bool)
-        self.baseline_values = self.values_at(np.arange(len(self.texts)), np.zeros(len(self.texts)), everything)
+        needed = np.ones(self.values.shape, dtype=bool)
+        self.baseline_values = self.values_at(np.arange(len(self.texts)), np.zeros(len(self.texts)), needed)
 
     @property
     def changes(self) -> np.ndarray:
-        """What the words of each text did to its value, [texts, concepts]."""
+        """The effect of all words of each text on its value, [texts, concepts]."""
         return self.values - self.baseline_values
 
     def no_scores(self) -> np.ndarray:
@@ -150,75 +151,76 @@ class Subject:
         return np.zeros(self.values.shape, dtype=int)
 
     def batches(self, numbers: np.ndarray) -> Iterator[np.ndarray]:
-        """Batches of rows, each a text by its number: positions in `numbers`, longest texts first."""
-        left = np.argsort(-self.lengths[numbers], kind="stable")
-        while len(left):
-            count = max(1, self.batch_tokens // max(1, self.lengths[numbers[left[0]]]))
-            yield left[:count]
-            left = left[count:]
+        """Batches of texts, given by their numbers: positions in `numbers`, longest texts first."""
+        remaining = np.argsort(-self.lengths[numbers], kind="stable")
+        while len(remaining):
+            count = max(1, self.batch_tokens // max(1, self.lengths[numbers[remaining[0]]]))
+            yield remaining[:count]
+            remaining = remaining[count:]
 
     def ends(self, numbers: np.ndarray) -> Ends:
         """Both ends of the paths of a batch of texts."""
         ids, mask = pad([self.texts[i].ids for i in numbers], self.model.tokenizer.pad_token_id)
         kept = torch.ones_like(ids, dtype=torch.bool)
         for row, i in enumerate(numbers):
-            kept[row, : self.lengths[i]] = torch.from_numpy(self.texts[i].places < 0)
+            kept[row, : self.lengths[i]] = torch.from_numpy(self.texts[i].word_indices < 0)
         ids, mask, kept = (values.to(self.model.device) for values in (ids, mask, kept))
         with torch.no_grad():
             end = self._embed(ids)
             return Ends(torch.where(kept.unsqueeze(-1), end, self._void), end, mask)
 
-    def read(
+    def compute_values(
         self, tokens: Tensor, mask: Tensor, numbers: np.ndarray, concepts: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
         """The value of a batch for each concept, by default for all: [batch] each, all subnetworks in one call.
 
         Args:
-            tokens, mask: as `ConceptBottleneck.represent` takes them
+            tokens, mask: arguments of `ConceptBottleneck.represent`
             numbers: the text that each row belongs to, [batch]
         """
-        every = torch.arange(len(mask), device=mask.device)
+        rows = torch.arange(len(mask), device=mask.device)
         logits = self.model.concept_heads(
-            self.model.represent(tokens, mask, dict.fromkeys(concepts or self.concepts, every))
+            self.model.represent(tokens, mask, dict.fromkeys(concepts or self.concepts, rows))
         )
         texts = torch.as_tensor(numbers, device=mask.device)
-        return {name: self._weighed(name, values, texts) for name, values in logits.items()}
+        return {name: self._weighted_value(name, values, texts) for name, values in logits.items()}
 
     @torch.no_grad()
-    def values_at(self, numbers: np.ndarray, at: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        """Values at points of paths, [points, concepts]; NaN where none was asked for.
+    def values_at(self, numbers: np.ndarray, at: np.ndarray, needed: np.ndarray) -> np.ndarray:
+        """Values at points of paths, [points, concepts]; NaN where none is needed.
 
         Args:
-            numbers, at: text and place on its path of each point, [points]
-            asked: [points, concepts]
+            numbers: text of each point, [points]
+            at: position of each point on the path of its text, from 0 to 1, [points]
+            needed: [points, concepts]
         """
-        values = np.full(asked.shape, np.nan)
-        for names, members in self.alike(asked):
-            for rows in self.batches(numbers[members]):
-                points = members[rows]
+        values = np.full(needed.shape, np.nan)
+        for names, rows in self.group_by_concepts(needed):
+            for batch in self.batches(numbers[rows]):
+                points = rows[batch]
                 ends = self.ends(numbers[points])
-                found = self.read(ends.between(at[points]), ends.mask, numbers[points], names)
-                for name, read in found.items():
-                    values[points, self.concepts.index(name)] = read.double().cpu().numpy()
+                batch_values = self.compute_values(ends.between(at[points]), ends.mask, numbers[points], names)
+                for name, concept_values in batch_values.items():
+                    values[points, self.concepts.index(name)] = concept_values.double().cpu().numpy()
         return values
 
-    def alike(self, asked: np.ndarray) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
-        """Rows that are asked for the same concepts, with these: no row of a batch then goes through in vain.
+    def group_by_concepts(self, needed: np.ndarray) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+        """Groups of rows that need the same concepts, and these, so that no row is computed needlessly.
 
         Args:
-            asked: [rows, concepts]
+            needed: [rows, concepts]
         """
-        patterns, kinds = np.unique(asked, axis=0, return_inverse=True)
-        for kind, pattern in enumerate(patterns):
-            names = tuple(name for name, wanted in zip(self.concepts, pattern, strict=True) if wanted)
+        patterns, groups = np.unique(needed, axis=0, return_inverse=True)
+        for group, pattern in enumerate(patterns):
+            names = tuple(name for name, is_needed in zip(self.concepts, pattern, strict=True) if is_needed)
             if names:
-                yield names, np.flatnonzero(kinds == kind)
+                yield names, np.flatnonzero(groups == group)
 
-    def _weighed(self, name: str, logits: Tensor, texts: Tensor) -> Tensor:
+    def _weighted_value(self, name: str, logits: Tensor, texts: Tensor) -> Tensor:
         return (activate(logits.float(), self.activation) * self._weights[name][texts]).sum(-1)
 
     def _void_embedding(self, baseline: str) -> Tensor:
-        """What the tokens of words become in the baseline, [width]."""
+        """The embedding that replaces the tokens of words in the baseline, [width]."""
         tokenizer = self.model.tokenizer
         if baseline not in BASELINES:
             raise ConfigError(unknown("baseline", baseline, BASELINES))
@@ -226,7 +228,7 @@ class Subject:
             baseline
         ]
         if token is None:
-            raise ConfigError("the tokenizer has no mask token to make a baseline of; choices: pad, zero")
+            raise ConfigError("the tokenizer has no mask token, so the baseline cannot be `mask`; choices: pad, zero")
         with torch.no_grad():
             void = self._embed(torch.tensor([token], device=self.model.device))[0]
         return torch.zeros_like(void) if baseline == "zero" else void

@@ -1,10 +1,10 @@
 """Where each concept's subnetwork lies, and what it shares with the others (method, section 3).
 
-Density is the share of weights kept. Importance is the share of magnitude saliency kept: the sum of w^2 over the
-unit's weights that are kept, over the sum for all of them. Squares and not |w|, because a loss that is curved alike in
-all directions grows by w^2 / 2 for each weight that goes, whatever else goes, so that sums over units mean something
-(the saliency w^2 / (2 [F^-1]) of `obert` with F = I, summed as in arXiv 1906.10771). Scores that training learnt are
-not in a saved model. A unit whose importance exceeds its density keeps its large weights.
+Density is the share of weights kept. Importance is the share of magnitude saliency kept: the sum of w^2 over a unit's
+kept weights, divided by the sum over all its weights. It takes squares and not |w|, because a loss with the same
+curvature in all directions grows by w^2 / 2 for each removed weight, so sums over units are meaningful (the saliency
+w^2 / (2 [F^-1]) of `obert` with F = I, summed as in arXiv 1906.10771). A saved model does not contain the saliencies of
+its training. A unit whose importance exceeds its density keeps its large weights.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import blocks, prunable_layers
+from sparsecbm.model.masked import block_number, find_blocks, prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.overlap import Overlap, overlap
-from sparsecbm.model.units import Units, units_of
+from sparsecbm.model.overlap import Overlap, compute_overlap
+from sparsecbm.model.units import Units, find_units
 
 MODULES = ("query", "key", "value", "output", "ffn in", "ffn out")
 TOP = 5  # neurons of a block that the plain form names
@@ -29,10 +29,9 @@ class Region:
     """The subnetworks in one layer (a linear map) or one block.
 
     Attributes:
-        weights: under masks
+        weights: number of weights in masked layers
         density: concept -> share of them kept
-        shared: overlap of every two concepts, with what chance gives; `core`, the share that all keep, and
-            `exclusive`, the share that one concept alone keeps
+        shared: overlap of the concepts' masks
     """
 
     weights: int
@@ -40,11 +39,11 @@ class Region:
     shared: Overlap
 
     def to_dict(self) -> dict:
-        """Plain form, as JSON holds it: a pair under its first concept, then its second."""
+        """Plain form for JSON; a pair is found by its first concept, then its second."""
         pairs: dict[str, dict[str, dict[str, float]]] = {}
         for (first, second), pair in self.shared.pairs.items():
-            found = {"jaccard": pair.jaccard, "chance": pair.chance, "excess": pair.excess}
-            pairs.setdefault(first, {})[second] = found
+            overlap = {"jaccard": pair.jaccard, "chance": pair.chance, "excess": pair.excess}
+            pairs.setdefault(first, {})[second] = overlap
         return {
             "weights": self.weights,
             "density": self.density,
@@ -60,8 +59,8 @@ class UnitShares:
 
     Attributes:
         density: [units], share of a unit's weights kept
-        exclusive: [units], share of them that no other concept keeps
-        importance: [units], share of its saliency kept; nan for a unit whose weights are all 0
+        exclusive: [units], share of its weights that only this concept keeps
+        importance: [units], share of its saliency kept; nan if all its weights are 0
     """
 
     density: np.ndarray
@@ -73,11 +72,11 @@ class UnitShares:
 class Subnetworks:
     """The subnetworks of all concepts.
 
-    Modules, heads and neurons are empty for a family of backbones whose units are not known (DeBERTa); of units,
-    only the weights under masks count.
+    Modules, heads and neurons are empty if the units of the backbone's family are not known (DeBERTa). Only weights in
+    masked layers count.
 
     Attributes:
-        whole: all weights under masks
+        whole: all masked layers
         layers: by the name of the linear map in the backbone
         blocks: by number
         modules: query | key | value | output | ffn in | ffn out -> concept -> density
@@ -92,20 +91,24 @@ class Subnetworks:
     neurons: dict[str, dict[int, UnitShares]]
 
     def to_dict(self) -> dict:
-        """Plain form, as JSON holds it; of neurons, a summary by block."""
+        """Plain form for JSON, with a summary of the neurons of each block."""
         return {
             "whole": self.whole.to_dict(),
             "layers": {layer: region.to_dict() for layer, region in self.layers.items()},
             "blocks": {str(number): region.to_dict() for number, region in self.blocks.items()},
             "modules": self.modules,
-            "heads": {n: {str(b): _heads_plain(of) for b, of in found.items()} for n, found in self.heads.items()},
+            "heads": {
+                name: {str(block): _heads_plain(shares) for block, shares in by_block.items()}
+                for name, by_block in self.heads.items()
+            },
             "neurons": {
-                n: {str(b): _neurons_plain(of) for b, of in found.items()} for n, found in self.neurons.items()
+                name: {str(block): _neurons_plain(shares) for block, shares in by_block.items()}
+                for name, by_block in self.neurons.items()
             },
         }
 
 
-def subnetworks(model: ConceptBottleneck) -> Subnetworks:
+def describe_subnetworks(model: ConceptBottleneck) -> Subnetworks:
     """Describe the subnetworks of a masked model.
 
     Raises:
@@ -113,24 +116,24 @@ def subnetworks(model: ConceptBottleneck) -> Subnetworks:
     """
     density, shared = model.density(), model.overlap()
     masks = model.masks
-    of_block: dict[int, list[str]] = {}
-    prefix, _ = blocks(model.backbone)
+    layers_by_block: dict[int, list[str]] = {}
+    prefix, _ = find_blocks(model.backbone)
     for layer in masks.shapes:
-        of_block.setdefault(int(layer.removeprefix(f"{prefix}.").split(".")[0]), []).append(layer)
+        layers_by_block.setdefault(block_number(layer, prefix), []).append(layer)
     groups = _groups(model, masks)
     magnitudes = {layer: module.weight.detach().square() for layer, module in prunable_layers(model.backbone).items()}
     modules: dict[str, dict[str, float]] = {}
     shares: dict[str, dict[str, dict[int, UnitShares]]] = {"head": {}, "neuron": {}}
     for mask in masks:
-        kept, own = dict(mask), dict(masks.exclusive(mask.name))
+        kept, exclusive = dict(mask), dict(masks.exclusive(mask.name))
         for module, share in _modules(groups, kept).items():
             modules.setdefault(module, {})[mask.name] = share
         for group, _ in groups:
-            shares[group.kind].setdefault(mask.name, {})[group.block] = _shares(group, kept, own, magnitudes)
+            shares[group.kind].setdefault(mask.name, {})[group.block] = _shares(group, kept, exclusive, magnitudes)
     return Subnetworks(
         whole=Region(masks.size, density, shared),
         layers={layer: _region(masks, [layer]) for layer in masks.shapes},
-        blocks={number: _region(masks, layers) for number, layers in of_block.items()},
+        blocks={number: _region(masks, layers) for number, layers in layers_by_block.items()},
         modules=modules,
         heads=shares["head"],
         neurons=shares["neuron"],
@@ -139,24 +142,24 @@ def subnetworks(model: ConceptBottleneck) -> Subnetworks:
 
 def _region(masks: MaskSet, layers: Sequence[str]) -> Region:
     part = MaskSet(masks.concepts, {n: masks.shapes[n] for n in layers}, {n: masks.bits[n] for n in layers})
-    return Region(part.size, part.density(), overlap(part))
+    return Region(part.size, part.density(), compute_overlap(part))
 
 
 def _groups(model: ConceptBottleneck, masks: MaskSet) -> list[tuple[Units, tuple[str, ...]]]:
-    """Heads and neurons of each block with the parts that are under masks, and the module of each part."""
+    """Heads and neurons of each block with their masked parts, and the module of each part."""
     try:
-        groups = units_of(model.backbone)
+        groups = find_units(model.backbone)
     except ModelError:
         return []
-    found = []
+    masked = []
     for group in groups:
-        # A map into neurons may be two side by side (a gate and what it lets through).
+        # There may be two maps before the neurons: a gate and the values that it lets through.
         names = MODULES[:4] if group.kind == "head" else ("ffn in",) * (len(group.parts) - 1) + ("ffn out",)
         pairs = [(part, name) for part, name in zip(group.parts, names, strict=True) if part.layer in masks.shapes]
         if pairs:
             parts, names = zip(*pairs, strict=True)
-            found.append((replace(group, parts=parts), names))
-    return found
+            masked.append((replace(group, parts=parts), names))
+    return masked
 
 
 def _modules(groups: list[tuple[Units, tuple[str, ...]]], kept: dict[str, Tensor]) -> dict[str, float]:
@@ -170,10 +173,12 @@ def _modules(groups: list[tuple[Units, tuple[str, ...]]], kept: dict[str, Tensor
     return {name: ones[name] / size for name, size in sizes.items() if size}
 
 
-def _shares(group: Units, kept: dict[str, Tensor], own: dict[str, Tensor], magnitudes: dict[str, Tensor]) -> UnitShares:
+def _shares(
+    group: Units, kept: dict[str, Tensor], exclusive: dict[str, Tensor], magnitudes: dict[str, Tensor]
+) -> UnitShares:
     size = group.weights(kept)
     saliency = group.sums({layer: kept[layer] * magnitudes[layer] for layer in group.layers})
-    shares = (group.sums(kept) / size, group.sums(own) / size, saliency / group.sums(magnitudes))
+    shares = (group.sums(kept) / size, group.sums(exclusive) / size, saliency / group.sums(magnitudes))
     return UnitShares(*(share.cpu().numpy() for share in shares))
 
 

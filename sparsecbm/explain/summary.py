@@ -1,12 +1,12 @@
-"""What explanations say of a model as a whole, as `metrics/explain.json` holds it."""
+"""A summary of explanations over many texts, for `metrics/explain.json`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from sparsecbm.explain.calibration import Calibration, calibration
-from sparsecbm.explain.contributions import contributions_from, effects
+from sparsecbm.explain.calibration import Calibration, compute_calibration
+from sparsecbm.explain.contributions import Contributions, compute_state_effects, contributions_from_logits
 from sparsecbm.explain.explanation import Explanation, plain
 from sparsecbm.explain.subnetworks import Subnetworks
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
@@ -18,10 +18,10 @@ class ConceptSummary:
     """One concept over many texts.
 
     Attributes:
-        read: state -> share of the texts in which it was read
-        contribution: mean size of the contribution to the logit of the predicted class
-        hard_contribution: the same of the bare state, through `hard_head`; None where the model has no such head
-        calibration: of the activations, against the annotated states
+        read: state -> share of the texts for which it is predicted
+        contribution: mean absolute contribution to the logit of the predicted class
+        hard_contribution: the same for hard activations, through the head `hard`; None without that head
+        calibration: of the activations, compared with the annotated states
     """
 
     read: dict[str, float]
@@ -30,81 +30,83 @@ class ConceptSummary:
     calibration: Calibration
 
 
-def concept_summaries(
-    model: ConceptBottleneck, read: Logits, gold: Mapping[str, np.ndarray], bins: int
+def summarize_concepts(
+    model: ConceptBottleneck, logits: Logits, gold: Mapping[str, np.ndarray], bins: int
 ) -> dict[str, ConceptSummary]:
     """Summaries of all concepts.
 
     Args:
-        read: what `model.logits` gave for the texts
-        gold: concept -> places of the annotated states, [texts]; `MISSING` where unknown
-        bins: of the calibration
+        logits: of the texts, as `model.logits` returns them
+        gold: concept -> indices of the annotated states, [texts]; `MISSING` where unknown
+        bins: number of bins of the calibration
     """
-    soft = contributions_from(model, read)
-    hard = None if model.hard_head is None else contributions_from(model, read, "hard_head")
-    labels = [model.concept_set.label.states[winner] for winner in read.label.argmax(-1)]
+    soft = contributions_from_logits(model, logits)
+    hard = None if model.hard_head is None else contributions_from_logits(model, logits, "hard")
+    labels = [model.concept_set.label.states[index] for index in logits.label.argmax(-1)]
 
-    def size(found: list, name: str) -> float:
-        return float(np.mean([abs(of.steps[name][label]) for of, label in zip(found, labels, strict=True)]))
+    def mean_size(contributions: list[Contributions], name: str) -> float:
+        return float(np.mean([abs(c.steps[name][label]) for c, label in zip(contributions, labels, strict=True)]))
 
     summaries = {}
     for concept in model.concept_set:
-        logits = read.concepts[concept.name]
-        shares = np.bincount(logits.argmax(-1), minlength=len(concept)) / len(logits)
+        concept_logits = logits.concepts[concept.name]
+        shares = np.bincount(concept_logits.argmax(-1), minlength=len(concept)) / len(concept_logits)
         summaries[concept.name] = ConceptSummary(
             dict(zip(concept.states, shares.tolist(), strict=True)),
-            size(soft, concept.name),
-            None if hard is None else size(hard, concept.name),
-            calibration(softmax(logits), gold[concept.name], bins),
+            mean_size(soft, concept.name),
+            None if hard is None else mean_size(hard, concept.name),
+            compute_calibration(softmax(concept_logits), gold[concept.name], bins),
         )
     return summaries
 
 
-def model_summary(
+def summarize_model(
     model: ConceptBottleneck,
     split: str,
     explanations: Sequence[Explanation],
     concepts: Mapping[str, ConceptSummary],
-    found: Subnetworks | None,
+    subnetworks: Subnetworks | None,
 ) -> dict:
-    """The plain form of everything that was found; numbers have six decimals.
+    """Plain form of the summary; numbers have six decimals.
 
     Args:
-        split: that the texts are of
-        concepts: as `concept_summaries` gives them
-        found: subnetworks; None for a model without masks
+        split: the split of the texts
+        concepts: from `summarize_concepts`
+        subnetworks: None for a model without masks
     """
-    hard = None if model.hard_head is None else effects(model, "hard_head").values
-    whole = {
+    hard = None if model.hard_head is None else compute_state_effects(model, "hard").values
+    summary = {
         "split": split,
         "texts": len(explanations),
         "method": explanations[0].origin.method if explanations else None,
         "model": explanations[0].origin.model if explanations else None,
         "concepts": {name: asdict(summary) for name, summary in concepts.items()},
-        "effects": effects(model).values,
+        "effects": compute_state_effects(model).values,
         "effects_hard": hard,
         "words": _words(explanations),
-        "subnetworks": None if found is None else _regions(found),
+        "subnetworks": None if subnetworks is None else _regions(subnetworks),
     }
-    return plain(whole)
+    return plain(summary)
 
 
 def _words(explanations: Sequence[Explanation]) -> dict:
-    """For each concept and the label: how exact the scores of words are, and what they cost."""
-    scores = {name: [of.concepts[name].words for of in explanations] for name in explanations[0].concepts}
-    scores["label"] = [of.label.words for of in explanations]
+    """For each concept and the label: how exact the word scores are, and how many gradients they took."""
+    scores = {name: [each.concepts[name].words for each in explanations] for name in explanations[0].concepts}
+    scores["label"] = [each.label.words for each in explanations]
     return {
         name: {
-            "gap": float(np.mean([abs(words.gap) for words in of])),
-            "above_tolerance": float(np.mean([one.rough(words) for one, words in zip(explanations, of, strict=True)])),
-            "change": float(np.mean([abs(words.change) for words in of])),
-            "steps": float(np.mean([words.steps for words in of])),
+            "gap": float(np.mean([abs(words.gap) for words in word_scores])),
+            "above_tolerance": float(
+                np.mean([e.exceeds_tolerance(words) for e, words in zip(explanations, word_scores, strict=True)])
+            ),
+            "change": float(np.mean([abs(words.change) for words in word_scores])),
+            "steps": float(np.mean([words.steps for words in word_scores])),
         }
-        for name, of in scores.items()
+        for name, word_scores in scores.items()
     }
 
 
-def _regions(found: Subnetworks) -> dict:
-    """Of the subnetworks: the whole, blocks and modules; layers, heads and neurons are in the pictures."""
-    every = found.to_dict()
-    return {part: every[part] for part in ("whole", "blocks", "modules")}
+def _regions(subnetworks: Subnetworks) -> dict:
+    """The whole, blocks and modules; layers, heads and neurons are too many for the metrics."""
+    regions = subnetworks.to_dict()
+    return {part: regions[part] for part in ("whole", "blocks", "modules")}

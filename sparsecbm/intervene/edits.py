@@ -22,10 +22,8 @@ from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import InterventionError, unknown
 from sparsecbm.base.published import PUBLISHED, published_form
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.heads import activate
-from sparsecbm.model.prediction import Prediction, readings
+from sparsecbm.model.prediction import Prediction, state_predictions
 from sparsecbm.model.prediction_form import PublishedPrediction
-from sparsecbm.train.pooled import reading
 
 # A state by name, or a probability of each state: in their order, or by name (states not named have none).
 Setting = str | Sequence[float] | Mapping[str, float]
@@ -143,30 +141,6 @@ def edited_logits(model: ConceptBottleneck, probabilities: np.ndarray, logits: T
     return target.log().expand_as(logits)
 
 
-def label_logits(model: ConceptBottleneck, logits: Mapping[str, np.ndarray], head: str = "soft") -> np.ndarray:
-    """Compute label logits, [texts, classes], from the logits of all concepts, each [texts, states].
-
-    Args:
-        head: soft, the label head as trained; or hard, `hard_head` on one-hot concepts
-
-    Raises:
-        InterventionError: an unknown head, or one that the model lacks.
-    """
-    if head not in HEADS:
-        raise InterventionError(unknown("head", head, HEADS))
-    if head == "hard" and model.hard_head is None:
-        raise InterventionError(
-            "the model has no head for one-hot concepts, because its training is not finished; use the soft head"
-        )
-    with reading(model):
-        on_device = {name: torch.as_tensor(values).to(model.device) for name, values in logits.items()}
-        if head == "soft":
-            label = model.output(on_device).label_logits
-        else:
-            label = model.hard_head({name: activate(values, "hard") for name, values in on_device.items()})
-    return label.float().cpu().numpy()
-
-
 def _probabilities(concept: Concept, setting: Setting) -> np.ndarray:
     if isinstance(setting, str):
         setting = {setting: 1.0}
@@ -195,8 +169,10 @@ def _set_concepts(
 
 
 def _predict(model: ConceptBottleneck, texts: list[str], logits: dict[str, Tensor], head: str) -> list[Prediction]:
-    labels = readings(model.concept_set.label, label_logits(model, logits, head))
-    concepts = {name: readings(model.concept_set[name], values.float().numpy()) for name, values in logits.items()}
+    labels = state_predictions(model.concept_set.label, model.label_logits(logits, head))
+    concepts = {
+        name: state_predictions(model.concept_set[name], values.float().numpy()) for name, values in logits.items()
+    }
     return [
         Prediction(text, labels[i], {name: states[i] for name, states in concepts.items()})
         for i, text in enumerate(texts)

@@ -12,11 +12,12 @@ import torch
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.metrics import MISSING
-from sparsecbm.model.batches import by_length, encode, pad
+from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
+from sparsecbm.model.inference import inference_mode
 from sparsecbm.train.examples import build_examples
-from sparsecbm.train.pooled import pooled_under_masks, reading
+from sparsecbm.train.pooled import pooled_under_masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ def predict_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size:
         raise InterventionError("the reference table has no rows, so no side effects can be measured on it")
     data = build_examples(frame, model)
     pooled = pooled_under_masks(model, data, batch_size=batch_size)
-    with reading(model):
+    with inference_mode(model):
         on_device = {name: texts.to(model.device) for name, texts in pooled.items()}
         logits = {name: values.float().cpu().numpy() for name, values in model.concept_heads(on_device).items()}
     return Reference(
@@ -153,8 +154,8 @@ def predict_concept_logits(
     rows = encode(model.tokenizer, texts, model.settings.max_length)
     logits: list = [None] * len(rows)
     vectors: list = [None] * len(rows)
-    with reading(model):
-        for batch in by_length([len(row) for row in rows], batch_size):
+    with inference_mode(model):
+        for batch in batch_by_length([len(row) for row in rows], batch_size):
             ids, mask = pad([rows[i] for i in batch], model.tokenizer.pad_token_id)
             all_rows = {concept: torch.arange(len(batch), device=model.device)}
             pooled = model.represent(ids.to(model.device), mask.to(model.device), all_rows)

@@ -1,4 +1,4 @@
-"""Texts to padded batches: dynamic padding, and batches of texts of similar length."""
+"""From texts to padded batches of texts of similar length."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length:
     """Token ids of each text, special tokens included, cut at `max_length`."""
     if not texts:
         return []
-    return tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False)["input_ids"]
+    encoded = tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False)
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
@@ -29,23 +31,23 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
         mask[i, : len(row)] = 1
-    # A text without a single token still has to be read: one padding token stands for it.
+    # A model needs at least one token, so one padding token stands for a text that has none.
     mask[mask.sum(1) == 0, 0] = 1
     return ids, mask
 
 
-def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Batches of row numbers, longest rows first: for inference, where order does not matter."""
+def batch_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Batches of row numbers, longest rows first, for inference, where the order does not matter."""
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
-def shuffled(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:
-    """Batches of row numbers for one epoch: shuffled, sorted by length within pools, shuffled again."""
+def shuffle_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:
+    """Batches of row numbers for one epoch: rows are shuffled, sorted by length in pools, and batches shuffled."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(lengths), generator=generator).tolist()
     batches = []
     for start in range(0, len(order), batch_size * POOL):
-        members = sorted(order[start : start + batch_size * POOL], key=lambda i: lengths[i])
-        batches += [members[i : i + batch_size] for i in range(0, len(members), batch_size)]
+        pool = sorted(order[start : start + batch_size * POOL], key=lambda i: lengths[i])
+        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]

@@ -1,32 +1,42 @@
 """The core network: texts in, concepts and a label out.
 
-Users hold its subclass `sparsecbm.SparseCBM`, which adds explanations and interventions.
+Users work with its subclass `sparsecbm.SparseCBM`, which adds explanations and interventions.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sparsecbm.base.concepts import ConceptSet
-from sparsecbm.base.errors import ModelError
+from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.model.backbone import build_backbone, hidden_size, load_backbone, plain_config
-from sparsecbm.model.batches import by_length, encode, pad
-from sparsecbm.model.heads import ConceptHeads, LabelHead, activate
-from sparsecbm.model.masked import attach, is_masked, passes_apart, read_bits, route_rows, routed
+from sparsecbm.model.batches import batch_by_length, encode, pad
+from sparsecbm.model.heads import HEADS, ConceptHeads, LabelHead, activate
+from sparsecbm.model.inference import inference_mode
+from sparsecbm.model.masked import attach_masks, is_masked, needs_separate_passes, packed_masks
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.overlap import Overlap, overlap
+from sparsecbm.model.overlap import Overlap, compute_overlap
 from sparsecbm.model.pooling import pool
-from sparsecbm.model.prediction import Prediction, readings
+from sparsecbm.model.prediction import Prediction, state_predictions
+from sparsecbm.model.routing import route_rows, routed
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What makes a model's forward pass, besides its backbone and its concepts."""
+    """What defines a model's forward pass, besides its backbone and its concepts.
+
+    Attributes:
+        mode: standard (no bottleneck) | joint | sequential | independent
+        pooling: mean | cls | last_token
+        activation: what the label head sees of a concept: soft | logits | hard (see `sparsecbm.model.heads`)
+        max_length: tokens at which texts are cut
+        dropout: before each head, in training
+    """
 
     mode: str = "joint"
     pooling: str = "mean"
@@ -46,7 +56,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Logits:
-    """Raw results for many texts, in their order: [texts, states] by concept and [texts, classes]."""
+    """Logits of texts, in their order; those of a single text have no axis for texts.
+
+    Attributes:
+        concepts: concept -> [texts, states]
+        label: [texts, classes]
+    """
 
     concepts: dict[str, np.ndarray]
     label: np.ndarray
@@ -55,30 +70,30 @@ class Logits:
 class ConceptBottleneck(nn.Module):
     """A concept bottleneck over a transformer.
 
-    In mode `standard` there is no bottleneck: the label is read off the pooled text directly (the
-    black box to compare with), and no concept is predicted.
+    A model of mode `standard` has no bottleneck: it predicts the label from the pooled text directly, and no concepts.
+    It is the black box to compare with.
 
-    A trained bottleneck has two label heads of one form. `label_head` computes the label from the activations.
-    `hard_head` is fitted on one-hot concepts, for questions about plain states: then a loss in the label is what the
-    activations told beyond the states, and no mismatch of the head.
+    A trained bottleneck has two label heads of the same form. `label_head` computes the label from the activations.
+    `hard_head` is fitted on predicted states, one-hot. If hard activations predict the label worse even through
+    `hard_head`, the activations tell more than the states; a mismatch of the head is not the cause.
     """
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         concept_set: ConceptSet,
         settings: Settings = Settings(),
-        means: dict[str, dict[str, float]] | None = None,
+        means: dict[str, Any] | None = None,
     ):
         super().__init__()
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.concept_set = concept_set
         self.settings = settings
-        # Mean activation of each state over the training set, and the share of each gold state there.
+        # Mean activation of each state over the training set, and the share of each gold state in it.
         self.means = means or {}
-        # V and b fitted on one-hot concepts of the training texts; None before that and in mode `standard`.
+        # None until it is fitted, and always in mode `standard`.
         self.hard_head: LabelHead | None = None
         # Mask patches in force, oldest first. `intervene.patches.stack` keeps this record; a deep copy takes it along.
         self.applied_patches: tuple[Any, ...] = ()
@@ -92,7 +107,7 @@ class ConceptBottleneck(nn.Module):
 
     @classmethod
     def build(cls, backbone: str, concept_set: ConceptSet, settings: Settings) -> Self:
-        """A new model: a pretrained backbone by name and fresh heads."""
+        """A new model: a pretrained backbone, by name, with new heads."""
         model, tokenizer = load_backbone(backbone)
         return cls(model, tokenizer, concept_set, settings)
 
@@ -103,18 +118,18 @@ class ConceptBottleneck(nn.Module):
 
     @property
     def masked(self) -> bool:
-        """Whether each concept reads through a subnetwork of its own."""
+        """Whether each concept has a subnetwork of its own."""
         return is_masked(self.backbone)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     @property
     def masks(self) -> MaskSet | None:
-        """The masks of the concepts, `model.masks["food"]`; None for a dense model. Assign to replace them."""
-        bits = read_bits(self.backbone)
+        """The masks of the concepts, such as `model.masks["food"]`; None for a dense model. Assign to replace them."""
+        bits = packed_masks(self.backbone)
         if not bits:
             return None
         layers = dict(self.backbone.named_modules())
@@ -124,20 +139,20 @@ class ConceptBottleneck(nn.Module):
     def masks(self, masks: MaskSet) -> None:
         if masks.concepts != self.concept_set.names:
             raise ModelError(
-                f"these masks are for another model: they are of {list(masks.concepts)}, "
-                f"its concepts are {list(self.concept_set.names)}"
+                f"these masks are for another model: they are for {list(masks.concepts)}, "
+                f"but its concepts are {list(self.concept_set.names)}"
             )
         if not self.has_bottleneck:
-            raise ModelError("a model of mode `standard` has no concepts, so it cannot have their masks")
-        attach(self.backbone, masks)
+            raise ModelError("a model of mode `standard` has no concepts, so it cannot have masks")
+        attach_masks(self.backbone, masks)
 
     def add_hard_head(self) -> LabelHead:
-        """Give the model a label head for one-hot concepts, to be fitted or loaded; no training changes it."""
+        """Add a label head for one-hot concepts, to be fitted or loaded. Training does not change it."""
         self.hard_head = LabelHead(self.concept_set).requires_grad_(False).to(self.device)
         return self.hard_head
 
     def density(self) -> dict[str, float]:
-        """Share of the weights under masks that each concept keeps.
+        """Share of the masked layers' weights that each concept keeps.
 
         Raises:
             ModelError: the model has no masks.
@@ -145,12 +160,12 @@ class ConceptBottleneck(nn.Module):
         return self._masks_in_force().density()
 
     def overlap(self) -> Overlap:
-        """How much the masks of every two concepts share, against what chance gives; the core and the exclusive shares.
+        """Overlap of the masks of every two concepts, compared with chance; the core and the exclusive shares.
 
         Raises:
             ModelError: the model has no masks.
         """
-        return overlap(self._masks_in_force())
+        return compute_overlap(self._masks_in_force())
 
     def _masks_in_force(self) -> MaskSet:
         masks = self.masks
@@ -160,18 +175,18 @@ class ConceptBottleneck(nn.Module):
             )
         if masks is None:
             raise ModelError(
-                "the model has no masks, as a dense or compact one has none; "
-                "`sparsecbm prune` writes a model that has them, models/sparse: load that one"
+                "the model has no masks, because it is dense or compact; "
+                "load a masked model, such as models/sparse, which `sparsecbm prune` writes"
             )
         return masks
 
     def represent(self, ids: Tensor, mask: Tensor, rows: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """Pooled texts by concept, each through its own subnetwork, all in one call.
+        """Pooled texts by concept, each through the concept's own subnetwork, all in one call.
 
         Args:
-            ids: [batch, tokens]; or embeddings of words, [batch, tokens, width], in their place, for gradients
-            mask: [batch, tokens]
-            rows: concept -> [rows], which rows go through it; by default all rows through every concept
+            ids: [batch, tokens]; or word embeddings in their place, [batch, tokens, width], to take gradients of
+            mask: [batch, tokens], 0 on padding
+            rows: concept -> [rows], the rows that go through its subnetwork; by default all rows for every concept
 
         Returns:
             concept -> [rows, hidden]
@@ -179,77 +194,108 @@ class ConceptBottleneck(nn.Module):
         if rows is None:
             rows = dict.fromkeys(self.concept_set.names, torch.arange(len(ids), device=ids.device))
         if not self.masked:
-            pooled = pool(self._states(ids, mask), mask, self.settings.pooling)
-            return {name: pooled[members] for name, members in rows.items()}
-        if len(rows) > 1 and passes_apart(self.backbone):
-            return {name: self.represent(ids, mask, {name: members})[name] for name, members in rows.items()}
+            pooled = pool(self._token_states(ids, mask), mask, self.settings.pooling)
+            return {name: pooled[concept_rows] for name, concept_rows in rows.items()}
+        if len(rows) > 1 and needs_separate_passes(self.backbone):
+            return {name: self.represent(ids, mask, {name: rows[name]})[name] for name in rows}
         names = self.concept_set.names
         route = route_rows(len(ids), list(rows.values()), [names.index(name) for name in rows])
         with routed(route):
-            states = self._states(ids, mask)
+            states = self._token_states(ids, mask)
         pooled = pool(states, mask[route.rows], self.settings.pooling)
-        return dict(zip(rows, pooled.split([len(members) for members in rows.values()]), strict=True))
+        return dict(zip(rows, pooled.split([len(concept_rows) for concept_rows in rows.values()]), strict=True))
 
-    def _states(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def _token_states(self, ids: Tensor, mask: Tensor) -> Tensor:
         tokens = {"inputs_embeds" if ids.is_floating_point() else "input_ids": ids}
-        return self.backbone(**tokens, attention_mask=mask).last_hidden_state
+        states: Tensor = self.backbone(**tokens, attention_mask=mask).last_hidden_state
+        return states
 
     def forward(self, ids: Tensor, mask: Tensor) -> Output:
-        """Read a batch: ids and mask, [batch, tokens]."""
+        """Logits and activations of a batch: ids and mask, [batch, tokens]."""
         if not self.has_bottleneck:
-            pooled = pool(self._states(ids, mask), mask, self.settings.pooling)
+            pooled = pool(self._token_states(ids, mask), mask, self.settings.pooling)
             return Output({}, {}, self.direct_head(self.dropout(pooled)))
         return self.output(self.concept_heads(self.represent(ids, mask)))
 
     def output(self, concept_logits: dict[str, Tensor]) -> Output:
-        """Activations and label from the logits of all concepts: the only way to the label."""
+        """Activations and label from the logits of all concepts. There is no other way to the label."""
         activations = {name: activate(values, self.settings.activation) for name, values in concept_logits.items()}
         return Output(concept_logits, activations, self.label_head(activations))
 
-    @torch.inference_mode()
-    def logits(self, texts: Sequence[str], batch_size: int = 32) -> Logits:
-        """Read many texts, in eval mode and batches of similar length; results keep the texts' order."""
-        rows = encode(self.tokenizer, texts, self.settings.max_length)
+    def logits(self, texts: str | Sequence[str], batch_size: int = 32) -> Logits:
+        """Logits of one text or many, in eval mode and in batches of texts of similar length."""
+        if isinstance(texts, str):
+            logits = self.logits([texts], batch_size)
+            return Logits({name: values[0] for name, values in logits.concepts.items()}, logits.label[0])
+        token_ids = encode(self.tokenizer, texts, self.settings.max_length)
         names = self.concept_set.names if self.has_bottleneck else ()
-        concepts = {name: np.zeros((len(rows), len(self.concept_set[name])), np.float32) for name in names}
-        label = np.zeros((len(rows), len(self.concept_set.label)), np.float32)
-        training = self.training
-        self.eval()
-        try:
-            for members in by_length([len(row) for row in rows], batch_size):
-                ids, mask = pad([rows[i] for i in members], self.tokenizer.pad_token_id)
+        concepts = {name: np.zeros((len(token_ids), len(self.concept_set[name])), np.float32) for name in names}
+        label = np.zeros((len(token_ids), len(self.concept_set.label)), np.float32)
+        with inference_mode(self):
+            for rows in batch_by_length([len(ids) for ids in token_ids], batch_size):
+                ids, mask = pad([token_ids[row] for row in rows], self.tokenizer.pad_token_id)
                 output = self(ids.to(self.device), mask.to(self.device))
-                label[members] = output.label_logits.float().cpu().numpy()
+                label[rows] = output.label_logits.float().cpu().numpy()
                 for name in names:
-                    concepts[name][members] = output.concept_logits[name].float().cpu().numpy()
-        finally:
-            self.train(training)
+                    concepts[name][rows] = output.concept_logits[name].float().cpu().numpy()
         return Logits(concepts, label)
 
-    def predict(self, texts: Sequence[str], batch_size: int = 32) -> list[Prediction]:
-        """Label and concepts of each text, with probabilities."""
+    def label_logits(self, concept_logits: Mapping[str, np.ndarray], head: str = "soft") -> np.ndarray:
+        """Label logits, [texts, classes], from the logits of all concepts, each [texts, states].
+
+        Args:
+            head: soft, the label head on the model's own activations; or hard, `hard_head` on hard activations
+
+        Raises:
+            ConfigError: unknown head; names the choices.
+            ModelError: the model has no `hard_head`.
+        """
+        if head not in HEADS:
+            raise ConfigError(unknown("label head", head, HEADS))
+        if head == "hard" and self.hard_head is None:
+            raise ModelError("the model has no `hard_head`, which training fits at its end; use the head `soft`")
+        with inference_mode(self):
+            logits = {name: torch.as_tensor(values).to(self.device) for name, values in concept_logits.items()}
+            if self.hard_head is not None and head == "hard":
+                label = self.hard_head({name: activate(values, "hard") for name, values in logits.items()})
+            else:
+                label = self.output(logits).label_logits
+        values: np.ndarray = label.float().cpu().numpy()
+        return values
+
+    @overload
+    def predict(self, texts: str, batch_size: int = 32) -> Prediction: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def predict(self, texts: Sequence[str], batch_size: int = 32) -> list[Prediction]: ...
+
+    def predict(self, texts: str | Sequence[str], batch_size: int = 32) -> Prediction | list[Prediction]:
+        """Label and concepts, with probabilities: one prediction for one text, a list for several."""
         if isinstance(texts, str):
-            raise TypeError("predict takes a list of texts; wrap the one text: predict([text])")
+            return self.predict([texts], batch_size)[0]
         return self.predictions(texts, self.logits(texts, batch_size))
 
-    def predictions(self, texts: Sequence[str], raw: Logits) -> list[Prediction]:
-        """Label and concepts of texts that were read already: `raw` is what `logits` gave."""
-        labels = readings(self.concept_set.label, raw.label)
-        concepts = {name: readings(self.concept_set[name], values) for name, values in raw.concepts.items()}
+    def predictions(self, texts: Sequence[str], logits: Logits) -> list[Prediction]:
+        """Predictions for texts from their logits, as `logits` returns them for a list."""
+        labels = state_predictions(self.concept_set.label, logits.label)
+        concepts = {name: state_predictions(self.concept_set[name], values) for name, values in logits.concepts.items()}
         return [
-            Prediction(text, labels[i], {name: read[i] for name, read in concepts.items()})
+            Prediction(text, labels[i], {name: predictions[i] for name, predictions in concepts.items()})
             for i, text in enumerate(texts)
         ]
 
-    def config(self) -> dict:
-        """Plain form of everything but weights and vocabulary, as `config.json` holds it."""
+    def config(self) -> dict[str, Any]:
+        """Plain form of everything but weights and vocabulary, as in `config.json`."""
         return {"backbone": plain_config(self.backbone.config), **asdict(self.settings)}
 
     @classmethod
     def from_config(
-        cls, config: dict, tokenizer: PreTrainedTokenizerBase, concept_set: ConceptSet, means: dict
+        cls,
+        config: Mapping[str, Any],
+        tokenizer: PreTrainedTokenizerBase,
+        concept_set: ConceptSet,
+        means: dict[str, Any],
     ) -> Self:
         """A model of random weights with the given configuration, to load saved weights into."""
-        config = dict(config)
-        backbone = build_backbone(config.pop("backbone"))
-        return cls(backbone, tokenizer, concept_set, Settings(**config), means)
+        settings = {name: value for name, value in config.items() if name != "backbone"}
+        return cls(build_backbone(config["backbone"]), tokenizer, concept_set, Settings(**settings), means)

@@ -1,4 +1,4 @@
-"""Which model, and which masks of it, gave a result or fit a correction: checksums of what is in memory."""
+"""Checksums of models and masks in memory. They tell which model gave a result, or which one a correction fits."""
 
 import hashlib
 from weakref import WeakKeyDictionary
@@ -8,23 +8,23 @@ from torch import Tensor
 
 from sparsecbm.model.cbm import ConceptBottleneck
 
-# Hashing all weights takes a while, and a patch must go on and off at once: what was hashed is known again by where
-# its memory is and how often it was written to.
-_Seen = tuple[tuple[int, int], ...]
-_known: WeakKeyDictionary[ConceptBottleneck, tuple[_Seen, str]] = WeakKeyDictionary()
+# Hashing all weights takes a while, but a patch must be applied at once. So a checksum is kept until the memory address
+# or the version counter of a tensor changes.
+_Versions = tuple[tuple[int, int], ...]
+_cache: WeakKeyDictionary[ConceptBottleneck, tuple[_Versions, str]] = WeakKeyDictionary()
 
 
 def weights_checksum(model: ConceptBottleneck) -> str:
-    """sha256 over the names, shapes and values of all weights, as hex; masks have no part in it."""
+    """sha256 over the names, shapes and values of all weights, as hex. Masks do not count."""
     state = model.state_dict()
-    seen = tuple((tensor.data_ptr(), tensor._version) for tensor in state.values())
-    if model not in _known or _known[model][0] != seen:
+    versions = tuple((tensor.data_ptr(), tensor._version) for tensor in state.values())
+    if model not in _cache or _cache[model][0] != versions:
         digest = hashlib.sha256()
         for name in sorted(state):
             digest.update(f"{name} {tuple(state[name].shape)} {state[name].dtype}".encode())
-            digest.update(_raw(state[name]))
-        _known[model] = seen, digest.hexdigest()
-    return _known[model][1]
+            digest.update(_to_bytes(state[name]))
+        _cache[model] = versions, digest.hexdigest()
+    return _cache[model][1]
 
 
 def model_checksum(model: ConceptBottleneck) -> str:
@@ -34,9 +34,9 @@ def model_checksum(model: ConceptBottleneck) -> str:
 
 
 def text_checksum(text: str) -> str:
-    """sha256 of a text, as hex: a patch tells which texts it was made for without showing them."""
+    """sha256 of a text, as hex. With it, a patch identifies the texts it was made for without containing them."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _raw(tensor: Tensor) -> bytes:
+def _to_bytes(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

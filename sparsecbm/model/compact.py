@@ -1,39 +1,44 @@
-"""Models for inference in which each concept has blocks of its own: cut out of structured masks, or multiplied out.
+"""Models for inference in which each concept has blocks of its own.
 
-A dropped head or neuron has zeros where it is read: its output, which a bias would otherwise make a constant, is
-multiplied by nothing. So its rows, its biases and its columns can go, and every product gets smaller. Embeddings,
-the blocks below the first masked one, norms and whatever no mask cuts exist once and are shared by the concepts.
+`compact` cuts them out of structured masks; `unfold` multiplies masks of any kind into copies of the weights.
+
+The next map has zeros for the output of a dropped head or neuron, so that output does not matter, bias or not. Its
+rows, biases and columns can be removed, which makes every product smaller. The concepts share everything that no mask
+cuts: embeddings, norms, and the blocks below the first masked one.
 """
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from sparsecbm.base.errors import ModelError
+from sparsecbm.model.branches import ConceptBlock
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import MaskedLinear, blocks, current_route, is_masked, passes_apart, rows_of
+from sparsecbm.model.masked import MaskedLinear, find_blocks, first_masked_block, needs_separate_passes
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import Part, output_axis, units_among, units_of
+from sparsecbm.model.routing import remove_row_splitter
+from sparsecbm.model.units import Part, find_units, output_axis, select_pruned_units
 
 
 class CompactModel(ConceptBottleneck):
-    """A `ConceptBottleneck` for inference whose concepts read through dense networks of their own; `compact` makes it.
+    """A `ConceptBottleneck` for inference that gives each concept a dense network of its own; `compact` makes it.
 
-    `logits`, `predict` and the forward pass are those of the masked model. It is a snapshot: later changes of the
-    masked model do not reach it. It has no masks any more and is not saved: save the masked model, and compact it
-    again once it is loaded.
+    `logits`, `predict` and the forward pass are those of the masked model. The compact model is a snapshot: later
+    changes of the masked model do not change it. It has no masks and cannot be saved. Save the masked model instead,
+    and compact it again after loading.
     """
 
     @property
     def masked(self) -> bool:
-        """True: each concept reads through a subnetwork of its own."""
+        """True: each concept has a subnetwork of its own."""
         return True
 
     @property
     def masks(self) -> None:
-        """None: what the masks dropped is not there any more."""
+        """None: the weights that the masks drop are gone."""
         return None
 
     @masks.setter
@@ -41,54 +46,43 @@ class CompactModel(ConceptBottleneck):
         raise ModelError("a compact model takes no masks; give them to the masked model and compact it again")
 
     def save_pretrained(self, path: object) -> None:
-        """Compact models are not saved.
+        """Compact models cannot be saved.
 
         Raises:
             ModelError: always.
         """
-        raise ModelError("a compact model is not saved; save the masked model, and call compact() after loading it")
+        raise ModelError("a compact model cannot be saved; save the masked model, and call compact() after loading it")
 
     def parameters_by_concept(self) -> dict[str, int]:
-        """Parameters of the network that each concept reads through, shared ones included, heads left out."""
-        fork = blocks(self.backbone)[1][-1]
-        shared = _count(self.backbone) - _count(fork)
-        return {n: shared + _count(stack) for n, stack in zip(self.concept_set.names, fork.stacks, strict=True)}
+        """Parameters of each concept's network, shared ones included and heads excluded."""
+        blocks = concept_blocks(self.backbone)
+        shared = _count(self.backbone) - _count(nn.ModuleList(blocks))
+        return {
+            name: shared + _count(nn.ModuleList(block.branches[index] for block in blocks))
+            for index, name in enumerate(self.concept_set.names)
+        }
 
 
-class Fork(nn.Module):
-    """The blocks from the first masked one on: each concept's rows go through its own stack of them.
-
-    It stands in the list of blocks as the last one, so that the forward pass of transformers runs it.
-    """
-
-    def __init__(self, stacks: list[list[nn.Module]]):
-        super().__init__()
-        self.stacks = nn.ModuleList(nn.ModuleList(stack) for stack in stacks)  # in the concepts' order
-
-    def forward(self, hidden: Tensor, *args: object, **kwargs: object) -> Tensor:
-        """Hidden states of the batch, [batch, tokens, hidden] -> of the routed rows, [routed, tokens, hidden]."""
-        route = current_route("a compact backbone")
-        parts = []
-        for concept, start, stop in route.segments:
-            rows = route.rows[start:stop]
-            own = tuple(rows_of(value, rows, route.batch) for value in args)
-            named = {name: rows_of(value, rows, route.batch) for name, value in kwargs.items()}
-            part = hidden[rows]
-            for block in self.stacks[concept]:
-                part = block(part, *own, **named)
-            parts.append(part)
-        return torch.cat(parts)
+Compact = TypeVar("Compact", bound=CompactModel)
 
 
-def compact(model: ConceptBottleneck) -> CompactModel:
+def concept_blocks(backbone: nn.Module) -> list[ConceptBlock]:
+    """The blocks of a compact backbone that have one version for each concept; empty for other backbones."""
+    return [block for block in find_blocks(backbone)[1] if isinstance(block, ConceptBlock)]
+
+
+def compact(model: ConceptBottleneck, model_class: type[Compact] = CompactModel) -> Compact:  # type: ignore[assignment]
     """Cut each concept's subnetwork out of a model with structured masks.
 
+    Args:
+        model_class: class of the model that is returned
+
     Raises:
-        ModelError: the model has no masks, they are not of whole heads and neurons (names the first layer), or the
-            units of its backbone's family are not known.
+        ModelError: the model has no masks, a mask cuts through a head or neuron (the message names the first such
+            layer), or the units of the backbone's family are not known.
     """
     masks = _masks_of(model)
-    units = units_among(units_of(model.backbone), masks.shapes)
+    units = select_pruned_units(find_units(model.backbone), masks.shapes)
     kept = []
     for mask in masks:
         try:
@@ -96,36 +90,39 @@ def compact(model: ConceptBottleneck) -> CompactModel:
         except ModelError as error:
             raise ModelError(f"concept {mask.name!r}: {error}") from None
 
-    def cut(block: nn.Module, number: int, place: int) -> None:
+    def cut(block: nn.Module, number: int, concept: int) -> None:
         for group in (group for group in units if group.block == number):
             for inner, layer in _masked_layers(block):
                 parts = [part for part in group.parts if part.layer == layer.name]
                 if parts:
-                    _replace(block, inner, _smaller(layer, parts, kept[place][group]))
+                    _replace(block, inner, _smaller(layer, parts, kept[concept][group]))
             if group.kind == "head":
-                _tell_heads(block, model.backbone.config.model_type, int(kept[place][group].sum()))
+                _set_heads(block, model.backbone.config.model_type, int(kept[concept][group].sum()))
 
-    return _forked(model, cut)
+    return _branched(model, cut, model_class)
 
 
-def unfold(model: ConceptBottleneck) -> CompactModel:
-    """Multiply each concept's masks into weights of its own, whatever the granularity.
+def unfold(model: ConceptBottleneck, model_class: type[Compact] = CompactModel) -> Compact:  # type: ignore[assignment]
+    """Multiply each concept's masks, of any granularity, into weights of its own.
 
-    The same products as those of the masked model, but no bits to unpack in each of them. It takes the memory of the
-    masked blocks once a concept.
+    The products are those of the masked model, but no bits have to be unpacked for each of them. It takes the memory
+    of the masked blocks once for each concept.
+
+    Args:
+        model_class: class of the model that is returned
 
     Raises:
-        ModelError: the model has no masks, or it is a DeBERTa, whose blocks take more than rows of texts.
+        ModelError: the model has no masks, or it is a DeBERTa, whose linear maps take more than rows of texts.
     """
     _masks_of(model)
-    if passes_apart(model.backbone):
+    if needs_separate_passes(model.backbone):
         raise ModelError(f"a backbone of family {model.backbone.config.model_type!r} cannot be unfolded")
 
-    def multiply(block: nn.Module, number: int, place: int) -> None:
+    def multiply(block: nn.Module, number: int, concept: int) -> None:
         for inner, layer in _masked_layers(block):
-            _replace(block, inner, _linear(layer.masked_weight(place), layer.bias))
+            _replace(block, inner, _linear(layer.masked_weight(concept), layer.bias))
 
-    return _forked(model, multiply)
+    return _branched(model, multiply, model_class)
 
 
 def _masks_of(model: ConceptBottleneck) -> MaskSet:
@@ -135,33 +132,35 @@ def _masks_of(model: ConceptBottleneck) -> MaskSet:
 
 
 @torch.no_grad()
-def _forked(model: ConceptBottleneck, change: Callable[[nn.Module, int, int], None]) -> CompactModel:
+def _branched(
+    model: ConceptBottleneck, change: Callable[[nn.Module, int, int], None], model_class: type[Compact]
+) -> Compact:
     """A model in which every concept has blocks of its own.
 
     Args:
-        change: replaces the masked layers of a block, given the block, its number and the concept's place
+        change: replaces the masked layers of a block, given the block, its number and the index of the concept
     """
     backbone = copy.deepcopy(model.backbone).eval().requires_grad_(False)
-    # Blocks of one number share a cache's place, so concepts would read each other's keys; nothing is generated here.
+    # All branches of a block would share one place in a cache of keys and values; nothing is generated here.
     backbone.config.use_cache = False
-    _, members = blocks(backbone)
-    first = next(number for number, block in enumerate(members) if is_masked(block))
-    stacks = []
-    for place in range(len(model.concept_set)):
-        stacks.append([])
-        for number in range(first, len(members)):
-            # The copy has the parameters of the original: what the masks leave alone exists once.
-            shared = {id(parameter): parameter for parameter in members[number].parameters()}
-            block = copy.deepcopy(members[number], {**shared, id(backbone.config): backbone.config})
-            block._forward_pre_hooks.clear()  # what makes a masked block part its rows
-            change(block, number, place)
-            stacks[-1].append(block)
-    del members[first:]
-    members.append(Fork(stacks))
-    forked = CompactModel(backbone, model.tokenizer, model.concept_set, model.settings, model.means)
-    forked.concept_heads = copy.deepcopy(model.concept_heads).requires_grad_(False)
-    forked.label_head = copy.deepcopy(model.label_head).requires_grad_(False)
-    return forked.eval()
+    _, blocks = find_blocks(backbone)
+    first = first_masked_block(backbone)
+    for number in range(first, len(blocks)):
+        # Branches keep the parameters of the block, so what no mask cuts exists once.
+        shared = {id(parameter): parameter for parameter in blocks[number].parameters()}
+        branches = []
+        for concept in range(len(model.concept_set)):
+            branch = copy.deepcopy(blocks[number], {**shared, id(backbone.config): backbone.config})
+            remove_row_splitter(branch)
+            change(branch, number, concept)
+            branches.append(branch)
+        blocks[number] = ConceptBlock(branches, number == first)
+    branched = model_class(backbone, model.tokenizer, model.concept_set, model.settings, model.means)
+    for name in ("concept_heads", "label_head", "hard_head"):
+        head = copy.deepcopy(getattr(model, name))
+        setattr(branched, name, head if head is None else head.requires_grad_(False))
+    branched.eval()
+    return branched
 
 
 def _masked_layers(block: nn.Module) -> list[tuple[str, MaskedLinear]]:
@@ -174,10 +173,10 @@ def _replace(block: nn.Module, inner: str, layer: nn.Module) -> None:
 
 
 def _smaller(layer: MaskedLinear, parts: Sequence[Part], kept: Tensor) -> nn.Linear:
-    """The rows or columns of a masked layer that belong to the units kept.
+    """The rows or columns of a masked layer that belong to kept units.
 
     Args:
-        parts: the units' parts of this layer: more than one where maps lie side by side
+        parts: the units' parts of this layer; more than one if it holds several maps side by side
         kept: boolean, [units]
     """
     axis, outputs = parts[0].axis, output_axis(layer)
@@ -186,21 +185,22 @@ def _smaller(layer: MaskedLinear, parts: Sequence[Part], kept: Tensor) -> nn.Lin
     weight = weight if outputs == 0 else weight.T  # [out, in]
     if axis != outputs:
         return _linear(weight, layer.bias)
-    # A map to few outputs is faster if its inputs lie apart in memory: 1.2 times in large batches, twice in small.
+    # A map to few outputs is faster with a transposed weight: 1.2 times in large batches, twice in small ones.
     return _linear(weight.T.contiguous().T, None if layer.bias is None else layer.bias[indices])
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """nn.Linear of given weights, [out, in] and [out], which it does not copy."""
-    linear = nn.Linear(*reversed(weight.shape), bias=bias is not None, device="meta")
+    """An nn.Linear that holds the given weight, [out, in], and bias, [out], without copying them."""
+    outputs, inputs = weight.shape
+    linear = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
-    if bias is not None:  # one that is whole stays the parameter that others have, too
+    if bias is not None:  # an uncut bias stays the parameter that the other concepts share
         linear.bias = bias if isinstance(bias, nn.Parameter) else nn.Parameter(bias, requires_grad=False)
     return linear
 
 
-def _tell_heads(block: nn.Module, family: str, heads: int) -> None:
-    """Tell an attention how many heads are left where its forward pass asks; others see it by their maps' width."""
+def _set_heads(block: Any, family: str, heads: int) -> None:
+    """Set the number of heads in attentions that store it; others derive it from the width of their maps."""
     if family == "opt":
         block.self_attn.num_heads = heads
     if family == "gpt2":

@@ -1,13 +1,26 @@
-"""From pooled texts to concepts, and from concepts, and nothing else, to the label.
+"""From pooled texts to concepts, and from concepts alone to the label.
 
 Concept head of concept k: logits_k = H_k(pool(h_k)); activation c_k; label u = sum_k V_k c_k + b
 (Koh et al., arXiv 2007.04612; Tan et al., arXiv 2312.15033, section 3).
+
+Names of activations, used throughout:
+    soft    the predicted probabilities, softmax(logits_k)
+    hard    the predicted state, one-hot
+    gold    the annotated state, one-hot
+    logits  the logits as they are; only a model of this activation kind uses them
+Label heads have two of these names. The `soft` head is `model.label_head`, which is trained on the model's own
+activations. The `hard` head is `model.hard_head`, which is fitted on hard activations.
 """
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sparsecbm.base.concepts import ConceptSet
+
+HEADS = ("soft", "hard")
 
 
 def activate(logits: Tensor, kind: str) -> Tensor:
@@ -15,11 +28,13 @@ def activate(logits: Tensor, kind: str) -> Tensor:
 
     Args:
         logits: [..., states]
-        kind: soft (softmax) | logits (as they are) | hard (one-hot of the argmax; the gradient is the
-            softmax's, straight through)
+        kind: soft | logits | hard; the gradient of hard activations is that of the soft ones (straight through)
 
     Returns:
         [..., states]
+
+    Raises:
+        ValueError: unknown kind; names the choices.
     """
     if kind == "logits":
         return logits
@@ -32,8 +47,19 @@ def activate(logits: Tensor, kind: str) -> Tensor:
     raise ValueError(f"unknown activation {kind!r}; choices: soft, logits, hard")
 
 
+def concatenated_activations(concept_logits: Mapping[str, np.ndarray], kind: str) -> np.ndarray:
+    """Activations of all concepts side by side, in the order of the mapping, [texts, sum of states].
+
+    Args:
+        concept_logits: concept -> [texts, states], as in `Logits.concepts`
+        kind: as in `activate`
+    """
+    activations = [activate(torch.from_numpy(logits), kind) for logits in concept_logits.values()]
+    return torch.cat(activations, dim=-1).numpy()
+
+
 class ConceptHeads(nn.Module):
-    """One linear head a concept, each reading a pooled text of its own."""
+    """One linear head for each concept, which predicts it from the pooled text of its own subnetwork."""
 
     def __init__(self, concept_set: ConceptSet, width: int, dropout: float):
         super().__init__()
@@ -43,7 +69,9 @@ class ConceptHeads(nn.Module):
 
     def head(self, name: str) -> nn.Linear:
         """The linear head of one concept."""
-        return self.heads[self.names.index(name)]
+        head = self.heads[self.names.index(name)]
+        assert isinstance(head, nn.Linear)
+        return head
 
     def forward(self, pooled: dict[str, Tensor]) -> dict[str, Tensor]:
         """Logits of each given concept, [batch, states], from its pooled text, [batch, hidden]."""
@@ -53,8 +81,8 @@ class ConceptHeads(nn.Module):
 class LabelHead(nn.Module):
     """The linear map u = sum_k V_k c_k + b. It sees the K activations and nothing else.
 
-    It starts at zero: then the label sends no gradient to the concepts before they mean something, and none of
-    them is bent into a private channel for the label.
+    It starts at zero, so at first the label sends no gradient to the concepts. Otherwise a concept could become a
+    private channel to the label before it has learnt its own meaning.
     """
 
     def __init__(self, concept_set: ConceptSet):
@@ -67,14 +95,23 @@ class LabelHead(nn.Module):
 
     def forward(self, activations: dict[str, Tensor]) -> Tensor:
         """Label logits, [batch, classes], from activations, each [batch, states]."""
-        return self.linear(torch.cat([activations[name] for name in self.names], dim=-1))
+        logits: Tensor = self.linear(torch.cat([activations[name] for name in self.names], dim=-1))
+        return logits
 
     def V(self, name: str) -> Tensor:
         """Weights of one concept, [classes, states]."""
-        return self.linear.weight.split(self.widths, dim=1)[self.names.index(name)]
+        weights: tuple[Tensor, ...] = self.linear.weight.split(self.widths, dim=1)
+        return weights[self.names.index(name)]
 
     def set(self, weight: Tensor, bias: Tensor) -> None:
         """Replace V ([classes, sum of states]) and b ([classes]) by fitted values."""
         with torch.no_grad():
             self.linear.weight.copy_(weight)
             self.linear.bias.copy_(bias)
+
+
+def apply_label_head(head: LabelHead, activations: np.ndarray) -> np.ndarray:
+    """Label logits, [texts, classes], from activations of all concepts side by side, [texts, sum of states]."""
+    weight, bias = head.linear.weight.detach().cpu().numpy(), head.linear.bias.detach().cpu().numpy()
+    logits: np.ndarray = activations @ weight.T + bias
+    return logits

@@ -1,14 +1,15 @@
-"""Masks: which weights of the backbone belong to each concept, at one bit a weight and concept.
+"""Masks: which weights of the backbone belong to each concept, at one bit for each weight and concept.
 
 Mask of concept k: m_k in {0,1}^|W|; its subnetwork is f(x; W * m_k) (Tan et al., arXiv 2312.15033).
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,14 +20,14 @@ from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.base.files import replacing
 
 METADATA = "masks"  # the entry of a mask file's metadata
-_PLACES = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
+_BIT_VALUES = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
 
 
 def pack(mask: Tensor) -> Tensor:
     """Bits of a boolean tensor of any shape, [ceil(elements / 8)], uint8; the first element is the highest bit."""
     flat = mask.reshape(-1)
     padded = torch.nn.functional.pad(flat.to(torch.uint8), (0, -len(flat) % 8))
-    return (padded.view(-1, 8) * _PLACES.to(mask.device)).sum(-1, dtype=torch.uint8)
+    return (padded.view(-1, 8) * _BIT_VALUES.to(mask.device)).sum(-1, dtype=torch.uint8)
 
 
 def unpack(bits: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -36,12 +37,12 @@ def unpack(bits: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def count(bits: Tensor) -> int:
-    """Number of ones among packed bits (the padding is zero)."""
+    """Number of ones among packed bits. The padding bits are zero."""
     return int(torch.bincount(bits.reshape(-1).int(), minlength=256).cpu() @ _ONES)
 
 
-# The eight booleans of every byte as one word: a look-up a byte is six times as fast as eight shifts.
-_WORDS = (torch.arange(256, dtype=torch.uint8).unsqueeze(1) & _PLACES).ne(0).view(torch.int64).squeeze(1)
+# The eight booleans of each byte as one word: one look-up for a byte is six times as fast as eight shifts.
+_WORDS = (torch.arange(256, dtype=torch.uint8).unsqueeze(1) & _BIT_VALUES).ne(0).view(torch.int64).squeeze(1)
 _ONES = torch.tensor([bin(byte).count("1") for byte in range(256)])
 
 
@@ -65,12 +66,12 @@ class ConceptMask(Mapping[str, Tensor]):
         return len(self.shapes)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both keep the same weights of the same layers, whatever the concepts are called."""
+        """Whether both keep the same weights of the same layers. Names of concepts do not matter."""
         if not isinstance(other, ConceptMask):
             return NotImplemented
         return self.shapes == other.shapes and all(torch.equal(self.bits[name], other.bits[name]) for name in self)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def weights(self) -> int:
@@ -103,11 +104,13 @@ class MaskSet:
 
     def __post_init__(self) -> None:
         if not self.shapes:
-            raise ModelError("a mask set without layers would leave the model dense; name at least one layer")
+            raise ModelError("a mask set without layers would leave the model dense; give at least one layer")
         for layer, shape in self.shapes.items():
             expected = (len(self.concepts), -(-prod(shape) // 8))
             if tuple(self.bits[layer].shape) != expected or self.bits[layer].dtype != torch.uint8:
-                raise ModelError(f"masks of layer {layer} are {tuple(self.bits[layer].shape)}, not {expected} bytes")
+                raise ModelError(
+                    f"the masks of layer {layer} have {tuple(self.bits[layer].shape)} bytes, not {expected}"
+                )
 
     @classmethod
     def dense(cls, concepts: tuple[str, ...], shapes: dict[str, tuple[int, ...]]) -> "MaskSet":
@@ -117,12 +120,12 @@ class MaskSet:
 
     @classmethod
     def from_masks(cls, masks: Mapping[str, Mapping[str, Tensor]]) -> "MaskSet":
-        """From boolean tensors by concept and layer; every concept has the same layers."""
+        """Masks from boolean tensors by concept and layer. All concepts have the same layers."""
         concepts = tuple(masks)
         shapes = {layer: tuple(mask.shape) for layer, mask in masks[concepts[0]].items()}
         for name in concepts:
             if {layer: tuple(mask.shape) for layer, mask in masks[name].items()} != shapes:
-                raise ModelError(f"the masks of {name!r} and {concepts[0]!r} are not over the same layers")
+                raise ModelError(f"the masks of {name!r} and {concepts[0]!r} are not for the same layers")
         bits = {layer: torch.stack([pack(masks[name][layer]) for name in concepts]) for layer in shapes}
         return cls(concepts, shapes, bits)
 
@@ -139,7 +142,7 @@ class MaskSet:
         return len(self.concepts)
 
     def __eq__(self, other: object) -> bool:
-        """Same concepts, layers and bits; the device does not matter."""
+        """Whether concepts, layers and bits are the same. The device does not matter."""
         if not isinstance(other, MaskSet):
             return NotImplemented
         return self.content_hash() == other.content_hash()
@@ -149,11 +152,11 @@ class MaskSet:
 
     @property
     def size(self) -> int:
-        """Weights that a mask speaks of."""
+        """Number of weights in the masked layers."""
         return sum(prod(shape) for shape in self.shapes.values())
 
     def replaced(self, name: str, masks: Mapping[str, Tensor]) -> "MaskSet":
-        """A new set in which one concept has other masks, given for some or all of the layers."""
+        """A new set in which one concept has other masks for some or all of the layers."""
         row = self.concepts.index(self[name].name)
         bits = dict(self.bits)
         for layer, mask in masks.items():
@@ -173,24 +176,24 @@ class MaskSet:
 
     def core(self) -> ConceptMask:
         """Weights that every concept keeps."""
-        return self._combined("core", lambda rows: _reduce(torch.bitwise_and, rows))
+        return self._combine("core", lambda bits: _reduce(torch.bitwise_and, bits))
 
     def union(self) -> ConceptMask:
         """Weights that at least one concept keeps."""
-        return self._combined("union", lambda rows: _reduce(torch.bitwise_or, rows))
+        return self._combine("union", lambda bits: _reduce(torch.bitwise_or, bits))
 
     def exclusive(self, name: str) -> ConceptMask:
         """Weights that this concept alone keeps."""
-        own = self.concepts.index(self[name].name)
+        index = self.concepts.index(self[name].name)
 
-        def only(rows: Tensor) -> Tensor:
-            others = [row for number, row in enumerate(rows) if number != own]
-            return rows[own] & ~_reduce(torch.bitwise_or, others) if others else rows[own]
+        def exclude(bits: Tensor) -> Tensor:
+            other_bits = [row for number, row in enumerate(bits) if number != index]
+            return bits[index] & ~_reduce(torch.bitwise_or, other_bits) if other_bits else bits[index]
 
-        return self._combined(name, only)
+        return self._combine(name, exclude)
 
-    def _combined(self, name: str, of: "callable") -> ConceptMask:
-        return ConceptMask(name, {layer: of(bits) for layer, bits in self.bits.items()}, self.shapes)
+    def _combine(self, name: str, combine: Callable[[Tensor], Tensor]) -> ConceptMask:
+        return ConceptMask(name, {layer: combine(bits) for layer, bits in self.bits.items()}, self.shapes)
 
     def content_hash(self) -> str:
         """sha256 over names, shapes and bits, as hex."""
@@ -199,22 +202,22 @@ class MaskSet:
             digest.update(self.bits[layer].cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    def _description(self) -> dict:
+    def _description(self) -> dict[str, Any]:
         return {"concepts": list(self.concepts), "shapes": {k: list(self.shapes[k]) for k in sorted(self.shapes)}}
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file: the packed bits, and names, shapes and content hash as metadata."""
-        # One entry: safetensors writes several in an order that changes from run to run.
+        """Write one safetensors file: the packed bits, with names, shapes and content hash as metadata."""
+        # One entry only, since safetensors writes several in an order that changes from run to run.
         metadata = {METADATA: json.dumps({**self._description(), "sha256": self.content_hash()}, sort_keys=True)}
         with replacing(path) as temporary:
             save_file({layer: bits.cpu().contiguous() for layer, bits in self.bits.items()}, temporary, metadata)
 
     @classmethod
     def load(cls, path: Path) -> "MaskSet":
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            ModelError: the file is missing, unreadable, or its bits are not those that were saved.
+            ModelError: the file is missing or unreadable, or its bits are not those that were saved.
         """
         path = Path(path)
         if not path.is_file():
@@ -227,13 +230,13 @@ class MaskSet:
             shapes = {layer: tuple(shape) for layer, shape in description["shapes"].items()}
             masks = cls(tuple(description["concepts"]), shapes, bits)
         except (SafetensorError, KeyError, ValueError) as error:
-            raise ModelError(f"{path} is no mask file: {error}") from error
+            raise ModelError(f"{path} is not a mask file: {error}") from error
         if masks.content_hash() != description.get("sha256"):
-            raise ModelError(f"{path} was altered: its bits do not have the sha256 that it states; restore the file")
+            raise ModelError(f"{path} was altered: its bits do not match the sha256 in it; restore the file")
         return masks
 
 
-def _reduce(operation: "callable", rows: Tensor | list[Tensor]) -> Tensor:
+def _reduce(operation: Callable[[Tensor, Tensor], Tensor], rows: Tensor | list[Tensor]) -> Tensor:
     result = rows[0].clone()
     for row in rows[1:]:
         result = operation(result, row)

@@ -1,28 +1,29 @@
-"""Products with weights that stay as they are, by oneDNN: on processors that MKL does not know, twice as fast.
+"""Products with frozen weights by oneDNN, which is twice as fast as MKL on some processors.
 
-PyTorch multiplies float32 matrices by MKL, which leaves the widest instructions of other makers' processors unused.
-oneDNN, which PyTorch brings along for other types, uses them; the products are of the same precision.
+PyTorch multiplies float32 matrices by MKL, which does not use the widest instructions of processors other than Intel's.
+oneDNN, which PyTorch includes for other types, does use them. Its products have the same precision.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
-_KNOWN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+_AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 @contextmanager
-def quick_products(module: nn.Module) -> Iterator[None]:
-    """Let the linear maps of a module multiply by oneDNN while the block runs, where this processor and type allow.
+def use_onednn(module: nn.Module) -> Iterator[None]:
+    """Let the linear maps of a module multiply by oneDNN while the block runs, if processor and data type allow it.
 
-    Outputs and gradients of inputs are the same up to rounding. Maps whose weights take gradients stay as they are.
+    Outputs and gradients of inputs are the same up to rounding. Maps whose weights take gradients are left out.
     """
-    layers = [layer for layer in module.modules() if type(layer) is nn.Linear and _fits(layer.weight)]
+    layers = [layer for layer in module.modules() if type(layer) is nn.Linear and _is_supported(layer.weight)]
     for layer in layers:
-        layer.__class__ = _QuickLinear
+        layer.__class__ = _OneDNNLinear
     try:
         yield
     finally:
@@ -30,28 +31,30 @@ def quick_products(module: nn.Module) -> Iterator[None]:
             layer.__class__ = nn.Linear
 
 
-def _fits(weight: Tensor) -> bool:
-    return _KNOWN and weight.device.type == "cpu" and weight.dtype == torch.float32 and not weight.requires_grad
+def _is_supported(weight: Tensor) -> bool:
+    return _AVAILABLE and weight.device.type == "cpu" and weight.dtype == torch.float32 and not weight.requires_grad
 
 
-class _QuickLinear(nn.Linear):
+class _OneDNNLinear(nn.Linear):
     def forward(self, inputs: Tensor) -> Tensor:
-        return _Product.apply(inputs, self.weight, self.bias)
+        output: Tensor = _Product.apply(inputs, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return output
 
 
 class _Product(torch.autograd.Function):
-    """x W^T + b, whose gradient is that of x alone."""
+    """x W^T + b; only x takes a gradient."""
 
     @staticmethod
-    def forward(context: FunctionCtx, inputs: Tensor, weight: Tensor, bias: Tensor | None):
+    def forward(context: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         context.weight = weight
         return _multiply(inputs, weight, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(context: FunctionCtx, gradient: Tensor):
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return _multiply(gradient, context.weight.T, None), None, None
 
 
 def _multiply(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+    return product

@@ -1,4 +1,4 @@
-"""How alike the masks of concepts are, against what chance would give.
+"""How much the masks of concepts overlap, compared with chance.
 
 Two random masks of densities d_i and d_j overlap with Jaccard d_i d_j / (d_i + d_j - d_i d_j), layer by layer.
 """
@@ -12,7 +12,7 @@ from sparsecbm.model.masks import MaskSet, count
 
 @dataclass(frozen=True)
 class PairOverlap:
-    """Jaccard of two masks, and its expectation for random masks with the same density in each layer."""
+    """Jaccard index of two masks, and the one expected of random masks with the same density in each layer."""
 
     jaccard: float
     chance: float
@@ -25,26 +25,33 @@ class PairOverlap:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Overlap of every pair of concepts, over all layers and by layer; and shares of weights common to all."""
+    """Overlap of the masks of all concepts.
+
+    Attributes:
+        pairs: overlap of every two concepts over all layers
+        by_layer: layer -> overlap of every two concepts
+        core: share of weights that every concept keeps
+        exclusive: concept -> share of weights that only this concept keeps
+    """
 
     pairs: dict[tuple[str, str], PairOverlap]
     by_layer: dict[str, dict[tuple[str, str], PairOverlap]]
-    core: float  # share of weights that every concept keeps
-    exclusive: dict[str, float]  # share of weights that one concept alone keeps
+    core: float
+    exclusive: dict[str, float]
 
     @property
     def jaccard(self) -> float:
-        """Mean over the pairs."""
+        """Mean Jaccard index of the pairs."""
         return _mean([pair.jaccard for pair in self.pairs.values()])
 
     @property
     def chance(self) -> float:
-        """Mean over the pairs of what chance gives."""
+        """Mean Jaccard index that chance gives the pairs."""
         return _mean([pair.chance for pair in self.pairs.values()])
 
 
-def overlap(masks: MaskSet) -> Overlap:
-    """Compare all pairs of masks. A single concept has no pair: its means are 1."""
+def compute_overlap(masks: MaskSet) -> Overlap:
+    """Compare all pairs of masks. A single concept has no pairs, so its means are 1."""
     by_layer: dict[str, dict[tuple[str, str], PairOverlap]] = {}
     sums: dict[tuple[str, str], list[float]] = {}
     for layer, bits in masks.bits.items():
@@ -55,8 +62,8 @@ def overlap(masks: MaskSet) -> Overlap:
             likely_either = count(bits[i]) + count(bits[j]) - likely
             by_layer[layer][first, second] = PairOverlap(_ratio(both, either), _ratio(likely, likely_either))
             total = sums.setdefault((first, second), [0.0, 0.0, 0.0, 0.0])
-            for place, value in enumerate((both, either, likely, likely_either)):
-                total[place] += value
+            for index, value in enumerate((both, either, likely, likely_either)):
+                total[index] += value
     pairs = {pair: PairOverlap(_ratio(s[0], s[1]), _ratio(s[2], s[3])) for pair, s in sums.items()}
     exclusive = {name: masks.exclusive(name).density for name in masks.concepts}
     return Overlap(pairs, by_layer, masks.core().density, exclusive)

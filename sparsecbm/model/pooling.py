@@ -1,4 +1,4 @@
-"""One vector for a text from its token states; padding never counts."""
+"""One vector for each text from the states of its tokens, without padding."""
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ def pool(states: Tensor, mask: Tensor, kind: str) -> Tensor:
 
     Returns:
         [batch, hidden]
+
+    Raises:
+        ValueError: unknown kind; names the choices.
     """
     if kind == "mean":
         weights = mask.to(states.dtype).unsqueeze(-1)  # [batch, tokens, 1]

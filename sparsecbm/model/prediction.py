@@ -1,6 +1,7 @@
-"""What a model reads in a text, in names: a state and its probability for the label and for each concept."""
+"""What a model predicts for a text, by name: a state and probabilities for the label and for each concept."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -8,27 +9,27 @@ from sparsecbm.base.concepts import Concept
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a model reads for one variable: the winning state and the probability of each."""
+class StatePrediction:
+    """What a model predicts for one variable: the most probable state, and the probability of each state."""
 
     state: str
     probabilities: dict[str, float]
 
     @property
     def confidence(self) -> float:
-        """Probability of the winning state."""
+        """Probability of the predicted state."""
         return self.probabilities[self.state]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The reading of one text: its label, and the concepts that the label was computed from."""
+    """What a model predicts for one text: its label, and the concepts that the label is computed from."""
 
     text: str
-    label: Reading
-    concepts: dict[str, Reading]
+    label: StatePrediction
+    concepts: dict[str, StatePrediction]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain form; `schemas/predict.schema.json` describes it."""
         return {
             "text": self.text,
@@ -36,8 +37,8 @@ class Prediction:
             "confidence": self.label.confidence,
             "probabilities": self.label.probabilities,
             "concepts": {
-                name: {"state": r.state, "confidence": r.confidence, "probabilities": r.probabilities}
-                for name, r in self.concepts.items()
+                name: {"state": concept.state, "confidence": concept.confidence, "probabilities": concept.probabilities}
+                for name, concept in self.concepts.items()
             },
         }
 
@@ -45,13 +46,14 @@ class Prediction:
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Softmax over the last axis, in float64."""
     shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
-    exponents = np.exp(shifted)
-    return exponents / exponents.sum(-1, keepdims=True)
+    exponents: np.ndarray = np.exp(shifted)
+    normalised: np.ndarray = exponents / exponents.sum(-1, keepdims=True)
+    return normalised
 
 
-def readings(variable: Concept, logits: np.ndarray) -> list[Reading]:
-    """What many texts say of one variable (a concept or the label), from its logits, [texts, states]."""
+def state_predictions(variable: Concept, logits: np.ndarray) -> list[StatePrediction]:
+    """Predictions of one variable (a concept or the label) for many texts, from its logits, [texts, states]."""
     return [
-        Reading(variable.states[int(row.argmax())], dict(zip(variable.states, row.tolist(), strict=True)))
+        StatePrediction(variable.states[int(row.argmax())], dict(zip(variable.states, row.tolist(), strict=True)))
         for row in softmax(logits)
     ]

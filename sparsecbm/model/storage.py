@@ -1,12 +1,12 @@
-"""A model on disk: safetensors and JSON, no pickle, every file under a checksum that loading verifies.
+"""A model on disk: safetensors and JSON, no pickle. Loading verifies the checksum of every file.
 
 config.json            format version, backbone configuration, pooling, activation, mode, lengths
-model.safetensors      all weights, those of `hard_head` among them once it is fitted
-masks.safetensors      masks of a sparse model, one bit a weight and concept
+model.safetensors      all weights, including those of a fitted `hard_head`
+masks.safetensors      masks of a sparse model, one bit for each weight and concept
 tokenizer/             the tokenizer's own files
 concepts.json          names and states of the concepts and the label
-training_means.json    mean activation and share of each state on the training set
-README.md              the model card, unless a stage of the pipeline wrote the folder
+training_means.json    mean activation and share of each state in the training set
+README.md              the model card; folders that a stage of the pipeline writes have none
 checksums.json         sha256 of each file above
 """
 
@@ -27,17 +27,17 @@ from sparsecbm.model.masks import MaskSet
 Model = TypeVar("Model", bound=ConceptBottleneck)
 
 FORMAT = 2
-READABLE = (1, 2)  # 1 had no `hard_head`, and such a model still does all else
+READABLE = (1, 2)  # a model of format 1 has no `hard_head`
 CHECKSUMS = "checksums.json"
 WEIGHTS = "model.safetensors"
 MASKS = "masks.safetensors"
 
 
 def save(model: ConceptBottleneck, path: Path, card: str | None = None) -> None:
-    """Write a model folder; it takes the place of an older one only when it is complete.
+    """Write a model folder. It replaces an older one only when it is complete.
 
     Args:
-        card: text of README.md; without one the folder has no card
+        card: text of README.md; without it the folder has no card
     """
     with replacing_folder(path) as folder:
         write_json(folder / "config.json", {"format": FORMAT, **model.config()})
@@ -50,26 +50,26 @@ def save(model: ConceptBottleneck, path: Path, card: str | None = None) -> None:
         write_json(folder / "training_means.json", model.means)
         if card is not None:
             write_text(folder / "README.md", card)
-        write_json(folder / CHECKSUMS, checksums(folder))
+        write_json(folder / CHECKSUMS, compute_checksums(folder))
 
 
-def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:
+def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:  # type: ignore[assignment]
     """Read a model folder after verifying it.
 
     Args:
         model_class: class of the model that is returned
 
     Raises:
-        ModelError: no model there, an unknown format, a missing, added or altered file, or weights that
-            do not fit the configuration.
+        ModelError: there is no model, its format is unknown, a file is missing, added or altered, or the weights do
+            not fit the configuration.
     """
     path = Path(path)
-    verify(path)
+    verify_checksums(path)
     config = read_json(path / "config.json")
-    found = config.pop("format")
-    if found not in READABLE:
+    model_format = config.pop("format")
+    if model_format not in READABLE:
         known = " and ".join(map(str, READABLE))
-        raise ModelError(f"{path} has model format {found}; this version reads {known}; train the model again")
+        raise ModelError(f"{path} has model format {model_format}; this version reads {known}; train the model again")
     tokenizer = AutoTokenizer.from_pretrained(str(path / "tokenizer"))
     concept_set = ConceptSet.from_dict(read_json(path / "concepts.json"))
     model = model_class.from_config(config, tokenizer, concept_set, read_json(path / "training_means.json"))
@@ -85,30 +85,32 @@ def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:
     return model.eval()
 
 
-def checksums(folder: Path) -> dict[str, str]:
-    """sha256 of every file in a folder, by its path there; the checksum file itself is left out."""
+def compute_checksums(folder: Path) -> dict[str, str]:
+    """sha256 of every file in a folder, by its path in it, except the checksum file itself."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / CHECKSUMS)
     return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
 
 
-def verify(path: Path) -> None:
+def verify_checksums(path: Path) -> None:
     """Compare a model folder with its checksums.
 
     Raises:
-        ModelError: naming every file that is missing, not listed, or altered.
+        ModelError: names every file that is missing, not listed, or altered.
     """
     if not (path / CHECKSUMS).is_file():
-        raise ModelError(f"{path} is no model folder: it has no {CHECKSUMS}")
-    expected, found = read_json(path / CHECKSUMS), checksums(path)
-    faults = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
-    faults += [f"{name} is not listed" for name in sorted(found.keys() - expected.keys())]
-    faults += [f"{name} was altered" for name in sorted(expected) if name in found and expected[name] != found[name]]
+        raise ModelError(f"{path} is not a model folder: it has no {CHECKSUMS}")
+    expected, actual = read_json(path / CHECKSUMS), compute_checksums(path)
+    faults = [f"{name} is missing" for name in sorted(expected.keys() - actual.keys())]
+    faults += [f"{name} is not listed" for name in sorted(actual.keys() - expected.keys())]
+    faults += [
+        f"{name} was altered" for name in sorted(expected.keys() & actual.keys()) if expected[name] != actual[name]
+    ]
     if faults:
         raise ModelError(f"{path}: {'; '.join(faults)}. Restore the folder (`dvc checkout`) or train again")
 
 
 def _save_tokenizer(model: ConceptBottleneck, folder: Path) -> None:
-    """Write the tokenizer so that its bytes depend on what it is, not on where it came from or its last call."""
+    """Write the tokenizer so that its bytes depend neither on where it came from nor on its last call."""
     forget_padding(model.tokenizer)
     model.tokenizer.save_pretrained(folder)
     config = read_json(folder / "tokenizer_config.json")

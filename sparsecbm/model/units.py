@@ -1,8 +1,8 @@
-"""Units of a transformer block that can be dropped whole: attention heads and FFN neurons.
+"""Units of a transformer block that can be dropped as a whole: attention heads and FFN neurons.
 
-A unit owns rows of the maps that lead into it and columns of the map that leads out of it, and nobody else reads
-them: without it the block is a smaller dense block. The heads and neurons of a block partition the weights of its
-maps. With grouped queries a unit is a key/value head with all query heads that read it.
+A unit owns rows of the maps before it and columns of the map after it, and no other unit uses them. Without the unit,
+the block is a smaller dense block. Each weight of a block's maps belongs to one head or one neuron. With grouped
+queries, a unit is a key/value head with all query heads that use it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,21 +10,22 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.model.masked import MaskedLinear, blocks
+from sparsecbm.model.masked import LinearMap, MaskedLinear, find_blocks, get_map
 
 
 @dataclass(frozen=True)
 class Part:
-    """What units own of one layer: unit i has indices `start + i * width` to `start + (i + 1) * width` of an axis.
+    """The part of one layer that units own: unit i has indices `start + i * width` to `start + (i + 1) * width`.
 
     Attributes:
-        layer: name in the backbone
-        axis: of the weight as it is stored: nn.Linear [out, in], Conv1D [in, out]
+        layer: its name in the backbone
+        axis: of the indices, in the weight as it is stored: nn.Linear [out, in], Conv1D [in, out]
         start: first index of the first unit
-        width: indices of one unit
+        width: number of indices of one unit
     """
 
     layer: str
@@ -38,7 +39,7 @@ class Part:
         return run.movedim(self.axis, 0).reshape(count, -1)
 
     def indices(self, kept: Tensor) -> Tensor:
-        """Indices along the axis of the units kept (boolean, [units]), ascending."""
+        """Ascending indices along the axis of the kept units (boolean, [units])."""
         return self.start + kept.repeat_interleave(self.width).nonzero().squeeze(1)
 
 
@@ -49,8 +50,8 @@ class Units:
     Attributes:
         kind: head | neuron
         block: number of the block, from 0
-        count: how many units there are
-        parts: what they own, layer by layer
+        count: number of units
+        parts: the parts of layers that they own
     """
 
     kind: str
@@ -60,15 +61,16 @@ class Units:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the layers, each once."""
+        """Names of the layers, each of them once."""
         return tuple(dict.fromkeys(part.layer for part in self.parts))
 
     def sums(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Sum of the values (one a weight) of each unit, [units], float64."""
-        return sum(part.split(values[part.layer], self.count).double().sum(1) for part in self.parts)
+        """Sum of each unit's values, [units], float64; `values` has one value for each weight of a layer."""
+        sums = [part.split(values[part.layer], self.count).double().sum(1) for part in self.parts]
+        return sum(sums[1:], sums[0])
 
     def weights(self, values: Mapping[str, Tensor]) -> int:
-        """Weights of one unit; the values are tensors of the weights' shapes."""
+        """Number of weights of one unit; `values` has tensors of the weights' shapes."""
         return sum(part.split(values[part.layer], self.count).shape[1] for part in self.parts)
 
     def kept(self, masks: Mapping[str, Tensor]) -> Tensor:
@@ -77,12 +79,10 @@ class Units:
         Raises:
             ModelError: a mask cuts through a unit; names the first such layer.
         """
-        kept = None
+        kept = self.parts[0].split(masks[self.parts[0].layer], self.count).all(1)
         for part in self.parts:
             bits = part.split(masks[part.layer], self.count)
             whole = bits.all(1)
-            if kept is None:
-                kept = whole
             if not torch.equal(whole, bits.any(1)) or not torch.equal(whole, kept):
                 raise ModelError(
                     f"the mask of layer {part.layer} does not keep or drop whole {self.kind}s "
@@ -91,7 +91,7 @@ class Units:
         return kept
 
     def masks(self, kept: Tensor, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-        """Boolean masks of the layers, in the weights' shapes, that keep the given units (boolean, [units])."""
+        """Boolean masks of the layers that keep the given units (boolean, [units]), in the weights' shapes."""
         masks = {layer: torch.zeros(tuple(shapes[layer]), dtype=torch.bool) for layer in self.layers}
         for part in self.parts:
             masks[part.layer].index_fill_(part.axis, part.indices(kept), True)
@@ -100,7 +100,7 @@ class Units:
 
 @dataclass(frozen=True)
 class _Family:
-    """Names in a block: maps into the heads and out of them, maps into the neurons and out of them.
+    """Names, within a block, of the maps before and after its heads and its neurons.
 
     A layer that is named three times holds three maps side by side.
     """
@@ -134,11 +134,11 @@ _FAMILIES = {
 }
 
 
-def units_of(backbone: nn.Module) -> tuple[Units, ...]:
-    """Heads and neurons of every block, in order; masks may be attached or not.
+def find_units(backbone: PreTrainedModel) -> tuple[Units, ...]:
+    """Heads and neurons of every block, in order, of a backbone with or without masks.
 
     Raises:
-        ModelError: the family of the backbone is not among those whose units are known.
+        ModelError: the units of the backbone's family are not known.
     """
     config = backbone.config
     if config.model_type not in _FAMILIES:
@@ -147,12 +147,12 @@ def units_of(backbone: nn.Module) -> tuple[Units, ...]:
             f"`structured` or made compact; this works for {', '.join(_FAMILIES)}"
         )
     family = _FAMILIES[config.model_type]
-    name, members = blocks(backbone)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    name, blocks = find_blocks(backbone)
+    heads: int = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     units = []
-    for number, block in enumerate(members):
+    for number, block in enumerate(blocks):
         prefix = f"{name}.{number}."
-        last = block.get_submodule(family.out_of_neurons)
+        last = get_map(block, family.out_of_neurons)
         neurons = last.weight.shape[1 - output_axis(last)]
         for kind, count, into, out in (
             ("head", heads, family.into_heads, family.out_of_heads),
@@ -162,39 +162,39 @@ def units_of(backbone: nn.Module) -> tuple[Units, ...]:
     return tuple(units)
 
 
-def units_among(units: Sequence[Units], layers: Collection[str]) -> tuple[Units, ...]:
+def select_pruned_units(units: Sequence[Units], layers: Collection[str]) -> tuple[Units, ...]:
     """The units whose layers are pruned.
 
     Raises:
         ConfigError: some layers of a unit are pruned and others are not, or a pruned layer belongs to no unit.
     """
-    among = tuple(group for group in units if any(layer in layers for layer in group.layers))
-    for group in among:
+    pruned = tuple(group for group in units if any(layer in layers for layer in group.layers))
+    for group in pruned:
         for layer in group.layers:
             if layer not in layers:
                 raise ConfigError(
                     f"prune.layers: whole {group.kind}s of block {group.block} cannot be dropped, since {layer} is not "
                     f"among the pruned layers; name all of {', '.join(group.layers)} or none"
                 )
-    owned = {layer for group in among for layer in group.layers}
+    owned = {layer for group in pruned for layer in group.layers}
     for layer in layers:
         if layer not in owned:
             raise ConfigError(f"prune.layers: {layer} belongs to no head or neuron; leave it out")
-    return among
+    return pruned
 
 
-def output_axis(layer: nn.Module) -> int:
-    """Axis of a map's weight along which its outputs lie: 0 for nn.Linear, 1 for Conv1D, masked or not."""
+def output_axis(layer: LinearMap) -> int:
+    """Axis of the outputs in a map's weight: 0 for nn.Linear, 1 for Conv1D, masked or not."""
     return int(isinstance(layer, Conv1D) or (isinstance(layer, MaskedLinear) and layer.input_first))
 
 
 def _parts(block: nn.Module, prefix: str, count: int, into: tuple[str, ...], out: str) -> list[Part]:
     parts = []
     for position, inner in enumerate(into):
-        layer = block.get_submodule(inner)
+        layer = get_map(block, inner)
         axis = output_axis(layer)
         size = layer.weight.shape[axis] // into.count(inner)
         parts.append(Part(prefix + inner, axis, into[:position].count(inner) * size, size // count))
-    layer = block.get_submodule(out)
+    layer = get_map(block, out)
     axis = 1 - output_axis(layer)
     return [*parts, Part(prefix + out, axis, 0, layer.weight.shape[axis] // count)]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sparsecbm.base.files import replacing
 from sparsecbm.explain.calibration import Calibration
-from sparsecbm.explain.contributions import Effects, Waterfall
+from sparsecbm.explain.contributions import StateEffects, Waterfall
 from sparsecbm.explain.subnetworks import Subnetworks
 
 # Pairs and scales that are told apart whatever colours a reader sees, and in grey.
@@ -47,7 +47,7 @@ def plot_waterfall(waterfall: Waterfall, path: Path) -> None:
         axis.set(title=f"How the concepts make label {waterfall.label}", xlabel="logit, against the mean of all labels")
 
 
-def plot_effects(effects: Effects, path: Path) -> None:
+def plot_effects(effects: StateEffects, path: Path) -> None:
     """Heat map of states against classes, the same scale either way from 0."""
     table = effects.table()
     limit = float(np.abs(table.to_numpy()).max()) or 1.0
@@ -66,7 +66,7 @@ def plot_effects(effects: Effects, path: Path) -> None:
         )
         sizes = [len(states) for states in effects.values.values()]
         axis.hlines(np.cumsum(sizes)[:-1], 0, table.shape[1], color="black", linewidth=1)  # between concepts
-        hard = ", from one-hot concepts" if effects.head == "hard_head" else ""
+        hard = ", from one-hot concepts" if effects.head == "hard" else ""
         axis.set(title=f"What each state does to the label{hard}", xlabel="label", ylabel="")
 
 

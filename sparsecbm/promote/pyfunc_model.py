@@ -86,9 +86,9 @@ class Service(PythonModel):
             return [None] * len(texts)
         if kind == "full":
             return [explanation.to_dict() for explanation in model.explain(list(texts))]
-        from sparsecbm.explain.contributions import contributions
+        from sparsecbm.explain.contributions import compute_contributions
 
-        return [each.to_dict() for each in contributions(model, texts)]
+        return [each.to_dict() for each in compute_contributions(model, texts)]
 
 
 def texts_of(model_input) -> list[str]:

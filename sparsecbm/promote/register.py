@@ -10,7 +10,7 @@ from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.files import content_hash, sha256_file
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.model.storage import CHECKSUMS, verify
+from sparsecbm.model.storage import CHECKSUMS, verify_checksums
 from sparsecbm.promote.artifacts import EXAMPLE
 from sparsecbm.promote.judging import held_out
 from sparsecbm.promote.registry import CHAMPION, KIND, KIND_TAG, MODEL_TAG, SPLIT_TAG, VERSION_TAG, Registry, Version
@@ -45,7 +45,7 @@ def register(workspace: Workspace, params: Params, store: Store, registry: Regis
     if known is not None:
         return known
     model = model_folder(workspace, params)
-    verify(model)
+    verify_checksums(model)
     with tempfile.TemporaryDirectory(prefix="sparsecbm-register-") as scratch:
         folder = Path(scratch) / "model"
         save_pyfunc(folder, _gathered(workspace, model, Path(scratch) / "gathered"))

@@ -40,17 +40,17 @@ def choose_contrasting_masks(
         ConfigError, PruningError: as `prune_to`.
     """
     names = list(scores)
-    rank_scores = {name: {layer: rank_scores(values) for layer, values in scores[name].items()} for name in names}
+    ranks = {name: {layer: rank_scores(values) for layer, values in scores[name].items()} for name in names}
     layers = list(scores[names[0]])
-    mean = {layer: reduce(torch.add, [rank_scores[name][layer] for name in names]) / len(names) for layer in layers}
+    mean = {layer: reduce(torch.add, [ranks[name][layer] for name in names]) / len(names) for layer in layers}
     common = {layer: torch.stack([masks[name][layer] for name in names]).all(0) for layer in layers}
     core_masks = prune_to(mean, common, 1 - core * (1 - sparsity), scope, regrow) if core else None
     chosen = {}
     for name in names:
         contrast = {}
         for layer in layers:
-            mean_of_others = (len(names) * mean[layer] - rank_scores[name][layer]) / max(1, len(names) - 1)
-            contrast[layer] = rank_scores[name][layer] - mean_of_others
+            mean_of_others = (len(names) * mean[layer] - ranks[name][layer]) / max(1, len(names) - 1)
+            contrast[layer] = ranks[name][layer] - mean_of_others
             if core_masks is not None:  # the core is above every difference of ranks
                 contrast[layer] = contrast[layer].masked_fill(core_masks[layer], 2.0)
         chosen[name] = prune_to(contrast, masks[name], sparsity, scope, regrow)
@@ -68,6 +68,6 @@ def rank_scores(scores: Tensor) -> Tensor:
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # integers in the order of the numbers
     keys = ((ordered.long() << 32) | torch.arange(len(flat))).numpy()
     keys.sort()
-    rank_scores = torch.empty(len(flat))
-    rank_scores[torch.from_numpy(keys & 0xFFFFFFFF)] = torch.linspace(0, 1, len(flat))
-    return rank_scores.to(scores.device).view(scores.shape)
+    ranks = torch.empty(len(flat))
+    ranks[torch.from_numpy(keys & 0xFFFFFFFF)] = torch.linspace(0, 1, len(flat))
+    return ranks.to(scores.device).view(scores.shape)

@@ -9,7 +9,7 @@ from torch import Tensor
 from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import units_of
+from sparsecbm.model.units import find_units
 from sparsecbm.prune.contrast import choose_contrasting_masks
 from sparsecbm.prune.degeneracy import magnitude_correlation, warn_if_magnitude
 from sparsecbm.prune.gradients import stream_gradients
@@ -87,7 +87,7 @@ def choose_masks(
         else:
             chosen = {n: prune_to(scores[n], current[n], sparsity, params.threshold, regrow) for n in scores}
     elif params.granularity == "structured":
-        units = units_of(model.backbone)
+        units = find_units(model.backbone)
         chosen = {
             n: select_units(units, scores[n], sparsity, params.threshold, None if regrow else current[n]).masks
             for n in scores

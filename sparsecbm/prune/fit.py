@@ -15,6 +15,7 @@ from sparsecbm.base.errors import ModelError
 from sparsecbm.base.params import Finetune, Prune
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import activate
+from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.prune.head_fit import refit_concept_heads
@@ -112,11 +113,10 @@ def fit_masks(
     return PruneResult(model, history, folder)
 
 
-@torch.no_grad()
 def _logits_from_pooled(model: ConceptBottleneck, pooled: Mapping[str, Tensor]) -> Logits:
     """Logits of pooled texts, without another pass through the backbone."""
-    model.eval()
-    output = model.output(model.concept_heads({name: texts.to(model.device) for name, texts in pooled.items()}))
+    with inference_mode(model):
+        output = model.output(model.concept_heads({name: texts.to(model.device) for name, texts in pooled.items()}))
     concepts = {name: logits.cpu().numpy() for name, logits in output.concept_logits.items()}
     return Logits(concepts, output.label_logits.cpu().numpy())
 

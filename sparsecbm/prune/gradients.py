@@ -12,8 +12,9 @@ from torch import Tensor
 
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.params import Prune
-from sparsecbm.model.batches import shuffled
+from sparsecbm.model.batches import shuffle_batches
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.inference import evaluation_mode
 from sparsecbm.model.masked import weight_leaves
 from sparsecbm.prune.fisher import check_gradients
 from sparsecbm.prune.masked_layers import require_masks
@@ -26,7 +27,7 @@ MEGABYTE = 2**20
 
 def draw_gradient_batches(model: ConceptBottleneck, data: Examples, params: Prune, seed: int, step: int) -> list[Batch]:
     """Small batches of training texts, drawn anew for each step; fewer than configured if the texts run out."""
-    drawn = shuffled(data.lengths, params.gradient_batch, seed * 1_009 + step)
+    drawn = shuffle_batches(data.lengths, params.gradient_batch, seed * 1_009 + step)
     pad_id = model.tokenizer.pad_token_id
     return [build_batch(data, indices, pad_id, model.device) for indices in drawn[: params.gradients]]
 
@@ -78,9 +79,7 @@ def stream_gradients(
         PruningError: a gradient is not finite, or all gradients of a layer are zero.
     """
     masks = require_masks(model)
-    training = model.training
-    model.eval()
-    try:
+    with evaluation_mode(model):
         for group in group_layers(masks.shapes, len(batches), memory_mb):
             by_layer = {layer: torch.empty(len(batches), prod(masks.shapes[layer])) for layer in group}
             for row, batch in enumerate(batches):
@@ -91,8 +90,6 @@ def stream_gradients(
                 gradients *= masks[concept][layer].reshape(-1).cpu()
                 check_gradients(gradients, f"concept {concept!r}, layer {layer}")
                 yield layer, gradients
-    finally:
-        model.train(training)
 
 
 def _backward(model: ConceptBottleneck, concept: str, batch: Batch, layers: list[str]) -> tuple[Tensor, ...]:

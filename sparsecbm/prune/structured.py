@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sparsecbm.base.errors import ConfigError, PruningError, unknown
-from sparsecbm.model.units import Units, units_among
+from sparsecbm.model.units import Units, select_pruned_units
 from sparsecbm.prune.select import SCOPES
 
 
@@ -67,7 +67,7 @@ def select_units(
         raise ConfigError(f"sparsity is in [0, 1), not {sparsity}")
     if scope not in SCOPES:
         raise ConfigError(unknown("threshold", scope, SCOPES))
-    units = units_among(units, saliency)
+    units = select_pruned_units(units, saliency)
     kept = {group: torch.ones(group.count).bool() if before is None else group.kept(before).cpu() for group in units}
     blocks = sorted({group.block for group in units})
     for budget_blocks in [[block] for block in blocks] if scope == "layer" else [blocks]:

@@ -6,14 +6,15 @@ from sparsecbm.base.files import replacing_folder, sha256_file, write_json
 from sparsecbm.base.metrics import MISSING
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.data.schemas import ExplanationTable, check
 from sparsecbm.data.tables import head_split, read_manifest, read_split
 from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, measure_faithfulness
-from sparsecbm.explain.attribution import Options
-from sparsecbm.explain.contributions import contributions, effects
-from sparsecbm.explain.explainer import Row, explain
-from sparsecbm.explain.export import write_explanations
-from sparsecbm.explain.subnetworks import Subnetworks, subnetworks
-from sparsecbm.explain.summary import ConceptSummary, concept_summaries, model_summary
+from sparsecbm.explain.contributions import compute_contributions, compute_state_effects
+from sparsecbm.explain.explainer import ExplainOptions, TextSource, explain
+from sparsecbm.explain.export import TABLE, word_table, write_explanations
+from sparsecbm.explain.methods import AttributionOptions
+from sparsecbm.explain.subnetworks import Subnetworks, describe_subnetworks
+from sparsecbm.explain.summary import ConceptSummary, summarize_concepts, summarize_model
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.storage import CHECKSUMS
 from sparsecbm.model.storage import load as load_model
@@ -35,22 +36,20 @@ def run(params: Params, workspace: Workspace) -> None:
         _nothing(model, split, workspace)
         return
     asked = params.explain
-    options = Options(asked.baseline, asked.steps, asked.tolerance, asked.max_steps, params.seed)
+    options = AttributionOptions(asked.baseline, asked.steps, asked.tolerance, asked.max_steps, params.seed)
     read = read_split(workspace.annotated, split).sample(frac=1, random_state=params.seed)  # in a drawn order
     chosen, many = read.head(asked.texts), read.head(asked.readings)
     explanations = explain(
         model,
         chosen["text"].tolist(),
-        method=asked.method,
-        options=options,
-        units=asked.units,
-        rows=[_row(row, split, model) for _, row in chosen.iterrows()],
+        ExplainOptions(method=asked.method, attribution=options, units=asked.units),
+        sources=[_row(row, split, model) for _, row in chosen.iterrows()],
         folder=sha256_file(workspace.sparse / CHECKSUMS),
         data=read_manifest(workspace.annotated)["sha256"],
     )
     gold = {concept.name: _places(many[f"concept.{concept.name}"], concept.states) for concept in model.concept_set}
-    concepts = concept_summaries(model, model.logits(many["text"].tolist()), gold, params.evaluate.calibration_bins)
-    found = subnetworks(model) if model.masked else None
+    concepts = summarize_concepts(model, model.logits(many["text"].tolist()), gold, params.evaluate.calibration_bins)
+    found = describe_subnetworks(model) if model.masked else None
     words = [{name: of.words for name, of in one.concepts.items()} for one in explanations]
     faithful = measure_faithfulness(
         model,
@@ -63,9 +62,10 @@ def run(params: Params, workspace: Workspace) -> None:
         edited=read,
     )
     with replacing_folder(workspace.explanations) as folder:
-        write_explanations(folder, explanations, model.concept_set)
+        check(word_table(explanations), ExplanationTable, model.concept_set, TABLE)
+        write_explanations(folder, explanations)
     _plot(model, chosen["text"].iloc[0], concepts, found, faithful, workspace)
-    summary = model_summary(model, split, explanations, concepts, found)
+    summary = summarize_model(model, split, explanations, concepts, found)
     write_json(workspace.metrics("explain"), {**summary, "faithfulness": faithful.to_dict()})
 
 
@@ -78,11 +78,11 @@ def _plot(
     workspace: Workspace,
 ) -> None:
     with replacing_folder(workspace.plots / "explain") as folder:
-        plot_effects(effects(model), folder / "effects.png")
+        plot_effects(compute_state_effects(model), folder / "effects.png")
         if model.hard_head is not None:
-            plot_effects(effects(model, "hard_head"), folder / "effects-hard.png")
+            plot_effects(compute_state_effects(model, "hard"), folder / "effects-hard.png")
         plot_calibration({name: of.calibration for name, of in concepts.items()}, folder / "calibration.png")
-        (first,) = contributions(model, [text])
+        (first,) = compute_contributions(model, [text])
         plot_waterfall(first.waterfall(), folder / "waterfall.png")
         plot_faithfulness(faithful, folder / "faithfulness.png")
         if found is not None and found.heads:
@@ -91,7 +91,7 @@ def _plot(
 
 def _nothing(model: ConceptBottleneck, split: str, workspace: Workspace) -> None:
     with replacing_folder(workspace.explanations) as folder:
-        write_explanations(folder, [], model.concept_set)
+        write_explanations(folder, [])
     with replacing_folder(workspace.plots / "explain"):
         pass
     note = "a model of mode `standard` has no concepts, so there is nothing to explain"
@@ -99,9 +99,9 @@ def _nothing(model: ConceptBottleneck, split: str, workspace: Workspace) -> None
     write_json(workspace.metrics("explain"), {"split": split, "texts": 0, "note": note})
 
 
-def _row(row: pd.Series, split: str, model: ConceptBottleneck) -> Row:
+def _row(row: pd.Series, split: str, model: ConceptBottleneck) -> TextSource:
     known = {name: row[f"concept.{name}"] for name in model.concept_set.names}
-    return Row(row["id"], split, _known(row["label"]), {name: _known(state) for name, state in known.items()})
+    return TextSource(row["id"], split, _known(row["label"]), {name: _known(state) for name, state in known.items()})
 
 
 def _known(state: str | None) -> str | None:

@@ -94,8 +94,8 @@ def build_examples(frame: pd.DataFrame, model: ConceptBottleneck, targets: str =
 
 def build_batch(data: Examples, indices: Sequence[int], pad_id: int, device: torch.device) -> Batch:
     """Pad the texts with these indices and move them to a device."""
-    ids, mask = pad([data.rows[i] for i in class_indices], pad_id)
-    chosen = torch.as_tensor(class_indices)
+    ids, mask = pad([data.rows[i] for i in indices], pad_id)
+    chosen = torch.as_tensor(indices)
     return Batch(
         ids.to(device),
         mask.to(device),

@@ -13,8 +13,9 @@ from transformers import get_linear_schedule_with_warmup
 
 from sparsecbm.base.metrics import accuracy
 from sparsecbm.base.params import Finetune
-from sparsecbm.model.batches import by_length, shuffled
+from sparsecbm.model.batches import batch_by_length, shuffle_batches
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.inference import inference_mode
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.ema import WeightAverage
 from sparsecbm.train.examples import MISSING, Examples, build_batch
@@ -86,17 +87,15 @@ def make_accelerator(params: Finetune) -> Accelerator:
 
 def validation_scores(model: ConceptBottleneck, data: Examples, batch_size: int) -> dict[str, float]:
     """Accuracies on a split, and `score`, their mean over label and concepts, which selects checkpoints."""
-    model.eval()
     label = torch.zeros(len(data), dtype=torch.long)
     concepts = {name: torch.zeros(len(data), dtype=torch.long) for name in data.concepts}
-    with torch.inference_mode():
-        for indices in by_length(data.lengths, batch_size):
+    with inference_mode(model):
+        for indices in batch_by_length(data.lengths, batch_size):
             batch = build_batch(data, indices, model.tokenizer.pad_token_id, model.device)
             output = model(batch.ids, batch.mask)
             label[indices] = output.label_logits.argmax(-1).cpu()
             for name, logits in output.concept_logits.items():
                 concepts[name][indices] = logits.argmax(-1).cpu()
-    model.train()
     figures = {}
     if model.settings.mode in ("standard", "joint"):
         figures["label.accuracy"] = accuracy(data.label.numpy(), label.numpy(), MISSING)
@@ -159,7 +158,7 @@ class _Loop:
     def train_epoch(self) -> None:
         """The updates of an epoch that are still to do."""
         params, progress = self.params, self.progress
-        batches = shuffled(self.training.lengths, params.batch_size, self.run.seed * 10_007 + progress.epoch)
+        batches = shuffle_batches(self.training.lengths, params.batch_size, self.run.seed * 10_007 + progress.epoch)
         self.model.train()
         for first in range(progress.step_in_epoch * params.accumulate, len(batches), params.accumulate):
             # Dropout of this update, whether or not the training was resumed.

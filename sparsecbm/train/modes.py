@@ -15,7 +15,7 @@ import torch
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import Finetune
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
-from sparsecbm.model.heads import LabelHead, activate
+from sparsecbm.model.heads import LabelHead, activate, concatenated_activations
 from sparsecbm.train.examples import MISSING, Examples, build_examples, one_hot
 from sparsecbm.train.label_head import ABSENT_CLASS_BIAS, fit_label_head, fit_temperature
 from sparsecbm.train.loop import History, TrainingRun, train
@@ -56,12 +56,6 @@ def fit(
     return history
 
 
-def activations(model: ConceptBottleneck, logits: Logits, kind: str) -> np.ndarray:
-    """Activations of all concepts side by side, [texts, sum of states]."""
-    parts = [activate(torch.from_numpy(logits.concepts[name]), kind) for name in model.concept_set.names]
-    return torch.cat(parts, dim=-1).numpy()
-
-
 def compute_training_means(model: ConceptBottleneck, data: Examples, logits: Logits) -> dict[str, Any]:
     """Mean activation of each state over the training texts, and the share of each gold state among them."""
     variables = [("label", model.concept_set.label, data.label)]
@@ -86,11 +80,13 @@ def refit_label_head(
     The temperature is fitted on the predicted concepts of held-out texts.
     """
     if model.settings.mode != "independent":
-        inputs = activations(model, logits, model.settings.activation)
+        inputs = concatenated_activations(logits.concepts, model.settings.activation)
     else:
         inputs = np.concatenate([_gold_activations(data.concepts[c.name], len(c)) for c in model.concept_set], axis=1)
     _fit_head(model.label_head, inputs, data.label)
-    _scale_head(model.label_head, activations(model, held_out_logits, model.settings.activation), held_out.label)
+    _scale_head(
+        model.label_head, concatenated_activations(held_out_logits.concepts, model.settings.activation), held_out.label
+    )
 
 
 def fit_hard_head(
@@ -98,8 +94,8 @@ def fit_hard_head(
 ) -> None:
     """Fit `model.hard_head` in the same way, on the predicted concepts as one-hot states."""
     hard_head = model.add_hard_head()
-    _fit_head(hard_head, activations(model, logits, "hard"), data.label)
-    _scale_head(hard_head, activations(model, held_out_logits, "hard"), held_out.label)
+    _fit_head(hard_head, concatenated_activations(logits.concepts, "hard"), data.label)
+    _scale_head(hard_head, concatenated_activations(held_out_logits.concepts, "hard"), held_out.label)
 
 
 def _fit_head(head: LabelHead, inputs: np.ndarray, label: torch.Tensor) -> None:

@@ -1,26 +1,14 @@
 """Texts pooled under the masks of concepts, computed once for everything that is fitted on them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from sparsecbm.model.batches import by_length, pad
+from sparsecbm.model.batches import batch_by_length, pad
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.inference import inference_mode
 from sparsecbm.train.examples import Examples
-
-
-@contextmanager
-def reading(model: ConceptBottleneck) -> Iterator[None]:
-    """Without dropout and without gradients while the block runs; the model's mode comes back after it."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
 
 
 def pooled_under_masks(
@@ -36,8 +24,8 @@ def pooled_under_masks(
     """
     concepts = model.concept_set.names if concepts is None else concepts
     pooled: dict[str, Tensor] = {}
-    with reading(model):
-        for indices in by_length(data.lengths, batch_size):
+    with inference_mode(model):
+        for indices in batch_by_length(data.lengths, batch_size):
             ids, mask = pad([data.rows[i] for i in indices], model.tokenizer.pad_token_id)
             rows = dict.fromkeys(concepts, torch.arange(len(ids), device=model.device))
             for name, texts in model.represent(ids.to(model.device), mask.to(model.device), rows).items():

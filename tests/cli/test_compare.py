@@ -10,8 +10,7 @@ from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.base.errors import ModelError
 from sparsecbm.cli.inspection.compare import Sides, ValueDifference, compare_models
 from sparsecbm.model.masks import MaskSet
-from tests.model.test_masked import batch_of
-from tests.support.tiny_models import CONCEPTS, tiny_model, write_backbone
+from tests.support.tiny_models import CONCEPTS, batch_of, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service", "a loud place"]
 QUERY, KEY = "encoder.layer.1.attention.self.query", "encoder.layer.1.attention.self.key"  # weights [16, 16]
@@ -209,5 +208,5 @@ def test_two_texts_of_three_are_read_otherwise(model, backbone, compared):
 
 def test_a_folder_without_a_model_is_named(model, tmp_path):
     model.save_pretrained(tmp_path / "a")
-    with pytest.raises(ModelError, match="nowhere is no model folder"):
+    with pytest.raises(ModelError, match="nowhere is not a model folder"):
         compare_models(tmp_path / "a", tmp_path / "nowhere")

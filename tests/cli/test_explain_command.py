@@ -12,9 +12,8 @@ from sparsecbm.base.files import sha256_file
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.model.storage import CHECKSUMS
 from tests.cli.test_predict import sparsecbm
-from tests.explain.test_explanation import FEW, with_means
-from tests.model.test_masked import random_masks
-from tests.support.tiny_models import tiny_model
+from tests.support.explained_model import FEW, with_means
+from tests.support.tiny_models import random_masks, tiny_model
 
 TEXT = "the food was good but a loud place"
 VALIDATOR = Draft202012Validator(json_schemas()["explanation"])

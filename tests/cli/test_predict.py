@@ -115,7 +115,7 @@ def test_a_fault_is_one_message_and_exit_code_1(folder, arguments, message, monk
 
 def test_a_model_that_is_none_is_named(tmp_path, monkeypatch, capsys):
     assert sparsecbm(monkeypatch, "predict", tmp_path / "none", "--text", "a") == 1
-    assert "is no model folder" in capsys.readouterr().err
+    assert "is not a model folder" in capsys.readouterr().err
 
 
 def test_evaluate_names_a_source_that_it_does_not_know(folder, monkeypatch, capsys, tmp_path):

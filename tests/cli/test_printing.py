@@ -135,9 +135,9 @@ def test_faults_are_one_message(folders, sparsecbm, tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     dense = folders / "dense"
     for arguments, message in (
-        (["compare", dense, tmp_path / "none"], f"error: {tmp_path}/none is no model folder"),
+        (["compare", dense, tmp_path / "none"], f"error: {tmp_path}/none is not a model folder"),
         (["compare", dense, dense, "--file", tmp_path / "empty.txt"], f"error: {tmp_path}/empty.txt holds no text"),
-        (["masks", tmp_path], f"error: {tmp_path} is no model folder"),
+        (["masks", tmp_path], f"error: {tmp_path} is not a model folder"),
     ):
         code, output, errors = sparsecbm(*arguments)
         assert (code, output) == (1, "")

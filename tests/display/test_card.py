@@ -7,7 +7,6 @@ import pytest
 
 from sparsecbm.display.card import by_contribution, page, segments, signed, strongest, unread
 from sparsecbm.explain.ablation import KINDS
-from sparsecbm.explain.attribution import Options
 from sparsecbm.explain.explanation import (
     AblatedUnit,
     ConceptExplanation,
@@ -19,6 +18,7 @@ from sparsecbm.explain.explanation import (
     Word,
     WordScores,
 )
+from sparsecbm.explain.methods import AttributionOptions
 
 VOID = {"meta", "br"}
 
@@ -74,7 +74,7 @@ def made(text="good food, bad noise", spans=((0, 4), (5, 9), (9, 10), (11, 14), 
     label = LabelExplanation(
         "rating", "2", {"1": 0.2, "2": 0.8}, "1", 0.125, -0.375, HardLabel("1", {"1": 0.6, "2": 0.4}), scores
     )
-    origin = Origin("a" * 64, "b" * 64, None, True, "integrated_gradients", Options())
+    origin = Origin("a" * 64, "b" * 64, None, True, "integrated_gradients", AttributionOptions())
     whole = Explanation(
         text, False, "r-1", "test", words, ("[CLS]", "[SEP]"), label, {"food": food, "noise": noise}, origin
     )
@@ -116,11 +116,11 @@ def test_a_gap_above_the_tolerance_is_said():
     assert "above the tolerance" not in Parsed(found.to_html()).said()
     for change, gap, rough in ((0.4, 0.05, False), (0.4, -0.051, True), (-3.0, 0.15, False), (-3.0, 0.151, True)):
         scores = replace(found.label.words, change=change, gap=gap)
-        assert found.rough(scores) == rough, (change, gap)
+        assert found.exceeds_tolerance(scores) == rough, (change, gap)
         said = Parsed(replace(found, label=replace(found.label, words=scores)).to_html()).said()
         assert ("after 16 gradients, above the tolerance of 5%;" in said) == rough
     origin = replace(found.origin, method="gradient_x_input")
-    assert not replace(found, origin=origin).rough(replace(found.label.words, gap=9.0))
+    assert not replace(found, origin=origin).exceeds_tolerance(replace(found.label.words, gap=9.0))
 
 
 def test_signs_of_words_are_told_apart_by_line_and_title_not_by_colour_alone():

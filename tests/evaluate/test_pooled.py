@@ -7,8 +7,7 @@ import torch
 from sparsecbm.base.errors import ModelError
 from sparsecbm.evaluate.pooled import pooled_texts
 from sparsecbm.model.batches import encode, pad
-from tests.model.test_masked import random_masks
-from tests.support.tiny_models import tiny_model
+from tests.support.tiny_models import random_masks, tiny_model
 from tests.support.tiny_tables import annotated
 
 

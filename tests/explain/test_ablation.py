@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.explain.ablation import Ablation, UnitEffect, ablations
+from sparsecbm.explain.ablation import Ablation, UnitEffect, ablate_units
 from sparsecbm.explain.variants import Unit
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import units_of
+from sparsecbm.model.units import find_units
 from tests.support.planted_model import FALLBACK, planted_masks, planted_model
 from tests.support.tiny_models import tiny_model, write_backbone
 
@@ -42,7 +42,7 @@ def without(model, unit):
     """A copy of the model whose weights of the unit are zero."""
     cut = copy.deepcopy(model)
     layers = dict(cut.backbone.named_modules())
-    for group in units_of(cut.backbone):
+    for group in find_units(cut.backbone):
         heads = group.kind == "head"
         if group.block != unit.block or unit.kind not in ("block", "head" if heads else "ffn"):
             continue
@@ -60,7 +60,7 @@ def test_effects_equal_those_of_zero_weights(family, masked_from, tmp_path):
     model = larger(tiny_model(write_backbone(tmp_path / family, family)))
     if masked_from is not None:
         model.masks = random_masks(model, masked_from)
-    found = ablations(model, TEXTS, batch_size=2)
+    found = ablate_units(model, TEXTS, batch_size=2)
     units = [effect.unit for effect in found[0]["food"].effects]
     heads = 1 if family == "llama" else 2  # one key/value head, and both query heads read it
     assert len(units) == 2 * (2 + heads)
@@ -84,7 +84,7 @@ def test_effects_equal_those_of_zero_weights(family, masked_from, tmp_path):
 def test_the_neurons_that_carry_a_planted_concept_are_found(backbone):
     model = planted_model(backbone)
     model.masks = planted_masks()
-    (found,) = ablations(model, ["the food was bad and the place was quiet"])
+    (found,) = ablate_units(model, ["the food was bad and the place was quiet"])
     for name, state in {"food": "Negative", "noise": "quiet"}.items():
         ablation = found[name]
         assert (ablation.state, ablation.masked) == (state, True)
@@ -99,9 +99,9 @@ def test_the_neurons_that_carry_a_planted_concept_are_found(backbone):
 
 def test_a_state_can_be_asked_for(model):
     larger(model)
-    as_read = ablations(model, TEXTS)[0]["food"]
+    as_read = ablate_units(model, TEXTS)[0]["food"]
     other = next(state for state in model.concept_set["food"].states if state != as_read.state)
-    found = ablations(model, TEXTS, {"food": other})
+    found = ablate_units(model, TEXTS, {"food": other})
     assert set(found[0]) == {"food"}
     asked = found[0]["food"]
     assert (asked.state, asked.masked) == (other, False)
@@ -111,7 +111,7 @@ def test_a_state_can_be_asked_for(model):
 
 
 def test_kinds_select_units(model):
-    (found,) = ablations(model, TEXTS[:1], {"noise": None}, kinds=["head"])
+    (found,) = ablate_units(model, TEXTS[:1], {"noise": None}, kinds=["head"])
     assert [str(effect.unit) for effect in found["noise"].effects] == [
         "head 0.0",
         "head 0.1",
@@ -124,11 +124,11 @@ def test_what_lies_below_a_unit_is_computed_once(model):
     rows = []
     for number, block in enumerate(model.backbone.encoder.layer):
         block.register_forward_hook(lambda module, args, output, number=number: rows.append((number, len(output))))
-    ablations(model, TEXTS)
+    ablate_units(model, TEXTS)
     assert rows == [(0, 3 * 5), (1, 3 * 9)]  # 4 units a block; a dense model reads all concepts in one go
     rows.clear()
     model.masks = random_masks(model, masked_from=1)
-    ablations(model, TEXTS)
+    ablate_units(model, TEXTS)
     assert rows == [(0, 3 * 5), (1, 3 * 9), (1, 3 * 9)]
 
 
@@ -147,10 +147,10 @@ def test_the_model_stays_as_it_is_to_the_bit(model, masked):
     if masked:
         model.masks = random_masks(model, masked_from=0)
     before, logits = fingerprint(model.train()), model.logits(TEXTS).concepts
-    first = ablations(model, TEXTS)
+    first = ablate_units(model, TEXTS)
     assert fingerprint(model) == before
     assert all((model.logits(TEXTS).concepts[name] == values).all() for name, values in logits.items())
-    assert ablations(model.eval(), TEXTS) == first  # nor does the mode of the model matter
+    assert ablate_units(model.eval(), TEXTS) == first  # nor does the mode of the model matter
     model.train()
     with torch.no_grad():
         model.backbone.encoder.layer[0].output.dense.weight[0, 0] += 1e-3
@@ -167,7 +167,7 @@ def test_an_error_in_the_middle_leaves_the_model_as_it_was(model):
     handle = model.backbone.encoder.layer[1].attention.register_forward_hook(fail)
     before = fingerprint(model)
     with pytest.raises(MemoryError):
-        ablations(model, TEXTS)
+        ablate_units(model, TEXTS)
     assert fingerprint(model) == before
     handle.remove()
     assert all((model.logits(TEXTS).concepts[name] == values).all() for name, values in logits.items())
@@ -191,21 +191,21 @@ def test_largest_and_plain_form():
 
 
 def test_faults_are_named(backbone, model, tmp_path):
-    with pytest.raises(TypeError, match="wrap the one text"):
-        ablations(model, TEXTS[0])
+    with pytest.raises(TypeError, match="wrap a single text"):
+        ablate_units(model, TEXTS[0])
     with pytest.raises(ConfigError, match=r"unknown concept 'fod'. Did you mean 'food'"):
-        ablations(model, TEXTS, {"fod": None})
+        ablate_units(model, TEXTS, {"fod": None})
     with pytest.raises(ConfigError, match=r"unknown state of 'noise' 'silent'.*loud, quiet"):
-        ablations(model, TEXTS, {"noise": "silent"})
+        ablate_units(model, TEXTS, {"noise": "silent"})
     with pytest.raises(ConfigError, match=r"unknown kind of unit 'layer'. Choices: block, head, ffn"):
-        ablations(model, TEXTS, kinds=["layer"])
+        ablate_units(model, TEXTS, kinds=["layer"])
     with pytest.raises(ModelError, match="mode `standard`"):
-        ablations(tiny_model(backbone, mode="standard"), TEXTS)
+        ablate_units(tiny_model(backbone, mode="standard"), TEXTS)
     planted = planted_model(backbone)
     planted.masks = planted_masks()
     with pytest.raises(ModelError, match="a compact model cannot be ablated"):
-        ablations(planted.compact(), TEXTS)
+        ablate_units(planted.compact(), TEXTS)
     deberta = tiny_model(write_backbone(tmp_path / "deberta", "deberta"))
     with pytest.raises(ModelError, match="heads and neurons of 'deberta' are not known"):
-        ablations(deberta, TEXTS)
-    assert ablations(model, []) == []
+        ablate_units(deberta, TEXTS)
+    assert ablate_units(model, []) == []

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.explain.attribution import METHODS, Options, attribute, attribute_label
-from tests.model.test_masked import random_masks
+from sparsecbm.explain.attribution import attribute, attribute_label
+from sparsecbm.explain.methods import METHODS, AttributionOptions
 from tests.support.linear_model import linear_model
-from tests.support.tiny_models import tiny_model, write_backbone
+from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 
 TEXT = "good bad food"  # [CLS] good bad food [SEP]: 5 tokens
 EVERY = pytest.mark.parametrize("method", METHODS)
-FEW = Options(steps=4, max_steps=8)
+FEW = AttributionOptions(steps=4, max_steps=8)
 
 
 def test_integrated_gradients_by_hand():
@@ -40,7 +40,7 @@ def test_baselines_by_hand():
     model = linear_model()
     model.tokenizer.mask_token = "again"  # its embedding is zero
     zero, mask = (
-        attribute(model, [TEXT], states={"food": "Positive"}, options=Options(baseline=kind))[0]["food"]
+        attribute(model, [TEXT], states={"food": "Positive"}, options=AttributionOptions(baseline=kind))[0]["food"]
         for kind in ("zero", "mask")
     )
     assert zero.scores == pytest.approx([0.5, 0.1, 0.3], abs=1e-6) == mask.scores
@@ -87,7 +87,7 @@ def test_results_do_not_depend_on_what_is_explained_beside_them(model, method):
     model.masks = random_masks(model, masked_from=1)
     texts = ["good", "the food was bad but we came again", "", "slow service and a loud place"]
     whole = attribute(model, texts, method=method, options=FEW)
-    small = Options(steps=4, max_steps=8, batch_tokens=1)
+    small = AttributionOptions(steps=4, max_steps=8, batch_tokens=1)
     for i, text in enumerate(texts):
         for concept in ("food", "noise"):
             (alone,) = attribute(model, [text], [concept], method=method, options=small)
@@ -172,16 +172,16 @@ def test_bad_input_names_the_choices(model):
         attribute(model, text, states={"noise": ["loud", "quiet"]})
     with pytest.raises(ConfigError, match=r"unknown state of 'rating' '9'"):
         attribute_label(model, text, classes="9")
-    with pytest.raises(TypeError, match="wrap the one text"):
+    with pytest.raises(TypeError, match="wrap a single text"):
         attribute(model, "good")
     with pytest.raises(ConfigError, match=r"unknown baseline 'blank'.*pad, mask, zero"):
-        Options(baseline="blank")
+        AttributionOptions(baseline="blank")
     with pytest.raises(ConfigError, match="steps is 0"):
-        Options(steps=0)
+        AttributionOptions(steps=0)
     with pytest.raises(ConfigError, match="tolerance is nan"):
-        Options(tolerance=float("nan"))
+        AttributionOptions(tolerance=float("nan"))
     with pytest.raises(ConfigError, match="no mask token"):
-        attribute(model, text, options=Options(baseline="mask"))
+        attribute(model, text, options=AttributionOptions(baseline="mask"))
 
 
 def test_a_model_without_concepts_is_refused(backbone):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.explain.contributions import contributions, contributions_from, effects
+from sparsecbm.explain.contributions import compute_contributions, compute_state_effects, contributions_from_logits
 from sparsecbm.model.cbm import Logits
 from tests.support.tiny_models import tiny_model
 
@@ -43,7 +43,7 @@ def approximately(expected):
 
 
 def test_one_text_by_hand(by_hand):
-    (found,) = contributions_from(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]))
+    (found,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]))
     assert found.states == {"food": "Negative", "noise": "quiet"}
     assert found.start == approximately([1.75, 0.25, -2.0])
     assert found.steps["food"] == approximately([0.625, -0.125, -0.5])
@@ -53,7 +53,7 @@ def test_one_text_by_hand(by_hand):
 
 
 def test_its_waterfall_has_the_largest_step_first(by_hand):
-    (found,) = contributions_from(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]))
+    (found,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]))
     fall = found.waterfall()
     assert (fall.label, fall.start, fall.end) == (FIRST, pytest.approx(1.75), pytest.approx(1.375))
     noise, food = fall.steps
@@ -67,21 +67,21 @@ def test_its_waterfall_has_the_largest_step_first(by_hand):
 
 
 def test_a_text_that_is_the_mean_has_no_contributions(by_hand):
-    (found,) = contributions_from(by_hand, read_as(MEANS["food"], MEANS["noise"]))
+    (found,) = contributions_from_logits(by_hand, read_as(MEANS["food"], MEANS["noise"]))
     assert all(step == approximately([0, 0, 0]) for step in found.steps.values())
     assert found.end == pytest.approx(found.start)
 
 
 def test_the_hard_head_sees_plain_states(by_hand):
-    (found,) = contributions_from(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]), "hard_head")
-    assert found.head == "hard_head"
+    (found,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]), "hard")
+    assert found.head == "hard"
     assert found.steps["food"] == approximately([1.25, -0.25, -1.0])  # c - mean = 0.5, -0.25, -0.25
     assert found.steps["noise"] == approximately([-2.0, 1.0, 1.0])  # -0.5, 0.5
     assert found.start == approximately([1.75, 0.25, -2.0])
 
 
 def test_effects_by_hand(by_hand):
-    found = effects(by_hand)
+    found = compute_state_effects(by_hand)
     assert found.values["food"]["Negative"] == approximately([1.25, -0.25, -1.0])  # 2, -1, -1 less 0.75, -0.75, 0
     assert found.values["noise"]["quiet"] == approximately([-2.0, 1.0, 1.0])
     table = found.table()
@@ -104,7 +104,7 @@ def test_contributions_add_up_exactly_to_the_label_that_the_model_computes(backb
     model = randomise(tiny_model(backbone, activation=activation))
     read = model.logits(TEXTS)
     label = read.label - read.label.mean(1, keepdims=True)
-    every = contributions(model, TEXTS)
+    every = compute_contributions(model, TEXTS)
     for found, logits in zip(every, label, strict=True):
         for place, name in enumerate((FIRST, SECOND, THIRD)):
             steps = sum(step[name] for step in found.steps.values())
@@ -116,7 +116,7 @@ def test_contributions_add_up_exactly_to_the_label_that_the_model_computes(backb
 def test_the_sum_of_the_hard_head_is_its_own_logit(model):
     randomise(model)
     read = model.logits(TEXTS)
-    for i, found in enumerate(contributions_from(model, read, "hard_head")):
+    for i, found in enumerate(contributions_from_logits(model, read, "hard")):
         hard = {n: torch.eye(values.shape[1])[[values[i].argmax()]] for n, values in read.concepts.items()}
         (logits,) = model.hard_head(hard).tolist()
         for place, name in enumerate((FIRST, SECOND, THIRD)):
@@ -126,8 +126,8 @@ def test_the_sum_of_the_hard_head_is_its_own_logit(model):
 
 def test_a_contribution_is_the_mean_of_the_effects_by_activation(model):
     randomise(model)
-    found = effects(model).values
-    for prediction, made in zip(model.predict(TEXTS), contributions(model, TEXTS), strict=True):
+    found = compute_state_effects(model).values
+    for prediction, made in zip(model.predict(TEXTS), compute_contributions(model, TEXTS), strict=True):
         for name, reading in prediction.concepts.items():
             for label in (FIRST, SECOND, THIRD):
                 expected = sum(p * found[name][state][label] for state, p in reading.probabilities.items())
@@ -137,36 +137,38 @@ def test_a_contribution_is_the_mean_of_the_effects_by_activation(model):
 def test_what_softmax_ignores_is_ignored(model):
     """A shift common to the classes changes nothing; nor does a part of the bias that hides in V_k."""
     randomise(model)
-    before, steps = effects(model).values, [found.steps for found in contributions(model, TEXTS)]
+    before, steps = compute_state_effects(model).values, [found.steps for found in compute_contributions(model, TEXTS)]
     with torch.no_grad():
         model.label_head.linear.weight += torch.randn(1, 5)  # the same for all classes
         model.label_head.linear.bias += 7
         hidden = torch.randn(3)
         model.label_head.linear.weight[:, :3] += hidden[:, None]  # the activations of food add up to 1
         model.label_head.linear.bias -= hidden
-    for name, states in effects(model).values.items():
+    for name, states in compute_state_effects(model).values.items():
         for state, by in states.items():
             assert by == pytest.approx(before[name][state], abs=1e-5)
-    for found, expected in zip(contributions(model, TEXTS), steps, strict=True):
+    for found, expected in zip(compute_contributions(model, TEXTS), steps, strict=True):
         for name, step in found.steps.items():
             assert step == pytest.approx(expected[name], abs=1e-5)
     with torch.no_grad():
         model.label_head.linear.weight[0, 0] += 1  # this is no such shift
-    assert effects(model).values["food"]["Negative"] != pytest.approx(before["food"]["Negative"], abs=1e-2)
+    assert compute_state_effects(model).values["food"]["Negative"] != pytest.approx(
+        before["food"]["Negative"], abs=1e-2
+    )
 
 
 def test_faults_are_named(backbone, model):
     with pytest.raises(ModelError, match="no training means \\(`activations`\\)"):
-        contributions(model, TEXTS)
+        compute_contributions(model, TEXTS)
     with pytest.raises(ModelError, match="no `hard_head`"):
-        effects(model, "hard_head")
-    with pytest.raises(ConfigError, match=r"unknown label head 'hard'.*label_head, hard_head"):
-        effects(model, "hard")
+        compute_state_effects(model, "hard")
+    with pytest.raises(ConfigError, match=r"unknown label head 'bare'.*soft, hard"):
+        compute_state_effects(model, "bare")
     with pytest.raises(ModelError, match="mode `standard` has no concepts"):
-        contributions(tiny_model(backbone, mode="standard"), TEXTS)
+        compute_contributions(tiny_model(backbone, mode="standard"), TEXTS)
     randomise(model)
-    with pytest.raises(TypeError, match="wrap the one text"):
-        contributions(model, TEXTS[0])
+    with pytest.raises(TypeError, match="wrap a single text"):
+        compute_contributions(model, TEXTS[0])
     with pytest.raises(ConfigError, match=r"unknown class '9'. Choices: 1, 2, 3"):
-        contributions(model, TEXTS)[0].waterfall("9")
-    assert contributions(model, []) == []
+        compute_contributions(model, TEXTS)[0].waterfall("9")
+    assert compute_contributions(model, []) == []

@@ -11,24 +11,15 @@ from pydantic import ValidationError
 
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.cli.json_schemas import json_schemas
-from sparsecbm.explain.ablation import ablations
-from sparsecbm.explain.attribution import Options, attribute, attribute_label
-from sparsecbm.explain.explainer import Row, explain
-from sparsecbm.explain.explanation import Explanation
-from tests.model.test_masked import random_masks
-from tests.support.tiny_models import tiny_model, write_backbone
+from sparsecbm.explain.ablation import ablate_units
+from sparsecbm.explain.attribution import attribute, attribute_label
+from sparsecbm.explain.explainer import ExplainOptions, TextSource, explain
+from sparsecbm.explain.explanation import Explanation, Word
+from tests.support.explained_model import FEW, WORDS_ONLY, with_means
+from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service but a quiet place"]
-FEW = Options(steps=4, max_steps=8)
 VALIDATOR = Draft202012Validator(json_schemas()["explanation"])
-
-
-def with_means(model):
-    """The model with training means, so that contributions have something to be measured from."""
-    shares = {concept.name: {state: 1 / len(concept) for state in concept.states} for concept in model.concept_set}
-    model.means = {"activations": shares, "concept_shares": shares}
-    model.add_hard_head().set(model.label_head.linear.weight.detach() * 2, model.label_head.linear.bias.detach())
-    return model
 
 
 @pytest.fixture
@@ -38,10 +29,10 @@ def trained(model):
 
 
 def test_every_level_says_what_its_own_function_says(trained):
-    rows = [Row("a-1", "test", "3", {"food": "Positive", "noise": None}), Row()]
-    first, second = explain(trained, TEXTS, options=FEW, rows=rows)
+    sources = [TextSource("a-1", "test", "3", {"food": "Positive", "noise": None}), TextSource()]
+    first, second = explain(trained, TEXTS, ExplainOptions(attribution=FEW), sources=sources)
     words, along = attribute(trained, TEXTS, options=FEW), attribute_label(trained, TEXTS, options=FEW)
-    parts, said = ablations(trained, TEXTS, first=1), trained.predict(TEXTS)
+    parts, said = ablate_units(trained, TEXTS, first=1), trained.predict(TEXTS)
     for i, found in enumerate((first, second)):
         assert [found.text[word.start : word.end] for word in found.words] == list(words[i]["food"].words)
         assert found.special == ("[CLS]", "[SEP]")
@@ -64,7 +55,7 @@ def test_every_level_says_what_its_own_function_says(trained):
 
 def test_contributions_lead_from_the_mean_to_the_text(trained):
     """Adding up exactly is what a linear label head allows; no other class gets these figures."""
-    for found in explain(trained, TEXTS, options=FEW, units=()):
+    for found in explain(trained, TEXTS, WORDS_ONLY):
         steps = sum(concept.contribution for concept in found.concepts.values())
         assert found.label.start + steps == pytest.approx(found.label.end, abs=1e-9)
         for concept in found.concepts.values():
@@ -74,7 +65,7 @@ def test_contributions_lead_from_the_mean_to_the_text(trained):
 
 def test_the_label_of_bare_states_by_hand(trained):
     """The head for bare states is the other one twice: V and b of the states that were read, and nothing else."""
-    (found,) = explain(trained, TEXTS[:1], options=FEW, units=())
+    (found,) = explain(trained, TEXTS[:1], WORDS_ONLY)
     one_hot = [
         float(state == found.concepts[concept.name].state)
         for concept in trained.concept_set
@@ -85,12 +76,12 @@ def test_the_label_of_bare_states_by_hand(trained):
     assert list(found.label.hard.probabilities.values()) == pytest.approx(expected, abs=1e-6)
     assert found.label.hard.state == trained.concept_set.label.states[int(np.argmax(expected))]
     trained.hard_head = None
-    (without,) = explain(trained, TEXTS[:1], options=FEW, units=())
+    (without,) = explain(trained, TEXTS[:1], WORDS_ONLY)
     assert without.label.hard is None and without.concepts["food"].hard_contribution is None
 
 
 def test_the_plain_form_is_the_published_one_and_leads_back(trained):
-    for found in explain(trained, [*TEXTS, "", "<b>☕</b>"], options=FEW):
+    for found in explain(trained, [*TEXTS, "", "<b>☕</b>"], ExplainOptions(attribution=FEW)):
         plain = json.loads(found.to_json())
         VALIDATOR.validate(plain)
         assert plain == found.to_dict()
@@ -106,31 +97,31 @@ def test_the_plain_form_is_the_published_one_and_leads_back(trained):
 
 
 def test_only_the_concepts_that_were_asked_for_are_looked_at(trained):
-    (found,) = explain(trained, TEXTS[:1], ["noise"], {"noise": "loud"}, options=FEW)
+    (found,) = explain(trained, TEXTS[:1], ExplainOptions(["noise"], {"noise": "loud"}, attribution=FEW))
     food, noise = found.concepts["food"], found.concepts["noise"]
     assert food.words is None and food.subnetwork is None and food.explained == food.state
     assert noise.explained == "loud" and len(noise.words.scores) == 4 and noise.subnetwork.largest["head"]
-    (whole,) = explain(trained, TEXTS[:1], options=FEW)
+    (whole,) = explain(trained, TEXTS[:1], ExplainOptions(attribution=FEW))
     assert food.contribution == whole.concepts["food"].contribution
     VALIDATOR.validate(json.loads(found.to_json()))
 
 
 def test_its_origin_tells_models_apart(trained):
     """A weight, or a bit of a mask, that changes is another model; the same read again is the same."""
-    origin = explain(trained, ["good"], options=FEW, units=(), folder="f", data="d")[0].origin
+    origin = explain(trained, ["good"], WORDS_ONLY, folder="f", data="d")[0].origin
     assert (origin.folder, origin.data, origin.masked, origin.method) == ("f", "d", True, "integrated_gradients")
     assert origin.parameters == FEW
-    assert explain(trained, ["bad"], options=FEW, units=(), folder="f", data="d")[0].origin == origin
+    assert explain(trained, ["bad"], WORDS_ONLY, folder="f", data="d")[0].origin == origin
     trained.masks = trained.masks.replaced("food", {layer: ~kept for layer, kept in trained.masks["food"].items()})
-    masks = explain(trained, ["good"], options=FEW, units=())[0].origin.model
+    masks = explain(trained, ["good"], WORDS_ONLY)[0].origin.model
     with torch.no_grad():
         trained.label_head.linear.bias[0] += 1e-3
-    weights = explain(trained, ["good"], options=FEW, units=())[0].origin.model
+    weights = explain(trained, ["good"], WORDS_ONLY)[0].origin.model
     assert len({origin.model, masks, weights}) == 3
 
 
 def test_a_model_without_masks_is_explained_densely(model):
-    (found,) = explain(with_means(model), ["the food was good"], options=FEW)
+    (found,) = explain(with_means(model), ["the food was good"], ExplainOptions(attribution=FEW))
     assert not found.origin.masked
     assert found.concepts["food"].subnetwork.density is None
     assert found.concepts["food"].subnetwork.largest["block"] and found.concepts["food"].subnetwork.note is None
@@ -138,7 +129,7 @@ def test_a_model_without_masks_is_explained_densely(model):
 
 def test_units_that_are_not_known_are_left_out_with_the_reason(tmp_path):
     model = with_means(tiny_model(write_backbone(tmp_path / "deberta", "deberta")))
-    (found,) = explain(model, ["the food was good"], options=FEW)
+    (found,) = explain(model, ["the food was good"], ExplainOptions(attribution=FEW))
     assert found.concepts["food"].subnetwork.largest == {}
     assert "heads and neurons of 'deberta' are not known" in found.concepts["food"].subnetwork.note
 
@@ -148,16 +139,19 @@ def test_bad_input_names_the_choices(trained, backbone):
         ({"concepts": ["fod"]}, "unknown concept 'fod'. Did you mean 'food'"),
         ({"states": {"noise": "lound"}}, "unknown state of 'noise' 'lound'. Did you mean 'loud'"),
         ({"states": {"nois": "loud"}}, "unknown concept 'nois'. Did you mean 'noise'"),
-        ({"concepts": ["food"], "states": {"noise": "loud"}}, "state of 'noise' is given, but not asked for.*: food"),
+        (
+            {"concepts": ["food"], "states": {"noise": "loud"}},
+            "state of 'noise' is given, but only food will be explained",
+        ),
         ({"method": "lime"}, "unknown attribution method 'lime'"),
         ({"units": ["neuron"]}, "unknown kind of unit 'neuron'. .*Choices: block, head, ffn"),
     ):
         with pytest.raises(ConfigError, match=message):
-            explain(trained, ["good"], options=FEW, **wrong)
-    with pytest.raises(TypeError, match="wrap the one text"):
+            explain(trained, ["good"], ExplainOptions(attribution=FEW, **wrong))
+    with pytest.raises(TypeError, match="wrap a single text"):
         explain(trained, "good")
     with pytest.raises(ModelError, match="no training means"):
-        explain(tiny_model(backbone), ["good"], options=FEW)
+        explain(tiny_model(backbone), ["good"], ExplainOptions(attribution=FEW))
     with pytest.raises(ModelError, match="mode `standard` has no concepts"):
         explain(tiny_model(backbone, mode="standard"), ["good"])
 
@@ -167,7 +161,34 @@ def test_no_text_no_explanation(trained):
 
 
 def test_an_explanation_is_frozen(trained):
-    (found,) = explain(trained, ["good"], options=FEW, units=())
+    (found,) = explain(trained, ["good"], WORDS_ONLY)
     with pytest.raises(AttributeError):
         found.text = "bad"
     assert replace(found, id="x").id == "x"
+
+
+def test_a_short_text_names_label_concepts_and_strongest_words(trained):
+    """One line for the label and one for each concept; words are ordered by the size of their scores."""
+    (found,) = explain(trained, TEXTS[:1], ExplainOptions(["noise"], {"noise": "loud"}, attribution=FEW, units=()))
+    words = tuple(Word(word, 0, 1) for word in ("the", "food", "was", "good"))
+    label = replace(
+        found.label,
+        state="3",
+        probabilities={"1": 0.1, "2": 0.2, "3": 0.7},
+        words=replace(found.label.words, scores=(0.1, -2.0, 0.0, 1.5)),
+    )
+    noise = replace(
+        found.concepts["noise"],
+        state="quiet",
+        probabilities={"loud": 0.25, "quiet": 0.75},
+        contribution=-0.5,
+        words=replace(found.concepts["noise"].words, scores=(0.0, 0.0, 0.5, 0.25)),
+    )
+    food = replace(found.concepts["food"], state="unknown", explained="unknown", contribution=1.25)
+    food = replace(food, probabilities={"Negative": 0.0, "Positive": 0.0, "unknown": 1.0})
+    short = str(replace(found, words=words, label=label, concepts={"food": food, "noise": noise}))
+    assert short.splitlines() == [
+        "rating: 3 (70.0%); words: food -2.00, good +1.50, the +0.10",
+        "  food: unknown (100.0%), contributes +1.25",
+        "  noise: quiet (75.0%), contributes -0.50; for loud; words: was +0.50, good +0.25, the +0.00",
+    ]

@@ -5,16 +5,16 @@ import pytest
 import torch
 from captum.attr import InputXGradient, IntegratedGradients
 
-from sparsecbm.explain.attribution import Options, attribute, attribute_label
+from sparsecbm.explain.attribution import attribute, attribute_label
 from sparsecbm.explain.gradients import gauss_legendre
-from sparsecbm.explain.words import read_words
-from tests.model.test_masked import random_masks
+from sparsecbm.explain.methods import AttributionOptions
+from sparsecbm.explain.words import tokenize_words
 from tests.support.linear_model import linear_model
-from tests.support.tiny_models import tiny_model, write_backbone
+from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow", "a loud place but we came again and the food was bad"]
 STEPS = 6
-FIXED = Options(steps=STEPS, max_steps=STEPS)
+FIXED = AttributionOptions(steps=STEPS, max_steps=STEPS)
 
 
 @pytest.fixture(params=["bert", "gpt2", "llama"])
@@ -28,7 +28,7 @@ def masked(request, tmp_path):
 def ends(model, text):
     """Embeddings of a text with words and without."""
     embed, ids = model.backbone.get_input_embeddings(), torch.tensor([text.ids])
-    void = torch.where(torch.from_numpy(text.places < 0), ids, model.tokenizer.pad_token_id)
+    void = torch.where(torch.from_numpy(text.word_indices < 0), ids, model.tokenizer.pad_token_id)
     return embed(ids).detach(), embed(void).detach()
 
 
@@ -42,7 +42,7 @@ def read(model, embeddings, name):
 @pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input"])
 def test_scores_of_concepts_equal_those_of_captum(masked, method):
     found = attribute(masked, TEXTS, method=method, options=FIXED)
-    for text, by_concept in zip(read_words(masked.tokenizer, TEXTS, 16), found, strict=True):
+    for text, by_concept in zip(tokenize_words(masked.tokenizer, TEXTS, 16), found, strict=True):
         end, start = ends(masked, text)
         for name, own in by_concept.items():
             place = masked.concept_set[name].index(own.state)
@@ -66,7 +66,7 @@ def test_scores_of_concepts_equal_those_of_captum(masked, method):
 def test_scores_of_the_label_equal_those_of_captum_through_the_whole_bottleneck(masked):
     """captum differentiates the label's own logit, from the embeddings on: V times what each concept gives."""
     found = attribute_label(masked, TEXTS, options=FIXED)
-    for text, own in zip(read_words(masked.tokenizer, TEXTS, 16), found, strict=True):
+    for text, own in zip(tokenize_words(masked.tokenizer, TEXTS, 16), found, strict=True):
         end, start = ends(masked, text)
         place = masked.concept_set.label.index(own.total.state)
 
@@ -86,10 +86,12 @@ def test_rough_paths_get_more_gradients_until_the_gap_is_small():
         model.concept_heads.head("food").bias[1] = -60 * 1.2  # half-way from .6, the baseline, to 1.8, the text
     (few,) = attribute_label(model, ["good bad food"], options=FIXED)
     assert abs(few.total.gap) > 0.2 and few.total.steps == STEPS
-    options = Options(steps=STEPS, tolerance=0.01, max_steps=1000)
+    options = AttributionOptions(steps=STEPS, tolerance=0.01, max_steps=1000)
     (enough,) = attribute_label(model, ["good bad food"], options=options)
     assert abs(enough.total.gap) <= 0.01 * max(1, abs(enough.total.change)) and enough.total.steps > STEPS
-    (capped,) = attribute_label(model, ["good bad food"], options=Options(steps=STEPS, tolerance=0.01, max_steps=7))
+    (capped,) = attribute_label(
+        model, ["good bad food"], options=AttributionOptions(steps=STEPS, tolerance=0.01, max_steps=7)
+    )
     assert STEPS < capped.total.steps <= 3 * STEPS
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ModelError
-from sparsecbm.explain.subnetworks import subnetworks
+from sparsecbm.explain.subnetworks import describe_subnetworks
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from tests.support.tiny_models import FAMILIES, tiny_model, write_backbone
@@ -37,7 +37,7 @@ def sparse(model):
 
 def test_regions_by_hand(sparse):
     """1,280 weights: food keeps 128 + 256 of them, noise 128 + 512, both 64 + 64."""
-    found = subnetworks(sparse)
+    found = describe_subnetworks(sparse)
     block = found.blocks[0]
     assert block.weights == 1280
     assert block.density == {"food": 0.3, "noise": 0.5}
@@ -60,11 +60,11 @@ def test_modules_by_hand(sparse):
         "ffn in": {"food": 8 / 32, "noise": 16 / 32},
         "ffn out": {"food": 8 / 32, "noise": 16 / 32},
     }
-    assert subnetworks(sparse).modules == expected  # key, value and output are not under masks
+    assert describe_subnetworks(sparse).modules == expected  # key, value and output are not under masks
 
 
 def test_heads_by_hand(sparse):
-    found = subnetworks(sparse).heads
+    found = describe_subnetworks(sparse).heads
     food, noise = found["food"][0], found["noise"][0]
     assert (food.density.tolist(), noise.density.tolist()) == ([1, 0], [0.5, 0.5])
     assert (food.exclusive.tolist(), noise.exclusive.tolist()) == ([0.5, 0], [0, 0.5])
@@ -74,14 +74,14 @@ def test_heads_by_hand(sparse):
 
 
 def test_neurons_by_hand(sparse):
-    found = subnetworks(sparse)
+    found = describe_subnetworks(sparse)
     food = found.neurons["food"][0]
     assert food.density.tolist() == [1.0] * 8 + [0.0] * 24
     assert food.exclusive.tolist() == [1.0] * 6 + [0.0] * 26
     half = sparse.masks["food"][OUT]
     half[:, 0] = False  # neuron 0 keeps the weights into it, of squares 4 against 1
     sparse.masks = sparse.masks.replaced("food", {OUT: half})
-    found = subnetworks(sparse)
+    found = describe_subnetworks(sparse)
     assert found.neurons["food"][0].density[0] == 0.5
     assert found.neurons["food"][0].importance[0] == pytest.approx(0.8)
     plain = found.to_dict()["neurons"]["food"]["0"]
@@ -92,7 +92,7 @@ def test_neurons_by_hand(sparse):
 def test_the_plain_form_is_json_and_what_is_undefined_is_null(sparse):
     with torch.no_grad():
         dict(sparse.backbone.named_modules())[QUERY].weight[:8] = 0
-    plain = subnetworks(sparse).to_dict()
+    plain = describe_subnetworks(sparse).to_dict()
     again = json.loads(json.dumps(plain, allow_nan=False))
     assert again["heads"]["noise"]["0"]["importance"] == [None, pytest.approx(0.5)]
     assert again["blocks"]["0"]["pairs"]["food"]["noise"]["jaccard"] == pytest.approx(128 / 896)
@@ -108,7 +108,7 @@ def test_parts_add_up_to_the_whole_in_every_family(family, tmp_path):
         n: {k: torch.rand(m.weight.shape, generator=draw) < 0.4 for k, m in layers.items()} for n in ("food", "noise")
     }
     model.masks = MaskSet.from_masks(masks)
-    found = subnetworks(model)
+    found = describe_subnetworks(model)
     assert list(found.blocks) == [1]
     assert sum(region.weights for region in found.layers.values()) == found.whole.weights == model.masks.size
     if family.startswith("deberta"):
@@ -130,7 +130,7 @@ def test_maps_side_by_side_are_told_apart(tmp_path):
     mask[:, :16] = True  # the queries
     mask[:, 16:20] = True  # half of the first head of the keys
     model.masks = MaskSet.from_masks({name: {"h.0.attn.c_attn": mask} for name in ("food", "noise")})
-    found = subnetworks(model)
+    found = describe_subnetworks(model)
     assert found.modules["query"]["food"] == 1
     assert found.modules["key"]["food"] == 0.25
     assert found.modules["value"]["food"] == 0
@@ -140,4 +140,4 @@ def test_maps_side_by_side_are_told_apart(tmp_path):
 
 def test_a_dense_model_has_none(model):
     with pytest.raises(ModelError, match="the model has no masks"):
-        subnetworks(model)
+        describe_subnetworks(model)

@@ -10,22 +10,23 @@ from sparsecbm.base.errors import DataError
 from sparsecbm.base.files import read_parquet
 from sparsecbm.base.metrics import MISSING
 from sparsecbm.data.schemas import ExplanationTable, check
-from sparsecbm.explain.calibration import calibration
-from sparsecbm.explain.explainer import Row, explain
+from sparsecbm.explain.calibration import compute_calibration
+from sparsecbm.explain.explainer import TextSource, explain
 from sparsecbm.explain.export import json_lines, word_table, write_explanations
-from sparsecbm.explain.subnetworks import subnetworks
-from sparsecbm.explain.summary import concept_summaries, model_summary
+from sparsecbm.explain.subnetworks import describe_subnetworks
+from sparsecbm.explain.summary import summarize_concepts, summarize_model
 from sparsecbm.model.cbm import Logits
 from sparsecbm.plots.explanations import plot_calibration
-from tests.explain.test_explanation import FEW, TEXTS, with_means
-from tests.model.test_masked import random_masks
+from tests.support.explained_model import FEW, WORDS_ONLY, with_means
+from tests.support.tiny_models import random_masks
 
+TEXTS = ["the food was good", "slow service but a quiet place"]
 SURE = np.array([[0.95, 0.05], [0.9, 0.1], [0.35, 0.65], [0.5, 0.5]])
 
 
 def test_calibration_by_hand():
     """Two bins: .65 and .5 are in the upper one as well, since confidence is never below .5 here."""
-    found = calibration(SURE, np.array([0, 1, 1, MISSING]), bins=10)
+    found = compute_calibration(SURE, np.array([0, 1, 1, MISSING]), bins=10)
     assert [(each.low, each.high, each.texts, each.accuracy) for each in found.bins] == [
         (0.6, 0.7, 1, 1.0),
         (0.9, 1.0, 2, 0.5),
@@ -35,7 +36,7 @@ def test_calibration_by_hand():
 
 
 def test_calibration_without_gold_states():
-    found = calibration(SURE, np.full(4, MISSING), bins=10)
+    found = compute_calibration(SURE, np.full(4, MISSING), bins=10)
     assert found.error is None and found.bins == ()
 
 
@@ -45,7 +46,7 @@ def test_concepts_over_many_texts_by_hand(model):
     logits = np.log(np.array([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9]]))
     read = Logits({"food": np.zeros((3, 3)), "noise": logits}, np.array([[1.0, 0, 0]] * 3))
     gold = {"food": np.zeros(3, int), "noise": np.array([0, 1, 1])}
-    found = concept_summaries(model, read, gold, bins=10)
+    found = summarize_concepts(model, read, gold, bins=10)
     assert found["noise"].read == pytest.approx({"loud": 2 / 3, "quiet": 1 / 3})
     assert found["food"].read == {"Negative": 1.0, "Positive": 0.0, "unknown": 0.0}
     V = model.label_head.V("noise").detach().numpy().astype(float)
@@ -55,15 +56,15 @@ def test_concepts_over_many_texts_by_hand(model):
     assert found["food"].contribution == pytest.approx(0, abs=1e-6)  # it reads what the mean is
     assert found["noise"].calibration.error == pytest.approx((0.2 + 0.6 + 0.1) / 3, abs=1e-6)
     model.hard_head = None
-    assert concept_summaries(model, read, gold, bins=10)["noise"].hard_contribution is None
+    assert summarize_concepts(model, read, gold, bins=10)["noise"].hard_contribution is None
 
 
 def test_the_summary_of_a_model(model, tmp_path):
     with_means(model).masks = random_masks(model)
-    explanations, read = explain(model, TEXTS, options=FEW, units=()), model.logits(TEXTS)
+    explanations, read = explain(model, TEXTS, WORDS_ONLY), model.logits(TEXTS)
     gold = {name: np.zeros(2, int) for name in ("food", "noise")}
-    concepts = concept_summaries(model, read, gold, bins=10)
-    whole = model_summary(model, "test", explanations, concepts, subnetworks(model))
+    concepts = summarize_concepts(model, read, gold, bins=10)
+    whole = summarize_model(model, "test", explanations, concepts, describe_subnetworks(model))
     assert json.loads(json.dumps(whole, allow_nan=False)) == whole
     assert (whole["split"], whole["texts"], whole["method"]) == ("test", 2, "integrated_gradients")
     steps = [of.concepts["food"].words.steps for of in explanations]
@@ -71,10 +72,10 @@ def test_the_summary_of_a_model(model, tmp_path):
     origin = replace(explanations[0].origin, parameters=replace(FEW, tolerance=1e-9))  # no quadrature is as exact
     strict = [replace(explanations[0], origin=origin), explanations[1]]
     assert whole["words"]["food"]["above_tolerance"] == 0
-    assert model_summary(model, "test", strict, concepts, None)["words"]["food"]["above_tolerance"] == 0.5
+    assert summarize_model(model, "test", strict, concepts, None)["words"]["food"]["above_tolerance"] == 0.5
     assert whole["subnetworks"]["whole"]["density"]["food"] == pytest.approx(model.density()["food"], abs=1e-6)
     assert whole["effects"]["noise"]["loud"].keys() == {"1", "2", "3"} == whole["effects_hard"]["noise"]["loud"].keys()
-    assert model_summary(model, "test", explanations, concepts, None)["subnetworks"] is None
+    assert summarize_model(model, "test", explanations, concepts, None)["subnetworks"] is None
     plot_calibration({name: of.calibration for name, of in concepts.items()}, tmp_path / "calibration.png")
     assert (tmp_path / "calibration.png").read_bytes().startswith(b"\x89PNG")
 
@@ -82,14 +83,15 @@ def test_the_summary_of_a_model(model, tmp_path):
 def test_the_table_has_a_row_for_each_text_concept_and_word(model, tmp_path):
     with_means(model)
     texts = [*TEXTS, ""]
-    found = explain(model, texts, options=FEW, units=(), rows=[Row("a"), Row("b"), Row("c")])
-    write_explanations(tmp_path, found, model.concept_set)
+    found = explain(model, texts, WORDS_ONLY, sources=[TextSource("a"), TextSource("b"), TextSource("c")])
+    write_explanations(tmp_path, found)
     table = read_parquet(tmp_path / "explanations.parquet")
     assert len(table) == 2 * (4 + 6) and set(table["id"]) == {"a", "b"}  # an empty text has no words
     for row in table.itertuples():
         assert dict(zip("ab", TEXTS, strict=True))[row.id][row.start : row.end] == row.word
     of = table[(table["id"] == "a") & (table["concept"] == "noise")]
     assert of["attribution"].tolist() == list(found[0].concepts["noise"].words.scores)
+    check(table, ExplanationTable, model.concept_set, "the table")
     assert set(of["state"]) == {found[0].concepts["noise"].explained}
     lines = (tmp_path / "explanations.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["a", "b", "c"]
@@ -100,6 +102,6 @@ def test_the_table_has_a_row_for_each_text_concept_and_word(model, tmp_path):
 
 
 def test_no_explanations_make_an_empty_table_of_the_same_columns(model, tmp_path):
-    write_explanations(tmp_path, [], model.concept_set)
+    write_explanations(tmp_path, [])
     assert len(word_table([])) == 0 and (tmp_path / "explanations.jsonl").read_text() == ""
     assert read_parquet(tmp_path / "explanations.parquet").columns.tolist() == word_table([]).columns.tolist()

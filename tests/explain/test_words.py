@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from sparsecbm.base.errors import ModelError
-from sparsecbm.explain.words import read_words
+from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.batches import encode
 
 CORPUS = ["The food was good, but we don't wait.", "good food, bad service! we wait for 3.5 hours"] * 3
@@ -69,7 +69,7 @@ EVERY = pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS
 
 
 def words_of(tokenizer, text, max_length=64):
-    (found,) = read_words(tokenizer, [text], max_length)
+    (found,) = tokenize_words(tokenizer, [text], max_length)
     return found
 
 
@@ -102,30 +102,30 @@ def test_a_token_that_covers_several_words_joins_them():
 
 def test_pieces_of_a_word_are_its_tokens():
     found = words_of(wordpiece(), "foods was good")  # [CLS] fo ##od ##s was good [SEP]
-    assert found.places.tolist() == [-1, 0, 0, 0, 1, 2, -1]
+    assert found.word_indices.tolist() == [-1, 0, 0, 0, 1, 2, -1]
     words, apart = found.merged(np.array([[10.0, 1, 2, 4, 8, 16, 20]]))
     assert words.tolist() == [[7, 8, 16]] and apart.tolist() == [[10, 20]]
 
 
 def test_special_tokens_and_space_are_apart():
-    assert words_of(wordpiece(), "the [SEP] food").apart == ("[CLS]", "[SEP]", "[SEP]")
+    assert words_of(wordpiece(), "the [SEP] food").special == ("[CLS]", "[SEP]", "[SEP]")
     assert words_of(wordpiece(), "[CLS] [SEP]").words == ()
-    assert words_of(byte_bpe(), "good<|endoftext|> food").apart == ("<|endoftext|>",)
-    assert words_of(byte_bpe(), "good\n").apart == ("Ċ",)
-    assert words_of(byte_bpe(opt=True), "good").apart == ("</s>",)
-    assert words_of(sentencepiece(), "good").apart == ("<s>",)
+    assert words_of(byte_bpe(), "good<|endoftext|> food").special == ("<|endoftext|>",)
+    assert words_of(byte_bpe(), "good\n").special == ("Ċ",)
+    assert words_of(byte_bpe(opt=True), "good").special == ("</s>",)
+    assert words_of(sentencepiece(), "good").special == ("<s>",)
 
 
 def test_an_unknown_word_is_a_word():
     found = words_of(wordpiece(), "the zzz")
-    assert found.words == ("the", "zzz") and found.apart == ("[CLS]", "[SEP]")
+    assert found.words == ("the", "zzz") and found.special == ("[CLS]", "[SEP]")
 
 
 @EVERY
 @pytest.mark.parametrize("text", ["", "  ", "\u200e \u200b", "\x00"])
 def test_a_text_without_words(tokenizer, text):
     found = words_of(tokenizer, text)
-    assert found.words == () and len(found.apart) == len(found.ids)
+    assert found.words == () and len(found.special) == len(found.ids)
 
 
 @EVERY
@@ -145,7 +145,7 @@ def test_a_word_that_is_read_in_part_ends_where_reading_does():
 @EVERY
 def test_tokens_are_those_that_the_model_reads(tokenizer):
     texts = ["The food was good", "", "👍 don't", "good food " * 50]
-    assert [list(found.ids) for found in read_words(tokenizer, texts, 16)] == encode(tokenizer, texts, 16)
+    assert [list(found.ids) for found in tokenize_words(tokenizer, texts, 16)] == encode(tokenizer, texts, 16)
 
 
 @EVERY
@@ -157,8 +157,8 @@ def test_any_text(tokenizer, text, length):
     assert all(text[start:end] == word for (start, end), word in zip(found.spans, found.words, strict=True))
     edges = [edge for span in found.spans for edge in span]
     assert edges == sorted(edges) and all(word == word.strip() != "" for word in found.words)
-    assert len(found.places) == len(found.ids) and (found.places < 0).sum() == len(found.apart)
-    assert sorted(set(found.places[found.places >= 0].tolist())) == list(range(len(found.words)))
+    assert len(found.word_indices) == len(found.ids) and (found.word_indices < 0).sum() == len(found.special)
+    assert sorted(set(found.word_indices[found.word_indices >= 0].tolist())) == list(range(len(found.words)))
     scores = np.random.default_rng(0).normal(size=(2, len(found.ids)))
     words, apart = found.merged(scores)
     np.testing.assert_allclose(words.sum(-1) + apart.sum(-1), scores.sum(-1), atol=1e-12)
@@ -168,9 +168,9 @@ def test_a_tokenizer_without_places_is_refused():
     class Slow:
         is_fast = False
 
-    with pytest.raises(ModelError, match="Slow does not say where its tokens stand"):
-        read_words(Slow(), ["good"], 16)
+    with pytest.raises(ModelError, match="Slow does not give the positions of tokens"):
+        tokenize_words(Slow(), ["good"], 16)
 
 
 def test_no_texts():
-    assert read_words(wordpiece(), [], 16) == []
+    assert tokenize_words(wordpiece(), [], 16) == []

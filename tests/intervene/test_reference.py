@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.patches.bits import toggled
 from sparsecbm.intervene.reference import predict_reference
 from tests.support.tiny_models import tiny_model
@@ -24,7 +23,7 @@ def test_a_reference_holds_the_models_predictions(lively, table):
     reference, raw = predict_reference(lively, table, batch_size=3), lively.logits(table["text"].tolist())
     for name in ("food", "noise"):
         np.testing.assert_allclose(reference.logits[name], raw.concepts[name], atol=1e-5)
-    assert label_logits(lively, reference.logits).argmax(-1).tolist() == raw.label.argmax(-1).tolist()
+    assert lively.label_logits(reference.logits).argmax(-1).tolist() == raw.label.argmax(-1).tolist()
     states = np.array(["Negative", "Positive", "unknown"])[reference.predicted("food")]
     known = table["concept.food"].notna()
     assert reference.correct("food").tolist() == (known & (table["concept.food"] == states)).tolist()

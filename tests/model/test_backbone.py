@@ -43,7 +43,7 @@ def test_a_decoder_without_a_pad_token_gets_its_end_token(family, tmp_path):
 def test_a_folder_without_weights_is_named(tmp_path):
     folder = write_backbone(tmp_path / "backbone")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"backbone holds no weights"):
+    with pytest.raises(ModelError, match=r"backbone has no weights"):
         load_backbone(str(folder))
 
 

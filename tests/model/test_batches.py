@@ -2,7 +2,7 @@
 
 import torch
 
-from sparsecbm.model.batches import by_length, encode, pad, shuffled
+from sparsecbm.model.batches import batch_by_length, encode, pad, shuffle_batches
 from tests.support.tiny_models import tiny_tokenizer
 
 
@@ -25,15 +25,15 @@ def test_texts_are_cut_and_never_padded_to_a_fixed_length():
 
 
 def test_by_length_covers_every_row_once():
-    assert by_length([3, 9, 9, 1], 2) == [[1, 2], [0, 3]]
+    assert batch_by_length([3, 9, 9, 1], 2) == [[1, 2], [0, 3]]
 
 
 def test_an_epoch_covers_every_row_once_and_repeats_only_with_its_seed():
     lengths = torch.randint(5, 60, (1000,), generator=torch.Generator().manual_seed(0)).tolist()
-    batches = shuffled(lengths, 16, seed=1)
+    batches = shuffle_batches(lengths, 16, seed=1)
     assert sorted(i for members in batches for i in members) == list(range(1000))
-    assert shuffled(lengths, 16, seed=1) == batches
-    assert shuffled(lengths, 16, seed=2) != batches
+    assert shuffle_batches(lengths, 16, seed=1) == batches
+    assert shuffle_batches(lengths, 16, seed=2) != batches
 
 
 def test_buckets_waste_little_padding():
@@ -43,4 +43,4 @@ def test_buckets_waste_little_padding():
         return sum(len(members) * max(lengths[i] for i in members) for members in batches)
 
     plain = [list(range(i, min(i + 16, 1000))) for i in range(0, 1000, 16)]
-    assert padded(shuffled(lengths, 16, seed=1)) < 1.1 * sum(lengths) < 1.5 * sum(lengths) < padded(plain)
+    assert padded(shuffle_batches(lengths, 16, seed=1)) < 1.1 * sum(lengths) < 1.5 * sum(lengths) < padded(plain)

@@ -7,7 +7,7 @@ import torch
 
 from sparsecbm.intervene.patches.bits import toggled
 from sparsecbm.model.checksums import model_checksum, text_checksum, weights_checksum
-from tests.model.test_masked import random_masks
+from tests.support.tiny_models import random_masks
 
 LAYER = "encoder.layer.0.output.dense"
 

@@ -4,14 +4,12 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ModelError
-from sparsecbm.model.batches import encode, pad
-from sparsecbm.model.compact import CompactModel, unfold
-from sparsecbm.model.masked import blocks, prunable_layers
+from sparsecbm.model.compact import CompactModel, compact, concept_blocks, unfold
+from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import units_of
-from tests.support.tiny_models import tiny_model, write_backbone
+from sparsecbm.model.units import find_units
+from tests.support.tiny_models import TEXTS, batch_of, random_masks, run_copies, tiny_model, write_backbone
 
-TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
 SIZES = {  # four units of attention each; a unit of Llama has two query heads
     "bert": {"num_attention_heads": 4},
     "roberta": {"num_attention_heads": 4},
@@ -40,17 +38,13 @@ def structured(model, masked_from=0, patterns=("*",), seed=0):
     masks = {}
     for name in model.concept_set.names:
         masks[name] = {}
-        for group in units_of(model.backbone):
+        for group in find_units(model.backbone):
             if group.layers[0] in shapes:
                 ranks = torch.rand(group.count, generator=draw).argsort()
                 share = torch.rand(1, generator=draw).item()
                 kept = ranks < 1 + int(share * (group.count - 1))
                 masks[name].update(group.masks(kept, shapes))
     return MaskSet.from_masks(masks)
-
-
-def batch_of(model, texts=TEXTS):
-    return pad(encode(model.tokenizer, texts, model.settings.max_length), model.tokenizer.pad_token_id)
 
 
 def assert_same(found, expected):
@@ -81,10 +75,9 @@ def test_what_is_dropped_is_gone(family, tmp_path):
     """Each map of block 2 has the rows or columns of the units kept, and no others."""
     model = family_model(tmp_path, family)
     model.masks = structured(model, masked_from=2)
-    stacks = blocks(model.compact().backbone)[1][-1].stacks
-    for name, stack in zip(model.concept_set.names, stacks, strict=True):
-        (block,) = stack
-        for group in units_of(model.backbone):
+    (last,) = concept_blocks(model.compact().backbone)
+    for name, block in zip(model.concept_set.names, last.branches, strict=True):
+        for group in find_units(model.backbone):
             if group.block == 2:
                 for layer in group.layers:
                     small = block.get_submodule(layer.split(".2.")[1]).weight
@@ -161,12 +154,12 @@ def test_shared_blocks_exist_once_and_run_once(tmp_path):
     shared = small.backbone.encoder.layer[0]
     assert len(small.backbone.encoder.layer) == 3
     seen = []
-    for block in (shared, *(stack[0] for stack in small.backbone.encoder.layer[2].stacks)):
+    branches = small.backbone.encoder.layer[2].branches
+    for block in (shared, *branches):
         block.register_forward_hook(lambda module, args, output: seen.append(len(output)))
     small(*batch_of(model))
     assert seen == [3, 3, 3]  # the shared block once, the last one by concept
-    norms = [stack[0].output.LayerNorm.weight for stack in small.backbone.encoder.layer[2].stacks]
-    assert norms[0] is norms[1]
+    assert branches[0].output.LayerNorm.weight is branches[1].output.LayerNorm.weight
 
 
 @torch.no_grad()
@@ -187,8 +180,60 @@ def test_layers_without_masks_stay_whole(tmp_path):
     small = model.compact()
     with torch.no_grad():
         assert_same(small(*batch_of(model)), model(*batch_of(model)))
-    first, second = small.backbone.encoder.layer[0].stacks
-    assert first[1].intermediate.dense.weight is second[1].intermediate.dense.weight
+    first, second = small.backbone.encoder.layer[1].branches
+    assert first.intermediate.dense.weight is second.intermediate.dense.weight
+
+
+def test_a_compact_model_keeps_both_label_heads_and_has_the_class_that_is_asked_for(tmp_path):
+    class Mine(CompactModel):
+        pass
+
+    model = family_model(tmp_path, "bert")
+    model.masks = structured(model)
+    assert model.compact().hard_head is None
+    model.add_hard_head().set(torch.randn(3, 5), torch.randn(3))
+    small = compact(model, Mine)
+    assert type(small) is Mine and type(unfold(model, Mine)) is Mine
+    assert torch.equal(small.hard_head.linear.weight, model.hard_head.linear.weight)
+    assert small.hard_head.linear.weight is not model.hard_head.linear.weight
+    assert not any(parameter.requires_grad for parameter in small.parameters())
+
+
+@pytest.mark.parametrize("masked_from", [0, 1])
+@pytest.mark.parametrize("family", ["modernbert", "gemma3_text"])
+@torch.no_grad()
+def test_each_block_gets_the_attention_mask_of_its_own_number(family, masked_from, tmp_path):
+    """Local and global blocks take turns; local ones see a window of 2 tokens on each side, or 1 before."""
+    model = tiny_model(write_backbone(tmp_path / family, family))
+    for parameter in model.parameters():
+        parameter.normal_(std=0.3)
+    kinds = model.backbone.config.layer_types
+    ids, mask = batch_of(model)
+    masks = random_masks(model, masked_from=masked_from)
+    expected = run_copies(model, masks, ids, mask)
+    model.masks = masks
+    for own in (model, unfold(model)):
+        logits = own(ids, mask).concept_logits
+        for name in masks.concepts:
+            torch.testing.assert_close(logits[name], expected[name], atol=1e-5, rtol=1e-5)
+    model.backbone.config.layer_types = kinds[::-1]  # the oracle is sensitive to the kinds
+    for number, block in enumerate(model.backbone.layers):
+        block.attention_type = kinds[::-1][number]  # ModernBERT looks here
+    assert not torch.allclose(model(ids, mask).concept_logits["food"], expected["food"], atol=1e-3)
+
+
+def test_hooks_of_others_stay_on_the_blocks(tmp_path):
+    """Compact blocks lose the hook that splits rows, and no other hook."""
+    model = family_model(tmp_path, "bert")
+    seen = []
+    model.backbone.encoder.layer[1].register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    model.masks = structured(model, masked_from=1)
+    small = model.compact()
+    small(*batch_of(model))
+    assert seen == [3, 3]  # once for each concept
+    seen.clear()
+    model(*batch_of(model))
+    assert seen == [3]
 
 
 def test_parameters_by_concept_by_hand(tmp_path):
@@ -200,7 +245,7 @@ def test_parameters_by_concept_by_hand(tmp_path):
     whole = sum(p.numel() for p in model.backbone.parameters())
     shapes = {layer: tuple(m.weight.shape) for layer, m in prunable_layers(model.backbone, masked_from=2).items()}
     food = {}
-    for group in units_of(model.backbone)[-2:]:
+    for group in find_units(model.backbone)[-2:]:
         food.update(group.masks(torch.arange(group.count) < (1 if group.kind == "head" else 8), shapes))
     full = {layer: torch.ones(shape).bool() for layer, shape in shapes.items()}
     model.masks = MaskSet.from_masks({"food": food, "noise": full})

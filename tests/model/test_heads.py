@@ -1,10 +1,11 @@
 """The label sees the concepts and nothing else."""
 
+import numpy as np
 import pytest
 import torch
 
 from sparsecbm.api import SparseCBM
-from sparsecbm.model.heads import LabelHead, activate
+from sparsecbm.model.heads import LabelHead, activate, apply_label_head, concatenated_activations
 from tests.support.tiny_models import CONCEPTS
 
 
@@ -13,6 +14,19 @@ def test_activations_by_hand():
     assert activate(logits, "soft")[0].tolist() == pytest.approx([0.25, 0.25, 0.5])
     assert activate(logits, "hard")[0].tolist() == pytest.approx([0, 0, 1])
     assert activate(logits, "logits") is logits
+
+
+def test_concatenated_activations_keep_the_order_of_the_concepts():
+    logits = {"food": np.log([[1.0, 1.0, 2.0]]), "noise": np.log([[3.0, 1.0]])}
+    assert concatenated_activations(logits, "soft")[0].tolist() == pytest.approx([0.25, 0.25, 0.5, 0.75, 0.25])
+    assert concatenated_activations(logits, "hard")[0].tolist() == pytest.approx([0, 0, 1, 1, 0])
+
+
+def test_a_label_head_applies_to_arrays():
+    """V is (1 2 3 4 5), its double and zero; b is (0, 1, 2); the states are food 2 and noise 0."""
+    head = LabelHead(CONCEPTS)
+    head.set(torch.arange(1.0, 6.0) * torch.tensor([[1.0], [2.0], [0.0]]), torch.tensor([0.0, 1.0, 2.0]))
+    assert apply_label_head(head, np.array([[0.0, 0, 1, 1, 0]])).tolist() == [[7.0, 15.0, 2.0]]
 
 
 def test_a_hard_activation_has_the_gradient_of_the_soft_one():

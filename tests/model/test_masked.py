@@ -1,47 +1,12 @@
 """The masked forward pass against a plain loop that multiplies weights by masks."""
 
-import copy
-
 import pytest
 import torch
 
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.masked import MaskedLinear, grouped_linear, prunable_layers, weight_leaves
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.pooling import pool
-from tests.support.tiny_models import FAMILIES, tiny_model, write_backbone
-
-TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
-
-
-def random_masks(model, density=0.5, masked_from=0, seed=0):
-    draw = torch.Generator().manual_seed(seed)
-    layers = prunable_layers(model.backbone, masked_from=masked_from)
-    return MaskSet.from_masks(
-        {
-            name: {layer: torch.rand(m.weight.shape, generator=draw) < density for layer, m in layers.items()}
-            for name in model.concept_set.names
-        }
-    )
-
-
-def batch_of(model, texts=TEXTS):
-    return pad(encode(model.tokenizer, texts, model.settings.max_length), model.tokenizer.pad_token_id)
-
-
-def plain_loop(dense, masks, ids, mask):
-    """Concept logits the slow way: a copy of the dense model for each concept, its weights multiplied."""
-    logits = {}
-    for concept in masks.concepts:
-        copied = copy.deepcopy(dense).eval()
-        layers = dict(copied.backbone.named_modules())
-        for layer, kept in masks[concept].items():
-            layers[layer].weight.data *= kept
-        states = copied.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
-        pooled = pool(states, mask, copied.settings.pooling)
-        logits[concept] = copied.concept_heads({concept: pooled})[concept]
-    return logits
+from tests.support.tiny_models import FAMILIES, batch_of, random_masks, run_copies, tiny_model, write_backbone
 
 
 @pytest.fixture(params=FAMILIES)
@@ -51,10 +16,10 @@ def family_model(request, tmp_path):
 
 @pytest.mark.parametrize("masked_from", [0, 1])
 @torch.no_grad()
-def test_one_call_equals_the_plain_loop_in_every_family(family_model, masked_from):
+def test_one_call_equals_the_run_copies_in_every_family(family_model, masked_from):
     ids, mask = batch_of(family_model)
     masks = random_masks(family_model, masked_from=masked_from)
-    expected = plain_loop(family_model, masks, ids, mask)
+    expected = run_copies(family_model, masks, ids, mask)
     dense = family_model(ids, mask).concept_logits
     family_model.masks = masks
     found = family_model(ids, mask).concept_logits
@@ -185,7 +150,7 @@ def test_masks_of_another_model_are_refused(model):
         model.masks = MaskSet.from_masks(other_shape)
     with pytest.raises(ModelError, match="another model: it has no layer nowhere"):
         model.masks = MaskSet.from_masks({n: {"nowhere": torch.ones(2, 2).bool()} for n in masks.concepts})
-    with pytest.raises(ModelError, match="they are of \\['a'\\]"):
+    with pytest.raises(ModelError, match="they are for \\['a'\\]"):
         model.masks = MaskSet.from_masks({"a": {"x": torch.ones(2, 2).bool()}})
     assert model.masks is None
 

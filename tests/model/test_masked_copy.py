@@ -3,7 +3,7 @@
 import numpy as np
 
 from sparsecbm.model.masked_copy import with_masks
-from tests.model.test_masked import random_masks
+from tests.support.tiny_models import random_masks
 
 TEXTS = ["the food was good", "slow", "a loud place but we came again"]
 

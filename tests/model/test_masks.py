@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.masks import MaskSet, count, pack, unpack
-from sparsecbm.model.overlap import overlap
+from sparsecbm.model.overlap import compute_overlap
 
 
 def bits(text: str) -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_set_operations(masks):
 
 
 def test_overlap_by_hand(masks):
-    found = overlap(masks)
+    found = compute_overlap(masks)
     pair = found.pairs["food", "noise"]
     assert pair.jaccard == pytest.approx(2 / 6)  # 1 of 3 in a, 1 of 3 in b
     # expected intersection: 2 * 2 / 4 in a, 3 * 1 / 3 in b, together 2; expected union 8 - 2
@@ -72,7 +72,7 @@ def test_overlap_by_hand(masks):
 def test_chance_is_what_random_masks_of_the_same_densities_have():
     draw = torch.Generator().manual_seed(0)
     first, second = (torch.rand(400, 500, generator=draw) < density for density in (0.25, 0.4))
-    pair = overlap(MaskSet.from_masks({"a": {"w": first}, "b": {"w": second}})).pairs["a", "b"]
+    pair = compute_overlap(MaskSet.from_masks({"a": {"w": first}, "b": {"w": second}})).pairs["a", "b"]
     assert pair.chance == pytest.approx(0.25 * 0.4 / (0.25 + 0.4 - 0.25 * 0.4), abs=2e-3)
     assert pair.jaccard == pytest.approx(pair.chance, abs=4e-3)
 
@@ -114,7 +114,7 @@ def test_a_flipped_byte_in_a_mask_file_is_found(masks, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 9])
 def test_what_is_no_mask_file_says_so(tmp_path, content):
     (tmp_path / "masks.safetensors").write_bytes(content)
-    with pytest.raises(ModelError, match="no mask file"):
+    with pytest.raises(ModelError, match="is not a mask file"):
         MaskSet.load(tmp_path / "masks.safetensors")
 
 

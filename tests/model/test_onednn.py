@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from sparsecbm.model import onednn as products
-from sparsecbm.model.onednn import quick_products
+from sparsecbm.model.onednn import use_onednn
 
-pytestmark = pytest.mark.skipif(not products._KNOWN, reason="this PyTorch has no oneDNN")
+pytestmark = pytest.mark.skipif(not products._AVAILABLE, reason="this PyTorch has no oneDNN")
 
 
 def frozen(transposed: bool, bias: bool) -> nn.Linear:
@@ -24,7 +24,7 @@ def frozen(transposed: bool, bias: bool) -> nn.Linear:
 def test_outputs_and_gradients_are_those_of_float64(transposed, bias, rows):
     layer, inputs = frozen(transposed, bias), torch.randn(rows, 5, 48).requires_grad_()
     upstream = torch.randn(5, rows, 96).transpose(0, 1)  # attention hands gradients on like this
-    with quick_products(layer):
+    with use_onednn(layer):
         output = layer(inputs)
         assert "Product" in type(output.grad_fn).__name__
         (gradient,) = torch.autograd.grad(output, inputs, upstream)
@@ -38,7 +38,7 @@ def test_outputs_and_gradients_are_those_of_float64(transposed, bias, rows):
 
 def test_layers_are_plain_again_whatever_happens():
     model = nn.Sequential(frozen(False, True), nn.GELU())
-    with pytest.raises(KeyError), quick_products(model):
+    with pytest.raises(KeyError), use_onednn(model):
         assert type(model[0]) is not nn.Linear
         raise KeyError
     assert type(model[0]) is nn.Linear
@@ -47,5 +47,5 @@ def test_layers_are_plain_again_whatever_happens():
 @pytest.mark.parametrize("layer", [nn.Linear(4, 4), frozen(False, True).double(), nn.Bilinear(2, 2, 2)])
 def test_what_trains_or_is_of_another_type_stays_as_it_is(layer):
     kind = type(layer)
-    with quick_products(layer):
+    with use_onednn(layer):
         assert type(layer) is kind

@@ -13,8 +13,8 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import DataError, ModelError
 from sparsecbm.base.files import write_json
 from sparsecbm.model import storage
-from sparsecbm.model.storage import checksums
-from tests.model.test_masked import random_masks
+from sparsecbm.model.storage import compute_checksums
+from tests.support.tiny_models import random_masks
 
 TEXTS = ["the food was good", "bad service"]
 
@@ -30,7 +30,7 @@ def test_saving_what_was_loaded_gives_the_same_bytes(folder, tmp_path):
     loaded = SparseCBM.from_pretrained(folder)
     loaded.predict(TEXTS)  # a tokenizer remembers its last call; its file must not
     loaded.save_pretrained(tmp_path / "again")
-    assert checksums(tmp_path / "again") == checksums(folder)
+    assert compute_checksums(tmp_path / "again") == compute_checksums(folder)
 
 
 def test_no_path_of_this_machine_gets_into_the_folder(folder, tmp_path):
@@ -59,7 +59,7 @@ def test_the_head_for_hard_concepts_comes_back_frozen_and_only_where_it_was(fold
     assert not torch.equal(loaded.label_head.linear.weight, V)
     assert not any(parameter.requires_grad for parameter in loaded.hard_head.parameters())
     loaded.save_pretrained(tmp_path / "again")
-    assert checksums(tmp_path / "again") == checksums(tmp_path / "fitted")
+    assert compute_checksums(tmp_path / "again") == compute_checksums(tmp_path / "fitted")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "concepts.json", "tokenizer/tokenizer.json"])
@@ -91,15 +91,15 @@ def test_a_missing_and_an_added_file_are_seen(folder):
 
 
 def test_no_model_and_a_model_of_another_format(folder, tmp_path):
-    with pytest.raises(ModelError, match="is no model folder"):
+    with pytest.raises(ModelError, match="is not a model folder"):
         SparseCBM.from_pretrained(tmp_path / "nowhere")
     config = json.loads((folder / "config.json").read_text())
     write_json(folder / "config.json", {**config, "format": 99})
-    write_json(folder / "checksums.json", checksums(folder))
+    write_json(folder / "checksums.json", compute_checksums(folder))
     with pytest.raises(ModelError, match="has model format 99; this version reads 1 and 2"):
         SparseCBM.from_pretrained(folder)
     write_json(folder / "config.json", {**config, "format": 1})
-    write_json(folder / "checksums.json", checksums(folder))
+    write_json(folder / "checksums.json", compute_checksums(folder))
     assert SparseCBM.from_pretrained(folder).hard_head is None
 
 
@@ -107,7 +107,7 @@ def test_weights_that_do_not_fit_are_refused(folder):
     config = json.loads((folder / "config.json").read_text())
     config["backbone"]["hidden_size"] = 32
     write_json(folder / "config.json", config)
-    write_json(folder / "checksums.json", checksums(folder))
+    write_json(folder / "checksums.json", compute_checksums(folder))
     with pytest.raises(ModelError, match="does not fit config"):
         SparseCBM.from_pretrained(folder)
 
@@ -116,13 +116,13 @@ def test_a_head_for_hard_concepts_of_other_concepts_is_refused(folder):
     weights = load_file(folder / "model.safetensors")
     other = {"hard_head.linear.weight": torch.zeros(3, 4), "hard_head.linear.bias": torch.zeros(3)}
     save_file(weights | other, folder / "model.safetensors")
-    write_json(folder / "checksums.json", checksums(folder))
+    write_json(folder / "checksums.json", compute_checksums(folder))
     with pytest.raises(ModelError, match="does not fit config"):
         SparseCBM.from_pretrained(folder)
 
 
 def test_a_full_disk_leaves_the_old_model(folder, model, monkeypatch):
-    before = checksums(folder)
+    before = compute_checksums(folder)
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -130,5 +130,5 @@ def test_a_full_disk_leaves_the_old_model(folder, model, monkeypatch):
     monkeypatch.setattr(storage, "save_file", full)
     with pytest.raises(DataError, match="No space left on device"):
         model.save_pretrained(folder)
-    assert checksums(folder) == before
+    assert compute_checksums(folder) == before
     assert os.listdir(folder.parent) == ["model"]

@@ -6,7 +6,7 @@ import torch
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import Part, Units, units_among, units_of
+from sparsecbm.model.units import Part, Units, find_units, select_pruned_units
 from tests.support.tiny_models import tiny_model, write_backbone
 
 SUPPORTED = ("bert", "roberta", "distilbert", "gpt2", "opt", "llama")
@@ -24,7 +24,7 @@ def weights_of(backbone):
 def test_every_weight_belongs_to_exactly_one_unit(family, tmp_path):
     backbone = loaded(tmp_path, family)
     owners = {layer: torch.zeros_like(weight) for layer, weight in weights_of(backbone).items()}
-    for group in units_of(backbone):
+    for group in find_units(backbone):
         for unit in range(group.count):
             alone = torch.arange(group.count) == unit
             for layer, mask in group.masks(alone, {name: w.shape for name, w in owners.items()}).items():
@@ -33,7 +33,7 @@ def test_every_weight_belongs_to_exactly_one_unit(family, tmp_path):
 
 
 def test_the_units_of_bert_by_hand(tmp_path):
-    head, neuron, *others = units_of(loaded(tmp_path, "bert"))
+    head, neuron, *others = find_units(loaded(tmp_path, "bert"))
     name = "encoder.layer.0."
     into = [Part(f"{name}attention.self.{part}", 0, 0, 8) for part in ("query", "key", "value")]
     assert head == Units("head", 0, 2, (*into, Part(f"{name}attention.output.dense", 1, 0, 8)))
@@ -44,7 +44,7 @@ def test_the_units_of_bert_by_hand(tmp_path):
 
 
 def test_gpt2_has_queries_keys_and_values_side_by_side_and_weights_transposed(tmp_path):
-    head, neuron, *_ = units_of(loaded(tmp_path, "gpt2"))
+    head, neuron, *_ = find_units(loaded(tmp_path, "gpt2"))
     assert [(part.axis, part.start, part.width) for part in head.parts] == [
         (1, 0, 8), (1, 16, 8), (1, 32, 8), (0, 0, 8),
     ]  # fmt: skip
@@ -57,7 +57,7 @@ def test_gpt2_has_queries_keys_and_values_side_by_side_and_weights_transposed(tm
 
 
 def test_a_unit_of_llama_is_a_key_and_value_head_with_the_query_heads_that_read_it(tmp_path):
-    head, neuron, *_ = units_of(loaded(tmp_path, "llama", num_attention_heads=8, num_key_value_heads=2))
+    head, neuron, *_ = find_units(loaded(tmp_path, "llama", num_attention_heads=8, num_key_value_heads=2))
     assert head.count == 2
     assert {part.layer.rpartition(".")[2]: part.width for part in head.parts} == {
         "q_proj": 8, "k_proj": 2, "v_proj": 2, "o_proj": 8,
@@ -71,7 +71,7 @@ def test_sums_and_sizes_by_hand(tmp_path):
     """One head of the tiny BERT: 8 rows or columns of 16 in four maps; one neuron: 16 weights in each of two."""
     backbone = loaded(tmp_path, "bert")
     values = {layer: torch.zeros_like(weight) for layer, weight in weights_of(backbone).items()}
-    head, neuron, *_ = units_of(backbone)
+    head, neuron, *_ = find_units(backbone)
     assert head.weights(values) == 4 * 8 * 16 and neuron.weights(values) == 2 * 16
     values["encoder.layer.0.attention.self.key"][8:] = 2.0  # the second head: 8 rows of 16
     values["encoder.layer.0.attention.output.dense"][3, :8] = 1.0  # the first: 8 columns of one row
@@ -81,13 +81,13 @@ def test_sums_and_sizes_by_hand(tmp_path):
 
 
 def test_masks_give_back_the_units_and_masked_layers_have_the_same_units(model):
-    units = units_of(model.backbone)
+    units = find_units(model.backbone)
     shapes = {layer: tuple(weight.shape) for layer, weight in weights_of(model.backbone).items()}
     kept = {group: torch.arange(group.count) % 2 == 1 for group in units}
     masks = {layer: mask for group in units for layer, mask in group.masks(kept[group], shapes).items()}
     assert all(torch.equal(group.kept(masks), kept[group]) for group in units)
     model.masks = MaskSet.from_masks(dict.fromkeys(model.concept_set.names, masks))
-    assert units_of(model.backbone) == units
+    assert find_units(model.backbone) == units
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_masks_give_back_the_units_and_masked_layers_have_the_same_units(model):
 def test_a_mask_that_cuts_through_a_unit_is_named(model, layer, at):
     weights = weights_of(model.backbone)
     masks = {name: torch.ones_like(weight).bool() for name, weight in weights.items()}
-    head, neuron, *_ = units_of(model.backbone)
+    head, neuron, *_ = find_units(model.backbone)
     assert head.kept(masks).all() and neuron.kept(masks).all()
     masks[f"encoder.layer.0.{layer}"][at] = False
     with pytest.raises(ModelError, match=f"layer encoder.layer.0.{layer} does not keep or drop whole"):
@@ -105,7 +105,7 @@ def test_a_mask_that_cuts_through_a_unit_is_named(model, layer, at):
 
 def test_rows_without_their_columns_are_no_unit(model):
     masks = {name: torch.ones_like(weight).bool() for name, weight in weights_of(model.backbone).items()}
-    head, *_ = units_of(model.backbone)
+    head, *_ = find_units(model.backbone)
     for part in ("query", "key", "value"):
         masks[f"encoder.layer.0.attention.self.{part}"][:8] = False
     with pytest.raises(ModelError, match=r"attention\.output\.dense does not keep or drop whole heads of block 0"):
@@ -115,14 +115,14 @@ def test_rows_without_their_columns_are_no_unit(model):
 @pytest.mark.parametrize("family", ["deberta", "deberta-v2"])
 def test_other_families_are_refused_with_those_that_work(family, tmp_path):
     with pytest.raises(ModelError, match=f"'{family}' are not known.*bert, roberta, distilbert, opt, gpt2, llama"):
-        units_of(loaded(tmp_path, family))
+        find_units(loaded(tmp_path, family))
 
 
 def test_units_need_all_of_their_layers(model):
-    units = units_of(model.backbone)
+    units = find_units(model.backbone)
     attention = prunable_layers(model.backbone, ["*.attention.*"], masked_from=1)
-    assert [(group.kind, group.block) for group in units_among(units, attention)] == [("head", 1)]
+    assert [(group.kind, group.block) for group in select_pruned_units(units, attention)] == [("head", 1)]
     with pytest.raises(ConfigError, match=r"heads of block 0 .* encoder\.layer\.0\.attention\.self\.key is not among"):
-        units_among(units, prunable_layers(model.backbone, ["*.query"]))
+        select_pruned_units(units, prunable_layers(model.backbone, ["*.query"]))
     with pytest.raises(ConfigError, match=r"^prune\.layers: pooler\.dense belongs to no head or neuron"):
-        units_among(units, [*attention, "pooler.dense"])
+        select_pruned_units(units, [*attention, "pooler.dense"])

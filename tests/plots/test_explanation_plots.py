@@ -6,14 +6,14 @@ import pytest
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from sparsecbm.explain.contributions import Effects, Step, Waterfall
+from sparsecbm.explain.contributions import StateEffects, Step, Waterfall
 from sparsecbm.explain.subnetworks import Region, Subnetworks, UnitShares
 from sparsecbm.model.overlap import Overlap
 from sparsecbm.plots.explanations import AGAINST, FOR, TOTAL, plot_effects, plot_heads, plot_waterfall
 
 FALL = Waterfall("5", 0.25, (Step("food", "Positive", 2.0, 0.25, 2.25), Step("noise", "loud", -0.75, 2.25, 1.5)), 1.5)
-EFFECTS = Effects(
-    "hard_head",
+EFFECTS = StateEffects(
+    "hard",
     {
         "food": {"Negative": {"1": 2.0, "5": -2.0}, "Positive": {"1": -1.0, "5": 1.0}},
         "noise": {"loud": {"1": 0.5, "5": -0.5}, "quiet": {"1": 0.0, "5": 0.0}},

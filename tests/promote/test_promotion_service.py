@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.base.files import content_hash, write_json
 from sparsecbm.data.tables import write_splits
-from sparsecbm.model.storage import checksums
+from sparsecbm.model.storage import compute_checksums
 from sparsecbm.pipeline.lock import WorkspaceBusy
 from sparsecbm.promote import judging as evidence
 from sparsecbm.promote.ledger import HOLD, PROMOTE, REJECT
@@ -128,7 +128,7 @@ def test_tampered_weights_are_rejected_even_if_their_checksums_fit(make_road, fi
     assert [row.gate for row in ledger.rows] == ["integrity"]
     assert "its files are not those that were registered" in ledger.reasons[0]
 
-    write_json(folder / "checksums.json", checksums(folder))  # whoever alters weights may alter these as well
+    write_json(folder / "checksums.json", compute_checksums(folder))  # whoever alters weights may alter these as well
     assert road.gate().verdict == REJECT
     with pytest.raises(PromotionError, match=r"no version is back: .* its files are not those that were registered"):
         road.promote(ledger, force="I know better")

@@ -8,13 +8,12 @@ import torch
 from sparsecbm.base.errors import DegenerateSaliencyWarning
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import units_of
+from sparsecbm.model.units import find_units
 from sparsecbm.prune.event import choose_masks, score_weights
 from sparsecbm.prune.gradients import stream_gradients
 from sparsecbm.train.examples import build_batch, build_examples
-from tests.model.test_masked import random_masks
 from tests.support.prune_settings import pruning
-from tests.support.tiny_models import tiny_model, write_backbone
+from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 from tests.support.tiny_tables import annotated
 
 
@@ -143,7 +142,7 @@ def test_structured_masks_keep_whole_units(model, threshold, regrow):
         model.masks = choose_masks(model, params, random_scores(model, event), sparsity, regrow)
         for mask in model.masks:
             assert mask.density == 1 - sparsity
-            kept = [group.kept(mask) for group in units_of(model.backbone)]  # raises where a mask cuts a unit
+            kept = [group.kept(mask) for group in find_units(model.backbone)]  # raises where a mask cuts a unit
             assert all(units.any() for units in kept)
             dropped[mask.name] = [(~units).nonzero().tolist() for units in kept]
             came_back = any((bits & ~before[mask.name][layer]).any() for layer, bits in mask.items())

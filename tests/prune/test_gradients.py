@@ -9,7 +9,7 @@ from sparsecbm.base.errors import ConfigError, PruningError
 from sparsecbm.prune.gradients import group_layers, stream_gradients
 from sparsecbm.train.examples import build_batch, build_examples
 from sparsecbm.train.loss import cross_entropy
-from tests.model.test_masked import random_masks
+from tests.support.tiny_models import random_masks
 from tests.support.tiny_tables import annotated
 
 

@@ -12,8 +12,7 @@ from sparsecbm.prune.head_fit import INVERSE_STRENGTH, refit_concept_heads
 from sparsecbm.train.examples import build_examples, one_hot
 from sparsecbm.train.loss import cross_entropy
 from sparsecbm.train.pooled import pooled_under_masks
-from tests.model.test_masked import random_masks
-from tests.support.tiny_models import tiny_model
+from tests.support.tiny_models import random_masks, tiny_model
 from tests.support.tiny_tables import annotated
 
 GAMMA = 2.5

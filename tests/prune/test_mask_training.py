@@ -10,16 +10,15 @@ from torch.nn.functional import cross_entropy, kl_div
 from sparsecbm.base.errors import ModelError
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.overlap import overlap
+from sparsecbm.model.overlap import compute_overlap
 from sparsecbm.prune.event import score_weights
 from sparsecbm.prune.gradients import draw_gradient_batches
 from sparsecbm.prune.mask_sources import ShuffledMasks, make_mask_source
 from sparsecbm.prune.schedule import PruningEvents
 from sparsecbm.prune.training import MaskTraining
 from sparsecbm.train.examples import build_batch, build_examples
-from tests.model.test_masked import random_masks
 from tests.support.prune_settings import pruning
-from tests.support.tiny_models import tiny_model
+from tests.support.tiny_models import random_masks, tiny_model
 from tests.support.tiny_tables import annotated
 from tests.support.training import finetuning
 
@@ -333,7 +332,7 @@ def test_control_masks_match_in_every_count_and_keep_other_weights(model, tmp_pa
         for step, (figures, masks) in again.items():
             expected = events[step][1]
             assert figures == {"control.sparsity": events[step][0]["prune.sparsity"]}
-            assert overlap(masks) == overlap(expected)
+            assert compute_overlap(masks) == compute_overlap(expected)
             for mask in masks:
                 assert mask.density_by_layer() == expected[mask.name].density_by_layer()
             assert masks != expected or step == 0

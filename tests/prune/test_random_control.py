@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.overlap import overlap
+from sparsecbm.model.overlap import compute_overlap
 from sparsecbm.prune.random_control import matched_random
 
 SHAPES = {"a": (30, 20), "b": (7, 5)}
@@ -47,7 +47,7 @@ def test_every_count_of_every_layer_matches():
         assert random.exclusive(name).density_by_layer() == masks.exclusive(name).density_by_layer()
     assert random.core().density_by_layer() == masks.core().density_by_layer()
     assert masks.core().density_by_layer()["a"] >= 2 / 30
-    assert overlap(random) == overlap(masks)
+    assert compute_overlap(random) == compute_overlap(masks)
 
 
 def test_every_weight_is_equally_likely():

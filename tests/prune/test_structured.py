@@ -5,7 +5,7 @@ import torch
 
 from sparsecbm.base.errors import ConfigError, ModelError, PruningError
 from sparsecbm.model.masked import prunable_layers
-from sparsecbm.model.units import Part, Units, units_of
+from sparsecbm.model.units import Part, Units, find_units
 from sparsecbm.prune.structured import select_units
 
 HEADS, NEURONS = [1, 5, 9], [2, 3, 4, 6, 7, 8]  # saliency per weight
@@ -116,7 +116,7 @@ def test_errors_name_the_wrong_input():
 def test_only_blocks_with_saliencies_are_pruned(model):
     """Block 1 of the tiny BERT: 2 heads of 512 weights, 32 neurons of 32; three quarters of an even split."""
     values = {name: m.weight.detach().abs() for name, m in prunable_layers(model.backbone, masked_from=1).items()}
-    selection = select_units(units_of(model.backbone), values, 0.5)
+    selection = select_units(find_units(model.backbone), values, 0.5)
     assert list(selection.masks) == list(values)
     assert selection.sparsity == 0.5
     heads, neurons = selection.kept["head", 1], selection.kept["neuron", 1]

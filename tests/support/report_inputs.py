@@ -4,7 +4,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from sparsecbm.explain.attribution import Options
 from sparsecbm.explain.explanation import (
     AblatedUnit,
     ConceptExplanation,
@@ -16,6 +15,7 @@ from sparsecbm.explain.explanation import (
     Word,
     WordScores,
 )
+from sparsecbm.explain.methods import AttributionOptions
 
 _HITS = ("hit_at_1", "hit_at_3", "reciprocal_rank")
 _DISTANCES = {"l2": 0.0, "cosine": 0.01, "norm": 0.02}
@@ -65,7 +65,7 @@ def explanation(text: str, label: tuple, food: tuple, noise: tuple, number: int 
         special=("[CLS]", "[SEP]"),
         label=LabelExplanation("rating", state, probabilities, gold, 0.1, 0.5, HardLabel(state, probabilities), scores),
         concepts=concepts,
-        origin=Origin("a" * 64, "b" * 64, "c" * 64, True, "integrated_gradients", Options()),
+        origin=Origin("a" * 64, "b" * 64, "c" * 64, True, "integrated_gradients", AttributionOptions()),
     )
 
 

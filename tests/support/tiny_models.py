@@ -1,5 +1,7 @@
 """Tiny backbones of random weights, one for each family, written as a hub would serve them."""
 
+import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,7 +10,11 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.concepts import Concept, ConceptSet
+from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.cbm import Settings
+from sparsecbm.model.masked import prunable_layers
+from sparsecbm.model.masks import MaskSet
+from sparsecbm.model.pooling import pool
 
 WORDS = (
     "the", "food", "was", "good", "bad", "and", "service", "slow", "quick", "but", "a", "place", "loud", "quiet",
@@ -29,6 +35,26 @@ FAMILIES = {
     "llama": {**SMALL, "intermediate_size": 32, "num_key_value_heads": 1},
 }
 DECODERS = ("gpt2", "opt", "llama")
+# Families whose blocks are not all alike: some attend to a window of tokens only.
+MIXED = {
+    **SMALL,
+    "num_hidden_layers": 4,
+    "intermediate_size": 32,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+}
+MIXED_FAMILIES = {
+    "modernbert": {
+        **MIXED,
+        "local_attention": 4,
+        "pad_token_id": 0,
+        "bos_token_id": 2,
+        "cls_token_id": 2,
+        "eos_token_id": 3,
+        "sep_token_id": 3,
+    },
+    "gemma3_text": {**MIXED, "num_key_value_heads": 1, "head_dim": 8, "sliding_window": 2},
+}
+TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
 
 
 def tiny_tokenizer(decoder: bool = False) -> PreTrainedTokenizerFast:
@@ -49,7 +75,9 @@ def tiny_tokenizer(decoder: bool = False) -> PreTrainedTokenizerFast:
 def write_backbone(folder: Path, family: str = "bert", seed: int = 0, **sizes: int) -> Path:
     """Save a tiny backbone and its tokenizer to a folder; sizes replace those of the family."""
     torch.manual_seed(seed)
-    AutoModel.from_config(AutoConfig.for_model(family, **{**FAMILIES[family], **sizes})).save_pretrained(folder)
+    AutoModel.from_config(
+        AutoConfig.for_model(family, **{**{**FAMILIES, **MIXED_FAMILIES}[family], **sizes})
+    ).save_pretrained(folder)
     tiny_tokenizer(family in DECODERS).save_pretrained(folder)
     return folder
 
@@ -61,3 +89,34 @@ def tiny_model(folder: Path, concept_set: ConceptSet = CONCEPTS, **settings) -> 
     if model.has_bottleneck:  # a new label head is zero, and would read every text alike
         torch.nn.init.normal_(model.label_head.linear.weight)
     return model
+
+
+def random_masks(model: SparseCBM, density: float = 0.5, masked_from: int = 0, seed: int = 0) -> MaskSet:
+    """Masks that keep each weight with the given probability, drawn for each concept."""
+    draw = torch.Generator().manual_seed(seed)
+    layers = prunable_layers(model.backbone, masked_from=masked_from)
+    return MaskSet.from_masks(
+        {
+            name: {layer: torch.rand(m.weight.shape, generator=draw) < density for layer, m in layers.items()}
+            for name in model.concept_set.names
+        }
+    )
+
+
+def batch_of(model: SparseCBM, texts: Sequence[str] = TEXTS) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask of texts, [texts, tokens] each."""
+    return pad(encode(model.tokenizer, texts, model.settings.max_length), model.tokenizer.pad_token_id)
+
+
+def run_copies(dense: SparseCBM, masks: MaskSet, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Concept logits by an oracle: a copy of the dense model for each concept, its weights multiplied by the mask."""
+    logits = {}
+    for concept in masks.concepts:
+        copied = copy.deepcopy(dense).eval()
+        layers = dict(copied.backbone.named_modules())
+        for layer, kept in masks[concept].items():
+            layers[layer].weight.data *= kept
+        states = copied.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        pooled = pool(states, mask, copied.settings.pooling)
+        logits[concept] = copied.concept_heads({concept: pooled})[concept]
+    return logits

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.model.masks import MaskSet, count, pack
-from sparsecbm.model.prediction import Reading
-from sparsecbm.model.storage import checksums
+from sparsecbm.model.prediction import StatePrediction
+from sparsecbm.model.storage import compute_checksums
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def compare_models(folder_a: Path, folder_b: Path, texts: Sequence[str] = ()) ->
     unmatched = _differing(_shapes(ours), _shapes(theirs))
     weights = {name: difference(ours[name], theirs[name]) for name in ours if name not in unmatched}
     return Comparison(
-        files=_differing(checksums(Path(folder_a)), checksums(Path(folder_b))),
+        files=_differing(compute_checksums(Path(folder_a)), compute_checksums(Path(folder_b))),
         settings=_differing(_settings(a), _settings(b)),
         concepts=_differing(_states(a), _states(b)),
         unmatched=unmatched,
@@ -192,7 +192,7 @@ def compare_predictions(a: SparseCBM, b: SparseCBM, texts: Sequence[str]) -> Pre
     return PredictionDifference(len(texts), sum(different), found.pop("label", None), found)
 
 
-def _compare_readings(pairs: list[tuple[Reading, Reading]]) -> ReadingDifference:
+def _compare_readings(pairs: list[tuple[StatePrediction, StatePrediction]]) -> ReadingDifference:
     changes: dict[str, dict[str, int]] = {}
     largest = 0.0
     for x, y in pairs:

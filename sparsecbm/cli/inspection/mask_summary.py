@@ -9,7 +9,7 @@ from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import Overlap
 from sparsecbm.model.storage import MASKS, WEIGHTS
-from sparsecbm.model.units import units_among, units_of
+from sparsecbm.model.units import find_units, select_pruned_units
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def mask_summary(folder: Path) -> MaskSummary:
 def is_structured(model: SparseCBM, masks: MaskSet) -> bool:
     """Whether every mask keeps or drops whole heads and neurons of the model's backbone."""
     try:
-        units = units_among(units_of(model.backbone), masks.shapes)
+        units = select_pruned_units(find_units(model.backbone), masks.shapes)
         for mask in masks:
             for group in units:
                 group.kept(mask)

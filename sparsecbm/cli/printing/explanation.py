@@ -71,7 +71,7 @@ def _show_words(console: Console, found: Explanation, scores: WordScores) -> Non
         if round(score, 2)
     )
     gap = f"all words {signed(scores.change)}, completeness gap {signed(scores.gap, 3)}"
-    if found.rough(scores):
+    if found.exceeds_tolerance(scores):
         gap += f", above the tolerance of {share(found.origin.parameters.tolerance)}"
     console.print(gap + (f", apart from words {apart}" if apart else ""), style="dim", markup=False)
 

@@ -25,15 +25,16 @@ from sparsecbm.evaluate.faithfulness.aopc import UNKNOWN, rank_words, top_words
 from sparsecbm.evaluate.faithfulness.batched_inference import concept_logits_for
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
 from sparsecbm.evaluate.specificity.probes import sample
-from sparsecbm.explain.attribution import Options, attribute
-from sparsecbm.explain.subject import readied
-from sparsecbm.explain.words import WordedText, read_words
+from sparsecbm.explain.attribution import attribute
+from sparsecbm.explain.methods import AttributionOptions
+from sparsecbm.explain.subject import prepared
+from sparsecbm.explain.words import TokenizedText, tokenize_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import activate
 
 # How word_removal ranks words. Few gradients make it fast; a single one at the text itself is misleading
 # (docs/benchmarks.md).
-METHOD, QUICK, SHARE = "integrated_gradients", Options(steps=4, max_steps=4), 0.2
+METHOD, QUICK, SHARE = "integrated_gradients", AttributionOptions(steps=4, max_steps=4), 0.2
 MOST = 128  # pairs for explainers that remove a concept, since word attributions take many forward passes
 
 
@@ -70,7 +71,7 @@ def causal_scores(
     if pairs is None:
         return None
     fitting = sample(training, training_texts, seed)
-    with readied(model) as ready:
+    with prepared(model) as ready:
         fitting_logits = ready.logits(fitting["text"].tolist())
     try:
         explainers = make_explainers(model, predict_texts(model, fitting, logits=fitting_logits), seed)
@@ -101,12 +102,12 @@ def removal_explainers(
     """
     cells = sorted(set(zip(losing.base.tolist(), losing.concept.tolist(), losing.before.tolist(), strict=True)))
     rows = sorted({row for row, _, _ in cells})
-    tokenized = read_words(model.tokenizer, [texts[row] for row in rows], model.settings.max_length)
+    tokenized = tokenize_words(model.tokenizer, [texts[row] for row in rows], model.settings.max_length)
     by_row = dict(zip(rows, tokenized, strict=True))
 
     def explainer(other: ConceptBottleneck, ids: Sequence[tuple[int, ...]]) -> Explainer:
         """Replaces the activation of each cell by that of another model or of other token ids."""
-        with readied(other) as ready:
+        with prepared(other) as ready:
             cell_logits = concept_logits_for(ready, [(row, name) for row, (_, name, _) in zip(ids, cells, strict=True)])
         changed = {name: values.copy() for name, values in activations.items()}
         for (row, name, _), logits in zip(cells, cell_logits, strict=True):
@@ -128,7 +129,7 @@ def _losing_pairs(pairs: Pairs, seed: int) -> Pairs:
 
 
 def _without_top_words(
-    model: ConceptBottleneck, by_row: Mapping[int, WordedText], cells: Sequence[tuple[int, str, str]]
+    model: ConceptBottleneck, by_row: Mapping[int, TokenizedText], cells: Sequence[tuple[int, str, str]]
 ) -> list[tuple[int, ...]]:
     """For each (row, concept, state), the token ids of the text without the words that most support the state."""
     texts = list(by_row.values())

@@ -18,9 +18,8 @@ import torch
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.base.metrics import MISSING
 from sparsecbm.evaluate.causal.counterfactuals import Pairs
-from sparsecbm.evaluate.variables import label_logits
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
-from sparsecbm.model.heads import LabelHead, activate
+from sparsecbm.model.heads import LabelHead, activate, apply_label_head
 from sparsecbm.model.prediction import softmax
 from sparsecbm.train.examples import class_indices
 
@@ -188,7 +187,7 @@ def concept_replacement(head: LabelHead, other: Mapping[str, np.ndarray]) -> Exp
 
 def label_probabilities(head: LabelHead, activations: Mapping[str, np.ndarray]) -> np.ndarray:
     """Probabilities of the label, [texts, classes], from the activations of the concepts, each [texts, states]."""
-    return softmax(label_logits(head, np.concatenate([activations[name] for name in head.names], axis=1)))
+    return softmax(apply_label_head(head, np.concatenate([activations[name] for name in head.names], axis=1)))
 
 
 def _activations(model: ConceptBottleneck, logits: Logits) -> dict[str, np.ndarray]:

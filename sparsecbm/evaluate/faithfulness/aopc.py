@@ -17,7 +17,7 @@ import numpy as np
 
 from sparsecbm.evaluate.faithfulness.batched_inference import Query, concept_logits_for
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
-from sparsecbm.explain.words import WordedText
+from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.prediction import softmax
 
@@ -51,7 +51,7 @@ class Aopc:
     sufficiency: np.ndarray
 
 
-def find_items(model: ConceptBottleneck, texts: Sequence[WordedText], logits: Logits) -> list[Item]:
+def find_items(model: ConceptBottleneck, texts: Sequence[TokenizedText], logits: Logits) -> list[Item]:
     """Every text of two words or more, with every concept whose predicted state is not `unknown`.
 
     Args:
@@ -67,7 +67,7 @@ def find_items(model: ConceptBottleneck, texts: Sequence[WordedText], logits: Lo
     return items
 
 
-def random_orders(text: WordedText, draws: int, seed: int) -> list[np.ndarray]:
+def random_orders(text: TokenizedText, draws: int, seed: int) -> list[np.ndarray]:
     """Random orders of the words of a text, [words] each. The same text and seed give the same orders."""
     generator = np.random.default_rng([seed, crc32(text.text.encode())])
     return [generator.permutation(len(text.words)) for _ in range(draws)]

@@ -22,7 +22,8 @@ from sparsecbm.evaluate.faithfulness.edited_words import (
     edited_words,
     score_edited_words,
 )
-from sparsecbm.explain.attribution import Options, attribute
+from sparsecbm.explain.attribution import attribute
+from sparsecbm.explain.methods import AttributionOptions
 from sparsecbm.model.cbm import ConceptBottleneck
 
 
@@ -75,7 +76,9 @@ def single_span_edits(frame: pd.DataFrame, concept_set: ConceptSet) -> Edits:
     return Edits(*map(list, zip(*edits.values(), strict=True))) if edits else Edits([], [], [], [], [])
 
 
-def rank_base_texts(model: ConceptBottleneck, edits: Edits, method: str, options: Options) -> list[list[RankedWord]]:
+def rank_base_texts(
+    model: ConceptBottleneck, edits: Edits, method: str, options: AttributionOptions
+) -> list[list[RankedWord]]:
     """The words of each base text, with their scores for the old state of the edited concept."""
     rankings: list[list[RankedWord]] = [[] for _ in edits.texts]
     for name in dict.fromkeys(edits.concept):
@@ -89,7 +92,12 @@ def rank_base_texts(model: ConceptBottleneck, edits: Edits, method: str, options
 
 
 def measure_edit_agreement(
-    model: ConceptBottleneck, edits: Edits, methods: Sequence[str], options: Options, resamples: int, seed: int
+    model: ConceptBottleneck,
+    edits: Edits,
+    methods: Sequence[str],
+    options: AttributionOptions,
+    resamples: int,
+    seed: int,
 ) -> dict[str, dict[str, EditedWordScores]]:
     """Hit rates and reciprocal ranks: method -> by concept, and `all` edits together. Without edits it is empty."""
     scores: dict[str, dict[str, EditedWordScores]] = {}

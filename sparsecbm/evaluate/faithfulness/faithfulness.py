@@ -19,7 +19,6 @@ from sparsecbm.evaluate.faithfulness.aopc import Item, find_items, measure_aopc,
 from sparsecbm.evaluate.faithfulness.edit_agreement import measure_edit_agreement, single_span_edits
 from sparsecbm.evaluate.faithfulness.edited_words import EditedWordScores
 from sparsecbm.evaluate.faithfulness.infidelity import (
-    BY_GRADIENTS,
     measure_infidelity,
     measure_sensitivity,
     subject_of_predictions,
@@ -30,10 +29,11 @@ from sparsecbm.evaluate.faithfulness.randomisation import Comparison, compare_wi
 from sparsecbm.evaluate.faithfulness.rank_agreement import kendall_tau
 from sparsecbm.evaluate.faithfulness.sanity import sanity
 from sparsecbm.evaluate.variables import clusters_of
-from sparsecbm.explain.attribution import Attribution, Options, attribute
+from sparsecbm.explain.attribution import Attribution, attribute
 from sparsecbm.explain.explanation import WordScores
-from sparsecbm.explain.subject import Subject, readied
-from sparsecbm.explain.words import WordedText, read_words
+from sparsecbm.explain.methods import METHODS, AttributionOptions
+from sparsecbm.explain.subject import Subject, prepared
+from sparsecbm.explain.words import TokenizedText, tokenize_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
 REFERENCE = "leave_one_out"
@@ -71,7 +71,7 @@ def measure_faithfulness(
     model: ConceptBottleneck,
     frame: pd.DataFrame,
     params: Faithfulness,
-    options: Options,
+    options: AttributionOptions,
     resamples: int = 1000,
     seed: int = 0,
     explained: Mapping[str, Attributions] | None = None,
@@ -97,8 +97,8 @@ def measure_faithfulness(
         if method not in attributions:
             attributions[method] = attribute(model, texts, method=method, options=options)
     quick = replace(options, steps=QUICK, max_steps=QUICK)
-    with readied(model) as ready:
-        tokenized, logits = read_words(ready.tokenizer, texts, ready.settings.max_length), ready.logits(texts)
+    with prepared(model) as ready:
+        tokenized, logits = tokenize_words(ready.tokenizer, texts, ready.settings.max_length), ready.logits(texts)
         items = find_items(ready, tokenized, logits)
         clusters = {name: clusters_of(frame, name) for name in ready.concept_set.names}
         groups = _groups_of(items, clusters, resamples, seed)
@@ -144,7 +144,7 @@ def measure_faithfulness(
 class _Sample:
     """The texts and items that are measured."""
 
-    texts: list[WordedText]
+    texts: list[TokenizedText]
     logits: Logits
     items: list[Item]
     groups: ItemGroups
@@ -214,9 +214,9 @@ def _infidelity(
 
 
 def _sensitivity(
-    subject: Subject, sample: _Sample, method: str, options: Options, params: Faithfulness
+    subject: Subject, sample: _Sample, method: str, options: AttributionOptions, params: Faithfulness
 ) -> dict[str, Estimate]:
-    if method not in BY_GRADIENTS:
+    if not METHODS[method].by_gradients:
         return {}
     values = [
         measure_sensitivity(

@@ -16,17 +16,16 @@ import torch
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
-from sparsecbm.explain.attribution import METHODS, Options
+from sparsecbm.explain.methods import METHODS, AttributionOptions
 from sparsecbm.explain.subject import Ends, Subject
-from sparsecbm.explain.words import WordedText
+from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
-BY_GRADIENTS = ("integrated_gradients", "gradient_x_input")
 RADIUS = 0.1  # how far embeddings move at most, in standard deviations of the embedding matrix
 
 
 def subject_of_predictions(
-    model: ConceptBottleneck, texts: Sequence[WordedText], logits: Logits, options: Options
+    model: ConceptBottleneck, texts: Sequence[TokenizedText], logits: Logits, options: AttributionOptions
 ) -> Subject:
     """What `attribute` explains by default: the predicted state of every concept.
 
@@ -48,7 +47,7 @@ def measure_infidelity(
         samples: number of random parts of the words; the size of each part is random, too
     """
     text = subject.texts[text_index]
-    word_of_token = torch.from_numpy(text.places)
+    word_of_token = torch.from_numpy(text.word_indices)
     known_values: dict[bytes, Tensor] = {}
 
     def value(kept: Tensor) -> Tensor:
@@ -59,7 +58,7 @@ def measure_infidelity(
             ends = subject.ends(rows)
             present = torch.cat([kept, torch.ones(len(kept), 1)], dim=1)[:, word_of_token]  # tokens outside words stay
             tokens = torch.lerp(ends.start, ends.end, present.unsqueeze(-1).to(ends.end))
-            known_values[key] = subject.read(tokens, ends.mask, rows, [concept])[concept].cpu()
+            known_values[key] = subject.compute_values(tokens, ends.mask, rows, [concept])[concept].cpu()
         return known_values[key]
 
     def method_infidelity(word_scores: Sequence[float]) -> float:
@@ -82,7 +81,7 @@ def measure_sensitivity(
     text_index: int,
     concept: str,
     method: str,
-    options: Options,
+    options: AttributionOptions,
     samples: int,
     seed: int,
 ) -> float:
@@ -90,7 +89,7 @@ def measure_sensitivity(
 
     Args:
         logits: of the texts of the subject
-        method: one of `BY_GRADIENTS`
+        method: one that takes gradients (`explain.methods`)
         samples: number of moves
     """
     generator = torch.Generator().manual_seed(seed)
@@ -99,7 +98,7 @@ def measure_sensitivity(
     def explained(embeddings: Tensor | tuple[Tensor]) -> tuple[Tensor]:
         rows = embeddings[0] if isinstance(embeddings, tuple) else embeddings
         with torch.enable_grad():
-            scores = METHODS[method](_MovedText(subject, logits, text_index, concept, rows, options), options)
+            scores = METHODS[method].compute(_MovedText(subject, logits, text_index, concept, rows, options), options)
         return (torch.from_numpy(subject.texts[text_index].merged(scores.tokens[:, 0])[0]),)
 
     def moved(embeddings: Tensor) -> Tensor:
@@ -114,7 +113,13 @@ class _MovedText(Subject):
     """Copies of one text for one concept, each with its own embeddings, [rows, tokens, width]."""
 
     def __init__(
-        self, subject: Subject, logits: Logits, text_index: int, concept: str, embeddings: Tensor, options: Options
+        self,
+        subject: Subject,
+        logits: Logits,
+        text_index: int,
+        concept: str,
+        embeddings: Tensor,
+        options: AttributionOptions,
     ):
         self._embeddings = embeddings
         rows = len(embeddings)
@@ -135,7 +140,7 @@ class _MovedText(Subject):
         """Both ends of the paths of a batch of rows. Tokens outside words have moved at both ends."""
         ends = super().ends(numbers)
         end = self._embeddings[torch.as_tensor(numbers, device=self._embeddings.device)]
-        outside = torch.from_numpy(self.texts[0].places < 0).to(end.device)[None, :, None]
+        outside = torch.from_numpy(self.texts[0].word_indices < 0).to(end.device)[None, :, None]
         return Ends(torch.where(outside, end, ends.start), end, ends.mask)
 
 

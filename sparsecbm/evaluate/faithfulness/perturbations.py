@@ -17,7 +17,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from sparsecbm.base.errors import ConfigError, unknown
-from sparsecbm.explain.words import WordedText
+from sparsecbm.explain.words import TokenizedText
 
 OPERATORS = ("delete", "mask", "replace")
 
@@ -34,7 +34,7 @@ class Perturber:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[WordedText], operators: Sequence[str], seed: int
+        self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[TokenizedText], operators: Sequence[str], seed: int
     ):
         for operator in operators:
             if operator not in OPERATORS:
@@ -61,7 +61,7 @@ class Perturber:
             operator: one of `operators`
         """
         text, ids, last_word = self.texts[text_index], [], -1
-        for token, word in zip(text.ids, text.places.tolist(), strict=True):
+        for token, word in zip(text.ids, text.word_indices.tolist(), strict=True):
             if word < 0 or not removed[word]:
                 ids.append(token)
             elif operator == "mask":
@@ -72,6 +72,6 @@ class Perturber:
         return tuple(ids)
 
 
-def _tokens_of_words(text: WordedText) -> list[tuple[int, ...]]:
+def _tokens_of_words(text: TokenizedText) -> list[tuple[int, ...]]:
     ids = np.array(text.ids)
-    return [tuple(ids[text.places == word].tolist()) for word in range(len(text.words))]
+    return [tuple(ids[text.word_indices == word].tolist()) for word in range(len(text.words))]

@@ -19,9 +19,9 @@ from sparsecbm.evaluate.evidence import Estimate
 from sparsecbm.evaluate.faithfulness.aopc import Item
 from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups, mean_by_concept
 from sparsecbm.evaluate.faithfulness.rank_agreement import rank_correlation
-from sparsecbm.explain.attribution import Attribution, Options, attribute
+from sparsecbm.explain.attribution import Attribution, AttributionOptions, attribute
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import blocks
+from sparsecbm.model.masked import find_blocks
 from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.prune.random_control import matched_random
 
@@ -39,7 +39,7 @@ def randomised(model: ConceptBottleneck, seed: int) -> Iterator[tuple[str, Conce
     if model.masks is not None:
         yield MASKS, with_masks(model, matched_random(model.masks, seed))
     changed = copy.deepcopy(model)
-    _, block_list = blocks(changed.backbone)
+    _, block_list = find_blocks(changed.backbone)
     parts: list[tuple[str, nn.Module]] = [(HEADS, changed.concept_heads)]
     parts += [(f"block {number}", block_list[number]) for number in reversed(range(len(block_list)))]
     done: set[int] = set()
@@ -54,7 +54,7 @@ def sanity(
     items: Sequence[Item],
     groups: ItemGroups,
     methods: Sequence[str],
-    options: Options,
+    options: AttributionOptions,
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Rank correlation with the original attributions: method -> what is randomised -> by concept, and `mean`.
 

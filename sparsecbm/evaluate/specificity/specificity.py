@@ -23,10 +23,10 @@ from sparsecbm.evaluate.exclusive_weights import without_exclusive
 from sparsecbm.evaluate.pooled import Pooled, pooled_texts
 from sparsecbm.evaluate.specificity.probes import probe, sample
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.overlap import overlap
-from sparsecbm.train.pooled import reading
+from sparsecbm.model.overlap import compute_overlap
 
 
 class PairScores(Form):
@@ -151,7 +151,7 @@ def specificity(
 def swap(model: ConceptBottleneck, pooled: Pooled) -> Evidence:
     """Whether the predictions of each concept's own head are right, under every mask."""
     predicted = {}
-    with reading(model):
+    with inference_mode(model):
         for name in model.concept_set.names:
             under_each = [torch.from_numpy(texts).to(model.device) for texts in pooled.texts.values()]
             logits = [model.concept_heads({name: texts})[name] for texts in under_each]  # each [texts, states]
@@ -194,7 +194,7 @@ def ablation(model: ConceptBottleneck, evaluated: pd.DataFrame, before: Evidence
             continue
         pooled = pooled_texts(with_masks(model, masks), evaluated, batch_size, changed)
         for name in changed:
-            with reading(model):
+            with inference_mode(model):
                 texts = torch.from_numpy(pooled.texts[name]).to(model.device)
                 predicted = model.concept_heads({name: texts})[name].argmax(-1, keepdim=True).cpu().numpy()
             index = before.concepts.index(name)
@@ -242,7 +242,7 @@ def _ablation_scores(before: Evidence, falls: Evidence, resamples: int, seed: in
 
 
 def _overlap_scores(masks: MaskSet) -> OverlapScores:
-    overlaps = overlap(masks)
+    overlaps = compute_overlap(masks)
     pairs: dict[str, dict[str, PairScores]] = {}
     for (first, second), pair in overlaps.pairs.items():
         pairs.setdefault(first, {})[second] = PairScores(jaccard=pair.jaccard, chance=pair.chance)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from sparsecbm.base.metrics import MISSING
-from sparsecbm.intervene.edits import edited_logits, label_logits
+from sparsecbm.intervene.edits import edited_logits
 from sparsecbm.intervene.experiments.policies import ORACLE_POLICIES, POLICIES, edit_order
 from sparsecbm.intervene.reference import Reference
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -248,7 +248,7 @@ def _label_correctness(
     Returns:
         [times * texts]
     """
-    labels = label_logits(model, logits, SETTINGS[setting]).argmax(-1)
+    labels = model.label_logits(logits, SETTINGS[setting]).argmax(-1)
     return _correctness(np.tile(reference.label_gold, len(labels) // len(reference)), labels)
 
 

@@ -16,7 +16,7 @@ import torch
 
 from sparsecbm.base.errors import InterventionError, unknown
 from sparsecbm.base.metrics import MISSING
-from sparsecbm.intervene.edits import edited_logits, label_logits
+from sparsecbm.intervene.edits import edited_logits
 from sparsecbm.intervene.reference import Reference
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.heads import activate
@@ -56,13 +56,13 @@ def uncertainty(model: ConceptBottleneck, reference: Reference) -> Scores:
 
 def expected_change(model: ConceptBottleneck, reference: Reference) -> Scores:
     """Expected movement of the label (KL) when the concept is set to a state drawn from its own prediction."""
-    before = softmax(label_logits(model, reference.logits))
+    before = softmax(model.label_logits(reference.logits))
 
     def expected_divergence(name: str) -> np.ndarray:
         probabilities, total = softmax(reference.logits[name]), np.zeros(len(reference))
         for state in range(probabilities.shape[-1]):
             set_logits = set_state(model, name, state, reference.logits[name])
-            after = softmax(label_logits(model, {**reference.logits, name: set_logits}))
+            after = softmax(model.label_logits({**reference.logits, name: set_logits}))
             divergence = (after * np.log(after.clip(min=1e-300) / before.clip(min=1e-300))).sum(-1)
             total += probabilities[:, state] * divergence
         return total

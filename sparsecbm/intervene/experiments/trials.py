@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.experiments.controls import choose_wrong_state, draw_random_flips
 from sparsecbm.intervene.experiments.policies import set_state
 from sparsecbm.intervene.patches.bits import Positions, mask_checksum, masked_layers, toggled
@@ -252,7 +251,7 @@ class _TrialRun:
 
     def _label_correct(self, row: int, concept: str, logits: np.ndarray) -> bool:
         row_logits = {name: values[[row]] for name, values in self.held_out.logits.items()} | {concept: logits}
-        return bool(label_logits(self.model, row_logits).argmax(-1)[0] == self.held_out.label_gold[row])
+        return bool(self.model.label_logits(row_logits).argmax(-1)[0] == self.held_out.label_gold[row])
 
 
 def summary(trials: Sequence[OracleTrial], max_harm: float) -> dict:

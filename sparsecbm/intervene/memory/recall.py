@@ -18,7 +18,7 @@ from sparsecbm.intervene.memory.store import Correction, Memory
 from sparsecbm.intervene.patches.stack import patched
 from sparsecbm.intervene.reference import Reference, find_nearest, predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.prediction import readings
+from sparsecbm.model.prediction import state_predictions
 from sparsecbm.model.prediction_form import PublishedPrediction
 
 CONTROLS = ("corrections", "confirmed", "wrong_state", "shuffled_states", "random_texts")
@@ -87,7 +87,7 @@ def predict_with_corrections(
             if offer.correction.kind == "patch":
                 with patched(model, memory.patch(offer.correction)):
                     logits, _ = predict_concept_logits(model, concept, [text_offers.text])
-                settings[concept] = readings(model.concept_set[concept], logits)[0].probabilities
+                settings[concept] = state_predictions(model.concept_set[concept], logits)[0].probabilities
         after = intervene(model, [text_offers.text], settings)[0].after
         results.append(CorrectedPrediction(before, after, text_offers.offers))
     return results

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.inference import evaluation_mode
 from sparsecbm.model.masked import MaskedLinear
 
 
@@ -131,8 +132,6 @@ def compute_factors(
 def _recorded_calls(model: ConceptBottleneck) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
     """Record the input and output of every call of a masked layer while the block runs, by layer."""
     calls: dict[str, list[tuple[Tensor, Tensor]]] = {}
-    training = model.training
-    model.eval()
 
     def record(layer: MaskedLinear, arguments: tuple[Tensor], output: Tensor) -> Tensor:
         if not output.requires_grad:  # the weights are frozen, and no layer below needs a gradient
@@ -143,8 +142,8 @@ def _recorded_calls(model: ConceptBottleneck) -> Iterator[dict[str, list[tuple[T
     masked = [module for module in model.backbone.modules() if isinstance(module, MaskedLinear)]
     handles = [module.register_forward_hook(record) for module in masked]
     try:
-        yield calls
+        with evaluation_mode(model):
+            yield calls
     finally:
         for handle in handles:
             handle.remove()
-        model.train(training)

@@ -7,7 +7,7 @@ import numpy as np
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.intervene.patches.bits import concept_index, mask_checksum
 from sparsecbm.intervene.patches.options import PatchOptions
-from sparsecbm.intervene.patches.patch import MaskPatch, Reading
+from sparsecbm.intervene.patches.patch import MaskPatch, StatePrediction
 from sparsecbm.intervene.patches.protection import Protection
 from sparsecbm.intervene.patches.search import SearchResult, search
 from sparsecbm.intervene.patches.side_effects import SideEffects, measure_side_effects
@@ -159,9 +159,9 @@ def _harm_message(
     )
 
 
-def _predictions(logits: np.ndarray, states: tuple[str, ...]) -> tuple[Reading, ...]:
+def _predictions(logits: np.ndarray, states: tuple[str, ...]) -> tuple[StatePrediction, ...]:
     probabilities = softmax(logits).round(6)
     return tuple(
-        Reading(states[int(row.argmax())], dict(zip(states, p.tolist(), strict=True)))
+        StatePrediction(states[int(row.argmax())], dict(zip(states, p.tolist(), strict=True)))
         for row, p in zip(logits, probabilities, strict=True)
     )

@@ -21,7 +21,7 @@ from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.files import replacing
 from sparsecbm.base.published import PUBLISHED, published_form
 from sparsecbm.intervene.patches.side_effects import SideEffects
-from sparsecbm.model.prediction import Reading
+from sparsecbm.model.prediction import StatePrediction
 
 METADATA = "patch"
 FORMAT = 1
@@ -58,8 +58,8 @@ class MaskPatch:
     weights: Annotated[str, Field(description="checksum of the weights that it fits")]
     mask: Annotated[str, Field(description="checksum of the concept's mask that it fits, without any patch")]
     size: Annotated[int, Field(description="bits of that mask")]
-    before: tuple[Reading, ...] = ()
-    after: tuple[Reading, ...] = ()
+    before: tuple[StatePrediction, ...] = ()
+    after: tuple[StatePrediction, ...] = ()
     made: Annotated[dict[str, Any], Field(description="options that it was made with")] = field(default_factory=dict)
     side_effects: Annotated[
         SideEffects | None, Field(description="on a reference; null if it was made without one")

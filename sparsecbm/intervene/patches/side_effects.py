@@ -12,8 +12,8 @@ from pydantic.dataclasses import dataclass
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.metrics import MISSING, interval, resampled_means
+from sparsecbm.base.numbers import six_decimals
 from sparsecbm.base.published import PUBLISHED, published_form
-from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.patches.bits import Positions, toggled
 from sparsecbm.intervene.reference import Reference, find_nearest, predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -115,7 +115,7 @@ def measure_side_effects(
     gold = reference.gold[concept]
     before, after = _correctness(gold, reference.logits[concept]), _correctness(gold, logits)
     label_before, label_after = (
-        _correctness(reference.label_gold, label_logits(model, {**reference.logits, concept: concept_logits}))
+        _correctness(reference.label_gold, model.label_logits({**reference.logits, concept: concept_logits}))
         for concept_logits in (reference.logits[concept], logits)
     )
     harmed, fixed = _turned(before, after, 1), _turned(before, after, 0)

@@ -9,8 +9,7 @@ from sparsecbm.evaluate.causal.effects import predict_activations
 from sparsecbm.evaluate.causal.lost_states import under_other_masks, without_own_weights
 from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
-from tests.model.test_masked import random_masks
-from tests.support.tiny_models import CONCEPTS, tiny_model
+from tests.support.tiny_models import CONCEPTS, random_masks, tiny_model
 from tests.support.tiny_tables import annotated
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from sparsecbm.evaluate.faithfulness.aopc import find_items, measure_aopc, random_orders, rank_words, top_words
 from sparsecbm.evaluate.faithfulness.perturbations import Perturber
-from sparsecbm.explain.words import read_words
+from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.cbm import Logits
 from tests.support.linear_model import linear_model
 from tests.support.tiny_models import tiny_model
@@ -22,7 +22,7 @@ def positive(total, tokens):
 
 
 def measured(model, texts, orders, operator, shares):
-    worded = read_words(model.tokenizer, texts, 16)
+    worded = tokenize_words(model.tokenizer, texts, 16)
     items = find_items(model, worded, model.logits(texts))
     return measure_aopc(model, Perturber(model.tokenizer, worded, [operator], 0), items, orders, operator, shares)
 
@@ -50,7 +50,7 @@ def test_the_mask_token_by_hand():
 def test_replacement_by_hand():
     """All words of the texts but one are `again`, which says nothing."""
     model, texts = linear_model(), ["good " + "again " * 12, "again " * 13, "again " * 12]
-    worded = read_words(model.tokenizer, texts, 16)
+    worded = tokenize_words(model.tokenizer, texts, 16)
     seed = next(s for s in range(9) if good_is_replaced_by_nothing(model, worded, s))
     items = find_items(model, worded[:1], Logits({"food": np.array([[0.0, 1.0]])}, np.zeros((1, 3))))
     perturber = Perturber(model.tokenizer, worded, ["replace"], seed)
@@ -74,7 +74,7 @@ def test_removing_all_words_is_the_same_for_every_order():
 
 def test_items_are_texts_of_two_words_whose_state_is_not_unknown(backbone):
     model = tiny_model(backbone)
-    texts = read_words(model.tokenizer, ["good food", "bad food", "good", ""], 16)
+    texts = tokenize_words(model.tokenizer, ["good food", "bad food", "good", ""], 16)
     food = np.array([[0, 1, 2], [3, 1, 2], [0, 2, 1], [2, 1, 1]], dtype=float)  # unknown, Negative, Positive, Negative
     noise = np.array([[0, 1], [1, 0], [1, 0], [1, 0]], dtype=float)
     found = find_items(model, texts, Logits({"food": food, "noise": noise}, np.zeros((4, 3))))
@@ -88,7 +88,7 @@ def test_orders_by_hand():
     assert top_words(np.array([1, 0, 3, 2]), 0.5).tolist() == [True, True, False, False]
     assert top_words(np.arange(20), 0.05).sum() == 1 and top_words(np.arange(21), 0.05).sum() == 2
     assert top_words(np.arange(30), 0.1).sum() == 3, "no rounding error makes it four"
-    (text,) = read_words(linear_model().tokenizer, [TEXT], 16)
+    (text,) = tokenize_words(linear_model().tokenizer, [TEXT], 16)
     first, second = random_orders(text, 2, 0), random_orders(text, 2, 0)
     assert [o.tolist() for o in first] == [o.tolist() for o in second]
     assert all(sorted(order.tolist()) == [0, 1, 2] for order in first)

@@ -3,11 +3,11 @@
 import pytest
 
 from sparsecbm.evaluate.faithfulness.edit_agreement import measure_edit_agreement, rank_base_texts, single_span_edits
-from sparsecbm.explain.attribution import Options
+from sparsecbm.explain.attribution import AttributionOptions
 from tests.support.planted_model import planted_masks, planted_model
 from tests.support.tiny_tables import annotated
 
-OPTIONS = Options(steps=4, max_steps=4)
+OPTIONS = AttributionOptions(steps=4, max_steps=4)
 
 
 def table(rows):

@@ -8,12 +8,13 @@ import pytest
 from sparsecbm.base.errors import ModelError
 from sparsecbm.base.params.faithfulness import Faithfulness
 from sparsecbm.evaluate.faithfulness.faithfulness import measure_faithfulness
-from sparsecbm.explain.attribution import Options, attribute
+from sparsecbm.explain.attribution import attribute
+from sparsecbm.explain.methods import AttributionOptions
 from tests.support.planted_model import planted_masks, planted_model
 from tests.support.tiny_models import tiny_model
 from tests.support.tiny_tables import with_food_edits
 
-OPTIONS = Options(steps=4, max_steps=4)
+OPTIONS = AttributionOptions(steps=4, max_steps=4)
 
 
 def settings(**changes):

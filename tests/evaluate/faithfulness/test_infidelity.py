@@ -10,20 +10,21 @@ from sparsecbm.evaluate.faithfulness.infidelity import (
     measure_sensitivity,
     subject_of_predictions,
 )
-from sparsecbm.explain.attribution import Options, attribute
-from sparsecbm.explain.words import read_words
+from sparsecbm.explain.attribution import attribute
+from sparsecbm.explain.methods import AttributionOptions
+from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.batches import encode
-from tests.model.test_masked import random_masks
 from tests.support.linear_model import linear_model
+from tests.support.tiny_models import random_masks
 
 TEXTS = ["bad", "good bad food"]
-OPTIONS = Options(steps=2, max_steps=2)
+OPTIONS = AttributionOptions(steps=2, max_steps=2)
 
 
 def explained(model, texts=TEXTS):
     """The subject of the texts, and their logits."""
     logits = model.logits(texts)
-    return subject_of_predictions(model, read_words(model.tokenizer, texts, 16), logits, OPTIONS), logits
+    return subject_of_predictions(model, tokenize_words(model.tokenizer, texts, 16), logits, OPTIONS), logits
 
 
 def infidelity_of(subject, number, scores, samples):

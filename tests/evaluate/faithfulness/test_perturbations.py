@@ -6,11 +6,10 @@ import pytest
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.evaluate.faithfulness.batched_inference import concept_logits_for
 from sparsecbm.evaluate.faithfulness.perturbations import OPERATORS, Perturber
-from sparsecbm.explain.subject import readied
-from sparsecbm.explain.words import WordedText, read_words
+from sparsecbm.explain.subject import prepared
+from sparsecbm.explain.words import TokenizedText, tokenize_words
 from sparsecbm.model.batches import encode
-from tests.model.test_masked import random_masks
-from tests.support.tiny_models import tiny_tokenizer
+from tests.support.tiny_models import random_masks, tiny_tokenizer
 
 MASK = 4
 
@@ -20,7 +19,7 @@ def worded(pieces, special=(90, 91)):
     ids = (special[0], *(token for word in pieces for token in word), special[1])
     places = np.array([-1, *(number for number, word in enumerate(pieces) for _ in word), -1])
     names = tuple(f"word{number}" for number in range(len(pieces)))
-    return WordedText(" ".join(map(str, pieces)), ids, names, ((0, 1),) * len(pieces), places, ("a", "b"), False)
+    return TokenizedText(" ".join(map(str, pieces)), ids, names, ((0, 1),) * len(pieces), places, ("a", "b"), False)
 
 
 def tokenizer_with_mask():
@@ -62,7 +61,9 @@ def test_a_replacement_is_a_word_of_the_texts_that_fits_and_stays_the_same():
 
 def test_a_word_with_separate_tokens_is_replaced_once():
     text = worded([(10, 11)])
-    parted = WordedText("x", (90, 10, 7, 11, 91), ("w",), ((0, 1),), np.array([-1, 0, -1, 0, -1]), ("", "", ""), False)
+    parted = TokenizedText(
+        "x", (90, 10, 7, 11, 91), ("w",), ((0, 1),), np.array([-1, 0, -1, 0, -1]), ("", "", ""), False
+    )
     perturber = Perturber(tokenizer_with_mask(), [parted, text], ["replace"], seed=0)
     assert perturber.without(0, np.array([True]), "replace") == (90, 10, 11, 7, 91)
 
@@ -83,7 +84,7 @@ def test_logits_of_queries_are_those_of_whole_texts(model, masked):
     whole = model.logits(texts).concepts
     queries = [(ids[2], "noise"), (ids[0], "food"), (ids[1], "noise"), (ids[1], "food"), (ids[3], "food")]
     expected = [(2, "noise"), (0, "food"), (1, "noise"), (1, "food"), (3, "food")]
-    with readied(model) as ready:
+    with prepared(model) as ready:
         for batch_tokens in (1, 20, 2048):
             found = concept_logits_for(ready, queries, batch_tokens)
             for (row, name), values in zip(expected, found, strict=True):
@@ -99,6 +100,6 @@ def test_equal_queries_are_computed_once(model, monkeypatch):
         return represent(self, ids, mask, rows)
 
     monkeypatch.setattr(type(model), "represent", counted)
-    text = tuple(read_words(model.tokenizer, ["good food"], 16)[0].ids)
+    text = tuple(tokenize_words(model.tokenizer, ["good food"], 16)[0].ids)
     concept_logits_for(model.eval(), [(text, "food")] * 5 + [(text[:-1], "noise")])
     assert read == [{"food": 1, "noise": 1}]

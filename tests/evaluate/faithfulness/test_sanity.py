@@ -8,11 +8,11 @@ import torch
 from sparsecbm.evaluate.faithfulness.aopc import find_items
 from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups
 from sparsecbm.evaluate.faithfulness.sanity import randomised, sanity
-from sparsecbm.explain.attribution import Options
-from sparsecbm.explain.words import read_words
-from tests.model.test_masked import random_masks
+from sparsecbm.explain.methods import AttributionOptions
+from sparsecbm.explain.words import tokenize_words
 from tests.support.linear_model import linear_model
 from tests.support.planted_model import planted_masks, planted_model
+from tests.support.tiny_models import random_masks
 
 TEXTS = ["the food was bad and the place was loud", "good food but a quiet place", "we came again and a loud place"]
 
@@ -44,9 +44,9 @@ def test_attributions_by_gradients_change_and_attributions_that_ignore_the_model
     """The planted model uses two words; with random masks or weights it uses others."""
     model = planted_model(backbone)
     model.masks = planted_masks()
-    items = find_items(model, read_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))
+    items = find_items(model, tokenize_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))
     assert {item.concept for item in items} == {"food", "noise"}
-    options = Options(steps=4, max_steps=4)
+    options = AttributionOptions(steps=4, max_steps=4)
     groups = ItemGroups([item.concept for item in items], [str(item.text_index) for item in items], 50, 0)
     found = sanity(model, TEXTS, items, groups, ["gradient_x_input", "random"], options)
     assert list(found["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]

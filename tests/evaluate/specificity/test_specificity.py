@@ -12,9 +12,8 @@ from sparsecbm.base.errors import DataError, ModelError
 from sparsecbm.evaluate.evidence import Evidence, gap_excess
 from sparsecbm.evaluate.specificity.specificity import SpecificityScores, cross_use, excess, specificity, square_scores
 from sparsecbm.model.masks import MaskSet
-from tests.model.test_masked import random_masks
 from tests.support.planted_model import FALLBACK, identical_masks, planted_masks, planted_model
-from tests.support.tiny_models import CONCEPTS, tiny_model
+from tests.support.tiny_models import CONCEPTS, random_masks, tiny_model
 from tests.support.tiny_tables import annotated
 
 TRAINING, EVALUATED = annotated(150, seed=1), annotated(60, seed=2)

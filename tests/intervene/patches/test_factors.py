@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from sparsecbm.intervene.patches.factors import Factors, compute_factors, log_odds
-from tests.model.test_masked import random_masks
 from tests.support.patches import gradients_by_autograd
-from tests.support.tiny_models import FAMILIES, tiny_model, write_backbone
+from tests.support.tiny_models import FAMILIES, random_masks, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow", "a loud place but we came again"]
 STATES = torch.tensor([1, 0, 0])

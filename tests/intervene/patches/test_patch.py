@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.intervene.patches.patch import METADATA, MaskPatch, Reading
+from sparsecbm.intervene.patches.patch import METADATA, MaskPatch, StatePrediction
 from sparsecbm.intervene.patches.side_effects import Change, Neighbours, Share, SideEffects
 
 NOTHING = Share(0, 0, None, (None, None))
@@ -25,8 +25,8 @@ PATCH = MaskPatch(
     weights="b" * 64,
     mask="c" * 64,
     size=1_000_000,
-    before=(Reading("Negative", {"Negative": 0.7, "Positive": 0.3}),),
-    after=(Reading("Positive", {"Negative": 0.4, "Positive": 0.6}),),
+    before=(StatePrediction("Negative", {"Negative": 0.7, "Positive": 0.3}),),
+    after=(StatePrediction("Positive", {"Negative": 0.4, "Positive": 0.6}),),
     made={"budget": 6, "layers": ["*"]},
     side_effects=EFFECTS,
     author="Ann",

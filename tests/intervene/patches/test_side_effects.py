@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.intervene.edits import label_logits
 from sparsecbm.intervene.patches.bits import toggled
 from sparsecbm.intervene.patches.side_effects import SideEffectOptions, measure_side_effects
 from sparsecbm.intervene.reference import predict_concept_logits, predict_reference
@@ -46,7 +45,7 @@ def test_harm_is_counted(planted, table):
         labels = planted.logits(table["text"].tolist()).label.argmax(-1)
     gold = table["label"].astype(int).to_numpy() - 1
     assert effects.label.after == pytest.approx((labels == gold).mean(), abs=1e-6)
-    correct = label_logits(planted, reference.logits).argmax(-1) == gold
+    correct = planted.label_logits(reference.logits).argmax(-1) == gold
     assert effects.label.before == pytest.approx(correct.mean(), abs=1e-6)
     assert (effects.label_harmed.count, effects.label_harmed.of) == ((correct & (labels != gold)).sum(), correct.sum())
     assert (effects.label_fixed.count, effects.label_fixed.of) == (

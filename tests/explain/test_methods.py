@@ -1,0 +1,41 @@
+"""The registry of attribution methods agrees with the configuration, and each method keeps what it promises."""
+
+from typing import get_args
+
+import pytest
+
+from sparsecbm.base.params.explain import Explain
+from sparsecbm.base.params.faithfulness import Method
+from sparsecbm.explain.attribution import attribute
+from sparsecbm.explain.methods import METHODS
+from sparsecbm.explain.subject import BASELINES
+from sparsecbm.explain.variants import KINDS
+from tests.support.linear_model import linear_model
+
+
+def test_the_configuration_offers_exactly_the_methods_of_the_registry():
+    assert get_args(Method) == get_args(Explain.model_fields["method"].annotation) == tuple(METHODS)
+
+
+def test_the_configuration_offers_exactly_the_baselines_and_kinds_of_units():
+    assert get_args(Explain.model_fields["baseline"].annotation) == BASELINES
+    (kinds,) = get_args(Explain.model_fields["units"].annotation)
+    assert get_args(kinds) == KINDS
+
+
+@pytest.mark.parametrize(("name", "gap"), [("integrated_gradients", 0.0), ("gradient_x_input", 0.3)])
+def test_only_a_complete_method_adds_up_to_the_change(name, gap):
+    """The linear model of "good bad food" changes by 0.6; gradient x input adds up to its value, 0.9."""
+    (found,) = attribute(linear_model(), ["good bad food"], states={"food": "Positive"}, method=name)
+    assert found["food"].gap == pytest.approx(gap, abs=1e-6)
+    assert METHODS[name].complete == (gap == 0.0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_only_methods_by_gradients_take_gradients(model, name):
+    (found,) = attribute(model, ["the food was good"], method=name)
+    assert (found["food"].steps > 0) == METHODS[name].by_gradients
+
+
+def test_one_method_is_the_control():
+    assert [name for name, method in METHODS.items() if method.is_control] == ["random"]
