@@ -105,6 +105,10 @@ def _words(explanations: Sequence[Explanation]) -> dict:
 
 
 def _regions(found: Subnetworks) -> dict:
-    """Of the subnetworks: the whole, blocks and modules; layers, heads and neurons are in the pictures."""
+    """The whole, blocks and modules, and the density of each head; layers and neurons are left out, they are many."""
     every = found.to_dict()
-    return {part: every[part] for part in ("whole", "blocks", "modules")}
+    heads = {
+        name: {block: shares["density"] for block, shares in by_block.items()}
+        for name, by_block in every["heads"].items()
+    }
+    return {**{part: every[part] for part in ("whole", "blocks", "modules")}, "heads": heads}
