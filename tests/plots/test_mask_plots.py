@@ -64,7 +64,9 @@ def test_only_shares_that_differ_are_worth_a_drawing():
 
 def test_many_concepts_and_layers_are_drawn_without_numbers():
     names = [f"concept {i}" for i in range(50)]
-    layers = {f"l.{block}.p{part}": {"exclusive": dict.fromkeys(names, 0.1)} for block in range(12) for part in "abcdef"}
+    layers = {
+        f"l.{block}.p{part}": {"exclusive": dict.fromkeys(names, 0.1)} for block in range(12) for part in "abcdef"
+    }
     axes = plot_exclusive(layers).axes[0]
     assert (list(axes.texts), y_labels(axes)) == ([], names)
     assert x_labels(axes) == [f"block {block}" for block in range(12)]
