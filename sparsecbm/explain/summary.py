@@ -105,10 +105,10 @@ def _words(explanations: Sequence[Explanation]) -> dict:
 
 
 def _regions(found: Subnetworks) -> dict:
-    """The whole, blocks and modules, and the density of each head; layers and neurons are left out, they are many."""
+    """The whole, blocks and modules, and what each head keeps; layers and neurons are left out, they are many."""
     every = found.to_dict()
     heads = {
-        name: {block: shares["density"] for block, shares in by_block.items()}
+        name: {block: {kind: shares[kind] for kind in ("density", "exclusive")} for block, shares in by_block.items()}
         for name, by_block in every["heads"].items()
     }
     return {**{part: every[part] for part in ("whole", "blocks", "modules")}, "heads": heads}

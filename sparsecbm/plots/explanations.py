@@ -76,26 +76,34 @@ def plot_effects(effects: Mapping, target: Target = None, hard: bool = False) ->
     return drawing
 
 
-def plot_heads(heads: Mapping, target: Target = None) -> Figure:
+def plot_heads(heads: Mapping, target: Target = None, exclusive: bool = False) -> Figure:
     """Share of the weights of each attention head (columns, by block) that each concept (rows) keeps.
 
     Args:
-        heads: concept -> block -> share of each head: `subnetworks.heads` of `metrics/explain.json`
+        heads: concept -> block -> density | exclusive -> share of each head: `subnetworks.heads` of
+            `metrics/explain.json`
+        exclusive: draw the weights that one concept alone keeps
 
     Raises:
         ValueError: there are no heads: the backbone's are not known, or none has weights under masks.
     """
     if not any(heads.values()):
         raise ValueError("no heads to draw: this backbone's heads are not known, or none has weights under masks")
-    blocks = sorted(next(iter(heads.values())), key=int)
-    values = np.array([[share for block in blocks for share in by_block[block]] for by_block in heads.values()])
+    kind = "exclusive" if exclusive else "density"
     first = next(iter(heads.values()))
-    columns = {f"block {block}": [f"{block}.{head}" for head in range(len(first[block]))] for block in blocks}
+    blocks = sorted(first, key=int)
+    columns = {f"block {block}": [f"{block}.{head}" for head in range(len(first[block][kind]))] for block in blocks}
+    values = np.array([[share for block in blocks for share in by_block[block][kind]] for by_block in heads.values()])
     with figure(0.33 * values.shape[1] + 3.5, 0.35 * len(values) + 2, target) as drawing:
         axes = drawing.add_subplot()
         limits = (0.0, float(values.max()) or 1.0)
-        heat_map(axes, values, list(heads), columns, texts=".2f", meaning="share of weights kept", limits=limits)
-        axes.set(title="Attention heads in the subnetwork of each concept", xlabel="block.head", ylabel="concept")
+        heat_map(axes, values, list(heads), columns, texts=".2f", meaning="share of weights", limits=limits)
+        title = (
+            "Weights of each head that one concept alone keeps"
+            if exclusive
+            else "Weights of each head that a concept keeps"
+        )
+        axes.set(title=title, xlabel="block.head", ylabel="concept")
     return drawing
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from sparsecbm.plots.style import Target, figure, heat_map
 
-LEAST_RANGE = 0.01  # shares that differ by less than this are the same everywhere, and a map of them says nothing
+LEAST_RANGE = 0.1  # part of the largest share; a map of shares that differ by less is one colour
 
 Layers = Mapping[str, Mapping[str, Mapping[str, float]]]  # layer -> density | exclusive -> concept -> share
 
@@ -75,13 +75,13 @@ def plot_exclusive(layers: Layers, target: Target = None) -> Figure:
 
 
 def shares_vary(layers: Layers, kind: str) -> bool:
-    """Whether shares differ between layers or concepts: thresholds by layer make densities the same everywhere.
+    """Whether shares differ enough to be drawn: thresholds by layer make densities the same everywhere.
 
     Args:
         kind: density | exclusive
     """
     shares = [share for by_kind in layers.values() for share in by_kind[kind].values()]
-    return max(shares) - min(shares) >= LEAST_RANGE
+    return max(shares) - min(shares) > LEAST_RANGE * max(shares)
 
 
 def _plot_layers(layers: Layers, kind: str, title: str, target: Target) -> Figure:

@@ -61,6 +61,7 @@ def _draw_explanations(folder: Path, record: Mapping, explanations: Sequence[Exp
     plot_faithfulness(record["faithfulness"], folder / "faithfulness.png")
     if record["subnetworks"] is not None and record["subnetworks"]["heads"]:
         plot_heads(record["subnetworks"]["heads"], folder / "heads.png")
+        plot_heads(record["subnetworks"]["heads"], folder / "heads-exclusive.png", exclusive=True)
     if explanations:
         plot_waterfall(explanations[0], folder / "waterfall.png")
 

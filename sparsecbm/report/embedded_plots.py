@@ -23,6 +23,7 @@ CAPTIONS = {
     "explain/calibration": "Accuracy of each concept by its confidence",
     "explain/waterfall": "One text: from the mean training text to its label, concept by concept",
     "explain/heads": "Share of the weights of each attention head that each concept's mask keeps",
+    "explain/heads-exclusive": "Share of the weights of each attention head that one concept alone keeps",
     "explain/faithfulness": "Lead of each method over matched random attributions, with its interval",
     "intervene/policies": "Label accuracy by number of edited concepts, in the order of each policy",
     "intervene/people": "The same with a person who sometimes errs",

@@ -74,9 +74,11 @@ def test_the_summary_of_a_model(model):
     assert whole["subnetworks"]["whole"]["density"]["food"] == pytest.approx(model.density()["food"], abs=1e-6)
     assert whole["effects"]["noise"]["loud"].keys() == {"1", "2", "3"} == whole["effects_hard"]["noise"]["loud"].keys()
     assert model_summary(model, "test", explanations, concepts, None)["subnetworks"] is None
-    heads = subnetworks(model).heads["food"]
-    rounded = {str(block): [round(float(share), 6) for share in shares.density] for block, shares in heads.items()}
-    assert whole["subnetworks"]["heads"]["food"] == rounded
+    for block, shares in subnetworks(model).heads["food"].items():
+        assert whole["subnetworks"]["heads"]["food"][str(block)] == {
+            "density": pytest.approx(shares.density, abs=1e-6),
+            "exclusive": pytest.approx(shares.exclusive, abs=1e-6),
+        }
 
 
 def test_the_table_has_a_row_for_each_text_concept_and_word(model, tmp_path):

@@ -7,14 +7,17 @@ from matplotlib.colors import to_hex
 
 from sparsecbm.plots.explanations import plot_calibration, plot_effects, plot_heads, plot_waterfall
 from sparsecbm.plots.style import NEGATIVE, NEUTRAL, POSITIVE, SERIES
-from tests.support.drawings import cell_texts, x_labels, y_labels
+from tests.support.drawings import cell_texts, values_of, x_labels, y_labels
 from tests.support.report_inputs import explanations
 
 EFFECTS = {
     "food": {"Negative": {"1": 2.0, "5": -2.0}, "Positive": {"1": -1.0, "5": 1.0}},
     "noise": {"loud": {"1": 0.5, "5": -0.5}, "quiet": {"1": 0.0, "5": 0.0}},
 }
-HEADS = {"food": {"1": [0.25, 0.5], "2": [0.0, 1.0]}, "noise": {"1": [0.1, 0.2], "2": [0.3, 0.4]}}
+HEADS = {
+    "food": {"1": {"density": [0.25, 0.5], "exclusive": [0.1, 0.2]}, "2": {"density": [0, 1], "exclusive": [0, 0.3]}},
+    "noise": {"1": {"density": [0.1, 0.2], "exclusive": [0, 0]}, "2": {"density": [0.3, 0.4], "exclusive": [0, 0.1]}},
+}
 
 
 def explained(**contributions):
@@ -70,6 +73,9 @@ def test_heads_show_every_block_under_masks():
     assert (y_labels(axes), x_labels(axes)) == (["food", "noise"], ["1.0", "1.1", "2.0", "2.1"])
     assert [cell_texts(axes)[0, column] for column in range(4)] == ["0.25", "0.50", "0.00", "1.00"]
     assert axes.collections[0].get_clim() == (0, 1)
+    axes = plot_heads(HEADS, exclusive=True).axes[0]
+    assert values_of(axes) == [[0.1, 0.2, 0, 0.3], [0, 0, 0, 0.1]]
+    assert axes.get_title() == "Weights of each head that one concept alone keeps"
     with pytest.raises(ValueError, match="no heads to draw"):
         plot_heads({})
     with pytest.raises(ValueError, match="no heads to draw"):
@@ -77,7 +83,7 @@ def test_heads_show_every_block_under_masks():
 
 
 def test_blocks_of_heads_are_in_the_order_of_their_numbers():
-    heads = {"food": {"10": [0.5], "9": [0.25]}}
+    heads = {"food": {block: {"density": [0.5]} for block in ("10", "9")}}
     assert x_labels(plot_heads(heads).axes[0]) == ["9.0", "10.0"]
 
 

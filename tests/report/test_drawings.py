@@ -27,7 +27,7 @@ def test_effects_from_one_hot_concepts_and_heads_are_drawn_where_the_model_has_t
     always = {"calibration.png", "effects.png", "faithfulness.png", "waterfall.png"}
     both = {**record, "effects_hard": record["effects"]}
     names = drawn(tmp_path / "both", "explain", both, made.explanations())
-    assert names == always | {"effects-hard.png", "heads.png"}
+    assert names == always | {"effects-hard.png", "heads.png", "heads-exclusive.png"}
     dense = {**record, "subnetworks": None}
     assert drawn(tmp_path / "dense", "explain", dense, made.explanations()) == always
 

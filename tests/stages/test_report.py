@@ -18,11 +18,16 @@ from tests.support.tiny_tables import annotated
 
 PARAMS = load_params(Workspace.find().params)
 PLOTS = {
-    "finetune/curves", "prune/curves", "prune/exclusive", "prune/overlap", "prune/probe", "prune/swap",
-    "explain/calibration", "explain/effects", "explain/faithfulness", "explain/heads", "explain/waterfall",
-    "intervene/memory", "intervene/patches", "intervene/people", "intervene/policies", "evaluate/accuracy-test",
-    "evaluate/accuracy-validation", "evaluate/confusion-test", "evaluate/confusion-validation",
-}  # fmt: skip
+    f"{stage}/{name}"
+    for stage, names in {
+        "finetune": ("curves",),
+        "prune": ("curves", "exclusive", "overlap", "probe", "swap"),
+        "explain": ("calibration", "effects", "faithfulness", "heads", "heads-exclusive", "waterfall"),
+        "intervene": ("memory", "patches", "people", "policies"),
+        "evaluate": ("accuracy-test", "accuracy-validation", "confusion-test", "confusion-validation"),
+    }.items()
+    for name in names
+}
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,10 @@ from sparsecbm.base.params import load_params, parse_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.data.tables import read_split, write_splits
-from sparsecbm.stages import evaluate, explain, finetune, prune
+from sparsecbm.stages import evaluate, explain, finetune, prune, report
 from sparsecbm.train.label_head import fit_label_head, temperature
 from sparsecbm.train.modes import activations
+from tests.support.report_inputs import write_validation
 from tests.support.tiny_models import CONCEPTS
 from tests.support.tiny_tables import annotated
 
@@ -53,6 +54,13 @@ def run(workspace, params):
     prune.run(params, workspace)
     explain.run(params, workspace)
     evaluate.run(params, workspace)
+
+
+def drawn(workspace, params):
+    """Names of the plots that the stage `report` makes of what these stages wrote, by stage."""
+    write_validation(workspace)
+    report.run(params, workspace)
+    return {folder.name: {file.stem for file in folder.iterdir()} for folder in workspace.plots.iterdir()}
 
 
 def written(workspace):
@@ -106,6 +114,22 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     assert [epoch["epoch"] for epoch in curve["epochs"]] == [1, 2] and curve["best"] in curve["epochs"]
     (prediction,) = SparseCBM.from_pretrained(first.dense).predict(["the food was good"])
     assert set(prediction.concepts) == {"food", "noise"}
+
+    assert drawn(first, params) == {
+        "finetune": {"curves"},
+        # Two masks of one density that share a fixed core have equal shares of their own in every layer.
+        "prune": {"curves", "overlap", "probe", "swap"},
+        "explain": {
+            "calibration",
+            "effects",
+            "effects-hard",
+            "faithfulness",
+            "heads",
+            "heads-exclusive",
+            "waterfall",
+        },
+        "evaluate": {"accuracy-test", "accuracy-validation", "confusion-test", "confusion-validation"},
+    }
 
 
 def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_texts_again(params, tmp_path):
@@ -168,6 +192,10 @@ def test_a_black_box_runs_through_the_same_stages(params, tmp_path):
     assert (workspace.explanations / "explanations.jsonl").read_text() == ""
     scores = read_json(workspace.metrics("evaluate"))
     assert scores["concepts"] == {} and scores["label_hard"] is None and scores["label"]["accuracy"] is not None
+    assert drawn(workspace, box) == {
+        "finetune": {"curves"},
+        "evaluate": {"accuracy-test", "accuracy-validation", "confusion-test", "confusion-validation"},
+    }
 
 
 def test_without_a_test_split_dev_heads_the_file(params, tmp_path):

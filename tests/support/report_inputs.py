@@ -155,7 +155,7 @@ def metrics() -> dict[str, dict]:
         for name, states in STATES.items()
     }
     bins = [{"low": 0.8, "high": 0.9, "texts": 4, "confidence": 0.85, "accuracy": 0.75}]
-    heads = {name: {"0": [0.25, 0.5]} for name in STATES}
+    heads = {name: {"0": {"density": [0.25, 0.5], "exclusive": [0.1, 0.0]}} for name in STATES}
     return {
         "finetune": TRAINING,
         "evaluate": {
