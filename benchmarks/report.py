@@ -27,7 +27,7 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.report.embedded_plots import read_plots
 from sparsecbm.report.index_page import index_page
-from sparsecbm.stages.report import READ
+from sparsecbm.stages.report import SHOWN
 
 RESULTS = Path(__file__).parent / "results" / "report.json"
 FLAGS = (
@@ -46,9 +46,9 @@ card.open = true;
 def assemble(workspace: Workspace, explanations: list[Explanation], texts: int) -> tuple[str, float]:
     """The page with so many cards, and the seconds that it took to make."""
     chosen = [explanations[place % len(explanations)] for place in range(texts)]
-    metrics = {stage: read_json(workspace.metrics(stage)) for stage in READ if workspace.metrics(stage).is_file()}
+    metrics = {stage: read_json(workspace.metrics(stage)) for stage in SHOWN if workspace.metrics(stage).is_file()}
     started = time.perf_counter()
-    plots = {stage: read_plots(workspace.plots / stage) for stage in READ}
+    plots = {stage: read_plots(workspace.plots / stage) for stage in SHOWN}
     return index_page("benchmark", metrics, plots, chosen), time.perf_counter() - started
 
 

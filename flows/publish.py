@@ -17,7 +17,7 @@ def validation_report(workspace: Workspace) -> None:
     if not path.is_file():
         return
     rows = "\n".join(f"| {name} | {value:g} |" for name, value in flat_numbers(read_json(path)).items())
-    page = workspace.reports / "validation.html"
+    page = workspace.validation_page
     create_markdown_artifact(
         key="validation-report",
         markdown=f"## Validation\n\n| figure | value |\n|---|---|\n{rows}\n\nThe whole report: `{page}`\n",

@@ -19,6 +19,18 @@ class DataError(SparseCBMError):
     """Data is missing, unreadable or breaks its contract."""
 
 
+class RefusedDataError(DataError):
+    """Validation refuses the data as a whole.
+
+    Attributes:
+        result: what validation found, a `sparsecbm.data.validation.Validated`
+    """
+
+    def __init__(self, message: str, result: object) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 class ModelError(SparseCBMError):
     """A model folder or backbone is missing, incomplete or altered, or does not fit."""
 

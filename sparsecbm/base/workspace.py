@@ -63,6 +63,16 @@ class Workspace:
         return self.reports / "index.html"
 
     @property
+    def validation_page(self) -> Path:
+        """The page about the data."""
+        return self.reports / "validation.html"
+
+    @property
+    def model_card(self) -> Path:
+        """The card of the sparse model."""
+        return self.reports / "model-card.md"
+
+    @property
     def promotion_page(self) -> Path:
         """The page about the last version that was judged."""
         return self.reports / "promotion.html"
@@ -70,6 +80,10 @@ class Workspace:
     @property
     def explanations(self) -> Path:
         return self.reports / "explanations"
+
+    @property
+    def interventions(self) -> Path:
+        return self.reports / "interventions"
 
     def metrics(self, stage: str) -> Path:
         """The metrics file of a stage."""

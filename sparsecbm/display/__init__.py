@@ -1,4 +1,4 @@
-"""How results look in notebooks and pages: cards of explanations and of models.
+"""Cards of explanations and of models, as HTML for notebooks and pages, and as Markdown.
 
 Importing this package registers the HTML of each type in `sparsecbm.base.rich`.
 """

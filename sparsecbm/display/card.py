@@ -1,7 +1,7 @@
 """An explanation as HTML: a page of its own, or a fragment for notebooks and other pages.
 
-`card.html.jinja` holds the macros `card` and `style`. Another page can take them in: it adds `LOADER` to its loaders
-and `FILTERS` to its filters. Everything from a text is escaped, and nothing is fetched.
+`card.html.jinja` holds the macros `card` and `style`. Another page can import them: it adds `LOADER` to its loaders
+and `FILTERS` to its filters. Everything from a text is escaped, and the page fetches nothing.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from sparsecbm.base import rich
 from sparsecbm.explain.explanation import ConceptExplanation, Explanation, Word, WordScores
 
 LEVELS = 5  # shades of a word
-NAMED = 3  # words of each kind that are named below a text
-SHOWN_UNREAD = 400  # characters of what the model did not read
+NAMED = 3  # words for and against that are named below a text
+SHOWN_UNREAD = 400  # characters beyond the part that the model reads
 LOADER = PackageLoader("sparsecbm", "display")
 
 
@@ -23,8 +23,8 @@ class Segment:
     """A stretch of a text.
 
     Attributes:
-        score: of a word; None between words, and of what has no scores
-        level: 0 to `LEVELS`, the size of the score against the largest one; the sign is that of the score
+        score: of a word; None between words, and for words without scores
+        level: size of the score against the largest one, 0 to `LEVELS`, with the sign of the score
     """
 
     text: str
@@ -32,40 +32,40 @@ class Segment:
     level: int = 0
 
 
-def segments(found: Explanation, scores: WordScores | None) -> list[Segment]:
-    """The text as far as the model read it, word by word; joined up again they are that text."""
-    values = [None] * len(found.words) if scores is None else list(scores.scores)
+def segments(explanation: Explanation, scores: WordScores | None) -> list[Segment]:
+    """The part of the text that the model reads, word by word; the segments join to that part."""
+    values = [None] * len(explanation.words) if scores is None else list(scores.scores)
     largest = max((abs(value) for value in values if value is not None), default=0.0) or 1.0
-    parts, done = [], 0
-    for word, value in zip(found.words, values, strict=True):
-        parts.append(Segment(found.text[done : word.start]))
-        parts.append(Segment(found.text[word.start : word.end], value, round(LEVELS * (value or 0) / largest)))
-        done = word.end
-    if not found.truncated:
-        parts.append(Segment(found.text[done:]))
+    text, parts, end = explanation.text, [], 0
+    for word, value in zip(explanation.words, values, strict=True):
+        parts.append(Segment(text[end : word.start]))
+        parts.append(Segment(text[word.start : word.end], value, round(LEVELS * (value or 0) / largest)))
+        end = word.end
+    if not explanation.truncated:
+        parts.append(Segment(text[end:]))
     return [part for part in parts if part.text]
 
 
-def unread(found: Explanation) -> str:
-    """The beginning of what the model did not read of the text; empty if it read the whole."""
-    if not found.truncated:
+def unread(explanation: Explanation) -> str:
+    """The beginning of the part that the model does not read; empty if it reads the whole text."""
+    if not explanation.truncated:
         return ""
-    rest = found.text[found.words[-1].end if found.words else 0 :]
+    rest = explanation.text[explanation.words[-1].end if explanation.words else 0 :]
     hidden = len(rest) - SHOWN_UNREAD
     return rest if hidden <= 0 else f"{rest[:SHOWN_UNREAD]}… ({hidden:,} more characters)"
 
 
-def strongest(found: Explanation, scores: WordScores, sign: int) -> list[tuple[str, float]]:
-    """The words that speak most for (sign 1) or against (-1) what is explained, with their scores."""
-    pairs: list[tuple[Word, float]] = list(zip(found.words, scores.scores, strict=True))
-    chosen = sorted((pair for pair in pairs if pair[1] * sign > 0), key=lambda pair: -abs(pair[1]))[:NAMED]
-    return [(word.word, value) for word, value in chosen]
+def strongest(explanation: Explanation, scores: WordScores, sign: int) -> list[tuple[str, float]]:
+    """The words with the largest scores for (sign 1) or against (-1) the explained state, with these scores."""
+    pairs: list[tuple[Word, float]] = list(zip(explanation.words, scores.scores, strict=True))
+    largest = sorted((pair for pair in pairs if pair[1] * sign > 0), key=lambda pair: -abs(pair[1]))[:NAMED]
+    return [(word.word, value) for word, value in largest]
 
 
-def by_contribution(found: Explanation) -> list[tuple[str, ConceptExplanation, float]]:
-    """Concepts with their names, and the length of each bar in 0 to 1; the largest contribution first."""
-    largest = max(abs(concept.contribution) for concept in found.concepts.values()) or 1.0
-    order = sorted(found.concepts.items(), key=lambda item: -abs(item[1].contribution))
+def by_contribution(explanation: Explanation) -> list[tuple[str, ConceptExplanation, float]]:
+    """Each concept with its name and the length of its bar, 0 to 1; the largest contribution comes first."""
+    largest = max(abs(concept.contribution) for concept in explanation.concepts.values()) or 1.0
+    order = sorted(explanation.concepts.items(), key=lambda item: -abs(item[1].contribution))
     return [(name, concept, abs(concept.contribution) / largest) for name, concept in order]
 
 
@@ -84,21 +84,21 @@ FILTERS = {
 }
 
 
-def page(found: Sequence[Explanation]) -> str:
-    """A whole page with the cards of explanations; a function of these alone, to the byte."""
-    return _environment().get_template("page.html.jinja").render(explanations=found)
+def page(explanations: Sequence[Explanation]) -> str:
+    """A whole page with a card for each explanation; a function of these alone, to the byte."""
+    return _environment().get_template("page.html.jinja").render(explanations=explanations)
 
 
 @rich.fragment.register
-def fragment(found: Explanation) -> str:
-    """The card with its style, to be put into a page, such as a notebook."""
+def fragment(explanation: Explanation) -> str:
+    """The card with its style, as a part of a page, such as a notebook."""
     macros = _environment().get_template("card.html.jinja").module
-    return f"<div>{macros.style()}{macros.card(found)}</div>"
+    return f"<div>{macros.style()}{macros.card(explanation)}</div>"
 
 
 @rich.page.register
-def _page(found: Explanation) -> str:
-    return page([found])
+def _page(explanation: Explanation) -> str:
+    return page([explanation])
 
 
 def _environment() -> Environment:

@@ -1,19 +1,10 @@
-"""The model card that lies beside the weights."""
+"""The model card: what a saved model predicts, how it was built and how to use it."""
 
 from sparsecbm.model.cbm import ConceptBottleneck
 
 
-def _subnetworks(model: ConceptBottleneck) -> str:
-    """A line on the masks, if there are any."""
-    if model.masks is None:
-        return ""
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in model.masks.density().items())
-    layers = len(model.masks.shapes)
-    return f"- subnetworks: of {model.masks.size:,} weights in {layers} layers each concept keeps: {shares}\n"
-
-
 def model_card(model: ConceptBottleneck) -> str:
-    """Markdown that says what a saved model reads, how it was built and how to use it."""
+    """The card as Markdown, with a header for model hubs."""
     settings = model.settings
     parameters = sum(p.numel() for p in model.parameters())
     label = model.concept_set.label
@@ -21,7 +12,7 @@ def model_card(model: ConceptBottleneck) -> str:
     kind = (
         f"The label is a linear function of the concept activations (`{settings.activation}`) and of nothing else."
         if model.has_bottleneck
-        else "This is the black box to compare with: it predicts the label directly and no concepts."
+        else "This is a black box for comparison: it predicts the label directly, without concepts."
     )
     return f"""---
 library_name: sparsecbm
@@ -45,9 +36,18 @@ from sparsecbm import SparseCBM
 
 model = SparseCBM.from_pretrained("path/of/this/folder")
 for prediction in model.predict(["The pasta was cold but the waiter made up for it."]):
-    print(prediction.label.state, {{name: r.state for name, r in prediction.concepts.items()}})
+    print(prediction.label.state, {{name: concept.state for name, concept in prediction.concepts.items()}})
 ```
 
-Scores by split are in `metrics/evaluate.json` of the run that made this model. `checksums.json` holds the
-sha256 of every file; loading verifies them.
+`metrics/evaluate.json` of the run that made this model holds its scores by split. `checksums.json` holds the sha256 of
+every file of the model; loading verifies them.
 """
+
+
+def _subnetworks(model: ConceptBottleneck) -> str:
+    """A line about the masks; empty for a model without masks."""
+    if model.masks is None:
+        return ""
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in model.masks.density().items())
+    layers = len(model.masks.shapes)
+    return f"- subnetworks: of {model.masks.size:,} weights in {layers} layers each concept keeps: {shares}\n"

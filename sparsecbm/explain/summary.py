@@ -107,6 +107,10 @@ def _words(explanations: Sequence[Explanation]) -> dict:
 
 
 def _regions(subnetworks: Subnetworks) -> dict:
-    """The whole, blocks and modules; layers, heads and neurons are too many for the metrics."""
+    """The whole, blocks and modules, and the shares of each head; layers and neurons are too many for the metrics."""
     regions = subnetworks.to_dict()
-    return {part: regions[part] for part in ("whole", "blocks", "modules")}
+    heads = {
+        name: {block: {kind: shares[kind] for kind in ("density", "exclusive")} for block, shares in by_block.items()}
+        for name, by_block in regions["heads"].items()
+    }
+    return {**{part: regions[part] for part in ("whole", "blocks", "modules")}, "heads": heads}

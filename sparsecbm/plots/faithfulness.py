@@ -1,40 +1,38 @@
-"""Faithfulness as a picture: every method under every operator, against chance."""
+"""Faithfulness as a drawing: every attribution method under every operator, against chance."""
 
-from pathlib import Path
+from collections.abc import Mapping
+from itertools import cycle
 
-import matplotlib
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from sparsecbm.plots.style import SERIES, Target, figure
 
-from sparsecbm.base.files import replacing
-from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores
-
-MARKERS = {"delete": "o", "mask": "s", "replace": "D"}  # told apart without colours, too
-STYLE = ("seaborn-v0_8-whitegrid", "seaborn-v0_8-colorblind")
+MEASURES = ("comprehensiveness", "sufficiency")
 
 
-def plot_faithfulness(scores: FaithfulnessScores, path: Path) -> None:
-    """How far each method is ahead of matched random attributions, with its interval: 0 is chance."""
-    methods = list(scores.methods)
-    with plt.style.context(STYLE, after_reset=True), replacing(path) as temporary:
-        size = (9, 0.6 * len(methods) + 1.8)
-        figure, axes = plt.subplots(1, 2, figsize=size, sharey=True, layout="constrained")
-        for axis, measure in zip(axes, ("comprehensiveness", "sufficiency"), strict=True):
-            for place, method in enumerate(methods):
-                for offset, operator in enumerate(scores.operators):
-                    mean = getattr(scores.methods[method], measure).get(operator, {}).get("mean")
+def plot_faithfulness(scores: Mapping, target: Target = None) -> Figure:
+    """Lead of each method over matched random attributions, with its 95 % interval; 0 is chance.
+
+    Args:
+        scores: `faithfulness` of `metrics/explain.json`
+    """
+    methods, operators = scores["methods"], scores["operators"]
+    with figure(9, 0.6 * len(methods) + 1.8, target) as drawing:
+        panels = drawing.subplots(1, 2, sharey=True)
+        for axes, measure in zip(panels, MEASURES, strict=True):
+            for index, by_measure in enumerate(methods.values()):
+                for number, (operator, style) in enumerate(zip(operators, cycle(SERIES), strict=False)):
+                    mean = by_measure[measure].get(operator, {}).get("mean")
                     if mean is None:
                         continue
-                    height = place + 0.22 * (offset - (len(scores.operators) - 1) / 2)
-                    label, colour = (operator if axis is axes[0] and place == 0 else None), f"C{offset}"
-                    axis.plot(mean.excess_interval, [height] * 2, color=colour, linewidth=2.5)
-                    axis.plot(mean.excess, height, MARKERS[operator], color=colour, markersize=6, label=label)
-            axis.axvline(0, color="black", linewidth=1)
-            axis.set(title=measure, xlabel="ahead of random attributions, 95 %")
-        axes[0].set_yticks(range(len(methods)), [method.replace("_", " ") for method in methods])
-        axes[0].invert_yaxis()
-        if scores.items:
-            figure.legend(loc="outside upper center", ncols=len(scores.operators))
-        figure.savefig(temporary, dpi=100, format="png")
-        plt.close(figure)
+                    height = index + 0.22 * (number - (len(operators) - 1) / 2)
+                    label = operator if axes is panels[0] and index == 0 else None
+                    axes.plot(mean["excess_interval"], [height] * 2, color=style["color"], linewidth=2.5)
+                    axes.plot(mean["excess"], height, linestyle="", markersize=6, label=label, **style)
+            axes.axvline(0, color="black", linewidth=1)
+            axes.set(title=measure, xlabel="lead over random attributions, 95 % interval")
+        panels[0].set_yticks(range(len(methods)), [method.replace("_", " ") for method in methods])
+        panels[0].invert_yaxis()
+        if scores["items"]:
+            drawing.legend(loc="outside upper center", ncols=len(operators))
+    return drawing

@@ -1,115 +1,128 @@
-"""Masks as pictures: who reads what under whose mask, how much masks share, and where weights are kept."""
+"""Masks as drawings: accuracy under each mask, how much masks share, and where each keeps its weights."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
+from matplotlib.figure import Figure
 
-from sparsecbm.evaluate.specificity.specificity import OverlapScores, SquareScores
-from sparsecbm.model.masks import MaskSet
+from sparsecbm.plots.style import Target, figure, heat_map
 
-COLOURS = "cividis"  # even steps of lightness, and the same to those who cannot tell red from green
-CROWDED = 12  # more columns than this, and cells hold no numbers
+LEAST_RANGE = 0.1  # part of the largest share; a map of shares that differ by less is one colour
 
-
-def plot_swap(scores: SquareScores, path: Path) -> None:
-    """Heat map: accuracy of each concept's own head under the mask of each concept."""
-    _plot_square(scores, "Each concept read by its trained head", path)
+Layers = Mapping[str, Mapping[str, Mapping[str, float]]]  # layer -> density | exclusive -> concept -> share
 
 
-def plot_probe(scores: SquareScores, path: Path) -> None:
-    """Heat map: accuracy of a fresh probe for each concept under the mask of each concept."""
-    _plot_square(scores, "Each concept read by a fresh linear probe", path)
+def plot_swap(scores: Mapping, target: Target = None) -> Figure:
+    """Accuracy of each concept's trained head (rows) under the mask of each concept (columns).
+
+    Args:
+        scores: `chosen.swap` of `metrics/prune.json`
+    """
+    return _plot_square(scores, "Trained head of each concept", target)
 
 
-def plot_overlap(scores: OverlapScores, path: Path) -> None:
-    """Heat map: Jaccard of every two masks, with what chance would give in the cell."""
-    names = list(scores.exclusive)
+def plot_probe(scores: Mapping, target: Target = None) -> Figure:
+    """Accuracy of a fresh linear probe for each concept (rows) under the mask of each concept (columns).
+
+    Args:
+        scores: `chosen.probe` of `metrics/prune.json`
+    """
+    return _plot_square(scores, "Fresh linear probe for each concept", target)
+
+
+def plot_overlap(overlap: Mapping, target: Target = None) -> Figure:
+    """Jaccard index of every two masks; each cell also says what chance would give.
+
+    Args:
+        overlap: `chosen.overlap` of `metrics/prune.json`
+    """
+    names = list(overlap["exclusive"])
     values = np.full((len(names), len(names)), np.nan)
     texts = np.full(values.shape, "", dtype=object)
-    for first, pairs in scores.pairs.items():
+    for first, pairs in overlap["pairs"].items():
         for second, pair in pairs.items():
-            for cell in ((names.index(first), names.index(second)), (names.index(second), names.index(first))):
-                values[cell] = pair.jaccard
-                texts[cell] = f"{pair.jaccard:.2f}\nchance {pair.chance:.2f}"
-    with _figure(path, len(names), len(names)) as (_, axis):
-        _heat(axis, values, texts, names, names, "weights both keep / weights either keeps")
-        axis.set(
-            title=f"How much the masks of two concepts share\nall keep {scores.core:.1%} of the weights",
+            row, column = names.index(first), names.index(second)
+            values[row, column] = values[column, row] = pair["jaccard"]
+            texts[row, column] = texts[column, row] = f"{pair['jaccard']:.2f}\nchance {pair['chance']:.2f}"
+    with figure(*_square_size(len(names)), target) as drawing:
+        axes = drawing.add_subplot()
+        heat_map(axes, values, names, names, texts=texts, meaning="weights in both masks / weights in either")
+        axes.set(
+            title=f"Overlap of the masks of two concepts\nall masks keep {overlap['core']:.1%} of the weights",
             xlabel="mask of",
             ylabel="mask of",
         )
+    return drawing
 
 
-def plot_density(masks: MaskSet, path: Path) -> None:
-    """One heat map a concept: the share of weights kept, by block (columns) and by the part of it (rows)."""
-    places = {layer: _place(layer) for layer in masks.shapes}
-    columns = sorted({block for block, _ in places.values()})
-    rows = list(dict.fromkeys(part for _, part in places.values()))
-    across = min(2, len(masks))
-    down = -(-len(masks) // across)
-    with _figure(path, across * len(columns) * 0.7, down * len(rows) * 0.7, across, down) as (figure, *axes):
-        for axis in axes[len(masks) :]:
-            axis.set_visible(False)
-        for axis, mask in zip(axes, masks, strict=False):
-            values = np.full((len(rows), len(columns)), np.nan)
-            for layer, density in mask.density_by_layer().items():
-                block, part = places[layer]
-                values[rows.index(part), columns.index(block)] = density
-            _heat(axis, values, _written(values, ".2f"), rows, columns, "share of weights kept")
-            axis.set(
-                title=f"{mask.name}: {mask.density:.1%} kept", xlabel="transformer block", ylabel="part of the block"
-            )
-        figure.suptitle("Which weights the mask of each concept keeps")
+def plot_density(layers: Layers, target: Target = None) -> Figure:
+    """Share of the weights that each concept (rows) keeps in each layer (columns, by block).
+
+    Args:
+        layers: `chosen.layers` of `metrics/prune.json`
+    """
+    return _plot_layers(layers, "density", "Share of the weights that the mask of each concept keeps", target)
 
 
-def _plot_square(scores: SquareScores, title: str, path: Path) -> None:
-    names = list(scores.matrix)
-    cells = [[scores.matrix[concept][mask] for mask in names] for concept in names]
+def plot_exclusive(layers: Layers, target: Target = None) -> Figure:
+    """Share of the weights that one concept alone keeps (rows) in each layer (columns, by block).
+
+    Args:
+        layers: `chosen.layers` of `metrics/prune.json`
+    """
+    return _plot_layers(layers, "exclusive", "Share of the weights that one concept alone keeps", target)
+
+
+def shares_vary(layers: Layers, kind: str) -> bool:
+    """Whether shares differ enough to be drawn: thresholds by layer make densities the same everywhere.
+
+    Args:
+        kind: density | exclusive
+    """
+    shares = [share for by_kind in layers.values() for share in by_kind[kind].values()]
+    return max(shares) - min(shares) > LEAST_RANGE * max(shares)
+
+
+def _plot_layers(layers: Layers, kind: str, title: str, target: Target) -> Figure:
+    by_block: dict[int, dict[str, str]] = {}  # block -> layer -> its part of the block
+    for layer in layers:
+        block, part = _position(layer)
+        by_block.setdefault(block, {})[layer] = part
+    order = [layer for block in sorted(by_block) for layer in by_block[block]]
+    columns = {f"block {block}": [f"{block} {part}" for part in by_block[block].values()] for block in sorted(by_block)}
+    concepts = list(layers[order[0]][kind])
+    values = np.array([[layers[layer][kind][name] for layer in order] for name in concepts])
+    with figure(0.45 * len(order) + 3.5, 0.35 * len(concepts) + 2.8, target) as drawing:
+        axes = drawing.add_subplot()
+        limits = (0.0, float(values.max()) or 1.0)
+        heat_map(axes, values, concepts, columns, texts=".1%", meaning="share of weights", limits=limits)
+        axes.set(title=title, xlabel="layer, by block", ylabel="concept")
+    return drawing
+
+
+def _plot_square(scores: Mapping, title: str, target: Target) -> Figure:
+    names = list(scores["matrix"])
+    cells = [[scores["matrix"][concept][mask] for mask in names] for concept in names]
     values = np.array(cells, dtype=float)  # null becomes nan
-    gap = scores.gap["mean"]
-    lead = "" if gap.value is None else f"\nown mask minus others: {gap.value:+.3f}"
-    if gap.value is not None and None not in gap.interval:
-        lead += f" (95 % from {gap.interval[0]:+.3f} to {gap.interval[1]:+.3f})"
-    with _figure(path, len(names), len(names)) as (_, axis):
-        _heat(axis, values, _written(values, ".3f"), names, names, "accuracy")
-        axis.set(title=title + lead, xlabel="under the mask of", ylabel="concept that is read")
+    gap = scores["gap"]["mean"]
+    if gap["value"] is not None:
+        title += f"\nown mask minus others: {gap['value']:+.3f}"
+        if None not in gap["interval"]:
+            title += " (95 % from {:+.3f} to {:+.3f})".format(*gap["interval"])
+    with figure(*_square_size(len(names)), target) as drawing:
+        axes = drawing.add_subplot()
+        heat_map(axes, values, names, names, texts=".3f", meaning="accuracy")
+        axes.set(title=title, xlabel="under the mask of", ylabel="concept")
+    return drawing
 
 
-@contextmanager
-def _figure(path: Path, columns: float, rows: float, across: int = 1, down: int = 1) -> Iterator[tuple]:
-    """A figure and its axes in the library's default style, whatever was drawn before; saved when the block ends."""
-    with plt.style.context("default", after_reset=True):
-        size = (1.1 * columns + 2.6 * across, 0.7 * rows + 1.6 * down)
-        figure, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
-        try:
-            yield (figure, *axes.flat)
-            figure.savefig(path, dpi=100)
-        finally:
-            plt.close(figure)
+def _square_size(concepts: int) -> tuple[float, float]:
+    """Width and height, with room for a number in each cell as long as concepts are few."""
+    return (1.1 * concepts + 2.6, 0.7 * concepts + 1.6) if concepts <= 12 else (0.3 * concepts + 3, 0.25 * concepts + 3)
 
 
-def _written(values: np.ndarray, form: str) -> np.ndarray:
-    return np.array([[format(value, form) for value in row] for row in values], dtype=object)
-
-
-def _heat(axis: plt.Axes, values: np.ndarray, texts: np.ndarray, rows: list, columns: list, meaning: str) -> None:
-    sns.heatmap(
-        values, annot=texts if len(columns) <= CROWDED else None, fmt="", cmap=COLOURS, vmin=0, vmax=1, ax=axis,
-        xticklabels=columns, yticklabels=rows, cbar_kws={"label": meaning},
-    )  # fmt: skip
-    axis.tick_params(axis="y", rotation=0)
-    axis.tick_params(axis="x", rotation=0 if all(len(str(c)) < 12 for c in columns) else 30)
-
-
-def _place(layer: str) -> tuple[int, str]:
+def _position(layer: str) -> tuple[int, str]:
     """Number of the block and the part of it, from a name such as `encoder.layer.3.attention.self.query`."""
     number = re.search(r"\.(\d+)\.", layer)
     return int(number.group(1)), layer[number.end() :]

@@ -1,61 +1,63 @@
-"""Scores as pictures: confusion matrices, and accuracies with their intervals."""
+"""Scores as drawings: confusion matrices, and accuracies with their intervals."""
 
-from pathlib import Path
+from collections.abc import Mapping
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
-from sparsecbm.evaluate.scores.scores import SplitScores
-
-STYLE = ("seaborn-v0_8-whitegrid", "seaborn-v0_8-colorblind")  # matplotlib's own; seaborn takes a second to import
-
-
-def plot_confusions(scores: SplitScores, path: Path) -> None:
-    """One heat map for the label and each concept: rows gold, columns read, coloured by share of the row."""
-    named = {"label": scores.label} | {n: s for n, s in scores.concepts.items() if s.confusion is not None}
-    columns = min(3, len(named))
-    rows = -(-len(named) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 3.6 * rows), layout="constrained", squeeze=False)
-    for axis in axes.flat[len(named) :]:
-        axis.set_visible(False)
-    for axis, (name, score) in zip(axes.flat, named.items(), strict=False):
-        counts = np.array(score.confusion)
-        share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        axis.imshow(share, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-        for (gold, read), count in np.ndenumerate(counts):
-            ink = "black" if share[gold, read] > 0.6 else "white"
-            axis.text(read, gold, count, ha="center", va="center", color=ink)
-        accuracy = "no texts" if score.accuracy is None else f"accuracy {score.accuracy:.3f}"
-        axis.set(title=f"{name}: {accuracy}", xlabel="read", ylabel="gold")
-        axis.set_xticks(range(len(counts)), score.states)
-        axis.set_yticks(range(len(counts)), score.states, rotation=90, va="center")
-        axis.tick_params(length=0)
-        axis.spines[:].set_visible(False)
-    figure.suptitle(f"split {scores.split}")
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+from sparsecbm.plots.style import MAX_PANELS, NEUTRAL, PALETTE, Target, figure, heat_map
 
 
-@plt.style.context(STYLE)
-def plot_accuracies(scores: SplitScores, path: Path) -> None:
-    """Accuracy of the label and each concept with its interval, beside the majority and the bag of words."""
-    hard = {"label, hard concepts": scores.label_hard, "label, hard, head refitted": scores.label_hard_refitted}
-    named = {"label": scores.label} | {n: s for n, s in hard.items() if s is not None} | scores.concepts
-    figure, axis = plt.subplots(figsize=(8, 0.5 * len(named) + 1.4), layout="constrained")
-    for position, (name, score) in enumerate(named.items()):
-        if score.accuracy is None:
-            continue
-        axis.plot(score.accuracy_interval, [position] * 2, color="C0", linewidth=3)
-        axis.plot(score.accuracy, position, "o", color="C0", label="model, 95 % interval" if position == 0 else None)
-        axis.plot(score.majority, position, "x", color="grey", label="majority" if position == 0 else None)
-        words = scores.bag_of_words and ({"label": scores.bag_of_words.label} | scores.bag_of_words.concepts).get(name)
-        if words is not None:
-            axis.plot(words, position, "D", color="C1", label="bag of words" if position == 0 else None)
-    axis.set(yticks=range(len(named)), yticklabels=list(named), xlim=(0, 1), xlabel=f"accuracy on {scores.split}")
-    axis.invert_yaxis()
-    figure.legend(loc="outside upper center", ncols=3)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+def plot_confusions(scores: Mapping, target: Target = None) -> Figure:
+    """One heat map for the label and each concept: rows are gold states, columns predicted ones, coloured by row share.
+
+    Of many concepts, the least accurate ones are drawn.
+
+    Args:
+        scores: those of one split: `metrics/evaluate.json` as a whole, or an entry of its `splits`
+    """
+    concepts = {name: score for name, score in scores["concepts"].items() if score["confusion"] is not None}
+    worst = sorted(concepts, key=lambda name: concepts[name]["accuracy"] or 0.0)[: MAX_PANELS - 1]
+    panels = {"label": scores["label"]} | {name: score for name, score in concepts.items() if name in worst}
+    title = f"split {scores['split']}"
+    if len(worst) < len(concepts):
+        title += f": the label and the {len(worst)} least accurate of {len(concepts)} concepts"
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    with figure(4.2 * columns, 3.6 * rows, target) as drawing:
+        for number, (name, score) in enumerate(panels.items(), start=1):
+            counts = np.array(score["confusion"])
+            shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+            axes = drawing.add_subplot(rows, columns, number)
+            heat_map(axes, shares, score["states"], score["states"], texts=counts.astype(str))
+            accuracy = "no texts" if score["accuracy"] is None else f"accuracy {score['accuracy']:.3f}"
+            axes.set(title=f"{name}: {accuracy}", xlabel="predicted", ylabel="gold")
+        drawing.suptitle(title)
+    return drawing
+
+
+def plot_accuracies(scores: Mapping, target: Target = None) -> Figure:
+    """Accuracy of the label and each concept with its 95 % interval, beside the majority and the bag of words.
+
+    Args:
+        scores: those of one split: `metrics/evaluate.json` as a whole, or an entry of its `splits`
+    """
+    hard = {"label, hard concepts": scores["label_hard"], "label, hard, head refitted": scores["label_hard_refitted"]}
+    rows = {"label": scores["label"]} | {name: score for name, score in hard.items() if score} | scores["concepts"]
+    bag = scores["bag_of_words"]
+    words = {"label": bag["label"]} | bag["concepts"] if bag else {}
+    with figure(8, 0.5 * len(rows) + 1.4, target) as drawing:
+        axes = drawing.add_subplot()
+        labels = {"model": "model, 95 % interval", "majority": "majority", "words": "bag of words"}
+        for position, (name, score) in enumerate(rows.items()):
+            if score["accuracy"] is None:
+                continue
+            axes.plot(score["accuracy_interval"], [position] * 2, color=PALETTE[0], linewidth=3)
+            axes.plot(score["accuracy"], position, "o", color=PALETTE[0], label=labels.pop("model", None))
+            axes.plot(score["majority"], position, "x", color=NEUTRAL, label=labels.pop("majority", None))
+            if words.get(name) is not None:
+                axes.plot(words[name], position, "D", color=PALETTE[1], label=labels.pop("words", None))
+        axes.set(yticks=range(len(rows)), yticklabels=list(rows), xlim=(0, 1), xlabel=f"accuracy on {scores['split']}")
+        axes.invert_yaxis()
+        drawing.legend(loc="outside upper center", ncols=3)
+    return drawing

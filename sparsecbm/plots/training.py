@@ -1,35 +1,58 @@
-"""The training as a picture."""
+"""Trainings as drawings: losses, sparsity and validation scores by update."""
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from sparsecbm.train.loop import History
+from sparsecbm.plots.style import NEUTRAL, SERIES, Target, figure
 
-
-def plot_curves(history: History, path: Path) -> None:
-    """Loss by update and validation accuracy by epoch, side by side; the kept epoch is marked."""
-    sns.set_theme(style="whitegrid", palette="colorblind")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    for name, title in (("train.loss", "total"), ("train.label_loss", "label"), ("train.concept_loss", "concepts")):
-        left.plot([p["step"] for p in history.curves], [p[name] for p in history.curves], label=title)
-    left.set(xlabel="update", ylabel="training loss")
-    left.legend()
-    plot_validation(history, right)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+LOSSES = {"train.loss": "total", "train.label_loss": "label", "train.concept_loss": "concepts"}
+SCORES = {"validation.label.accuracy": "label", "validation.concepts.mean.accuracy": "concepts"}
 
 
-def plot_validation(history: History, axes: Axes) -> None:
-    """Validation accuracy of the label and of the concepts by epoch; the kept epoch is marked."""
-    for name, title in (("validation.label.accuracy", "label"), ("validation.concepts.mean.accuracy", "concepts")):
-        if name in history.epochs[0]:
-            axes.plot([e["step"] for e in history.epochs], [e[name] for e in history.epochs], marker="o", label=title)
-    axes.axvline(history.best_step, color="grey", linestyle="--", label="kept")
+def plot_curves(record: Mapping, target: Target = None) -> Figure:
+    """Loss by update and validation accuracy by epoch; a line marks the epoch that was kept.
+
+    Args:
+        record: content of `metrics/finetune.json`
+    """
+    with figure(10, 3.6, target) as drawing:
+        left, right = drawing.subplots(1, 2)
+        for (name, title), style in zip(LOSSES.items(), SERIES, strict=False):
+            left.plot(*_series(record["curves"], name), color=style["color"], label=title)
+        left.set(xlabel="update", ylabel="training loss")
+        left.legend()
+        _plot_validation(right, record)
+    return drawing
+
+
+def plot_pruning(record: Mapping, target: Target = None) -> Figure:
+    """Sparsity and concept loss by update, and validation accuracy by epoch; a line marks the epoch that was kept.
+
+    Args:
+        record: content of `metrics/prune.json` of a model with masks
+    """
+    with figure(13, 3.6, target) as drawing:
+        left, middle, right = drawing.subplots(1, 3)
+        left.step(*_series(record["events"], "prune.sparsity"), where="post", marker=".", color=SERIES[0]["color"])
+        left.set(xlabel="update", ylabel="sparsity", ylim=(0, 1))
+        middle.plot(*_series(record["curves"], "train.concept_loss"), color=SERIES[0]["color"])
+        middle.set(xlabel="update", ylabel="concept loss under masks")
+        _plot_validation(right, record)
+    return drawing
+
+
+def _plot_validation(axes: Axes, record: Mapping) -> None:
+    for (name, title), style in zip(SCORES.items(), SERIES, strict=False):
+        if name in record["epochs"][0]:
+            axes.plot(*_series(record["epochs"], name), label=title, **style)
+    axes.axvline(record["best"]["step"], color=NEUTRAL, linestyle="--", label="kept")
     axes.set(xlabel="update", ylabel="validation accuracy", ylim=(0, 1))
     axes.legend()
+
+
+def _series(points: Sequence[Mapping], name: str) -> tuple[list, list]:
+    """Updates and values of one figure; points without it are left out."""
+    chosen = [point for point in points if name in point]
+    return [point["step"] for point in chosen], [point[name] for point in chosen]

@@ -10,7 +10,9 @@ from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.files import content_hash, sha256_file
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.display.model_card import model_card
 from sparsecbm.model.storage import CHECKSUMS, verify_checksums
+from sparsecbm.model.storage import load as load_model
 from sparsecbm.promote.artifacts import EXAMPLE
 from sparsecbm.promote.judging import held_out
 from sparsecbm.promote.registry import CHAMPION, KIND, KIND_TAG, MODEL_TAG, SPLIT_TAG, VERSION_TAG, Registry, Version
@@ -59,7 +61,7 @@ def register(workspace: Workspace, params: Params, store: Store, registry: Regis
         name = f"registered-{tags[VERSION_TAG][:12]}"
         store.client.log_artifacts(run.info.run_id, str(folder), name)
         source = f"{run.info.artifact_uri}/{name}"
-    card = (model / "README.md").read_text(encoding="utf-8").partition("---\n")[2].partition("---\n")[2]
+    card = model_card(load_model(model)).partition("---\n")[2].partition("---\n")[2]  # without the header for hubs
     made = registry.client.create_model_version(
         registry.name, source, run.info.run_id, tags=tags, description=card.strip()
     )

@@ -1,1 +1,1 @@
-"""The pages: validation, and the whole run."""
+"""The pages about a run: its data, its results, and every plot in them."""

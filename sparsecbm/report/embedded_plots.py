@@ -1,4 +1,4 @@
-"""Plots that stages wrote, as pictures inside a page."""
+"""Plots of a run as pictures inside a page."""
 
 import base64
 from dataclasses import dataclass
@@ -8,27 +8,29 @@ from PIL import Image
 
 from sparsecbm.base.errors import DataError
 
-# What a plot shows, in words, for those who cannot see it and as its caption: by stage and the file's name, or its
-# beginning up to the first dash (what follows is a split).
+# What a plot shows, in words: its caption, and its text for people who cannot see it. A key is the stage and the
+# file's name, or the name's beginning up to the first dash, where a split follows.
 CAPTIONS = {
-    "finetune/curves": "Fine-tuning: loss by update, and validation accuracy by epoch; the kept epoch is marked",
+    "finetune/curves": "Fine-tuning: loss by update, and validation accuracy by epoch; a line marks the kept epoch",
     "prune/curves": "Search for masks: sparsity, loss and validation accuracy by update",
-    "prune/density": "Share of the weights that each concept's mask keeps, by block and its parts",
-    "prune/overlap": "How much the masks of two concepts share (Jaccard), and what chance would give",
+    "prune/density": "Share of the weights that each concept's mask keeps, by layer",
+    "prune/exclusive": "Share of the weights that one concept alone keeps, by layer",
+    "prune/overlap": "Overlap of the masks of two concepts (Jaccard), and what chance would give",
     "prune/swap": "Accuracy of each concept's trained head under the mask of each concept",
     "prune/probe": "Accuracy of a fresh probe for each concept under the mask of each concept",
-    "explain/effects": "What each state does to each class of the label",
-    "explain/effects-hard": "The same through the label head for plain states",
-    "explain/calibration": "How often a concept is what it was read as, by how sure the model was",
+    "explain/effects": "Effect of each state on each class of the label",
+    "explain/effects-hard": "The same effects through the label head for one-hot concepts",
+    "explain/calibration": "Accuracy of each concept by its confidence",
     "explain/waterfall": "One text: from the mean training text to its label, concept by concept",
     "explain/heads": "Share of the weights of each attention head that each concept's mask keeps",
-    "explain/faithfulness": "How far each method is ahead of matched random attributions, with its interval",
-    "intervene/policies": "Accuracy by number of concepts edited, in the order of each policy",
-    "intervene/people": "The same where the person who edits errs at times",
-    "intervene/patches": "Patches of masks: bits flipped, and right readings that they spoil",
+    "explain/heads-exclusive": "Share of the weights of each attention head that one concept alone keeps",
+    "explain/faithfulness": "Lead of each method over matched random attributions, with its interval",
+    "intervene/policies": "Label accuracy by number of edited concepts, in the order of each policy",
+    "intervene/people": "The same with a person who sometimes errs",
+    "intervene/patches": "Patches of masks: bits flipped, and right predictions that they harm",
     "intervene/memory": "Corrections recalled for similar texts, by threshold",
     "evaluate/accuracy": "Accuracy of the label and each concept with its interval, beside majority and bag of words",
-    "evaluate/confusion": "Confusions of the label and each concept: gold in rows, read in columns",
+    "evaluate/confusion": "Confusions of the label and each concept: gold states in rows, predicted ones in columns",
 }
 
 
@@ -49,15 +51,15 @@ def read_plots(folder: Path) -> list[Plot]:
     Raises:
         DataError: a file is no picture; names it.
     """
-    return [_read(path) for path in sorted(Path(folder).glob("*.png"))]
+    return [_read_plot(path) for path in sorted(Path(folder).glob("*.png"))]
 
 
-def _read(path: Path) -> Plot:
+def _read_plot(path: Path) -> Plot:
     try:
         with Image.open(path) as image:
             width, height = image.size
     except OSError:
-        raise DataError(f"{path} is not a readable PNG; run the stage {path.parent.name!r} again") from None
+        raise DataError(f"{path} is not a readable PNG; run the stage `report` again") from None
     return Plot(path.stem, base64.b64encode(path.read_bytes()).decode("ascii"), width, height, _caption(path))
 
 

@@ -1,4 +1,4 @@
-"""Explained texts as the report shows them: what was read of each, and which ones are worth a look."""
+"""Explained texts as the report shows them: their predictions, and which texts deserve a look."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,29 +6,29 @@ from dataclasses import dataclass
 
 from sparsecbm.explain.explanation import ConceptExplanation, Explanation, LabelExplanation
 
-LABEL = "label"  # what filters call the label, whatever its name
-SHOWN = 5  # examples in each list
-EXCERPT = 120  # letters of an example
-MISREADINGS = 12  # kinds of misreading that are listed
+LABEL = "label"  # the label's name in filters, whatever its name in the data
+MAX_EXAMPLES = 5  # in each list
+MAX_CONFUSIONS = 12
+EXCERPT = 120  # characters of an example
 
 
 @dataclass(frozen=True)
-class Reading:
-    """The label or one concept of one text.
+class ShownPrediction:
+    """The predicted state of the label or of one concept of one text.
 
     Attributes:
-        gold: the true state; None where nobody said
-        confidence: probability of the state that was read
+        gold: the annotated state; None where it is unknown
+        confidence: probability of the predicted state
     """
 
     name: str
-    read: str
+    state: str
     gold: str | None
     confidence: float
 
     @property
     def right(self) -> bool | None:
-        return None if self.gold is None else self.read == self.gold
+        return None if self.gold is None else self.state == self.gold
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Example:
     """One explained text, and the anchor of its card."""
 
     anchor: str
-    label: Reading
-    concepts: tuple[Reading, ...]
+    label: ShownPrediction
+    concepts: tuple[ShownPrediction, ...]
     explanation: Explanation
 
     @classmethod
-    def of(cls, explanation: Explanation, number: int) -> "Example":
+    def from_explanation(cls, explanation: Explanation, number: int) -> "Example":
         label, concepts = explanation.label, explanation.concepts
         return cls(
             f"card-{number}",
-            _reading(label.name, label),
-            tuple(_reading(name, concept) for name, concept in concepts.items()),
+            _prediction(label.name, label),
+            tuple(_prediction(name, concept) for name, concept in concepts.items()),
             explanation,
         )
 
@@ -59,65 +59,69 @@ class Example:
         return self.text if len(self.text) <= EXCERPT else self.text[: EXCERPT - 1] + "…"
 
     @property
-    def readings(self) -> dict[str, dict]:
-        """What the filters of the page look at: `label` and each concept."""
-        named = {LABEL: self.label} | {concept.name: concept for concept in self.concepts}
+    def predictions(self) -> dict[str, dict]:
+        """What the filters of the page look at: predictions of `label` and each concept."""
+        by_name = {LABEL: self.label} | {concept.name: concept for concept in self.concepts}
         return {
-            name: {"read": reading.read, "gold": reading.gold, "confidence": round(reading.confidence, 4)}
-            for name, reading in named.items()
+            name: {
+                "state": prediction.state,
+                "gold": prediction.gold,
+                "confidence": round(prediction.confidence, 4),
+            }
+            for name, prediction in by_name.items()
         }
 
 
 @dataclass(frozen=True)
-class Misreading:
-    """One way in which a concept was misread, how often, and the text where the model was surest."""
+class Confusion:
+    """One kind of wrong prediction of a concept, its number of texts, and the text with the highest confidence."""
 
     concept: str
     gold: str
-    read: str
+    state: str
     texts: int
     surest: Example
 
 
-def best(examples: Sequence[Example]) -> list[Example]:
-    """Label and all concepts right, the surest first."""
+def best_examples(examples: Sequence[Example]) -> list[Example]:
+    """Texts whose label and annotated concepts are all right, the highest confidence first."""
     right = [e for e in examples if e.label.right and all(concept.right is not False for concept in e.concepts)]
-    return sorted(right, key=lambda e: -e.label.confidence)[:SHOWN]
+    return sorted(right, key=lambda e: -e.label.confidence)[:MAX_EXAMPLES]
 
 
-def worst(examples: Sequence[Example]) -> list[Example]:
-    """Label wrong, the surest first."""
+def worst_examples(examples: Sequence[Example]) -> list[Example]:
+    """Texts whose label is wrong, the highest confidence first."""
     wrong = [e for e in examples if e.label.right is False]
-    return sorted(wrong, key=lambda e: -e.label.confidence)[:SHOWN]
+    return sorted(wrong, key=lambda e: -e.label.confidence)[:MAX_EXAMPLES]
 
 
-def misreadings(examples: Sequence[Example]) -> list[Misreading]:
-    """Ways in which concepts were misread, the most frequent first."""
-    found: Counter[tuple[str, str, str]] = Counter()
+def frequent_confusions(examples: Sequence[Example]) -> list[Confusion]:
+    """Kinds of wrong predictions of concepts, the most frequent first."""
+    texts: Counter[tuple[str, str, str]] = Counter()
     surest: dict[tuple[str, str, str], tuple[float, Example]] = {}
     for example in examples:
         for concept in example.concepts:
             if concept.right is False:
-                key = (concept.name, concept.gold, concept.read)
-                found[key] += 1
+                key = (concept.name, concept.gold, concept.state)
+                texts[key] += 1
                 if key not in surest or concept.confidence > surest[key][0]:
                     surest[key] = (concept.confidence, example)
-    return [Misreading(*key, texts, surest[key][1]) for key, texts in found.most_common(MISREADINGS)]
+    return [Confusion(*key, count, surest[key][1]) for key, count in texts.most_common(MAX_CONFUSIONS)]
 
 
-def vocabulary(examples: Sequence[Example]) -> list[tuple[str, str, list[str]]]:
-    """What filters offer: the name of a variable, its title and its states; an empty name is any concept."""
+def filter_choices(examples: Sequence[Example]) -> list[tuple[str, str, list[str]]]:
+    """The name of each variable, its title and its states; an empty name stands for any concept."""
     if not examples:
         return []
     explanation = examples[0].explanation
     states = {name: list(concept.probabilities) for name, concept in explanation.concepts.items()}
-    every = list(dict.fromkeys(state for of in states.values() for state in of))
+    all_states = list(dict.fromkeys(state for by_concept in states.values() for state in by_concept))
     return [
         (LABEL, f"{explanation.label.name} (label)", list(explanation.label.probabilities)),
-        ("", "any concept", every),
-        *((name, name, of) for name, of in states.items()),
+        ("", "any concept", all_states),
+        *((name, name, by_concept) for name, by_concept in states.items()),
     ]
 
 
-def _reading(name: str, found: LabelExplanation | ConceptExplanation) -> Reading:
-    return Reading(name, found.state, found.gold, found.probabilities[found.state])
+def _prediction(name: str, explained: LabelExplanation | ConceptExplanation) -> ShownPrediction:
+    return ShownPrediction(name, explained.state, explained.gold, explained.probabilities[explained.state])

@@ -1,4 +1,4 @@
-// The cards of the report: filters, search, keys, and cards that are made when they are opened. No library, no network.
+// The cards of the report: filters, search, keys, and cards that are filled when they open. No library, no network.
 "use strict";
 (() => {
   const form = document.getElementById("filters");
@@ -10,43 +10,43 @@
   const cards = [...list.querySelectorAll("details.card")].map((element) => ({
     element,
     text: element.querySelector(".text").textContent.toLowerCase(),
-    readings: JSON.parse(element.dataset.readings), // of the label and each concept: read, gold (or null), confidence
+    predictions: JSON.parse(element.dataset.predictions), // of the label and each concept: state, gold (or null), confidence
   }));
 
-  // A card's body waits in a template, which costs the browser no layout, until the card is opened.
+  // A card's body waits in a template, which costs the browser no layout, until the card opens.
   const fill = (element) => element.querySelector("template")?.replaceWith(element.querySelector("template").content);
   list.addEventListener("toggle", (event) => event.target.open && fill(event.target), true);
 
-  const chosen = () => Object.fromEntries(new FormData(form));
+  const currentFilter = () => Object.fromEntries(new FormData(form));
 
-  function readingsOf(card, variable) {
-    if (variable !== "") return [card.readings[variable]];
-    return Object.entries(card.readings).filter(([name]) => name !== LABEL).map(([, reading]) => reading);
+  function predictionsOf(card, variable) {
+    if (variable !== "") return [card.predictions[variable]];
+    return Object.entries(card.predictions).filter(([name]) => name !== LABEL).map(([, prediction]) => prediction);
   }
 
-  function fits(reading, { state, error, confidence }) {
-    if (state && reading.read !== state) return false;
-    if (error && (reading.gold === null || (reading.read === reading.gold) !== (error === "right"))) return false;
-    if (!confidence) return true;
-    const [low, high] = confidence.split(" ").map(Number);
-    return reading.confidence >= low && reading.confidence < high;
+  function fits({ state, gold, confidence }, filter) {
+    if (filter.state && state !== filter.state) return false;
+    if (filter.error && (gold === null || (state === gold) !== (filter.error === "right"))) return false;
+    if (!filter.confidence) return true;
+    const [low, high] = filter.confidence.split(" ").map(Number);
+    return confidence >= low && confidence < high;
   }
 
   function apply() {
-    const wanted = chosen();
-    const words = wanted.search.toLowerCase().split(/\s+/).filter(Boolean);
+    const filter = currentFilter();
+    const words = filter.search.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const card of cards) {
       const fit =
         words.every((word) => card.text.includes(word)) &&
-        readingsOf(card, wanted.variable).some((reading) => fits(reading, wanted));
+        predictionsOf(card, filter.variable).some((prediction) => fits(prediction, filter));
       card.element.hidden = !fit;
       shown += fit;
     }
     count.textContent = shown === cards.length ? `all ${shown} texts` : `${shown} of ${cards.length} texts`;
   }
 
-  // States to choose from are those of the chosen variable.
+  // Offer the states of the chosen variable.
   function offerStates(state = "") {
     const states = JSON.parse(form.variable.selectedOptions[0].dataset.states);
     form.state.replaceChildren(new Option("any state", ""), ...states.map((name) => new Option(name, name)));
@@ -68,7 +68,7 @@
     for (const card of shown) card.element.open = open;
   });
 
-  // A link to a card opens it, whatever the filters say; a link with filters sets them.
+  // A link to a card opens it, even if the filters hide it; a link with filters sets them.
   function show(id) {
     const card = cards.find((each) => `#${each.element.id}` === id);
     if (!card) return;
@@ -115,13 +115,13 @@
     const byArrow = event.key.startsWith("Arrow");
     if (!(down || up) || (byArrow && !within && !typing)) return;
     const shown = cards.filter((card) => !card.element.hidden).map((card) => card.element.querySelector("summary"));
-    const place = shown.indexOf(within) + (down ? 1 : -1);
-    if (place < 0 || place >= shown.length) return;
+    const index = shown.indexOf(within) + (down ? 1 : -1);
+    if (index < 0 || index >= shown.length) return;
     event.preventDefault();
-    shown[place].focus();
+    shown[index].focus();
   }
 
-  offerStates(form.state.value); // a browser may keep what was chosen before a reload
+  offerStates(form.state.value); // a browser may keep the choices from before a reload
   apply();
   show(location.hash);
 })();

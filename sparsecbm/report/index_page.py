@@ -10,7 +10,7 @@ from markupsafe import Markup
 from sparsecbm.display import card
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.report.embedded_plots import Plot
-from sparsecbm.report.examples import Example, best, misreadings, vocabulary, worst
+from sparsecbm.report.examples import Example, best_examples, filter_choices, frequent_confusions, worst_examples
 from sparsecbm.report.render import render
 from sparsecbm.report.score_tables import tiles
 from sparsecbm.report.sections import sections
@@ -22,15 +22,15 @@ def index_page(
     plots: Mapping[str, Sequence[Plot]],
     explanations: Sequence[Explanation],
 ) -> str:
-    """The page as HTML; a function of its arguments alone, to the byte. It loads nothing and may load nothing.
+    """The page as HTML; a function of its arguments alone, to the byte. It needs no other file and no network.
 
     Args:
         source: name of the data
-        metrics: stage -> content of its `metrics/STAGE.json`; what is missing is left out of the page
+        metrics: stage -> content of its `metrics/STAGE.json`; the page leaves out a stage that is missing
         plots: stage -> its plots
-        explanations: of the texts that get a card, in this order; may be empty
+        explanations: one for each card, in the order of the cards; may be empty
     """
-    examples = [Example.of(explanation, number) for number, explanation in enumerate(explanations)]
+    examples = [Example.from_explanation(explanation, number) for number, explanation in enumerate(explanations)]
     script = files("sparsecbm.report").joinpath("index.js").read_text(encoding="utf-8")
     return render(
         "index.html.jinja",
@@ -41,11 +41,11 @@ def index_page(
         sections=sections(metrics, plots),
         tiles=tiles(metrics),
         examples=examples,
-        vocabulary=vocabulary(examples),
-        best=best(examples),
-        worst=worst(examples),
-        misreadings=misreadings(examples),
-        script=Markup(script),  # ours, and the only one that the page's policy lets run
+        choices=filter_choices(examples),
+        best=best_examples(examples),
+        worst=worst_examples(examples),
+        confusions=frequent_confusions(examples),
+        script=Markup(script),  # our own, and the only one that the page's policy allows
         script_hash=_policy_hash(script),
     )
 

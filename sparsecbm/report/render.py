@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: templates of this package, no file or host beside them."""
+"""Self-contained HTML pages from templates: a page needs no other file and no network."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,15 +12,14 @@ def render(
     filters: Mapping[str, Callable] | None = None,
     **values: object,
 ) -> str:
-    """Fill a template of this package; everything in it is escaped, and a name it lacks is an error.
+    """Fill a template of this package. All values are escaped, and a missing value is an error.
 
     Args:
-        loader: of templates elsewhere that the template takes in
-        filters: that those need
+        loader: finds templates of other packages that the template imports
+        filters: those that the imported templates need
     """
-    own = PackageLoader("sparsecbm", "report")
     environment = Environment(
-        loader=own if loader is None else ChoiceLoader([own, loader]),
+        loader=ChoiceLoader([PackageLoader("sparsecbm", "report"), *([] if loader is None else [loader])]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

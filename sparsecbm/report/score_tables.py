@@ -1,4 +1,4 @@
-"""What the report says of the scores: the figures on top, the table of the label, the table of the concepts."""
+"""Scores as the report shows them: the figures at the top, the table of the label, the table of the concepts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,58 +6,58 @@ from dataclasses import dataclass
 from sparsecbm.report.tables import Table, matrix_table, number
 
 HEADER = ("accuracy", "95 %", "macro-F1", "majority", "bag of words", "dense model", "calibration error")
+LABEL_ROWS = {
+    "label": "label",
+    "label_hard": "label, hard concepts",
+    "label_hard_refitted": "label, hard, head refitted",
+}
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure that is seen first."""
+    """One figure at the top of the page; its tone is good, bad or empty."""
 
     figure: str
     meaning: str
-    tone: str = ""  # good | bad | nothing
+    tone: str = ""
 
 
 def tiles(metrics: Mapping[str, Mapping]) -> list[Tile]:
-    """The figures on top of the page, as far as the stages wrote them.
+    """The figures at the top of the page; those of missing stages are left out.
 
     Args:
         metrics: stage -> content of its `metrics/STAGE.json`
     """
     scores, masks, edits = (metrics.get(stage, {}) for stage in ("evaluate", "prune", "intervene"))
     hard = scores.get("label_hard_refitted") or scores.get("label_hard")
-    found = []
+    shown = []
     if scores:
-        found.append(Tile(_percent(scores["label"]["accuracy"]), "label right"))
+        shown.append(Tile(_percent(scores["label"]["accuracy"]), "label right"))
     if scores.get("concepts"):
-        found.append(Tile(_percent(scores["concepts"]["mean"]["accuracy"]), "concepts right, mean"))
+        shown.append(Tile(_percent(scores["concepts"]["mean"]["accuracy"]), "concepts right, mean"))
     if hard:
-        found.append(Tile(_percent(hard["accuracy"]), "label right from plain states"))
+        shown.append(Tile(_percent(hard["accuracy"]), "label right from hard concepts"))
     if masks.get("chosen"):
-        found.append(Tile(_percent(masks["chosen"]["density"]), "of the weights kept for each concept"))
+        shown.append(Tile(_percent(masks["chosen"]["density"]), "of the weights kept for each concept"))
     if edits.get("gates"):
         tone = "good" if edits["verdict"] == "passed" else "bad"
-        found.append(Tile(edits["verdict"], "gates of the interventions", tone))
-    return found
+        shown.append(Tile(edits["verdict"], "gates of the interventions", tone))
+    return shown
 
 
 def label_table(scores: Mapping) -> Table:
-    """The label as the model computes it, and from plain states."""
+    """The label from soft and from hard concepts."""
     dense, words = scores.get("dense") or {}, scores.get("bag_of_words") or {}
-    named = {
-        "label": "label",
-        "label_hard": "label, hard concepts",
-        "label_hard_refitted": "label, hard, head refitted",
-    }
     rows = [
         (title, *_cells(scores[key], words.get("label") if key == "label" else None, dense.get(key)))
-        for key, title in named.items()
+        for key, title in LABEL_ROWS.items()
         if scores.get(key)
     ]
     return Table(f"The label on the split {scores['split']}", ("", *HEADER), tuple(rows))
 
 
 def concept_table(scores: Mapping, masks: Mapping | None) -> Table:
-    """Each concept and the mean: scores, and what its subnetwork keeps and reads.
+    """Each concept and the mean: its scores, the density of its subnetwork, and the gap of its swap.
 
     Args:
         masks: `chosen` of `metrics/prune.json`; None for a model without masks
@@ -70,8 +70,8 @@ def concept_table(scores: Mapping, masks: Mapping | None) -> Table:
             density = masks["density"] if name == "mean" else masks["density_by_concept"].get(name)
             cells = (*cells, number(density), number(masks["swap"]["gap"].get(name, {}).get("value")))
         rows.append((name, *cells))
-    more = ("weights kept", "own mask minus others'") if masks else ()
-    return Table(f"The concepts on the split {scores['split']}", ("", *HEADER, *more), tuple(rows))
+    mask_columns = ("weights kept", "own mask minus others'") if masks else ()
+    return Table(f"The concepts on the split {scores['split']}", ("", *HEADER, *mask_columns), tuple(rows))
 
 
 def mask_tables(masks: Mapping) -> list[Table]:

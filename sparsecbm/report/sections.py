@@ -1,4 +1,4 @@
-"""The sections of the report that hold figures and plots; one that has nothing to show is left out."""
+"""The sections of the report that hold figures and plots; an empty section is left out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sparsecbm.report.tables import Table, figure_tables, number
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what it is about, tables and plots, and tables that stay folded until somebody wants them."""
+    """A heading, a lead, tables and plots, and tables and plots that stay folded until the reader opens them."""
 
     anchor: str
     title: str
@@ -26,7 +26,7 @@ class Section:
 
 
 def sections(metrics: Mapping[str, Mapping], plots: Mapping[str, Sequence[Plot]]) -> list[Section]:
-    """All sections with something in them, in the order of the page.
+    """All sections that are not empty, in the order of the page.
 
     Args:
         metrics: stage -> content of its `metrics/STAGE.json`; a stage that did not run is missing
@@ -34,78 +34,78 @@ def sections(metrics: Mapping[str, Mapping], plots: Mapping[str, Sequence[Plot]]
     """
     scores = metrics.get("evaluate", {})
     masks = metrics.get("prune", {}).get("chosen")
-    found = (
-        _scores(scores, plots.get("evaluate", ())),
-        _concepts(scores, masks),
-        _masks(masks, plots.get("prune", ())),
-        _explanations(metrics.get("explain", {}), plots.get("explain", ())),
-        _effects(scores),
-        _interventions(metrics.get("intervene", {}), plots.get("intervene", ())),
-        Section("training", "Training", "Each curve as its stage drew it.", plots=_curves(plots)),
+    all_sections = (
+        _label_section(scores, plots.get("evaluate", ())),
+        _concept_section(scores, masks),
+        _mask_section(masks, plots.get("prune", ())),
+        _explanation_section(metrics.get("explain", {}), plots.get("explain", ())),
+        _effect_section(scores),
+        _intervention_section(metrics.get("intervene", {}), plots.get("intervene", ())),
+        Section("training", "Training", "The curves of both trainings.", plots=_curves(plots)),
     )
-    return [section for section in found if section]
+    return [section for section in all_sections if section]
 
 
-def _scores(scores: Mapping, plots: Sequence[Plot]) -> Section:
+def _label_section(scores: Mapping, plots: Sequence[Plot]) -> Section:
     lead = (
-        "Texts that the model was not trained on. Intervals are 95 %, by bootstrap over clusters of texts. "
-        "“Hard concepts” gives the label head plain states in the place of the model's doubts."
+        "The model was not trained on these texts. Intervals are 95 %, by bootstrap over clusters of texts. "
+        "With “hard concepts”, the label head gets one-hot states instead of probabilities."
     )
     tables = [label_table(scores)] if scores else ()
-    first = [plot for plot in plots if plot.name.endswith(f"-{scores.get('split')}")]
-    others = [plot for plot in plots if plot not in first]
-    return Section("scores", "Label", lead, tables, first, folded_plots=others)
+    of_split = [plot for plot in plots if plot.name.endswith(f"-{scores.get('split')}")]
+    others = [plot for plot in plots if plot not in of_split]
+    return Section("scores", "Label", lead, tables, of_split, folded_plots=others)
 
 
-def _concepts(scores: Mapping, masks: Mapping | None) -> Section:
-    lead = "How well each concept is read, beside the commonest state, a bag of words and the dense model."
+def _concept_section(scores: Mapping, masks: Mapping | None) -> Section:
+    lead = "Scores of each concept, beside the most frequent state, a bag of words and the dense model."
     return Section("concepts", "Concepts", lead, [concept_table(scores, masks)] if scores.get("concepts") else ())
 
 
-def _masks(masks: Mapping | None, plots: Sequence[Plot]) -> Section:
+def _mask_section(masks: Mapping | None, plots: Sequence[Plot]) -> Section:
     lead = (
-        "Each concept is read through a mask of its own over the weights. A mask is specific if its own concept can be "
-        "read under it and the others cannot. That alone proves little: masks with a common core are chosen to "
-        "differ, and that of a meaningless concept stands out somewhat, too. Read it beside the accuracy, and beside "
-        "masks drawn at random where the run has that control."
+        "Each concept has its own mask over the weights. A mask is specific if its own concept is predicted well under "
+        "it and the others are not. That alone proves little: masks with a common core are chosen to differ, and even "
+        "the mask of a meaningless concept stands out somewhat. Compare it with the accuracy, and with random masks if "
+        "the run has that control."
     )
     shown = [plot for plot in plots if plot.name != "curves"]
     return Section("subnetworks", "Subnetworks", lead, plots=shown, folded=mask_tables(masks) if masks else ())
 
 
-def _explanations(found: Mapping, plots: Sequence[Plot]) -> Section:
-    lead = found.get("note") or (
-        "What states do to the label, and whether the words that an explanation names are those that the model used. "
-        "“random” is a method like the others: it is there to be beaten."
+def _explanation_section(record: Mapping, plots: Sequence[Plot]) -> Section:
+    lead = record.get("note") or (
+        "The effects of states on the label, and whether the words that an explanation names are those that the model "
+        "used. “random” is a method like the others: a faithful method beats it."
     )
-    tables = faithfulness_tables(found.get("faithfulness") or {})
-    return Section("explanations", "Explanations and their faithfulness", lead, tables, plots, figure_tables(found))
+    tables = faithfulness_tables(record.get("faithfulness") or {})
+    return Section("explanations", "Explanations and their faithfulness", lead, tables, plots, figure_tables(record))
 
 
-def _effects(scores: Mapping) -> Section:
-    found = scores.get("causal") or {}
+def _effect_section(scores: Mapping) -> Section:
+    causal = scores.get("causal") or {}
     lead = (
-        "A text and its counterfactual show what changing a concept really does to the label. The ICaCE error is how "
-        "far each explainer's estimate is from that."
+        "A text and its counterfactual show the true effect of a changed concept on the label. The ICaCE error is the "
+        "distance of each explainer's estimate from it."
     )
-    if found.get("skipped"):
-        lead = f"{lead} Nothing was measured: {found['skipped']}."
-    return Section("effects", "Causal effects", lead, causal_tables(found), folded=figure_tables(found))
+    if causal.get("skipped"):
+        lead = f"{lead} Nothing was measured: {causal['skipped']}."
+    return Section("effects", "Causal effects", lead, causal_tables(causal), folded=figure_tables(causal))
 
 
-def _interventions(found: Mapping, plots: Sequence[Plot]) -> Section:
-    lead = found.get("note") or "What correcting concepts, by hand or by patches of their masks, does to the readings."
-    gates = found.get("gates") or ()
-    tables = [_gates(found.get("verdict", ""), gates)] if gates else []
-    rest = {key: value for key, value in found.items() if key not in ("gates", "verdict", "note")}
+def _intervention_section(record: Mapping, plots: Sequence[Plot]) -> Section:
+    lead = record.get("note") or "What edits of concepts and patches of their masks do to the predictions."
+    gates = record.get("gates") or ()
+    tables = [_gate_table(record.get("verdict", ""), gates)] if gates else []
+    rest = {key: value for key, value in record.items() if key not in ("gates", "verdict", "note")}
     return Section("interventions", "Interventions", lead, tables, plots, figure_tables(rest))
 
 
-def _gates(verdict: str, gates: Sequence[Mapping]) -> Table:
+def _gate_table(verdict: str, gates: Sequence[Mapping]) -> Table:
     rows = []
     for gate in gates:
         bounds = [
-            f"at {way} {number(gate[key])}" for way in ("least", "most") if gate.get(key := f"at_{way}") is not None
+            f"at {side} {number(gate[key])}" for side in ("least", "most") if gate.get(key := f"at_{side}") is not None
         ]
         passed = "✓ passed" if gate["passed"] else "✗ failed"
         rows.append((gate["name"], passed, number(gate.get("value")), ", ".join(bounds), gate.get("reason") or ""))

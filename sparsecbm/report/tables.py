@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 MISSING = "–"
-PROSE = 32  # letters; a longer cell is a sentence
+MAX_FIGURE = 32  # characters; a longer cell is a sentence
+MAX_LIST = 4  # values in one cell
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a header; the first `named` columns say what a row is about, the others hold figures."""
+    """Rows of text under a header; the first `named` columns name a row, the others hold figures."""
 
     title: str
     header: tuple[str, ...]
@@ -19,11 +20,11 @@ class Table:
     @property
     def prose(self) -> set[int]:
         """Columns that hold sentences, which may wrap."""
-        return {place for row in self.rows for place, cell in enumerate(row) if len(cell) > PROSE}
+        return {index for row in self.rows for index, cell in enumerate(row) if len(cell) > MAX_FIGURE}
 
 
 def number(value: object, digits: int = 3) -> str:
-    """A figure as a cell: a dash for what is not defined, an interval as `low to high`, anything else as it is."""
+    """A figure as a cell: a dash where it is undefined, an interval as `low to high`, any other value as text."""
     if value is None or (isinstance(value, list) and all(each is None for each in value)):
         return MISSING
     if isinstance(value, bool):
@@ -38,28 +39,28 @@ def number(value: object, digits: int = 3) -> str:
 
 
 def matrix_table(title: str, corner: str, matrix: Mapping[str, Mapping[str, float | None]]) -> Table:
-    """Row name -> column name -> figure; every row has the columns of the first, and a gap where it lacks one."""
+    """Row name -> column name -> figure; all rows have the same columns, with a dash where a row lacks one."""
     columns = list(dict.fromkeys(column for row in matrix.values() for column in row))
     rows = tuple((name, *(number(row.get(column)) for column in columns)) for name, row in matrix.items())
     return Table(title, (corner, *columns), rows)
 
 
 def figure_tables(nested: Mapping, title: str = "Figures") -> list[Table]:
-    """Any nested figures as tables, one or more a key; single figures make a table of their own, which comes first.
+    """Any nested figures as tables, one or more for each key; single figures share one table, which comes first.
 
-    Within a key, a mapping without mappings inside is a row, named by the keys that lead to it, and so is each mapping
-    of a list. Rows of the same figures at the same depth share a table. What no cell can hold, such as the points of
-    a curve, is left out.
+    Within a key, a mapping that holds figures is a row, named by the keys that lead to it; so is each mapping in a
+    list. Rows of the same figures at the same depth share a table. Values that fit no cell, such as the points of a
+    curve, are left out.
     """
-    single = {str(key): number(value) for key, value in nested.items() if _fits(value)}
+    single = {str(key): number(value) for key, value in nested.items() if _fits_cell(value)}
     tables = [Table(title, ("", "value"), tuple(single.items()))] if single else []
     for key, value in nested.items():
         name = _words(key)
-        found: dict[tuple[int, tuple[str, ...]], list[tuple[str, ...]]] = {}
+        rows_by_form: dict[tuple[int, tuple[str, ...]], list[tuple[str, ...]]] = {}
         for path, figures in _rows(value):
             cells = tuple(number(each) for each in figures.values())
-            found.setdefault((len(path), tuple(map(_words, figures))), []).append((*path, *cells))
-        for (depth, header), rows in found.items():
+            rows_by_form.setdefault((len(path), tuple(map(_words, figures))), []).append((*path, *cells))
+        for (depth, header), rows in rows_by_form.items():
             tables.append(Table(name.capitalize(), (*[""] * depth, *header), tuple(rows), depth))
     return tables
 
@@ -67,19 +68,19 @@ def figure_tables(nested: Mapping, title: str = "Figures") -> list[Table]:
 def _rows(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, object]]]:
     """Every mapping that holds figures, with the keys that lead to it."""
     if isinstance(value, list):
-        value = {str(place): each for place, each in enumerate(value, 1) if isinstance(each, Mapping)}
+        value = {str(row): each for row, each in enumerate(value, 1) if isinstance(each, Mapping)}
     if isinstance(value, Mapping):
-        figures = {str(key): each for key, each in value.items() if _fits(each)}
+        figures = {str(key): each for key, each in value.items() if _fits_cell(each)}
         if figures:
             yield path, figures
         for key, each in value.items():
             yield from _rows(each, (*path, str(key)))
 
 
-def _fits(value: object) -> bool:
-    """Whether a cell can hold a value: a single one, or a short list of single ones."""
+def _fits_cell(value: object) -> bool:
+    """Whether a value is a single one, or a short list of single ones."""
     if isinstance(value, list):
-        return len(value) <= 4 and not any(isinstance(each, Mapping | list) for each in value)
+        return len(value) <= MAX_LIST and not any(isinstance(each, Mapping | list) for each in value)
     return not isinstance(value, Mapping)
 
 

@@ -1,22 +1,42 @@
-"""The page of the stage `validate`: verdict, balance, warnings and quarantine on one screen."""
+"""The page about the data: verdict, balance, warnings and quarantine on one screen."""
+
+import base64
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.data.text_quality import word_counts
 from sparsecbm.data.validation import Validated
-from sparsecbm.plots.validation import Picture, length_curves, share_bars
+from sparsecbm.plots.validation import plot_lengths, plot_shares
 from sparsecbm.report.render import render
 
 SHOWN_ROWS = 50
 SHOWN_LETTERS = 240
+MAX_PICTURES = 8  # of variables; the numbers of all of them stand in a table
+
+Counts = dict[str, dict[str, int]]  # split -> state -> rows
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One plot as PNG in base64, for a light and for a dark page, and what it says in words."""
+
+    light: str
+    dark: str
+    alt: str
 
 
 def validation_page(result: Validated, manifest: dict) -> str:
     """The whole page as HTML; a function of the data alone, to the byte."""
     report = result.report
-    states = _states_by_column(report["balance"])
+    counts = _counts_by_column(report["balance"])
     rows = [
-        {"column": column, "state": state, "counts": [split[state] for split in by_split.values()]}
-        for column, by_split in states.items()
+        {"column": column, "state": state, "counts": [by_state[state] for by_state in by_split.values()]}
+        for column, by_split in counts.items()
         for state in next(iter(by_split.values()))
     ]
     shown = result.quarantine.head(SHOWN_ROWS)
@@ -26,8 +46,8 @@ def validation_page(result: Validated, manifest: dict) -> str:
         report=report,
         refusal=result.refusal,
         total={key: sum(counts[key] for counts in report["rows"].values()) for key in ("in", "out", "quarantined")},
-        splits=list(result.splits.items()),
-        pictures=_pictures(result, ConceptSet.from_dict(manifest["vocabulary"]), states),
+        splits=list(result.splits),
+        pictures=_pictures(result, ConceptSet.from_dict(manifest["vocabulary"]), counts),
         balance_rows=rows,
         quarantine=[
             {"split": row.split, "file": row.file, "row": row.row, "text": _short(row.text), "reasons": row.reasons}
@@ -37,27 +57,69 @@ def validation_page(result: Validated, manifest: dict) -> str:
     )
 
 
-def _states_by_column(balance: dict) -> dict[str, dict[str, dict[str, int]]]:
+def _counts_by_column(balance: dict) -> dict[str, Counts]:
     """Column -> split -> state -> rows, with `missing` as the last state."""
     columns = next(iter(balance.values()))
     return {
         column: {
-            split: {**counts[column]["states"], "missing": counts[column]["missing"]}
-            for split, counts in balance.items()
+            split: {**by_column[column]["states"], "missing": by_column[column]["missing"]}
+            for split, by_column in balance.items()
         }
         for column in columns
     }
 
 
-def _pictures(result: Validated, concept_set: ConceptSet, states: dict) -> list[Picture]:
+def _pictures(result: Validated, concept_set: ConceptSet, counts: Mapping[str, Counts]) -> list[Picture]:
+    """The balance of the label and of the least balanced concepts, and the lengths of the texts."""
+    rarest = sorted((column for column in counts if column != "label"), key=lambda column: _least_share(counts[column]))
+    drawn = {"label", *rarest[: MAX_PICTURES - 1]}
     titles = {"label": f"{concept_set.label.name} (label)"}
     pictures = [
-        share_bars(titles.get(column, column.removeprefix("concept.")), by_split) for column, by_split in states.items()
+        _shares_picture(titles.get(column, column.removeprefix("concept.")), by_split)
+        for column, by_split in counts.items()
+        if column in drawn
     ]
     lengths = {name: word_counts(frame["text"]).to_numpy() for name, frame in result.splits.items() if len(frame)}
-    if lengths:
-        pictures.append(length_curves("length of texts", lengths, "words"))
-    return pictures
+    return [*pictures, _lengths_picture(lengths)] if lengths else pictures
+
+
+def _shares_picture(title: str, counts: Counts) -> Picture:
+    shares = {
+        split: {state: count / max(sum(by_state.values()), 1) for state, count in by_state.items()}
+        for split, by_state in counts.items()
+    }
+    sentences = [
+        f"{split}: " + ", ".join(f"{state} {share:.0%}" for state, share in by_state.items())
+        for split, by_state in shares.items()
+    ]
+    alt = f"{title}. " + "; ".join(sentences)
+    return _picture(lambda target, theme: plot_shares(title, counts, target, theme), alt)
+
+
+def _lengths_picture(lengths: dict[str, np.ndarray]) -> Picture:
+    title, unit = "length of texts", "words"
+    sentences = [f"{split}: median {np.median(values):g} {unit}" for split, values in lengths.items()]
+    alt = f"{title}. " + "; ".join(sentences)
+    return _picture(lambda target, theme: plot_lengths(title, lengths, unit, target, theme), alt)
+
+
+def _picture(plot: Callable[[io.BytesIO, str], Figure], alt: str) -> Picture:
+    return Picture(_base64_png(plot, "light"), _base64_png(plot, "dark"), alt)
+
+
+def _base64_png(plot: Callable[[io.BytesIO, str], Figure], theme: str) -> str:
+    stream = io.BytesIO()
+    plot(stream, theme)
+    return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _least_share(counts: Counts) -> float:
+    """Share of the rarest state in any split; `missing` is no state."""
+    shares = [
+        min(count for state, count in by_state.items() if state != "missing") / max(sum(by_state.values()), 1)
+        for by_state in counts.values()
+    ]
+    return min(shares)
 
 
 def _short(text: object) -> str:

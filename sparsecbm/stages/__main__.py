@@ -1,12 +1,17 @@
-"""`python -m sparsecbm.stages NAME`: run one stage here; DVC calls this."""
+"""`python -m sparsecbm.stages NAME`: run one stage in this workspace, as DVC does.
+
+No stage depends on this module, so it may draw: a page about refused data is wanted at once, and the stage `report`
+does not run then.
+"""
 
 import os
 import sys
 
-# Threads that wait by spinning burn the time that others on a shared machine could compute in. Read when torch loads.
+# Threads that wait by spinning take time from other work on a shared machine. Read when torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.errors import RefusedDataError, SparseCBMError
+from sparsecbm.base.files import write_text
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.stages import STAGES, run_stage
 
@@ -19,13 +24,28 @@ def main(arguments: list[str]) -> int:
         print(f"usage: python -m sparsecbm.stages [--debug] {{{','.join(STAGES)}}}", file=sys.stderr)
         return 2
     try:
-        run_stage(names[0], Workspace.find())
+        workspace = Workspace.find()
+        _run(names[0], workspace)
     except SparseCBMError as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _run(name: str, workspace: Workspace) -> None:
+    """Run a stage; where it refuses the data, write the page with all bad rows first."""
+    try:
+        run_stage(name, workspace)
+    except RefusedDataError as error:
+        from sparsecbm.data.tables import read_manifest
+        from sparsecbm.report.validation_page import validation_page
+
+        page = workspace.validation_page
+        write_text(page, validation_page(error.result, read_manifest(workspace.ingested)))
+        message = f"{error}\nAll bad rows are listed in {page.relative_to(workspace.root)}"
+        raise RefusedDataError(message, error.result) from None
 
 
 if __name__ == "__main__":

@@ -1,38 +1,77 @@
 """Stage `intervene`: edit concepts and patch masks of the sparse model, and judge what that repairs and harms."""
 
+from dataclasses import dataclass
+
 import pandas as pd
 
 from sparsecbm.base.files import replacing_folder, write_json, write_text
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_split
-from sparsecbm.intervene.experiments.curves import OracleCurve, gold_ceiling, oracle_curves, own_curves, subsets
-from sparsecbm.intervene.experiments.trials import TrialSettings, run_trials, summary
+from sparsecbm.intervene.experiments.curves import (
+    OracleCurve,
+    OwnCurve,
+    gold_ceiling,
+    oracle_curves,
+    own_curves,
+    subsets,
+)
+from sparsecbm.intervene.experiments.trials import OracleTrial, TrialSettings, run_trials, summary
 from sparsecbm.intervene.experiments.verdict import PASSED, judge, least_rise, verdict
 from sparsecbm.intervene.memory.recall import recall_rows
-from sparsecbm.intervene.reference import predict_reference
+from sparsecbm.intervene.reference import Reference, predict_reference
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.storage import load as load_model
-from sparsecbm.plots.interventions import plot_memory, plot_people, plot_policies, plot_trials
 from sparsecbm.stages.reproducible_stage import reproducible_stage
 
 SPLIT = "validation"
 
 
+@dataclass(frozen=True, eq=False)
+class _Results:
+    """What the experiments gave on the reference texts.
+
+    Attributes:
+        trials: seed -> attempts to patch wrong predictions
+        recalled, subsets: rows of tables
+        limits: of a patch: bits that it may flip, share of right predictions that it may harm
+    """
+
+    texts: int
+    curves: list[OracleCurve]
+    own: list[OwnCurve]
+    ceiling: float
+    trials: dict[int, list[OracleTrial]]
+    recalled: list[dict]
+    subsets: list[dict]
+    limits: dict[str, float]
+
+    @property
+    def all_trials(self) -> list[OracleTrial]:
+        return [trial for trials in self.trials.values() for trial in trials]
+
+
 @reproducible_stage
 def run(params: Params, workspace: Workspace) -> None:
-    """Write `metrics/intervene.json`, the tables in `reports/interventions` and `plots/intervene`.
+    """Write `metrics/intervene.json` and the tables in `reports/interventions`.
 
-    All is measured on the validation split; training texts do no more than help to protect. Tables whose names begin
-    with `oracle_` used the annotation to choose or to make the edits; the others did not. A gate that fails is a
-    result: the stage ends well, and promotion is refused later. A model of mode `standard` has nothing to intervene on
-    and passes with an empty result.
+    Everything is measured on the validation split; training texts only help to protect. Tables whose names begin with
+    `oracle_` use the annotation to choose or to make the edits; the others do not. A failed gate is a result: the
+    stage ends well, and promotion is refused later. A model of mode `standard` has nothing to intervene on: the stage
+    then writes an empty result.
     """
     model = load_model(workspace.sparse)
     if not model.has_bottleneck:
-        _nothing(workspace, "the model is of mode `standard`: it has no concepts to intervene on")
+        note = "the model is of mode `standard`: it has no concepts to intervene on"
+        _write(workspace, {}, {"verdict": PASSED, "gates": [], "note": note})
         return
-    settings, seed = params.intervene, params.seed
     reference = predict_reference(model, read_split(workspace.annotated, SPLIT))
+    results = _experiment(params, model, reference, read_split(workspace.annotated, "train"))
+    _write(workspace, _tables(results), _record(results, params))
+
+
+def _experiment(params: Params, model: ConceptBottleneck, reference: Reference, training: pd.DataFrame) -> _Results:
+    settings, seed = params.intervene, params.seed
     curves, own = oracle_curves(model, reference, seed), own_curves(model, reference, seed)
     ceiling = gold_ceiling(reference)
     trial_settings = TrialSettings(
@@ -44,59 +83,66 @@ def run(params: Params, workspace: Workspace) -> None:
         neighbours=settings.neighbours,
         resamples=settings.bootstrap,
     )
-    training = read_split(workspace.annotated, "train")
-    beside = predict_reference(model, training.sample(min(settings.training_texts, len(training)), random_state=seed))
-    by_seed = {seed + n: run_trials(model, reference, trial_settings, seed + n, beside) for n in range(settings.seeds)}
-    trials = [trial for of_seed in by_seed.values() for trial in of_seed]
-    recalled = recall_rows(*reference.halves(0.5, seed), settings.thresholds, seed)
-    patches = summary(trials, settings.max_harm)
-    gates = judge(_figures(curves, patches), settings.gates.model_dump(), {"repaired": patches["repaired_interval"]})
-    tables = {
-        "oracle_curves": [row for curve in curves for row in curve.rows()],
-        "own_curves": [row for curve in own for row in curve.rows()],
-        "oracle_subsets": subsets(model, reference, seed),
-        "oracle_patches": [trial.row(settings.max_harm) for trial in trials],
-        "oracle_memory": recalled,
+    protecting = predict_reference(
+        model, training.sample(min(settings.training_texts, len(training)), random_state=seed)
+    )
+    trials = {
+        seed + n: run_trials(model, reference, trial_settings, seed + n, protecting) for n in range(settings.seeds)
     }
-    with replacing_folder(workspace.reports / "interventions") as folder:
-        for name, rows in tables.items():
-            if not rows:  # too many concepts for all subsets, or nothing is misread
-                continue
-            write_text(folder / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
-    with replacing_folder(workspace.plots / "intervene") as folder:
-        plot_policies(curves, ceiling, folder / "policies.png")
-        plot_people(curves, ceiling, folder / "people.png")
-        if trials:
-            budget = trial_settings.budget(model)
-            plot_trials(tables["oracle_patches"], budget, settings.max_harm, folder / "patches.png")
-        plot_memory(recalled, folder / "memory.png")
-    write_json(
-        workspace.metrics("intervene"),
-        {
-            "split": SPLIT,
-            "texts": len(reference),
-            "verdict": verdict(gates),
-            "gates": [gate.to_dict() for gate in gates],
-            "gold_ceiling": round(ceiling, 6),
-            "oracle_curves": {
-                f"{c.policy}/{c.setting}": {"area": round(c.area, 6), "label": list(c.label), "harmed": c.harmed[-1]}
-                for c in curves
-                if c.error == 0
-            },
-            "own_curves": {f"{c.policy}/{c.setting}": {"area": round(c.area, 6)} for c in own},
-            "oracle_patches": patches,
-            "oracle_patches_by_seed": {str(s): summary(of, settings.max_harm) for s, of in by_seed.items()},
-            "oracle_memory": [row for row in recalled if row["control"] in ("corrections", "confirmed")],
-        },
+    return _Results(
+        texts=len(reference),
+        curves=curves,
+        own=own,
+        ceiling=ceiling,
+        trials=trials,
+        recalled=recall_rows(*reference.halves(0.5, seed), settings.thresholds, seed),
+        subsets=subsets(model, reference, seed),
+        limits={"bits": trial_settings.budget(model), "max_harm": settings.max_harm},
     )
 
 
-def _figures(curves: list[OracleCurve], patches: dict) -> dict[str, float | None]:
-    """What the gates judge. Concept accuracy does not depend on how a state is set, so any setting will do."""
-    found = {(c.policy, c.setting): c for c in curves if c.error == 0}
-    hard = found.get(("oracle_worst", "hard"))
+def _tables(results: _Results) -> dict[str, list[dict]]:
+    """Rows by the name of their file; too many concepts for all subsets, or no wrong prediction, give no rows."""
     return {
-        "concept_rise": least_rise(found["oracle_worst", "one_hot"].concepts),
+        "oracle_curves": [row for curve in results.curves for row in curve.rows()],
+        "own_curves": [row for curve in results.own for row in curve.rows()],
+        "oracle_subsets": results.subsets,
+        "oracle_patches": [trial.row(results.limits["max_harm"]) for trial in results.all_trials],
+        "oracle_memory": results.recalled,
+    }
+
+
+def _record(results: _Results, params: Params) -> dict:
+    """What `metrics/intervene.json` holds."""
+    max_harm = results.limits["max_harm"]
+    patches = summary(results.all_trials, max_harm)
+    bounds, intervals = params.intervene.gates.model_dump(), {"repaired": patches["repaired_interval"]}
+    gates = judge(_judged_figures(results.curves, patches), bounds, intervals)
+    return {
+        "split": SPLIT,
+        "texts": results.texts,
+        "verdict": verdict(gates),
+        "gates": [gate.to_dict() for gate in gates],
+        "gold_ceiling": round(results.ceiling, 6),
+        "oracle_curves": {
+            f"{c.policy}/{c.setting}": {"area": round(c.area, 6), "label": list(c.label), "harmed": c.harmed[-1]}
+            for c in results.curves
+            if c.error == 0
+        },
+        "own_curves": {f"{c.policy}/{c.setting}": {"area": round(c.area, 6)} for c in results.own},
+        "oracle_patches": patches,
+        "oracle_patches_by_seed": {str(seed): summary(trials, max_harm) for seed, trials in results.trials.items()},
+        "oracle_memory": [row for row in results.recalled if row["control"] in ("corrections", "confirmed")],
+        "patch_limits": results.limits,
+    }
+
+
+def _judged_figures(curves: list[OracleCurve], patches: dict) -> dict[str, float | None]:
+    """What the gates judge. Concept accuracy does not depend on how a state is set, so any setting will do."""
+    by_name = {(c.policy, c.setting): c for c in curves if c.error == 0}
+    hard = by_name.get(("oracle_worst", "hard"))
+    return {
+        "concept_rise": least_rise(by_name["oracle_worst", "one_hot"].concepts),
         "hard_label_gain": round(hard.label[-1] - hard.label[0], 6) if hard else None,
         "repaired": patches["repaired"],
         "harm": patches["harm"],
@@ -105,8 +151,10 @@ def _figures(curves: list[OracleCurve], patches: dict) -> dict[str, float | None
     }
 
 
-def _nothing(workspace: Workspace, why: str) -> None:
-    write_json(workspace.metrics("intervene"), {"verdict": PASSED, "gates": [], "note": why})
-    for folder in (workspace.reports / "interventions", workspace.plots / "intervene"):
-        with replacing_folder(folder):
-            pass  # outputs that DVC expects, empty
+def _write(workspace: Workspace, tables: dict[str, list[dict]], record: dict) -> None:
+    """Write the tables that have rows, and the record; DVC expects the folder even if it is empty."""
+    with replacing_folder(workspace.interventions) as folder:
+        for name, rows in tables.items():
+            if rows:
+                write_text(folder / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    write_json(workspace.metrics("intervene"), record)

@@ -1,4 +1,4 @@
-"""The card of an explanation as HTML: what it says, that texts stay texts, and that it can be read without colours."""
+"""The card of an explanation as HTML: its content, texts that stay texts, and signs that need no colours."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -97,21 +97,21 @@ def test_the_strongest_words_of_each_side_come_first():
     assert strongest(found, found.label.words, -1) == [("food", -0.5), ("bad", -0.1)]
 
 
-def test_the_card_says_all_levels_in_words():
+def test_the_card_holds_all_levels():
     said = Parsed(made().to_html()).said()
     for part in (
-        "rating: 2", "80% sure ✗ annotated: 1", "from the bare states alone: 1, 60%",
+        "rating: 2", "80% sure ✗ annotated: 1", "from hard concepts: 1, 60%",
         "mean training text +0.12", "this text −0.38", "food Positive, 90% ✓ as annotated +0.50 +0.75",
         "noise Negative, 10% ✗ annotated: Positive −1.00", "for it: good +1.00, noise +0.04.",
         "against it: food −0.50, bad −0.10.", "completeness gap +0.040 after 16 gradients", "[CLS] +0.25",
-        "keeps 25% of the weights under masks", "head 3.7 by +1.25 (then read Negative), 4.1 by −0.50",
+        "keeps 25% of the weights under masks", "head 3.7 by +1.25 (then predicts Negative), 4.1 by −0.50",
         "a" * 64, "b" * 64, "tolerance 0.05",
     ):  # fmt: skip
         assert part in said, (part, said)
 
 
-def test_a_gap_above_the_tolerance_is_said():
-    """Allowed is 5 % of the change, or of 1 where the change is smaller; only of methods that should be complete."""
+def test_the_card_says_that_a_gap_is_above_the_tolerance():
+    """The tolerance is 5 % of the change, or of 1 if that is larger; it binds only methods that should be complete."""
     found = made()
     assert "above the tolerance" not in Parsed(found.to_html()).said()
     for change, gap, rough in ((0.4, 0.05, False), (0.4, -0.051, True), (-3.0, 0.15, False), (-3.0, 0.151, True)):
@@ -123,7 +123,7 @@ def test_a_gap_above_the_tolerance_is_said():
     assert not replace(found, origin=origin).exceeds_tolerance(replace(found.label.words, gap=9.0))
 
 
-def test_signs_of_words_are_told_apart_by_line_and_title_not_by_colour_alone():
+def test_words_for_and_against_differ_by_line_and_title_and_not_by_colour_alone():
     parsed = Parsed(made().to_html())
     assert [where for where, _ in parsed.words()[:2]] == ["x-w x-f x-5", "x-w x-a x-2"]
     titles = [attributes["title"] for tag, attributes in parsed.elements if tag == "span" and "title" in attributes]
@@ -154,28 +154,28 @@ def test_the_page_fetches_nothing():
     assert "http" not in html and "url(" not in html and "<script" not in html and "<link" not in html
 
 
-def test_what_was_not_read_is_struck_through_and_cut():
+def test_the_part_beyond_the_limit_of_the_model_is_struck_through_and_cut():
     long = "good food, bad noise" + " and more" * 1000
     found = made(long, truncated=True)
     assert unread(found).startswith(" and more") and unread(found).endswith("… (8,600 more characters)")
     parsed = Parsed(found.to_html())
-    assert "struck through had no part" in parsed.said()
+    assert "it ignores the part that is struck through" in parsed.said()
     assert sum(where[1] == "x-unread" for where, _ in parsed.texts if where) == 2
-    assert unread(made()) == "" and "struck through" not in Parsed(made().to_html()).said()
+    assert unread(made()) == "" and "is struck through" not in Parsed(made().to_html()).said()
 
 
-def test_a_text_without_words_and_a_dense_model_are_said_so():
+def test_the_card_says_that_a_text_has_no_words_and_a_model_no_masks():
     said = Parsed(made("", spans=()).to_html()).said()
-    assert "read no word in this text" in said and "has no masks" not in said
+    assert "reads no word of this text" in said and "has no masks" not in said
     dense = made()
     dense = replace(dense, origin=replace(dense.origin, masked=False))
     food = replace(dense.concepts["food"], subnetwork=Subnetwork(None, {}, "the heads of 'x' are not known"))
     said = Parsed(replace(dense, concepts={"food": food}).to_html()).said()
-    assert "no masks: every concept is read through the same dense backbone" in said
-    assert "Nothing was ablated: the heads of 'x' are not known" in said and "read no word" not in said
+    assert "no masks: the same dense backbone predicts every concept" in said
+    assert "Nothing was ablated: the heads of 'x' are not known" in said and "reads no word" not in said
 
 
-def test_concepts_are_in_the_order_of_what_they_did():
+def test_concepts_are_in_the_order_of_their_contributions():
     assert [(name, length) for name, _, length in by_contribution(made())] == [("noise", 1.0), ("food", 0.5)]
 
 

@@ -1,91 +1,113 @@
-"""Pictures of explanations: the numbers in them, and bytes that repeat."""
+"""Drawings of explanations: the numbers in them, and their labels."""
 
-import matplotlib.pyplot as plt
-import numpy as np
+from dataclasses import replace
+
 import pytest
-import seaborn as sns
-from matplotlib.figure import Figure
+from matplotlib.colors import to_hex
 
-from sparsecbm.explain.contributions import StateEffects, Step, Waterfall
-from sparsecbm.explain.subnetworks import Region, Subnetworks, UnitShares
-from sparsecbm.model.overlap import Overlap
-from sparsecbm.plots.explanations import AGAINST, FOR, TOTAL, plot_effects, plot_heads, plot_waterfall
+from sparsecbm.plots.explanations import plot_calibration, plot_effects, plot_heads, plot_waterfall
+from sparsecbm.plots.style import NEGATIVE, NEUTRAL, POSITIVE, SERIES
+from tests.support.drawings import cell_texts, values_of, x_labels, y_labels
+from tests.support.report_inputs import explanations
 
-FALL = Waterfall("5", 0.25, (Step("food", "Positive", 2.0, 0.25, 2.25), Step("noise", "loud", -0.75, 2.25, 1.5)), 1.5)
-EFFECTS = StateEffects(
-    "hard",
-    {
-        "food": {"Negative": {"1": 2.0, "5": -2.0}, "Positive": {"1": -1.0, "5": 1.0}},
-        "noise": {"loud": {"1": 0.5, "5": -0.5}, "quiet": {"1": 0.0, "5": 0.0}},
-    },
-)
-
-
-def found(heads=2):
-    shares = {number: UnitShares(np.full(heads, 0.25 * number), np.zeros(heads), np.zeros(heads)) for number in (1, 2)}
-    whole = Region(100, {"food": 0.3, "noise": 0.5}, Overlap({}, {}, 0.1, {}))
-    return Subnetworks(whole, {}, {}, {}, {"food": shares, "noise": shares} if heads else {}, {})
+EFFECTS = {
+    "food": {"Negative": {"1": 2.0, "5": -2.0}, "Positive": {"1": -1.0, "5": 1.0}},
+    "noise": {"loud": {"1": 0.5, "5": -0.5}, "quiet": {"1": 0.0, "5": 0.0}},
+}
+HEADS = {
+    "food": {"1": {"density": [0.25, 0.5], "exclusive": [0.1, 0.2]}, "2": {"density": [0, 1], "exclusive": [0, 0.3]}},
+    "noise": {"1": {"density": [0.1, 0.2], "exclusive": [0, 0]}, "2": {"density": [0.3, 0.4], "exclusive": [0, 0.1]}},
+}
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The axes of every figure that is saved, colour bars left out."""
-    seen = []
-    save = Figure.savefig
-
-    def record(figure, *args, **kwargs):
-        seen.extend(axis for axis in figure.axes if axis.get_title())
-        return save(figure, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", record)
-    return seen
+def explained(**contributions):
+    """An explanation that starts at 0.25 and whose concepts have given contributions."""
+    whole = explanations()[0]
+    concepts = {
+        name: replace(whole.concepts["food"], contribution=value, state="Positive")
+        for name, value in contributions.items()
+    }
+    label = replace(whole.label, start=0.25, end=0.25 + sum(contributions.values()))
+    return replace(whole, label=label, concepts=concepts)
 
 
-def words(axis):
-    return [text.get_text() for text in axis.texts]
-
-
-def test_the_bars_of_a_waterfall_lie_end_to_end(drawn, tmp_path):
-    plot_waterfall(FALL, tmp_path / "fall.png")
-    (axis,) = drawn
-    assert axis.get_title() == "How the concepts make label 5"
-    names = [label.get_text() for label in axis.get_yticklabels()]
-    assert names == ["mean of the training texts", "food: Positive", "noise: loud", "this text"]
-    assert words(axis) == ["0.25", "+2.00", "-0.75", "1.50"]
-    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axis.patches]
+def test_the_bars_of_a_waterfall_lie_end_to_end():
+    axes = plot_waterfall(explained(noise=-0.75, food=2.0)).axes[0]
+    assert axes.get_title() == "How the concepts make label 3"
+    assert y_labels(axes) == ["mean of the training texts", "food: Positive", "noise: Positive", "this text"]
+    assert [text.get_text() for text in axes.texts] == ["0.25", "+2.00", "-0.75", "1.50"]
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
     assert bars == [(0, 0.25), (0.25, 2.25), (2.25, 1.5), (0, 1.5)]
-    colours = [plt.matplotlib.colors.to_hex(bar.get_facecolor()) for bar in axis.patches]
-    assert colours == [TOTAL, FOR, AGAINST, TOTAL]
+    assert [to_hex(bar.get_facecolor()) for bar in axes.patches] == [NEUTRAL, POSITIVE, NEGATIVE, NEUTRAL]
 
 
-def test_effects_show_states_in_rows_and_classes_in_columns(drawn, tmp_path):
-    plot_effects(EFFECTS, tmp_path / "effects.png")
-    (axis,) = drawn
-    assert axis.get_title() == "What each state does to the label, from one-hot concepts"
-    assert words(axis) == ["+2.00", "-2.00", "-1.00", "+1.00", "+0.50", "-0.50", "+0.00", "+0.00"]
-    assert [label.get_text() for label in axis.get_yticklabels()][-1] == "noise: quiet"
-    assert axis.collections[0].get_clim() == (-2, 2)  # nothing has the colour in the middle but 0
+def test_small_contributions_of_many_concepts_share_one_bar():
+    contributions = {f"c{i}": 1.0 + i for i in range(11)} | {f"small{i}": 0.5 for i in range(39)}
+    axes = plot_waterfall(explained(**contributions)).axes[0]
+    assert len(axes.patches) == 14
+    assert y_labels(axes)[-2:] == ["39 other concepts", "this text"]
+    assert axes.patches[12].get_width() == pytest.approx(19.5)
+    ends = [bar.get_x() + bar.get_width() for bar in axes.patches]
+    assert ends[-2] == pytest.approx(ends[-1])
 
 
-def test_heads_show_every_block_under_masks(drawn, tmp_path):
-    plot_heads(found(), tmp_path / "heads.png")
-    assert [axis.get_title() for axis in drawn] == ["food: 30.0% kept", "noise: 50.0% kept"]
-    assert words(drawn[0]) == ["0.25", "0.25", "0.50", "0.50"]
-    assert [label.get_text() for label in drawn[0].get_yticklabels()] == ["1", "2"]
-    plot_heads(found(heads=32), tmp_path / "many.png")
-    assert words(drawn[-1]) == []  # too crowded for numbers
+def test_effects_show_states_in_rows_and_classes_in_columns():
+    axes = plot_effects(EFFECTS).axes[0]
+    assert axes.get_title() == "Effect of each state on the label"
+    assert y_labels(axes) == ["food: Negative", "food: Positive", "noise: loud", "noise: quiet"]
+    assert x_labels(axes) == ["1", "5"]
+    rows = [[cell_texts(axes)[row, column] for column in range(2)] for row in range(4)]
+    assert rows == [["+2.00", "-2.00"], ["-1.00", "+1.00"], ["+0.50", "-0.50"], ["+0.00", "+0.00"]]
+    assert axes.collections[0].get_clim() == (-2, 2), "only 0 has the colour in the middle"
+    assert plot_effects(EFFECTS, hard=True).axes[0].get_title().endswith(", from one-hot concepts")
+
+
+def test_effects_of_many_states_are_labelled_by_concept():
+    many = {f"c{i}": {f"s{j}": {"1": 1.0, "2": -1.0} for j in range(20)} for i in range(50)}
+    axes = plot_effects(many).axes[0]
+    assert (list(axes.texts), y_labels(axes)) == ([], list(many))
+
+
+def test_heads_show_every_block_under_masks():
+    axes = plot_heads(HEADS).axes[0]
+    assert (y_labels(axes), x_labels(axes)) == (["food", "noise"], ["1.0", "1.1", "2.0", "2.1"])
+    assert [cell_texts(axes)[0, column] for column in range(4)] == ["0.25", "0.50", "0.00", "1.00"]
+    assert axes.collections[0].get_clim() == (0, 1)
+    axes = plot_heads(HEADS, exclusive=True).axes[0]
+    assert values_of(axes) == [[0.1, 0.2, 0, 0.3], [0, 0, 0, 0.1]]
+    assert axes.get_title() == "Weights of each head that one concept alone keeps"
     with pytest.raises(ValueError, match="no heads to draw"):
-        plot_heads(found(heads=0), tmp_path / "none.png")
-    assert not (tmp_path / "none.png").exists()
+        plot_heads({})
+    with pytest.raises(ValueError, match="no heads to draw"):
+        plot_heads({"food": {}})
 
 
-@pytest.mark.parametrize("plot, data", [(plot_waterfall, FALL), (plot_effects, EFFECTS), (plot_heads, found())])
-def test_bytes_repeat_whatever_was_drawn_before(plot, data, tmp_path):
-    plot(data, tmp_path / "first.png")
-    with plt.style.context("default"):
-        sns.set_theme(style="whitegrid", font_scale=2)
-        plot(data, tmp_path / "again.png")
-    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "again.png").read_bytes()
-    assert (tmp_path / "first.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["again.png", "first.png"]
-    assert plt.get_fignums() == []
+def test_blocks_of_heads_are_in_the_order_of_their_numbers():
+    heads = {"food": {block: {"density": [0.5]} for block in ("10", "9")}}
+    assert x_labels(plot_heads(heads).axes[0]) == ["9.0", "10.0"]
+
+
+def curve(error, *points):
+    bins = [{"confidence": sure, "accuracy": right, "texts": texts} for sure, right, texts in points]
+    return {"calibration": {"error": error, "bins": bins}}
+
+
+def test_calibration_shows_accuracy_against_confidence_and_the_number_of_texts():
+    concepts = {"food": curve(0.1, (0.5, 0.25, 30), (0.9, 1.0, 10)), "noise": curve(None)}
+    axes = plot_calibration(concepts).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["food: error 0.100", "noise: no gold states"]
+    points = axes.collections[0]
+    assert points.get_offsets().tolist() == [[0.5, 0.25], [0.9, 1.0]]
+    assert points.get_sizes().tolist() == [20 + 180 * 0.75, 20 + 180 * 0.25]
+    diagonal, food = axes.lines[:2]
+    assert (list(diagonal.get_xdata()), list(diagonal.get_ydata())) == ([0, 1], [0, 1])
+    assert (list(food.get_xdata()), list(food.get_ydata())) == ([0.5, 0.9], [0.25, 1.0])
+
+
+def test_calibration_names_the_concepts_with_the_largest_error():
+    concepts = {f"c{i}": curve(i / 100, (0.5, 0.5, 1)) for i in range(50)}
+    axes = plot_calibration(concepts).axes[0]
+    named = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert named == [f"c{i}: error 0.{i}0" for i in range(42, 50)] and len(named) == len(SERIES)
+    assert "8 of 50 are named" in axes.get_title()
+    assert [line.get_color() for line in axes.lines[1:43]] == [NEUTRAL] * 42

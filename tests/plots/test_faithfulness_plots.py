@@ -1,71 +1,44 @@
-"""The picture of faithfulness: the numbers in it, and bytes that repeat."""
+"""The drawing of faithfulness: every method and operator with its interval, and chance."""
 
 import pytest
-from matplotlib.figure import Figure
 
-from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, MethodScores
-from sparsecbm.evaluate.faithfulness.randomisation import Comparison
 from sparsecbm.plots.faithfulness import plot_faithfulness
-
-
-def compared(excess):
-    half = {"interval": [0, 1], "excess_interval": [excess - 0.1, excess + 0.2], "win_rate_interval": [0, 1]}
-    return {"mean": Comparison(items=9, value=0.5, random=0.5 - excess, excess=excess, win_rate=0.5, p=0.5, **half)}
+from tests.support.drawings import y_labels
 
 
 def scores(operators=("delete", "replace"), items=9):
+    """Leads of .4 and .5 (comprehensiveness) of one method, of 0 and .1 of random attributions."""
+
+    def compared(excess):
+        return {"mean": {"excess": excess, "excess_interval": [excess - 0.1, excess + 0.2]}}
+
     def method(excess):
-        falls = {operator: compared(excess + i / 10) for i, operator in enumerate(operators) if items}
-        turned = {operator: compared(-excess) for operator in operators if items}
-        return MethodScores(
-            comprehensiveness=falls,
-            sufficiency=turned,
-            kendall_tau={},
-            infidelity={},
-            max_sensitivity={},
-            edited_words={},
-        )
+        leads = {operator: compared(excess + i / 10) for i, operator in enumerate(operators) if items}
+        return {"comprehensiveness": leads, "sufficiency": {operator: compared(-excess) for operator in leads}}
 
     methods = {"leave_one_out": method(0.4), "random": method(0.0)}
-    return FaithfulnessScores(
-        texts=4,
-        items=items,
-        edits=0,
-        operators=list(operators),
-        shares=[0.5],
-        random_draws=2,
-        methods=methods,
-        sanity={},
-    )
+    return {"methods": methods, "operators": list(operators), "items": items}
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """Title of each panel -> the x values of what is drawn in it, and its y labels."""
-    seen = {}
-    save = Figure.savefig
-
-    def record(figure, *args, **kwargs):
-        for axis in figure.axes:
-            lines = [list(map(float, line.get_xdata())) for line in axis.lines]
-            seen[axis.get_title()] = (lines, [label.get_text() for label in axis.get_yticklabels()])
-        return save(figure, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", record)
-    return seen
-
-
-def test_every_method_and_operator_stands_in_it_with_its_interval_and_chance(drawn, tmp_path):
-    plot_faithfulness(scores(), tmp_path / "a.png")
-    lines, labels = drawn["comprehensiveness"]
-    assert labels == ["leave one out", "random"]
+def test_every_method_and_operator_stands_in_it_with_its_interval_and_chance():
+    drawing = plot_faithfulness(scores())
+    left, right = drawing.axes
+    assert (left.get_title(), right.get_title()) == ("comprehensiveness", "sufficiency")
+    assert y_labels(left) == ["leave one out", "random"]
     expected = [[0.3, 0.6], [0.4], [0.4, 0.7], [0.5], [-0.1, 0.2], [0.0], [0.0, 0.3], [0.1], [0, 0]]
-    assert [pytest.approx(line) for line in lines] == expected
-    assert drawn["sufficiency"][0][1] == [-0.4]
-    plot_faithfulness(scores(), tmp_path / "b.png")
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert [pytest.approx(list(line.get_xdata())) for line in left.lines] == expected
+    assert [list(line.get_xdata()) for line in right.lines[:4]] == [[-0.5, pytest.approx(-0.2)], [-0.4]] * 2
+    heights = [line.get_ydata()[0] for line in left.lines[:4]]
+    assert heights == pytest.approx([-0.11, -0.11, 0.11, 0.11]), "operators of a method stand side by side"
+    assert [text.get_text() for text in drawing.legends[0].get_texts()] == ["delete", "replace"]
 
 
-def test_nothing_measured_gives_an_empty_picture(drawn, tmp_path):
-    plot_faithfulness(scores(items=0), tmp_path / "a.png")
-    assert drawn["comprehensiveness"][0] == [[0, 0]]
+def test_operators_differ_in_their_markers():
+    points = [line for line in plot_faithfulness(scores()).axes[0].lines if line.get_marker() != "None"]
+    assert [line.get_marker() for line in points] == ["o", "s", "o", "s"]
+
+
+def test_nothing_measured_gives_an_empty_drawing():
+    drawing = plot_faithfulness(scores(items=0))
+    assert [list(line.get_xdata()) for line in drawing.axes[0].lines] == [[0, 0]]
+    assert drawing.legends == []

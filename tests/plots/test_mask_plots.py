@@ -1,91 +1,75 @@
-"""Pictures of masks: the numbers in them, and bytes that repeat."""
+"""Drawings of masks: the numbers in them, and their labels."""
 
-import matplotlib.pyplot as plt
-import pytest
-import seaborn as sns
-import torch
-from matplotlib.figure import Figure
+from sparsecbm.plots.masks import plot_density, plot_exclusive, plot_overlap, plot_probe, plot_swap, shares_vary
+from tests.support.drawings import cell_texts, values_of, x_labels, y_labels
+from tests.support.report_inputs import LAYERS
 
-from sparsecbm.evaluate.evidence import Estimate
-from sparsecbm.evaluate.specificity.specificity import OverlapScores, PairScores, SquareScores
-from sparsecbm.model.masks import MaskSet
-from sparsecbm.plots.masks import plot_density, plot_overlap, plot_probe, plot_swap
-
-SQUARE = SquareScores(
-    own=0.9,
-    others=0.6,
-    gap={name: Estimate(value=0.3, interval=[0.25, 0.35]) for name in ("food", "noise", "mean")},
-    matrix={"food": {"food": 0.95, "noise": 0.5}, "noise": {"food": None, "noise": 0.85}},
-)
-OVERLAP = OverlapScores(
-    jaccard=0.4,
-    chance=0.14,
-    pairs={"food": {"noise": PairScores(jaccard=0.4, chance=0.14)}},
-    core=0.1,
-    exclusive={"food": 0.15, "noise": 0.15},
-)
+SQUARE = {
+    "gap": {"mean": {"value": 0.3, "interval": [0.25, 0.35]}},
+    "matrix": {"food": {"food": 0.95, "noise": 0.5}, "noise": {"food": None, "noise": 0.85}},
+}
+OVERLAP = {
+    "pairs": {"food": {"noise": {"jaccard": 0.4, "chance": 0.14}}},
+    "core": 0.1,
+    "exclusive": {"food": 0.15, "noise": 0.15},
+}
 
 
-def masks(blocks=2):
-    """Of each concept: the first block whole, nothing of the attention of the others, half of their output."""
-    of = {}
-    for number in range(blocks):
-        half = torch.zeros(2, 4, dtype=torch.bool)
-        half[0] = True
-        of[f"encoder.layer.{number}.attention.query"] = torch.full((4, 4), number == 0)
-        of[f"encoder.layer.{number}.output"] = torch.ones(2, 4, dtype=torch.bool) if number == 0 else half
-    return MaskSet.from_masks({"food": of, "noise": of})
+def test_swap_and_probe_matrices_show_concepts_in_rows_and_masks_in_columns():
+    for plot, reader in ((plot_swap, "Trained head"), (plot_probe, "Fresh linear probe")):
+        axes = plot(SQUARE).axes[0]
+        assert axes.get_title().startswith(reader)
+        assert "own mask minus others: +0.300 (95 % from +0.250 to +0.350)" in axes.get_title()
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("under the mask of", "concept")
+        assert y_labels(axes) == x_labels(axes) == ["food", "noise"]
+        assert cell_texts(axes) == {(0, 0): "0.950", (0, 1): "0.500", (1, 1): "0.850"}  # nothing without texts
+        assert values_of(axes) == [[0.95, 0.5], [None, 0.85]]
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The words in every figure that is saved: (titles and axes, cells), axes without colour bars."""
-    seen = []
-    save = Figure.savefig
-
-    def record(figure, *args, **kwargs):
-        for axis in figure.axes:
-            if axis.get_title() and axis.get_visible():
-                seen.append(
-                    (axis.get_title(), axis.get_xlabel(), axis.get_ylabel(), [t.get_text() for t in axis.texts])
-                )
-        return save(figure, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", record)
-    return seen
+def test_a_gap_of_a_single_concept_is_left_out_of_the_title():
+    one = {"gap": {"mean": {"value": None, "interval": [None, None]}}, "matrix": {"food": {"food": 0.5}}}
+    assert plot_swap(one).axes[0].get_title() == "Trained head of each concept"
+    unsure = {**one, "gap": {"mean": {"value": 0.5, "interval": [None, None]}}}
+    assert plot_swap(unsure).axes[0].get_title().endswith("own mask minus others: +0.500")
 
 
-def test_swap_and_probe_matrices_show_concepts_in_rows_and_masks_in_columns(drawn, tmp_path):
-    plot_swap(SQUARE, tmp_path / "swap.png")
-    plot_probe(SQUARE, tmp_path / "probe.png")
-    for (title, across, down, cells), reader in zip(drawn, ("trained head", "fresh linear probe"), strict=True):
-        assert reader in title and "own mask minus others: +0.300 (95 % from +0.250 to +0.350)" in title
-        assert (across, down) == ("under the mask of", "concept that is read")
-        assert cells == ["0.950", "0.500", "0.850"]  # the cell without texts is empty
+def test_overlap_shows_chance_in_the_cell():
+    axes = plot_overlap(OVERLAP).axes[0]
+    assert "all masks keep 10.0% of the weights" in axes.get_title()
+    assert cell_texts(axes) == dict.fromkeys([(0, 1), (1, 0)], "0.40\nchance 0.14")
+    assert values_of(axes) == [[None, 0.4], [0.4, None]]
 
 
-def test_overlap_shows_chance_in_the_cell(drawn, tmp_path):
-    plot_overlap(OVERLAP, tmp_path / "overlap.png")
-    ((title, _, _, cells),) = drawn
-    assert "all keep 10.0% of the weights" in title
-    assert cells == ["0.40\nchance 0.14"] * 2
+def test_shares_by_layer_have_concepts_in_rows_and_the_layers_of_each_block_side_by_side():
+    axes = plot_exclusive(LAYERS).axes[0]
+    assert y_labels(axes) == ["food", "noise"]
+    parts = ["attention.self.query", "output.dense"]
+    assert x_labels(axes) == [f"{block} {part}" for block in (0, 1) for part in parts]
+    assert values_of(axes) == [[0.1, 0.05, 0.2, 0.05 + 0.1], [0.02] * 4]
+    assert [cell_texts(axes)[0, column] for column in range(4)] == ["10.0%", "5.0%", "20.0%", "15.0%"]
+    assert values_of(plot_density(LAYERS).axes[0]) == [[0.25] * 4] * 2
 
 
-def test_density_shows_every_part_of_every_block(drawn, tmp_path):
-    plot_density(masks(), tmp_path / "density.png")
-    assert [title for title, *_ in drawn] == ["food: 58.3% kept", "noise: 58.3% kept"]  # 28 of 48
-    assert drawn[0][3] == ["1.00", "0.00", "1.00", "0.50"]  # attention of both blocks, output of both
-    plot_density(masks(13), tmp_path / "many.png")
-    assert drawn[-1][3] == []  # too crowded for numbers
+def test_blocks_are_in_the_order_of_their_numbers():
+    layers = {f"layer.{block}.out": {"density": {"food": block / 10}} for block in (10, 2, 1)}
+    assert x_labels(plot_density(layers).axes[0]) == ["1 out", "2 out", "10 out"]
 
 
-@pytest.mark.parametrize(
-    "plot, data", [(plot_swap, SQUARE), (plot_probe, SQUARE), (plot_overlap, OVERLAP), (plot_density, masks())]
-)
-def test_bytes_repeat_whatever_was_drawn_before(plot, data, tmp_path):
-    plot(data, tmp_path / "first.png")
-    with plt.style.context("default"):
-        sns.set_theme(style="whitegrid", font_scale=2)
-        plot(data, tmp_path / "again.png")
-    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "again.png").read_bytes()
-    assert plt.get_fignums() == []
+def test_only_shares_that_differ_are_worth_a_drawing():
+    assert not shares_vary(LAYERS, "density") and shares_vary(LAYERS, "exclusive")
+    for noise, vary in ((0.181, False), (0.179, True), (0.222, False), (0.223, True)):
+        assert shares_vary({"a.0.b": {"density": {"food": 0.2, "noise": noise}}}, "density") == vary
+    assert not shares_vary({"a.0.b": {"density": {"food": 0.0, "noise": 0.0}}}, "density")
+
+
+def test_many_concepts_and_layers_are_drawn_without_numbers():
+    names = [f"concept {i}" for i in range(50)]
+    layers = {
+        f"l.{block}.p{part}": {"exclusive": dict.fromkeys(names, 0.1)} for block in range(12) for part in "abcdef"
+    }
+    axes = plot_exclusive(layers).axes[0]
+    assert (list(axes.texts), y_labels(axes)) == ([], names)
+    assert x_labels(axes) == [f"block {block}" for block in range(12)]
+    square = {"gap": {"mean": {"value": None}}, "matrix": {name: dict.fromkeys(names, 0.5) for name in names}}
+    axes = plot_swap(square).axes[0]
+    assert (list(axes.texts), y_labels(axes)) == ([], names)

@@ -4,8 +4,8 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.promote.ledger import Ledger, Row
 from sparsecbm.promote.ledger_page import ledger_page
 from sparsecbm.report.index_page import index_page
-from tests.report.test_index_page import Page
 from tests.support import report_inputs as made
+from tests.support.html_page import Page
 
 HELD = Row("faithfulness", "explain:x", "failed", "hold", 0.25, 0.5, -0.25, (-0.375, -0.125), reason="<b>less</b>")
 LEDGER = Ledger("reader", 2, 1, "test", "c" * 64, 1709, (HELD,), ("a note",), "hold")
@@ -17,13 +17,13 @@ def test_verdict_reasons_and_every_gate_are_on_the_page():
     for part in ("Version 2 of reader", "HOLD", "version 1, the champion", "1,709 texts", "c" * 12, "a note"):
         assert part in said
     assert "failed (hold) 0.250 0.500 -0.250 -0.375 to -0.125" in said
-    assert "faithfulness (explain:x): <b>less</b>" in said and not page.of("b"), "a reason stays text"
+    assert "faithfulness (explain:x): <b>less</b>" in said and not page.find("b"), "a reason stays text"
 
 
 def test_the_report_and_the_verdict_lead_to_each_other(tmp_path):
     workspace = Workspace(tmp_path)
     report = Page(index_page("restaurants", made.metrics(), {}, made.explanations()))
     assert workspace.promotion_page.parent == workspace.report.parent, "they lie side by side"
-    assert report.of("a", href=workspace.promotion_page.name) and Page(ledger_page(LEDGER)).of(
+    assert report.find("a", href=workspace.promotion_page.name) and Page(ledger_page(LEDGER)).find(
         "a", href=workspace.report.name
     )

@@ -1,4 +1,4 @@
-"""The report in a real browser, from file://: quiet, alone, and usable by mouse and keyboard."""
+"""The report in a real browser, from file://: no complaint, no request, and usable by mouse and keyboard."""
 
 import json
 import shutil
@@ -26,15 +26,15 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Headless Chromium with an empty profile, which logs its console and every request."""
-    places = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in places:
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in programs:
         pytest.skip("no chromium and chromedriver on PATH: `apt-get install chromium chromium-driver` brings them")
     options = webdriver.ChromeOptions()
-    options.binary_location = places[0]
+    options.binary_location = programs[0]
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}", "--window-size=1100,900"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(places[1]))
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
     yield driver
     driver.quit()
 
@@ -57,7 +57,7 @@ def page(browser, html, tmp_path):
 def visit(browser, html, folder):
     (folder / "index.html").write_text(html, encoding="utf-8")
     browser.get("about:blank")
-    browser.get_log("browser"), browser.get_log("performance")  # what came before does not count
+    browser.get_log("browser"), browser.get_log("performance")  # empties both logs
     browser.get((folder / "index.html").as_uri())
 
 
@@ -130,10 +130,10 @@ def test_filters_look_at_one_variable_at_a_time(page):
     choose(page, "confidence", "0.8 2")
     assert shown(page) == ["card-2"]
     choose(page, "confidence", "")
-    choose(page, "variable", "noise")  # misread noise
+    choose(page, "variable", "noise")  # noise is wrong
     assert shown(page) == ["card-1"]
     choose(page, "error", "right")
-    assert shown(page) == ["card-0", "card-2"]  # nobody said what card-3 is
+    assert shown(page) == ["card-0", "card-2"]  # card-3 has no gold state
     choose(page, "error", "")
     choose(page, "state", "loud")
     assert shown(page) == ["card-2"]

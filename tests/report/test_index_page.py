@@ -1,44 +1,18 @@
-"""The report as bytes: whole, self-contained, texts that stay texts, and only what there is to show."""
+"""The report as bytes: whole and self-contained; texts stay texts, and sections without content are left out."""
 
 import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.report.embedded_plots import read_plots
-from sparsecbm.report.examples import Example, best, misreadings, worst
+from sparsecbm.report.examples import Example, best_examples, frequent_confusions, worst_examples
 from sparsecbm.report.index_page import index_page
 from tests.support import report_inputs as made
-
-
-class Page(HTMLParser):
-    """What a browser would make of the page: elements with their attributes, text by element, scripts."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.elements: list[tuple[str, dict]] = []
-        self.scripts: list[str] = []
-        self.texts: list[str] = []
-        self._script = False
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        self._script = tag == "script"
-
-    def handle_endtag(self, tag):
-        self._script = False
-
-    def handle_data(self, data):
-        (self.scripts if self._script else self.texts).append(data)
-
-    def of(self, tag: str, **attributes: str) -> list[dict]:
-        found = [found for name, found in self.elements if name == tag]
-        return [each for each in found if attributes.items() <= each.items()]
+from tests.support.html_page import Page
 
 
 @pytest.fixture
@@ -54,8 +28,8 @@ def html(plots):
 
 def test_texts_stay_texts(html):
     page = Page(html)
-    assert len(page.of("script")) == 1 and "alert(1)" not in page.scripts[0]
-    assert made.EVIL in page.texts  # as one piece of text, exactly as it was written
+    assert len(page.find("script")) == 1 and "alert(1)" not in page.scripts[0]
+    assert made.EVIL in page.texts, "as one text, with every character"
     for _, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes)
         addresses = [attributes[key] for key in ("src", "href") if key in attributes]
@@ -70,9 +44,9 @@ def test_a_name_with_markup_stays_text():
     assert "<b>food</b>" in Page(html).texts and "<i>data</i>" in Page(html).texts
 
 
-def test_the_page_s_policy_allows_its_own_script_and_nothing_else(html):
+def test_the_policy_of_the_page_allows_its_own_script_and_nothing_else(html):
     page = Page(html)
-    (policy,) = (meta["content"] for meta in page.of("meta") if "http-equiv" in meta)
+    (policy,) = (meta["content"] for meta in page.find("meta") if "http-equiv" in meta)
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     digest = base64.b64encode(hashlib.sha256(page.scripts[0].encode()).digest()).decode()
     assert rules == {
@@ -82,16 +56,16 @@ def test_the_page_s_policy_allows_its_own_script_and_nothing_else(html):
     assert not re.search(r"https?://|url\(|@import", html)
 
 
-def test_filters_find_the_readings_on_each_card(html):
-    cards = Page(html).of("details", **{"class": "card"})
+def test_filters_find_the_predictions_on_each_card(html):
+    cards = Page(html).find("details", **{"class": "card"})
     assert [card["id"] for card in cards] == ["card-0", "card-1", "card-2", "card-3"]
-    assert json.loads(cards[1]["data-readings"]) == {
-        "label": {"read": "1", "gold": "2", "confidence": 0.7},
-        "food": {"read": "Negative", "gold": "Negative", "confidence": 0.6},
-        "noise": {"read": "quiet", "gold": "loud", "confidence": 0.55},
+    assert json.loads(cards[1]["data-predictions"]) == {
+        "label": {"state": "1", "gold": "2", "confidence": 0.7},
+        "food": {"state": "Negative", "gold": "Negative", "confidence": 0.6},
+        "noise": {"state": "quiet", "gold": "loud", "confidence": 0.55},
     }
-    assert json.loads(cards[3]["data-readings"])["label"]["gold"] is None
-    states = {o["value"]: json.loads(o["data-states"]) for o in Page(html).of("option") if "data-states" in o}
+    assert json.loads(cards[3]["data-predictions"])["label"]["gold"] is None
+    states = {o["value"]: json.loads(o["data-states"]) for o in Page(html).find("option") if "data-states" in o}
     assert states == {
         "label": ["1", "2", "3"], "": ["Negative", "Positive", "unknown", "loud", "quiet"],
         "food": ["Negative", "Positive", "unknown"], "noise": ["loud", "quiet"],
@@ -104,8 +78,8 @@ def test_tables_hold_the_figures(html):
     assert "62.5% label right" in cells and "77.0% concepts right, mean" in cells
     assert "label, hard concepts 0.500 0.500 to 0.900 0.700 0.400 – 0.500 0.050" in cells
     assert "label, hard, head refitted" not in cells  # there is none
-    assert "food 0.900 0.310" in cells  # swap: food's head under the masks of food and noise
-    assert "food – 0.512" in cells  # overlap, the other way round as well
+    assert "food 0.900 0.310" in cells  # swap: the head of food under the masks of food and noise
+    assert "food – 0.512" in cells  # overlap, in the other direction, too
     assert "noise 0.512 –" in cells
     assert cells.index("food 0.800") < cells.index("noise 0.740") < cells.index("mean 0.770")
     assert "protection ✗ failed 0.250 at least 0.500 two of eight readings held" in cells
@@ -117,39 +91,39 @@ def test_tables_hold_the_figures(html):
     assert "zero 0.800 0.800 to 0.900 0.810 0.820 0.190 0.100 to 0.300" in cells
 
 
-def test_plots_are_inside_with_their_words(html, tmp_path):
-    images = Page(html).of("img")
+def test_plots_are_inside_with_their_captions(html, tmp_path):
+    images = Page(html).find("img")
     assert len(images) == 4 and all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
     assert {image["alt"] for image in images} >= {
         "Accuracy of each concept's trained head under the mask of each concept",
-        "Confusions of the label and each concept: gold in rows, read in columns. Split test",
+        "Confusions of the label and each concept: gold states in rows, predicted ones in columns. Split test",
     }
     made.write_plots(tmp_path, "bad/swap")
     (tmp_path / "bad" / "swap.png").write_text("no picture")
-    with pytest.raises(DataError, match=r"swap\.png is not a readable PNG; run the stage 'bad' again"):
+    with pytest.raises(DataError, match=r"swap\.png is not a readable PNG; run the stage `report` again"):
         read_plots(tmp_path / "bad")
 
 
-def test_what_was_not_written_is_left_out(html):
+def test_sections_without_content_are_left_out(html):
     def anchors(html):
-        return [section["id"] for section in Page(html).of("section")]
+        return [section["id"] for section in Page(html).find("section")]
 
     whole = ["overview", "scores", "concepts", "subnetworks", "explanations", "effects", "interventions", "training"]
     assert anchors(html) == [*whole, "examples", "cards"]
-    # A black box: no concepts, no masks, no explanations, no interventions.
+    # A black box has no concepts, masks, explanations or interventions.
     scores = {"split": "dev", "label": made.score(), "label_hard": None, "concepts": {}, "bag_of_words": None}
     box = index_page("box", {"evaluate": scores, "prune": {"chosen": None}, "explain": {}}, {}, [])
     assert anchors(box) == ["overview", "scores"]
     assert "None" not in re.sub(r"<script>.*</script>|<style>.*</style>", "", box, flags=re.DOTALL)
     assert anchors(index_page("nothing", {}, {}, [])) == ["overview"]
-    links = {a["href"] for a in Page(box).of("a")}
+    links = {a["href"] for a in Page(box).find("a")}
     assert "#cards" not in links and "validation.html" in links
 
 
 def test_every_link_inside_the_page_leads_somewhere(html):
     page = Page(html)
     targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
-    assert {a["href"][1:] for a in page.of("a") if a["href"].startswith("#")} <= targets
+    assert {a["href"][1:] for a in page.find("a") if a["href"].startswith("#")} <= targets
 
 
 def test_the_page_depends_on_its_inputs_alone(html, plots):
@@ -158,13 +132,16 @@ def test_the_page_depends_on_its_inputs_alone(html, plots):
     assert html != index_page("restaurants", made.metrics(), plots, made.explanations()[::-1])
 
 
-def test_examples_and_misreadings():
-    examples = [Example.of(found, number) for number, found in enumerate(made.explanations())]
-    assert [e.anchor for e in worst(examples)] == ["card-2", "card-1"]  # the surest first; no gold, no verdict
-    assert [e.anchor for e in best(examples)] == ["card-0"]
-    once = [(m.concept, m.gold, m.read, m.texts, m.surest.anchor) for m in misreadings(examples)]
+def test_examples_and_confusions():
+    examples = [Example.from_explanation(found, number) for number, found in enumerate(made.explanations())]
+    # The highest confidence comes first; a text without a gold label is neither.
+    assert [e.anchor for e in worst_examples(examples)] == ["card-2", "card-1"]
+    assert [e.anchor for e in best_examples(examples)] == ["card-0"]
+    once = [(c.concept, c.gold, c.state, c.texts, c.surest.anchor) for c in frequent_confusions(examples)]
     assert once == [("noise", "loud", "quiet", 1, "card-1"), ("food", "unknown", "Positive", 1, "card-2")]
-    surer = Example.of(made.explanation("calm", ("1", "1", 0.9), ("unknown", None, 0.9), ("quiet", "loud", 0.8)), 4)
-    (first, *_) = misreadings([*examples, surer])
+    surer = Example.from_explanation(
+        made.explanation("calm", ("1", "1", 0.9), ("unknown", None, 0.9), ("quiet", "loud", 0.8)), 4
+    )
+    (first, *_) = frequent_confusions([*examples, surer])
     assert (first.concept, first.texts, first.surest.anchor) == ("noise", 2, "card-4")
-    assert not best([surer])  # a misread concept is not all right
+    assert best_examples([surer]) == [], "one concept is wrong"

@@ -1,9 +1,13 @@
+"""The page about the data: self-contained, texts stay texts, and what it says of good and of refused data."""
+
 import re
 from html.parser import HTMLParser
 
-from sparsecbm.data.validation import validate
-from sparsecbm.plots.validation import share_bars
-from sparsecbm.report.validation_page import SHOWN_ROWS, validation_page
+import pandas as pd
+
+from sparsecbm.base.concepts import Concept, ConceptSet
+from sparsecbm.data.validation import Validated, validate
+from sparsecbm.report.validation_page import MAX_PICTURES, SHOWN_ROWS, validation_page
 from tests.support.small_tables import CONCEPTS, MANIFEST, good_splits, limits
 
 
@@ -20,7 +24,7 @@ def tags(html: str) -> list[tuple[str, dict]]:
     return found
 
 
-def test_the_page_needs_nothing_beside_it():
+def test_the_page_needs_no_other_file():
     html = page()
     for tag, attributes in tags(html):
         assert tag not in ("script", "link", "iframe")
@@ -29,7 +33,7 @@ def test_the_page_needs_nothing_beside_it():
     assert not re.search(r"https?://|url\(|@import", html)
 
 
-def test_there_is_a_picture_for_each_variable_in_both_themes_with_words():
+def test_there_is_a_picture_for_each_variable_in_both_themes_with_a_text():
     found = tags(page())
     images = [attributes for tag, attributes in found if tag == "img"]
     dark = [attributes for tag, attributes in found if tag == "source"]
@@ -56,7 +60,7 @@ def test_a_long_quarantine_is_cut_and_says_so():
     assert html.count("repeated id: ") == SHOWN_ROWS
 
 
-def test_a_refusal_is_said_first():
+def test_a_refusal_stands_at_the_top():
     splits = good_splits()
     splits["train"].loc[1, "text"] = " "
     assert "Accepted" in page(splits) and "Refused" not in page(splits)
@@ -64,7 +68,20 @@ def test_a_refusal_is_said_first():
     assert "Accepted" not in refused and "more than validate.quarantine_share allows (1.0%)" in refused
 
 
-def test_pictures_depend_on_the_data_alone():
-    rows = {"train": {"a": 3, "b": 1, "missing": 0}}
-    assert share_bars("t", rows) == share_bars("t", rows)
-    assert share_bars("t", rows).light != share_bars("t", {"train": {"a": 1, "b": 3, "missing": 0}}).light
+def test_the_page_depends_on_the_data_alone():
+    assert page() == page()
+
+
+def test_of_many_concepts_the_least_balanced_ones_get_a_picture():
+    """Concept c0 has its rarer state in 1 of 40 rows, c1 in 2, and so on; the table holds all of them."""
+    names = [f"c{i}" for i in range(20)]
+    vocabulary = ConceptSet(tuple(Concept(name, ("a", "b")) for name in names), Concept("rating", ("1", "2")))
+    balance = {"label": {"states": {"1": 20, "2": 20}, "missing": 0}}
+    balance |= {f"concept.c{i}": {"states": {"a": i + 1, "b": 39 - i}, "missing": 0} for i in range(20)}
+    report = {"balance": {"train": balance}, "rows": {"train": {"in": 40, "out": 40, "quarantined": 0}},
+              "words": {"train": {}}, "warnings": []}  # fmt: skip
+    result = Validated({"train": pd.DataFrame({"text": []})}, pd.DataFrame(), report, None)
+    html = validation_page(result, {**MANIFEST, "vocabulary": vocabulary.to_dict()})
+    alts = [attributes["alt"].partition(".")[0] for tag, attributes in tags(html) if tag == "img"]
+    assert alts == ["rating (label)", *(f"c{i}" for i in range(MAX_PICTURES - 1))]
+    assert all(f"<td>concept.{name}</td>" in html for name in names)

@@ -1,3 +1,5 @@
+"""The stage `annotate`: policies for blank cells, and repeatable bytes."""
+
 import shutil
 
 import pytest

@@ -1,3 +1,5 @@
+"""The stage `ingest`: one table a split, whose bytes depend on the content alone."""
+
 import shutil
 
 import pytest
@@ -30,7 +32,7 @@ def test_the_bytes_depend_on_the_content_alone(tmp_path):
     assert files_of(tmp_path / "one" / "data") != two
 
 
-def test_a_fault_leaves_the_former_tables(tmp_path):
+def test_after_a_fault_the_old_tables_are_still_there(tmp_path):
     params, workspace = make_workspace(tmp_path)
     ingest.run(params, workspace)
     before = files_of(tmp_path / "data")

@@ -1,4 +1,4 @@
-"""The stage `intervene`: its files, its verdict, that it repeats, and a model without concepts."""
+"""The stage `intervene`: its files, its verdict, repeatable bytes, and a model without concepts."""
 
 import pandas as pd
 import pytest
@@ -8,6 +8,7 @@ from sparsecbm.base.files import read_json, sha256_file
 from sparsecbm.base.params import load_params, parse_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
+from sparsecbm.model.storage import load as load_model
 from sparsecbm.stages import intervene
 from tests.support.references import label_follows_food
 from tests.support.tiny_models import CONCEPTS, tiny_model
@@ -15,7 +16,6 @@ from tests.support.tiny_tables import annotated
 
 PROJECT = Workspace.find()
 TABLES = ("oracle_curves", "own_curves", "oracle_subsets", "oracle_patches", "oracle_memory")
-PLOTS = {"policies.png", "people.png", "memory.png"}
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def workspace_with(model, root):
     workspace = Workspace(root)
     vocabulary = {"source": "tiny", "vocabulary": CONCEPTS.to_dict()}
     table = annotated(40, seed=1)
-    table.loc[:15, "concept.food"] = ["Positive", "Negative"] * 8  # of which some must be misread
+    table.loc[:15, "concept.food"] = ["Positive", "Negative"] * 8  # the model must get some of them wrong
     write_splits(workspace.annotated, {"train": annotated(20, seed=2), "validation": table}, vocabulary)
     model.save_pretrained(workspace.sparse)
     return workspace
@@ -59,7 +59,9 @@ def test_files_verdict_and_repeatability(backbone, params, tmp_path):
     assert len(tables["oracle_curves"]) == 6 * 4 * 3 * 3  # policies, error rates, settings, edits
     assert "oracle_worst" not in set(tables["own_curves"]["policy"])
     assert set(tables["oracle_patches"]["seed"]) == {params.seed, params.seed + 1}
-    assert {path.name for path in (workspace.plots / "intervene").iterdir()} >= PLOTS
+    weights = load_model(workspace.sparse).masks.size
+    assert record["patch_limits"] == {"bits": int(0.02 * weights) // 2 * 2, "max_harm": params.intervene.max_harm}
+    assert not workspace.plots.exists(), "only the stage `report` draws"
     before = {path: sha256_file(path) for path in sorted(workspace.root.rglob("*")) if path.is_file()}
     intervene.run(params, workspace)
     assert {path: sha256_file(path) for path in before} == before
@@ -82,7 +84,6 @@ def test_a_model_without_concepts_passes_with_nothing(backbone, params, tmp_path
     assert (record["verdict"], record["gates"]) == ("passed", [])
     assert "mode `standard`" in record["note"]
     assert list((workspace.reports / "interventions").iterdir()) == []
-    assert list((workspace.plots / "intervene").iterdir()) == []
 
 
 def test_the_graph_knows_what_the_stage_reads_and_writes():
@@ -90,4 +91,4 @@ def test_the_graph_knows_what_the_stage_reads_and_writes():
     assert {"data/annotated", "models/sparse", "sparsecbm/intervene"} < set(stage["deps"])
     assert stage["outs"] == ["reports/interventions"]
     assert list(stage["metrics"][0]) == ["metrics/intervene.json"]
-    assert list(stage["plots"][0]) == ["plots/intervene"]
+    assert "plots" not in stage

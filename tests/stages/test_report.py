@@ -1,32 +1,61 @@
-"""The stage `report`: one page from what lies in the workspace, the same to the byte, whatever is missing."""
+"""The stage `report`: plots, pages and the model card from what lies in the workspace, the same to the byte."""
 
 import json
 
 import pytest
 
-from sparsecbm.base.files import write_json
+from sparsecbm.base.files import write_json, write_text
 from sparsecbm.base.params import load_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
 from sparsecbm.explain.export import LINES
+from sparsecbm.model.storage import save as save_model
 from sparsecbm.stages import report
 from tests.support import report_inputs as made
-from tests.support.tiny_models import CONCEPTS
+from tests.support.data_workspace import files_of
+from tests.support.tiny_models import CONCEPTS, tiny_model
 from tests.support.tiny_tables import annotated
 
 PARAMS = load_params(Workspace.find().params)
+PLOTS = {
+    f"{stage}/{name}"
+    for stage, names in {
+        "finetune": ("curves",),
+        "prune": ("curves", "exclusive", "overlap", "probe", "swap"),
+        "explain": ("calibration", "effects", "faithfulness", "heads", "heads-exclusive", "waterfall"),
+        "intervene": ("memory", "patches", "people", "policies"),
+        "evaluate": ("accuracy-test", "accuracy-validation", "confusion-test", "confusion-validation"),
+    }.items()
+    for name in names
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, backbone):
+    """A workspace in which the stage has run after the others, and had an old plot to remove."""
+    workspace = make_workspace(tmp_path_factory.mktemp("finished"), backbone)
+    made.write_plots(workspace.plots, "prune/of-another-run")
+    report.run(PARAMS, workspace)
+    return workspace
 
 
 @pytest.fixture
-def workspace(tmp_path):
-    """A workspace as the stages leave it, with plots of two of them."""
-    workspace = Workspace(tmp_path)
+def workspace(tmp_path, backbone):
+    """A workspace as the other stages leave it."""
+    return make_workspace(tmp_path, backbone)
+
+
+def make_workspace(root, backbone):
+    workspace = Workspace(root)
     manifest = {"source": "tiny", "vocabulary": CONCEPTS.to_dict()}
     write_splits(workspace.annotated, {"train": annotated(4, 1)}, manifest)
+    made.write_validation(workspace)
     for stage, figures in made.metrics().items():
         write_json(workspace.metrics(stage), figures)
-    made.write_plots(workspace.plots, "prune/swap", "intervene/policies")
-    write_explanations(workspace, [found.to_json() for found in made.explanations()])
+    for name, table in made.intervention_tables().items():
+        write_text(workspace.interventions / f"{name}.csv", table.to_csv(index=False))
+    write_explanations(workspace, [explanation.to_json() for explanation in made.explanations()])
+    save_model(tiny_model(backbone), workspace.sparse)
     return workspace
 
 
@@ -40,25 +69,69 @@ def page(workspace) -> str:
     return workspace.report.read_text(encoding="utf-8")
 
 
-def test_the_page_holds_what_the_stages_wrote(workspace):
-    html = page(workspace)
+def drawn(workspace) -> set[str]:
+    return {str(path.relative_to(workspace.plots).with_suffix("")) for path in workspace.plots.rglob("*.png")}
+
+
+def test_the_page_holds_what_the_stages_wrote(finished):
+    html = finished.report.read_text(encoding="utf-8")
     assert "<title>Report: tiny</title>" in html
-    assert html.count('<details class="card"') == 4 and html.count("<img ") == 2
-    assert "Verdict by gates: failed" in html and str(workspace.root) not in html
-    assert page(workspace) == html
+    assert html.count('<details class="card"') == 4 and html.count("<img ") == len(PLOTS)
+    assert "Verdict by gates: failed" in html and str(finished.root) not in html
 
 
-def test_a_line_separator_in_a_text_is_no_end_of_a_line(workspace):
+def test_every_plot_is_drawn_and_old_ones_go(finished):
+    """There is no prune/density: thresholds by layer make densities the same everywhere."""
+    assert drawn(finished) == PLOTS
+
+
+def test_the_validation_page_shows_accepted_data_in_the_order_of_the_source(finished):
+    html = finished.validation_page.read_text(encoding="utf-8")
+    assert "Accepted" in html and "empty: text is white space" in html
+    # Sorted JSON has `high` before `low` and `test` before `train`.
+    assert 'alt="price. train: low 60%, high 40%, missing 0%; validation: low 50%' in html
+
+
+def test_the_model_card_describes_the_sparse_model(finished):
+    card = finished.model_card.read_text(encoding="utf-8")
+    assert "| noise | loud, quiet |" in card and "- label `rating`: 1, 2, 3" in card
+    assert not (finished.sparse / "README.md").exists()
+
+
+def test_the_outputs_are_the_same_bytes_each_time(finished):
+    before = files_of(finished.root)
+    report.run(PARAMS, finished)
+    assert files_of(finished.root) == before
+
+
+def test_a_line_separator_in_a_text_does_not_end_a_line(workspace):
     row = made.explanation("good soup\u2028and\x85tea", *made.ROWS[0][1:])
     assert "\u2028" in row.to_json()
+    for stage in made.metrics():
+        workspace.metrics(stage).unlink()
     write_explanations(workspace, [row.to_json(), json.dumps(row.to_dict())])
     assert page(workspace).count('<details class="card"') == 2
 
 
-def test_without_explanations_and_interventions_the_rest_stands(workspace):
+def test_without_explanations_and_interventions_the_rest_is_shown(workspace):
     write_explanations(workspace, [])
     workspace.metrics("intervene").unlink()
-    for picture in (workspace.plots / "intervene").iterdir():
-        picture.unlink()
+    for table in workspace.interventions.iterdir():
+        table.unlink()
     html = page(workspace)
     assert 'id="scores"' in html and 'id="cards"' not in html and 'id="interventions"' not in html
+    assert drawn(workspace) == {name for name in PLOTS if not name.startswith("intervene/")} - {"explain/waterfall"}
+
+
+def test_a_black_box_has_curves_and_scores_of_the_label(workspace):
+    figures = made.metrics()
+    scores = {**figures["evaluate"], "concepts": {}, "label_hard": None, "splits": {}}
+    write_json(workspace.metrics("evaluate"), scores)
+    write_json(workspace.metrics("prune"), {"chosen": None})
+    for stage in ("explain", "intervene"):
+        write_json(workspace.metrics(stage), {"note": "no concepts"})
+    for table in workspace.interventions.iterdir():
+        table.unlink()
+    write_explanations(workspace, [])
+    report.run(PARAMS, workspace)
+    assert drawn(workspace) == {"finetune/curves", "evaluate/accuracy-test", "evaluate/confusion-test"}

@@ -1,4 +1,4 @@
-"""The stages `finetune` and `evaluate`, on a tiny backbone: whole, repeatable, and in the published form."""
+"""The stages that train, explain and score, on a tiny backbone: whole, repeatable, in the published form."""
 
 import json
 import shutil
@@ -14,9 +14,10 @@ from sparsecbm.base.params import load_params, parse_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.data.tables import read_split, write_splits
-from sparsecbm.stages import evaluate, explain, finetune, prune
+from sparsecbm.stages import evaluate, explain, finetune, prune, report
 from sparsecbm.train.label_head import fit_label_head, fit_temperature
 from sparsecbm.train.modes import activations
+from tests.support.report_inputs import write_validation
 from tests.support.tiny_models import CONCEPTS
 from tests.support.tiny_tables import annotated
 
@@ -55,6 +56,13 @@ def run(workspace, params):
     evaluate.run(params, workspace)
 
 
+def drawn(workspace, params):
+    """Names of the plots that the stage `report` makes of what these stages wrote, by stage."""
+    write_validation(workspace)
+    report.run(params, workspace)
+    return {folder.name: {file.stem for file in folder.iterdir()} for folder in workspace.plots.iterdir()}
+
+
 def written(workspace):
     """sha256 of every file that the stages wrote."""
     files = [
@@ -71,17 +79,16 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     run(first, params)
     run(second, params)
     assert written(first) == written(second)
-    for path in ("models/dense/model.safetensors", "metrics/finetune.json", "plots/finetune/curves.png"):
+    for path in ("models/dense/model.safetensors", "metrics/finetune.json", "reports/explanations/explanations.jsonl"):
         assert path in written(first)
     assert not list(first.checkpoints.glob("*")), "checkpoints of a finished training are of no use"
+    assert not first.plots.exists(), "only the stage `report` draws"
+    assert not list(first.root.glob("models/*/README.md")), "a changed model card must not change a model"
     for file in first.root.rglob("*.json"):
         assert str(tmp_path) not in file.read_text(), file.name
 
     found = read_json(first.metrics("explain"))
     assert (found["split"], found["texts"], set(found["concepts"])) == ("test", 3, {"food", "noise"})
-    assert {file.name for file in (first.plots / "explain").iterdir()} == {
-        "calibration.png", "effects.png", "effects-hard.png", "faithfulness.png", "heads.png", "waterfall.png",
-    }  # fmt: skip
     assert found["faithfulness"]["texts"] == 3 and set(found["faithfulness"]["methods"]) >= {"leave_one_out", "random"}
     lines = (first.explanations / "explanations.jsonl").read_text(encoding="utf-8").splitlines()
     explained = {line["id"]: line for line in map(json.loads, lines)}
@@ -97,14 +104,32 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     scores = read_json(first.metrics("evaluate"))
     Draft202012Validator(json_schemas()["metrics-evaluate"]).validate(json.loads(json.dumps(scores)))
     assert scores["split"] == "test" and list(scores["splits"]) == ["validation"]
-    for key in ("label", "label_hard"):
-        assert 0 <= scores[key]["accuracy"] <= 1
+    table = read_split(first.annotated, "test")
+    predictions = SparseCBM.from_pretrained(first.sparse).predict(table["text"].tolist())
+    right = table["label"] == [prediction.label.state for prediction in predictions]
+    assert scores["label"]["accuracy"] == pytest.approx(right.mean(), abs=1e-6)
     assert scores["dense"]["split"] == "test" and scores["dense"]["bag_of_words"] is None
     assert scores["causal"] is None, "these texts have no edits"
     curve = read_json(first.metrics("finetune"))
     assert [epoch["epoch"] for epoch in curve["epochs"]] == [1, 2] and curve["best"] in curve["epochs"]
-    read = SparseCBM.from_pretrained(first.dense).predict(["the food was good"])
-    assert set(read[0].concepts) == {"food", "noise"}
+    (prediction,) = SparseCBM.from_pretrained(first.dense).predict(["the food was good"])
+    assert set(prediction.concepts) == {"food", "noise"}
+
+    assert drawn(first, params) == {
+        "finetune": {"curves"},
+        # Two masks of one density that share a fixed core have equal shares of their own in every layer.
+        "prune": {"curves", "overlap", "probe", "swap"},
+        "explain": {
+            "calibration",
+            "effects",
+            "effects-hard",
+            "faithfulness",
+            "heads",
+            "heads-exclusive",
+            "waterfall",
+        },
+        "evaluate": {"accuracy-test", "accuracy-validation", "confusion-test", "confusion-validation"},
+    }
 
 
 def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_texts_again(params, tmp_path):
@@ -137,20 +162,26 @@ def test_prune_writes_a_model_whose_masks_are_as_sparse_as_asked_and_its_control
     assert set(model.masks.density().values()) == {0.25}
     found = read_json(workspace.metrics("prune"))
     for which in ("chosen", "random"):
-        of = found[which]
-        assert of["density"] == 0.25 and set(of["swap"]["matrix"]["food"]) == {"food", "noise"}
-        for key in ("before", "after"):
-            assert 0 <= of[key]["concepts.mean.accuracy"] <= 1
-        for square in (of["swap"], of["probe"]):
-            assert 0 <= square["own"] <= 1 and 0 <= square["others"] <= 1
+        scores = found[which]
+        assert scores["density"] == 0.25 and set(scores["swap"]["matrix"]["food"]) == {"food", "noise"}
+        for square in (scores["swap"], scores["probe"]):
+            food, noise = square["matrix"]["food"], square["matrix"]["noise"]
+            assert square["own"] == pytest.approx((food["food"] + noise["noise"]) / 2, abs=2e-6)
+            assert square["others"] == pytest.approx((food["noise"] + noise["food"]) / 2, abs=2e-6)
+        assert scores["after"]["concepts.mean.accuracy"] == pytest.approx(scores["swap"]["own"], abs=1e-6)
     assert found["chosen"]["before"] == found["random"]["before"]
     assert found["chosen"]["overlap"]["jaccard"] == found["random"]["overlap"]["jaccard"]
     assert found["chosen"]["overlap"]["pairs"]["food"]["noise"]["chance"] == pytest.approx(1 / 7, abs=1e-6)
     assert set(found["excess"]) == {"swap", "probe", "ablation"}
     assert [event["prune.sparsity"] for event in found["events"]][-1] == 0.75
-    assert {file.name for file in (workspace.plots / "prune").iterdir()} == {
-        "curves.png", "density.png", "overlap.png", "probe.png", "swap.png",
-    }  # fmt: skip
+    assert found["best"] == found["epochs"][-1] and "layers" not in found["random"]
+    layers = found["chosen"]["layers"]
+    assert set(layers) == set(model.masks.shapes)
+    assert {share for layer in layers.values() for share in layer["density"].values()} == {0.25}
+    for name in ("food", "noise"):
+        exclusive = model.masks.exclusive(name).density_by_layer()
+        rounded = {layer: round(share, 6) for layer, share in exclusive.items()}
+        assert {layer: by_kind["exclusive"][name] for layer, by_kind in layers.items()} == rounded
 
 
 def test_a_black_box_runs_through_the_same_stages(params, tmp_path):
@@ -161,6 +192,10 @@ def test_a_black_box_runs_through_the_same_stages(params, tmp_path):
     assert (workspace.explanations / "explanations.jsonl").read_text() == ""
     scores = read_json(workspace.metrics("evaluate"))
     assert scores["concepts"] == {} and scores["label_hard"] is None and scores["label"]["accuracy"] is not None
+    assert drawn(workspace, box) == {
+        "finetune": {"curves"},
+        "evaluate": {"accuracy-test", "accuracy-validation", "confusion-test", "confusion-validation"},
+    }
 
 
 def test_without_a_test_split_dev_heads_the_file(params, tmp_path):

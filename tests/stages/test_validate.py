@@ -1,9 +1,13 @@
-import pytest
+"""The stage `validate`: quarantine, repeatable bytes, and what a refusal leaves behind."""
 
-from sparsecbm.base.errors import DataError
-from sparsecbm.base.files import read_json, read_parquet
+import pytest
+import yaml
+
+from sparsecbm.base.errors import DataError, RefusedDataError
+from sparsecbm.base.files import read_json, read_parquet, write_text
 from sparsecbm.data.tables import read_manifest, read_split, read_splits
 from sparsecbm.stages import ingest, validate
+from sparsecbm.stages.__main__ import main
 from tests.support.data_workspace import files_of, make_workspace, source_rows
 
 LIMITS = {"max_words": 100, "quarantine_share": 0.1, "min_state_share": 0.02}
@@ -43,21 +47,41 @@ def test_the_outputs_are_the_same_bytes_each_time(tmp_path):
         run(tmp_path / name, [(4, "comment", "")])
     one, two = files_of(tmp_path / "one"), files_of(tmp_path / "two")
     assert one == two
-    assert {"reports/validation.html", "metrics/validate.json", "data/validated/quarantine.parquet"} <= set(one)
+    assert {"metrics/validate.json", "data/validated/quarantine.parquet"} <= set(one)
+    assert not any(name.startswith("reports") for name in one), "only the stage `report` draws"
 
 
-def test_too_many_bad_rows_fail_the_stage_and_pass_nothing_on(tmp_path):
-    spoil = [(row, "comment", " ") for row in range(3)]
+SPOILED = [(row, "comment", " ") for row in range(3)]
+
+
+def test_too_many_bad_rows_fail_the_stage_and_write_no_tables(tmp_path):
     with pytest.raises(
-        DataError, match=r"3 of 60 rows are bad \(5\.0%\)(.|\n)*reviews\.csv, column 'text': empty"
+        RefusedDataError, match=r"3 of 60 rows are bad \(5\.0%\)(.|\n)*reviews\.csv, column 'text': empty"
     ) as caught:
-        run(tmp_path, spoil, quarantine_share=0.04)
-    assert str(tmp_path) not in str(caught.value) and "reports/validation.html" in str(caught.value)
+        run(tmp_path, SPOILED, quarantine_share=0.04)
+    assert len(caught.value.result.quarantine) == 3
     assert not (tmp_path / "data" / "validated").exists()
-    assert "Refused" in (tmp_path / "reports" / "validation.html").read_text(encoding="utf-8")
     assert read_json(tmp_path / "metrics" / "validate.json")["accepted"] is False
-    run(tmp_path, spoil, quarantine_share=0.05)
+    run(tmp_path, SPOILED, quarantine_share=0.05)
     assert (tmp_path / "data" / "validated" / "train.parquet").is_file()
+
+
+def test_the_process_of_a_stage_draws_the_page_of_refused_data(tmp_path, monkeypatch, capsys):
+    """The stage `report`, which draws the page of accepted data, does not run after a refusal."""
+    rows = source_rows()
+    for row, column, value in SPOILED:
+        rows[row][column] = value
+    params, workspace = make_workspace(tmp_path, rows, validate=LIMITS | {"quarantine_share": 0.04})
+    ingest.run(params, workspace)
+    write_text(workspace.params, yaml.safe_dump(params.model_dump(mode="json", by_alias=True)))
+    write_text(tmp_path / "dvc.yaml", "stages: {}\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["validate"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: 3 of 60 rows are bad (5.0%)") and str(tmp_path) not in message
+    assert message.endswith("All bad rows are listed in reports/validation.html\n")
+    page = workspace.validation_page.read_text(encoding="utf-8")
+    assert "Refused" in page and page.count("empty: text is white space") == 3
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

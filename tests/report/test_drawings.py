@@ -1,0 +1,37 @@
+"""Which plots are drawn: those whose numbers are there, and that show a difference."""
+
+from copy import deepcopy
+
+from sparsecbm.report.drawings import draw_plots
+from tests.support import report_inputs as made
+
+MASKS = {"curves.png", "exclusive.png", "overlap.png", "probe.png", "swap.png"}
+
+
+def drawn(folder, stage, record, explanations=()):
+    """Names of the plots that one stage's figures give; nothing else is drawn."""
+    draw_plots(folder, {stage: record}, {}, explanations)
+    assert {path.name for path in folder.iterdir()} <= {stage}
+    return {path.name for path in folder.rglob("*.png")}
+
+
+def test_densities_are_drawn_only_where_they_differ(tmp_path):
+    record = deepcopy(made.metrics()["prune"])
+    assert drawn(tmp_path / "equal", "prune", record) == MASKS
+    next(iter(record["chosen"]["layers"].values()))["density"]["food"] = 0.5
+    assert drawn(tmp_path / "different", "prune", record) == MASKS | {"density.png"}
+
+
+def test_effects_from_one_hot_concepts_and_heads_are_drawn_where_the_model_has_them(tmp_path):
+    record = made.metrics()["explain"]
+    always = {"calibration.png", "effects.png", "faithfulness.png", "waterfall.png"}
+    both = {**record, "effects_hard": record["effects"]}
+    names = drawn(tmp_path / "both", "explain", both, made.explanations())
+    assert names == always | {"effects-hard.png", "heads.png", "heads-exclusive.png"}
+    dense = {**record, "subnetworks": None}
+    assert drawn(tmp_path / "dense", "explain", dense, made.explanations()) == always
+
+
+def test_without_figures_nothing_is_drawn(tmp_path):
+    draw_plots(tmp_path, {"prune": {"chosen": None}, "explain": {"note": "n"}, "intervene": {"note": "n"}}, {}, [])
+    assert list(tmp_path.iterdir()) == []

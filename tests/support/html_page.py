@@ -1,0 +1,29 @@
+"""A page as a browser sees it."""
+
+from html.parser import HTMLParser
+
+
+class Page(HTMLParser):
+    """The page as a browser sees it: elements with their attributes, texts, scripts."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.scripts: list[str] = []
+        self.texts: list[str] = []
+        self._script = False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self._script = tag == "script"
+
+    def handle_endtag(self, tag):
+        self._script = False
+
+    def handle_data(self, data):
+        (self.scripts if self._script else self.texts).append(data)
+
+    def find(self, tag: str, **attributes: str) -> list[dict]:
+        """Attributes of the elements of a kind that have the given attributes."""
+        return [found for name, found in self.elements if name == tag and attributes.items() <= found.items()]
