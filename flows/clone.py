@@ -29,7 +29,7 @@ def refresh(workspace: Workspace) -> Workspace:
     """Bring the clone to the workspace's last commit.
 
     Raises:
-        WorkspaceBusy: a run is working in it.
+        WorkspaceBusyError: a run is working in it.
         CloneError: the workspace is no git repository with a commit.
     """
     clone = Workspace(workspace.state / "scheduled")

@@ -28,7 +28,7 @@ from flows.screen import Screen
 from sparsecbm.base.params import load_params
 from sparsecbm.promote import ledger as verdicts
 from sparsecbm.promote.ledger import Ledger
-from sparsecbm.promote.transaction import Unchanged, forced
+from sparsecbm.promote.transaction import UnchangedError, forced
 
 if TYPE_CHECKING:
     from sparsecbm.promote.service import Road
@@ -49,7 +49,7 @@ def gate(root: str, version: int | None = None) -> State[Ledger]:
     """Register the model and judge it against the champion; the state's name says how it stands."""
     try:
         ledger = _road(root).gate(version)
-    except Unchanged as same:
+    except UnchangedError as same:
         return Completed(name=UNCHANGED, message=str(same))
     except SparseCBMError as error:
         return Failed(name=REFUSED, message=f"error: {error}")
@@ -62,7 +62,7 @@ def promote(root: str, ledger: Ledger, force: str = "") -> State:
     """Make the judged version the champion if the verdict allows it, and put on record what became of it."""
     try:
         entry = _road(root).promote(ledger, force)
-    except Unchanged as same:
+    except UnchangedError as same:
         return Completed(name=UNCHANGED, message=str(same))
     except SparseCBMError as error:
         return Failed(name=REFUSED, message=f"error: {error}")

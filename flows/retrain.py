@@ -77,7 +77,7 @@ def stage(name: str, root: str) -> State:
 def track(root: str) -> State:
     """Write the record of this pipeline into MLflow."""
     from sparsecbm.track.record import record
-    from sparsecbm.track.store import TrackingDown
+    from sparsecbm.track.store import TrackingUnavailableError
 
     workspace = Workspace(Path(root))
     params = load_params(workspace.params)
@@ -85,7 +85,7 @@ def track(root: str) -> State:
         return Completed(name=SKIPPED, message="tracking is off (track.enabled)")
     try:
         link = record(workspace, params)
-    except TrackingDown as error:
+    except TrackingUnavailableError as error:
         return Completed(name=POSTPONED, message=f"{error}; `sparsecbm track` writes the record later")
     if link is None:
         return Completed(name=SKIPPED, message="stages are left to run; the record comes with the last one")

@@ -11,7 +11,7 @@ from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
 
 
-class NoServer(SparseCBMError):
+class NoServerError(SparseCBMError):
     """There is no Prefect server that would schedule anything."""
 
 
@@ -19,12 +19,12 @@ def serve(workspace: Workspace, cron: str) -> None:
     """Wait for scheduled runs and run them, until stopped.
 
     Raises:
-        NoServer: without a server of its own Prefect would poll here for ever, and no schedule would fire.
+        NoServerError: without a server of its own Prefect would poll here for ever, and no schedule would fire.
     """
     configure(workspace)
     api = os.environ.get("PREFECT_API_URL", "")
     if not (api and answers(f"{api}/health")):
-        raise NoServer(
+        raise NoServerError(
             f"no Prefect server answers{f' at {api}' if api else ''}, so no schedule would ever fire; "
             "start one by `make up`, or name one by PREFECT_API_URL"
         )

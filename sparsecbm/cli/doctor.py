@@ -139,12 +139,12 @@ def cores(workspace: Workspace) -> Finding:
 
 def mlflow_database(workspace: Workspace) -> Finding:
     """The record's own database, where it is the one that is used."""
-    from sparsecbm.track.store import TrackingDown, database, probe, tracking_uri
+    from sparsecbm.track.store import TrackingUnavailableError, database, probe, tracking_uri
 
     uri = tracking_uri(workspace)
     try:
         probe(uri)
-    except TrackingDown as error:
+    except TrackingUnavailableError as error:
         return Finding("MLflow", str(error), "start the server, or unset MLFLOW_TRACKING_URI; a run does not need it")
     if uri != f"sqlite:///{database(workspace)}":
         return Finding("MLflow", f"{uri} answers")

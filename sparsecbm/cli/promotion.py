@@ -26,13 +26,13 @@ def promote(
     """Judge a model against the champion, and make it the champion if it passes every gate."""
     from sparsecbm.cli.printing.promotion import show_entry, show_ledger
     from sparsecbm.promote.service import ledger_folder
-    from sparsecbm.promote.transaction import Unchanged, forced
+    from sparsecbm.promote.transaction import UnchangedError, forced
 
     why = forced(force, reason)
     road = _road()
     try:
         ledger = road.gate(version)
-    except Unchanged as same:
+    except UnchangedError as same:
         print(f"unchanged: {same}")
         return
     show_ledger(ledger)

@@ -13,7 +13,7 @@ from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
 
 
-class WorkspaceBusy(SparseCBMError):
+class WorkspaceBusyError(SparseCBMError):
     """Another process holds the workspace, or what it is about to change."""
 
 
@@ -22,7 +22,7 @@ def only_flow(workspace: Workspace) -> Iterator[None]:
     """Hold the workspace for the length of the block.
 
     Raises:
-        WorkspaceBusy: another flow holds it; the message says which process, since when.
+        WorkspaceBusyError: another flow holds it; the message says which process, since when.
     """
     with only_one(workspace.state, "flow", "this workspace is already running a flow"):
         yield
@@ -33,7 +33,7 @@ def only_one(folder: Path, what: str, busy: str) -> Iterator[None]:
     """Hold a lock in a folder for the length of the block; it ends with the process, however that ends.
 
     Raises:
-        WorkspaceBusy: another process holds it; the message begins with `busy` and says which process, since when.
+        WorkspaceBusyError: another process holds it; the message begins with `busy` and says which process, since when.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{what}.lock")
@@ -41,7 +41,7 @@ def only_one(folder: Path, what: str, busy: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise WorkspaceBusy(_busy(busy, holder)) from None
+        raise WorkspaceBusyError(_busy(busy, holder)) from None
     try:
         holder.write_text(json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
         yield

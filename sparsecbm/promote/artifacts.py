@@ -21,11 +21,11 @@ EXAMPLE = "The ramen was superb, though you could hardly hear yourself think."
 SCRIPT = Path(__file__).with_name("read_version.py")
 
 
-class Altered(ModelError):
+class AlteredError(ModelError):
     """A version is not what was registered, or holds what must not be loaded."""
 
 
-class Unreadable(ModelError):
+class UnreadableError(ModelError):
     """A version does not load, or fails to read a text."""
 
 
@@ -51,7 +51,7 @@ def fetched(registry: Registry, number: int) -> Iterator[Path]:
     """A version's files in a folder that lasts as long as the block, after a look at them.
 
     Raises:
-        Altered: a file was added, lost or altered since it was registered, or is a pickle.
+        AlteredError: a file was added, lost or altered since it was registered, or is a pickle.
         ModelError: the files cannot be fetched.
     """
     from mlflow.artifacts import download_artifacts
@@ -70,7 +70,7 @@ def fetched(registry: Registry, number: int) -> Iterator[Path]:
         if content_hash(path) != version.tags.get(VERSION_TAG):
             faults.append("its files are not those that were registered: their sha256 differs from its tag")
         if faults:
-            raise Altered(f"version {number} of {registry.name!r} must not be loaded: {'; '.join(faults)}")
+            raise AlteredError(f"version {number} of {registry.name!r} must not be loaded: {'; '.join(faults)}")
         yield path
 
 
@@ -103,7 +103,7 @@ def read_texts(
         turns: a file that versions which read at once share, so that each is timed alone
 
     Raises:
-        Unreadable: it does not load or read, or takes longer than `seconds`.
+        UnreadableError: it does not load or read, or takes longer than `seconds`.
     """
     with tempfile.TemporaryDirectory(prefix="sparsecbm-read-") as scratch:
         given, out = Path(scratch) / "texts.json", Path(scratch) / "read.json"
@@ -116,10 +116,10 @@ def read_texts(
                 capture_output=True, text=True, errors="replace", check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise Unreadable(f"the model took longer than {seconds} s (promote.seconds)") from None
+            raise UnreadableError(f"the model took longer than {seconds} s (promote.seconds)") from None
         if result.returncode != 0:
             last = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
-            raise Unreadable(f"the model does not load and read: {last}")
+            raise UnreadableError(f"the model does not load and read: {last}")
         plain = read_json(out)
     files = (folder / "artifacts" / "model").rglob("*")
     return Read(**plain, size_mb=sum(file.stat().st_size for file in files if file.is_file()) / 1e6)

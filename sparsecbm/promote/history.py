@@ -19,7 +19,7 @@ UNDO = "undo"  # the alias had moved, the model did not answer by it, and it mov
 FIRST = "0" * 64  # what the first entry holds in the place of a hash
 
 
-class HistoryBroken(SparseCBMError):
+class HistoryBrokenError(SparseCBMError):
     """The record was tampered with, or the registry moved without it."""
 
 
@@ -70,13 +70,13 @@ class Entry:
         """Inverse of `to_json`.
 
         Raises:
-            HistoryBroken: it is no entry.
+            HistoryBrokenError: it is no entry.
         """
         try:
             plain = json.loads(text)
             return cls(**{**plain, "before": tuple(plain["before"]), "after": tuple(plain["after"])})
         except (ValueError, TypeError, KeyError) as error:
-            raise HistoryBroken(f"an entry of the record cannot be read ({error}): {text[:80]}") from None
+            raise HistoryBrokenError(f"an entry of the record cannot be read ({error}): {text[:80]}") from None
 
 
 def faults(entries: Sequence[Entry]) -> list[str]:

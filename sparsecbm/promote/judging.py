@@ -12,7 +12,7 @@ from sparsecbm.base.params import Params
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_manifest, read_split
-from sparsecbm.promote.artifacts import Altered, Read, fetched, read_texts
+from sparsecbm.promote.artifacts import AlteredError, Read, fetched, read_texts
 from sparsecbm.promote.gates import Evidence, judge
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, Ledger, Row
 from sparsecbm.promote.registry import CHAMPION, SPLIT_TAG, Registry
@@ -37,7 +37,7 @@ def judge_version(workspace: Workspace, params: Params, registry: Registry, numb
     found, figures = _read(registry, number, champion, frame["text"].tolist(), params)
     challenger, reference = found[number], found.get(champion)
     if isinstance(challenger, ModelError):
-        altered = isinstance(challenger, Altered)
+        altered = isinstance(challenger, AlteredError)
         gate, figure = ("integrity", "files") if altered else ("loading", "a process of its own")
         rows.append(Row(gate, figure, FAILED, "reject", reason=redacted(str(challenger))))
     else:

@@ -124,7 +124,7 @@ class Registry:
         """The record, in the order of its numbers.
 
         Raises:
-            HistoryBroken: an entry cannot be read.
+            HistoryBrokenError: an entry cannot be read.
         """
         tags = self._model().tags
         return [Entry.from_json(tags[key]) for key in sorted(tags) if key.startswith(ENTRY_TAG)]

@@ -19,7 +19,7 @@ from sparsecbm.promote.history import Entry
 from sparsecbm.promote.ledger import PROMOTE, Ledger
 from sparsecbm.promote.ledger_page import ledger_page
 from sparsecbm.promote.registry import CHAMPION, MODEL_TAG, REASONS_TAG, VERDICT_TAG, Registry
-from sparsecbm.promote.transaction import Unchanged, Why
+from sparsecbm.promote.transaction import UnchangedError, Why
 from sparsecbm.track.store import Store, answering, open_store
 
 REASONS_LENGTH = 4000  # of a tag
@@ -39,7 +39,7 @@ class Road:
         """Open the tracking store and the registry in it.
 
         Raises:
-            TrackingDown: it does not answer.
+            TrackingUnavailableError: it does not answer.
         """
         store = open_store(workspace, params.track.experiment)
         return cls(workspace, params, store, Registry(store.client, params.promote.model))
@@ -48,7 +48,7 @@ class Road:
         """Register this workspace's model, unless a version is named, judge it, and publish the ledger.
 
         Raises:
-            Unchanged: it is the champion, or has the champion's bytes.
+            UnchangedError: it is the champion, or has the champion's bytes.
             SparseCBMError: as `register` and `judge_version`.
         """
         with answering(self.store.uri):
@@ -65,7 +65,7 @@ class Road:
         same = champion is not None and self.registry.version(champion).tags.get(MODEL_TAG) == version.tags[MODEL_TAG]
         if champion == number or same:
             of = "is" if champion == number else f"has the same bytes as version {champion},"
-            raise Unchanged(f"version {number} {of} the champion")
+            raise UnchangedError(f"version {number} {of} the champion")
         ledger = judge_version(self.workspace, self.params, self.registry, number)
         self._publish(ledger, version.run_id)
         return ledger
@@ -76,8 +76,8 @@ class Road:
         A refusal is put on record as well; look at the entry's action.
 
         Raises:
-            WorkspaceBusy: another promotion is under way.
-            PromotionError, RegistryError, HistoryBroken: as `transaction.promote`.
+            WorkspaceBusyError: another promotion is under way.
+            PromotionError, RegistryError, HistoryBrokenError: as `transaction.promote`.
         """
         reason = "; ".join([*([f"forced: {force}"] if force else []), *ledger.reasons])[:REASONS_LENGTH]
         why = Why(ledger.verdict, reason, bool(force), ledger.sha256)
@@ -90,7 +90,7 @@ class Road:
         """Go back to the champion before.
 
         Raises:
-            WorkspaceBusy, PromotionError, RegistryError, HistoryBroken: as `transaction.rollback`.
+            WorkspaceBusyError, PromotionError, RegistryError, HistoryBrokenError: as `transaction.rollback`.
         """
         with answering(self.store.uri), self._alone():
             return transaction.rollback(self.registry, reason, self.smoke)

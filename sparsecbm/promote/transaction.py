@@ -23,7 +23,7 @@ from sparsecbm.promote.history import (
     ROLLBACK,
     UNDO,
     Entry,
-    HistoryBroken,
+    HistoryBrokenError,
     champions,
     faults,
 )
@@ -36,7 +36,7 @@ class PromotionError(SparseCBMError):
     """The champion did not change, and the message says why."""
 
 
-class Unchanged(PromotionError):
+class UnchangedError(PromotionError):
     """The version is the champion already."""
 
 
@@ -92,16 +92,16 @@ def promote(registry: Registry, number: int, expected: int | None, why: Why, smo
         expected: the champion that the version was judged against
 
     Raises:
-        Unchanged: it is the champion already.
+        UnchangedError: it is the champion already.
         PromotionError: the champion moved meanwhile, was deleted or moved by hand (unless forced), or the new one does
             not answer by its alias; then the aliases are as they were, and the record says so.
-        RegistryError, HistoryBroken: there is no such version, or the record is not sound.
+        RegistryError, HistoryBrokenError: there is no such version, or the record is not sound.
     """
     _open(registry, smoke)
     registry.version(number)
     now = standing(registry)
     if now.champion == number:
-        raise Unchanged(f"version {number} is the champion already")
+        raise UnchangedError(f"version {number} is the champion already")
     if now.fault and not why.forced:
         _entry(registry, REFUSE, number, now, (now.champion, now.previous), Why(why.verdict, now.fault))
         raise PromotionError(f"{now.fault}. `sparsecbm promote {number} --force --reason ...` takes its place")
@@ -117,7 +117,7 @@ def rollback(registry: Registry, reason: str, smoke: Smoke) -> Entry:
 
     Raises:
         PromotionError: there is none to go back to, or it does not answer by its alias.
-        RegistryError, HistoryBroken: as `promote`.
+        RegistryError, HistoryBrokenError: as `promote`.
     """
     _open(registry, smoke)
     champion, _ = registry.aliases()
@@ -179,7 +179,7 @@ def _open(registry: Registry, smoke: Smoke) -> None:
 def _sound(registry: Registry) -> None:
     wrong = faults(registry.entries())
     if wrong:
-        raise HistoryBroken(
+        raise HistoryBrokenError(
             f"the record of promotions is not sound: {'; '.join(wrong)}. Nothing is promoted on it; "
             "restore the registry from a backup (docs/operations.md)"
         )

@@ -12,7 +12,7 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.keys import stage_key, stage_params
 from sparsecbm.track.lineage import code_tags
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_by_tag, key_tag
-from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
+from sparsecbm.track.store import Store, TrackingUnavailableError, first_line, open_store
 
 FLUSH_SECONDS = 2
 ANSWER_SECONDS = 3
@@ -101,5 +101,5 @@ def _open(params: Params, workspace: Workspace, stage: str) -> LiveRun:
 
 
 def _tell(error: Exception) -> None:
-    fault = str(error) if isinstance(error, TrackingDown) else f"MLflow broke off: {first_line(error)}"
+    fault = str(error) if isinstance(error, TrackingUnavailableError) else f"MLflow broke off: {first_line(error)}"
     print(f"{fault}; training goes on, `sparsecbm track` writes the record later", file=sys.stderr, flush=True)

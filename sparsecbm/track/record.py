@@ -14,7 +14,7 @@ from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.track.headline import NOTE_TAG, headline
 from sparsecbm.track.lineage import LOCK_TAG, code_tags, lock_sha256, result_tags
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_by_tag, key_tag
-from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
+from sparsecbm.track.store import Store, TrackingUnavailableError, first_line, open_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -45,7 +45,7 @@ def record(workspace: Workspace, params: Params) -> RunLink | None:
     The same `dvc.lock` always gives the same run. A record that was interrupted is completed.
 
     Raises:
-        TrackingDown: MLflow cannot be reached, or breaks off.
+        TrackingUnavailableError: MLflow cannot be reached, or breaks off.
     """
     lock = lock_sha256(workspace)
     if lock is None or pending(workspace):
@@ -56,7 +56,7 @@ def record(workspace: Workspace, params: Params) -> RunLink | None:
     try:
         return _write(store, workspace, params, lock)
     except (MlflowException, OSError) as error:
-        raise TrackingDown(f"MLflow at {redacted(store.uri)} broke off: {first_line(error)}") from error
+        raise TrackingUnavailableError(f"MLflow at {redacted(store.uri)} broke off: {first_line(error)}") from error
 
 
 def recorded_run(store: Store, workspace: Workspace) -> "Run | None":

@@ -24,7 +24,7 @@ PROBE_SECONDS = 3
 LOCK_SECONDS = 60
 
 
-class TrackingDown(SparseCBMError):
+class TrackingUnavailableError(SparseCBMError):
     """The tracking store cannot be reached or opened."""
 
 
@@ -57,7 +57,7 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
     """Open the store, creating database and experiment where they are missing; no answer may take over `seconds`.
 
     Raises:
-        TrackingDown: the server does not answer, or the database cannot be opened.
+        TrackingUnavailableError: the server does not answer, or the database cannot be opened.
     """
     uri = tracking_uri(workspace)
     probe(uri)
@@ -75,9 +75,11 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
             found = client.get_experiment_by_name(experiment)
             identity = found.experiment_id if found else client.create_experiment(experiment, artifact_location=folder)
     except Timeout:
-        raise TrackingDown(f"another process has been opening {redacted(uri)} for {LOCK_SECONDS} s") from None
+        raise TrackingUnavailableError(
+            f"another process has been opening {redacted(uri)} for {LOCK_SECONDS} s"
+        ) from None
     except (MlflowException, OSError) as error:
-        raise TrackingDown(f"MLflow at {redacted(uri)} does not work: {first_line(error)}") from error
+        raise TrackingUnavailableError(f"MLflow at {redacted(uri)} does not work: {first_line(error)}") from error
     return Store(client, uri, identity)
 
 
@@ -85,7 +87,7 @@ def probe(uri: str) -> None:
     """Find out at once what MLflow would find out after long retries.
 
     Raises:
-        TrackingDown: the server does not answer, or the file is no database.
+        TrackingUnavailableError: the server does not answer, or the file is no database.
     """
     if uri.startswith(("http://", "https://")):
         try:
@@ -93,7 +95,7 @@ def probe(uri: str) -> None:
         except urllib.error.HTTPError:
             return  # it answers; a proxy in front may not know /health
         except (OSError, ValueError) as error:
-            raise TrackingDown(f"MLflow at {redacted(uri)} does not answer ({first_line(error)})") from None
+            raise TrackingUnavailableError(f"MLflow at {redacted(uri)} does not answer ({first_line(error)})") from None
     elif uri.startswith("sqlite:///"):
         path = uri.removeprefix("sqlite:///")
         if os.path.exists(path):
@@ -101,7 +103,9 @@ def probe(uri: str) -> None:
                 with closing(sqlite3.connect(path, timeout=PROBE_SECONDS)) as connection:
                     connection.execute("select count(*) from sqlite_master").fetchone()
             except sqlite3.Error as error:
-                raise TrackingDown(f"the MLflow database {path} cannot be opened ({error}); move it away") from None
+                raise TrackingUnavailableError(
+                    f"the MLflow database {path} cannot be opened ({error}); move it away"
+                ) from None
 
 
 @contextmanager
@@ -109,14 +113,14 @@ def answering(uri: str) -> Iterator[None]:
     """Say what MLflow's faults mean while the block runs.
 
     Raises:
-        TrackingDown: MLflow broke off.
+        TrackingUnavailableError: MLflow broke off.
     """
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except MlflowException as error:
-        raise TrackingDown(f"MLflow at {redacted(uri)} broke off: {first_line(error)}") from error
+        raise TrackingUnavailableError(f"MLflow at {redacted(uri)} broke off: {first_line(error)}") from error
 
 
 def _quieten(seconds: int) -> None:

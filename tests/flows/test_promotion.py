@@ -10,7 +10,7 @@ import pytest
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.promote.history import FIRST, Entry
 from sparsecbm.promote.ledger import Ledger, Row
-from sparsecbm.promote.transaction import Unchanged
+from sparsecbm.promote.transaction import UnchangedError
 from tests.support.tiny_pipeline import ROOT
 
 pytestmark = pytest.mark.flow
@@ -70,7 +70,7 @@ def canned(services, finished_workspace, monkeypatch):
         ("PROMOTE", "Promoted", [""]),
         ("HOLD", "Held", [""]),
         ("REJECT", "Rejected", [""]),
-        (Unchanged("version 1 is the champion"), "Unchanged", []),
+        (UnchangedError("version 1 is the champion"), "Unchanged", []),
     ],
 )
 def test_each_verdict_is_an_ending_of_its_own(canned, verdict, name, tried):
@@ -195,7 +195,7 @@ def webhook(services, monkeypatch):
 def test_a_webhook_is_told_what_matters_and_its_address_stays_hidden(canned, webhook, monkeypatch, caplog):
     monkeypatch.setenv("MY_TOKEN", "t0ps3cret")
     with caplog.at_level(logging.DEBUG):
-        for verdict in ("PROMOTE", "HOLD", Unchanged("the same"), ConfigError("no, by t0ps3cret")):
+        for verdict in ("PROMOTE", "HOLD", UnchangedError("the same"), ConfigError("no, by t0ps3cret")):
             canned(verdict)
     assert [each["state"] for each in webhook.told] == ["Promoted", "Held", "Refused"]
     assert webhook.told[0]["text"].startswith("promotion ")

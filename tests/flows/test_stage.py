@@ -12,7 +12,7 @@ import pytest
 from flows.stage import COMPLETED, FAILED, REFUSED, RESTORED, UP_TO_DATE, Outcome, run_stage
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.pipeline.graph import pending
-from sparsecbm.pipeline.lock import WorkspaceBusy, only_flow
+from sparsecbm.pipeline.lock import WorkspaceBusyError, only_flow
 
 
 def run(workspace, stage):
@@ -92,10 +92,10 @@ def test_one_flow_a_workspace(tiny_workspace):
     with only_flow(tiny_workspace):
         for _ in range(2):  # the one that is refused does not take the holder's note away
             held = rf"already running a flow \(process {os.getpid()}, since 20"
-            with pytest.raises(WorkspaceBusy, match=held), only_flow(tiny_workspace):
+            with pytest.raises(WorkspaceBusyError, match=held), only_flow(tiny_workspace):
                 pass
     with only_flow(tiny_workspace):
-        assert issubclass(WorkspaceBusy, SparseCBMError)
+        assert issubclass(WorkspaceBusyError, SparseCBMError)
 
 
 def _wait_for(ready, seconds=60):

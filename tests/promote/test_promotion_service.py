@@ -15,12 +15,12 @@ from sparsecbm.base.files import write_json
 from sparsecbm.data.tables import write_splits
 from sparsecbm.model.storage import checksums
 from sparsecbm.pipeline.keys import content_hash
-from sparsecbm.pipeline.lock import WorkspaceBusy
+from sparsecbm.pipeline.lock import WorkspaceBusyError
 from sparsecbm.promote import judging as evidence
 from sparsecbm.promote.ledger import HOLD, PROMOTE, REJECT
 from sparsecbm.promote.register import register
 from sparsecbm.promote.registry import Registry, RegistryError
-from sparsecbm.promote.transaction import PromotionError, Unchanged
+from sparsecbm.promote.transaction import PromotionError, UnchangedError
 from tests.promote.conftest import blind
 from tests.support.tiny_models import CONCEPTS
 from tests.support.tiny_tables import annotated
@@ -94,10 +94,10 @@ def test_a_model_far_below_the_floors_is_rejected_by_name(make_road, finish, goo
 def test_the_same_run_is_one_version_and_the_same_bytes_are_unchanged(make_road, finish, good_model):
     road = finish(make_road(), good_model)
     road.promote(road.gate())
-    with pytest.raises(Unchanged, match="version 1 is the champion"):
+    with pytest.raises(UnchangedError, match="version 1 is the champion"):
         road.gate()
     assert road.registry.numbers() == [1]
-    with pytest.raises(Unchanged, match="version 2 has the same bytes as version 1, the champion"):
+    with pytest.raises(UnchangedError, match="version 2 has the same bytes as version 1, the champion"):
         finish(road, good_model).gate()
 
 
@@ -233,14 +233,14 @@ def test_two_promotions_at_once_one_wins_the_other_is_told(make_road, finish, go
     child.start()
     assert held.wait(60)
     with pytest.raises(
-        WorkspaceBusy, match=rf"another promotion of 'sparsecbm' is under way \(process {child.pid}, since"
+        WorkspaceBusyError, match=rf"another promotion of 'sparsecbm' is under way \(process {child.pid}, since"
     ):
         road.promote(ledger)
     done.set()
     child.join(60)
     assert child.exitcode == 0
     assert road.registry.aliases() == (1, None)
-    with pytest.raises(Unchanged):
+    with pytest.raises(UnchangedError):
         road.promote(ledger)
     assert len(road.registry.entries()) == 1
 

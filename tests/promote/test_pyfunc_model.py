@@ -10,7 +10,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.promote.artifacts import Unreadable, pickles, read_texts
+from sparsecbm.promote.artifacts import UnreadableError, pickles, read_texts
 from sparsecbm.promote.pyfunc_model import Service
 from sparsecbm.promote.register import save_pyfunc
 from sparsecbm.promote.request_options import parse_options
@@ -95,7 +95,7 @@ def test_each_version_runs_the_code_that_it_carries_in_a_process_of_its_own(fold
 
     service = tmp_path / "one" / "code" / "sparsecbm" / "promote" / "pyfunc_model.py"
     service.write_text(service.read_text().replace("for prediction in model.predict(texts)", "for _ in [1 / 0]"))
-    with pytest.raises(Unreadable, match="the model does not load and read: ZeroDivisionError: division by zero"):
+    with pytest.raises(UnreadableError, match="the model does not load and read: ZeroDivisionError: division by zero"):
         read_texts(tmp_path / "one", texts, 1, 120)
 
 

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sparsecbm.promote import history
 from sparsecbm.promote.registry import Registry
-from sparsecbm.promote.transaction import PromotionError, Unchanged, Why, promote, refuse, rollback, standing
+from sparsecbm.promote.transaction import PromotionError, UnchangedError, Why, promote, refuse, rollback, standing
 from tests.support.fake_mlflow_client import FakeClient
 
 
@@ -51,7 +51,7 @@ class Promotions(RuleBasedStateMachine):
         try:
             promote(self.registry, number, expected, Why("PROMOTE", "", force), smoke)
             done = True
-        except Unchanged:
+        except UnchangedError:
             assert number == self.champion
             return
         except PromotionError:

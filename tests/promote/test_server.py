@@ -9,7 +9,7 @@ import pytest
 
 from flows.settings import answers
 from sparsecbm.promote.service import Road
-from sparsecbm.track.store import TrackingDown, database
+from sparsecbm.track.store import TrackingUnavailableError, database
 from tests.promote.conftest import blind
 from tests.support.tiny_pipeline import free_port
 
@@ -52,7 +52,7 @@ def test_register_judge_promote_and_go_back(server, finish, good_model):
     assert [entry.action for entry in road.registry.entries()] == ["promote", "refuse", "promote", "rollback"]
     process.terminate()
     process.wait(30)
-    with pytest.raises(TrackingDown, match=r"MLflow at http://127\.0\.0\.1:\d+ broke off: "):
+    with pytest.raises(TrackingUnavailableError, match=r"MLflow at http://127\.0\.0\.1:\d+ broke off: "):
         road.rollback("gone")
-    with pytest.raises(TrackingDown, match="does not answer"):
+    with pytest.raises(TrackingUnavailableError, match="does not answer"):
         Road.open(road.workspace, road.params)

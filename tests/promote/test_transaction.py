@@ -9,11 +9,11 @@ import pytest
 from mlflow import MlflowClient
 
 from sparsecbm.promote import history
-from sparsecbm.promote.history import HistoryBroken
+from sparsecbm.promote.history import HistoryBrokenError
 from sparsecbm.promote.registry import KIND, KIND_TAG, Registry, RegistryError
 from sparsecbm.promote.transaction import (
     PromotionError,
-    Unchanged,
+    UnchangedError,
     Why,
     promote,
     refuse,
@@ -84,7 +84,7 @@ def test_who_was_judged_against_another_champion_is_told(registry):
         promote(registry, 3, 1, WHY, works)
     assert registry.aliases() == (2, 1)
     assert registry.entries()[-1].action == "refuse"
-    with pytest.raises(Unchanged):
+    with pytest.raises(UnchangedError):
         promote(registry, 2, 1, WHY, works)
 
 
@@ -141,7 +141,7 @@ def test_a_record_that_was_tampered_with_stops_everything(registry, tamper):
     else:
         del tags[f"sparsecbm.history.00000{1 if tamper == 'drop first' else 2}"]
     for act in (lambda: promote(registry, 4, 3, WHY, works), lambda: rollback(registry, "", works)):
-        with pytest.raises(HistoryBroken):
+        with pytest.raises(HistoryBrokenError):
             act()
     assert registry.aliases() == (3, 2)
 

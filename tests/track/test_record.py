@@ -14,7 +14,7 @@ from sparsecbm.track import live, store
 from sparsecbm.track.lineage import code_tags
 from sparsecbm.track.live import live_run
 from sparsecbm.track.record import record
-from sparsecbm.track.store import TrackingDown, database, open_store
+from sparsecbm.track.store import TrackingUnavailableError, database, open_store
 from tests.support.tiny_pipeline import git
 
 
@@ -218,7 +218,7 @@ def test_a_server_that_is_down_costs_one_line_and_no_training(workspace, params,
     assert len(told) == 1
     assert told[0].startswith(f"MLflow at {uri} does not answer")
     assert told[0].endswith("training goes on, `sparsecbm track` writes the record later")
-    with pytest.raises(TrackingDown, match="does not answer"):
+    with pytest.raises(TrackingUnavailableError, match="does not answer"):
         record(workspace, params)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert record(workspace, params).written
@@ -228,7 +228,7 @@ def test_a_server_that_accepts_and_never_answers_is_down(workspace, params, monk
     monkeypatch.setattr(store, "PROBE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(TrackingDown, match="does not answer"):
+        with pytest.raises(TrackingUnavailableError, match="does not answer"):
             open_store(workspace, "sparsecbm")
 
 
@@ -257,7 +257,7 @@ def test_a_fault_of_the_training_is_not_swallowed(workspace, params):
 
 def test_a_broken_database_is_named(workspace, params):
     Path(database(workspace)).write_bytes(b"no database" * 100)
-    with pytest.raises(TrackingDown, match=r"mlflow\.db cannot be opened .*; move it away"):
+    with pytest.raises(TrackingUnavailableError, match=r"mlflow\.db cannot be opened .*; move it away"):
         record(workspace, params)
 
 
