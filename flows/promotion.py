@@ -31,7 +31,7 @@ from sparsecbm.promote.ledger import Ledger
 from sparsecbm.promote.transaction import UnchangedError, forced
 
 if TYPE_CHECKING:
-    from sparsecbm.promote.service import Road
+    from sparsecbm.promote.service import PromotionService
 
 Mode = Literal["auto", "gate-only", "off"]
 
@@ -48,7 +48,7 @@ OF_VERDICT = {verdicts.PROMOTE: JUDGED, verdicts.HOLD: HELD, verdicts.REJECT: RE
 def gate(root: str, version: int | None = None) -> State[Ledger]:
     """Register the model and judge it against the champion; the state's name says how it stands."""
     try:
-        ledger = _road(root).gate(version)
+        ledger = _promotion_service(root).gate(version)
     except UnchangedError as same:
         return Completed(name=UNCHANGED, message=str(same))
     except SparseCBMError as error:
@@ -61,7 +61,7 @@ def gate(root: str, version: int | None = None) -> State[Ledger]:
 def promote(root: str, ledger: Ledger, force: str = "") -> State:
     """Make the judged version the champion if the verdict allows it, and put on record what became of it."""
     try:
-        entry = _road(root).promote(ledger, force)
+        entry = _promotion_service(root).promote(ledger, force)
     except UnchangedError as same:
         return Completed(name=UNCHANGED, message=str(same))
     except SparseCBMError as error:
@@ -107,11 +107,13 @@ def ending(state: State) -> State:
     return kind(name=state.name, message=state.message)
 
 
-def _road(root: str) -> "Road":
-    from sparsecbm.promote.service import Road  # torch comes with it, and a flow that ends before needs none
+def _promotion_service(root: str) -> "PromotionService":
+    from sparsecbm.promote.service import (
+        PromotionService,
+    )  # torch comes with it, and a flow that ends before needs none
 
     workspace = Workspace(Path(root))
-    return Road.open(workspace, load_params(workspace.params))
+    return PromotionService.open(workspace, load_params(workspace.params))
 
 
 def main(arguments: list[str]) -> int:

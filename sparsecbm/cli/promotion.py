@@ -29,17 +29,17 @@ def promote(
     from sparsecbm.promote.transaction import UnchangedError, forced
 
     why = forced(force, reason)
-    road = _road()
+    service = _promotion_service()
     try:
-        ledger = road.gate(version)
+        ledger = service.gate(version)
     except UnchangedError as same:
         print(f"unchanged: {same}")
         return
     show_ledger(ledger)
-    print(f"the ledger is at {ledger_folder(road.workspace, ledger.challenger)}")
+    print(f"the ledger is at {ledger_folder(service.workspace, ledger.challenger)}")
     if gate_only:
         return
-    entry = road.promote(ledger, why)
+    entry = service.promote(ledger, why)
     show_entry(entry)
     if entry.action == "refuse":
         raise typer.Exit(1)
@@ -49,7 +49,7 @@ def rollback(reason: Reason = None) -> None:
     """Go back to the champion before; again, to the one before that."""
     from sparsecbm.cli.printing.promotion import show_entry
 
-    show_entry(_road().rollback(reason or "no reason given"))
+    show_entry(_promotion_service().rollback(reason or "no reason given"))
 
 
 def status(json: Json = False) -> None:
@@ -59,14 +59,16 @@ def status(json: Json = False) -> None:
     from sparsecbm.promote.status import status_of
     from sparsecbm.track.store import answering
 
-    road = _road()
-    with answering(road.store.uri):
-        found = status_of(road)
+    service = _promotion_service()
+    with answering(service.store.uri):
+        found = status_of(service)
     if json:
         show_json(found)
         raise typer.Exit(1 if found.faults else 0)
     show_status(found)
-    services = subprocess.run([sys.executable, "-m", "flows.services", "status"], cwd=road.workspace.root, check=False)
+    services = subprocess.run(
+        [sys.executable, "-m", "flows.services", "status"], cwd=service.workspace.root, check=False
+    )
     raise typer.Exit(1 if found.faults or services.returncode else 0)
 
 
@@ -79,9 +81,9 @@ def history(json: Json = False) -> None:
     from sparsecbm.promote.history import clock_jumps, faults
     from sparsecbm.track.store import answering
 
-    road = _road()
-    with answering(road.store.uri):
-        entries = road.registry.entries()
+    service = _promotion_service()
+    with answering(service.store.uri):
+        entries = service.registry.entries()
     wrong = faults(entries)
     if json:
         plain = [{**asdict(entry), "hash": entry.hash} for entry in entries]
@@ -92,10 +94,10 @@ def history(json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _road():
+def _promotion_service():
     from sparsecbm.base.params import load_params
     from sparsecbm.base.workspace import Workspace
-    from sparsecbm.promote.service import Road
+    from sparsecbm.promote.service import PromotionService
 
     workspace = Workspace.find()
-    return Road.open(workspace, load_params(workspace.params))
+    return PromotionService.open(workspace, load_params(workspace.params))

@@ -18,7 +18,7 @@ from sparsecbm.promote.registry import VERSION_TAG, Registry
 META = "registered_model_meta"  # MLflow adds it to what it fetches
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".dill", ".npy", ".npz", ".pyc", ".so", ".ckpt")
 EXAMPLE = "The ramen was superb, though you could hardly hear yourself think."
-SCRIPT = Path(__file__).with_name("read_version.py")
+SCRIPT = Path(__file__).with_name("predict_version.py")
 
 
 class AlteredError(ModelError):
@@ -30,7 +30,7 @@ class UnreadableError(ModelError):
 
 
 @dataclass(frozen=True)
-class Read:
+class VersionPredictions:
     """What a version read, in a process of its own.
 
     Attributes:
@@ -93,9 +93,9 @@ def pickles(folder: Path) -> list[str]:
     return found
 
 
-def read_texts(
+def predict_in_subprocess(
     folder: Path, texts: list[str], threads: int, seconds: int, timed: int = 0, turns: Path | None = None
-) -> Read:
+) -> VersionPredictions:
     """Let a version read texts in a process of its own, with the code that it carries.
 
     Args:
@@ -122,7 +122,7 @@ def read_texts(
             raise UnreadableError(f"the model does not load and read: {last}")
         plain = read_json(out)
     files = (folder / "artifacts" / "model").rglob("*")
-    return Read(**plain, size_mb=sum(file.stat().st_size for file in files if file.is_file()) / 1e6)
+    return VersionPredictions(**plain, size_mb=sum(file.stat().st_size for file in files if file.is_file()) / 1e6)
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pandas as pd
 from sparsecbm.base.params import Evaluate
 from sparsecbm.base.params.promote import CostGate, FigureGate, Gate, ScoreGate
 from sparsecbm.evaluate.variables import Variable
-from sparsecbm.promote.artifacts import Read
+from sparsecbm.promote.artifacts import VersionPredictions
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, REGRESSION, TIE, WIN, Row
 from sparsecbm.promote.version_scores import SMALLER_IS_BETTER, Drawn, difference, drawn, mean, variables
 
@@ -26,8 +26,8 @@ class Evidence:
     """
 
     frame: pd.DataFrame
-    challenger: Read
-    champion: Read | None
+    challenger: VersionPredictions
+    champion: VersionPredictions | None
     figures: Mapping[str, dict]
     evaluate: Evaluate
     seed: int

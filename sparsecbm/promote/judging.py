@@ -12,7 +12,7 @@ from sparsecbm.base.params import Params
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_manifest, read_split
-from sparsecbm.promote.artifacts import AlteredError, Read, fetched, read_texts
+from sparsecbm.promote.artifacts import AlteredError, VersionPredictions, fetched, predict_in_subprocess
 from sparsecbm.promote.gates import Evidence, judge
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, Ledger, Row
 from sparsecbm.promote.registry import CHAMPION, SPLIT_TAG, Registry
@@ -51,7 +51,7 @@ def judge_version(workspace: Workspace, params: Params, registry: Registry, numb
     if version.tags.get(SPLIT_TAG) != sha256:
         why = "not judged: the version came with another split, so texts of this one may be among those it learnt from"
         rows.append(Row("split", split, NOT_JUDGED, "hold", reason=why))
-    if isinstance(challenger, Read):
+    if isinstance(challenger, VersionPredictions):
         evidence = Evidence(frame, challenger, reference, figures, params.evaluate, params.seed)
         rows += judge(params.promote.gates, evidence)
     return Ledger(
@@ -61,26 +61,32 @@ def judge_version(workspace: Workspace, params: Params, registry: Registry, numb
 
 def _read(
     registry: Registry, number: int, champion: int | None, texts: list[str], params: Params
-) -> tuple[dict[int, Read | ModelError], dict[str, dict]]:
+) -> tuple[dict[int, VersionPredictions | ModelError], dict[str, dict]]:
     """What challenger and champion read, or why they do not, and the challenger's figures.
 
     They read at once where there are cores and threads for both, each with its share of the threads. Nothing is made of
     a champion whose challenger must not be loaded.
     """
-    found: dict[int, Read | ModelError] = {}
+    found: dict[int, VersionPredictions | ModelError] = {}
     figures: dict[str, dict] = {}
     at_once = min(2 if champion is not None else 1, params.threads, len(os.sched_getaffinity(0)))
     with ExitStack() as stack:
         turns = Path(stack.enter_context(TemporaryDirectory(prefix="sparsecbm-turns-"))) / "turns"
         pool = stack.enter_context(ThreadPoolExecutor(at_once))
-        started: dict[int, Future[Read]] = {}
+        started: dict[int, Future[VersionPredictions]] = {}
         try:
             for which in (number, champion) if champion is not None else (number,):
                 folder = stack.enter_context(fetched(registry, which))
                 if which == number:
                     figures = metrics_of(folder)
                 started[which] = pool.submit(
-                    read_texts, folder, texts, params.threads // at_once, params.promote.seconds, TIMED, turns
+                    predict_in_subprocess,
+                    folder,
+                    texts,
+                    params.threads // at_once,
+                    params.promote.seconds,
+                    TIMED,
+                    turns,
                 )
         except ModelError as error:
             found[which] = error

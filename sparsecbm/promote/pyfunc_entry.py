@@ -2,6 +2,6 @@
 
 from mlflow.models import set_model
 
-from sparsecbm.promote.pyfunc_model import Service
+from sparsecbm.promote.pyfunc_model import PyfuncModel
 
-set_model(Service())
+set_model(PyfuncModel())

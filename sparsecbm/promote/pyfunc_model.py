@@ -19,7 +19,7 @@ from sparsecbm.promote.request_options import Options, parse_options
 PATCHES = (".patch", ".safetensors")
 
 
-class Service(PythonModel):
+class PyfuncModel(PythonModel):
     """What `mlflow.pyfunc.load_model` and `mlflow models serve` run."""
 
     # Else MLflow warns whoever loads it that type hints state no signature; ours is stated where the model is saved.

@@ -1,4 +1,4 @@
-"""The road as a whole, for the command line and the flow: register, judge, promote, go back."""
+"""The service as a whole, for the command line and the flow: register, judge, promote, go back."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.lock import only_one
 from sparsecbm.promote import transaction
-from sparsecbm.promote.artifacts import EXAMPLE, fetched, read_texts
+from sparsecbm.promote.artifacts import EXAMPLE, fetched, predict_in_subprocess
 from sparsecbm.promote.history import Entry
 from sparsecbm.promote.ledger import PROMOTE, Ledger
 from sparsecbm.promote.ledger_page import ledger_page
@@ -26,7 +26,7 @@ REASONS_LENGTH = 4000  # of a tag
 
 
 @dataclass(frozen=True)
-class Road:
+class PromotionService:
     """A workspace, its parameters, and the registry that its models go to."""
 
     workspace: Workspace
@@ -35,7 +35,7 @@ class Road:
     registry: Registry
 
     @classmethod
-    def open(cls, workspace: Workspace, params: Params) -> "Road":
+    def open(cls, workspace: Workspace, params: Params) -> "PromotionService":
         """Open the tracking store and the registry in it.
 
         Raises:
@@ -103,7 +103,7 @@ class Road:
         """
         number = self.registry.alias(CHAMPION)
         with fetched(self.registry, number) as folder:
-            read = read_texts(folder, [EXAMPLE, ""], self.params.threads, self.params.promote.seconds)
+            read = predict_in_subprocess(folder, [EXAMPLE, ""], self.params.threads, self.params.promote.seconds)
         for name, variable in {"label": read.label, **read.concepts}.items():
             for row in variable["probabilities"]:
                 if not math.isclose(sum(row), 1, abs_tol=1e-3):

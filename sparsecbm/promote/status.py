@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sparsecbm.base.redaction import redacted
 from sparsecbm.promote.history import PROMOTE, ROLLBACK, clock_jumps, faults
 from sparsecbm.promote.registry import CHAMPION, VERDICT_TAG
-from sparsecbm.promote.service import Road
+from sparsecbm.promote.service import PromotionService
 from sparsecbm.promote.transaction import standing
 from sparsecbm.track.lineage import LOCK_TAG
 
@@ -42,13 +42,13 @@ class Status:
     notes: tuple[str, ...]
 
 
-def status_of(road: Road) -> Status:
+def status_of(service: PromotionService) -> Status:
     """Look; nothing is changed.
 
     Raises:
         RegistryError: nothing was registered by the name.
     """
-    registry = road.registry
+    registry = service.registry
     now, entries, numbers = standing(registry), registry.entries(), registry.numbers()
     moves = [entry for entry in entries if entry.action in (PROMOTE, ROLLBACK) and entry.version == now.champion]
     champion = registry.version(now.champion) if now.champion else None
@@ -63,7 +63,7 @@ def status_of(road: Road) -> Status:
     return Status(
         model=registry.name,
         uri=f"models:/{registry.name}@{CHAMPION}",
-        registry=redacted(road.store.uri),
+        registry=redacted(service.store.uri),
         champion=now.champion,
         previous=now.previous,
         since=moves[-1].time if moves else "",

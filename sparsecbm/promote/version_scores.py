@@ -9,7 +9,7 @@ from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.metrics import MISSING, expected_calibration_error, interval, resample, resampled_means
 from sparsecbm.evaluate.variables import Variable, clusters_of
-from sparsecbm.promote.artifacts import Read
+from sparsecbm.promote.artifacts import VersionPredictions
 from sparsecbm.train.examples import indices
 
 SMALLER_IS_BETTER = ("calibration_error",)
@@ -31,7 +31,7 @@ class Difference:
     interval: tuple[float, float]
 
 
-def variables(read: Read, frame: pd.DataFrame) -> dict[str, Variable]:
+def variables(read: VersionPredictions, frame: pd.DataFrame) -> dict[str, Variable]:
     """`label` and `concepts.NAME` as a version read them, beside the gold of the split.
 
     A variable that the split does not hold, or holds with states that the version does not know, is left out.

@@ -23,7 +23,7 @@ ROWS = {
 
 
 class Canned:
-    """A road whose gates say what the test wants."""
+    """A service whose gates say what the test wants."""
 
     def __init__(self, verdict):
         self.verdict = verdict
@@ -52,14 +52,14 @@ def another_run(services, finished_workspace, monkeypatch):
 
 @pytest.fixture
 def canned(services, finished_workspace, monkeypatch):
-    """Runs the flow `promotion` on a canned verdict: its state and the road."""
+    """Runs the flow `promotion` on a canned verdict: its state and the service."""
     from flows import promotion as module
 
     def run(verdict, **parameters):
-        road = Canned(verdict)
-        monkeypatch.setattr(module, "_road", lambda root: road)
+        service = Canned(verdict)
+        monkeypatch.setattr(module, "_promotion_service", lambda root: service)
         state = module.promotion(root=str(finished_workspace.root), **parameters, return_state=True)
-        return state, road
+        return state, service
 
     return run
 
@@ -74,8 +74,8 @@ def canned(services, finished_workspace, monkeypatch):
     ],
 )
 def test_each_verdict_is_an_ending_of_its_own(canned, verdict, name, tried):
-    state, road = canned(verdict)
-    assert (state.is_completed(), state.name, road.promoted) == (True, name, tried)
+    state, service = canned(verdict)
+    assert (state.is_completed(), state.name, service.promoted) == (True, name, tried)
 
 
 def test_every_ending_is_explained(services):
@@ -90,10 +90,10 @@ def test_every_ending_is_explained(services):
 def test_a_fault_fails_with_its_words_and_gate_only_promotes_nothing(canned):
     state, _ = canned(ConfigError("MLflow has no record"))
     assert (state.type.value, state.name, state.message) == ("FAILED", "Refused", "error: MLflow has no record")
-    state, road = canned("PROMOTE", mode="gate-only")
-    assert (state.name, road.promoted) == ("Judged", [])
-    state, road = canned("HOLD", mode="gate-only")
-    assert (state.name, road.promoted) == ("Held", [])
+    state, service = canned("PROMOTE", mode="gate-only")
+    assert (state.name, service.promoted) == ("Judged", [])
+    state, service = canned("HOLD", mode="gate-only")
+    assert (state.name, service.promoted) == ("Held", [])
 
 
 def test_it_can_be_run_alone(services, finished_workspace, monkeypatch, capsys):
@@ -101,26 +101,26 @@ def test_it_can_be_run_alone(services, finished_workspace, monkeypatch, capsys):
     from flows import promotion as module
 
     monkeypatch.chdir(finished_workspace.root)
-    roads = [Canned("HOLD"), Canned("PROMOTE"), Canned(ConfigError("MLflow has no record"))]
-    monkeypatch.setattr(module, "_road", lambda root: roads[0])
+    services = [Canned("HOLD"), Canned("PROMOTE"), Canned(ConfigError("MLflow has no record"))]
+    monkeypatch.setattr(module, "_promotion_service", lambda root: services[0])
     assert module.main(["7"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("version 2: noise (concepts.noise.accuracy)")
-    del roads[0]
+    del services[0]
     assert module.main([]) == 0
     assert capsys.readouterr().out.splitlines()[
         -1
     ] == "version 2 is the champion: surely better than version 1 in: " + ("label.accuracy")
-    del roads[0]
+    del services[0]
     assert module.main([]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "error: MLflow has no record"
 
 
 def test_force_needs_a_reason(canned):
-    state, road = canned("HOLD", force=True)
+    state, service = canned("HOLD", force=True)
     assert state.name == "Refused"
     assert "say why by --reason" in state.message
-    state, road = canned("HOLD", force=True, reason="we know")
-    assert (state.name, road.promoted) == ("Promoted", ["we know"])
+    state, service = canned("HOLD", force=True, reason="we know")
+    assert (state.name, service.promoted) == ("Promoted", ["we know"])
 
 
 def test_retrain_goes_on_to_the_gates(another_run, monkeypatch):
@@ -128,8 +128,8 @@ def test_retrain_goes_on_to_the_gates(another_run, monkeypatch):
     from flows.retrain import retrain
     from tests.flows.test_retrain import _artifacts, _task_runs
 
-    road = Canned("HOLD")
-    monkeypatch.setattr(promotion, "_road", lambda root: road)
+    service = Canned("HOLD")
+    monkeypatch.setattr(promotion, "_promotion_service", lambda root: service)
     root = str(another_run.root)
     state = retrain(root=root, promote="auto", return_state=True)
     assert (state.is_completed(), state.name) == (True, "Held")
@@ -146,20 +146,20 @@ def test_retrain_goes_on_to_the_gates(another_run, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     state = retrain(root=root, promote="auto", return_state=True)
     assert (state.is_completed(), state.name) == (True, "Postponed")
-    assert len(road.promoted) == 1
+    assert len(service.promoted) == 1
 
 
 def test_code_that_is_edited_meanwhile_is_not_promoted(another_run, monkeypatch):
     from flows import promotion, retrain
 
-    road = Canned("PROMOTE")
-    monkeypatch.setattr(promotion, "_road", lambda root: road)
+    service = Canned("PROMOTE")
+    monkeypatch.setattr(promotion, "_promotion_service", lambda root: service)
     (another_run.root / "sparsecbm").mkdir()
     monkeypatch.setattr(
         retrain.publish, "metrics_table", lambda workspace: (workspace.root / "sparsecbm" / "x.py").write_text("")
     )
     state = retrain.retrain(root=str(another_run.root), promote="auto", return_state=True)
-    assert (state.name, road.promoted) == ("Refused", [])
+    assert (state.name, service.promoted) == ("Refused", [])
     assert "code was edited while the flow ran" in state.message
 
 

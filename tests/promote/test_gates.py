@@ -10,7 +10,7 @@ from sparsecbm.base.metrics import MISSING, expected_calibration_error
 from sparsecbm.base.params import Evaluate, load_params, parse_params, read_yaml
 from sparsecbm.base.params.promote import Gate
 from sparsecbm.evaluate.variables import Variable
-from sparsecbm.promote.artifacts import Read
+from sparsecbm.promote.artifacts import VersionPredictions
 from sparsecbm.promote.gates import Evidence, judge
 from sparsecbm.promote.ledger import HOLD, NOT_JUDGED, PROMOTE, REJECT, Ledger, Row
 from sparsecbm.promote.version_scores import difference, drawn
@@ -41,7 +41,7 @@ def variable(wrong=0, confidence=0.9, states=STATES):
 
 def read(label=0, food=0, noise=0, size=10.0, latency=5.0, **more):
     concepts = {"food": variable(food), "noise": variable(noise)}
-    return Read(variable(label), {**concepts, **more}, latency, size)
+    return VersionPredictions(variable(label), {**concepts, **more}, latency, size)
 
 
 def rows(gates, challenger, champion=None, figures=None):
@@ -87,7 +87,7 @@ def test_one_concept_has_a_floor_of_its_own_whatever_the_mean():
 
 
 def test_a_smaller_calibration_error_is_better():
-    sure, modest = read(label=0), Read(variable(0, 0.6), {}, 1.0, 1.0)
+    sure, modest = read(label=0), VersionPredictions(variable(0, 0.6), {}, 1.0, 1.0)
     row = rows([score("label.calibration_error", 0.5)], sure, modest)["label.calibration_error"]
     assert (row.value, row.champion, row.outcome) == (pytest.approx(0.1), pytest.approx(0.4), "win")
     row = rows([score("label.calibration_error", 0.5)], modest, sure)["label.calibration_error"]
@@ -108,7 +108,7 @@ def test_calibration_errors_of_resamples_are_those_of_the_texts_drawn():
 
 
 def test_what_cannot_be_compared_is_told_and_holds():
-    other = Read(variable(0, states=["low", "high"]), {"food": variable()}, 1.0, 1.0)
+    other = VersionPredictions(variable(0, states=["low", "high"]), {"food": variable()}, 1.0, 1.0)
     found = rows([score("label.accuracy"), score("concepts.*.accuracy")], read(), other)
     assert (found["label.accuracy"].outcome, found["label.accuracy"].effect) == (NOT_JUDGED, "hold")
     assert found["concepts.noise.accuracy"].reason == (
@@ -121,7 +121,7 @@ def test_what_the_split_does_not_hold_is_told():
     found = rows([score("concepts.*.accuracy")], read(rare=variable(), unheard=variable()))
     assert found["concepts.rare.accuracy"].reason == "not judged: no text of the split has a gold state for it"
     assert found["concepts.unheard.accuracy"].reason.startswith("not judged: the split does not hold unheard")
-    black_box = Read(variable(), {}, 1.0, 1.0)
+    black_box = VersionPredictions(variable(), {}, 1.0, 1.0)
     assert rows([score("concepts.mean.accuracy")], black_box)["concepts.mean.accuracy"].effect == "hold"
 
 

@@ -1,6 +1,6 @@
 """Run by itself: load a registered model as anybody would and write what it reads.
 
-    python -P read_version.py FOLDER TEXTS.json OUT.json TIMED TURNS
+    python -P predict_version.py FOLDER TEXTS.json OUT.json TIMED TURNS
 
 It imports nothing of this project, so that the code that the version carries is what runs: a process that had loaded
 another version's code would go on with it. TIMED texts are read one by one for the latency. Several versions may read
