@@ -81,14 +81,14 @@ def run(
     from sparsecbm.base.params import load_params
     from sparsecbm.pipeline.compose import compose
     from sparsecbm.pipeline.graph import stage_order
-    from sparsecbm.pipeline.lock import only_flow
+    from sparsecbm.pipeline.lock import flow_lock
 
     workspace = Workspace.find()
     stage_order(workspace, stages or ())
     if promote not in ("off", "gate-only", "auto"):
         raise ConfigError(unknown("value of --promote", promote, ("off", "gate-only", "auto")))
     if profile or set_:
-        with only_flow(workspace):  # a running flow must not find its parameters changed
+        with flow_lock(workspace):  # a running flow must not find its parameters changed
             if compose(workspace, profile or (), set_ or ()):
                 print("params.yaml composed")
     load_params(workspace.params)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 Version = Annotated[int | None, typer.Argument(help="A version of the registered model; this workspace's by default.")]
-Reason = Annotated[str | None, typer.Option(help="Why, for the record.")]
+Reason = Annotated[str | None, typer.Option(help="Decision, for the record.")]
 Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 
 
@@ -26,9 +26,9 @@ def promote(
     """Judge a model against the champion, and make it the champion if it passes every gate."""
     from sparsecbm.cli.printing.promotion import show_entry, show_ledger
     from sparsecbm.promote.service import ledger_folder
-    from sparsecbm.promote.transaction import UnchangedError, forced
+    from sparsecbm.promote.transaction import UnchangedError, require_reason
 
-    why = forced(force, reason)
+    why = require_reason(force, reason)
     service = _promotion_service()
     try:
         ledger = service.gate(version)
@@ -56,12 +56,12 @@ def status(json: Json = False) -> None:
     """Say which version is the champion, since when and from which run, and what is wrong, if anything is."""
     from sparsecbm.cli.printing.promotion import show_status
     from sparsecbm.cli.printing.tables import show_json
-    from sparsecbm.promote.status import status_of
+    from sparsecbm.promote.status import load_status
     from sparsecbm.track.store import answering
 
     service = _promotion_service()
-    with answering(service.store.uri):
-        found = status_of(service)
+    with translated_errors(service.store.uri):
+        found = load_status(service)
     if json:
         show_json(found)
         raise typer.Exit(1 if found.faults else 0)
@@ -78,18 +78,20 @@ def history(json: Json = False) -> None:
     from json import dumps
 
     from sparsecbm.cli.printing.promotion import show_history
-    from sparsecbm.promote.history import clock_jumps, faults
+    from sparsecbm.promote.history import find_chain_faults, find_clock_jumps
     from sparsecbm.track.store import answering
 
     service = _promotion_service()
-    with answering(service.store.uri):
+    with translated_errors(service.store.uri):
         entries = service.registry.entries()
-    wrong = faults(entries)
+    wrong = find_chain_faults(entries)
     if json:
         plain = [{**asdict(entry), "hash": entry.hash} for entry in entries]
-        print(dumps({"entries": plain, "faults": wrong, "clock": clock_jumps(entries)}, indent=2, ensure_ascii=False))
+        print(
+            dumps({"entries": plain, "faults": wrong, "clock": find_clock_jumps(entries)}, indent=2, ensure_ascii=False)
+        )
     else:
-        show_history(entries, wrong, clock_jumps(entries))
+        show_history(entries, wrong, find_clock_jumps(entries))
     if wrong:
         raise typer.Exit(1)
 

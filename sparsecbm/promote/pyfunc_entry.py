@@ -1,4 +1,4 @@
-"""The file that MLflow runs to get the registered model (models from code)."""
+"""The script that MLflow runs to create the registered model (MLflow's "models from code")."""
 
 from mlflow.models import set_model
 

@@ -1,4 +1,4 @@
-"""Where a result came from: code, data, parameters and flow, as tags of an MLflow run."""
+"""The origin of a result, as tags of an MLflow run: code, data, parameters and flow."""
 
 import os
 import subprocess
@@ -8,30 +8,30 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.keys import content_hash
 
 LOCK_TAG = "dvc.lock.sha256"
-WRITTEN = ("dvc.lock", "metrics")  # what a run itself writes into files under git says nothing of its code
+WRITTEN = ("dvc.lock", "metrics")  # tracked files that a run itself writes: a change there is no change of the code
 
 
 def lock_sha256(workspace: Workspace) -> str | None:
-    """sha256 of `dvc.lock`: the name of everything that the pipeline read and wrote; None before the first run."""
+    """sha256 of `dvc.lock`, which identifies all inputs and outputs of the pipeline; None before the first run."""
     lock = workspace.root / "dvc.lock"
     return sha256_file(lock) if lock.is_file() else None
 
 
 def code_tags(workspace: Workspace) -> dict[str, str]:
-    """Git commit, whether files differ from it, and the flow run, as far as each is known."""
+    """Git commit, whether files differ from it, and the flow run; unknown ones are left out."""
     tags = {}
     commit = _git(workspace, "rev-parse", "HEAD")
     if commit:
         tags["git.commit"] = commit
-        others = [f":(exclude){path}" for path in WRITTEN]
-        tags["git.dirty"] = str(bool(_git(workspace, "status", "--porcelain", "--", ".", *others))).lower()
+        excluded = [f":(exclude){path}" for path in WRITTEN]
+        tags["git.dirty"] = str(bool(_git(workspace, "status", "--porcelain", "--", ".", *excluded))).lower()
     if os.environ.get("SPARSECBM_FLOW_RUN_ID"):
         tags["prefect.flow_run_id"] = os.environ["SPARSECBM_FLOW_RUN_ID"]
     return tags
 
 
 def result_tags(workspace: Workspace) -> dict[str, str]:
-    """Hashes of the lock and of the data that went in."""
+    """Hashes of the lock and of the ingested data."""
     tags = {}
     lock = lock_sha256(workspace)
     if lock:

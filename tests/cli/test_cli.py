@@ -8,7 +8,7 @@ import pytest
 
 import sparsecbm.cli.app
 from sparsecbm.base.params import load_params
-from sparsecbm.pipeline.lock import only_flow
+from sparsecbm.pipeline.lock import flow_lock
 
 
 def command(workspace, *arguments, **environment):
@@ -93,7 +93,7 @@ def test_outside_a_workspace_the_remedy_is_told(tmp_path, monkeypatch, capsys):
 
 def test_a_running_flow_keeps_its_parameters(tiny_workspace):
     before = tiny_workspace.params.read_text()
-    with only_flow(tiny_workspace):
+    with flow_lock(tiny_workspace):
         result = command(tiny_workspace, "run", "--set", "seed=5")
     assert result.returncode == 1
     assert result.stderr.startswith("error: this workspace is already running a flow")

@@ -8,7 +8,7 @@ import pytest
 from flows.clone import CloneError, propose, refresh
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.graph import run_dvc
-from sparsecbm.pipeline.lock import WorkspaceBusyError, only_flow
+from sparsecbm.pipeline.lock import WorkspaceBusyError, flow_lock
 from tests.support.tiny_pipeline import git
 
 
@@ -60,7 +60,7 @@ def test_data_goes_to_the_remote_that_is_configured(finished_workspace, tmp_path
 
 def test_a_run_at_work_keeps_its_clone(finished_workspace):
     clone = refresh(finished_workspace)
-    with only_flow(clone), pytest.raises(WorkspaceBusyError, match="already running a flow"):
+    with flow_lock(clone), pytest.raises(WorkspaceBusyError, match="already running a flow"):
         refresh(finished_workspace)
 
 

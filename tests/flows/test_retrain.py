@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sparsecbm.pipeline.lock import only_flow
+from sparsecbm.pipeline.lock import flow_lock
 
 pytestmark = pytest.mark.flow
 
@@ -99,7 +99,7 @@ def test_tracking_off_is_one_parameter(workspace):
 
 
 def test_a_busy_workspace_refuses_a_second_flow(workspace):
-    with only_flow(workspace):
+    with flow_lock(workspace):
         state, tasks = retrain(workspace)
     assert state.name == "Refused"
     assert "already running a flow (process" in state.message

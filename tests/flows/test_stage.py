@@ -12,7 +12,7 @@ import pytest
 from flows.stage import COMPLETED, FAILED, REFUSED, RESTORED, UP_TO_DATE, Outcome, run_stage
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.pipeline.graph import pending
-from sparsecbm.pipeline.lock import WorkspaceBusyError, only_flow
+from sparsecbm.pipeline.lock import WorkspaceBusyError, flow_lock
 
 
 def run(workspace, stage):
@@ -89,12 +89,12 @@ def test_an_interruption_leaves_no_process(tiny_workspace):
 
 
 def test_one_flow_a_workspace(tiny_workspace):
-    with only_flow(tiny_workspace):
+    with flow_lock(tiny_workspace):
         for _ in range(2):  # the one that is refused does not take the holder's note away
             held = rf"already running a flow \(process {os.getpid()}, since 20"
-            with pytest.raises(WorkspaceBusyError, match=held), only_flow(tiny_workspace):
+            with pytest.raises(WorkspaceBusyError, match=held), flow_lock(tiny_workspace):
                 pass
-    with only_flow(tiny_workspace):
+    with flow_lock(tiny_workspace):
         assert issubclass(WorkspaceBusyError, SparseCBMError)
 
 

@@ -50,7 +50,7 @@ def good_model(backbone):
 
 
 @pytest.fixture
-def make_service(tmp_path, migrated, monkeypatch):
+def make_promotion_service(tmp_path, migrated, monkeypatch):
     """Makes the service of a workspace of its own, or of one that shares the database of another."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     plain = yaml.safe_load((ROOT / "params.yaml").read_text())

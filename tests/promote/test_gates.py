@@ -13,7 +13,7 @@ from sparsecbm.evaluate.variables import Variable
 from sparsecbm.promote.artifacts import VersionPredictions
 from sparsecbm.promote.gates import Evidence, judge
 from sparsecbm.promote.ledger import HOLD, NOT_JUDGED, PROMOTE, REJECT, Ledger, Row
-from sparsecbm.promote.version_scores import difference, drawn
+from sparsecbm.promote.version_scores import difference, bootstrap_score
 from tests.support.tiny_pipeline import ROOT
 
 TEXTS = 40
@@ -101,7 +101,7 @@ def test_calibration_errors_of_resamples_are_those_of_the_texts_drawn():
     probabilities = draw.dirichlet([1, 1, 1], 30)
     gold = np.where(draw.random(30) < 0.1, MISSING, draw.integers(0, 3, 30))
     one = Variable(("a", "b", "c"), gold, probabilities, np.zeros(30, int))
-    found = drawn(one, "calibration_error", 5, 1, 10)  # one cluster: every resample holds all texts
+    found = bootstrap_score(one, "calibration_error", 5, 1, 10)  # one cluster: every resample holds all texts
     assert found.value == pytest.approx(expected_calibration_error(probabilities, gold, 10))
     assert found.draws == pytest.approx([found.value] * 5)
     assert difference(found, found, "calibration_error").interval == (0.0, 0.0)

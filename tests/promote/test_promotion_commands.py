@@ -28,8 +28,8 @@ def command(monkeypatch, capsys):
     return run
 
 
-def test_the_commands_tell_the_whole_story(make_service, finish, good_model, command):
-    service = make_service()
+def test_the_commands_tell_the_whole_story(make_promotion_service, finish, good_model, command):
+    service = make_promotion_service()
     code, _, fault = command(service, "status")
     assert (code, fault) == (1, (
         "error: the registry has no model 'sparsecbm'; `sparsecbm promote` registers what `sparsecbm run` trained\n"

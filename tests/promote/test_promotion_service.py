@@ -32,8 +32,8 @@ def rows(ledger):
     return {row.figure: (row.outcome, row.effect) for row in ledger.rows}
 
 
-def test_the_first_model_becomes_champion_without_one(make_service, finish, good_model):
-    service = finish(make_service(), good_model)
+def test_the_first_model_becomes_champion_without_one(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
     ledger = service.gate()
     assert (ledger.verdict, ledger.champion, ledger.texts) == (PROMOTE, None, 60)
     assert rows(ledger) == {
@@ -51,8 +51,8 @@ def test_the_first_model_becomes_champion_without_one(make_service, finish, good
     assert service.registry.aliases() == (1, None)
 
 
-def test_better_is_promoted_worse_on_one_concept_is_held_equal_is_held(make_service, finish, good_model):
-    service = make_service()
+def test_better_is_promoted_worse_on_one_concept_is_held_equal_is_held(make_promotion_service, finish, good_model):
+    service = make_promotion_service()
     first = service.promote(finish(service, blind(copy.deepcopy(good_model), "noise")).gate())
     assert first.after == (1, None)
 
@@ -83,32 +83,32 @@ def test_better_is_promoted_worse_on_one_concept_is_held_equal_is_held(make_serv
     assert forced.reason.startswith("forced: wanted; ")
 
 
-def test_a_model_far_below_the_floors_is_rejected_by_name(make_service, finish, good_model):
-    service = make_service()
+def test_a_model_far_below_the_floors_is_rejected_by_name(make_promotion_service, finish, good_model):
+    service = make_promotion_service()
     service.promote(finish(service, copy.deepcopy(good_model)).gate())
     ledger = finish(service, blind(good_model, "food")).gate()
     assert ledger.verdict == REJECT
     assert any(why.startswith("label (label.accuracy): 0.") and "is below 0.5" in why for why in ledger.reasons)
 
 
-def test_the_same_run_is_one_version_and_the_same_bytes_are_unchanged(make_service, finish, good_model):
-    service = finish(make_service(), good_model)
+def test_the_same_run_is_one_version_and_the_same_bytes_are_unchanged(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
     service.promote(service.gate())
     with pytest.raises(UnchangedError, match="version 1 is the champion"):
         service.gate()
-    assert service.registry.numbers() == [1]
+    assert service.registry.version_numbers() == [1]
     with pytest.raises(UnchangedError, match="version 2 has the same bytes as version 1, the champion"):
         finish(service, good_model).gate()
 
 
-def test_a_name_that_belongs_to_others_is_refused(make_service, finish, good_model):
-    service = finish(make_service(), good_model)
+def test_a_name_that_belongs_to_others_is_refused(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
     client = service.store.client
     client.create_registered_model("sparsecbm")
     client.create_model_version("sparsecbm", "file:///nowhere")
     with pytest.raises(RegistryError, match=r"of another kind: .* Set promote.model in params.yaml"):
         service.gate()
-    assert service.registry.numbers() == [1]
+    assert service.registry.version_numbers() == [1]
 
 
 def files_of(service, number):
@@ -116,8 +116,8 @@ def files_of(service, number):
     return Path(service.registry.source(number).removeprefix("file://"))
 
 
-def test_tampered_weights_are_rejected_even_if_their_checksums_fit(make_service, finish, good_model):
-    service = finish(make_service(), good_model)
+def test_tampered_weights_are_rejected_even_if_their_checksums_fit(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
     number = register(service.workspace, service.params, service.store, service.registry).number
     folder = files_of(service, number) / "artifacts" / "model"
     weights = folder / "model.safetensors"
@@ -138,28 +138,30 @@ def test_tampered_weights_are_rejected_even_if_their_checksums_fit(make_service,
 
 
 @pytest.mark.parametrize("name", ["artifacts/model/extra.txt", "python_model.pkl", "code/weights.bin"])
-def test_a_smuggled_pickle_is_named_and_never_loaded(make_service, finish, good_model, tmp_path, name):
-    service = finish(make_service(), good_model)
+def test_a_smuggled_pickle_is_named_and_never_loaded(make_promotion_service, finish, good_model, tmp_path, name):
+    service = finish(make_promotion_service(), good_model)
     number = register(service.workspace, service.params, service.store, service.registry).number
     trace = tmp_path / "it was loaded"
     (files_of(service, number) / name).write_bytes(pickle.dumps(Smuggled(str(trace)), protocol=4))
-    service.registry.tag(number, {"sparsecbm.version.sha256": content_hash(files_of(service, number))})  # even so
+    service.registry.tag_version(
+        number, {"sparsecbm.version.sha256": content_hash(files_of(service, number))}
+    )  # even so
     ledger = service.gate()
     assert ledger.verdict == REJECT
     assert f"{name} is or may be a pickle" in ledger.reasons[0]
     assert not trace.exists()
 
 
-def test_a_model_that_is_altered_before_it_is_registered_is_refused(make_service, finish, good_model):
-    service = finish(make_service(), good_model)
+def test_a_model_that_is_altered_before_it_is_registered_is_refused(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
     (service.workspace.sparse / "python_model.pkl").write_bytes(b"\x80\x04.")
     with pytest.raises(ModelError, match=r"python_model\.pkl is not listed"):
         service.gate()
-    assert service.registry.numbers() == []
+    assert service.registry.version_numbers() == []
 
 
-def test_a_champion_that_was_altered_holds_the_challenger(make_service, finish, good_model):
-    service = make_service()
+def test_a_champion_that_was_altered_holds_the_challenger(make_promotion_service, finish, good_model):
+    service = make_promotion_service()
     service.promote(finish(service, blind(copy.deepcopy(good_model), "noise")).gate())
     (files_of(service, 1) / "artifacts" / "model" / "concepts.json").write_text("{}")
     ledger = finish(service, good_model).gate()
@@ -171,9 +173,9 @@ def test_a_champion_that_was_altered_holds_the_challenger(make_service, finish, 
 
 @pytest.mark.parametrize(("cores", "at_once", "threads"), [(2, True, 1), (1, False, 2)])
 def test_both_read_at_once_where_there_are_cores(
-    make_service, finish, good_model, monkeypatch, cores, at_once, threads
+    make_promotion_service, finish, good_model, monkeypatch, cores, at_once, threads
 ):
-    service = make_service()
+    service = make_promotion_service()
     service.promote(finish(service, blind(copy.deepcopy(good_model), "noise")).gate())
     service = replace(service, params=service.params.model_copy(update={"threads": 2}))
     monkeypatch.setattr(evidence.os, "sched_getaffinity", lambda _: set(range(cores)))
@@ -195,8 +197,8 @@ def test_both_read_at_once_where_there_are_cores(
     assert calls == [(at_once, threads, turns.pop())] * 2 and not turns  # one file that they take turns by
 
 
-def test_another_split_is_noted_for_the_champion_and_holds_a_challenger(make_service, finish, good_model):
-    service = make_service()
+def test_another_split_is_noted_for_the_champion_and_holds_a_challenger(make_promotion_service, finish, good_model):
+    service = make_promotion_service()
     service.promote(finish(service, blind(copy.deepcopy(good_model), "noise")).gate())
     splits = {"train": annotated(40, 1), "test": annotated(50, 3)}
     write_splits(service.workspace.annotated, splits, {"vocabulary": CONCEPTS.to_dict()})
@@ -209,15 +211,15 @@ def test_another_split_is_noted_for_the_champion_and_holds_a_challenger(make_ser
     assert any("texts of this one may be among those it learnt from" in why for why in again.reasons)
 
 
-def test_without_a_record_of_the_run_the_remedy_is_told(make_service, finish, good_model):
-    service = finish(make_service(), good_model)
+def test_without_a_record_of_the_run_the_remedy_is_told(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
     (service.workspace.root / "dvc.lock").write_text("another\n")
     with pytest.raises(ConfigError, match="MLflow has no record of this run"):
         service.gate()
 
 
-def test_two_promotions_at_once_one_wins_the_other_is_told(make_service, finish, good_model):
-    service = finish(make_service(), good_model)
+def test_two_promotions_at_once_one_wins_the_other_is_told(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
     ledger = service.gate()
     fork = multiprocessing.get_context("fork")
     held, done = fork.Event(), fork.Event()

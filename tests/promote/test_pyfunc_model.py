@@ -10,7 +10,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.promote.artifacts import UnreadableError, pickles, predict_in_subprocess
+from sparsecbm.promote.artifacts import UnreadableError, find_pickles, predict_in_subprocess
 from sparsecbm.promote.pyfunc_model import PyfuncModel
 from sparsecbm.promote.register import save_pyfunc
 from sparsecbm.promote.request_options import parse_options
@@ -85,7 +85,7 @@ def test_input_that_is_no_text_is_refused(pyfunc_model):
 def test_each_version_runs_the_code_that_it_carries_in_a_process_of_its_own(folder, good_model, tmp_path):
     texts = annotated(12, 5)["text"].tolist()
     save_pyfunc(tmp_path / "one", {"model": folder})
-    assert pickles(tmp_path / "one") == []
+    assert find_pickles(tmp_path / "one") == []
     read = predict_in_subprocess(tmp_path / "one", texts, 1, 120, timed=2)
     expected = [list(p.label.probabilities.values()) for p in good_model.predict(texts)]
     assert read.label["states"] == ["1", "2", "3"]

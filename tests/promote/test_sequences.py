@@ -6,7 +6,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sparsecbm.promote import history
 from sparsecbm.promote.registry import Registry
-from sparsecbm.promote.transaction import PromotionError, UnchangedError, Why, promote, refuse, rollback, standing
+from sparsecbm.promote.transaction import (
+    PromotionError,
+    UnchangedError,
+    Decision,
+    promote,
+    refuse,
+    rollback,
+    inspect_registry,
+)
 from tests.support.fake_mlflow_client import FakeClient
 
 
@@ -49,7 +57,7 @@ class Promotions(RuleBasedStateMachine):
         expected = 999 if stale else self.champion
         before = self.registry.aliases()
         try:
-            promote(self.registry, number, expected, Why("PROMOTE", "", force), smoke)
+            promote(self.registry, number, expected, Decision("PROMOTE", "", force), smoke)
             done = True
         except UnchangedError:
             assert number == self.champion
@@ -68,7 +76,7 @@ class Promotions(RuleBasedStateMachine):
     @rule(data=st.data())
     def hold(self, data):
         before = self.registry.aliases()
-        refuse(self.registry, data.draw(st.sampled_from(self.alive)), Why("HOLD", "no better"))
+        refuse(self.registry, data.draw(st.sampled_from(self.alive)), Decision("HOLD", "no better"))
         self.written += 1
         assert self.registry.aliases() == before
 
@@ -103,12 +111,12 @@ class Promotions(RuleBasedStateMachine):
 
     @invariant()
     def registry_and_record_agree(self):
-        now, entries = standing(self.registry), self.registry.entries()
+        now, entries = inspect_registry(self.registry), self.registry.entries()
         assert now.champion == self.champion
         assert bool(now.fault) == self.gone
         assert now.interrupted == ""
-        assert history.champions(entries) == self.stack
-        assert history.faults(entries) == []
+        assert history.champion_stack(entries) == self.stack
+        assert history.find_chain_faults(entries) == []
         assert len(entries) == self.written
 
 

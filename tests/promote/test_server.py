@@ -17,9 +17,9 @@ pytestmark = pytest.mark.usefixtures("read_here")
 
 
 @pytest.fixture
-def server(make_service, monkeypatch):
+def server(make_promotion_service, monkeypatch):
     """A workspace's service over a server that was started for it, and the server."""
-    local = make_service()
+    local = make_promotion_service()
     url = f"http://127.0.0.1:{free_port()}"
     command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", url.rpartition(":")[2], "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database(local.workspace)}"]

@@ -30,9 +30,9 @@ def patches(lively):
 
 
 @pytest.fixture
-def ask(make_service, finish, lively, patches):
+def ask(make_promotion_service, finish, lively, patches):
     """Asks a served champion, whose version carries both patches: the rows, or the status and words of a refusal."""
-    service = make_service()
+    service = make_promotion_service()
     for name, patch in zip(("food", "foreign"), patches, strict=True):
         folder = service.workspace.root / "patches"
         folder.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from sparsecbm.cli.printing.tables import plain
 from sparsecbm.promote.history import Entry
-from sparsecbm.promote.ledger import Ledger, shown
+from sparsecbm.promote.ledger import Ledger, format_figure
 from sparsecbm.promote.status import Status
 
 COLOURS = {"PROMOTE": "green", "HOLD": "yellow", "REJECT": "red"}
@@ -29,8 +29,8 @@ def show_ledger(ledger: Ledger) -> None:
         table.add_column(column, justify="right")
     for row in ledger.rows:
         colour = {"reject": "red", "hold": "yellow"}.get(row.effect, "green" if row.outcome == "win" else "default")
-        between = "" if row.interval is None else " to ".join(map(shown, row.interval))
-        cells = (shown(row.value), shown(row.champion), shown(row.difference), between)
+        between = "" if row.interval is None else " to ".join(map(format_figure, row.interval))
+        cells = (format_figure(row.value), format_figure(row.champion), format_figure(row.difference), between)
         table.add_row(plain(row.gate), plain(row.figure), f"[{colour}]{row.outcome}[/]", *map(plain, cells))
     console.print(table)
     against = f"version {ledger.champion}" if ledger.champion else "no champion"
