@@ -1,11 +1,10 @@
-"""The published JSON Schemas of what the command line writes: `python -m sparsecbm.cli.json_schemas` renews them."""
+"""The published JSON Schemas of the command line's output: `python -m sparsecbm.cli.json_schemas` writes them."""
 
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from sparsecbm.base.files import write_json
-from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli import json_forms as forms
 from sparsecbm.cli.inspection.compare import Comparison
 from sparsecbm.cli.inspection.mask_summary import MaskSummary
@@ -14,6 +13,7 @@ from sparsecbm.evaluate.scores.scores import EvaluationFile, SplitScores
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.intervene.patches.side_effects import Bill
 
+FOLDER = Path(__file__).parents[1] / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 TITLES = {
     "predict": (PredictionLine, "One line of `sparsecbm predict`"),
@@ -34,18 +34,18 @@ TITLES = {
 
 
 def json_schemas() -> dict[str, dict]:
-    """Each schema by the name of its file, without `.schema.json`."""
+    """File name without `.schema.json` -> schema."""
     return {
         name: {**TypeAdapter(form).json_schema(), "$schema": DRAFT, "title": title}
         for name, (form, title) in TITLES.items()
     }
 
 
-def write_schemas(folder: Path) -> None:
-    """Write every schema into a folder."""
+def write_schemas(folder: Path = FOLDER) -> None:
+    """Write every schema to a folder, by default the package's own."""
     for name, schema in json_schemas().items():
         write_json(folder / f"{name}.schema.json", schema)
 
 
 if __name__ == "__main__":
-    write_schemas(Workspace.find().root / "schemas")
+    write_schemas()

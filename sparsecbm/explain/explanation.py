@@ -1,7 +1,7 @@
 """One text explained at all levels: label <- concepts <- subnetworks <- words, with what it was computed by.
 
 Words are found once for a text, and all scores are in their order: `scores[i]` belongs to `words[i]`. The plain form is
-published as `schemas/explanation.schema.json`.
+published as `sparsecbm/schemas/explanation.schema.json`.
 """
 
 import json
@@ -191,7 +191,7 @@ class Explanation(Rich):
         return self.origin.method in COMPLETE and not scores.within(self.origin.parameters.tolerance)
 
     def to_dict(self) -> dict:
-        """Plain form, as `schemas/explanation.schema.json` describes it; numbers have six decimals."""
+        """Plain form, as `sparsecbm/schemas/explanation.schema.json` describes it; numbers have six decimals."""
         return plain(asdict(self))
 
     def to_json(self, indent: int | None = None) -> str:

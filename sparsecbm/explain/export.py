@@ -18,7 +18,7 @@ COLUMNS = {
 
 
 def json_lines(explanations: Sequence[Explanation]) -> str:
-    """One line a text; `schemas/explanation.schema.json` describes it."""
+    """One line a text; `sparsecbm/schemas/explanation.schema.json` describes it."""
     return "".join(f"{found.to_json()}\n" for found in explanations)
 
 

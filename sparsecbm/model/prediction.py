@@ -29,7 +29,7 @@ class Prediction:
     concepts: dict[str, Reading]
 
     def to_dict(self) -> dict:
-        """Plain form; `schemas/predict.schema.json` describes it."""
+        """Plain form; `sparsecbm/schemas/predict.schema.json` describes it."""
         return {
             "text": self.text,
             "label": self.label.state,

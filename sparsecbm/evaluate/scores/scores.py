@@ -1,6 +1,6 @@
 """The scores of one split, as `metrics/evaluate.json` and `sparsecbm evaluate` hold them.
 
-The form is published as JSON Schema (`schemas/evaluate.schema.json`), made from the classes below.
+The form is published as JSON Schema (`sparsecbm/schemas/evaluate.schema.json`), made from the classes below.
 """
 
 from collections.abc import Callable
