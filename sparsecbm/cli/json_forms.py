@@ -1,4 +1,4 @@
-"""The JSON that `sparsecbm intervene`, `patch` and `memory` print, with the schemas published in `sparsecbm/schemas/`."""
+"""The JSON that `sparsecbm intervene`, `patch` and `memory` print; its schemas are in `sparsecbm/schemas/`."""
 
 from typing import Any, Literal
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sparsecbm import MaskSet, ModelError
-from sparsecbm.cli.inspection.mask_summary import mask_summary
+from sparsecbm.cli.inspection.mask_summary import summarize_masks
 from tests.support.tiny_models import tiny_model
 
 INTO, OUT = "encoder.layer.0.intermediate.dense", "encoder.layer.0.output.dense"
@@ -28,7 +28,7 @@ def sparse(model, tmp_path):
 
 
 def test_figures_by_hand(sparse, tmp_path):
-    found = mask_summary(tmp_path / "sparse")
+    found = summarize_masks(tmp_path / "sparse")
     assert found.weights == 1024
     food, noise = found.concepts["food"], found.concepts["noise"]
     assert (food.kept, food.density, food.exclusive) == (256, 8 / 32, 6 / 32)
@@ -45,20 +45,20 @@ def test_figures_by_hand(sparse, tmp_path):
 
 
 def test_what_lies_on_disk(sparse, tmp_path):
-    found = mask_summary(tmp_path / "sparse").storage
+    found = summarize_masks(tmp_path / "sparse").storage
     masks_bytes = len((tmp_path / "sparse/masks.safetensors").read_bytes())
     assert (found.bits, found.masks_bytes, found.bits_each) == (2048, masks_bytes, masks_bytes / 256)
     assert found.weights_bytes == len((tmp_path / "sparse/model.safetensors").read_bytes())
 
 
 def test_whole_neurons_are_structured_and_one_bit_less_is_not(sparse, tmp_path):
-    assert mask_summary(tmp_path / "sparse").structured
+    assert summarize_masks(tmp_path / "sparse").structured
     sparse.compact()
     cut = {layer: mask.clone() for layer, mask in sparse.masks["food"].items()}
     cut[INTO][0, 0] = False
     sparse.masks = sparse.masks.replaced("food", cut)
     sparse.save_pretrained(tmp_path / "cut")
-    found = mask_summary(tmp_path / "cut")
+    found = summarize_masks(tmp_path / "cut")
     assert not found.structured
     assert found.concepts["food"].kept == 255
     with pytest.raises(ModelError, match="whole neurons"):
@@ -69,7 +69,7 @@ def test_half_of_what_neurons_own_is_not_structured(model, tmp_path):
     masks = of_neurons(food=range(8), noise=range(8))
     model.masks = MaskSet.from_masks({mask.name: {INTO: mask[INTO]} for mask in masks})
     model.save_pretrained(tmp_path / "sparse")
-    assert not mask_summary(tmp_path / "sparse").structured
+    assert not summarize_masks(tmp_path / "sparse").structured
 
 
 def test_the_model_answers_by_itself(sparse):
@@ -89,4 +89,4 @@ def test_a_dense_model_names_the_remedy(backbone, tmp_path, mode, message):
         with pytest.raises(ModelError, match=message):
             ask()
     with pytest.raises(ModelError, match=f"^{tmp_path}/dense: .*{message}"):
-        mask_summary(tmp_path / "dense")
+        summarize_masks(tmp_path / "dense")

@@ -8,7 +8,7 @@ import torch
 from jsonschema import Draft202012Validator
 
 from sparsecbm.cli.inspection.compare import compare_models
-from sparsecbm.cli.inspection.mask_summary import mask_summary
+from sparsecbm.cli.inspection.mask_summary import summarize_masks
 from sparsecbm.cli.json_schemas import json_schemas
 from tests.cli.test_compare import QUERY, TEXTS, first_rows
 from tests.cli.test_mask_summary import of_neurons
@@ -119,7 +119,7 @@ def test_other_settings_and_long_lists(folders, backbone, sparsecbm, tmp_path):
 def test_json_has_the_published_form(folders, sparsecbm, name):
     a, b = folders / "rows", folders / "neurons"
     arguments, expected = {
-        "masks": ([a], mask_summary(a)), "compare": ([a, b], compare_models(a, b))
+        "masks": ([a], summarize_masks(a)), "compare": ([a, b], compare_models(a, b))
     }[name]  # fmt: skip
     code, output, errors = sparsecbm(name, *arguments, "--json")
     assert (code, errors) == (0, "")
