@@ -13,7 +13,7 @@ from sparsecbm.pipeline.lock import flow_lock
 
 def command(workspace, *arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "sparsecbm.cli.app", *arguments],
+        [sys.executable, "-m", "sparsecbm", *arguments],
         cwd=workspace.root, env={**os.environ, **environment}, capture_output=True, text=True,
     )  # fmt: skip
 

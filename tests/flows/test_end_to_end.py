@@ -120,7 +120,7 @@ def clone(tmp_path, monkeypatch):
 
 def command(workspace, *arguments, good=True):
     result = subprocess.run(
-        [sys.executable, "-m", "sparsecbm.cli.app", *arguments], cwd=workspace.root, capture_output=True, text=True
+        [sys.executable, "-m", "sparsecbm", *arguments], cwd=workspace.root, capture_output=True, text=True
     )
     assert (result.returncode == 0) == good, result.stdout + result.stderr
     return result.stdout + result.stderr

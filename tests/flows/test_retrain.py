@@ -130,7 +130,7 @@ def test_without_a_server_the_command_line_runs_the_whole_chain(tiny_workspace, 
 
 def _command(workspace, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", "sparsecbm.cli.app", *arguments], cwd=workspace.root, capture_output=True, text=True
+        [sys.executable, "-m", "sparsecbm", *arguments], cwd=workspace.root, capture_output=True, text=True
     )
 
 

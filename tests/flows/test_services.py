@@ -64,7 +64,7 @@ def test_a_taken_port_is_refused_and_nothing_is_left(services, tiny_workspace, m
     monkeypatch.setenv("SPARSECBM_PREFECT_PORT", taken)
     monkeypatch.setenv("SPARSECBM_MLFLOW_PORT", str(free_port()))
     result = subprocess.run(
-        [sys.executable, "-m", "sparsecbm.cli.app", "up"], cwd=tiny_workspace.root, capture_output=True, text=True
+        [sys.executable, "-m", "sparsecbm", "up"], cwd=tiny_workspace.root, capture_output=True, text=True
     )
     assert result.returncode == 1
     assert result.stderr == (

@@ -1,4 +1,4 @@
-"""A workspace whose pipeline is finished as far as promotion can tell: annotated tables, metrics, a model, a record."""
+"""A workspace with everything that promotion needs of a finished pipeline: annotated tables, metrics, model, record."""
 
 import shutil
 
@@ -11,8 +11,8 @@ from sparsecbm.base.files import write_json, write_text
 from sparsecbm.base.params import load_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
-from sparsecbm.promote import judging as evidence
-from sparsecbm.promote import service as service
+from sparsecbm.promote import judging
+from sparsecbm.promote import service as service_module
 from sparsecbm.promote.artifacts import VersionPredictions
 from sparsecbm.promote.pyfunc_model import PyfuncModel
 from sparsecbm.promote.service import PromotionService
@@ -38,7 +38,7 @@ GATES = [
 
 @pytest.fixture
 def good_model(backbone):
-    """A model that reads every text of the tables rightly, its label included."""
+    """A model that predicts every concept and label of the tables correctly."""
     model = planted_model(backbone)
     model.masks = planted_masks()
     with torch.no_grad():
@@ -51,7 +51,7 @@ def good_model(backbone):
 
 @pytest.fixture
 def make_promotion_service(tmp_path, migrated, monkeypatch):
-    """Makes the service of a workspace of its own, or of one that shares the database of another."""
+    """Makes the promotion service of a new workspace; keyword arguments change its parameters `promote`."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     plain = yaml.safe_load((ROOT / "params.yaml").read_text())
     plain["threads"] = 1
@@ -62,8 +62,7 @@ def make_promotion_service(tmp_path, migrated, monkeypatch):
         workspace = Workspace(tmp_path / "workspace")
         workspace.state.mkdir(parents=True)
         shutil.copy(migrated, database(workspace))
-        chosen = {**plain, "promote": {**plain["promote"], **promote}}
-        write_text(workspace.params, yaml.safe_dump(chosen))
+        write_text(workspace.params, yaml.safe_dump({**plain, "promote": {**plain["promote"], **promote}}))
         write_text(workspace.root / "dvc.yaml", "stages: {}\n")
         write_json(workspace.metrics("evaluate"), {"split": "test"})
         write_json(workspace.metrics("validate"), {"accepted": True})
@@ -75,8 +74,8 @@ def make_promotion_service(tmp_path, migrated, monkeypatch):
 
 
 @pytest.fixture
-def finish(monkeypatch):
-    """Puts a model into a workspace as if its pipeline had just ended and been recorded."""
+def finish():
+    """Saves a model in a workspace as if its pipeline had just finished and been recorded."""
 
     def finish(service: PromotionService, model: SparseCBM) -> PromotionService:
         model.save_pretrained(service.workspace.sparse)
@@ -90,10 +89,10 @@ def finish(monkeypatch):
 
 
 @pytest.fixture
-def read_here(monkeypatch):
-    """Versions are read in this process, which takes no time; a test of its own starts processes."""
+def predict_in_process(monkeypatch):
+    """Versions predict in this process, which is quick; test_pyfunc_model.py tests the subprocess."""
 
-    def read(folder, texts, threads, seconds, timed=0, turns=None):
+    def predict(folder, texts, threads, seconds, timed=0, turns=None):
         pyfunc_model = PyfuncModel()
         pyfunc_model.load_context(type("Context", (), {"artifacts": {"model": folder / "artifacts" / "model"}}))
         rows = pyfunc_model.predict(None, texts).to_dict("records")
@@ -102,22 +101,9 @@ def read_here(monkeypatch):
         concepts = {name: _variable([row["concepts"][name]["probabilities"] for row in rows]) for name in names}
         return VersionPredictions(label, concepts, 1.0, 0.1)
 
-    monkeypatch.setattr(evidence, "predict_in_subprocess", read)
-    monkeypatch.setattr(service, "predict_in_subprocess", read)
-
-
-def uniform_means(model: SparseCBM) -> dict:
-    """Training means of a model that was never trained."""
-    even = {c.name: dict.fromkeys(c.states, 1 / len(c)) for c in model.concept_set}
-    return {"activations": even, "concept_shares": even}
+    monkeypatch.setattr(judging, "predict_in_subprocess", predict)
+    monkeypatch.setattr(service_module, "predict_in_subprocess", predict)
 
 
 def _variable(rows):
     return {"states": list(rows[0]), "probabilities": [list(row.values()) for row in rows]}
-
-
-@torch.no_grad()
-def blind(model: SparseCBM, concept: str) -> SparseCBM:
-    """The same model, which reads its fallback state for a concept, whatever the text."""
-    model.concept_heads.heads[CONCEPTS.names.index(concept)].weight.zero_()
-    return model

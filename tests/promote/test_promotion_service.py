@@ -1,4 +1,4 @@
-"""From a run to a champion: the first one, better, worse, equal and dangerous challengers, and the way back."""
+"""From a run to a champion: the first one; better, worse, equal and dangerous challengers; and rollbacks."""
 
 import copy
 import multiprocessing
@@ -16,16 +16,16 @@ from sparsecbm.data.tables import write_splits
 from sparsecbm.model.storage import checksums
 from sparsecbm.pipeline.keys import content_hash
 from sparsecbm.pipeline.lock import WorkspaceBusyError
-from sparsecbm.promote import judging as evidence
+from sparsecbm.promote import judging
 from sparsecbm.promote.ledger import HOLD, PROMOTE, REJECT
 from sparsecbm.promote.register import register
 from sparsecbm.promote.registry import Registry, RegistryError
 from sparsecbm.promote.transaction import PromotionError, UnchangedError
-from tests.promote.conftest import blind
+from tests.support.promotion_models import blind_to
 from tests.support.tiny_models import CONCEPTS
 from tests.support.tiny_tables import annotated
 
-pytestmark = pytest.mark.usefixtures("read_here")
+pytestmark = pytest.mark.usefixtures("predict_in_process")
 
 
 def rows(ledger):
@@ -53,30 +53,30 @@ def test_the_first_model_becomes_champion_without_one(make_promotion_service, fi
 
 def test_better_is_promoted_worse_on_one_concept_is_held_equal_is_held(make_promotion_service, finish, good_model):
     service = make_promotion_service()
-    first = service.promote(finish(service, blind(copy.deepcopy(good_model), "noise")).gate())
+    first = service.promote(finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate())
     assert first.after == (1, None)
 
-    ledger = finish(service, good_model).gate()  # reads noise rightly
+    ledger = finish(service, good_model).gate()  # predicts noise correctly
     assert ledger.verdict == PROMOTE
     assert rows(ledger)["concepts.noise.accuracy"] == ("win", "")
     assert rows(ledger)["label.accuracy"] == ("tie", "")
     assert service.promote(ledger).after == (2, 1)
 
-    ledger = finish(service, blind(copy.deepcopy(good_model), "noise")).gate()
+    ledger = finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate()
     assert ledger.verdict == HOLD
     assert rows(ledger)["concepts.noise.accuracy"] == ("regression", "hold")
-    assert rows(ledger)["label.accuracy"] == ("tie", "")  # noise has no say in the label
+    assert rows(ledger)["label.accuracy"] == ("tie", "")  # the label does not depend on noise
     entry = service.promote(ledger)
     assert (entry.action, entry.after) == ("refuse", (2, 1))
 
     good_model.means = {"other": {"bytes": 1.0}}
     ledger = finish(service, good_model).gate()
     assert ledger.verdict == HOLD
-    assert ledger.reasons[-1] == "it is surely better than version 2 in nothing, and promote.ties is hold"
+    assert ledger.reasons[-1] == "no figure is significantly better than version 2, and promote.ties is hold"
     assert service.registry.aliases() == (2, 1)
 
     assert service.rollback("the new one is rude").after == (1, None)
-    with pytest.raises(PromotionError, match="no champion to go back to from version 1"):
+    with pytest.raises(PromotionError, match="there is no earlier champion than version 1"):
         service.rollback("again")
     forced = service.promote(ledger, force="wanted")
     assert (forced.forced, forced.after, forced.verdict) == (True, (4, 1), HOLD)
@@ -86,7 +86,7 @@ def test_better_is_promoted_worse_on_one_concept_is_held_equal_is_held(make_prom
 def test_a_model_far_below_the_floors_is_rejected_by_name(make_promotion_service, finish, good_model):
     service = make_promotion_service()
     service.promote(finish(service, copy.deepcopy(good_model)).gate())
-    ledger = finish(service, blind(good_model, "food")).gate()
+    ledger = finish(service, blind_to(good_model, "food")).gate()
     assert ledger.verdict == REJECT
     assert any(why.startswith("label (label.accuracy): 0.") and "is below 0.5" in why for why in ledger.reasons)
 
@@ -101,7 +101,7 @@ def test_the_same_run_is_one_version_and_the_same_bytes_are_unchanged(make_promo
         finish(service, good_model).gate()
 
 
-def test_a_name_that_belongs_to_others_is_refused(make_promotion_service, finish, good_model):
+def test_a_name_of_another_kind_of_model_is_refused(make_promotion_service, finish, good_model):
     service = finish(make_promotion_service(), good_model)
     client = service.store.client
     client.create_registered_model("sparsecbm")
@@ -116,7 +116,7 @@ def files_of(service, number):
     return Path(service.registry.source(number).removeprefix("file://"))
 
 
-def test_tampered_weights_are_rejected_even_if_their_checksums_fit(make_promotion_service, finish, good_model):
+def test_altered_weights_are_rejected_even_if_their_checksums_match(make_promotion_service, finish, good_model):
     service = finish(make_promotion_service(), good_model)
     number = register(service.workspace, service.params, service.store, service.registry).number
     folder = files_of(service, number) / "artifacts" / "model"
@@ -129,9 +129,9 @@ def test_tampered_weights_are_rejected_even_if_their_checksums_fit(make_promotio
     assert [row.gate for row in ledger.rows] == ["integrity"]
     assert "its files are not those that were registered" in ledger.reasons[0]
 
-    write_json(folder / "checksums.json", checksums(folder))  # whoever alters weights may alter these as well
+    write_json(folder / "checksums.json", checksums(folder))  # the checksums can be altered, too
     assert service.gate().verdict == REJECT
-    with pytest.raises(PromotionError, match=r"no version is back: .* its files are not those that were registered"):
+    with pytest.raises(PromotionError, match=r"back to no version: .* its files are not those that were registered"):
         service.promote(ledger, force="I know better")
     assert service.registry.aliases() == (None, None)
     assert [entry.action for entry in service.registry.entries()] == ["undo"]
@@ -162,7 +162,7 @@ def test_a_model_that_is_altered_before_it_is_registered_is_refused(make_promoti
 
 def test_a_champion_that_was_altered_holds_the_challenger(make_promotion_service, finish, good_model):
     service = make_promotion_service()
-    service.promote(finish(service, blind(copy.deepcopy(good_model), "noise")).gate())
+    service.promote(finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate())
     (files_of(service, 1) / "artifacts" / "model" / "concepts.json").write_text("{}")
     ledger = finish(service, good_model).gate()
     assert ledger.verdict == HOLD
@@ -172,14 +172,14 @@ def test_a_champion_that_was_altered_holds_the_challenger(make_promotion_service
 
 
 @pytest.mark.parametrize(("cores", "at_once", "threads"), [(2, True, 1), (1, False, 2)])
-def test_both_read_at_once_where_there_are_cores(
+def test_both_predict_at_once_if_there_are_cores(
     make_promotion_service, finish, good_model, monkeypatch, cores, at_once, threads
 ):
     service = make_promotion_service()
-    service.promote(finish(service, blind(copy.deepcopy(good_model), "noise")).gate())
+    service.promote(finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate())
     service = replace(service, params=service.params.model_copy(update={"threads": 2}))
-    monkeypatch.setattr(evidence.os, "sched_getaffinity", lambda _: set(range(cores)))
-    meeting, calls, read_here = threading.Barrier(2), [], evidence.predict_in_subprocess
+    monkeypatch.setattr(judging.os, "sched_getaffinity", lambda _: set(range(cores)))
+    meeting, calls, predict_in_process = threading.Barrier(2), [], judging.predict_in_subprocess
 
     def read(folder, texts, threads, seconds, timed=0, turns=None):
         try:
@@ -188,37 +188,37 @@ def test_both_read_at_once_where_there_are_cores(
             calls.append((False, threads, turns))
         else:
             calls.append((True, threads, turns))
-        return read_here(folder, texts, threads, seconds, timed)
+        return predict_in_process(folder, texts, threads, seconds, timed)
 
-    monkeypatch.setattr(evidence, "predict_in_subprocess", read)
+    monkeypatch.setattr(judging, "predict_in_subprocess", read)
     ledger = finish(service, good_model).gate()
     assert (ledger.verdict, rows(ledger)["concepts.noise.accuracy"]) == (PROMOTE, ("win", ""))
     turns = {turns for _, _, turns in calls}
-    assert calls == [(at_once, threads, turns.pop())] * 2 and not turns  # one file that they take turns by
+    assert calls == [(at_once, threads, turns.pop())] * 2 and not turns  # both share one lock file
 
 
 def test_another_split_is_noted_for_the_champion_and_holds_a_challenger(make_promotion_service, finish, good_model):
     service = make_promotion_service()
-    service.promote(finish(service, blind(copy.deepcopy(good_model), "noise")).gate())
+    service.promote(finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate())
     splits = {"train": annotated(40, 1), "test": annotated(50, 3)}
     write_splits(service.workspace.annotated, splits, {"vocabulary": CONCEPTS.to_dict()})
     ledger = finish(service, good_model).gate()
     assert (ledger.verdict, ledger.texts) == (PROMOTE, 50)
-    assert ledger.notes == ("Version 1 came with another split `test`; both read this workspace's.",)
+    assert ledger.notes == ("Version 1 was registered with another split `test`; both predict this one.",)
     write_splits(service.workspace.annotated, {**splits, "test": annotated(50, 4)}, {"vocabulary": CONCEPTS.to_dict()})
     again = service.gate(2)
     assert again.verdict == HOLD
-    assert any("texts of this one may be among those it learnt from" in why for why in again.reasons)
+    assert any("may have trained on texts of this one" in why for why in again.reasons)
 
 
-def test_without_a_record_of_the_run_the_remedy_is_told(make_promotion_service, finish, good_model):
+def test_without_a_record_of_the_run_the_error_names_the_remedy(make_promotion_service, finish, good_model):
     service = finish(make_promotion_service(), good_model)
     (service.workspace.root / "dvc.lock").write_text("another\n")
     with pytest.raises(ConfigError, match="MLflow has no record of this run"):
         service.gate()
 
 
-def test_two_promotions_at_once_one_wins_the_other_is_told(make_promotion_service, finish, good_model):
+def test_of_two_promotions_at_once_one_succeeds_and_the_other_is_refused(make_promotion_service, finish, good_model):
     service = finish(make_promotion_service(), good_model)
     ledger = service.gate()
     fork = multiprocessing.get_context("fork")
@@ -237,7 +237,7 @@ def test_two_promotions_at_once_one_wins_the_other_is_told(make_promotion_servic
     child.start()
     assert held.wait(60)
     with pytest.raises(
-        WorkspaceBusyError, match=rf"another promotion of 'sparsecbm' is under way \(process {child.pid}, since"
+        WorkspaceBusyError, match=rf"another promotion of 'sparsecbm' is in progress \(process {child.pid}, since"
     ):
         service.promote(ledger)
     done.set()

@@ -1,4 +1,4 @@
-"""The registered model: what it answers, which options it takes, and that a version runs the code that it carries."""
+"""The registered model: its answers and options, and that a version runs the code that it carries."""
 
 import fcntl
 import json
@@ -14,7 +14,7 @@ from sparsecbm.promote.artifacts import UnreadableError, find_pickles, predict_i
 from sparsecbm.promote.pyfunc_model import PyfuncModel
 from sparsecbm.promote.register import save_pyfunc
 from sparsecbm.promote.request_options import parse_options
-from tests.promote.conftest import uniform_means
+from tests.support.promotion_models import uniform_training_means
 from tests.support.tiny_tables import annotated
 
 TEXTS = ["the food was good", "the place was loud"]
@@ -22,7 +22,7 @@ TEXTS = ["the food was good", "the place was loud"]
 
 @pytest.fixture
 def folder(good_model, tmp_path):
-    good_model.means = uniform_means(good_model)
+    good_model.means = uniform_training_means(good_model)
     good_model.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
 
@@ -38,7 +38,7 @@ def ask(pyfunc_model, texts, **options):
     return pyfunc_model.predict(None, texts, {"options": json.dumps(options)}).to_dict("records")
 
 
-def test_it_answers_what_the_model_reads(pyfunc_model, good_model):
+def test_it_answers_with_the_predictions_of_the_model(pyfunc_model, good_model):
     rows = pyfunc_model.predict(None, TEXTS).to_dict("records")
     for row, prediction in zip(rows, good_model.predict(TEXTS), strict=True):
         expected = prediction.to_dict()
@@ -47,7 +47,7 @@ def test_it_answers_what_the_model_reads(pyfunc_model, good_model):
     assert [row["label"] for row in rows] == ["3", "2"]
 
 
-def test_options_change_what_is_asked(pyfunc_model):
+def test_options_change_the_answer(pyfunc_model):
     (row,) = ask(pyfunc_model, TEXTS[:1], top_k=2)
     assert list(row["probabilities"]) == ["3", "1"] or list(row["probabilities"]) == ["3", "2"]
     (row,) = ask(pyfunc_model, TEXTS[:1], explain="short")
@@ -65,7 +65,10 @@ def test_options_change_what_is_asked(pyfunc_model):
         ("[]", r"must be a JSON object, not \[\]"),
         ("{", "must be a JSON object: "),
         ('{"top_k": 0}', "top_k: Input should be greater than or equal to 1"),
-        ('{"explain": "full", "edits": {"food": "Positive"}}', "no words led to a concept that was set by `edits`"),
+        (
+            '{"explain": "full", "edits": {"food": "Positive"}}',
+            "`explain: full` cannot explain concepts",
+        ),
         ('{"explain": "long"}', "explain: Input should be 'none', 'short' or 'full'"),
     ],
 )
@@ -78,7 +81,7 @@ def test_options_that_do_not_fit_are_refused(pyfunc_model, options, message):
 
 
 def test_input_that_is_no_text_is_refused(pyfunc_model):
-    with pytest.raises(MlflowException, match="row 2 of the input holds no text but 7"):
+    with pytest.raises(MlflowException, match="row 2 of the input is not a text but 7"):
         pyfunc_model.predict(None, ["a", 7])
 
 
@@ -97,7 +100,7 @@ def test_each_version_runs_the_code_that_it_carries_in_a_process_of_its_own(fold
     pyfunc_model.write_text(
         pyfunc_model.read_text().replace("for prediction in model.predict(texts)", "for _ in [1 / 0]")
     )
-    with pytest.raises(UnreadableError, match="the model does not load and read: ZeroDivisionError: division by zero"):
+    with pytest.raises(UnreadableError, match="does not load and predict: ZeroDivisionError: division by zero"):
         predict_in_subprocess(tmp_path / "one", texts, 1, 120)
 
 
@@ -118,16 +121,16 @@ PyfuncModel.rows = _logged
 
 
 @pytest.mark.parametrize(("skipped", "warnings_told"), [(True, 0), (False, 1)])
-def test_whoever_loads_it_is_not_warned(skipped, warnings_told):
-    """MLflow warns when a class is made whose `predict` has no type hints, unless the class says that it knows."""
+def test_loading_prints_no_warning_of_mlflow(skipped, warnings_told):
+    """MLflow warns about a class whose `predict` has no type hints, unless the class turns that warning off."""
     with warnings.catch_warnings(record=True) as told:
         made = {"predict": lambda self, context, model_input, params=None: None}
         type("Another", (PyfuncModel,), made if skipped else {**made, "_skip_type_hint_validation": False})
     assert len(told) == warnings_told
 
 
-def test_a_version_is_timed_while_no_other_reads(folder, tmp_path):
-    """This process plays another version that is still reading when the first one is done with it."""
+def test_a_version_is_timed_while_no_other_predicts(folder, tmp_path):
+    """This process plays another version that still predicts when the first one has finished."""
     save_pyfunc(tmp_path / "one", {"model": folder})
     log, turns = tmp_path / "log", tmp_path / "turns"
     log.touch()

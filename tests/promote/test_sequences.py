@@ -1,4 +1,4 @@
-"""Random sequences of promotions, rollbacks and deletions, against a model of the state that fits on one screen."""
+"""Random sequences of promotions, rollbacks and deletions, compared with a short model of the state."""
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -7,13 +7,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sparsecbm.promote import history
 from sparsecbm.promote.registry import Registry
 from sparsecbm.promote.transaction import (
+    Decision,
     PromotionError,
     UnchangedError,
-    Decision,
+    inspect_registry,
     promote,
     refuse,
     rollback,
-    inspect_registry,
 )
 from tests.support.fake_mlflow_client import FakeClient
 
@@ -27,7 +27,7 @@ def fails():
 
 
 class Promotions(RuleBasedStateMachine):
-    """`stack` holds the champions that were promoted and not rolled back from; `alive` the versions that exist."""
+    """`stack` holds the champions that no rollback has left; `alive` holds the existing versions."""
 
     @initialize()
     def begin(self):

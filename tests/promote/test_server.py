@@ -10,10 +10,10 @@ import pytest
 from flows.settings import answers
 from sparsecbm.promote.service import PromotionService
 from sparsecbm.track.store import TrackingUnavailableError, database
-from tests.promote.conftest import blind
+from tests.support.promotion_models import blind_to
 from tests.support.tiny_pipeline import free_port
 
-pytestmark = pytest.mark.usefixtures("read_here")
+pytestmark = pytest.mark.usefixtures("predict_in_process")
 
 
 @pytest.fixture
@@ -40,19 +40,19 @@ def server(make_promotion_service, monkeypatch):
     process.wait(30)
 
 
-def test_register_judge_promote_and_go_back(server, finish, good_model):
+def test_register_judge_promote_and_roll_back(server, finish, good_model):
     service, process = server
     service.promote(finish(service, copy.deepcopy(good_model)).gate())
     assert service.registry.source(1).startswith("mlflow-artifacts:/")
     assert list((service.workspace.state / "served").rglob("model.safetensors"))
-    ledger = finish(service, blind(good_model, "noise")).gate()
+    ledger = finish(service, blind_to(good_model, "noise")).gate()
     assert service.promote(ledger).action == "refuse"
     assert service.promote(ledger, force="a test").after == (2, 1)
     assert service.rollback("a test").after == (1, None)
     assert [entry.action for entry in service.registry.entries()] == ["promote", "refuse", "promote", "rollback"]
     process.terminate()
     process.wait(30)
-    with pytest.raises(TrackingUnavailableError, match=r"MLflow at http://127\.0\.0\.1:\d+ broke off: "):
+    with pytest.raises(TrackingUnavailableError, match=r"MLflow at http://127\.0\.0\.1:\d+ failed: "):
         service.rollback("gone")
     with pytest.raises(TrackingUnavailableError, match="does not answer"):
         PromotionService.open(service.workspace, service.params)

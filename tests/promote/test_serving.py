@@ -13,10 +13,10 @@ import pytest
 
 from flows.settings import answers
 from sparsecbm.intervene.patches.make import make_patch
-from tests.promote.conftest import uniform_means
+from tests.support.promotion_models import uniform_training_means
 from tests.support.tiny_pipeline import free_port
 
-pytestmark = pytest.mark.usefixtures("read_here")
+pytestmark = pytest.mark.usefixtures("predict_in_process")
 TEXT, OTHER = "a loud place but we came again and the food was bad", "the place was quiet"
 
 
@@ -37,7 +37,7 @@ def ask(make_promotion_service, finish, lively, patches):
         folder = service.workspace.root / "patches"
         folder.mkdir(exist_ok=True)
         patch.save(folder / f"{name}.patch")
-    lively.means = uniform_means(lively)
+    lively.means = uniform_training_means(lively)
     service.promote(finish(service, lively).gate(), force="to be served")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
