@@ -90,13 +90,13 @@ def verify() -> None:
 
 def up() -> None:
     """Start a Prefect server, a worker and MLflow's pages on loopback."""
-    require("prefect", "mlflow", "psutil")
+    require("prefect", "mlflow")
     raise typer.Exit(run_flow_module(Workspace.find(), "services", "up"))
 
 
 def down() -> None:
     """Stop what `up` started."""
-    require("prefect", "psutil")
+    require("prefect")
     raise typer.Exit(run_flow_module(Workspace.find(), "services", "down"))
 
 
