@@ -7,6 +7,7 @@ import pytest
 
 from sparsecbm.base.extras import PIPELINE
 from sparsecbm.model.storage import CHECKSUMS
+from tests.support.promotion_models import uniform_training_means
 from tests.support.small_masks import QUERY, first_rows
 from tests.support.tiny_models import tiny_model
 
@@ -14,12 +15,17 @@ from tests.support.tiny_models import tiny_model
 WITHOUT = """
 import sys
 
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {missing!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+class Finder:
+    def __init__(self, finder):
+        self.finder = finder
 
-sys.meta_path.insert(0, Missing())
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in {missing!r} else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = map(Finder, sys.meta_path)
 from sparsecbm.cli.app import main
 for arguments in {commands!r}:
     sys.argv = ["sparsecbm", *arguments]
@@ -38,9 +44,10 @@ def run_without(missing, *commands, cwd):
 
 @pytest.fixture(scope="module")
 def folder(backbone, tmp_path_factory):
-    """A model folder, with masks."""
+    """The folder of a model with masks and training means."""
     model = tiny_model(backbone)
     model.masks = first_rows(food={QUERY: 4}, noise={QUERY: 8})
+    model.means = uniform_training_means(model)
     path = tmp_path_factory.mktemp("extras") / "model"
     model.save_pretrained(path)
     return path
