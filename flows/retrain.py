@@ -1,6 +1,6 @@
-"""The flow `retrain`: one task a stage, in the order of `dvc.yaml`, the record in MLflow, then gates and promotion.
+"""The flow `retrain`: one task for each stage in the order of `dvc.yaml`, the record in MLflow, gates and promotion.
 
-`python -m flows.retrain [--debug] [--promote=MODE] [STAGE...]` runs it here; a worker runs the same flow from a
+`python -m flows.retrain [--debug] [--promote=MODE] [STAGE...]` runs it here; a worker runs the same flow as a
 deployment.
 """
 
@@ -22,29 +22,29 @@ if "prefect" not in sys.modules:
     except SparseCBMError as error:
         sys.exit(f"error: {error}")
 
-from prefect import flow, get_run_logger, task  # noqa: E402  (its settings come first)
+from prefect import flow, get_run_logger, task  # noqa: E402  (Prefect reads its settings on import)
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.runtime import flow_run  # noqa: E402
 from prefect.states import Completed, Failed, State  # noqa: E402
 
 from flows import publish  # noqa: E402
-from flows.clone import propose as hand_back  # noqa: E402
+from flows.clone import propose_results  # noqa: E402
 from flows.notify import notify  # noqa: E402
-from flows.promotion import Mode, ending, go_on  # noqa: E402
+from flows.promotion import Mode, as_flow_state, gate_and_promote  # noqa: E402
 from flows.screen import Screen  # noqa: E402
 from flows.stage import REFUSED, run_stage  # noqa: E402
 from sparsecbm.base.files import content_hash  # noqa: E402
 from sparsecbm.base.params import load_params  # noqa: E402
 from sparsecbm.base.redaction import redacted  # noqa: E402
 from sparsecbm.pipeline.graph import stage_order  # noqa: E402
-from sparsecbm.pipeline.lock import only_flow  # noqa: E402
+from sparsecbm.pipeline.lock import flow_lock  # noqa: E402
 
-SKIPPED = "Skipped"  # nothing to record: tracking is off, or stages are left to run
+SKIPPED = "Skipped"  # nothing to record: tracking is off, or stages are out of date
 POSTPONED = "Postponed"  # the tracking server does not answer
 
 
-def _worth_retrying(_task: object, _run: object, state: State) -> bool:
-    """A crash may pass (memory, a network, a lock); a refusal will not."""
+def _should_retry(_task: object, _run: object, state: State) -> bool:
+    """A crash may be temporary (memory, network, a lock); a refusal is not."""
     return state.name != REFUSED
 
 
@@ -53,19 +53,19 @@ def _worth_retrying(_task: object, _run: object, state: State) -> bool:
     persist_result=False,
     retries=1,
     retry_delay_seconds=2,
-    retry_condition_fn=_worth_retrying,
+    retry_condition_fn=_should_retry,
     task_run_name="{name}",
 )
 def stage(name: str, root: str) -> State:
-    """Run one stage by DVC; the state's name says whether it ran."""
+    """Run one stage with DVC; the name of the state tells whether it ran."""
     logger, screen = get_run_logger(), Screen()
 
-    def say(line: str) -> None:
+    def print_line(line: str) -> None:
         line = redacted(line)
         logger.info(line)
         screen.line(line)
 
-    outcome = run_stage(Workspace(Path(root)), name, say)
+    outcome = run_stage(Workspace(Path(root)), name, print_line)
     if outcome.good:
         return Completed(name=outcome.state, message=f"{name}: {outcome.state}")
     message = redacted(outcome.message)
@@ -75,9 +75,9 @@ def stage(name: str, root: str) -> State:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def track(root: str) -> State:
-    """Write the record of this pipeline into MLflow."""
+    """Write the record of this pipeline to MLflow."""
     from sparsecbm.track.record import record
-    from sparsecbm.track.store import TrackingDown
+    from sparsecbm.track.store import TrackingUnavailableError
 
     workspace = Workspace(Path(root))
     params = load_params(workspace.params)
@@ -85,10 +85,10 @@ def track(root: str) -> State:
         return Completed(name=SKIPPED, message="tracking is off (track.enabled)")
     try:
         link = record(workspace, params)
-    except TrackingDown as error:
+    except TrackingUnavailableError as error:
         return Completed(name=POSTPONED, message=f"{error}; `sparsecbm track` writes the record later")
     if link is None:
-        return Completed(name=SKIPPED, message="stages are left to run; the record comes with the last one")
+        return Completed(name=SKIPPED, message="some stages are out of date; a complete run writes the record")
     publish.mlflow_run(link)
     return Completed(name="Recorded" if link.written else "UpToDate", message=f"{link.note}: {link.url}")
 
@@ -100,16 +100,19 @@ def track(root: str) -> State:
 def retrain(
     stages: list[str] | None = None, root: str | None = None, promote: Mode = "off", propose: bool = False
 ) -> State:
-    """Bring the pipeline up to date: the named stages and what they need, or all of them.
+    """Bring the pipeline up to date: the named stages and what they need, or all stages.
 
-    The flow fails with the first stage that fails; what ran before it is kept by DVC. With `promote`, the model is
-    then judged and, if that is `auto`, promoted or refused. With `propose`, the results go to a branch of the origin.
+    The flow fails with the first stage that fails; DVC keeps the results of earlier stages.
+
+    Args:
+        promote: `gate-only` judges the model at the end; `auto` also promotes or refuses it
+        propose: push the results to a branch of the origin
     """
     workspace = Workspace(Path(root)) if root else Workspace.find()
     screen, started = Screen(), time.monotonic()
     try:
-        with only_flow(workspace), _flow_run_in_environment():
-            order, code = stage_order(workspace, stages or ()), _code(workspace)
+        with flow_lock(workspace), _flow_run_in_environment():
+            order, code = stage_order(workspace, stages or ()), _code_hashes(workspace)
             for number, name in enumerate(order, start=1):
                 screen.begin(number, len(order), name)
                 begun = time.monotonic()
@@ -124,28 +127,28 @@ def retrain(
             screen.end("track", recorded.name, None, recorded.message)
             if not recorded.is_completed():
                 return Failed(message=f"error: the record in MLflow failed: {recorded.message}")
-            if _code(workspace) != code:
+            if _code_hashes(workspace) != code:
                 return Failed(name=REFUSED, message="error: code was edited while the flow ran; nothing is promoted")
             if propose:
-                screen.line(hand_back(workspace))
+                screen.line(propose_results(workspace))
             if promote != "off":
                 if recorded.name in (SKIPPED, POSTPONED):
                     return Completed(name=recorded.name, message=f"nothing to judge: {recorded.message}")
-                return ending(go_on(workspace.root, promote, screen))
+                return as_flow_state(gate_and_promote(workspace.root, promote, screen))
     except SparseCBMError as error:
         return Failed(name=REFUSED, message=f"error: {error}")
     return Completed(message=f"all {len(order)} stages are up to date after {time.monotonic() - started:.0f} s")
 
 
-def _code(workspace: Workspace) -> dict[str, str]:
-    """The code that is to run, by its hash."""
+def _code_hashes(workspace: Workspace) -> dict[str, str]:
+    """A hash of each source folder."""
     folders = [workspace.root / name for name in ("sparsecbm", "flows")]
     return {folder.name: content_hash(folder) for folder in folders if folder.is_dir()}
 
 
 @contextmanager
 def _flow_run_in_environment() -> Iterator[None]:
-    """Let stages tag their live runs with the flow run."""
+    """Pass the id of the flow run to the stages, which tag their MLflow runs with it."""
     os.environ["SPARSECBM_FLOW_RUN_ID"] = str(flow_run.id or "")
     try:
         yield
@@ -154,7 +157,7 @@ def _flow_run_in_environment() -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the flow here; 0 when all stages are up to date, 1 with one message otherwise, 130 when interrupted."""
+    """Run the flow here; return 0 if all stages are up to date, 1 after an error, 130 after an interruption."""
     screen = Screen()
     if DEBUG:
         os.environ["SPARSECBM_DEBUG"] = "1"
@@ -163,9 +166,9 @@ def main(arguments: list[str]) -> int:
     try:
         state = retrain(stages, promote=promote, return_state=True)
     except KeyboardInterrupt:
-        screen.failure("stopped; the next run goes on from here")
+        screen.failure("interrupted; the next run continues from here")
         return 130
-    except Exception as error:  # Prefect itself: no server, a full disk
+    except Exception as error:  # an error of Prefect itself, such as no server or a full disk
         if DEBUG:
             raise
         screen.failure(f"error: Prefect could not run the flow: {error} (--debug shows the trace)")

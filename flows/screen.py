@@ -1,4 +1,4 @@
-"""What the flow shows on a terminal: stages as they go, one message at the end. NO_COLOR is respected."""
+"""Terminal output of a flow: progress of the stages, and one message at the end. NO_COLOR is respected."""
 
 from rich.console import Console
 
@@ -6,13 +6,14 @@ COLOURS = {"UpToDate": "cyan", "Restored": "cyan", "Skipped": "yellow", "Postpon
 
 
 class Screen:
-    """Plain lines on stdout, the closing fault on stderr."""
+    """Progress on stdout, the final error on stderr."""
 
     def __init__(self) -> None:
         self._out = Console(highlight=False)
         self._err = Console(stderr=True, highlight=False)
 
     def begin(self, number: int, total: int, stage: str) -> None:
+        """Announce a stage."""
         self._out.print(f"[bold]\\[{number}/{total}] {stage}[/bold]", soft_wrap=True)
 
     def line(self, text: str) -> None:
@@ -20,14 +21,16 @@ class Screen:
         self._out.print(f"  {text}", markup=False, soft_wrap=True, style="dim")
 
     def end(self, stage: str, state: str, seconds: float | None, note: str = "") -> None:
-        """How a stage ended."""
-        took = "" if seconds is None else f" {seconds:.1f} s"
-        self._out.print(f"  [{COLOURS.get(state, 'green')}]{stage}: {state}[/]{took}", soft_wrap=True)
+        """Print the final state of a stage."""
+        duration = "" if seconds is None else f" {seconds:.1f} s"
+        self._out.print(f"  [{COLOURS.get(state, 'green')}]{stage}: {state}[/]{duration}", soft_wrap=True)
         if note:
             self.line(note)
 
     def success(self, text: str) -> None:
+        """Print the final message of a flow that succeeded."""
         self._out.print(text, markup=False, soft_wrap=True, style="bold green")
 
     def failure(self, text: str) -> None:
+        """Print the final error of a flow."""
         self._err.print(text, markup=False, soft_wrap=True, style="bold red")

@@ -1,6 +1,6 @@
-"""`python -m flows.serve CRON`: the flow `retrain` on a schedule in this process, for those who want no worker.
+"""`python -m flows.serve CRON` runs the flow `retrain` on a schedule in this process, without a worker.
 
-It works in this workspace as it is; the deployments of `prefect.yaml` work in a clone.
+It works in this workspace, uncommitted edits included; the deployments in `prefect.yaml` work in a clone.
 """
 
 import os
@@ -11,22 +11,22 @@ from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
 
 
-class NoServer(SparseCBMError):
-    """There is no Prefect server that would schedule anything."""
+class NoServerError(SparseCBMError):
+    """No Prefect server is running, so no schedule would fire."""
 
 
 def serve(workspace: Workspace, cron: str) -> None:
-    """Wait for scheduled runs and run them, until stopped.
+    """Run the flow on a schedule until the process is stopped.
 
     Raises:
-        NoServer: without a server of its own Prefect would poll here for ever, and no schedule would fire.
+        NoServerError: no server answers; Prefect would poll forever and no schedule would fire.
     """
     configure(workspace)
     api = os.environ.get("PREFECT_API_URL", "")
     if not (api and answers(f"{api}/health")):
-        raise NoServer(
+        raise NoServerError(
             f"no Prefect server answers{f' at {api}' if api else ''}, so no schedule would ever fire; "
-            "start one by `make up`, or name one by PREFECT_API_URL"
+            "start one with `make up`, or set PREFECT_API_URL"
         )
     os.chdir(workspace.root)
     from flows.retrain import retrain

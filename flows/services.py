@@ -1,4 +1,4 @@
-"""`python -m flows.services up|down|status`: Prefect server, worker and MLflow pages of this workspace, on loopback."""
+"""`python -m flows.services up|down|status`: this workspace's Prefect server, worker and MLflow pages, on loopback."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ POOL = "sparsecbm"
 HOST = "127.0.0.1"
 START_SECONDS = 180
 STOP_SECONDS = 10
-STOP_ORDER = ("worker", "prefect", "mlflow")  # a worker without its server would retry for long
+STOP_ORDER = ("worker", "prefect", "mlflow")  # a worker without its server would keep retrying
 
 
 class ServiceError(SparseCBMError):
@@ -35,7 +35,7 @@ class ServiceError(SparseCBMError):
 
 @dataclass(frozen=True)
 class Service:
-    """A started process; `created` tells it from a later one with the same number."""
+    """A started process; `created` distinguishes it from a later process with the same pid."""
 
     pid: int
     created: float
@@ -43,7 +43,7 @@ class Service:
     api: str = ""
 
     def process(self) -> psutil.Process | None:
-        """The process, if it still runs."""
+        """The process, or None if it has ended."""
         try:
             process = psutil.Process(self.pid)
             running = process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
@@ -53,23 +53,23 @@ class Service:
 
 
 def up(workspace: Workspace) -> dict[str, Service]:
-    """Start what does not run yet and wait until all of it answers.
+    """Start the services, unless all of them run, and wait until each answers.
 
     Raises:
-        ServiceError: a port is taken, or a service does not come up; then none is left running.
+        ServiceError: a port is not free, or a service does not start; then all of them are stopped.
     """
-    running = load(workspace)
+    running = load_services(workspace)
     if set(running) == set(STOP_ORDER) and all(service.process() for service in running.values()):
         return running
     down(workspace)
     prefect_port, mlflow_port = _port("SPARSECBM_PREFECT_PORT", 4200), _port("SPARSECBM_MLFLOW_PORT", 5000)
     if prefect_port == mlflow_port:
-        raise ServiceError("SPARSECBM_PREFECT_PORT and SPARSECBM_MLFLOW_PORT name the same port")
-    _free(prefect_port, "SPARSECBM_PREFECT_PORT")
-    _free(mlflow_port, "SPARSECBM_MLFLOW_PORT")
+        raise ServiceError("SPARSECBM_PREFECT_PORT and SPARSECBM_MLFLOW_PORT are the same port")
+    _check_free(prefect_port, "SPARSECBM_PREFECT_PORT")
+    _check_free(mlflow_port, "SPARSECBM_MLFLOW_PORT")
     workspace.state.mkdir(parents=True, exist_ok=True)
     try:
-        # MLflow's server makes the workspace's database where it is missing; no stage may do so at the same time.
+        # MLflow's server creates a missing database; no stage may create it at the same time.
         with FileLock(workspace.state / "mlflow.lock", timeout=START_SECONDS):
             wait_for_mlflow = _start_mlflow(workspace, mlflow_port)
             wait_for_prefect = _start_prefect(workspace, prefect_port)
@@ -80,12 +80,12 @@ def up(workspace: Workspace) -> dict[str, Service]:
     except BaseException:
         down(workspace)
         raise
-    return load(workspace)
+    return load_services(workspace)
 
 
 def down(workspace: Workspace) -> list[str]:
-    """Stop what was started, the worker first, with everything that it started; the names of what still ran."""
-    services, stopped = load(workspace), []
+    """Stop the services and all their child processes, the worker first; return the names of those that ran."""
+    services, stopped = load_services(workspace), []
     for name in STOP_ORDER:
         process = services[name].process() if name in services else None
         if process:
@@ -95,11 +95,11 @@ def down(workspace: Workspace) -> list[str]:
     return stopped
 
 
-def load(workspace: Workspace) -> dict[str, Service]:
-    """What `up` noted; empty if nothing was started."""
+def load_services(workspace: Workspace) -> dict[str, Service]:
+    """The services that `up` started, by name; empty without any."""
     try:
-        noted = json.loads(services_file(workspace).read_text(encoding="utf-8"))
-        return {name: Service(**service) for name, service in noted.items()}
+        plain = json.loads(services_file(workspace).read_text(encoding="utf-8"))
+        return {name: Service(**service) for name, service in plain.items()}
     except (OSError, ValueError, TypeError):
         return {}
 
@@ -115,7 +115,7 @@ def _start_mlflow(workspace: Workspace, port: int) -> Callable[[], None]:
     url = f"http://{HOST}:{port}"
     command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database(workspace)}"]
-    # Files are read and written where they lie: the server and those who use its database directly agree on that.
+    # Artifacts are read and written in place, so the server and direct users of its database see the same addresses.
     command += ["--no-serve-artifacts", "--default-artifact-root", (workspace.state / "mlartifacts").resolve().as_uri()]
     _start(workspace, "mlflow", command, url, "")
     return lambda: _wait(workspace, "mlflow", lambda: answers(f"{url}/health"))
@@ -129,7 +129,7 @@ def _start_worker(workspace: Workspace, server: str) -> Callable[[], None]:
 
 
 def _deploy(workspace: Workspace, server: str) -> None:
-    """Register the deployments of `prefect.yaml`; the worker has made the pool that they name."""
+    """Register the deployments in `prefect.yaml`; the worker has created their pool."""
     for command in (["prefect", "--no-prompt", "deploy", "--all"], ["flows.notify"]):
         if command == ["flows.notify"] and not os.environ.get("SPARSECBM_WEBHOOK"):
             continue
@@ -138,33 +138,37 @@ def _deploy(workspace: Workspace, server: str) -> None:
             cwd=workspace.root, env=_environment(workspace, server), capture_output=True, text=True, check=False,
         )  # fmt: skip
         if result.returncode != 0:
-            said = redacted((result.stderr or result.stdout).strip())
-            raise ServiceError(f"{' '.join(command)} failed:\n{said}")
+            output = redacted((result.stderr or result.stdout).strip())
+            raise ServiceError(f"{' '.join(command)} failed:\n{output}")
 
 
 def _start(workspace: Workspace, name: str, command: list[str], url: str, api: str, server: str = "") -> None:
-    """Start a process in a session of its own and note it."""
+    """Start a process in its own session and note it in the services file."""
     log = _log(workspace, name)
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = _environment(workspace, server)
     if api:
-        environment["PREFECT_SERVER_UI_API_URL"] = api  # its pages would ask the default port
+        environment["PREFECT_SERVER_UI_API_URL"] = api  # by default its pages call the default port
     with open(log, "wb") as output:
         process = subprocess.Popen(
             [sys.executable, *command], cwd=workspace.root, env=environment,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     service = Service(process.pid, psutil.Process(process.pid).create_time(), url, api)
-    noted = {**load(workspace), name: service}
-    write_json(services_file(workspace), {each: asdict(value) for each, value in noted.items()})
+    services = {**load_services(workspace), name: service}
+    write_json(services_file(workspace), {name: asdict(service) for name, service in services.items()})
 
 
 def _wait(workspace: Workspace, name: str, ready: Callable[[], bool]) -> None:
-    """Wait until a service is ready; it may end or hang instead."""
+    """Wait until a service is ready.
+
+    Raises:
+        ServiceError: it ended, or the time limit is over.
+    """
     deadline = time.monotonic() + START_SECONDS
     while not ready():
-        if load(workspace)[name].process() is None:
-            raise ServiceError(f"{name} ended; {_log(workspace, name)} says why")
+        if load_services(workspace)[name].process() is None:
+            raise ServiceError(f"{name} ended; see {_log(workspace, name)}")
         if time.monotonic() > deadline:
             raise ServiceError(f"{name} did not answer within {START_SECONDS} s; see {_log(workspace, name)}")
         time.sleep(0.2)
@@ -172,23 +176,23 @@ def _wait(workspace: Workspace, name: str, ready: Callable[[], bool]) -> None:
 
 def _environment(workspace: Workspace, server: str) -> dict[str, str]:
     environment = {**tool_environment(), "SPARSECBM_WORKSPACE": str(workspace.root)}
-    environment["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # into the log file, where flows print as well
+    environment["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # goes to the log file, as the flows' output does
     environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # seven more processes for what is not used here
-    # Runs in a clone record here as well, by the same name, so that one lock keeps all promotions apart.
+    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # saves seven processes for an unused feature
+    # Runs in a clone use the workspace's store under the same address, so one lock covers all promotions.
     environment.setdefault("MLFLOW_TRACKING_URI", tracking_uri(workspace))
     environment.pop("PREFECT_API_URL", None)
     return {**environment, "PREFECT_API_URL": f"{server}/api"} if server else environment
 
 
 def _stop(process: psutil.Process) -> None:
-    """End a process and all its descendants, those in process groups of their own as well."""
+    """End a process and all its descendants, including those in other process groups."""
     family = [process, *process.children(recursive=True)]
-    for member in family:
-        _signal(member.terminate)
+    for relative in family:
+        _signal(relative.terminate)
     _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
-    for member in alive:
-        _signal(member.kill)
+    for relative in alive:
+        _signal(relative.kill)
     psutil.wait_procs(alive, timeout=STOP_SECONDS)
 
 
@@ -200,18 +204,18 @@ def _signal(send: Callable[[], None]) -> None:
 def _port(variable: str, default: int) -> int:
     text = os.environ.get(variable, str(default))
     if not (text.isdigit() and 0 < int(text) < 65536):
-        raise ServiceError(f"{variable}={text!r} is no port; give a number from 1 to 65535")
+        raise ServiceError(f"{variable}={text!r} is not a port; give a number from 1 to 65535")
     return int(text)
 
 
-def _free(port: int, variable: str) -> None:
+def _check_free(port: int, variable: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
             raise ServiceError(
-                f"port {port} on {HOST} is not free ({error.strerror}); end what uses it, or set {variable} to another"
+                f"port {port} on {HOST} is not free ({error.strerror}); stop the other process, or change {variable}"
             ) from None
 
 
@@ -219,19 +223,19 @@ def _log(workspace: Workspace, name: str) -> Path:
     return workspace.state / "logs" / f"{name}.log"
 
 
-def _say_status(workspace: Workspace) -> int:
-    """One line a service; 1 if one that was started is dead."""
-    services = load(workspace)
+def _print_status(workspace: Workspace) -> int:
+    """Print one line for each service; return 1 if a started service has ended."""
+    services = load_services(workspace)
     dead = [name for name, service in services.items() if not service.process()]
     for name in services:
         print(f"{name:9}{'dead; `make up` starts it again' if name in dead else services[name].url}")
     if not services:
-        print("no services were started here; `make up` starts them")
+        print("no services are running; `make up` starts them")
     return 1 if dead else 0
 
 
 def main(arguments: list[str]) -> int:
-    """Start, stop or look at the services; a fault is one message and exit code 1."""
+    """Start, stop or list the services; an error is one message and exit code 1."""
     if arguments not in (["up"], ["down"], ["status"]):
         print("usage: python -m flows.services {up,down,status}", file=sys.stderr)
         return 2
@@ -239,14 +243,14 @@ def main(arguments: list[str]) -> int:
         workspace = Workspace.find()
         configure(workspace)
         if arguments == ["status"]:
-            return _say_status(workspace)
+            return _print_status(workspace)
         if arguments == ["down"]:
             stopped = down(workspace)
             print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
             return 0
         services = up(workspace)
     except KeyboardInterrupt:
-        print("stopped; nothing was left running", file=sys.stderr)
+        print("interrupted; all services are stopped", file=sys.stderr)
         return 130
     except SparseCBMError as error:
         if os.environ.get("SPARSECBM_DEBUG") == "1":

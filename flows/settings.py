@@ -1,4 +1,4 @@
-"""Prefect's settings for a workspace. Import this, and call `configure`, before anything imports Prefect."""
+"""Settings of Prefect for a workspace. Call `configure` before the first import of Prefect."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from sparsecbm.base.workspace import Workspace
 
 
 def configure(workspace: Workspace, debug: bool = False) -> None:
-    """Keep Prefect's data inside the workspace and its logs off the terminal; what the user set before stays.
+    """Keep Prefect's data in the workspace and its logs out of the terminal; settings of the user have priority.
 
-    A server that `flows.services up` started for this workspace is used; without one, Prefect starts a
-    server of its own that ends with the flow.
+    The flow uses the server that `flows.services up` started for this workspace. Without one, Prefect starts a
+    temporary server that ends with the flow.
     """
     home = workspace.state / "prefect"
     home.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def configure(workspace: Workspace, debug: bool = False) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",
-        # The flow prints what people need; Prefect's own lines and traces go to its records, and here with --debug.
+        # The flow prints its own progress. Prefect's lines and traces go to its database; --debug prints them, too.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "DEBUG" if debug else "CRITICAL",
     }
     for name, value in defaults.items():
@@ -35,12 +35,12 @@ def configure(workspace: Workspace, debug: bool = False) -> None:
 
 
 def services_file(workspace: Workspace) -> Path:
-    """Where `flows.services` notes what it started."""
+    """The file in which `flows.services` notes the processes that it started."""
     return workspace.state / "services.json"
 
 
 def running_server(workspace: Workspace) -> str | None:
-    """The API address of the Prefect server that was started for this workspace, if it answers."""
+    """The API address of this workspace's Prefect server, or None if it does not answer."""
     try:
         api = json.loads(services_file(workspace).read_text(encoding="utf-8"))["prefect"]["api"]
     except (OSError, ValueError, KeyError):
@@ -49,9 +49,9 @@ def running_server(workspace: Workspace) -> str | None:
 
 
 def answers(url: str, seconds: float = 2) -> bool:
-    """Whether an address gives a good HTTP answer."""
+    """Whether an address answers with HTTP status 200."""
     try:
-        # Loopback addresses: no proxy may stand between.
+        # The addresses are on loopback, so no proxy may be used.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url, timeout=seconds) as response:
             return response.status == 200

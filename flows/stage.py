@@ -1,4 +1,4 @@
-"""One stage as a DVC subprocess: its lines as they come, and how it ended."""
+"""Runs one stage as a DVC subprocess, passes its output on line by line, and determines its final state."""
 
 import os
 import signal
@@ -15,11 +15,11 @@ from sparsecbm.pipeline.keys import stage_key
 UP_TO_DATE = "UpToDate"
 RESTORED = "Restored"
 COMPLETED = "Completed"
-REFUSED = "Refused"  # the stage said why it cannot run; running it again would say the same
+REFUSED = "Refused"  # the stage printed an error message; a retry would print the same one
 FAILED = "Failed"
 
-# What DVC says to people who run it by hand.
-CHATTER = (
+# Hints of DVC for interactive use.
+DVC_HINTS = (
     "To track the changes with git",
     "\tgit add",
     "To enable auto staging",
@@ -34,7 +34,7 @@ GRACE_SECONDS = 10
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended: one of the states above, with a message for the failed ones."""
+    """The final state of a stage, one of the states above, and a message unless it succeeded."""
 
     stage: str
     state: str
@@ -45,37 +45,38 @@ class Outcome:
         return self.state in (UP_TO_DATE, RESTORED, COMPLETED)
 
 
-def run_stage(workspace: Workspace, stage: str, say: Callable[[str], None]) -> Outcome:
-    """Run `dvc repro --single-item STAGE`, handing each line to `say`.
+def run_stage(workspace: Workspace, stage: str, print_line: Callable[[str], None]) -> Outcome:
+    """Run `dvc repro --single-item STAGE`.
 
-    A stage's own `error: ...` lines are kept for the outcome's message instead. Whatever interrupts
-    this function ends DVC and the stage with it: they share a process group of their own.
+    If this function is interrupted, DVC and the stage end with it: they share a process group.
 
-    DVC hashes what a stage reads after it ran: an edit meanwhile would be recorded as if it had made the
-    outputs. So the hashes before and after are compared here, and after an edit the stage runs again.
+    DVC hashes the inputs of a stage after the stage ran, so it would attribute the outputs to inputs that were edited
+    meanwhile. This function therefore compares the hashes before and after, and runs the stage again after an edit.
+
+    Args:
+        print_line: receives each output line, except the stage's `error: ...` lines, which become the message
     """
     before = _key(workspace, stage)
-    outcome = _repro(workspace, stage, say)
+    outcome = _repro(workspace, stage, print_line)
     after = _key(workspace, stage)
     if outcome.state == COMPLETED and after != before:
-        say(f"what {stage} reads was edited while it ran; it runs again")
-        outcome = _repro(workspace, stage, say, "--force")
+        print_line(f"the inputs of {stage} were edited while it ran; it runs again")
+        outcome = _repro(workspace, stage, print_line, "--force")
         if outcome.good and _key(workspace, stage) != after:
-            again = f"`dvc repro --force --single-item {stage}`"
-            return Outcome(stage, REFUSED, f"error: what {stage} reads is edited while it runs; leave it, then {again}")
+            remedy = f"stop editing them, then run `dvc repro --force --single-item {stage}`"
+            return Outcome(stage, REFUSED, f"error: the inputs of {stage} were edited again while it ran; {remedy}")
     return outcome
 
 
 def _key(workspace: Workspace, stage: str) -> str | None:
-    """The key of the stage's inputs; None where one is missing, which DVC says better."""
+    """The key of the stage's inputs; None if one is missing, since DVC reports that itself."""
     try:
         return stage_key(workspace, stage)
     except SparseCBMError:
         return None
 
 
-def _repro(workspace: Workspace, stage: str, say: Callable[[str], None], *options: str) -> Outcome:
-    """Run DVC once."""
+def _repro(workspace: Workspace, stage: str, print_line: Callable[[str], None], *options: str) -> Outcome:
     process = subprocess.Popen(
         dvc_command("repro", "--single-item", *options, stage),
         cwd=workspace.root,
@@ -88,7 +89,7 @@ def _repro(workspace: Workspace, stage: str, say: Callable[[str], None], *option
         start_new_session=True,
     )
     try:
-        state, message = _read(process, say)
+        state, message = _follow(process, print_line)
         code = process.wait()
     finally:
         _end_group(process)
@@ -96,11 +97,11 @@ def _repro(workspace: Workspace, stage: str, say: Callable[[str], None], *option
         return Outcome(stage, state)
     if message:
         return Outcome(stage, REFUSED, "\n".join(message))
-    return Outcome(stage, FAILED, f"error: stage {stage!r} failed; what it printed is above")
+    return Outcome(stage, FAILED, f"error: stage {stage!r} failed; see its output above")
 
 
-def _read(process: subprocess.Popen, say: Callable[[str], None]) -> tuple[str, list[str]]:
-    """Pass lines on until the output ends; the state that DVC's words mean, and the stage's error message."""
+def _follow(process: subprocess.Popen, print_line: Callable[[str], None]) -> tuple[str, list[str]]:
+    """Pass on the output until it ends; return the state by DVC's messages, and the lines of the error message."""
     state, message, in_message = COMPLETED, [], False
     for raw in process.stdout:
         line = raw.rstrip()
@@ -113,16 +114,16 @@ def _read(process: subprocess.Popen, say: Callable[[str], None]) -> tuple[str, l
         elif line.startswith("ERROR: failed to reproduce"):
             in_message = False
             if "exited with" not in line and not message:
-                message = ["error: " + line.removeprefix("ERROR: ")]  # DVC itself refused: a dependency is missing
+                message = ["error: " + line.removeprefix("ERROR: ")]  # an error of DVC itself, such as a missing input
         elif in_message:
             message.append(line)
-        elif line and not raw.startswith(CHATTER):
-            say(line)
+        elif line and not raw.startswith(DVC_HINTS):
+            print_line(line)
     return state, message
 
 
 def _end_group(process: subprocess.Popen) -> None:
-    """Leave nothing of the process group behind; DVC alone would leave its child running."""
+    """End the whole process group; DVC alone would leave the stage running."""
     try:
         os.killpg(process.pid, signal.SIGTERM)
     except ProcessLookupError:

@@ -39,7 +39,9 @@ _WITH_TORCH = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load torch only when a model is asked for, so that the command line starts at once."""
+    """Import torch only when a model class is used, and the metadata only for the version: `--help` needs neither."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("sparsecbm")
     if name in _WITH_TORCH:
         return getattr(import_module(_WITH_TORCH[name]), name)
     raise AttributeError(f"module 'sparsecbm' has no attribute {name!r}")

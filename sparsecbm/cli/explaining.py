@@ -1,4 +1,4 @@
-"""Explanations by a model in a folder."""
+"""Explanations of texts by a saved model, for `sparsecbm explain`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from sparsecbm.explain.explanation import Explanation
 from sparsecbm.explain.methods import METHODS
 from sparsecbm.model.storage import CHECKSUMS
 
-CHUNK = 8  # texts that are explained before the first of them is given
+CHUNK = 8  # texts that are explained before the first of them is yielded
 
 
 def explain_texts(
@@ -21,20 +21,20 @@ def explain_texts(
     states: Mapping[str, str] | None = None,
     method: str = "integrated_gradients",
 ) -> Iterator[Explanation]:
-    """Explanations of texts, in order.
+    """Explain texts, in order.
 
     Args:
         concepts, states, method: as in `ExplainOptions`
 
     Raises:
-        ConfigError: unknown concept, state or method; names the choices.
-        ModelError: no model there, an altered file, or a model without concepts.
+        ConfigError: an unknown concept, state or method; the message lists the choices.
+        ModelError: the folder holds no model, a file was altered, or the model has no concepts.
     """
-    if method not in METHODS:  # before the model is loaded, which takes time
+    if method not in METHODS:  # checked first, since loading a model takes time
         raise ConfigError(unknown("attribution method", method, METHODS))
     model = SparseCBM.from_pretrained(folder)
     checksum = sha256_file(Path(folder) / CHECKSUMS)
     options = ExplainOptions(concepts or None, states or {}, method)
     for start in range(0, len(texts), CHUNK):
-        part = texts[start : start + CHUNK]
-        yield from explain(model, part, options, folder=checksum)
+        chunk = texts[start : start + CHUNK]
+        yield from explain(model, chunk, options, folder=checksum)

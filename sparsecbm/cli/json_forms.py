@@ -1,4 +1,4 @@
-"""JSON that `sparsecbm patch` prints and that no result of the library holds, as it is published in `schemas/`."""
+"""The JSON that `sparsecbm intervene`, `patch` and `memory` print; its schemas are in `sparsecbm/schemas/`."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,11 +1,10 @@
-"""The published JSON Schemas of what the command line writes: `python -m sparsecbm.cli.json_schemas` renews them."""
+"""The published JSON Schemas of the command line's output: `python -m sparsecbm.cli.json_schemas` writes them."""
 
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from sparsecbm.base.files import write_json
-from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.inspection.compare import Comparison
 from sparsecbm.cli.inspection.mask_summary import MaskSummary
 from sparsecbm.cli.json_forms import PatchRow, WrittenModel
@@ -18,6 +17,7 @@ from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.side_effects import SideEffects
 from sparsecbm.model.prediction_form import PredictionLine
 
+FOLDER = Path(__file__).parents[1] / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 TITLES = {
     "predict": (PredictionLine, "One line of `sparsecbm predict`"),
@@ -38,18 +38,18 @@ TITLES = {
 
 
 def json_schemas() -> dict[str, dict]:
-    """Each schema by the name of its file, without `.schema.json`."""
+    """File name without `.schema.json` -> schema."""
     return {
         name: {**TypeAdapter(form).json_schema(mode="serialization"), "$schema": DRAFT, "title": title}
         for name, (form, title) in TITLES.items()
     }
 
 
-def write_schemas(folder: Path) -> None:
-    """Write every schema into a folder."""
+def write_schemas(folder: Path = FOLDER) -> None:
+    """Write every schema to a folder, by default the package's own."""
     for name, schema in json_schemas().items():
         write_json(folder / f"{name}.schema.json", schema)
 
 
 if __name__ == "__main__":
-    write_schemas(Workspace.find().root / "schemas")
+    write_schemas()

@@ -90,14 +90,14 @@ def make(
     from rich.console import Console
 
     from sparsecbm.base.params import load_params
-    from sparsecbm.cli.predictions import given_texts
     from sparsecbm.cli.printing.interventions import show_patch
+    from sparsecbm.cli.text_input import collect_texts
     from sparsecbm.intervene.experiments.trials import bit_budget
     from sparsecbm.intervene.patches.make import make_patch
     from sparsecbm.intervene.patches.options import PatchOptions
     from sparsecbm.intervene.patches.protection import protect
 
-    texts = given_texts(text, file)
+    texts = collect_texts(text, file)
     workspace = Workspace.find()
     params, loaded = load_params(workspace.params), load_model(model)
     settings = params.intervene

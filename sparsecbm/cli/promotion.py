@@ -1,101 +1,102 @@
-"""The commands of promotion. Thin, and imported with the command line, so what is heavy is imported when they run."""
+"""The commands on the registered model: promote, rollback, status, history."""
 
-import subprocess
-import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-Version = Annotated[int | None, typer.Argument(help="A version of the registered model; this workspace's by default.")]
-Reason = Annotated[str | None, typer.Option(help="Why, for the record.")]
-Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+from sparsecbm.base.extras import require
+from sparsecbm.cli.options import Json
 
+if TYPE_CHECKING:
+    from sparsecbm.promote.service import PromotionService
 
-def add_commands(app: typer.Typer) -> None:
-    """Let the command line have them."""
-    for command in (promote, rollback, status, history):
-        app.command()(command)
+Version = Annotated[int | None, typer.Argument(help="A version of the registered model; default: this workspace's.")]
+Reason = Annotated[str | None, typer.Option(help="The reason, for the promotion history.")]
 
 
 def promote(
     version: Version = None,
-    force: Annotated[bool, typer.Option("--force", help="Against the verdict; needs --reason.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote against the verdict; needs --reason.")] = False,
     reason: Reason = None,
-    gate_only: Annotated[bool, typer.Option("--gate-only", help="Judge, and promote nothing.")] = False,
+    gate_only: Annotated[bool, typer.Option("--gate-only", help="Judge only.")] = False,
 ) -> None:
     """Judge a model against the champion, and make it the champion if it passes every gate."""
+    from sparsecbm.promote.transaction import UnchangedError, require_reason
+
+    force_reason = require_reason(force, reason)
+    service = _open_service()
     from sparsecbm.cli.printing.promotion import show_entry, show_ledger
     from sparsecbm.promote.service import ledger_folder
-    from sparsecbm.promote.transaction import Unchanged, forced
 
-    why = forced(force, reason)
-    road = _road()
     try:
-        ledger = road.gate(version)
-    except Unchanged as same:
-        print(f"unchanged: {same}")
+        ledger = service.gate(version)
+    except UnchangedError as error:
+        print(f"unchanged: {error}")
         return
     show_ledger(ledger)
-    print(f"the ledger is at {ledger_folder(road.workspace, ledger.challenger)}")
+    print(f"ledger: {ledger_folder(service.workspace, ledger.challenger)}")
     if gate_only:
         return
-    entry = road.promote(ledger, why)
+    entry = service.promote(ledger, force_reason)
     show_entry(entry)
     if entry.action == "refuse":
         raise typer.Exit(1)
 
 
 def rollback(reason: Reason = None) -> None:
-    """Go back to the champion before; again, to the one before that."""
+    """Return to the previous champion; a second rollback returns to the one before it."""
+    service = _open_service()
     from sparsecbm.cli.printing.promotion import show_entry
 
-    show_entry(_road().rollback(reason or "no reason given"))
+    show_entry(service.rollback(reason or "no reason given"))
 
 
 def status(json: Json = False) -> None:
-    """Say which version is the champion, since when and from which run, and what is wrong, if anything is."""
+    """Show the champion, its age and origin, the services, and what is wrong."""
+    service = _open_service()
+    from sparsecbm.cli.flow_process import has_flows, run_flow_module
     from sparsecbm.cli.printing.promotion import show_status
     from sparsecbm.cli.printing.tables import show_json
-    from sparsecbm.promote.status import status_of
-    from sparsecbm.track.store import answering
+    from sparsecbm.promote.status import load_status
+    from sparsecbm.track.store import translated_errors
 
-    road = _road()
-    with answering(road.store.uri):
-        found = status_of(road)
+    with translated_errors(service.store.uri):
+        state = load_status(service)
     if json:
-        show_json(found)
-        raise typer.Exit(1 if found.faults else 0)
-    show_status(found)
-    services = subprocess.run([sys.executable, "-m", "flows.services", "status"], cwd=road.workspace.root, check=False)
-    raise typer.Exit(1 if found.faults or services.returncode else 0)
+        show_json(state)
+        raise typer.Exit(1 if state.faults else 0)
+    show_status(state)
+    services = run_flow_module(service.workspace, "services", "status") if has_flows(service.workspace) else 0
+    raise typer.Exit(1 if state.faults or services else 0)
 
 
 def history(json: Json = False) -> None:
-    """List what was promoted, refused and rolled back, and verify the chain of the record."""
+    """List all promotions, refusals and rollbacks, and verify the chain of entries."""
+    service = _open_service()
     from dataclasses import asdict
     from json import dumps
 
     from sparsecbm.cli.printing.promotion import show_history
-    from sparsecbm.promote.history import clock_jumps, faults
-    from sparsecbm.track.store import answering
+    from sparsecbm.promote.history import find_chain_faults, find_clock_jumps
+    from sparsecbm.track.store import translated_errors
 
-    road = _road()
-    with answering(road.store.uri):
-        entries = road.registry.entries()
-    wrong = faults(entries)
+    with translated_errors(service.store.uri):
+        entries = service.registry.entries()
+    faults, clock_jumps = find_chain_faults(entries), find_clock_jumps(entries)
     if json:
         plain = [{**asdict(entry), "hash": entry.hash} for entry in entries]
-        print(dumps({"entries": plain, "faults": wrong, "clock": clock_jumps(entries)}, indent=2, ensure_ascii=False))
+        print(dumps({"entries": plain, "faults": faults, "clock": clock_jumps}, indent=2, ensure_ascii=False))
     else:
-        show_history(entries, wrong, clock_jumps(entries))
-    if wrong:
+        show_history(entries, faults, clock_jumps)
+    if faults:
         raise typer.Exit(1)
 
 
-def _road():
+def _open_service() -> "PromotionService":
+    require("mlflow")
     from sparsecbm.base.params import load_params
     from sparsecbm.base.workspace import Workspace
-    from sparsecbm.promote.service import Road
+    from sparsecbm.promote.service import PromotionService
 
     workspace = Workspace.find()
-    return Road.open(workspace, load_params(workspace.params))
+    return PromotionService.open(workspace, load_params(workspace.params))

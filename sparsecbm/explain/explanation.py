@@ -1,7 +1,7 @@
 """The explanation of one text at all levels, label <- concepts <- subnetworks <- words, and its origin.
 
 A text has one list of words, and all scores are in its order: `scores[i]` belongs to `words[i]`. The plain form is
-published as `schemas/explanation.schema.json`.
+published as `sparsecbm/schemas/explanation.schema.json`.
 """
 
 import json
@@ -207,7 +207,7 @@ class Explanation(Rich):
         return f"; words: {', '.join(words)}" if words else ""
 
     def to_dict(self) -> dict:
-        """Plain form, as in `schemas/explanation.schema.json`; numbers have six decimals."""
+        """Plain form, as in `sparsecbm/schemas/explanation.schema.json`; numbers have six decimals."""
         return plain(asdict(self))
 
     def to_json(self, indent: int | None = None) -> str:

@@ -16,7 +16,7 @@ COLUMNS = {
 
 
 def json_lines(explanations: Sequence[Explanation]) -> str:
-    """One line for each text; `schemas/explanation.schema.json` describes it."""
+    """One line for each text; `sparsecbm/schemas/explanation.schema.json` describes it."""
     return "".join(f"{explanation.to_json()}\n" for explanation in explanations)
 
 

@@ -51,7 +51,7 @@ class Edit:
     ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the published form, as `schemas/intervene.schema.json` describes it."""
+        """Return the published form, as `sparsecbm/schemas/intervene.schema.json` describes it."""
         return published_form(self)
 
 

@@ -30,7 +30,7 @@ class Prediction:
     concepts: dict[str, StatePrediction]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain form; `schemas/predict.schema.json` describes it."""
+        """Plain form; `sparsecbm/schemas/predict.schema.json` describes it."""
         return {
             "text": self.text,
             "label": self.label.state,

@@ -1,4 +1,4 @@
-"""Profiles and single values laid over `params.yaml`, checked before a byte is written."""
+"""Applies profiles and single values to `params.yaml`; the result is validated before it is written."""
 
 import io
 from collections.abc import Iterable
@@ -14,17 +14,17 @@ from sparsecbm.base.git import GitError, git
 from sparsecbm.base.params import Params, parse_params
 from sparsecbm.base.workspace import Workspace
 
-BASE = "none"  # the profile's name that stands for no profile
+BASE = "none"  # the profile name for no profile
 
 
 def compose(workspace: Workspace, profiles: Iterable[str] = (), settings: Iterable[str] = ()) -> bool:
-    """Lay profiles, then `key=value` settings over `params.yaml`; whether that changed the file.
+    """Apply profiles, then `key=value` settings to `params.yaml`, and return whether the file changed.
 
-    Profiles go over the base, never over each other's remains: where `params.yaml` was composed before,
-    its version in git is the base. Comments stay. On any fault the file stays as it was.
+    Profiles always apply to the base: if `params.yaml` holds a profile already, its version in git is the base.
+    Comments are kept. On an error the file does not change.
 
     Raises:
-        ConfigError: an unknown profile or key, a wrong value, or no base to go back to.
+        ConfigError: an unknown profile or key, an invalid value, or no base in git.
     """
     text, _ = _composed(workspace, tuple(profiles), tuple(settings))
     if text == workspace.params.read_text(encoding="utf-8"):
@@ -34,7 +34,7 @@ def compose(workspace: Workspace, profiles: Iterable[str] = (), settings: Iterab
 
 
 def composed_params(workspace: Workspace, profiles: Iterable[str] = (), settings: Iterable[str] = ()) -> Params:
-    """What `compose` would write, as checked parameters; nothing is written."""
+    """The parameters that `compose` would write, validated; writes nothing."""
     return _composed(workspace, tuple(profiles), tuple(settings))[1]
 
 
@@ -54,7 +54,7 @@ def _composed(workspace: Workspace, profiles: tuple[str, ...], settings: tuple[s
 
 
 def _profile(workspace: Workspace, name: str) -> dict:
-    """What a profile lays over the base."""
+    """The content of a profile."""
     path = workspace.root / "profiles" / f"{name}.yaml"
     known = sorted(file.stem for file in path.parent.glob("*.yaml"))
     if name not in known:
@@ -66,10 +66,10 @@ def _profile(workspace: Workspace, name: str) -> dict:
 
 
 def _base(workspace: Workspace, current: dict) -> dict:
-    """The parameters that no profile has touched."""
+    """The parameters without any profile."""
     if current.get("profile") is None:
         return current
-    remedy = "put params.yaml back as it was before the profile, with `profile: null`, and run again"
+    remedy = "restore params.yaml as it was before the profile, with `profile: null`, and run again"
     try:
         committed = git(workspace.root, "show", "HEAD:./params.yaml") + "\n"
     except GitError:
@@ -82,7 +82,7 @@ def _base(workspace: Workspace, current: dict) -> dict:
 
 
 def _merge(base: dict, over: dict) -> None:
-    """Lay one mapping over another, block by block. A source of another kind takes the place of the old one."""
+    """Update nested mappings in place. A source of another kind replaces the old source entirely."""
     for key, value in over.items():
         old = base.get(key)
         blocks = isinstance(old, dict) and isinstance(value, dict)
@@ -116,7 +116,7 @@ def _yaml() -> YAML:
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes 0.00001 as 1.0e-05: without the point, YAML 1.1 readers take it for a text."""
+    """Writes 0.00001 as 1.0e-05: YAML 1.1 parsers read a number without the point as a string."""
 
     def represent_float(self, data: float) -> ScalarNode:
         text = repr(data)
@@ -133,7 +133,7 @@ _Representer.add_representer(type(None), _Representer.represent_none)
 
 
 def _parse(text: str, where: str) -> dict:
-    """YAML with its comments."""
+    """Parse YAML and keep its comments."""
     try:
         parsed = _yaml().load(text)
     except YAMLError as error:
@@ -144,7 +144,7 @@ def _parse(text: str, where: str) -> dict:
 
 
 def _plain(text: str, where: str = "params.yaml") -> object:
-    """YAML without its comments."""
+    """Parse YAML without its comments."""
     try:
         return YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:

@@ -1,7 +1,7 @@
-"""The source files that each stage depends on: derived from its imports, and written into `dvc.yaml`.
+"""The source files that each stage depends on: derived from its imports and written into `dvc.yaml`.
 
-DVC runs a stage again when a dependency changes. A file that a stage imports and `dvc.yaml` does not list would leave
-stale results, so the list is generated, and `sparsecbm pipeline deps --check` compares it.
+DVC runs a stage again when a dependency changes. If a stage imports a file that `dvc.yaml` does not list, its results
+become stale. So the list is generated, and `sparsecbm pipeline deps --check` compares it.
 """
 
 import ast
@@ -18,17 +18,17 @@ from sparsecbm.base.params import read_yaml
 
 PACKAGE = "sparsecbm"
 COMMAND = f"python -m {PACKAGE}.stages "
-# Live curves go to MLflow. No output of a stage depends on them, so a change there must not retrain anything.
+# These modules send training curves to MLflow. No output of a stage depends on them, so they cause no retraining.
 OBSERVERS = (f"{PACKAGE}.track",)
 
 
 @dataclass(frozen=True)
 class StageDependencies:
-    """The source files of one stage, as `dvc.yaml` lists them and as its imports demand; folders stand for all in them.
+    """The source files of one stage; a folder stands for all files in it.
 
     Attributes:
-        listed: paths below the package in the stage's `deps`
-        derived: paths that the imports of the stage reach
+        listed: paths of this package in the stage's `deps` in `dvc.yaml`
+        derived: paths that the stage imports, directly or not
     """
 
     stage: str
@@ -50,7 +50,7 @@ def stage_dependencies(root: Path) -> list[StageDependencies]:
     """Compare the listed and the derived source files of every stage of this package.
 
     Args:
-        root: the workspace, with `dvc.yaml` and the package's sources
+        root: the workspace, with `dvc.yaml` and the sources of the package
 
     Raises:
         ConfigError: the workspace holds no sources.
@@ -68,7 +68,7 @@ def stage_dependencies(root: Path) -> list[StageDependencies]:
 
 
 def write_dependencies(root: Path) -> list[str]:
-    """Write the derived source files into `dvc.yaml`, data before sources; comments and order stay.
+    """Write the derived source files into `dvc.yaml`, after the data dependencies; comments and order are kept.
 
     Returns:
         stages whose list changed
@@ -94,10 +94,10 @@ def write_dependencies(root: Path) -> list[str]:
 def source_files(root: Path, stage: str, graph: dict[str, set[str]]) -> tuple[str, ...]:
     """The files that a stage imports, directly or not, and the templates beside them.
 
-    A folder stands for its files where the stage needs all of them.
+    If the stage needs all files of a folder, the folder stands for them.
 
     Args:
-        graph: module -> modules that it imports, as `import_graph` gives it
+        graph: module -> modules that it imports; the result of `import_graph`
     """
     reached: set[str] = set()
     waiting = [f"{PACKAGE}.stages.{stage}", f"{PACKAGE}.stages"]
@@ -112,10 +112,10 @@ def source_files(root: Path, stage: str, graph: dict[str, set[str]]) -> tuple[st
 
 
 def import_graph(root: Path) -> dict[str, set[str]]:
-    """Module -> modules of this package that it imports, anywhere in it; imports for type checkers are left out.
+    """Module -> modules of this package that it imports at any level; imports under TYPE_CHECKING are left out.
 
     Raises:
-        ConfigError: there are no sources below `root`.
+        ConfigError: `root` holds no sources of the package.
     """
     files = set((root / PACKAGE).rglob("*.py"))
     if not files:
@@ -136,7 +136,7 @@ def _imports(file: Path, modules: dict[str, Path]) -> Iterator[str]:
 
 
 def _nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes of a tree but those that only type checkers see."""
+    """All nodes of a syntax tree except those under TYPE_CHECKING."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
             continue
@@ -145,19 +145,24 @@ def _nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _folded(root: Path, files: set[Path]) -> list[str]:
-    """Paths below `root`, sorted; a folder in the place of its files where all of them are needed."""
+    """Paths relative to `root`, sorted; a folder replaces its files if all of them are needed."""
 
     def fold(folder: Path) -> tuple[bool, list[Path]]:
-        own = [path for path in folder.iterdir() if path.suffix == ".py" or _is_template(path)]
-        parts = [fold(path) for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"]
-        wanted = [path for path in own if path in files]
-        whole = all(path in files for path in own if path.name != "__init__.py") and all(each for each, _ in parts)
-        if whole and (wanted or parts):
+        """Whether all files below a folder are needed, and the paths that are."""
+        sources = [path for path in folder.iterdir() if _is_source_file(path)]
+        subfolders = [fold(path) for path in folder.iterdir() if any(map(_is_source_file, path.rglob("*")))]
+        needed = [path for path in sources if path in files]
+        complete = all(path in files for path in sources if path.name != "__init__.py")
+        if complete and all(whole for whole, _ in subfolders) and (needed or subfolders):
             return True, [folder]
-        return False, [*wanted, *(path for _, inner in parts for path in inner)]
+        return False, [*needed, *(path for _, inner in subfolders for path in inner)]
 
     paths = fold(root / PACKAGE)[1]
     return sorted(path.relative_to(root).as_posix() for path in paths)
+
+
+def _is_source_file(path: Path) -> bool:
+    return path.suffix == ".py" or _is_template(path)
 
 
 def _is_template(path: Path) -> bool:
@@ -178,10 +183,10 @@ def _path_of(root: Path, module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def describe(dependencies: Iterable[StageDependencies]) -> list[str]:
-    """One line a fault, naming the stage and the file."""
+def describe_faults(dependencies: Iterable[StageDependencies]) -> list[str]:
+    """One message for each path that `dvc.yaml` should list or should not."""
     faults = []
-    for each in dependencies:
-        faults += [f"stage {each.stage!r} imports {path}, which dvc.yaml does not list" for path in each.missing]
-        faults += [f"stage {each.stage!r} does not import {path}, which dvc.yaml lists" for path in each.unneeded]
+    for stage in dependencies:
+        faults += [f"stage {stage.stage!r} imports {path}, which dvc.yaml does not list" for path in stage.missing]
+        faults += [f"stage {stage.stage!r} does not import {path}, which dvc.yaml lists" for path in stage.unneeded]
     return faults

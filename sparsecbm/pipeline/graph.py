@@ -1,4 +1,4 @@
-"""The graph of stages as `dvc.yaml` states it, and DVC as a subprocess."""
+"""The graph of stages in `dvc.yaml`, and DVC as a subprocess."""
 
 import json
 import os
@@ -8,35 +8,36 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from sparsecbm.base.errors import ConfigError, unknown
+from sparsecbm.base.extras import require
 from sparsecbm.base.params import read_yaml
 from sparsecbm.base.workspace import Workspace
 
 
-def stage_order(workspace: Workspace, wanted: Iterable[str] = ()) -> tuple[str, ...]:
-    """All stages so that each follows what it reads from; with `wanted`, only those and what they need.
+def stage_order(workspace: Workspace, targets: Iterable[str] = ()) -> tuple[str, ...]:
+    """The stages in an order in which each follows its inputs; with `targets`, only those and what they need.
 
-    Stages that are free to go in either order keep the order of `dvc.yaml`.
+    Independent stages keep their order in `dvc.yaml`.
 
     Raises:
-        ConfigError: a wanted stage is unknown, or the graph goes in circles.
+        ConfigError: a target is unknown, or the graph has a cycle.
     """
     needs = _needs(read_yaml(workspace.root / "dvc.yaml").get("stages", {}))
     order: list[str] = []
 
     def visit(stage: str, path: tuple[str, ...]) -> None:
         if stage in path:
-            raise ConfigError(f"dvc.yaml goes in circles: {' -> '.join((*path, stage))}")
+            raise ConfigError(f"dvc.yaml has a cycle: {' -> '.join((*path, stage))}")
         if stage not in order:
             for needed in needs[stage]:
                 visit(needed, (*path, stage))
             order.append(stage)
 
-    wanted = tuple(wanted)
-    for stage in wanted:
+    targets = tuple(targets)
+    for stage in targets:
         if stage not in needs:
             raise ConfigError(unknown("stage", stage, needs))
     for stage in needs:
-        if not wanted or stage in wanted:
+        if not targets or stage in targets:
             visit(stage, ())
     return tuple(order)
 
@@ -48,9 +49,9 @@ def outputs(definition: dict) -> tuple[str, ...]:
 
 
 def pending(workspace: Workspace) -> dict[str, list]:
-    """Stages that `dvc.lock` does not speak for as the files now stand, with DVC's reasons; empty when all is done.
+    """Stages that are out of date by `dvc.lock`, with DVC's reasons; empty if the pipeline is up to date.
 
-    A stage that is always run counts only if something else about it changed.
+    A stage that always runs counts only if DVC gives another reason, too.
 
     Raises:
         ConfigError: DVC cannot read the workspace.
@@ -59,41 +60,46 @@ def pending(workspace: Workspace) -> dict[str, list]:
     if result.returncode != 0:
         raise ConfigError(f"dvc status failed: {result.stderr.strip() or result.stdout.strip()}")
     status = json.loads(result.stdout)
-    reasons = {stage: [why for why in found if why != "always changed"] for stage, found in status.items()}
-    return {stage: found for stage, found in reasons.items() if found}
+    reasons = {stage: [reason for reason in given if reason != "always changed"] for stage, given in status.items()}
+    return {stage: left for stage, left in reasons.items() if left}
 
 
 def run_dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run a DVC command in a folder and keep what it prints."""
+    """Run a DVC command in a folder and capture its output."""
     return subprocess.run(
         dvc_command(*arguments), cwd=root, env=tool_environment(), capture_output=True, text=True, check=False
     )
 
 
 def dvc_command(*arguments: str) -> list[str]:
-    """The command line of this environment's DVC."""
+    """The command line of the DVC in this environment.
+
+    Raises:
+        ConfigError: DVC is not installed.
+    """
+    require("dvc")
     return [sys.executable, "-m", "dvc", *arguments]
 
 
 def tool_environment() -> dict[str, str]:
-    """The environment for DVC: this Python's folder leads PATH, or a stage's `python` would be another or none."""
+    """The environment for DVC: the folder of this Python leads PATH, so that the stages' `python` is this one."""
     folder = str(Path(sys.executable).parent)
     path = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _needs(stages: dict[str, dict]) -> dict[str, list[str]]:
-    """For each stage, the stages that write what it reads."""
+    """For each stage, the stages whose outputs it reads."""
     written = {stage: outputs(definition) for stage, definition in stages.items()}
 
-    def reads(stage: str, other: str) -> bool:
+    def reads_from(stage: str, other: str) -> bool:
         deps = stages[stage].get("deps", [])
         return any(_overlap(dep, out) for dep in deps for out in written[other])
 
-    return {stage: [other for other in stages if other != stage and reads(stage, other)] for stage in stages}
+    return {stage: [other for other in stages if other != stage and reads_from(stage, other)] for stage in stages}
 
 
 def _overlap(first: str, second: str) -> bool:
-    """Whether two paths are the same or one lies in the other."""
+    """Whether two paths are equal or one contains the other."""
     a, b = PurePosixPath(first), PurePosixPath(second)
     return a == b or a in b.parents or b in a.parents

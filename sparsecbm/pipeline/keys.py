@@ -10,10 +10,10 @@ from sparsecbm.base.workspace import Workspace
 
 
 def stage_key(workspace: Workspace, stage: str) -> str:
-    """sha256 over what decides a stage's outputs: its command, the values of its params and the bytes of its deps.
+    """sha256 over everything that determines a stage's outputs: its command, parameters and the bytes of its deps.
 
-    Equal keys mean that the stage would write the same files; times, paths outside the workspace and
-    compiled Python count for nothing.
+    Equal keys mean that the stage would write the same files. Times, paths outside the workspace and compiled Python
+    do not change the key.
 
     Raises:
         ConfigError: the stage or one of its params is unknown.
@@ -30,7 +30,7 @@ def stage_key(workspace: Workspace, stage: str) -> str:
 
 
 def stage_params(workspace: Workspace, stage: str) -> dict[str, object]:
-    """The parts of `params.yaml` that the stage depends on, by their dotted keys.
+    """The values in `params.yaml` that the stage depends on, by their dotted keys.
 
     Raises:
         ConfigError: the stage or one of its params is unknown.
@@ -49,7 +49,7 @@ def stage_params(workspace: Workspace, stage: str) -> dict[str, object]:
 
 
 def _definition(workspace: Workspace, stage: str) -> dict:
-    """What `dvc.yaml` says about a stage."""
+    """The definition of a stage in `dvc.yaml`."""
     stages = read_yaml(workspace.root / "dvc.yaml").get("stages", {})
     if stage not in stages:
         raise ConfigError(unknown("stage", stage, stages))

@@ -1,4 +1,4 @@
-"""One flow a workspace at a time, and one promotion a registered model."""
+"""Locks between processes: one flow at a time in a workspace, one promotion at a time of a registered model."""
 
 import json
 import os
@@ -13,35 +13,38 @@ from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
 
 
-class WorkspaceBusy(SparseCBMError):
-    """Another process holds the workspace, or what it is about to change."""
+class WorkspaceBusyError(SparseCBMError):
+    """Another process holds the lock."""
 
 
 @contextmanager
-def only_flow(workspace: Workspace) -> Iterator[None]:
-    """Hold the workspace for the length of the block.
+def flow_lock(workspace: Workspace) -> Iterator[None]:
+    """Hold the lock of a workspace's flows while the block runs.
 
     Raises:
-        WorkspaceBusy: another flow holds it; the message says which process, since when.
+        WorkspaceBusyError: another flow holds it; the message names its process and start time.
     """
-    with only_one(workspace.state, "flow", "this workspace is already running a flow"):
+    with exclusive_lock(workspace.state, "flow", "this workspace is already running a flow"):
         yield
 
 
 @contextmanager
-def only_one(folder: Path, what: str, busy: str) -> Iterator[None]:
-    """Hold a lock in a folder for the length of the block; it ends with the process, however that ends.
+def exclusive_lock(folder: Path, name: str, busy: str) -> Iterator[None]:
+    """Hold a lock file while the block runs; it is released when the process ends, even after a crash.
+
+    Args:
+        busy: first words of the error message
 
     Raises:
-        WorkspaceBusy: another process holds it; the message begins with `busy` and says which process, since when.
+        WorkspaceBusyError: another process holds it; the message names the process and its start time.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{what}.lock")
-    holder = folder / f"{what}.holder.json"
+    lock = FileLock(folder / f"{name}.lock")
+    holder = folder / f"{name}.holder.json"
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise WorkspaceBusy(_busy(busy, holder)) from None
+        raise WorkspaceBusyError(f"{busy} ({_describe(holder)}); wait until it ends, or stop it") from None
     try:
         holder.write_text(json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
         yield
@@ -50,10 +53,10 @@ def only_one(folder: Path, what: str, busy: str) -> Iterator[None]:
         lock.release()
 
 
-def _busy(busy: str, holder: Path) -> str:
+def _describe(holder: Path) -> str:
+    """The process that holds a lock, by its note."""
     try:
-        who = json.loads(holder.read_text())
-        held = f"process {who['pid']}, since {who['since']}"
+        note = json.loads(holder.read_text())
+        return f"process {note['pid']}, since {note['since']}"
     except (OSError, ValueError, KeyError):
-        held = "another process"
-    return f"{busy} ({held}); wait until it ends, or stop it with Ctrl-C or kill"
+        return "another process"

@@ -1,4 +1,4 @@
-"""Does a run in a fresh clone give the same files? To the byte on this machine, within a tolerance against git."""
+"""Compares a run in a fresh clone with this workspace, byte for byte, and with the scores in git, with a tolerance."""
 
 import json
 import os
@@ -16,14 +16,14 @@ from sparsecbm.base.params import read_yaml
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.graph import dvc_command, pending, tool_environment
 
-SCORES = ("accuracy", "macro_f1")  # what two machines must agree on
+SCORES = ("accuracy", "macro_f1")  # scores on which two machines must agree
 TOLERANCE = 0.03
 RUN_WRITES = ("dvc.lock", "metrics/")  # tracked files that a run may change
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output of a stage, by its hash here and in the clone."""
+    """One output of a stage: its hash here and in the clone."""
 
     stage: str
     path: str
@@ -37,7 +37,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Score:
-    """One score as it is in git and as it came out here."""
+    """One score: its value in git and in this workspace."""
 
     name: str
     committed: float
@@ -50,7 +50,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the comparison found."""
+    """The result of the comparison."""
 
     outputs: tuple[Output, ...]
     scores: tuple[Score, ...]
@@ -60,20 +60,23 @@ class Verdict:
         return all(output.same for output in self.outputs) and all(score.close for score in self.scores)
 
 
-def verify(workspace: Workspace, say: Callable[[str], None]) -> Verdict:
-    """Run the committed pipeline in a fresh clone with an empty cache and compare with this workspace.
+def verify(workspace: Workspace, print_line: Callable[[str], None]) -> Verdict:
+    """Run the committed pipeline in a fresh clone with an empty cache, and compare it with this workspace.
+
+    Args:
+        print_line: receives each line that the run prints
 
     Raises:
-        ConfigError: this workspace is not finished, or differs from its commit.
+        ConfigError: stages of this workspace are out of date, or it differs from its commit.
         SparseCBMError: the run in the clone failed.
     """
-    _ready(workspace)
+    _check_comparable(workspace)
     with tempfile.TemporaryDirectory(prefix="sparsecbm-verify-") as folder:
         clone = Path(folder) / "clone"
-        _run(["git", "clone", "--quiet", "--no-hardlinks", str(workspace.root), str(clone)], Path(folder), say)
-        # What the clone trains is no news: it goes to a database of the clone's own.
+        _run(["git", "clone", "--quiet", "--no-hardlinks", str(workspace.root), str(clone)], Path(folder), print_line)
+        # The clone tracks into its own database: its runs repeat those of the workspace.
         environment = {name: value for name, value in tool_environment().items() if name != "MLFLOW_TRACKING_URI"}
-        _run(dvc_command("repro", "--no-run-cache"), clone, say, environment)
+        _run(dvc_command("repro", "--no-run-cache"), clone, print_line, environment)
         return Verdict(
             compare_locks(read_yaml(workspace.root / "dvc.lock"), read_yaml(clone / "dvc.lock")),
             compare_scores(workspace),
@@ -81,13 +84,13 @@ def verify(workspace: Workspace, say: Callable[[str], None]) -> Verdict:
 
 
 def compare_locks(here: dict, clone: dict) -> tuple[Output, ...]:
-    """Every output that either lock names; one that is missing has an empty hash."""
+    """Every output in either lock; a missing one has an empty hash."""
     first, second = _hashes(here), _hashes(clone)
     return tuple(Output(*key, first.get(key, ""), second.get(key, "")) for key in sorted({*first, *second}))
 
 
 def compare_scores(workspace: Workspace) -> tuple[Score, ...]:
-    """The scores in `metrics/evaluate.json`, as committed and as they are now."""
+    """The scores in `metrics/evaluate.json`: committed and present values."""
     path = workspace.metrics("evaluate")
     committed = git_or_empty(workspace.root, "show", f"HEAD:./{path.relative_to(workspace.root).as_posix()}")
     if not committed:
@@ -97,20 +100,20 @@ def compare_scores(workspace: Workspace) -> tuple[Score, ...]:
     return tuple(Score(name, old[name], new.get(name, float("nan"))) for name in names)
 
 
-def _ready(workspace: Workspace) -> None:
-    """Refuse what could not agree."""
+def _check_comparable(workspace: Workspace) -> None:
+    """Refuse a workspace that a clone of its last commit cannot equal."""
     if not git_or_empty(workspace.root, "rev-parse", "HEAD"):
-        raise ConfigError(f"{workspace.root} is no git repository with a commit; verify compares with a fresh clone")
+        raise ConfigError(f"{workspace.root} is not a git repository with a commit; verify compares with a fresh clone")
     changed = [
         line[3:]
         for line in git_or_empty(workspace.root, "status", "--porcelain", "--untracked-files=no").splitlines()
         if not line[3:].startswith(RUN_WRITES)
     ]
     if changed:
-        raise ConfigError(f"a clone would lack what is not committed: {', '.join(changed)}; commit it first")
+        raise ConfigError(f"a clone would lack these uncommitted changes: {', '.join(changed)}; commit them first")
     stages = pending(workspace)
     if stages:
-        raise ConfigError(f"these stages have not run as they stand: {', '.join(stages)}; run `sparsecbm run` first")
+        raise ConfigError(f"these stages are out of date: {', '.join(stages)}; run `sparsecbm run` first")
 
 
 def _hashes(lock: dict) -> dict[tuple[str, str], str]:
@@ -121,12 +124,14 @@ def _hashes(lock: dict) -> dict[tuple[str, str], str]:
     }
 
 
-def _run(command: list[str], cwd: Path, say: Callable[[str], None], environment: dict[str, str] | None = None) -> None:
+def _run(
+    command: list[str], cwd: Path, print_line: Callable[[str], None], environment: dict[str, str] | None = None
+) -> None:
     process = subprocess.Popen(
         command, cwd=cwd, env=environment or dict(os.environ), text=True, errors="replace",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     for line in process.stdout:
-        say(line.rstrip())
+        print_line(line.rstrip())
     if process.wait() != 0:
-        raise SparseCBMError(f"`{' '.join(command[-3:])}` failed in the fresh clone; what it printed is above")
+        raise SparseCBMError(f"`{' '.join(command[-3:])}` failed in the fresh clone; see its output above")

@@ -1,4 +1,4 @@
-"""A version's files, fetched and looked at before anything in them is loaded or run."""
+"""The files of a version: downloaded and checked before anything in them is loaded or run."""
 
 import os
 import subprocess
@@ -14,29 +14,29 @@ from sparsecbm.base.files import content_hash, read_json, write_json
 from sparsecbm.base.params import read_yaml
 from sparsecbm.promote.registry import VERSION_TAG, Registry
 
-META = "registered_model_meta"  # MLflow adds it to what it fetches
+META = "registered_model_meta"  # MLflow adds this file to a download
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".dill", ".npy", ".npz", ".pyc", ".so", ".ckpt")
 EXAMPLE = "The ramen was superb, though you could hardly hear yourself think."
-SCRIPT = Path(__file__).with_name("read_version.py")
+SCRIPT = Path(__file__).with_name("predict_version.py")
 
 
-class Altered(ModelError):
-    """A version is not what was registered, or holds what must not be loaded."""
+class AlteredError(ModelError):
+    """A version differs from what was registered, or holds a file that must not be loaded."""
 
 
-class Unreadable(ModelError):
-    """A version does not load, or fails to read a text."""
+class UnreadableError(ModelError):
+    """A version does not load, or does not predict."""
 
 
 @dataclass(frozen=True)
-class Read:
-    """What a version read, in a process of its own.
+class VersionPredictions:
+    """What a version predicts, in a process of its own.
 
     Attributes:
         label: {states: [states], probabilities: [texts][states]}
         concepts: concept -> the same
-        latency_ms: median of single texts; None where none was timed
-        size_mb: of its model folder
+        latency_ms: median over single texts; None if nothing was timed
+        size_mb: size of the model folder
     """
 
     label: dict
@@ -46,12 +46,12 @@ class Read:
 
 
 @contextmanager
-def fetched(registry: Registry, number: int) -> Iterator[Path]:
-    """A version's files in a folder that lasts as long as the block, after a look at them.
+def fetched_version(registry: Registry, number: int) -> Iterator[Path]:
+    """Download and check the files of a version; the folder exists while the block runs.
 
     Raises:
-        Altered: a file was added, lost or altered since it was registered, or is a pickle.
-        ModelError: the files cannot be fetched.
+        AlteredError: a file was added, removed or altered since the registration, or is a pickle.
+        ModelError: the files cannot be downloaded.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -59,55 +59,57 @@ def fetched(registry: Registry, number: int) -> Iterator[Path]:
     version = registry.version(number)
     with tempfile.TemporaryDirectory(prefix="sparsecbm-version-") as folder:
         try:
-            # Not by `models:/`, which MLflow resolves in the registry that the whole process has set.
+            # A `models:/` address would go to the registry that is set for the whole process.
             path = download_artifacts(registry.source(number), dst_path=folder, tracking_uri=registry.tracking_uri)
         except (MlflowException, OSError) as error:
-            raise ModelError(f"the files of version {number} cannot be fetched: {error}") from error
+            raise ModelError(f"the files of version {number} cannot be downloaded: {error}") from error
         path = Path(path)
         (path / META).unlink(missing_ok=True)
-        faults = pickles(path)
+        faults = find_pickles(path)
         if content_hash(path) != version.tags.get(VERSION_TAG):
             faults.append("its files are not those that were registered: their sha256 differs from its tag")
         if faults:
-            raise Altered(f"version {number} of {registry.name!r} must not be loaded: {'; '.join(faults)}")
+            raise AlteredError(f"version {number} of {registry.name!r} must not be loaded: {'; '.join(faults)}")
         yield path
 
 
-def pickles(folder: Path) -> list[str]:
-    """Files that loading might unpickle or run besides the code that belongs there, by name and by first bytes."""
-    found = []
+def find_pickles(folder: Path) -> list[str]:
+    """Files that a loader might unpickle or run, found by name and by their first bytes; one message each."""
+    faults = []
     for path in sorted(file for file in folder.rglob("*") if file.is_file()):
         name = path.relative_to(folder).as_posix()
         with open(path, "rb") as file:
             start = file.read(9)
-        # Safetensors begin with eight bytes of a length, which may be any.
-        header = path.suffix in (".safetensors", ".patch") and start[8:] == b"{"
-        protocol = start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-        if (protocol and not header) or start.startswith(b"PK\x03\x04") or path.suffix in PICKLES:
-            found.append(f"{name} is or may be a pickle")
-    described = folder / "MLmodel"
-    flavour = read_yaml(described).get("flavors", {}).get("python_function", {}) if described.is_file() else {}
+        # A safetensors file begins with an eight-byte length, which may look like a pickle protocol.
+        safetensors = path.suffix in (".safetensors", ".patch") and start[8:] == b"{"
+        pickle_protocol = start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+        if (pickle_protocol and not safetensors) or start.startswith(b"PK\x03\x04") or path.suffix in PICKLES:
+            faults.append(f"{name} is or may be a pickle")
+    mlmodel = folder / "MLmodel"
+    flavour = read_yaml(mlmodel).get("flavors", {}).get("python_function", {}) if mlmodel.is_file() else {}
     if not flavour.get("model_code_path"):
-        found.append("its MLmodel names no model code, so that a pickle would be loaded")
-    return found
+        faults.append("its MLmodel names no model code, so MLflow would load a pickle")
+    return faults
 
 
-def read_texts(
+def predict_in_subprocess(
     folder: Path, texts: list[str], threads: int, seconds: int, timed: int = 0, turns: Path | None = None
-) -> Read:
-    """Let a version read texts in a process of its own, with the code that it carries.
+) -> VersionPredictions:
+    """Let a version predict in a process of its own, with the code that the version carries.
 
     Args:
-        timed: how many texts are read one by one for the latency
-        turns: a file that versions which read at once share, so that each is timed alone
+        threads: of the process
+        seconds: time limit
+        timed: number of texts that are predicted one by one to measure the latency
+        turns: a lock file shared by versions that run at once, so that each is timed alone
 
     Raises:
-        Unreadable: it does not load or read, or takes longer than `seconds`.
+        UnreadableError: the version does not load or predict, or exceeds the time limit.
     """
-    with tempfile.TemporaryDirectory(prefix="sparsecbm-read-") as scratch:
-        given, out = Path(scratch) / "texts.json", Path(scratch) / "read.json"
-        write_json(given, texts)
-        paths = (SCRIPT, folder, given, out)
+    with tempfile.TemporaryDirectory(prefix="sparsecbm-predict-") as scratch:
+        input_file, output_file = Path(scratch) / "texts.json", Path(scratch) / "predictions.json"
+        write_json(input_file, texts)
+        paths = (SCRIPT, folder, input_file, output_file)
         command = [sys.executable, "-P", *map(str, paths), str(timed), str(turns or Path(scratch) / "turns")]
         try:
             result = subprocess.run(
@@ -115,19 +117,19 @@ def read_texts(
                 capture_output=True, text=True, errors="replace", check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise Unreadable(f"the model took longer than {seconds} s (promote.seconds)") from None
+            raise UnreadableError(f"the model took longer than {seconds} s (promote.seconds)") from None
         if result.returncode != 0:
-            last = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
-            raise Unreadable(f"the model does not load and read: {last}")
-        plain = read_json(out)
+            last_line = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
+            raise UnreadableError(f"the model does not load and predict: {last_line}")
+        predictions = read_json(output_file)
     files = (folder / "artifacts" / "model").rglob("*")
-    return Read(**plain, size_mb=sum(file.stat().st_size for file in files if file.is_file()) / 1e6)
+    return VersionPredictions(**predictions, size_mb=sum(file.stat().st_size for file in files if file.is_file()) / 1e6)
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """The same threads for all who are compared, nothing from a hub, no news, no files beside the code.
+    """The same number of threads for every version; no hub, no telemetry, no compiled files beside the code.
 
-    Threads that wait sleep: where another process has one of their cores, spinning doubles the time.
+    Waiting threads sleep: if another process uses one of their cores, spinning threads take twice the time.
     """
     fixed = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     fixed["OMP_WAIT_POLICY"] = "PASSIVE"

@@ -1,173 +1,181 @@
-"""Gates as pure functions: figures in, rows of the ledger out. Nothing passes in silence: what is missing is a row."""
+"""Gates as pure functions: figures in, rows of the ledger out. A missing figure is a row, too, and never passes."""
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from sparsecbm.base.params import Evaluate
 from sparsecbm.base.params.promote import CostGate, FigureGate, Gate, ScoreGate
 from sparsecbm.evaluate.variables import VariablePredictions
-from sparsecbm.promote.artifacts import Read
+from sparsecbm.promote.artifacts import VersionPredictions
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, REGRESSION, TIE, WIN, Row
-from sparsecbm.promote.version_scores import SMALLER_IS_BETTER, Drawn, difference, drawn, mean, variables
+from sparsecbm.promote.version_scores import (
+    SMALLER_IS_BETTER,
+    BootstrappedScore,
+    average_scores,
+    bootstrap_score,
+    compare_scores,
+    version_variables,
+)
+
+Variables = dict[str, VariablePredictions]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that gates look at.
+    """Everything that gates look at.
 
     Attributes:
-        frame: the held-out split, annotated
-        challenger, champion: what each read in it; no champion before the first promotion
+        frame: the annotated held-out split
+        challenger, champion: predictions on that split; no champion before the first promotion
         figures: FILE -> content of the challenger's metrics/FILE.json
-        evaluate, seed: how scores are resampled
+        evaluate, seed: settings of the bootstrap
     """
 
     frame: pd.DataFrame
-    challenger: Read
-    champion: Read | None
+    challenger: VersionPredictions
+    champion: VersionPredictions | None
     figures: Mapping[str, dict]
     evaluate: Evaluate
     seed: int
 
+    def score(self, variables: Variables, names: list[str], score: str) -> BootstrappedScore:
+        """A score of one variable, or its average over several."""
+        settings = (self.evaluate.bootstrap, self.seed, self.evaluate.calibration_bins)
+        scores = [bootstrap_score(variables[name], score, *settings) for name in names]
+        return scores[0] if len(scores) == 1 else average_scores(scores)
 
-def judge(gates: tuple[Gate, ...], evidence: Evidence) -> tuple[Row, ...]:
-    """Every gate on every figure that it names."""
+
+def apply_gates(gates: tuple[Gate, ...], evidence: Evidence) -> tuple[Row, ...]:
+    """Apply every gate to every figure that it names."""
     rows: list[Row] = []
     for gate in gates:
         if isinstance(gate, ScoreGate):
-            rows += _scores(gate, evidence)
+            rows += _score_rows(gate, evidence)
         elif isinstance(gate, FigureGate):
-            rows += _figures(gate, evidence.figures)
+            rows += _figure_rows(gate, evidence.figures)
         else:
-            rows.append(_cost(gate, evidence))
+            rows.append(_cost_row(gate, evidence))
     return tuple(rows)
 
 
-def _scores(gate: ScoreGate, evidence: Evidence) -> Iterator[Row]:
-    mine = variables(evidence.challenger, evidence.frame)
-    theirs = variables(evidence.champion, evidence.frame) if evidence.champion else None
-    of, _, score = gate.of.rpartition(".")
+def _score_rows(gate: ScoreGate, evidence: Evidence) -> Iterator[Row]:
+    challenger = version_variables(evidence.challenger, evidence.frame)
+    champion = version_variables(evidence.champion, evidence.frame) if evidence.champion else None
+    target, _, score = gate.of.rpartition(".")
     concepts = [f"concepts.{name}" for name in evidence.challenger.concepts]
-    for name in concepts if of == "concepts.*" else [of]:
-        members = concepts if name == "concepts.mean" else [name]
-        unknown = [member.removeprefix("concepts.") for member in members if member not in mine]
-        if unknown or not members:
-            why = f"the split does not hold {', '.join(unknown)} with the states that the challenger reads"
-            yield _not_judged(gate.name, f"{name}.{score}", why if members else "the model reads no concepts", "hold")
+    for name in concepts if target == "concepts.*" else [target]:
+        averaged = concepts if name == "concepts.mean" else [name]
+        unknown = [variable.removeprefix("concepts.") for variable in averaged if variable not in challenger]
+        if unknown or not averaged:
+            reason = f"the split has no gold for {', '.join(unknown)} with the challenger's states"
+            reason = reason if averaged else "the model has no concepts"
+            yield _not_judged(gate.name, f"{name}.{score}", reason, "hold")
         else:
-            yield _score(gate, f"{name}.{score}", members, mine, theirs, evidence)
+            yield _score_row(gate, f"{name}.{score}", averaged, challenger, champion, evidence)
 
 
-def _score(
+def _score_row(
     gate: ScoreGate,
     figure: str,
-    members: list[str],
-    mine: dict[str, VariablePredictions],
-    theirs: dict[str, VariablePredictions] | None,
+    names: list[str],
+    challenger_variables: Variables,
+    champion_variables: Variables | None,
     evidence: Evidence,
 ) -> Row:
     score = figure.rpartition(".")[2]
     smaller = score in SMALLER_IS_BETTER
-
-    def figure_of(read: dict[str, VariablePredictions]) -> Drawn:
-        settings = (evidence.evaluate.bootstrap, evidence.seed, evidence.evaluate.calibration_bins)
-        each = [drawn(read[member], score, *settings) for member in members]
-        return each[0] if len(each) == 1 else mean(each)
-
-    challenger = figure_of(mine)
-    wanted = f"{'at most' if smaller else 'at least'} {gate.bound:g}, and worse by no more than {gate.margin:g}"
+    challenger = evidence.score(challenger_variables, names, score)
+    condition = f"{'at most' if smaller else 'at least'} {gate.bound:g}, and worse by no more than {gate.margin:g}"
     if not math.isfinite(challenger.value):
         return _not_judged(gate.name, figure, "no text of the split has a gold state for it", "hold")
-    row = Row(gate.name, figure, PASSED, value=challenger.value, wanted=wanted)
+    row = Row(gate.name, figure, PASSED, value=challenger.value, wanted=condition)
     if challenger.value > gate.bound if smaller else challenger.value < gate.bound:
         reason = f"{challenger.value:.3f} is {'above' if smaller else 'below'} {gate.bound:g}"
-        row = _with(row, outcome=FAILED, effect="reject", reason=reason)
-    if theirs is None:
+        row = replace(row, outcome=FAILED, effect="reject", reason=reason)
+    if champion_variables is None:
         return row
-    apart = [member for member in members if not _same_question(mine[member], theirs.get(member))]
-    if apart:
-        names = ", ".join(member.removeprefix("concepts.") for member in apart)
+    incomparable = [
+        name for name in names if not _same_states(challenger_variables[name], champion_variables.get(name))
+    ]
+    if incomparable:
+        concepts = ", ".join(name.removeprefix("concepts.") for name in incomparable)
         if row.effect:
             return row
-        return _with(
-            _not_judged(gate.name, figure, f"the champion reads no {names}, or reads it in other states", "hold"),
-            value=row.value, wanted=wanted,
-        )  # fmt: skip
-    champion = figure_of(theirs)
-    gap = difference(challenger, champion, score)
-    between = gap.interval if all(map(math.isfinite, gap.interval)) else None
-    row = _with(row, champion=champion.value, difference=gap.value, interval=between)
+        reason = f"the champion does not predict {concepts} with the same states"
+        return replace(_not_judged(gate.name, figure, reason, "hold"), value=row.value, wanted=condition)
+    champion = evidence.score(champion_variables, names, score)
+    difference = compare_scores(challenger, champion, score)
+    finite_interval = difference.interval if all(map(math.isfinite, difference.interval)) else None
+    row = replace(row, champion=champion.value, difference=difference.value, interval=finite_interval)
     if row.effect:
         return row
-    low, high = gap.interval
-    if high < 0 or gap.value < -gate.margin:
-        sure = "surely" if high < 0 else "by more than the margin"
-        reason = f"{sure} worse than the champion: {challenger.value:.3f} against {champion.value:.3f}"
-        return _with(row, outcome=REGRESSION, effect="hold", reason=reason)
-    return _with(row, outcome=WIN if low > 0 else TIE)
+    low, high = difference.interval
+    if high < 0 or difference.value < -gate.margin:
+        verdict = "significantly worse than the champion" if high < 0 else "worse than the champion beyond the margin"
+        reason = f"{verdict}: {challenger.value:.3f} against {champion.value:.3f}"
+        return replace(row, outcome=REGRESSION, effect="hold", reason=reason)
+    return replace(row, outcome=WIN if low > 0 else TIE)
 
 
-def _figures(gate: FigureGate, figures: Mapping[str, dict]) -> Iterator[Row]:
-    missing = "hold" if gate.required else ""
+def _figure_rows(gate: FigureGate, figures: Mapping[str, dict]) -> Iterator[Row]:
+    effect_if_missing = "hold" if gate.required else ""
     if gate.file not in figures:
-        why = f"the version holds no metrics/{gate.file}.json"
-        yield _not_judged(gate.name, f"{gate.file}:{gate.key}", why, missing)
+        reason = f"the version holds no metrics/{gate.file}.json"
+        yield _not_judged(gate.name, f"{gate.file}:{gate.key}", reason, effect_if_missing)
         return
-    found = list(_at(figures[gate.file], gate.key.split("."), ""))
-    if not found:
-        yield _not_judged(gate.name, f"{gate.file}:{gate.key}", f"metrics/{gate.file}.json has no such key", missing)
-    for name, value in found:
-        yield _figure(gate, f"{gate.file}:{name}", value, missing)
+    values = list(_values_under(figures[gate.file], gate.key.split("."), ""))
+    if not values:
+        reason = f"metrics/{gate.file}.json has no such key"
+        yield _not_judged(gate.name, f"{gate.file}:{gate.key}", reason, effect_if_missing)
+    for name, value in values:
+        yield _figure_row(gate, f"{gate.file}:{name}", value, effect_if_missing)
 
 
-def _figure(gate: FigureGate, figure: str, value: object, missing: str) -> Row:
+def _figure_row(gate: FigureGate, figure: str, value: object, effect_if_missing: str) -> Row:
     conditions = {"at least": gate.at_least, "at most": gate.at_most, "equal to": gate.equals}
     word, bound = next((word, bound) for word, bound in conditions.items() if bound is not None)
-    wanted = f"{word} {bound}"
+    condition = f"{word} {bound}"
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if word != "equal to" and not number:
-        return _not_judged(gate.name, figure, f"it is {value!r}, no number", missing)
-    passed = {"at least": lambda: value >= bound, "at most": lambda: value <= bound, "equal to": lambda: value == bound}
-    told = float(value) if number else str(value)
-    if passed[word]():
-        return Row(gate.name, figure, PASSED, value=told, wanted=wanted)
-    return Row(gate.name, figure, FAILED, gate.failed, told, wanted=wanted, reason=f"{told} is not {wanted}")
+        return _not_judged(gate.name, figure, f"{value!r} is not a number", effect_if_missing)
+    passes = {"at least": lambda: value >= bound, "at most": lambda: value <= bound, "equal to": lambda: value == bound}
+    shown = float(value) if number else str(value)
+    if passes[word]():
+        return Row(gate.name, figure, PASSED, value=shown, wanted=condition)
+    return Row(gate.name, figure, FAILED, gate.failed, shown, wanted=condition, reason=f"{shown} is not {condition}")
 
 
-def _cost(gate: CostGate, evidence: Evidence) -> Row:
-    value, champion = (getattr(read, gate.of) if read else None for read in (evidence.challenger, evidence.champion))
-    wanted = f"at most {gate.bound:g}, and {gate.times:g} times the champion's"
+def _cost_row(gate: CostGate, evidence: Evidence) -> Row:
+    value = getattr(evidence.challenger, gate.of)
+    champion = getattr(evidence.champion, gate.of) if evidence.champion else None
+    condition = f"at most {gate.bound:g}, and {gate.times:g} times the champion's"
     if value is None:
         return _not_judged(gate.name, gate.of, "it was not measured", "hold")
-    row = Row(gate.name, gate.of, PASSED, value=value, champion=champion, wanted=wanted)
+    row = Row(gate.name, gate.of, PASSED, value=value, champion=champion, wanted=condition)
     if value > gate.bound:
-        return _with(row, outcome=FAILED, effect="reject", reason=f"{value:.1f} is above {gate.bound:g}")
+        return replace(row, outcome=FAILED, effect="reject", reason=f"{value:.1f} is above {gate.bound:g}")
     if champion and value > gate.times * champion:
         reason = f"{value / champion:.2f} times the champion's {champion:.1f}"
-        return _with(row, outcome=REGRESSION, effect="hold", reason=reason)
-    return row if champion is None else _with(row, outcome=TIE)
+        return replace(row, outcome=REGRESSION, effect="hold", reason=reason)
+    return row if champion is None else replace(row, outcome=TIE)
 
 
-def _at(nested: object, parts: list[str], path: str) -> Iterator[tuple[str, object]]:
-    """Values under a dotted key in which `*` stands for every name, with the names that stood there."""
+def _values_under(nested: object, parts: list[str], path: str) -> Iterator[tuple[str, object]]:
+    """Name and value of each leaf under a dotted key; `*` in the key stands for every name."""
     if not parts:
         yield path, nested
     elif isinstance(nested, dict):
         for name in sorted(nested) if parts[0] == "*" else [parts[0]]:
             if name in nested:
-                yield from _at(nested[name], parts[1:], f"{path}.{name}" if path else name)
+                yield from _values_under(nested[name], parts[1:], f"{path}.{name}" if path else name)
 
 
-def _same_question(mine: VariablePredictions, theirs: VariablePredictions | None) -> bool:
-    return theirs is not None and set(mine.states) == set(theirs.states)
+def _same_states(challenger: VariablePredictions, champion: VariablePredictions | None) -> bool:
+    return champion is not None and set(challenger.states) == set(champion.states)
 
 
 def _not_judged(gate: str, figure: str, reason: str, effect: str) -> Row:
     return Row(gate, figure, NOT_JUDGED, effect, reason=f"not judged: {reason}")
-
-
-def _with(row: Row, **changes: object) -> Row:
-    return Row(**{**vars(row), **changes})

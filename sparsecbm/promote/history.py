@@ -1,7 +1,7 @@
-"""The record of promotions: append-only entries, each holding the hash of the one before it.
+"""The promotion history: append-only entries, and each entry holds the hash of the one before it.
 
-The record lies in the registry beside what it tells of, so that all who share the registry share it. From it follow the
-champion that ought to be, and what a rollback goes back to.
+The history lies in the registry beside the model, so everybody who shares the registry shares it. It says which version
+should be the champion and which version a rollback returns to.
 """
 
 import hashlib
@@ -14,32 +14,32 @@ from sparsecbm.base.errors import SparseCBMError
 
 PROMOTE = "promote"
 ROLLBACK = "rollback"
-REFUSE = "refuse"  # nothing moved: the gates, or a fault in the registry, stood against it
-UNDO = "undo"  # the alias had moved, the model did not answer by it, and it moved back
-FIRST = "0" * 64  # what the first entry holds in the place of a hash
+REFUSE = "refuse"  # nothing moved: a gate or a fault in the registry prevented it
+UNDO = "undo"  # the alias moved, the new champion did not answer, and the alias moved back
+FIRST = "0" * 64  # the first entry holds this instead of a hash
 
 
-class HistoryBroken(SparseCBMError):
-    """The record was tampered with, or the registry moved without it."""
+class HistoryBrokenError(SparseCBMError):
+    """Somebody changed the promotion history, or the registry changed without it."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that happened to the champion, or was refused.
+    """One change of the champion, or one refusal.
 
     Attributes:
         number: from 1
-        time: UTC, ISO 8601, as the clock of its writer said; the order is that of the numbers
+        time: UTC, ISO 8601, by the writer's clock; the numbers decide the order, not the times
         action: promote | rollback | refuse | undo
-        version: which version it was about
-        before, after: the aliases `champion` and `previous`; versions, None where there was none
-        verdict: of the gates, empty where none was asked
-        reason: why, in words
-        forced: whether it went against the verdict
-        by: who
-        operation: the id of the operation that wrote it
-        ledger: sha256 of the ledger that it rests on, empty where there is none
-        earlier: hash of the entry before it
+        version: the version that the entry is about
+        before, after: versions with the aliases `champion` and `previous`; None without one
+        verdict: the gates' verdict; empty if no gate ran
+        reason: free text
+        forced: whether the promotion went against the verdict
+        by: user name
+        operation: id of the operation that wrote the entry
+        ledger: sha256 of the ledger behind the decision; empty without one
+        earlier: hash of the previous entry
     """
 
     number: int
@@ -58,11 +58,11 @@ class Entry:
 
     @property
     def hash(self) -> str:
-        """sha256 over everything in it."""
+        """sha256 over the whole entry."""
         return hashlib.sha256(self.to_json().encode("utf-8")).hexdigest()
 
     def to_json(self) -> str:
-        """One line, whose bytes depend on the content alone."""
+        """One line; its bytes depend on the content alone."""
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
 
     @classmethod
@@ -70,30 +70,31 @@ class Entry:
         """Inverse of `to_json`.
 
         Raises:
-            HistoryBroken: it is no entry.
+            HistoryBrokenError: the text is not an entry.
         """
         try:
             plain = json.loads(text)
             return cls(**{**plain, "before": tuple(plain["before"]), "after": tuple(plain["after"])})
         except (ValueError, TypeError, KeyError) as error:
-            raise HistoryBroken(f"an entry of the record cannot be read ({error}): {text[:80]}") from None
+            message = f"an entry of the promotion history is unreadable ({error}): {text[:80]}"
+            raise HistoryBrokenError(message) from None
 
 
-def faults(entries: Sequence[Entry]) -> list[str]:
-    """What is wrong with the chain: an entry that is missing, out of place or altered; empty if all is well."""
-    found, earlier = [], FIRST
-    for place, entry in enumerate(entries, start=1):
-        if entry.number != place:
-            found.append(f"entry {place} is missing: number {entry.number} stands in its place")
+def find_chain_faults(entries: Sequence[Entry]) -> list[str]:
+    """Missing, misplaced and altered entries, one message each; empty if the chain is intact."""
+    faults, earlier = [], FIRST
+    for position, entry in enumerate(entries, start=1):
+        if entry.number != position:
+            faults.append(f"entry {position} is missing: entry {entry.number} follows")
             break
         if entry.earlier != earlier:
-            found.append(f"entry {place - 1 or 1} was altered: entry {place} holds another hash of what was before it")
+            faults.append(f"entry {position - 1 or 1} was altered: entry {position} holds another hash of it")
         earlier = entry.hash
-    return found
+    return faults
 
 
-def clock_jumps(entries: Sequence[Entry]) -> list[str]:
-    """Entries that are older than the one before them, by the clock; their order in the chain counts."""
+def find_clock_jumps(entries: Sequence[Entry]) -> list[str]:
+    """Entries with an earlier time than the entry before them, one message each; their order stays valid."""
     return [
         f"entry {later.number} ({later.time}) is older than entry {entry.number} ({entry.time}): a clock went back"
         for entry, later in pairwise(entries)
@@ -101,8 +102,8 @@ def clock_jumps(entries: Sequence[Entry]) -> list[str]:
     ]
 
 
-def champions(entries: Iterable[Entry]) -> list[int]:
-    """Versions that were promoted and not rolled back from, the champion last: what a rollback goes back along."""
+def champion_stack(entries: Iterable[Entry]) -> list[int]:
+    """Promoted versions that no rollback has left, the present champion last; a rollback walks this list back."""
     stack: list[int] = []
     for entry in entries:
         if entry.action == PROMOTE:

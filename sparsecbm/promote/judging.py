@@ -1,4 +1,4 @@
-"""Gathers what the gates look at: each version fetched, looked at, and let read the held-out split by itself."""
+"""Gathers the evidence for the gates: each version is downloaded, checked, and predicts the held-out split."""
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,88 +12,89 @@ from sparsecbm.base.params import Params
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_manifest, read_split
-from sparsecbm.promote.artifacts import Altered, Read, fetched, read_texts
-from sparsecbm.promote.gates import Evidence, judge
-from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, Ledger, Row
+from sparsecbm.promote.artifacts import AlteredError, VersionPredictions, fetched_version, predict_in_subprocess
+from sparsecbm.promote.gates import Evidence, apply_gates
+from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, Ledger, Row
 from sparsecbm.promote.registry import CHAMPION, SPLIT_TAG, Registry
 
 TIMED = 20  # single texts behind a latency
+
+Outcomes = dict[int, VersionPredictions | ModelError]  # version -> its predictions, or why there are none
 
 
 def judge_version(workspace: Workspace, params: Params, registry: Registry, number: int) -> Ledger:
     """Judge a version against the champion on this workspace's held-out split.
 
-    A version that must not be loaded, or does not load, is rejected by the row that says so; a champion that cannot
-    be read holds the challenger back.
+    A challenger that must not be loaded, or does not load, is rejected. A champion that does not predict holds the
+    challenger.
 
     Raises:
-        RegistryError: there is no such version, or it is of another kind.
+        RegistryError: there is no such version, or it is a model of another kind.
         DataError: this workspace has no annotated data.
     """
     champion, rows, notes = registry.alias(CHAMPION), [], []
     version = registry.version(number)
-    split, sha256 = held_out(workspace)
+    split, sha256 = held_out_split(workspace)
     frame = read_split(workspace.annotated, split)
-    found, figures = _read(registry, number, champion, frame["text"].tolist(), params)
-    challenger, reference = found[number], found.get(champion)
+    outcomes, figures = _predict_versions(registry, number, champion, frame["text"].tolist(), params)
+    challenger, reference = outcomes[number], outcomes.get(champion)
     if isinstance(challenger, ModelError):
-        altered = isinstance(challenger, Altered)
+        altered = isinstance(challenger, AlteredError)
         gate, figure = ("integrity", "files") if altered else ("loading", "a process of its own")
         rows.append(Row(gate, figure, FAILED, "reject", reason=redacted(str(challenger))))
     else:
-        rows.append(Row("integrity", "files", "passed"))
+        rows.append(Row("integrity", "files", PASSED))
         if isinstance(reference, ModelError):
-            why = redacted(f"not judged: {reference}")
-            rows.append(Row("champion", "comparison", NOT_JUDGED, "hold", reason=why))
+            reason = redacted(f"not judged: {reference}")
+            rows.append(Row("champion", "comparison", NOT_JUDGED, "hold", reason=reason))
             reference = None
         if champion is not None and registry.version(champion).tags.get(SPLIT_TAG) != sha256:
-            notes.append(f"Version {champion} came with another split `{split}`; both read this workspace's.")
+            notes.append(f"Version {champion} was registered with another split `{split}`; both predict this one.")
     if version.tags.get(SPLIT_TAG) != sha256:
-        why = "not judged: the version came with another split, so texts of this one may be among those it learnt from"
-        rows.append(Row("split", split, NOT_JUDGED, "hold", reason=why))
-    if isinstance(challenger, Read):
+        reason = "not judged: the version was registered with another split and may have trained on texts of this one"
+        rows.append(Row("split", split, NOT_JUDGED, "hold", reason=reason))
+    if isinstance(challenger, VersionPredictions):
         evidence = Evidence(frame, challenger, reference, figures, params.evaluate, params.seed)
-        rows += judge(params.promote.gates, evidence)
+        rows += apply_gates(params.promote.gates, evidence)
     return Ledger(
         registry.name, number, champion, split, sha256, len(frame), tuple(rows), tuple(notes), params.promote.ties
     )
 
 
-def _read(
+def _predict_versions(
     registry: Registry, number: int, champion: int | None, texts: list[str], params: Params
-) -> tuple[dict[int, Read | ModelError], dict[str, dict]]:
-    """What challenger and champion read, or why they do not, and the challenger's figures.
+) -> tuple[Outcomes, dict[str, dict]]:
+    """Predictions of challenger and champion, or why there are none, and the challenger's figures.
 
-    They read at once where there are cores and threads for both, each with its share of the threads. Nothing is made of
-    a champion whose challenger must not be loaded.
+    Both predict at once if there are cores and threads for both; each gets its share of the threads. The champion does
+    not run if the challenger must not be loaded.
     """
-    found: dict[int, Read | ModelError] = {}
+    outcomes: Outcomes = {}
     figures: dict[str, dict] = {}
     at_once = min(2 if champion is not None else 1, params.threads, len(os.sched_getaffinity(0)))
     with ExitStack() as stack:
         turns = Path(stack.enter_context(TemporaryDirectory(prefix="sparsecbm-turns-"))) / "turns"
         pool = stack.enter_context(ThreadPoolExecutor(at_once))
-        started: dict[int, Future[Read]] = {}
+        started: dict[int, Future[VersionPredictions]] = {}
+        threads, seconds = params.threads // at_once, params.promote.seconds
         try:
             for which in (number, champion) if champion is not None else (number,):
-                folder = stack.enter_context(fetched(registry, which))
+                folder = stack.enter_context(fetched_version(registry, which))
                 if which == number:
-                    figures = metrics_of(folder)
-                started[which] = pool.submit(
-                    read_texts, folder, texts, params.threads // at_once, params.promote.seconds, TIMED, turns
-                )
+                    figures = load_metrics(folder)
+                started[which] = pool.submit(predict_in_subprocess, folder, texts, threads, seconds, TIMED, turns)
         except ModelError as error:
-            found[which] = error
-        for which, read in started.items():
+            outcomes[which] = error
+        for which, future in started.items():
             try:
-                found[which] = read.result()
+                outcomes[which] = future.result()
             except ModelError as error:
-                found[which] = error
-    return found, figures
+                outcomes[which] = error
+    return outcomes, figures
 
 
-def held_out(workspace: Workspace) -> tuple[str, str]:
-    """The split whose scores head `metrics/evaluate.json`, and the sha256 of its table.
+def held_out_split(workspace: Workspace) -> tuple[str, str]:
+    """The split whose scores stand first in `metrics/evaluate.json`, and the sha256 of its table.
 
     Raises:
         DataError: the pipeline has not run here.
@@ -102,9 +103,9 @@ def held_out(workspace: Workspace) -> tuple[str, str]:
     for entry in read_manifest(workspace.annotated)["splits"]:
         if entry["name"] == split:
             return split, entry["sha256"]
-    raise DataError(f"metrics/evaluate.json is of split {split!r}, which data/annotated lacks; run the pipeline")
+    raise DataError(f"metrics/evaluate.json scores split {split!r}, which data/annotated lacks; run the pipeline")
 
 
-def metrics_of(folder: Path) -> dict[str, dict]:
+def load_metrics(folder: Path) -> dict[str, dict]:
     """FILE -> content of each `metrics/FILE.json` that a version carries."""
     return {path.stem: read_json(path) for path in sorted((folder / "artifacts" / "metrics").glob("*.json"))}

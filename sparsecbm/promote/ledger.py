@@ -1,11 +1,11 @@
-"""What the gates found: one row a gate and figure, and the verdict that follows from the rows."""
+"""The ledger: one row for each gate and figure, and the verdict that follows from the rows."""
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass
 
 PROMOTE = "PROMOTE"
-HOLD = "HOLD"  # nothing is broken, and it is not shown to be better
+HOLD = "HOLD"  # nothing is broken, but nothing shows that the version is better
 REJECT = "REJECT"
 
 WIN = "win"
@@ -20,17 +20,17 @@ NAME_WIDTH = 40
 
 @dataclass(frozen=True)
 class Row:
-    """One gate on one figure.
+    """One gate applied to one figure.
 
     Attributes:
         gate: its name in params.yaml
-        figure: what was looked at, by its dotted name
+        figure: its dotted name
         outcome: win | tie | regression | passed | failed | not judged
-        effect: what it does to the verdict: empty, or hold, or reject
-        value, champion: the challenger's figure and the champion's, where they are numbers or words
-        difference, interval: how much better the challenger is, and the 95 % interval of that
+        effect: on the verdict: empty, hold or reject
+        value, champion: the figure of the challenger and of the champion
+        difference, interval: how much better the challenger is, and the 95 % interval
         wanted: the condition, in words
-        reason: why it is not judged, or is a fault
+        reason: why the gate failed or did not judge
     """
 
     gate: str
@@ -47,15 +47,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Ledger:
-    """A challenger as judged.
+    """The judgement of a challenger.
 
     Attributes:
-        model: the registered model's name
+        model: name of the registered model
         challenger, champion: versions; no champion before the first promotion
-        split, split_sha256, texts: what both read
-        rows: gates in their order
-        notes: what a reader should know besides
-        ties: hold | promote, what becomes of a challenger that is better nowhere
+        split, split_sha256, texts: the held-out split, and its number of texts
+        rows: in the order of the gates
+        notes: further remarks for the reader
+        ties: hold | promote: the verdict on a challenger without a win
     """
 
     model: str
@@ -70,38 +70,38 @@ class Ledger:
 
     @property
     def verdict(self) -> str:
-        """REJECT if any row says so, else HOLD if any does or nothing is better than the champion, else PROMOTE."""
+        """REJECT if any row rejects; else HOLD if any row holds or there is no win over the champion; else PROMOTE."""
         effects = {row.effect for row in self.rows}
         if "reject" in effects:
             return REJECT
-        return HOLD if "hold" in effects or self._better_nowhere else PROMOTE
+        return HOLD if "hold" in effects or self._held_without_win else PROMOTE
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why not, or why; what was not judged is always among them."""
-        told = [f"{row.gate} ({row.figure}): {row.reason}" for row in self.rows if row.reason]
-        if self._better_nowhere:
-            told.append(f"it is surely better than version {self.champion} in nothing, and promote.ties is hold")
+        """The reasons for and against, every figure that was not judged included."""
+        reasons = [f"{row.gate} ({row.figure}): {row.reason}" for row in self.rows if row.reason]
+        if self._held_without_win:
+            reasons.append(f"no figure is significantly better than version {self.champion}, and promote.ties is hold")
         wins = [row.figure for row in self.rows if row.outcome == WIN]
         if wins:
-            told.append(f"surely better than version {self.champion} in: {', '.join(wins)}")
-        return tuple(told) or ("every gate passed",)
+            reasons.append(f"significantly better than version {self.champion} in: {', '.join(wins)}")
+        return tuple(reasons) or ("every gate passed",)
 
     @property
-    def _better_nowhere(self) -> bool:
+    def _held_without_win(self) -> bool:
         return self.champion is not None and self.ties == "hold" and not any(row.outcome == WIN for row in self.rows)
 
     @property
     def sha256(self) -> str:
-        """Over its plain form."""
+        """sha256 of the plain form."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict:
-        """Plain form, as JSON holds it."""
+        """Plain form for JSON."""
         return {"verdict": self.verdict, "reasons": list(self.reasons), **json.loads(json.dumps(asdict(self)))}
 
     def to_markdown(self) -> str:
-        """A page for Prefect and MLflow."""
+        """The ledger as Markdown, for Prefect and MLflow."""
         against = f"version {self.champion}" if self.champion else "no champion"
         lines = [
             f"## Version {self.challenger} of `{self.model}`: {self.verdict}",
@@ -119,22 +119,22 @@ class Ledger:
         return "\n".join(lines).rstrip() + "\n"
 
 
-def shown(value: float | str | None) -> str:
-    """A figure as a reader wants it."""
+def format_figure(value: float | str | None) -> str:
+    """A figure as text: three decimals, empty for None."""
     if value is None:
         return ""
     return f"{value:z.3f}" if isinstance(value, float) else str(value)
 
 
 def _line(row: Row) -> str:
-    between = "" if row.interval is None else " to ".join(map(shown, row.interval))
-    marked = f"**{row.outcome}** ({row.effect})" if row.effect else row.outcome
-    cells = (row.gate, f"`{_short(row.figure)}`", marked, shown(row.value), shown(row.champion), shown(row.difference))
-    return f"| {' | '.join((*cells, between, row.wanted))} |"
+    interval = "" if row.interval is None else " to ".join(map(format_figure, row.interval))
+    outcome = f"**{row.outcome}** ({row.effect})" if row.effect else row.outcome
+    figures = map(format_figure, (row.value, row.champion, row.difference))
+    return f"| {' | '.join((row.gate, f'`{_short(row.figure)}`', outcome, *figures, interval, row.wanted))} |"
 
 
 def _short(figure: str) -> str:
-    """A figure's name in `NAME_WIDTH` signs; pages that do not fold names would hide the columns beside it."""
+    """A figure's name in at most `NAME_WIDTH` characters; Prefect and MLflow do not wrap long names in tables."""
     if len(figure) <= NAME_WIDTH:
         return figure
     file, _, key = figure.rpartition(":")

@@ -1,4 +1,4 @@
-"""The page of a promotion: verdict, reasons and every gate on one screen."""
+"""The HTML page of a promotion: verdict, reasons and every gate on one screen."""
 
 from jinja2 import PackageLoader
 
@@ -7,5 +7,5 @@ from sparsecbm.report.render import render
 
 
 def ledger_page(ledger: Ledger) -> str:
-    """The whole page as HTML; a function of the ledger alone."""
+    """The whole page; it depends on the ledger alone."""
     return render("ledger.html.jinja", loader=PackageLoader("sparsecbm", "promote"), ledger=ledger)

@@ -1,7 +1,7 @@
-"""The file that MLflow runs to get the registered model (models from code)."""
+"""The script that MLflow runs to create the registered model (MLflow's "models from code")."""
 
 from mlflow.models import set_model
 
-from sparsecbm.promote.pyfunc_model import Service
+from sparsecbm.promote.pyfunc_model import PyfuncModel
 
-set_model(Service())
+set_model(PyfuncModel())

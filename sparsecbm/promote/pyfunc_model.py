@@ -1,51 +1,55 @@
 """A saved model as MLflow's pyfunc: texts in; label, probabilities, concepts and confidence out.
 
-MLflow finds it by `serving.py` (models from code), so that nothing is pickled. The version carries this package as it
-was, so that it still loads when the project has gone on.
+MLflow creates it by running `pyfunc_entry.py` (models from code), so nothing is pickled. A version carries a copy of
+this package, so it still loads after the project has changed.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError, SparseCBMError, unknown
 from sparsecbm.promote.request_options import Options, parse_options
 
+if TYPE_CHECKING:
+    from sparsecbm.intervene.patches.patch import MaskPatch
+
 PATCHES = (".patch", ".safetensors")
 
 
-class Service(PythonModel):
-    """What `mlflow.pyfunc.load_model` and `mlflow models serve` run."""
+class PyfuncModel(PythonModel):
+    """The model behind `mlflow.pyfunc.load_model` and `mlflow models serve`."""
 
-    # Else MLflow warns whoever loads it that type hints state no signature; ours is stated where the model is saved.
+    # Without it MLflow warns that type hints state no signature; `register.py` states the signature.
     _skip_type_hint_validation = True
 
-    def load_context(self, context) -> None:
-        """Load the model folder of the version; its checksums are verified first."""
+    def load_context(self, context: PythonModelContext) -> None:
+        """Verify the checksums of the version's model folder and load it."""
         self.model = SparseCBM.from_pretrained(context.artifacts["model"])
         folder = Path(context.artifacts["patches"]) if "patches" in context.artifacts else None
         self.patch_files = sorted(file for file in folder.rglob("*") if file.suffix in PATCHES) if folder else []
 
     def predict(self, context, model_input, params=None) -> pd.DataFrame:
-        """One row a text: `label`, `confidence`, `probabilities`, `concepts`, and `explanation` on demand.
+        """One row for each text: `label`, `confidence`, `probabilities`, `concepts`, and `explanation` on request.
 
         Raises:
-            MlflowException: options that are refused, as a fault of the caller (HTTP 400).
+            MlflowException: an option or the input is invalid (HTTP 400).
         """
         try:
             options = parse_options((params or {}).get("options", "{}"))
-            return pd.DataFrame(self.rows(texts_of(model_input), options))
+            return pd.DataFrame(self.rows(input_texts(model_input), options))
         except SparseCBMError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
 
     def rows(self, texts: list[str], options: Options) -> list[dict]:
-        """What is read in each text, under the options."""
-        with self._changed(options) as model:
+        """Predictions in plain form, under the options of a request."""
+        with self._under(options) as model:
             rows = [prediction.to_dict() for prediction in model.predict(texts)]
             explanations = self._explanations(model, texts, options.explain)
         for row, explanation in zip(rows, explanations, strict=True):
@@ -58,27 +62,28 @@ class Service(PythonModel):
         return rows
 
     @contextmanager
-    def _changed(self, options: Options) -> Iterator[SparseCBM]:
-        """The model under the patches and edits that were asked for; afterwards it is as it was."""
+    def _under(self, options: Options) -> Iterator[SparseCBM]:
+        """The model under the patches and edits of a request; both are undone afterwards."""
         with ExitStack() as stack:
             if options.patches:
                 from sparsecbm.intervene.patches.stack import patched
 
-                stack.enter_context(patched(self.model, *map(self._patch, options.patches)))
+                stack.enter_context(patched(self.model, *map(self._load_patch, options.patches)))
             if options.edits:
                 from sparsecbm.intervene.edits import edited
 
                 stack.enter_context(edited(self.model, options.edits))
             yield self.model
 
-    def _patch(self, start: str):
+    def _load_patch(self, prefix: str) -> "MaskPatch":
+        """The patch whose id begins with a prefix."""
         from sparsecbm.intervene.patches.patch import MaskPatch
 
         known = {patch.id: patch for patch in map(MaskPatch.load, self.patch_files)}
-        found = [patch for identity, patch in known.items() if identity.startswith(start)]
-        if len(found) != 1:
-            raise ConfigError(unknown("patch", start, known or ["this version carries none"]))
-        return found[0]
+        matches = [patch for identity, patch in known.items() if identity.startswith(prefix)]
+        if len(matches) != 1:
+            raise ConfigError(unknown("patch", prefix, known or ["this version carries none"]))
+        return matches[0]
 
     @staticmethod
     def _explanations(model: SparseCBM, texts: Sequence[str], kind: str) -> list[dict | None]:
@@ -88,14 +93,14 @@ class Service(PythonModel):
             return [explanation.to_dict() for explanation in model.explain(list(texts))]
         from sparsecbm.explain.contributions import compute_contributions
 
-        return [each.to_dict() for each in compute_contributions(model, texts)]
+        return [contribution.to_dict() for contribution in compute_contributions(model, texts)]
 
 
-def texts_of(model_input) -> list[str]:
+def input_texts(model_input: pd.DataFrame | Sequence[str]) -> list[str]:
     """The column `text` of a table, or a list of texts.
 
     Raises:
-        ConfigError: there is no such column, or something in it is no text.
+        ConfigError: there is no such column, or a value is not a text.
     """
     if isinstance(model_input, pd.DataFrame):
         if "text" not in model_input:
@@ -104,5 +109,5 @@ def texts_of(model_input) -> list[str]:
     texts = list(model_input)
     for number, text in enumerate(texts, start=1):
         if not isinstance(text, str):
-            raise ConfigError(f"row {number} of the input holds no text but {text!r}")
+            raise ConfigError(f"row {number} of the input is not a text but {text!r}")
     return texts

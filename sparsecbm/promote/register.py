@@ -1,9 +1,10 @@
-"""A finished run's model as a version of the registered model: no pickle, its own code, checksums, card and lineage."""
+"""Registers the model of a finished run as a version, with its own code, checksums, card and lineage; no pickle."""
 
 import importlib.metadata
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sparsecbm
 from sparsecbm.base.errors import ConfigError
@@ -14,15 +15,18 @@ from sparsecbm.display.model_card import model_card
 from sparsecbm.model.storage import CHECKSUMS, verify_checksums
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.promote.artifacts import EXAMPLE
-from sparsecbm.promote.judging import held_out
+from sparsecbm.promote.judging import held_out_split
 from sparsecbm.promote.registry import CHAMPION, KIND, KIND_TAG, MODEL_TAG, SPLIT_TAG, VERSION_TAG, Registry, Version
 from sparsecbm.track.lineage import LOCK_TAG
 from sparsecbm.track.record import recorded_run
 from sparsecbm.track.store import Store
 
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
 RUN_TAGS = ("git.commit", "git.dirty", LOCK_TAG, "data.sha256", "prefect.flow_run_id")
-ARTIFACTS = ("metrics", "reports", "patches")  # beside the model, where they are there
-# What reading a text takes; the pipeline's own tools are left out.
+ARTIFACTS = ("metrics", "reports", "patches")  # folders that go with the model, if they exist
+# What a prediction needs; the tools of the pipeline are left out.
 REQUIRED = (
     "torch", "transformers", "safetensors", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "threadpoolctl",
     "pydantic", "pyyaml", "captum", "jinja2", "filelock", "mlflow",
@@ -30,10 +34,10 @@ REQUIRED = (
 
 
 def register(workspace: Workspace, params: Params, store: Store, registry: Registry) -> Version:
-    """The version that holds this workspace's model; the same `dvc.lock` gives the same version.
+    """Register this workspace's model and return its version; the same `dvc.lock` gives the same version.
 
     Raises:
-        ConfigError: the run is not recorded in MLflow yet.
+        ConfigError: MLflow has no record of the run.
         ModelError: the model folder is missing or altered.
         RegistryError: the name belongs to models of another kind.
     """
@@ -41,40 +45,40 @@ def register(workspace: Workspace, params: Params, store: Store, registry: Regis
     if run is None:
         raise ConfigError("MLflow has no record of this run; `sparsecbm run` or `sparsecbm track` writes it")
     registry.create()
-    _of_our_kind(registry)
+    _check_kind(registry)
     lock = run.data.tags[LOCK_TAG]
-    known = registry.find(LOCK_TAG, lock)
+    known = registry.find_version(LOCK_TAG, lock)
     if known is not None:
         return known
     model = model_folder(workspace, params)
     verify_checksums(model)
     with tempfile.TemporaryDirectory(prefix="sparsecbm-register-") as scratch:
         folder = Path(scratch) / "model"
-        save_pyfunc(folder, _gathered(workspace, model, Path(scratch) / "gathered"))
+        save_pyfunc(folder, _copy_artifacts(workspace, model, Path(scratch) / "artifacts"))
         tags = {
             KIND_TAG: KIND,
             MODEL_TAG: sha256_file(model / CHECKSUMS),
             VERSION_TAG: content_hash(folder),
-            SPLIT_TAG: held_out(workspace)[1],
+            SPLIT_TAG: held_out_split(workspace)[1],
             **{name: run.data.tags[name] for name in RUN_TAGS if name in run.data.tags},
         }
         name = f"registered-{tags[VERSION_TAG][:12]}"
         store.client.log_artifacts(run.info.run_id, str(folder), name)
         source = f"{run.info.artifact_uri}/{name}"
     card = model_card(load_model(model)).partition("---\n")[2].partition("---\n")[2]  # without the header for hubs
-    made = registry.client.create_model_version(
+    version = registry.client.create_model_version(
         registry.name, source, run.info.run_id, tags=tags, description=card.strip()
     )
-    return registry.version(int(made.version))
+    return registry.version(int(version.version))
 
 
 def model_folder(workspace: Workspace, params: Params) -> Path:
-    """Which folder is registered: the sparse model, or the black box as it was trained."""
+    """The folder to register: the sparse model, or the dense one for a black box."""
     return workspace.dense if params.model.mode == "standard" else workspace.sparse
 
 
 def save_pyfunc(folder: Path, artifacts: dict[str, Path]) -> None:
-    """Save a folder `model`, and what goes with it, as MLflow's pyfunc with this package's code and an example."""
+    """Save a model folder and its artifacts as MLflow's pyfunc, with this package's code and an input example."""
     import pandas as pd
     from mlflow.pyfunc import save_model
 
@@ -91,20 +95,24 @@ def save_pyfunc(folder: Path, artifacts: dict[str, Path]) -> None:
         shutil.rmtree(compiled)
 
 
-def _signature():
+def _signature() -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType, Map, Object, Property
 
-    shares = Map(DataType.double)
-    reading = Object(
-        [Property("state", DataType.string), Property("confidence", DataType.double), Property("probabilities", shares)]
+    probabilities = Map(DataType.double)
+    prediction = Object(
+        [
+            Property("state", DataType.string),
+            Property("confidence", DataType.double),
+            Property("probabilities", probabilities),
+        ]
     )
     outputs = [
         ColSpec(DataType.string, "label"),
         ColSpec(DataType.double, "confidence"),
-        ColSpec(shares, "probabilities"),
-        ColSpec(Map(reading), "concepts"),
+        ColSpec(probabilities, "probabilities"),
+        ColSpec(Map(prediction), "concepts"),
         ColSpec(AnyType(), "explanation", required=False),
     ]
     return ModelSignature(
@@ -115,18 +123,18 @@ def _signature():
 
 
 def _requirements() -> list[str]:
-    """The packages that serving needs, as they are installed here."""
-    found = []
+    """The packages that serving needs, with the versions installed here."""
+    requirements = []
     for name in REQUIRED:
         try:
-            found.append(f"{name}=={importlib.metadata.version(name).partition('+')[0]}")
+            requirements.append(f"{name}=={importlib.metadata.version(name).partition('+')[0]}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return requirements
 
 
-def _gathered(workspace: Workspace, model: Path, folder: Path) -> dict[str, Path]:
-    """The model and what goes with it under the names that they have in the version."""
+def _copy_artifacts(workspace: Workspace, model: Path, folder: Path) -> dict[str, Path]:
+    """Copy the model and its artifacts, each under its name in the version."""
     sources = {"model": model, **{name: workspace.root / name for name in ARTIFACTS}}
     return {
         name: Path(shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(workspace.promotion_page.name)))
@@ -135,8 +143,8 @@ def _gathered(workspace: Workspace, model: Path, folder: Path) -> dict[str, Path
     }
 
 
-def _of_our_kind(registry: Registry) -> None:
+def _check_kind(registry: Registry) -> None:
     champion = registry.alias(CHAMPION)
-    newest = registry.numbers()[-1:]
+    newest = registry.version_numbers()[-1:]
     for number in [champion, *newest] if champion else newest:
-        registry.version(number)  # raises where it is of another kind
+        registry.version(number)  # raises for a model of another kind

@@ -1,4 +1,4 @@
-"""The one parameter of the registered model: a JSON string, read strictly; MLflow only warns of what it ignores."""
+"""The only parameter of the registered model: a JSON string, parsed strictly, since MLflow ignores unknown keys."""
 
 import json
 from typing import Literal
@@ -10,13 +10,13 @@ from sparsecbm.base.params.section import Section
 
 
 class Options(Section):
-    """How texts are to be read.
+    """Options of one request.
 
     Attributes:
-        edits: concept -> the state that it is set to, or a probability for each of its states
-        patches: ids of mask patches that the version carries, or their first characters
-        explain: `short` adds what each concept contributed to the label, `full` the whole explanation
-        top_k: only the most probable classes of the label, this many
+        edits: concept -> the state that replaces the predicted one, or a probability for each state
+        patches: ids, or their first characters, of mask patches that the version carries
+        explain: `short` adds the contribution of each concept to the label, `full` the whole explanation
+        top_k: number of most probable label classes in the answer
     """
 
     edits: dict[str, str | dict[str, float]] = Field({})
@@ -26,10 +26,10 @@ class Options(Section):
 
 
 def parse_options(text: str) -> Options:
-    """Read the JSON string.
+    """Parse the JSON string.
 
     Raises:
-        ConfigError: it is no JSON object, an option is unknown (names the nearest), or a value does not fit.
+        ConfigError: the text is not a JSON object, an option is unknown, or a value is invalid.
     """
     try:
         plain = json.loads(text or "{}")
@@ -44,9 +44,7 @@ def parse_options(text: str) -> Options:
         options = Options.model_validate(plain)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise ConfigError(f"`options` do not fit: {'; '.join(faults)}") from None
+        raise ConfigError(f"`options` are invalid: {'; '.join(faults)}") from None
     if options.edits and options.explain == "full":
-        raise ConfigError(
-            "no words led to a concept that was set by `edits`; ask for explain `short`, or leave them out"
-        )
+        raise ConfigError("`explain: full` cannot explain concepts that `edits` set; use `explain: short` or no edits")
     return options

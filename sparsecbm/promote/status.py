@@ -1,29 +1,29 @@
-"""What an operator wants to know at a glance: the champion, where it comes from, and what is wrong."""
+"""The state of the registered model at a glance: the champion, its origin, and what is wrong."""
 
 from dataclasses import dataclass
 
 from sparsecbm.base.redaction import redacted
-from sparsecbm.promote.history import PROMOTE, ROLLBACK, clock_jumps, faults
+from sparsecbm.promote.history import PROMOTE, ROLLBACK, find_chain_faults, find_clock_jumps
 from sparsecbm.promote.registry import CHAMPION, VERDICT_TAG
-from sparsecbm.promote.service import Road
-from sparsecbm.promote.transaction import standing
+from sparsecbm.promote.service import PromotionService
+from sparsecbm.promote.transaction import inspect_registry
 from sparsecbm.track.lineage import LOCK_TAG
 
 
 @dataclass(frozen=True)
 class Status:
-    """A registered model as it stands.
+    """State of a registered model.
 
     Attributes:
-        model, uri: its name, and how others load the champion
+        model, uri: its name, and the address that loads the champion
         registry: server or database
-        champion, previous: versions; None where there is none
-        since: when the champion became it
+        champion, previous: versions with these aliases; None without one
+        since: time at which the champion became the champion
         run, commit, lock: the champion's MLflow run, its git commit, and the sha256 of its dvc.lock
-        newest, verdict: the newest version, and what the gates said of it; empty if it was not judged
-        entries: how many the record has
+        newest, verdict: the newest version and its verdict; empty if it was not judged
+        entries: number of entries in the promotion history
         faults: what is wrong; empty if nothing is
-        notes: what is worth knowing and no fault
+        notes: further remarks
     """
 
     model: str
@@ -42,30 +42,30 @@ class Status:
     notes: tuple[str, ...]
 
 
-def status_of(road: Road) -> Status:
-    """Look; nothing is changed.
+def load_status(service: PromotionService) -> Status:
+    """Collect the state; changes nothing.
 
     Raises:
-        RegistryError: nothing was registered by the name.
+        RegistryError: no model is registered under the name.
     """
-    registry = road.registry
-    now, entries, numbers = standing(registry), registry.entries(), registry.numbers()
-    moves = [entry for entry in entries if entry.action in (PROMOTE, ROLLBACK) and entry.version == now.champion]
-    champion = registry.version(now.champion) if now.champion else None
+    registry = service.registry
+    state, entries, numbers = inspect_registry(registry), registry.entries(), registry.version_numbers()
+    moves = [entry for entry in entries if entry.action in (PROMOTE, ROLLBACK) and entry.version == state.champion]
+    champion = registry.version(state.champion) if state.champion else None
     tags = champion.tags if champion else {}
     newest = numbers[-1] if numbers else None
-    wrong = [*faults(entries), *(fault for fault in (now.fault, now.interrupted) if fault)]
-    notes = list(clock_jumps(entries))
-    if now.champion is None and not wrong:
+    faults = [*find_chain_faults(entries), *(fault for fault in (state.fault, state.interrupted) if fault)]
+    notes = find_clock_jumps(entries)
+    if state.champion is None and not faults:
         notes.append("there is no champion yet; `sparsecbm promote` makes the first one")
-    if now.interrupted:
-        notes.append("the next `sparsecbm promote` or `rollback` settles it")
+    if state.interrupted:
+        notes.append("the next `sparsecbm promote` or `sparsecbm rollback` completes or undoes the operation")
     return Status(
         model=registry.name,
         uri=f"models:/{registry.name}@{CHAMPION}",
-        registry=redacted(road.store.uri),
-        champion=now.champion,
-        previous=now.previous,
+        registry=redacted(service.store.uri),
+        champion=state.champion,
+        previous=state.previous,
         since=moves[-1].time if moves else "",
         run=champion.run_id if champion else "",
         commit=tags.get("git.commit", ""),
@@ -73,6 +73,6 @@ def status_of(road: Road) -> Status:
         newest=newest,
         verdict=registry.version(newest).tags.get(VERDICT_TAG, "") if newest else "",
         entries=len(entries),
-        faults=tuple(wrong),
+        faults=tuple(faults),
         notes=tuple(notes),
     )

@@ -1,16 +1,16 @@
 """Promotion as a transaction over the registry's aliases.
 
-Readers follow `champion`, and one write moves it: they see the old model or the new one. Around that write an intent is
-noted first and the record is written last, so that whatever ends the process, `standing` can say which side of the
-write the registry is on, and `settle` finishes or undoes the rest:
+Readers follow the alias `champion`, and a single write moves it, so they see the old model or the new one. The intent
+is written before that write and the history entry after it. If the process dies in between, `inspect_registry` tells
+on which side of the write the registry is, and `recover` completes or undoes the operation:
 
-    intent noted -> previous := champion -> champion := version -> smoke test by the alias -> entry -> intent cleared
+    write intent -> previous := champion -> champion := version -> smoke test -> write entry -> clear intent
 """
 
 import getpass
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
@@ -23,26 +23,34 @@ from sparsecbm.promote.history import (
     ROLLBACK,
     UNDO,
     Entry,
-    HistoryBroken,
-    champions,
-    faults,
+    HistoryBrokenError,
+    champion_stack,
+    find_chain_faults,
 )
 from sparsecbm.promote.registry import CHAMPION, PREVIOUS, Registry
 
-Smoke = Callable[[], None]  # loads and runs the champion by its alias; raises where that fails
+Smoke = Callable[[], None]  # loads the champion by its alias and lets it predict; raises on failure
+Aliases = tuple[int | None, int | None]  # versions with the aliases `champion` and `previous`
 
 
 class PromotionError(SparseCBMError):
-    """The champion did not change, and the message says why."""
+    """The champion did not change; the message says why."""
 
 
-class Unchanged(PromotionError):
+class UnchangedError(PromotionError):
     """The version is the champion already."""
 
 
 @dataclass(frozen=True)
-class Why:
-    """On what grounds: the gates' verdict, words, whether it goes against the verdict, and the ledger's sha256."""
+class Decision:
+    """The grounds of an operation.
+
+    Attributes:
+        verdict: of the gates; empty if no gate ran
+        reason: free text
+        forced: whether the operation goes against the verdict
+        ledger: sha256 of the ledger; empty without one
+    """
 
     verdict: str = ""
     reason: str = ""
@@ -51,13 +59,13 @@ class Why:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a registry stands.
+class RegistryState:
+    """The state of the aliases, compared with the history.
 
     Attributes:
-        champion, previous: the aliases
-        recorded: the champion that the record ends with; None before the first promotion
-        interrupted: an operation that did not end, and on which side of it the registry is; empty if there is none
+        champion, previous: versions with these aliases
+        recorded: the champion by the history; None before the first promotion
+        interrupted: describes an unfinished operation; empty without one
         fault: what is wrong with the champion; empty if nothing is
     """
 
@@ -67,207 +75,208 @@ class Standing:
     interrupted: str
     fault: str
 
+    @property
+    def aliases(self) -> Aliases:
+        return self.champion, self.previous
 
-def standing(registry: Registry) -> Standing:
-    """Read where the registry stands; nothing is changed."""
+
+def inspect_registry(registry: Registry) -> RegistryState:
+    """Compare aliases, intent and history; changes nothing."""
     champion, previous = registry.aliases()
     intent, entries = registry.intent(), registry.entries()
-    stack = champions(entries)
+    stack = champion_stack(entries)
     recorded = stack[-1] if stack else None
     interrupted = ""
-    if intent is not None and not _recorded(entries, intent):
+    if intent is not None and not _is_recorded(entries, intent):
         side = "after" if champion == intent["version"] else "before"
         interrupted = (
-            f"a {intent['action']} to version {intent['version']} was interrupted; the registry is {side} it "
-            f"(the champion is {'version ' + str(champion) if champion else 'none'})"
+            f"a {intent['action']} to version {intent['version']} was interrupted {side} the champion moved; "
+            f"the champion is {_name(champion)}"
         )
-    fault = "" if interrupted else _fault(registry, champion, recorded)
-    return Standing(champion, previous, recorded, interrupted, fault)
+    fault = "" if interrupted else _champion_fault(registry, champion, recorded)
+    return RegistryState(champion, previous, recorded, interrupted, fault)
 
 
-def promote(registry: Registry, number: int, expected: int | None, why: Why, smoke: Smoke) -> Entry:
+def promote(registry: Registry, number: int, expected: int | None, decision: Decision, smoke: Smoke) -> Entry:
     """Make a version the champion.
 
     Args:
         expected: the champion that the version was judged against
 
     Raises:
-        Unchanged: it is the champion already.
-        PromotionError: the champion moved meanwhile, was deleted or moved by hand (unless forced), or the new one does
-            not answer by its alias; then the aliases are as they were, and the record says so.
-        RegistryError, HistoryBroken: there is no such version, or the record is not sound.
+        UnchangedError: the version is the champion already.
+        PromotionError: another promotion came first, the champion was deleted or moved by hand (unless forced), or the
+            new champion does not answer. The aliases stay or return to what they were, and the history says so.
+        RegistryError, HistoryBrokenError: there is no such version, or the history is not valid.
     """
-    _open(registry, smoke)
+    _check_and_recover(registry, smoke)
     registry.version(number)
-    now = standing(registry)
-    if now.champion == number:
-        raise Unchanged(f"version {number} is the champion already")
-    if now.fault and not why.forced:
-        _entry(registry, REFUSE, number, now, (now.champion, now.previous), Why(why.verdict, now.fault))
-        raise PromotionError(f"{now.fault}. `sparsecbm promote {number} --force --reason ...` takes its place")
-    if now.champion != expected and not why.forced:
-        reason = f"the champion is {_named(now.champion)}, and version {number} was judged against {_named(expected)}"
-        _entry(registry, REFUSE, number, now, (now.champion, now.previous), Why(why.verdict, reason))
-        raise PromotionError(f"{reason}: another promotion came first; judge it again by `sparsecbm promote {number}`")
-    return _move(registry, PROMOTE, number, (number, now.champion), why, smoke)
+    state = inspect_registry(registry)
+    if state.champion == number:
+        raise UnchangedError(f"version {number} is the champion already")
+    if state.fault and not decision.forced:
+        refuse(registry, number, Decision(decision.verdict, state.fault))
+        raise PromotionError(f"{state.fault}. `sparsecbm promote {number} --force --reason ...` replaces it")
+    if state.champion != expected and not decision.forced:
+        reason = f"the champion is {_name(state.champion)}, but version {number} was judged against {_name(expected)}"
+        refuse(registry, number, Decision(decision.verdict, reason))
+        raise PromotionError(f"{reason}: another promotion came first; judge again: `sparsecbm promote {number}`")
+    return _move(registry, PROMOTE, (number, state.champion), decision, smoke)
 
 
 def rollback(registry: Registry, reason: str, smoke: Smoke) -> Entry:
-    """Go back to the champion before; once more, to the one before that. Deleted versions are passed over.
+    """Return to the previous champion; a second rollback returns to the one before it. Deleted versions are skipped.
 
     Raises:
-        PromotionError: there is none to go back to, or it does not answer by its alias.
-        RegistryError, HistoryBroken: as `promote`.
+        PromotionError: there is no earlier champion, or it does not answer.
+        RegistryError, HistoryBrokenError: as in `promote`.
     """
-    _open(registry, smoke)
+    _check_and_recover(registry, smoke)
     champion, _ = registry.aliases()
-    # Without the deleted ones, one version may follow itself.
-    back = [number for number, _ in groupby(filter(registry.has, champions(registry.entries())))]
-    if back and back[-1] == champion:
-        back.pop()
-    if not back:
-        raise PromotionError(f"there is no champion to go back to from {_named(champion)}")
-    after = (back[-1], back[-2] if len(back) > 1 else None)
-    return _move(registry, ROLLBACK, back[-1], after, Why(reason=reason), smoke)
+    # Without the deleted versions, a version may follow itself.
+    stack = [number for number, _ in groupby(filter(registry.has_version, champion_stack(registry.entries())))]
+    if stack and stack[-1] == champion:
+        stack.pop()
+    if not stack:
+        raise PromotionError(f"there is no earlier champion than {_name(champion)}")
+    aliases = (stack[-1], stack[-2] if len(stack) > 1 else None)
+    return _move(registry, ROLLBACK, aliases, Decision(reason=reason), smoke)
 
 
-def refuse(registry: Registry, number: int, why: Why) -> Entry:
-    """Put on record that a version was not promoted."""
-    _sound(registry)
-    now = standing(registry)
-    return _entry(registry, REFUSE, number, now, (now.champion, now.previous), why)
+def refuse(registry: Registry, number: int, decision: Decision) -> Entry:
+    """Add to the history that a version was not promoted."""
+    _check_history(registry)
+    aliases = inspect_registry(registry).aliases
+    intent = _intent(REFUSE, number, aliases, aliases, decision)
+    return _append(registry, intent, REFUSE, aliases, decision)
 
 
-def settle(registry: Registry, smoke: Smoke) -> Entry | None:
-    """End what an interrupted operation left: finish it if the champion moved, undo it if not.
+def recover(registry: Registry, smoke: Smoke) -> Entry | None:
+    """Complete an interrupted operation if the champion moved; undo it otherwise.
 
     Returns:
-        the entry that says what became of it; None if nothing was left
+        the entry that ends the operation; None if nothing was interrupted
     """
     intent = registry.intent()
     if intent is None:
         return None
     entry = None
-    if not _recorded(registry.entries(), intent):
-        why = Why(**intent["why"])
+    if not _is_recorded(registry.entries(), intent):
+        decision = Decision(**intent["why"])
         if registry.alias(CHAMPION) == intent["version"]:
-            return _prove(registry, intent, why, smoke)
-        _restore(registry, intent)
-        undone = Why(why.verdict, "interrupted before the champion moved")
-        entry = _write(registry, intent, UNDO, intent["before"], undone)
-    registry.intend(None)
+            return _confirm(registry, intent, decision, smoke)
+        _restore_aliases(registry, intent)
+        undone = Decision(decision.verdict, "interrupted before the champion moved")
+        entry = _append(registry, intent, UNDO, intent["before"], undone)
+    registry.set_intent(None)
     return entry
 
 
-def forced(force: bool, reason: str | None) -> str:
-    """The reason of a promotion by force, or nothing.
+def require_reason(force: bool, reason: str | None) -> str:
+    """The reason of a forced promotion; empty if it is not forced.
 
     Raises:
-        ConfigError: there is no reason.
+        ConfigError: the promotion is forced and has no reason.
     """
     if force and not (reason or "").strip():
-        raise ConfigError("--force goes against the gates and is put on record; say why by --reason")
+        raise ConfigError("--force goes against the gates and is recorded; give a --reason")
     return (reason or "").strip() if force else ""
 
 
-def _open(registry: Registry, smoke: Smoke) -> None:
-    """Begin on sound ground."""
-    _sound(registry)
-    settle(registry, smoke)
+def _check_and_recover(registry: Registry, smoke: Smoke) -> None:
+    _check_history(registry)
+    recover(registry, smoke)
 
 
-def _sound(registry: Registry) -> None:
-    wrong = faults(registry.entries())
-    if wrong:
-        raise HistoryBroken(
-            f"the record of promotions is not sound: {'; '.join(wrong)}. Nothing is promoted on it; "
+def _check_history(registry: Registry) -> None:
+    faults = find_chain_faults(registry.entries())
+    if faults:
+        raise HistoryBrokenError(
+            f"the promotion history is not valid: {'; '.join(faults)}. Nothing can be promoted; "
             "restore the registry from a backup (docs/operations.md)"
         )
 
 
-def _move(registry: Registry, action: str, number: int, after: tuple[int, int | None], why: Why, smoke: Smoke) -> Entry:
-    before = registry.aliases()
-    intent = {
+def _move(registry: Registry, action: str, aliases: tuple[int, int | None], decision: Decision, smoke: Smoke) -> Entry:
+    champion, previous = aliases
+    intent = _intent(action, champion, registry.aliases(), aliases, decision)
+    registry.set_intent(intent)
+    registry.set_alias(PREVIOUS, previous)
+    registry.set_alias(CHAMPION, champion)
+    return _confirm(registry, intent, decision, smoke)
+
+
+def _confirm(registry: Registry, intent: dict, decision: Decision, smoke: Smoke) -> Entry:
+    """After the champion moved: test that it answers and record it, or move it back."""
+    try:
+        registry.set_alias(PREVIOUS, intent["after"][1])
+        smoke()
+    except Exception as error:  # any failure: the old champion must return
+        _restore_aliases(registry, intent)
+        undone = Decision(decision.verdict, str(error), decision.forced, decision.ledger)
+        entry = _append(registry, intent, UNDO, intent["before"], undone)
+        registry.set_intent(None)
+        raise PromotionError(
+            f"version {intent['version']} did not answer as the champion; "
+            f"the alias moved back to {_name(entry.after[0])}: {error}"
+        ) from error
+    entry = _append(registry, intent, intent["action"], intent["after"], decision)
+    registry.set_intent(None)
+    return entry
+
+
+def _intent(action: str, number: int, before: Aliases, after: Aliases, decision: Decision) -> dict:
+    """An operation in the plain form that the registry keeps until the operation ends."""
+    return {
         "operation": uuid.uuid4().hex,
         "action": action,
         "version": number,
         "before": list(before),
         "after": list(after),
-        "why": vars(why),
+        "why": asdict(decision),
     }
-    registry.intend(intent)
-    registry.point(PREVIOUS, after[1])
-    registry.point(CHAMPION, number)
-    return _prove(registry, intent, why, smoke)
 
 
-def _prove(registry: Registry, intent: dict, why: Why, smoke: Smoke) -> Entry:
-    """The champion has moved: see that it answers, and put that on record; or move it back."""
-    try:
-        registry.point(PREVIOUS, intent["after"][1])
-        smoke()
-    except Exception as error:  # whatever it is, the old champion must be back
-        _restore(registry, intent)
-        entry = _write(registry, intent, UNDO, intent["before"], Why(why.verdict, str(error), why.forced, why.ledger))
-        registry.intend(None)
-        raise PromotionError(
-            f"version {intent['version']} did not answer as the champion, and {_named(entry.after[0])} is back: {error}"
-        ) from error
-    entry = _write(registry, intent, intent["action"], intent["after"], why)
-    registry.intend(None)
-    return entry
-
-
-def _restore(registry: Registry, intent: dict) -> None:
+def _restore_aliases(registry: Registry, intent: dict) -> None:
     for alias, number in zip((CHAMPION, PREVIOUS), intent["before"], strict=True):
-        registry.point(alias, number if number is None or registry.has(number) else None)
+        registry.set_alias(alias, number if number is None or registry.has_version(number) else None)
 
 
-def _recorded(entries: list[Entry], intent: dict) -> bool:
+def _is_recorded(entries: list[Entry], intent: dict) -> bool:
     return any(entry.operation == intent["operation"] for entry in entries)
 
 
-def _write(registry: Registry, intent: dict, action: str, after: tuple | list, why: Why) -> Entry:
-    return _append(registry, action, intent["version"], tuple(intent["before"]), tuple(after), why, intent["operation"])
-
-
-def _entry(registry: Registry, action: str, number: int, now: Standing, after: tuple, why: Why) -> Entry:
-    return _append(registry, action, number, (now.champion, now.previous), after, why, uuid.uuid4().hex)
-
-
-def _append(
-    registry: Registry, action: str, number: int, before: tuple, after: tuple, why: Why, operation: str
-) -> Entry:
+def _append(registry: Registry, intent: dict, action: str, after: Sequence[int | None], decision: Decision) -> Entry:
     entries = registry.entries()
     entry = Entry(
         number=len(entries) + 1,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         action=action,
-        version=number,
-        before=before,
-        after=after,
-        verdict=why.verdict,
-        reason=redacted(why.reason),
-        forced=why.forced,
+        version=intent["version"],
+        before=tuple(intent["before"]),
+        after=tuple(after),
+        verdict=decision.verdict,
+        reason=redacted(decision.reason),
+        forced=decision.forced,
         by=getpass.getuser(),
-        operation=operation,
-        ledger=why.ledger,
+        operation=intent["operation"],
+        ledger=decision.ledger,
         earlier=entries[-1].hash if entries else FIRST,
     )
-    registry.append(entry)
+    registry.append_entry(entry)
     return entry
 
 
-def _fault(registry: Registry, champion: int | None, recorded: int | None) -> str:
-    """How the champion differs from the one on record."""
+def _champion_fault(registry: Registry, champion: int | None, recorded: int | None) -> str:
+    """How the champion differs from the history's; empty if it does not."""
     if champion == recorded:
         return ""
     if recorded is None:
-        return f"version {champion} is the champion, and the record knows of no promotion"
-    if champion is None and not registry.has(recorded):
-        return f"version {recorded}, the champion, was deleted; `sparsecbm rollback` goes back to the one before it"
-    return f"the champion was moved by hand: it is {_named(champion)}, and the record ends with version {recorded}"
+        return f"{_name(champion)} is the champion, but the history holds no promotion"
+    if champion is None and not registry.has_version(recorded):
+        return f"version {recorded}, the champion, was deleted; `sparsecbm rollback` returns to the one before it"
+    return f"the champion was moved by hand: it is {_name(champion)}, but the history ends with version {recorded}"
 
 
-def _named(number: int | None) -> str:
+def _name(number: int | None) -> str:
     return "no version" if number is None else f"version {number}"

@@ -1,5 +1,6 @@
-"""Scores of what a version read on the held-out split, with bootstrap draws that are paired between versions."""
+"""Scores of a version's predictions on the held-out split, with bootstrap draws that are paired between versions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +10,14 @@ from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.metrics import MISSING, expected_calibration_error, interval, resample, resampled_means
 from sparsecbm.evaluate.variables import VariablePredictions, clusters_of
-from sparsecbm.promote.artifacts import Read
+from sparsecbm.promote.artifacts import VersionPredictions
 from sparsecbm.train.examples import class_indices
 
 SMALLER_IS_BETTER = ("calibration_error",)
 
 
 @dataclass(frozen=True)
-class Drawn:
+class BootstrappedScore:
     """A score over all texts, and over bootstrap resamples of their clusters, [resamples]."""
 
     value: float
@@ -24,61 +25,62 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Challenger minus champion, with its 95 % interval; turned so that more is better."""
+class ScoreDifference:
+    """Challenger minus champion with the 95 % interval; positive means better for every score."""
 
     value: float
     interval: tuple[float, float]
 
 
-def variables(read: Read, frame: pd.DataFrame) -> dict[str, VariablePredictions]:
-    """`label` and `concepts.NAME` as a version read them, beside the gold of the split.
+def version_variables(predictions: VersionPredictions, frame: pd.DataFrame) -> dict[str, VariablePredictions]:
+    """`label` and `concepts.NAME`: the probabilities that a version predicts, beside the gold of the split.
 
-    A variable that the split does not hold, or holds with states that the version does not know, is left out.
+    A variable is left out if the split lacks it, or holds a state of it that the version does not know.
     """
-    columns = {"label": ("label", read.label, frame["group"].astype(str).to_numpy())}
-    for name, variable in read.concepts.items():
+    columns = {"label": ("label", predictions.label, frame["group"].astype(str).to_numpy())}
+    for name, variable in predictions.concepts.items():
         if f"concept.{name}" in frame:
             columns[f"concepts.{name}"] = (f"concept.{name}", variable, clusters_of(frame, name))
-    found = {}
+    variables = {}
     for name, (column, plain, clusters) in columns.items():
         concept = Concept(name, tuple(plain["states"]))
         try:
             gold = class_indices(frame[column], concept).numpy()
         except ConfigError:
             continue
-        found[name] = VariablePredictions(concept.states, gold, np.array(plain["probabilities"], float), clusters)
-    return found
+        variables[name] = VariablePredictions(concept.states, gold, np.array(plain["probabilities"], float), clusters)
+    return variables
 
 
-def drawn(variable: VariablePredictions, score: str, resamples: int, seed: int, bins: int) -> Drawn:
-    """A score of one variable; the same clusters and seed give the same resamples, so versions can be paired."""
+def bootstrap_score(
+    variable: VariablePredictions, score: str, resamples: int, seed: int, bins: int
+) -> BootstrappedScore:
+    """Compute a score of one variable; equal clusters and seed give equal resamples, so versions can be paired."""
     if score == "calibration_error":
-        gaps = _gaps(variable, bins)
+        gaps = _calibration_gaps(variable, bins)
         draws = np.abs(resampled_means(gaps, variable.clusters, resamples, seed)).sum(1)
-        return Drawn(expected_calibration_error(variable.probabilities, variable.gold, bins), draws)
+        return BootstrappedScore(expected_calibration_error(variable.probabilities, variable.gold, bins), draws)
     counted = resample(variable.gold, variable.predicted, len(variable.states), variable.clusters, resamples, seed)
-    return Drawn(counted.value(score), counted.draws[score])
+    return BootstrappedScore(counted.value(score), counted.draws[score])
 
 
-def mean(all_drawn: list[Drawn]) -> Drawn:
-    """The mean over several variables."""
-    return Drawn(
-        float(np.mean([each.value for each in all_drawn])), np.mean([each.draws for each in all_drawn], axis=0)
-    )
+def average_scores(scores: Sequence[BootstrappedScore]) -> BootstrappedScore:
+    """Average over several variables."""
+    value = float(np.mean([score.value for score in scores]))
+    return BootstrappedScore(value, np.mean([score.draws for score in scores], axis=0))
 
 
-def difference(challenger: Drawn, champion: Drawn, score: str) -> Difference:
+def compare_scores(challenger: BootstrappedScore, champion: BootstrappedScore, score: str) -> ScoreDifference:
     """How much better the challenger is, on the same resamples."""
     sign = -1 if score in SMALLER_IS_BETTER else 1
     low, high = interval(sign * (challenger.draws - champion.draws))
-    return Difference(sign * (challenger.value - champion.value), (low, high))
+    return ScoreDifference(sign * (challenger.value - champion.value), (low, high))
 
 
-def _gaps(variable: VariablePredictions, bins: int) -> np.ndarray:
-    """Right minus confidence in the column of each text's bin of confidence, [texts, bins]; nan without a gold state.
+def _calibration_gaps(variable: VariablePredictions, bins: int) -> np.ndarray:
+    """Correct minus confidence, in the column of each text's confidence bin, [texts, bins]; nan without a gold state.
 
-    The calibration error is the sum over the bins of the absolute means of these columns.
+    The calibration error is the sum over bins of the absolute column means.
     """
     confidence = variable.probabilities.max(-1)
     gaps = np.zeros((len(confidence), bins))

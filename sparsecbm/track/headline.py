@@ -1,4 +1,4 @@
-"""The handful of figures that matter, as a run's description: MLflow shows it above the list of all metrics."""
+"""The most important figures as the description of a run, which MLflow shows above the list of all metrics."""
 
 from collections.abc import Iterable
 
@@ -7,18 +7,18 @@ COLUMNS = ("", "accuracy", "95 %", "majority", "bag of words")
 
 
 def headline(scores: dict) -> str:
-    """Accuracies of the label and of the concepts' mean as a Markdown table; nothing where there are none.
+    """Accuracies of the label and of the concepts' mean as a Markdown table; empty without scores.
 
     Args:
-        scores: the content of `metrics/evaluate.json`; rows and cells that it lacks (a black box reads no
-            concepts, a figure may be undefined) are left out
+        scores: the content of `metrics/evaluate.json`. Missing rows and cells are left out: a black box has no
+            concepts, and a figure may be undefined.
     """
-    words = scores.get("bag_of_words") or {"concepts": {}}
+    bag_of_words = scores.get("bag_of_words") or {"concepts": {}}
     rows = [
-        ("label", scores.get("label"), words.get("label")),
+        ("label", scores.get("label"), bag_of_words.get("label")),
         ("label, hard concepts", scores.get("label_hard"), None),
         ("label, hard, head refitted", scores.get("label_hard_refitted"), None),
-        ("concepts, mean", scores.get("concepts", {}).get("mean"), words["concepts"].get("mean")),
+        ("concepts, mean", scores.get("concepts", {}).get("mean"), bag_of_words["concepts"].get("mean")),
     ]
     lines = [_line(name, score, baseline) for name, score, baseline in rows if score]
     if not lines:
@@ -27,9 +27,9 @@ def headline(scores: dict) -> str:
 
 
 def _line(name: str, score: dict, baseline: float | None) -> str:
-    ends = score.get("accuracy_interval", (None, None))
-    between = "" if None in ends else " to ".join(map(_cell, ends))
-    return _row([name, _cell(score.get("accuracy")), between, _cell(score.get("majority")), _cell(baseline)])
+    bounds = score.get("accuracy_interval", (None, None))
+    interval = "" if None in bounds else " to ".join(map(_cell, bounds))
+    return _row([name, _cell(score.get("accuracy")), interval, _cell(score.get("majority")), _cell(baseline)])
 
 
 def _row(cells: Iterable[str]) -> str:

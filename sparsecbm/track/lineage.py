@@ -1,4 +1,4 @@
-"""Where a result came from: code, data, parameters and flow, as tags of an MLflow run."""
+"""The origin of a result, as tags of an MLflow run: code, data, parameters and flow."""
 
 import os
 
@@ -7,32 +7,33 @@ from sparsecbm.base.git import git_or_empty
 from sparsecbm.base.workspace import Workspace
 
 LOCK_TAG = "dvc.lock.sha256"
-WRITTEN = ("dvc.lock", "metrics")  # a run writes these files, so they say nothing of its code
+WRITTEN = ("dvc.lock", "metrics")  # tracked files that a run itself writes: a change there is no change of the code
 TIMEOUT = 30  # seconds; a slow git must not hold up a run
 
 
 def lock_sha256(workspace: Workspace) -> str | None:
-    """sha256 of `dvc.lock`: the name of everything that the pipeline read and wrote; None before the first run."""
+    """sha256 of `dvc.lock`, which identifies all inputs and outputs of the pipeline; None before the first run."""
     lock = workspace.root / "dvc.lock"
     return sha256_file(lock) if lock.is_file() else None
 
 
 def code_tags(workspace: Workspace) -> dict[str, str]:
-    """Git commit, whether files differ from it, and the flow run, as far as each is known."""
+    """Git commit, whether files differ from it, and the flow run; unknown ones are left out."""
     tags = {}
     commit = git_or_empty(workspace.root, "rev-parse", "HEAD", timeout=TIMEOUT)
     if commit:
         tags["git.commit"] = commit
-        others = [f":(exclude){path}" for path in WRITTEN]
-        changed = git_or_empty(workspace.root, "status", "--porcelain", "--", ".", *others, timeout=TIMEOUT)
-        tags["git.dirty"] = str(bool(changed)).lower()
+        excluded = [f":(exclude){path}" for path in WRITTEN]
+        tags["git.dirty"] = str(
+            bool(git_or_empty(workspace.root, "status", "--porcelain", "--", ".", *excluded, timeout=TIMEOUT))
+        ).lower()
     if os.environ.get("SPARSECBM_FLOW_RUN_ID"):
         tags["prefect.flow_run_id"] = os.environ["SPARSECBM_FLOW_RUN_ID"]
     return tags
 
 
 def result_tags(workspace: Workspace) -> dict[str, str]:
-    """Hashes of the lock and of the data that went in."""
+    """Hashes of the lock and of the ingested data."""
     tags = {}
     lock = lock_sha256(workspace)
     if lock:

@@ -1,4 +1,4 @@
-"""The record of a finished pipeline in MLflow, written from the files that the stages left."""
+"""The record of a finished pipeline in MLflow, written from the output files of its stages."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.track.headline import NOTE_TAG, headline
 from sparsecbm.track.lineage import LOCK_TAG, code_tags, lock_sha256, result_tags
 from sparsecbm.track.metric_names import grouped_numbers
-from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_by_tag, key_tag
-from sparsecbm.track.store import Store, TrackingDown, first_line, open_store
+from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_run, key_tag
+from sparsecbm.track.store import Store, TrackingUnavailableError, first_line, open_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 RECORD_TAG = "sparsecbm.record"
 FOLDERS = ("metrics", "plots", "reports", "models/dense", "models/sparse")
 FILES = ("params.yaml", "dvc.yaml", "dvc.lock")
-COUNTS = ("validate", "annotate")  # stages whose figures count rows: files of the run, but nothing to plot or compare
+COUNTS = ("validate", "annotate")  # their figures count rows: files of the run, but not metrics to plot or compare
 
 
 @dataclass(frozen=True)
 class RunLink:
-    """A run in MLflow; `written` is False where it was complete already."""
+    """A run in MLflow; `written` is False if its record was complete already."""
 
     run_id: str
     name: str
@@ -41,12 +41,12 @@ class RunLink:
 
 
 def record(workspace: Workspace, params: Params) -> RunLink | None:
-    """Write parameters, metrics, curves, plots, reports, checkpoint and lineage; None if stages are left to run.
+    """Write parameters, metrics, curves, plots, reports, checkpoint and lineage; None if stages have not run.
 
-    The same `dvc.lock` always gives the same run. A record that was interrupted is completed.
+    The same `dvc.lock` always gives the same run. An interrupted record is completed.
 
     Raises:
-        TrackingDown: MLflow cannot be reached, or breaks off.
+        TrackingUnavailableError: MLflow does not answer, or a request fails.
     """
     lock = lock_sha256(workspace)
     if lock is None or pending(workspace):
@@ -57,20 +57,20 @@ def record(workspace: Workspace, params: Params) -> RunLink | None:
     try:
         return _write(store, workspace, params, lock)
     except (MlflowException, OSError) as error:
-        raise TrackingDown(f"MLflow at {redacted(store.uri)} broke off: {first_line(error)}") from error
+        raise TrackingUnavailableError(f"MLflow at {redacted(store.uri)} failed: {first_line(error)}") from error
 
 
 def recorded_run(store: Store, workspace: Workspace) -> "Run | None":
-    """The run whose record speaks for the workspace as it is; None if there is none, or it is not complete."""
+    """The run with the complete record of the workspace's present state, or None."""
     lock = lock_sha256(workspace)
-    run_id = find_by_tag(store, LOCK_TAG, lock) if lock else None
+    run_id = find_run(store, LOCK_TAG, lock) if lock else None
     run = store.client.get_run(run_id) if run_id else None
     return run if run and run.data.tags.get(RECORD_TAG) == "complete" else None
 
 
 def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> RunLink:
     name = f"{params.profile or params.source.name} {lock[:8]}"
-    run_id = find_by_tag(store, LOCK_TAG, lock)
+    run_id = find_run(store, LOCK_TAG, lock)
     if run_id and store.client.get_run(run_id).data.tags.get(RECORD_TAG) == "complete":
         return RunLink(run_id, name, store.page(run_id), written=False)
 
@@ -78,13 +78,13 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
     for stage in TRAINING:
         if stage in stage_order(workspace):
             tags[key_tag(stage)] = stage_key(workspace, stage)
-            run_id = run_id or find_by_tag(store, key_tag(stage), tags[key_tag(stage)], without_lock=True)
+            run_id = run_id or find_run(store, key_tag(stage), tags[key_tag(stage)], without_lock=True)
     if run_id is None:
         run_id = create_run(store, name, tags)
     add_tags(store, run_id, {**tags, "mlflow.runName": name, **_note(workspace)})
     add_params(store, run_id, flat(params.model_dump(mode="json", by_alias=True)))
     add_points(store, run_id, _points(workspace))
-    workspace.promotion_page.unlink(missing_ok=True)  # of the model that was judged before
+    workspace.promotion_page.unlink(missing_ok=True)  # it belongs to the model that was judged before
     for folder in FOLDERS:
         if (workspace.root / folder).is_dir():
             store.client.log_artifacts(run_id, str(workspace.root / folder), folder)
@@ -96,7 +96,7 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
 
 
 def _note(workspace: Workspace) -> dict[str, str]:
-    """The run's description: the scores that matter, and where the whole report is; nothing where there is neither."""
+    """The run's description: the main scores and the place of the report; empty without both."""
     path, page = workspace.metrics("evaluate"), workspace.report
     parts = [headline(read_json(path)) if path.is_file() else ""]
     if page.is_file():
@@ -106,9 +106,9 @@ def _note(workspace: Workspace) -> dict[str, str]:
 
 
 def _points(workspace: Workspace) -> list[tuple[int, dict[str, float]]]:
-    """The numbers in `metrics/STAGE.json` as `STAGE/name`, at step 0, and the training curves at their steps.
+    """The numbers in `metrics/STAGE.json` as `STAGE/name` at step 0, and the training curves at their steps.
 
-    Further splits are groups of their own: `evaluate/validation/label.accuracy` beside `evaluate/label.accuracy`.
+    Each further split is a group: `evaluate/validation/label.accuracy` beside `evaluate/label.accuracy`.
     """
     points = []
     for path in sorted((workspace.root / "metrics").glob("*.json")):

@@ -1,4 +1,4 @@
-"""Where the record goes: the workspace's own database, or the server that MLFLOW_TRACKING_URI names."""
+"""The tracking store: the workspace's own database, or the server named by MLFLOW_TRACKING_URI."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ PROBE_SECONDS = 3
 LOCK_SECONDS = 60
 
 
-class TrackingDown(SparseCBMError):
+class TrackingUnavailableError(SparseCBMError):
     """The tracking store cannot be reached or opened."""
 
 
@@ -37,7 +37,7 @@ class Store:
     experiment_id: str
 
     def page(self, run_id: str) -> str:
-        """The run's page; for the workspace's own database, the one that `make up` serves."""
+        """Address of a run's page; for the workspace's own database, the page that `make up` serves."""
         port = os.environ.get("SPARSECBM_MLFLOW_PORT", "5000")
         base = redacted(self.uri.rstrip("/")) if self.uri.startswith("http") else f"http://127.0.0.1:{port}"
         return f"{base}/#/experiments/{self.experiment_id}/runs/{run_id}"
@@ -49,19 +49,22 @@ def tracking_uri(workspace: Workspace) -> str:
 
 
 def database(workspace: Workspace) -> str:
-    """The path of the workspace's own MLflow database."""
+    """Path of the workspace's own MLflow database."""
     return str((workspace.state / "mlflow.db").resolve())
 
 
 def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Store:
-    """Open the store, creating database and experiment where they are missing; no answer may take over `seconds`.
+    """Open the store, and create database and experiment if they are missing.
+
+    Args:
+        seconds: time limit of each request
 
     Raises:
-        TrackingDown: the server does not answer, or the database cannot be opened.
+        TrackingUnavailableError: the server does not answer, or the database cannot be opened.
     """
     uri = tracking_uri(workspace)
     probe(uri)
-    _quieten(seconds)
+    _silence_mlflow(seconds)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -69,31 +72,33 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
     folder = Path(path).with_name("mlartifacts").resolve().as_uri() if path != uri else None
     workspace.state.mkdir(parents=True, exist_ok=True)
     try:
-        # Two first users of a new database would both create its tables.
+        # Two processes that open a new database at once would both create its tables.
         with FileLock(workspace.state / "mlflow.lock", timeout=LOCK_SECONDS):
             client = MlflowClient(tracking_uri=uri)
-            found = client.get_experiment_by_name(experiment)
-            identity = found.experiment_id if found else client.create_experiment(experiment, artifact_location=folder)
+            known = client.get_experiment_by_name(experiment)
+            experiment_id = known.experiment_id if known else client.create_experiment(experiment, folder)
     except Timeout:
-        raise TrackingDown(f"another process has been opening {redacted(uri)} for {LOCK_SECONDS} s") from None
+        raise TrackingUnavailableError(
+            f"another process has been opening {redacted(uri)} for more than {LOCK_SECONDS} s"
+        ) from None
     except (MlflowException, OSError) as error:
-        raise TrackingDown(f"MLflow at {redacted(uri)} does not work: {first_line(error)}") from error
-    return Store(client, uri, identity)
+        raise TrackingUnavailableError(f"MLflow at {redacted(uri)} cannot be opened: {first_line(error)}") from error
+    return Store(client, uri, experiment_id)
 
 
 def probe(uri: str) -> None:
-    """Find out at once what MLflow would find out after long retries.
+    """Test quickly whether a store answers; MLflow itself would retry for minutes.
 
     Raises:
-        TrackingDown: the server does not answer, or the file is no database.
+        TrackingUnavailableError: the server does not answer, or the file is not a database.
     """
     if uri.startswith(("http://", "https://")):
         try:
             urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
         except urllib.error.HTTPError:
-            return  # it answers; a proxy in front may not know /health
+            return  # the server answers; a proxy in front of it may not know /health
         except (OSError, ValueError) as error:
-            raise TrackingDown(f"MLflow at {redacted(uri)} does not answer ({first_line(error)})") from None
+            raise TrackingUnavailableError(f"MLflow at {redacted(uri)} does not answer ({first_line(error)})") from None
     elif uri.startswith("sqlite:///"):
         path = uri.removeprefix("sqlite:///")
         if os.path.exists(path):
@@ -101,26 +106,28 @@ def probe(uri: str) -> None:
                 with closing(sqlite3.connect(path, timeout=PROBE_SECONDS)) as connection:
                     connection.execute("select count(*) from sqlite_master").fetchone()
             except sqlite3.Error as error:
-                raise TrackingDown(f"the MLflow database {path} cannot be opened ({error}); move it away") from None
+                raise TrackingUnavailableError(
+                    f"the MLflow database {path} cannot be opened ({error}); move it away"
+                ) from None
 
 
 @contextmanager
-def answering(uri: str) -> Iterator[None]:
-    """Say what MLflow's faults mean while the block runs.
+def translated_errors(uri: str) -> Iterator[None]:
+    """Turn MLflow's errors in the block into one clear error.
 
     Raises:
-        TrackingDown: MLflow broke off.
+        TrackingUnavailableError: a request to MLflow failed.
     """
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except MlflowException as error:
-        raise TrackingDown(f"MLflow at {redacted(uri)} broke off: {first_line(error)}") from error
+        raise TrackingUnavailableError(f"MLflow at {redacted(uri)} failed: {first_line(error)}") from error
 
 
-def _quieten(seconds: int) -> None:
-    """MLflow's own settings: short waits, no retries, no news on the terminal."""
+def _silence_mlflow(seconds: int) -> None:
+    """Settings of MLflow: short waits, no retries, no messages in the terminal."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(seconds))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -130,5 +137,5 @@ def _quieten(seconds: int) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """An error in one line, without secrets."""
+    """The first line of an error's message, without secrets."""
     return redacted((str(getattr(error, "reason", None) or error).splitlines() or [type(error).__name__])[0])

@@ -6,7 +6,7 @@ import pytest
 
 import sparsecbm.base.redaction
 from sparsecbm.base.redaction import redacted
-from sparsecbm.track.store import TrackingDown, open_store
+from sparsecbm.track.store import TrackingUnavailableError, open_store
 
 
 def test_addresses_and_variables_named_like_secrets_are_hidden(monkeypatch):
@@ -22,7 +22,7 @@ def test_addresses_and_variables_named_like_secrets_are_hidden(monkeypatch):
 
 def test_no_message_holds_the_password_of_a_tracking_server(tiny_workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:hunter22@127.0.0.1:9")
-    with pytest.raises(TrackingDown) as fault:
+    with pytest.raises(TrackingUnavailableError) as fault:
         open_store(tiny_workspace, "x")
     assert "hunter22" not in str(fault.value)
     assert "http://***@127.0.0.1:9 does not answer" in str(fault.value)

@@ -1,4 +1,4 @@
-"""The command line: help, one clear message for each fault, nothing half-written."""
+"""The command line: help, version, one clear message for each error, and no half-written files."""
 
 import os
 import subprocess
@@ -7,30 +7,50 @@ import sys
 import pytest
 
 import sparsecbm.cli.app
+import sparsecbm.cli.pipeline
 from sparsecbm.base.params import load_params
-from sparsecbm.pipeline.lock import only_flow
+from sparsecbm.pipeline.lock import flow_lock
+from tests.support.tiny_pipeline import ROOT, add_flows
 
 
 def command(workspace, *arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "sparsecbm.cli.app", *arguments],
+        [sys.executable, "-m", "sparsecbm", *arguments],
         cwd=workspace.root, env={**os.environ, **environment}, capture_output=True, text=True,
     )  # fmt: skip
 
 
-def test_help_names_the_commands_and_imports_nothing_heavy(tmp_path):
+def run_in_process(monkeypatch, *arguments):
+    """Run the command line in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["sparsecbm", *arguments])
+    with pytest.raises(SystemExit) as end:
+        sparsecbm.cli.app.main()
+    return end.value.code
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy():
     code = (
         "import sys; sys.argv = ['sparsecbm', '--help']\n"
         "from sparsecbm.cli.app import main\n"
         "try: main()\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "heavy = {'torch', 'pandas', 'mlflow', 'prefect', 'transformers', 'dvc'} & set(sys.modules)\n"
+        "heavy = {'torch', 'pandas', 'mlflow', 'prefect', 'transformers', 'dvc', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
-    for name in ("doctor", "run", "prune", "masks", "compare", "track", "verify", "up", "down"):
+    commands = (
+        "predict", "explain", "evaluate", "masks", "compare", "intervene", "patch", "memory", "run", "prune", "track",
+        "verify", "pipeline", "up", "down", "doctor", "promote", "rollback", "status", "history",
+    )  # fmt: skip
+    for name in commands:
         assert f" {name} " in result.stdout
+
+
+def test_the_version_is_that_of_the_package(tiny_workspace):
+    result = command(tiny_workspace, "--version")
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{sparsecbm.__version__}\n", "")
+    assert f'\nversion = "{sparsecbm.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_colours_are_off_with_no_color(tiny_workspace):
@@ -64,51 +84,53 @@ def test_debug_shows_the_trace(tiny_workspace):
     ("arguments", "message"),
     [
         (["run", "fine"], "error: unknown stage 'fine'. Did you mean 'finetune'? "),
-        (["prune"], "error: unknown stage 'prune'. "),  # the tiny pipeline has none
+        (["run", "--promote", "on"], "error: unknown value of --promote 'on'. "),
+        (["prune"], "error: unknown stage 'prune'. "),  # the tiny pipeline has no such stage
         (["run", "--profile", "x"], "error: unknown profile 'x'. Choices: none\n"),
         (["run", "--set", "seed=-1"], "error: params.yaml with --set seed=-1 is not valid:\n  seed: "),
-        (["track"], "error: the pipeline is not finished; stages left to run: ingest, validate, finetune, evaluate;"),
-        (["verify"], "error: these stages have not run as they stand: ingest, validate, finetune, evaluate;"),
+        (["track"], "error: the pipeline is not finished; stages out of date: ingest, validate, finetune, evaluate;"),
+        (["verify"], "error: these stages are out of date: ingest, validate, finetune, evaluate;"),
+        (["pipeline", "deps"], "error: {root} holds no sources of sparsecbm; dependencies are derived in a clone"),
     ],
 )
-def test_a_fault_is_one_message(tiny_workspace, arguments, message):
+def test_an_error_is_one_message(tiny_workspace, arguments, message):
     before = tiny_workspace.params.read_text()
     result = command(tiny_workspace, *arguments)
     assert result.returncode == 1
-    assert result.stderr.startswith(message)
+    assert result.stderr.startswith(message.format(root=tiny_workspace.root))
     assert "Traceback" not in result.stderr
     assert tiny_workspace.params.read_text() == before
 
 
-def test_outside_a_workspace_the_remedy_is_told(tmp_path, monkeypatch, capsys):
+def test_outside_a_workspace_the_error_names_the_remedy(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["sparsecbm", "run"])
-    with pytest.raises(SystemExit) as end:
-        sparsecbm.cli.app.main()
-    assert end.value.code == 1
+    assert run_in_process(monkeypatch, "run") == 1
     assert capsys.readouterr().err == (
         f"error: no dvc.yaml in {tmp_path} or above it; change into a clone of the project first\n"
     )
 
 
-def test_a_running_flow_keeps_its_parameters(tiny_workspace):
+@pytest.mark.parametrize("arguments", [["run"], ["up"], ["down"]])
+def test_a_workspace_without_flows_is_one_message(tiny_workspace, arguments):
+    result = command(tiny_workspace, *arguments)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: {tiny_workspace.root} has no folder flows/, which comes with a clone")
+
+
+def test_the_parameters_of_a_running_flow_do_not_change(tiny_workspace):
     before = tiny_workspace.params.read_text()
-    with only_flow(tiny_workspace):
+    with flow_lock(tiny_workspace):
         result = command(tiny_workspace, "run", "--set", "seed=5")
     assert result.returncode == 1
     assert result.stderr.startswith("error: this workspace is already running a flow")
     assert tiny_workspace.params.read_text() == before
 
 
-def test_run_passes_the_flow_s_exit_code_on(tiny_workspace, monkeypatch):
-    started = []
-    monkeypatch.chdir(tiny_workspace.root)
-    monkeypatch.setattr(sparsecbm.cli.app, "_python", lambda workspace, *arguments: started.append(arguments) or 7)
-    monkeypatch.setattr(sys, "argv", ["sparsecbm", "run", "finetune", "--set", "seed=5"])
-    with pytest.raises(SystemExit) as end:
-        sparsecbm.cli.app.main()
-    assert end.value.code == 7
-    assert started == [("flows.retrain", "finetune")]
+def test_the_exit_code_of_the_flow_is_that_of_the_command(tiny_workspace):
+    add_flows(tiny_workspace)
+    (tiny_workspace.root / "flows" / "retrain.py").write_text("import sys\nprint(sys.argv[1:])\nsys.exit(7)\n")
+    result = command(tiny_workspace, "run", "finetune", "--promote", "auto", "--set", "seed=5")
+    assert (result.returncode, result.stdout) == (7, "params.yaml updated\n['--promote=auto', 'finetune']\n")
     assert load_params(tiny_workspace.params).seed == 5
 
 
@@ -116,12 +138,11 @@ def test_run_passes_the_flow_s_exit_code_on(tiny_workspace, monkeypatch):
 def test_prune_is_short_for_run_prune(tiny_workspace, monkeypatch, arguments):
     graph = tiny_workspace.root / "dvc.yaml"
     graph.write_text(f"{graph.read_text()}  prune:\n    cmd: python stage.py prune\n    deps: [models/dense]\n")
-    started = []
+    calls = []
     monkeypatch.chdir(tiny_workspace.root)
-    monkeypatch.setattr(sparsecbm.cli.app, "_python", lambda workspace, *arguments: started.append(arguments) or 0)
-    monkeypatch.setattr(sys, "argv", ["sparsecbm", *arguments, "--profile", "none", "--set", "seed=5"])
-    with pytest.raises(SystemExit) as end:
-        sparsecbm.cli.app.main()
-    assert end.value.code == 0
-    assert started == [("flows.retrain", "prune")]
+    monkeypatch.setattr(
+        sparsecbm.cli.pipeline, "run_flow_module", lambda workspace, *arguments: calls.append(arguments) or 0
+    )
+    assert run_in_process(monkeypatch, *arguments, "--profile", "none", "--set", "seed=5") == 0
+    assert calls == [("retrain", "prune")]
     assert load_params(tiny_workspace.params).seed == 5

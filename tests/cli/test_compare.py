@@ -1,4 +1,4 @@
-"""Two models that differ in known places."""
+"""Comparisons of two models with known differences."""
 
 import math
 from dataclasses import asdict
@@ -10,10 +10,11 @@ from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.base.errors import ModelError
 from sparsecbm.cli.inspection.compare import Sides, ValueDifference, compare_models
 from sparsecbm.model.masks import MaskSet
-from tests.support.tiny_models import CONCEPTS, batch_of, tiny_model, write_backbone
+from tests.model.test_masked import batch_of
+from tests.support.small_masks import KEY, QUERY, first_rows
+from tests.support.tiny_models import CONCEPTS, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service", "a loud place"]
-QUERY, KEY = "encoder.layer.1.attention.self.query", "encoder.layer.1.attention.self.key"  # weights [16, 16]
 FOOD, NOISE = CONCEPTS
 SAME = ValueDifference(0, 9, 0.0)
 
@@ -30,26 +31,27 @@ def compared(tmp_path):
     return compared
 
 
-def first_rows(**rows):
-    """Masks over one layer or two that keep the first rows of [16, 16] weights: concept -> layer -> rows."""
-    full = torch.arange(16).unsqueeze(1).expand(16, 16)
-    return MaskSet.from_masks({c: {layer: full < n for layer, n in layers.items()} for c, layers in rows.items()})
-
-
 def test_a_model_and_itself(model, backbone, compared):
     model.masks = first_rows(food={QUERY: 4}, noise={QUERY: 0})
     other = tiny_model(backbone)
     other.masks = model.masks
-    found = compared(model, other, TEXTS)
-    assert found.files == found.settings == found.concepts == found.unmatched == found.weights == {}
-    assert found.layers == 4 + 2 * 8 + 2  # embeddings and their norm, eight layers a block, heads
-    assert asdict(found.masks["food"]) == {
+    difference = compared(model, other, TEXTS)
+    assert (
+        difference.files
+        == difference.settings
+        == difference.concepts
+        == difference.unmatched
+        == difference.weights
+        == {}
+    )
+    assert difference.layers == 4 + 2 * 8 + 2  # embeddings and their norm, eight layers a block, heads
+    assert asdict(difference.masks["food"]) == {
         "differing": 0, "bits": 256, "jaccard": 1.0, "density": {"a": 0.25, "b": 0.25}
     }  # fmt: skip
-    assert found.masks["noise"].jaccard == 1.0  # two empty masks
-    assert {"food": SAME, "noise": ValueDifference(0, 6, 0.0)} == found.label_head.V
-    assert found.predictions.differing == 0
-    assert found.predictions.label.largest == 0.0
+    assert difference.masks["noise"].jaccard == 1.0  # two empty masks
+    assert {"food": SAME, "noise": ValueDifference(0, 6, 0.0)} == difference.label_head.V
+    assert difference.predictions.differing == 0
+    assert difference.predictions.label.largest == 0.0
 
 
 @torch.no_grad()
@@ -60,35 +62,35 @@ def test_weights_by_layer(model, backbone, compared):
     other.concept_heads.head("noise").bias[0] += 1.0
     other.label_head.V("food")[1, 2] -= 3.0
     other.label_head.linear.bias += 0.5
-    found = compared(model, other)
-    assert found.files.keys() == {"model.safetensors"}
-    assert found.weights.keys() == {QUERY, "concept_heads.noise"}
-    assert found.weights[QUERY] == ValueDifference(3, 16 * 16 + 16, 2.0)
-    assert found.weights["concept_heads.noise"].differing == 1
-    assert found.label_head.V["food"].differing == 1
-    assert found.label_head.V["food"].largest == pytest.approx(3.0)
-    assert found.label_head.V["noise"] == ValueDifference(0, 6, 0.0)
-    assert found.label_head.b.differing == 3
-    assert found.hard_head is None
-    assert found.masks == {}
-    assert found.predictions is None
+    difference = compared(model, other)
+    assert difference.files.keys() == {"model.safetensors"}
+    assert difference.weights.keys() == {QUERY, "concept_heads.noise"}
+    assert difference.weights[QUERY] == ValueDifference(3, 16 * 16 + 16, 2.0)
+    assert difference.weights["concept_heads.noise"].differing == 1
+    assert difference.label_head.V["food"].differing == 1
+    assert difference.label_head.V["food"].largest == pytest.approx(3.0)
+    assert difference.label_head.V["noise"] == ValueDifference(0, 6, 0.0)
+    assert difference.label_head.b.differing == 3
+    assert difference.hard_head is None
+    assert difference.masks == {}
+    assert difference.predictions is None
 
 
 @torch.no_grad()
 def test_heads_for_hard_concepts(model, backbone, compared):
     other = tiny_model(backbone)
     model.add_hard_head()
-    found = compared(model, other)
-    assert found.files.keys() == {"README.md", "model.safetensors"}  # the card counts parameters
-    assert found.hard_head is None
+    difference = compared(model, other)
+    assert difference.files.keys() == {"README.md", "model.safetensors"}  # the card counts parameters
+    assert difference.hard_head is None
     other.add_hard_head().V("noise")[2, 1] = 0.5
-    found = compared(model, other)
-    assert {"food": SAME, "noise": ValueDifference(1, 6, 0.5)} == found.hard_head.V
-    assert found.label_head.V["noise"].differing == 0
+    difference = compared(model, other)
+    assert {"food": SAME, "noise": ValueDifference(1, 6, 0.5)} == difference.hard_head.V
+    assert difference.label_head.V["noise"].differing == 0
 
 
 @torch.no_grad()
-def test_a_weight_that_is_no_number(model, backbone, compared):
+def test_a_weight_that_is_not_a_number(model, backbone, compared):
     other = tiny_model(backbone)
     other.backbone.get_submodule(QUERY).weight[0, 0] = math.nan
     assert compared(model, other).weights == {QUERY: ValueDifference(1, 272, None)}
@@ -98,27 +100,27 @@ def test_masks_by_concept(model, backbone, compared):
     other = tiny_model(backbone)
     model.masks = first_rows(food={QUERY: 4, KEY: 16}, noise={QUERY: 8, KEY: 8})
     other.masks = first_rows(food={QUERY: 6, KEY: 12}, noise={QUERY: 8, KEY: 8})
-    found = compared(model, other).masks
-    assert (found["food"].differing, found["food"].bits) == ((2 + 4) * 16, 512)
-    assert found["food"].jaccard == (4 + 12) / (6 + 16)
-    assert found["food"].density == Sides(20 / 32, 18 / 32)
-    assert found["noise"].differing == 0
+    difference = compared(model, other).masks
+    assert (difference["food"].differing, difference["food"].bits) == ((2 + 4) * 16, 512)
+    assert difference["food"].jaccard == (4 + 12) / (6 + 16)
+    assert difference["food"].density == Sides(20 / 32, 18 / 32)
+    assert difference["noise"].differing == 0
 
 
 def test_a_layer_without_masks_keeps_every_weight(model, backbone, compared):
     other = tiny_model(backbone)
     other.masks = first_rows(food={QUERY: 4}, noise={QUERY: 16})
-    found = compared(model, other)
-    assert found.files.keys() == {"README.md", "masks.safetensors"}
-    assert found.masks["food"].differing == 12 * 16
-    assert found.masks["food"].density == Sides(1.0, 0.25)
-    assert found.masks["noise"].differing == 0
+    difference = compared(model, other)
+    assert difference.files.keys() == {"README.md", "masks.safetensors"}
+    assert difference.masks["food"].differing == 12 * 16
+    assert difference.masks["food"].density == Sides(1.0, 0.25)
+    assert difference.masks["noise"].differing == 0
     model.masks = first_rows(food={KEY: 8}, noise={KEY: 16})
-    found = compared(model, other).masks["food"]
-    assert (found.differing, found.bits, found.jaccard) == ((12 + 8) * 16, 512, (4 + 8) / 32)
+    difference = compared(model, other).masks["food"]
+    assert (difference.differing, difference.bits, difference.jaccard) == ((12 + 8) * 16, 512, (4 + 8) / 32)
 
 
-def test_concepts_are_met_by_name_in_whatever_order(model, backbone, compared):
+def test_concepts_are_matched_by_name_in_any_order(model, backbone, compared):
     other = tiny_model(backbone, ConceptSet((NOISE, FOOD), CONCEPTS.label))
     other.backbone.load_state_dict(model.backbone.state_dict())
     for name in CONCEPTS.names:
@@ -126,39 +128,39 @@ def test_concepts_are_met_by_name_in_whatever_order(model, backbone, compared):
     other.label_head.set(torch.cat([model.label_head.V("noise"), model.label_head.V("food")], 1), torch.zeros(3))
     model.masks = first_rows(food={QUERY: 4}, noise={QUERY: 9})
     other.masks = first_rows(noise={QUERY: 9}, food={QUERY: 4})
-    found = compared(model, other, TEXTS)
-    assert "concepts.json" in found.files
-    assert found.concepts == found.settings == found.weights == {}
-    assert [mask.differing for mask in found.masks.values()] == [0, 0]
-    assert [values.differing for values in found.label_head.V.values()] == [0, 0]
-    assert found.predictions.differing == 0
+    difference = compared(model, other, TEXTS)
+    assert "concepts.json" in difference.files
+    assert difference.concepts == difference.settings == difference.weights == {}
+    assert [mask.differing for mask in difference.masks.values()] == [0, 0]
+    assert [values.differing for values in difference.label_head.V.values()] == [0, 0]
+    assert difference.predictions.differing == 0
 
 
-def test_other_states_are_named_and_left_out_of_the_rest(model, backbone, compared):
+def test_other_states_are_listed_and_not_compared_further(model, backbone, compared):
     loudness = Concept("noise", ("quiet", "loud"))
-    found = compared(model, tiny_model(backbone, ConceptSet((FOOD, loudness), CONCEPTS.label)), TEXTS)
-    assert found.concepts == {"noise": Sides(["loud", "quiet"], ["quiet", "loud"])}
-    assert found.layers == 21
-    assert found.label_head.V.keys() == found.predictions.concepts.keys() == {"food"}
+    difference = compared(model, tiny_model(backbone, ConceptSet((FOOD, loudness), CONCEPTS.label)), TEXTS)
+    assert difference.concepts == {"noise": Sides(["loud", "quiet"], ["quiet", "loud"])}
+    assert difference.layers == 21
+    assert difference.label_head.V.keys() == difference.predictions.concepts.keys() == {"food"}
     stars = Concept("stars", ("1", "2", "3", "4"))
-    found = compared(model, tiny_model(backbone, ConceptSet((FOOD,), stars)), TEXTS)
-    assert found.concepts == {
+    difference = compared(model, tiny_model(backbone, ConceptSet((FOOD,), stars)), TEXTS)
+    assert difference.concepts == {
         "noise": Sides(["loud", "quiet"], None), "label": Sides(["1", "2", "3"], ["1", "2", "3", "4"])
     }  # fmt: skip
-    assert found.settings == {"label": Sides("rating", "stars")}
-    assert found.label_head is found.predictions.label is None
+    assert difference.settings == {"label": Sides("rating", "stars")}
+    assert difference.label_head is difference.predictions.label is None
 
 
 def test_another_backbone(model, tmp_path, compared):
     other = tiny_model(write_backbone(tmp_path / "narrow", intermediate_size=24), pooling="cls")
     into = "encoder.layer.0.intermediate.dense"
     other.masks = MaskSet.dense(CONCEPTS.names, {into: (24, 16)})
-    found = compared(model, other)
-    assert found.settings == {"backbone.intermediate_size": Sides(32, 24), "pooling": Sides("mean", "cls")}
-    assert found.unmatched[into] == Sides({"weight": [32, 16], "bias": [32]}, {"weight": [24, 16], "bias": [24]})
-    assert len(found.unmatched) == 4
-    assert found.layers == 18
-    assert found.masks == {}
+    difference = compared(model, other)
+    assert difference.settings == {"backbone.intermediate_size": Sides(32, 24), "pooling": Sides("mean", "cls")}
+    assert difference.unmatched[into] == Sides({"weight": [32, 16], "bias": [32]}, {"weight": [24, 16], "bias": [24]})
+    assert len(difference.unmatched) == 4
+    assert difference.layers == 18
+    assert difference.masks == {}
 
 
 def test_black_boxes(model, backbone, compared):
@@ -166,44 +168,44 @@ def test_black_boxes(model, backbone, compared):
     other = tiny_model(backbone, mode="standard")
     with torch.no_grad():
         other.direct_head.bias[0] += 100
-    found = compared(box, other, TEXTS)
-    assert found.weights.keys() == {"direct_head"}
-    assert found.label_head is None
-    assert (found.predictions.concepts, found.predictions.label.largest > 0.1) == ({}, True)
-    found = compared(model, box, TEXTS)
-    assert found.settings["mode"] == Sides("joint", "standard")
-    assert found.predictions.label is not None
+    difference = compared(box, other, TEXTS)
+    assert difference.weights.keys() == {"direct_head"}
+    assert difference.label_head is None
+    assert (difference.predictions.concepts, difference.predictions.label.largest > 0.1) == ({}, True)
+    difference = compared(model, box, TEXTS)
+    assert difference.settings["mode"] == Sides("joint", "standard")
+    assert difference.predictions.label is not None
 
 
 @torch.no_grad()
 def test_predictions_by_label_and_concept(model, backbone, compared):
-    """Biases beyond all weights: the label goes from 1 to 3, noise from loud to quiet, food stays as it is."""
+    """Large biases move the label from 1 to 3 and noise from loud to quiet; food stays."""
     other = tiny_model(backbone)
     for changed, label, state in ((model, 0, 0), (other, 2, 1)):
         changed.label_head.linear.bias[label] = 100
         changed.concept_heads.head("noise").bias[state] = 100
-    found = compared(model, other, TEXTS).predictions
-    assert (found.texts, found.differing) == (3, 3)
-    assert (found.label.differing, found.label.changes) == (3, {"1": {"3": 3}})
-    assert found.concepts["noise"].changes == {"loud": {"quiet": 3}}
-    assert found.concepts["noise"].largest == pytest.approx(1.0)
-    assert asdict(found.concepts["food"]) == {"differing": 0, "largest": 0.0, "changes": {}}
+    difference = compared(model, other, TEXTS).predictions
+    assert (difference.texts, difference.differing) == (3, 3)
+    assert (difference.label.differing, difference.label.changes) == (3, {"1": {"3": 3}})
+    assert difference.concepts["noise"].changes == {"loud": {"quiet": 3}}
+    assert difference.concepts["noise"].largest == pytest.approx(1.0)
+    assert asdict(difference.concepts["food"]) == {"differing": 0, "largest": 0.0, "changes": {}}
 
 
 @torch.no_grad()
-def test_two_texts_of_three_are_read_otherwise(model, backbone, compared):
+def test_two_of_three_texts_are_predicted_differently(model, backbone, compared):
     other = tiny_model(backbone)
     for changed in (model, other):
-        changed.label_head.linear.weight[:] = 0  # no label hangs on a concept
+        changed.label_head.linear.weight[:] = 0  # the label depends on no concept
     model.concept_heads.head("noise").bias[0] = 100  # loud, always
     head, pooled = other.concept_heads.head("noise"), other.represent(*batch_of(other, TEXTS))["noise"]
     head.weight[0] = torch.linalg.lstsq(pooled, torch.tensor([[9.0], [-9.0], [-9.0]])).solution.squeeze()
     head.weight[1], head.bias[:] = 0, 0  # loud for the first text alone
-    found = compared(model, other, TEXTS).predictions
-    assert (found.texts, found.differing, found.label.differing) == (3, 2, 0)
-    assert found.concepts["noise"].differing == 2
-    assert found.concepts["noise"].changes == {"loud": {"quiet": 2}}
-    assert found.concepts["food"].differing == 0
+    difference = compared(model, other, TEXTS).predictions
+    assert (difference.texts, difference.differing, difference.label.differing) == (3, 2, 0)
+    assert difference.concepts["noise"].differing == 2
+    assert difference.concepts["noise"].changes == {"loud": {"quiet": 2}}
+    assert difference.concepts["food"].differing == 0
 
 
 def test_a_folder_without_a_model_is_named(model, tmp_path):

@@ -1,4 +1,4 @@
-"""`sparsecbm explain` and `model.explain` as a user types them."""
+"""`sparsecbm explain` and `model.explain`, as a user runs them."""
 
 import json
 
@@ -11,9 +11,9 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import sha256_file
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.model.storage import CHECKSUMS
-from tests.cli.test_predict import sparsecbm
-from tests.support.explained_model import FEW, with_means
-from tests.support.tiny_models import random_masks, tiny_model
+from tests.explain.test_explanation import FEW, with_means
+from tests.model.test_masked import random_masks
+from tests.support.tiny_models import tiny_model
 
 TEXT = "the food was good but a loud place"
 VALIDATOR = Draft202012Validator(json_schemas()["explanation"])
@@ -28,35 +28,33 @@ def folder(backbone, tmp_path_factory):
     return path
 
 
-def test_the_terminal_shows_a_card_that_needs_no_colours(folder, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "120")
-    assert sparsecbm(monkeypatch, "explain", folder, "--text", TEXT) == 0
-    output = capsys.readouterr().out
+def test_the_terminal_shows_a_card_that_is_readable_without_colours(folder, sparsecbm):
+    code, output, errors = sparsecbm("explain", folder, "--text", TEXT)
+    assert (code, errors) == (0, "")
     expected = SparseCBM.from_pretrained(folder).explain(TEXT)
     assert f"rating: {expected.label.state}" in output
     assert output.count(TEXT) == 3  # for the label and both concepts
     for name, concept in expected.concepts.items():
         assert f"{name}: {concept.state}" in output
-    for said in ("mean training text", "this text", "for it: ", "against it: ", "completeness gap", "without head 1."):
-        assert said in output
-    assert "\x1b" not in output  # it is no terminal
+    for part in ("mean training text", "this text", "for it: ", "against it: ", "completeness gap", "without head 1."):
+        assert part in output
+    assert "\x1b" not in output  # the output is not a terminal
 
 
-def test_colours_are_off_with_no_color(folder, monkeypatch, capsys):
+def test_colours_are_off_with_no_color(folder, sparsecbm, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
-    sparsecbm(monkeypatch, "explain", folder, "--text", TEXT, "--method", "random")
-    assert "38;5;" in capsys.readouterr().out
+    assert "38;5;" in sparsecbm("explain", folder, "--text", TEXT, "--method", "random")[1]
     monkeypatch.setenv("NO_COLOR", "1")
-    sparsecbm(monkeypatch, "explain", folder, "--text", TEXT, "--method", "random")
-    output = capsys.readouterr().out
-    assert ("38;5;" not in output and "\x1b[4m" in output) or "\x1b[1;4m" in output  # lines stay
+    output = sparsecbm("explain", folder, "--text", TEXT, "--method", "random")[1]
+    assert "38;5;" not in output
+    assert "\x1b[4m" in output or "\x1b[1;4m" in output  # underlines remain
 
 
-def test_json_lines_have_the_published_form(folder, monkeypatch, tmp_path):
+def test_json_lines_have_the_published_form(folder, sparsecbm, tmp_path):
     output = tmp_path / "o.jsonl"
     arguments = ["--text", TEXT, "--text", "", "--concept", "noise", "--json", output]
-    assert sparsecbm(monkeypatch, "explain", folder, *arguments) == 0
+    assert sparsecbm("explain", folder, *arguments)[0] == 0
     lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     assert [line["text"] for line in lines] == [TEXT, ""]
     for line in lines:
@@ -65,40 +63,38 @@ def test_json_lines_have_the_published_form(folder, monkeypatch, tmp_path):
         assert line["origin"]["folder"] == sha256_file(folder / CHECKSUMS)
 
 
-def test_another_state_than_the_one_that_is_read(folder, monkeypatch, capsys, tmp_path):
-    """Of a concept's states the scores of each word add up to 0, since each logit is taken less their mean."""
+def test_another_state_than_the_predicted_one(folder, sparsecbm, tmp_path):
+    """A word's scores sum to 0 over the states of a concept, since the states' mean is subtracted from each logit."""
     model = SparseCBM.from_pretrained(folder)
-    read, states = model.predict([TEXT])[0].concepts["noise"].state, model.concept_set["noise"].states
-    found = {}
+    predicted, states = model.predict([TEXT])[0].concepts["noise"].state, model.concept_set["noise"].states
+    scores = {}
     for state in states:
         output = tmp_path / f"{state}.jsonl"
         arguments = ["--state", f"noise={state}", "--method", "gradient_x_input", "--json", output]
-        assert sparsecbm(monkeypatch, "explain", folder, "--text", TEXT, *arguments) == 0
+        assert sparsecbm("explain", folder, "--text", TEXT, *arguments)[0] == 0
         concepts = json.loads(output.read_text(encoding="utf-8"))["concepts"]
-        assert concepts["noise"]["explained"] == state and concepts["noise"]["state"] == read
-        assert concepts["food"]["explained"] == concepts["food"]["state"], "the others stay as they are read"
-        found[state] = np.array(concepts["noise"]["words"]["scores"])
-    assert np.abs(sum(found.values())).max() < 1e-5 < np.abs(found[read]).max()
-    other = next(state for state in states if state != read)
-    sparsecbm(monkeypatch, "explain", folder, "--text", TEXT, "--state", f"noise={other}", "--method", "random")
-    assert f"noise: {read}, explained for {other}" in capsys.readouterr().out
+        assert concepts["noise"]["explained"] == state and concepts["noise"]["state"] == predicted
+        assert concepts["food"]["explained"] == concepts["food"]["state"], "the other concept stays as predicted"
+        scores[state] = np.array(concepts["noise"]["words"]["scores"])
+    assert np.abs(sum(scores.values())).max() < 1e-5 < np.abs(scores[predicted]).max()
+    other = next(state for state in states if state != predicted)
+    output = sparsecbm("explain", folder, "--text", TEXT, "--state", f"noise={other}", "--method", "random")[1]
+    assert f"noise: {predicted}, explained for {other}" in output
 
 
-def test_a_page_for_a_file_of_texts(folder, monkeypatch, tmp_path):
+def test_a_page_for_a_file_of_texts(folder, sparsecbm, tmp_path):
     texts, output = tmp_path / "in.txt", tmp_path / "o.html"
     texts.write_text(f"{TEXT}\n<script>alert(1)</script>\n")
     arguments = ["--file", texts, "--method", "gradient_x_input", "--html", output]
-    assert sparsecbm(monkeypatch, "explain", folder, *arguments) == 0
+    assert sparsecbm("explain", folder, *arguments)[0] == 0
     html = output.read_text(encoding="utf-8")
     assert html.count("<article") == 2 and "<script" not in html and "gradient_x_input" in html
 
 
-def test_texts_cannot_command_the_terminal(folder, monkeypatch, capsys):
-    assert (
-        sparsecbm(monkeypatch, "explain", folder, "--text", "good \x1b[2J food [red]x[/] \x07", "--method", "random")
-        == 0
-    )
-    output = capsys.readouterr().out
+def test_texts_cannot_control_the_terminal(folder, sparsecbm):
+    text = "good \x1b[2J food [red]x[/] \x07"
+    code, output, _ = sparsecbm("explain", folder, "--text", text, "--method", "random")
+    assert code == 0
     assert "\x1b" not in output and "\x07" not in output and "[red]x[/]" in output
 
 
@@ -111,8 +107,11 @@ def test_texts_cannot_command_the_terminal(folder, monkeypatch, capsys):
         (["--text", "a", "--concept", "fod"], "unknown concept 'fod'. Did you mean 'food'? Choices: food, noise"),
         (["--text", "a", "--state", "noise=lound"], "unknown state of 'noise' 'lound'. Did you mean 'loud'"),
         (["--text", "a", "--state", "fod=good"], "unknown concept 'fod'. Did you mean 'food'? Choices: food, noise"),
-        (["--text", "a", "--state", "noise"], "--state noise: give CONCEPT=STATE, such as food=Positive"),
-        (["--text", "a", "--state", "noise=loud", "--state", "noise=quiet"], "noise is also set to loud"),
+        (["--text", "a", "--state", "noise"], "--state noise: give CONCEPT=STATE, such as noise=Negative"),
+        (
+            ["--text", "a", "--state", "noise=loud", "--state", "noise=quiet"],
+            "conflicts with loud; give one state",
+        ),
         (
             ["--text", "a", "--concept", "food", "--state", "noise=loud"],
             "not asked for; asked for: food",
@@ -120,26 +119,26 @@ def test_texts_cannot_command_the_terminal(folder, monkeypatch, capsys):
         (["--text", "a", "--method", "lime"], "unknown attribution method 'lime'. Choices: integrated_gradients, "),
     ],
 )
-def test_a_fault_is_one_message_and_exit_code_1(folder, arguments, message, monkeypatch, capsys):
-    assert sparsecbm(monkeypatch, "explain", folder, *arguments) == 1
-    error = capsys.readouterr().err
-    assert message in error and error.startswith("error: ") and "Traceback" not in error
+def test_an_error_is_one_message_and_exit_code_1(folder, arguments, message, sparsecbm):
+    code, output, errors = sparsecbm("explain", folder, *arguments)
+    assert (code, output) == (1, "")
+    assert message in errors and errors.startswith("error: ") and "Traceback" not in errors
 
 
-def test_a_model_whose_checksum_does_not_match_is_refused(folder, backbone, monkeypatch, capsys, tmp_path):
+def test_an_altered_model_is_refused(backbone, sparsecbm, tmp_path):
     with_means(tiny_model(backbone)).save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "training_means.json").write_text("{}")
-    assert sparsecbm(monkeypatch, "explain", tmp_path / "model", "--text", "good") == 1
-    assert "training_means.json was altered" in capsys.readouterr().err
+    code, _, errors = sparsecbm("explain", tmp_path / "model", "--text", "good")
+    assert code == 1 and "training_means.json was altered" in errors
 
 
-def test_a_black_box_has_nothing_to_explain(backbone, monkeypatch, capsys, tmp_path):
+def test_a_black_box_has_no_concepts_to_explain(backbone, sparsecbm, tmp_path):
     tiny_model(backbone, mode="standard").save_pretrained(tmp_path / "box")
-    assert sparsecbm(monkeypatch, "explain", tmp_path / "box", "--text", "good") == 1
-    assert "mode `standard` has no concepts to explain" in capsys.readouterr().err
+    code, _, errors = sparsecbm("explain", tmp_path / "box", "--text", "good")
+    assert code == 1 and "mode `standard` has no concepts to explain" in errors
 
 
-def test_python_gives_one_explanation_for_a_text_and_a_list_for_a_list(folder):
+def test_python_returns_one_explanation_for_a_text_and_a_list_for_a_list(folder):
     model = SparseCBM.from_pretrained(folder)
     one, many = model.explain(TEXT, options=FEW), model.explain([TEXT], options=FEW)
     assert isinstance(one, package.Explanation) and many == [one]

@@ -1,4 +1,4 @@
-"""`sparsecbm masks` and `sparsecbm compare` as a user types them."""
+"""`sparsecbm masks` and `sparsecbm compare`, as a user runs them."""
 
 import json
 from dataclasses import asdict
@@ -8,11 +8,12 @@ import torch
 from jsonschema import Draft202012Validator
 
 from sparsecbm.cli.inspection.compare import compare_models
-from sparsecbm.cli.inspection.mask_summary import mask_summary
+from sparsecbm.cli.inspection.mask_summary import summarize_masks
 from sparsecbm.cli.json_schemas import json_schemas
-from tests.cli.test_compare import QUERY, TEXTS, first_rows
-from tests.cli.test_mask_summary import of_neurons
+from tests.support.small_masks import QUERY, first_rows, whole_neurons
 from tests.support.tiny_models import tiny_model
+
+TEXTS = ["the food was good", "slow service", "a loud place"]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def folders(backbone, tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
     model = tiny_model(backbone)
     model.save_pretrained(root / "dense")
-    model.masks = of_neurons(food=range(8), noise=range(6, 22))
+    model.masks = whole_neurons(food=range(8), noise=range(6, 22))
     model.save_pretrained(root / "neurons")
     other = tiny_model(backbone)
     other.masks = first_rows(food={QUERY: 4}, noise={QUERY: 2})
@@ -30,7 +31,7 @@ def folders(backbone, tmp_path_factory):
 
 
 def cells(output):
-    """Words of each line, so that widths do not matter."""
+    """The words of each line; column widths do not matter."""
     return [line.split() for line in output.splitlines()]
 
 
@@ -46,18 +47,18 @@ def test_masks_by_layer_concept_and_pair(folders, sparsecbm):
     assert ["food,", "noise", "0.091", "0.200", "-0.109"] in rows
 
 
-def test_what_masks_save_and_do_not(folders, sparsecbm):
+def test_what_masks_cost_and_save(folders, sparsecbm):
     neurons = sparsecbm("masks", folders / "neurons")[1].replace("\n", " ")
     rows = sparsecbm("masks", folders / "rows")[1].replace("\n", " ")
     size = (folders / "neurons/masks.safetensors").stat().st_size
-    assert f"2,048 bits, one a weight and concept; {size:,} bytes on disk" in neurons
-    for words in (neurons, rows):
-        assert "neither smaller nor faster" in words
-    assert "Saved with `model.compact()`" in neurons
-    assert "cannot cut these subnetworks out" in rows
+    assert f"2,048 bits, one per weight and concept; {size:,} bytes on disk" in neurons
+    for printed in (neurons, rows):
+        assert "neither smaller nor faster" in printed
+    assert "`model.compact()` saves time" in neurons
+    assert "cannot cut out these subnetworks" in rows
 
 
-def test_a_dense_model_is_one_message_with_the_remedy(folders, sparsecbm):
+def test_a_dense_model_is_one_message_that_names_the_remedy(folders, sparsecbm):
     code, output, errors = sparsecbm("masks", folders / "dense")
     assert (code, output) == (1, "")
     assert errors.startswith(f"error: {folders}/dense: the model has no masks")
@@ -70,8 +71,8 @@ def test_comparison_part_by_part(folders, sparsecbm, tmp_path):
     assert (code, errors) == (0, "")
     assert f"A is {folders}/dense\nB is {folders}/rows\n" in output
     assert "files that differ: README.md, masks.safetensors" in output
-    for same in ("settings: the same", "concepts: the same", "weights: the same in all 22 layers"):
-        assert same in output
+    for part in ("settings: no difference", "concepts: no difference", "weights: no difference in 22 layers"):
+        assert part in output
     assert ["food", "256", "192", "0.250", "100.0%", "25.0%"] in cells(output)
     assert "predictions for 3 texts" in output
     differing = compare_models(folders / "dense", folders / "rows", TEXTS).predictions.differing
@@ -83,7 +84,7 @@ def test_predictions_that_differ(folders, backbone, sparsecbm, tmp_path):
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
     for name, state in (("a", 0), ("b", 1)):
         model = tiny_model(backbone)
-        model.label_head.linear.weight[:] = 0  # no label hangs on a concept
+        model.label_head.linear.weight[:] = 0  # the label depends on no concept
         model.concept_heads.head("noise").bias[state] = 100
         model.save_pretrained(tmp_path / name)
     rows = cells(sparsecbm("compare", tmp_path / "a", tmp_path / "b", "--file", tmp_path / "texts.txt")[1])
@@ -95,7 +96,7 @@ def test_predictions_that_differ(folders, backbone, sparsecbm, tmp_path):
 
 def test_a_model_and_itself(folders, sparsecbm):
     output = sparsecbm("compare", folders / "rows", folders / "rows")[1]
-    assert "all files are the same to the byte" in output
+    assert "all files are equal, byte for byte" in output
     assert "predictions" not in output
 
 
@@ -119,19 +120,19 @@ def test_other_settings_and_long_lists(folders, backbone, sparsecbm, tmp_path):
 def test_json_has_the_published_form(folders, sparsecbm, name):
     a, b = folders / "rows", folders / "neurons"
     arguments, expected = {
-        "masks": ([a], mask_summary(a)), "compare": ([a, b], compare_models(a, b))
+        "masks": ([a], summarize_masks(a)), "compare": ([a, b], compare_models(a, b))
     }[name]  # fmt: skip
     code, output, errors = sparsecbm(name, *arguments, "--json")
     assert (code, errors) == (0, "")
-    found = json.loads(output)
-    assert found == asdict(expected)
+    printed = json.loads(output)
+    assert printed == asdict(expected)
     validator = Draft202012Validator(json_schemas()[name])
-    validator.validate(found)
-    del found["masks" if name == "compare" else "layers"]
-    assert not validator.is_valid(found)
+    validator.validate(printed)
+    del printed["masks" if name == "compare" else "layers"]
+    assert not validator.is_valid(printed)
 
 
-def test_faults_are_one_message(folders, sparsecbm, tmp_path):
+def test_errors_are_one_message(folders, sparsecbm, tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     dense = folders / "dense"
     for arguments, message in (

@@ -1,24 +1,16 @@
-"""One Prefect server, worker and MLflow for all tests of flows: what `make up` starts, on free ports."""
+"""One Prefect server, worker and MLflow server for all tests of flows, as `make up` starts them, on free ports."""
 
 import os
-import shutil
 
 import pytest
 
-from tests.support.tiny_pipeline import ROOT, free_port, make_tiny_workspace
-
-
-def project(workspace):
-    """Give a tiny workspace the flows and the deployments of the real one."""
-    shutil.copytree(ROOT / "flows", workspace.root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "prefect.yaml", workspace.root)
-    return workspace
+from tests.support.tiny_pipeline import add_flows, free_port, make_tiny_workspace
 
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory):
-    """The running services and their workspace; Prefect in this process talks to that server."""
-    workspace = project(make_tiny_workspace(tmp_path_factory.mktemp("services") / "workspace"))
+    """The workspace and its running services; Prefect in this process uses that server."""
+    workspace = add_flows(make_tiny_workspace(tmp_path_factory.mktemp("services") / "workspace"))
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
             patch.delenv(variable, raising=False)

@@ -122,7 +122,7 @@ def clone(tmp_path, monkeypatch):
 
 def command(workspace, *arguments, good=True):
     result = subprocess.run(
-        [sys.executable, "-m", "sparsecbm.cli.app", *arguments], cwd=workspace.root, capture_output=True, text=True
+        [sys.executable, "-m", "sparsecbm", *arguments], cwd=workspace.root, capture_output=True, text=True
     )
     assert (result.returncode == 0) == good, result.stdout + result.stderr
     return result.stdout + result.stderr
@@ -131,11 +131,11 @@ def command(workspace, *arguments, good=True):
 def wait(ready, what, seconds=150):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        found = ready()
-        if found:
-            return found
+        result = ready()
+        if result:
+            return result
         time.sleep(0.5)
-    raise AssertionError(f"{what} did not come")
+    raise AssertionError(f"timeout: {what}")
 
 
 def post(url, body):
@@ -166,9 +166,9 @@ class Prefect:
         ).close()
 
 
-def test_the_whole_road(clone):
-    """The code that lies in the workspace is broken while the schedule fires: its run must not touch it."""
-    # A first champion, by hand: it has learnt next to nothing.
+def test_from_a_first_champion_to_a_rollback(clone):
+    """The workspace's own code is broken while the schedule fires; the scheduled run must not use it."""
+    # A first champion, promoted by hand, that has learnt almost nothing.
     subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=clone.root, check=True)
     command(clone, "track")
     assert "promoted: version 1 is the champion" in command(clone, "promote")
@@ -191,7 +191,7 @@ def test_the_whole_road(clone):
         state = wait(lambda: prefect.ended(nightly), "the scheduled run")
         prefect.pause(nightly)
         assert (state["type"], state["name"]) == ("COMPLETED", "Promoted"), state["message"]
-        assert "surely better than version 1 in: " in state["message"]
+        assert "significantly better than version 1 in: " in state["message"]
         git(clone.root, "checkout", "--quiet", "--", ".")
         assert "version 2, since" in command(clone, "status")
         branches = git(clone.root, "branch", "--list", "retrain/*")
@@ -208,29 +208,29 @@ def test_the_whole_road(clone):
         family.append(psutil.Process(served.pid))
         url = f"http://127.0.0.1:{port}"
         wait(lambda: _answers(f"{url}/ping"), "the model's server")
-        asked = {"dataframe_records": [{"text": "the food was good"}], "params": {"options": '{"top_k": 1}'}}
-        (row,) = post(f"{url}/invocations", asked)["predictions"]
+        request = {"dataframe_records": [{"text": "the food was good"}], "params": {"options": '{"top_k": 1}'}}
+        (row,) = post(f"{url}/invocations", request)["predictions"]
         assert row["label"] == "3"
         assert list(row["probabilities"]) == ["3"]
         assert row["concepts"]["food"]["state"] == "Positive"
-        asked["params"] = {"options": '{"topk": 1}'}
+        request["params"] = {"options": '{"topk": 1}'}
         with pytest.raises(urllib.error.HTTPError) as refused:
-            post(f"{url}/invocations", asked)
+            post(f"{url}/invocations", request)
         assert refused.value.code == 400
         assert "Did you mean 'top_k'?" in refused.value.read().decode()
 
-        # New data is announced; there is none, so nothing changes.
+        # An event announces new data, but there is none, so nothing changes.
         subprocess.run(
             [sys.executable, "-m", "prefect", "event", "emit", "sparsecbm.data.new", "--resource-id", "sparsecbm.data"],
             env={**os.environ, "PREFECT_API_URL": prefect.api}, check=True, capture_output=True,
         )  # fmt: skip
-        told = prefect.deployment("retrain/on-new-data")
-        state = wait(lambda: prefect.ended(told), "the run on new data")
+        on_new_data = prefect.deployment("retrain/on-new-data")
+        state = wait(lambda: prefect.ended(on_new_data), "the run on new data")
         assert (state["type"], state["name"]) == ("COMPLETED", "Unchanged"), state["message"]
 
         assert "rolled back: version 1 is the champion again" in command(clone, "rollback", "--reason", "it was a test")
         history = command(clone, "history")
-        assert "the chain of 3 entries holds" in history
+        assert "the chain of 3 entries is intact" in history
     finally:
         if served:
             served.terminate()

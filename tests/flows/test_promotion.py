@@ -1,4 +1,4 @@
-"""The flow's ending: promoted, held, rejected, unchanged, refused; what is published; who is told."""
+"""The final states of the flow: promoted, held, rejected, unchanged, refused; its artifacts and notifications."""
 
 import json
 import logging
@@ -10,7 +10,8 @@ import pytest
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.promote.history import FIRST, Entry
 from sparsecbm.promote.ledger import Ledger, Row
-from sparsecbm.promote.transaction import Unchanged
+from sparsecbm.promote.transaction import UnchangedError
+from tests.support.prefect_runs import artifacts, task_runs
 from tests.support.tiny_pipeline import ROOT
 
 pytestmark = pytest.mark.flow
@@ -23,7 +24,7 @@ ROWS = {
 
 
 class Canned:
-    """A road whose gates say what the test wants."""
+    """A promotion service with a fixed verdict."""
 
     def __init__(self, verdict):
         self.verdict = verdict
@@ -52,14 +53,14 @@ def another_run(services, finished_workspace, monkeypatch):
 
 @pytest.fixture
 def canned(services, finished_workspace, monkeypatch):
-    """Runs the flow `promotion` on a canned verdict: its state and the road."""
+    """Runs the flow `promotion` on a canned verdict: its state and the service."""
     from flows import promotion as module
 
     def run(verdict, **parameters):
-        road = Canned(verdict)
-        monkeypatch.setattr(module, "_road", lambda root: road)
+        service = Canned(verdict)
+        monkeypatch.setattr(module, "_promotion_service", lambda root: service)
         state = module.promotion(root=str(finished_workspace.root), **parameters, return_state=True)
-        return state, road
+        return state, service
 
     return run
 
@@ -70,30 +71,30 @@ def canned(services, finished_workspace, monkeypatch):
         ("PROMOTE", "Promoted", [""]),
         ("HOLD", "Held", [""]),
         ("REJECT", "Rejected", [""]),
-        (Unchanged("version 1 is the champion"), "Unchanged", []),
+        (UnchangedError("version 1 is the champion"), "Unchanged", []),
     ],
 )
-def test_each_verdict_is_an_ending_of_its_own(canned, verdict, name, tried):
-    state, road = canned(verdict)
-    assert (state.is_completed(), state.name, road.promoted) == (True, name, tried)
+def test_each_verdict_is_a_final_state(canned, verdict, name, tried):
+    state, service = canned(verdict)
+    assert (state.is_completed(), state.name, service.promoted) == (True, name, tried)
 
 
-def test_every_ending_is_explained(services):
+def test_every_final_state_is_documented(services):
     from flows import promotion, retrain
 
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    endings = [promotion.PROMOTED, promotion.HELD, promotion.REJECTED, promotion.UNCHANGED, promotion.JUDGED]
-    for ending in (*endings, promotion.REFUSED, retrain.POSTPONED, retrain.SKIPPED):
-        assert f"`{ending}`" in page
+    states = [promotion.PROMOTED, promotion.HELD, promotion.REJECTED, promotion.UNCHANGED, promotion.JUDGED]
+    for state in (*states, promotion.REFUSED, retrain.POSTPONED, retrain.SKIPPED):
+        assert f"`{state}`" in page
 
 
-def test_a_fault_fails_with_its_words_and_gate_only_promotes_nothing(canned):
+def test_an_error_fails_with_its_message_and_gate_only_promotes_nothing(canned):
     state, _ = canned(ConfigError("MLflow has no record"))
     assert (state.type.value, state.name, state.message) == ("FAILED", "Refused", "error: MLflow has no record")
-    state, road = canned("PROMOTE", mode="gate-only")
-    assert (state.name, road.promoted) == ("Judged", [])
-    state, road = canned("HOLD", mode="gate-only")
-    assert (state.name, road.promoted) == ("Held", [])
+    state, service = canned("PROMOTE", mode="gate-only")
+    assert (state.name, service.promoted) == ("Judged", [])
+    state, service = canned("HOLD", mode="gate-only")
+    assert (state.name, service.promoted) == ("Held", [])
 
 
 def test_it_can_be_run_alone(services, finished_workspace, monkeypatch, capsys):
@@ -101,73 +102,71 @@ def test_it_can_be_run_alone(services, finished_workspace, monkeypatch, capsys):
     from flows import promotion as module
 
     monkeypatch.chdir(finished_workspace.root)
-    roads = [Canned("HOLD"), Canned("PROMOTE"), Canned(ConfigError("MLflow has no record"))]
-    monkeypatch.setattr(module, "_road", lambda root: roads[0])
+    services = [Canned("HOLD"), Canned("PROMOTE"), Canned(ConfigError("MLflow has no record"))]
+    monkeypatch.setattr(module, "_promotion_service", lambda root: services[0])
     assert module.main(["7"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("version 2: noise (concepts.noise.accuracy)")
-    del roads[0]
+    del services[0]
     assert module.main([]) == 0
-    assert capsys.readouterr().out.splitlines()[
-        -1
-    ] == "version 2 is the champion: surely better than version 1 in: " + ("label.accuracy")
-    del roads[0]
+    promoted = "version 2 is the champion: significantly better than version 1 in: label.accuracy"
+    assert capsys.readouterr().out.splitlines()[-1] == promoted
+    del services[0]
     assert module.main([]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "error: MLflow has no record"
 
 
 def test_force_needs_a_reason(canned):
-    state, road = canned("HOLD", force=True)
+    state, service = canned("HOLD", force=True)
     assert state.name == "Refused"
-    assert "say why by --reason" in state.message
-    state, road = canned("HOLD", force=True, reason="we know")
-    assert (state.name, road.promoted) == ("Promoted", ["we know"])
+    assert "give a --reason" in state.message
+    state, service = canned("HOLD", force=True, reason="we know")
+    assert (state.name, service.promoted) == ("Promoted", ["we know"])
 
 
-def test_retrain_goes_on_to_the_gates(another_run, monkeypatch):
+def test_retrain_continues_with_the_gates(another_run, monkeypatch):
     from flows import promotion
     from flows.retrain import retrain
-    from tests.flows.test_retrain import _artifacts, _task_runs
 
-    road = Canned("HOLD")
-    monkeypatch.setattr(promotion, "_road", lambda root: road)
+    service = Canned("HOLD")
+    monkeypatch.setattr(promotion, "_promotion_service", lambda root: service)
     root = str(another_run.root)
     state = retrain(root=root, promote="auto", return_state=True)
     assert (state.is_completed(), state.name) == (True, "Held")
     assert state.message == "version 2: noise (concepts.noise.accuracy): surely worse; " + (
-        "it is surely better than version 1 in nothing, and promote.ties is hold"
+        "no figure is significantly better than version 1, and promote.ties is hold"
     )
-    names = {run.name.split("-")[0]: run.state.name for run in _task_runs(state.state_details.flow_run_id)}
+    names = {run.name.split("-")[0]: run.state.name for run in task_runs(state.state_details.flow_run_id)}
     assert (names["track"], names["gate"], names["promote"]) == ("Recorded", "Held", "Held")
     assert (
         "| noise | `concepts.noise.accuracy` | **regression** (hold) |"
-        in _artifacts(state.state_details.flow_run_id)["promotion-ledger"]
+        in artifacts(state.state_details.flow_run_id)["promotion-ledger"]
     )
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     state = retrain(root=root, promote="auto", return_state=True)
     assert (state.is_completed(), state.name) == (True, "Postponed")
-    assert len(road.promoted) == 1
+    assert len(service.promoted) == 1
 
 
-def test_code_that_is_edited_meanwhile_is_not_promoted(another_run, monkeypatch):
+def test_nothing_is_promoted_if_code_was_edited_meanwhile(another_run, monkeypatch):
     from flows import promotion, retrain
 
-    road = Canned("PROMOTE")
-    monkeypatch.setattr(promotion, "_road", lambda root: road)
+    service = Canned("PROMOTE")
+    monkeypatch.setattr(promotion, "_promotion_service", lambda root: service)
     (another_run.root / "sparsecbm").mkdir()
     monkeypatch.setattr(
         retrain.publish, "metrics_table", lambda workspace: (workspace.root / "sparsecbm" / "x.py").write_text("")
     )
     state = retrain.retrain(root=str(another_run.root), promote="auto", return_state=True)
-    assert (state.name, road.promoted) == ("Refused", [])
+    assert (state.name, service.promoted) == ("Refused", [])
     assert "code was edited while the flow ran" in state.message
 
 
-class Told(BaseHTTPRequestHandler):
-    """A webhook that keeps what it is told."""
+class WebhookHandler(BaseHTTPRequestHandler):
+    """A webhook that keeps its messages."""
 
     def do_POST(self):
-        self.server.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(self.server.answer)
         self.end_headers()
 
@@ -182,8 +181,8 @@ def webhook(services, monkeypatch):
 
     from flows.notify import save_block
 
-    server = HTTPServer(("127.0.0.1", 0), Told)
-    server.told, server.answer = [], 200
+    server = HTTPServer(("127.0.0.1", 0), WebhookHandler)
+    server.messages, server.answer = [], 200
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("SPARSECBM_WEBHOOK", f"http://127.0.0.1:{server.server_port}/s3cr3t-path")
     assert save_block()
@@ -192,21 +191,21 @@ def webhook(services, monkeypatch):
     server.shutdown()
 
 
-def test_a_webhook_is_told_what_matters_and_its_address_stays_hidden(canned, webhook, monkeypatch, caplog):
+def test_a_webhook_gets_the_important_states_and_its_address_stays_hidden(canned, webhook, monkeypatch, caplog):
     monkeypatch.setenv("MY_TOKEN", "t0ps3cret")
     with caplog.at_level(logging.DEBUG):
-        for verdict in ("PROMOTE", "HOLD", Unchanged("the same"), ConfigError("no, by t0ps3cret")):
+        for verdict in ("PROMOTE", "HOLD", UnchangedError("the same"), ConfigError("no, by t0ps3cret")):
             canned(verdict)
-    assert [each["state"] for each in webhook.told] == ["Promoted", "Held", "Refused"]
-    assert webhook.told[0]["text"].startswith("promotion ")
-    assert webhook.told[2]["message"] == "error: no, by ***"
+    assert [message["state"] for message in webhook.messages] == ["Promoted", "Held", "Refused"]
+    assert webhook.messages[0]["text"].startswith("promotion ")
+    assert webhook.messages[2]["message"] == "error: no, by ***"
     assert "s3cr3t-path" not in caplog.text
     webhook.answer = 500
     state, _ = canned("PROMOTE")
     assert state.name == "Promoted"
 
 
-def test_without_a_block_nobody_is_told(canned, monkeypatch):
+def test_without_a_block_there_is_no_notification(canned, monkeypatch):
     from flows.notify import save_block
 
     monkeypatch.delenv("SPARSECBM_WEBHOOK", raising=False)

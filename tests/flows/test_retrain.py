@@ -1,11 +1,13 @@
-"""The flow: one task a stage, states by name, retries for crashes alone, artifacts, and the record at the end."""
+"""The flow: one task per stage, named states, retries only after crashes, artifacts, and the record at the end."""
 
 import subprocess
 import sys
 
 import pytest
 
-from sparsecbm.pipeline.lock import only_flow
+from sparsecbm.pipeline.lock import flow_lock
+from tests.support.prefect_runs import artifacts, task_runs
+from tests.support.tiny_pipeline import add_flows
 
 pytestmark = pytest.mark.flow
 
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.flow
 def workspace(services, finished_workspace, monkeypatch):
     """A finished workspace, tracked into the MLflow server of the session."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", services[1]["mlflow"].url)
-    return finished_workspace
+    return add_flows(finished_workspace)
 
 
 def retrain(workspace, stages=None):
@@ -22,27 +24,11 @@ def retrain(workspace, stages=None):
     from flows.retrain import retrain as flow
 
     state = flow(stages, str(workspace.root), return_state=True)
-    runs = sorted(_task_runs(state.state_details.flow_run_id), key=lambda run: run.expected_start_time)
+    runs = sorted(task_runs(state.state_details.flow_run_id), key=lambda run: run.expected_start_time)
     return state, {run.name.split("-")[0]: (run.state.name, run.run_count) for run in runs}
 
 
-def _task_runs(flow_run_id):
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-
-    with get_client(sync_client=True) as client:
-        return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
-
-
-def _artifacts(flow_run_id):
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        response = client.request("POST", "/artifacts/filter", json={"limit": 200})
-    return {each["key"]: each["data"] for each in response.json() if each["flow_run_id"] == str(flow_run_id)}
-
-
-def test_stages_in_order_with_their_states_and_artifacts(workspace):
+def test_stages_in_order_with_their_states_andartifacts(workspace):
     workspace.report.parent.mkdir(exist_ok=True)
     workspace.report.write_text("<!doctype html>")
     state, tasks = retrain(workspace)
@@ -55,12 +41,12 @@ def test_stages_in_order_with_their_states_and_artifacts(workspace):
         "track": ("Recorded", 1),
     }
     assert list(tasks) == ["ingest", "validate", "finetune", "evaluate", "track"]
-    artifacts = _artifacts(state.state_details.flow_run_id)
-    assert set(artifacts) == {"validation-report", "metrics", "report", "mlflow-run"}
-    assert str(workspace.report) in artifacts["report"] and "| label | 0.500 |" in artifacts["report"]
-    assert "| rows.quarantined | 1 |" in artifacts["validation-report"]
-    assert "label.accuracy" in str(artifacts["metrics"])
-    assert "/runs/" in artifacts["mlflow-run"]
+    published = artifacts(state.state_details.flow_run_id)
+    assert set(published) == {"validation-report", "metrics", "report", "mlflow-run"}
+    assert str(workspace.report) in published["report"] and "| label | 0.500 |" in published["report"]
+    assert "| rows.quarantined | 1 |" in published["validation-report"]
+    assert "label.accuracy" in str(published["metrics"])
+    assert "/runs/" in published["mlflow-run"]
 
     text = workspace.params.read_text()
     workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
@@ -71,10 +57,10 @@ def test_stages_in_order_with_their_states_and_artifacts(workspace):
     assert retrain(workspace)[1] == {**tasks, "finetune": ("Restored", 1), "track": ("UpToDate", 1)}
 
 
-def test_a_crash_is_tried_again_and_a_refusal_is_not(workspace):
+def test_a_crash_is_retried_and_a_refusal_is_not(workspace):
     (workspace.root / "fault").write_text("ingest crash")
     state, tasks = retrain(workspace, ["ingest"])
-    assert (state.type.value, state.message) == ("FAILED", "error: stage 'ingest' failed; what it printed is above")
+    assert (state.type.value, state.message) == ("FAILED", "error: stage 'ingest' failed; see its output above")
     assert tasks == {"ingest": ("Failed", 2)}
     assert (workspace.root / "tries").read_text() == "xx"
 
@@ -91,7 +77,7 @@ def test_a_tracking_server_that_is_down_postpones_the_record(workspace, monkeypa
     assert tasks["track"] == ("Postponed", 1)
 
 
-def test_tracking_off_is_one_parameter(workspace):
+def test_tracking_can_be_turned_off(workspace):
     text = workspace.params.read_text()
     workspace.params.write_text(text.replace("  enabled: true\n  experiment", "  enabled: false\n  experiment"))
     assert workspace.params.read_text() != text
@@ -99,14 +85,14 @@ def test_tracking_off_is_one_parameter(workspace):
 
 
 def test_a_busy_workspace_refuses_a_second_flow(workspace):
-    with only_flow(workspace):
+    with flow_lock(workspace):
         state, tasks = retrain(workspace)
     assert state.name == "Refused"
     assert "already running a flow (process" in state.message
     assert tasks == {}
 
 
-def test_the_command_line_says_once_why_a_stage_refused(workspace):
+def test_the_command_line_prints_the_message_of_a_stage_once(workspace):
     (workspace.root / "fault").write_text("ingest refuse")
     result = _command(workspace, "run", "ingest")
     assert (result.returncode, result.stderr) == (1, "error: the data is bad\n  row 7: no text\n")
@@ -116,7 +102,7 @@ def test_the_command_line_says_once_why_a_stage_refused(workspace):
 def test_without_a_server_the_command_line_runs_the_whole_chain(tiny_workspace, monkeypatch):
     for variable in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI", "SPARSECBM_MLFLOW_PORT"):
         monkeypatch.delenv(variable, raising=False)
-    result = _command(tiny_workspace, "run", "--set", "seed=21")
+    result = _command(add_flows(tiny_workspace), "run", "--set", "seed=21")
     assert (result.returncode, result.stderr) == (0, "")
     for line in ("finetune: Completed", "evaluate: Completed", "track: Recorded", "all 4 stages are up to date"):
         assert line in result.stdout
@@ -130,15 +116,15 @@ def test_without_a_server_the_command_line_runs_the_whole_chain(tiny_workspace, 
 
 def _command(workspace, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", "sparsecbm.cli.app", *arguments], cwd=workspace.root, capture_output=True, text=True
+        [sys.executable, "-m", "sparsecbm", *arguments], cwd=workspace.root, capture_output=True, text=True
     )
 
 
 def test_a_stage_s_secrets_stay_out_of_state_and_screen(workspace, monkeypatch, capsys):
     monkeypatch.setenv("STORE_PASSWORD", "hunter22")
     stage = workspace.root / "stage.py"
-    said = stage.read_text().replace("row 7: no text", "no answer from https://ann:pass@example.org by hunter22")
-    stage.write_text(said.replace("this is {name}", "this is {name} by hunter22"))
+    text = stage.read_text().replace("row 7: no text", "no answer from https://ann:pass@example.org by hunter22")
+    stage.write_text(text.replace("this is {name}", "this is {name} by hunter22"))
     (workspace.root / "fault").write_text("ingest refuse")
     state, _ = retrain(workspace, ["ingest"])
     assert state.message == "error: the data is bad\n  no answer from https://***@example.org by ***"

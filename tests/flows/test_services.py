@@ -1,4 +1,4 @@
-"""A real server, worker and MLflow: they answer, schedules fire, ports are respected, nothing is left behind."""
+"""Real Prefect and MLflow servers and a worker: they answer, schedules fire, and no process is left behind."""
 
 import subprocess
 import sys
@@ -9,10 +9,10 @@ from datetime import timedelta
 import psutil
 import pytest
 
-from flows.services import Service, ServiceError, down, load, up
+from flows.services import Service, ServiceError, down, load_services, up
 from flows.settings import answers, running_server, services_file
 from sparsecbm.base.files import write_json
-from tests.support.tiny_pipeline import free_port
+from tests.support.tiny_pipeline import add_flows, free_port
 
 pytestmark = pytest.mark.flow
 
@@ -58,31 +58,32 @@ def test_a_schedule_fires(services, tmp_path):
     assert not (tmp_path / "paused").exists()
 
 
-def test_a_taken_port_is_refused_and_nothing_is_left(services, tiny_workspace, monkeypatch):
+def test_a_port_in_use_is_an_error_and_nothing_is_left_running(services, tiny_workspace, monkeypatch):
     _, started = services
     taken = started["mlflow"].url.rsplit(":", 1)[1]
     monkeypatch.setenv("SPARSECBM_PREFECT_PORT", taken)
     monkeypatch.setenv("SPARSECBM_MLFLOW_PORT", str(free_port()))
+    add_flows(tiny_workspace)
     result = subprocess.run(
-        [sys.executable, "-m", "sparsecbm.cli.app", "up"], cwd=tiny_workspace.root, capture_output=True, text=True
+        [sys.executable, "-m", "sparsecbm", "up"], cwd=tiny_workspace.root, capture_output=True, text=True
     )
     assert result.returncode == 1
     assert result.stderr == (
         f"error: port {taken} on 127.0.0.1 is not free (Address already in use); "
-        "end what uses it, or set SPARSECBM_PREFECT_PORT to another\n"
+        "stop the other process, or change SPARSECBM_PREFECT_PORT\n"
     )
-    assert load(tiny_workspace) == {}
+    assert load_services(tiny_workspace) == {}
     assert not (tiny_workspace.state / "mlflow.db").exists()
 
 
 @pytest.mark.parametrize("port", ["no", "0", "70000"])
 def test_a_port_is_a_number(tiny_workspace, monkeypatch, port):
     monkeypatch.setenv("SPARSECBM_MLFLOW_PORT", port)
-    with pytest.raises(ServiceError, match=r"SPARSECBM_MLFLOW_PORT=.* is no port"):
+    with pytest.raises(ServiceError, match=r"SPARSECBM_MLFLOW_PORT=.* is not a port"):
         up(tiny_workspace)
 
 
-def test_down_ends_a_process_with_all_that_it_started(tiny_workspace):
+def test_down_ends_a_process_with_all_its_children(tiny_workspace):
     code = (
         "import subprocess, sys\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'], start_new_session=True)\n"
@@ -96,18 +97,18 @@ def test_down_ends_a_process_with_all_that_it_started(tiny_workspace):
     assert down(tiny_workspace) == ["mlflow"]
     assert psutil.pid_exists(parent.pid) is False  # waited for
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
-    assert load(tiny_workspace) == {}
+    assert load_services(tiny_workspace) == {}
     assert down(tiny_workspace) == []
 
 
-def test_a_dead_worker_is_told(tiny_workspace):
+def test_a_dead_worker_is_reported(tiny_workspace):
     alive = psutil.Process()
     services = {
         "prefect": Service(alive.pid, alive.create_time(), "http://127.0.0.1:4200"),
         "worker": Service(alive.pid, 1.0, "http://127.0.0.1:4200"),
     }
-    result = _status(tiny_workspace)
-    assert (result.returncode, result.stdout) == (0, "no services were started here; `make up` starts them\n")
+    result = _status(add_flows(tiny_workspace))
+    assert (result.returncode, result.stdout) == (0, "no services are running; `make up` starts them\n")
     write_json(services_file(tiny_workspace), {name: asdict(service) for name, service in services.items()})
     result = _status(tiny_workspace)
     assert result.returncode == 1
@@ -119,11 +120,11 @@ def test_a_dead_worker_is_told(tiny_workspace):
 def test_serving_without_a_server_is_refused(tiny_workspace, monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     command = [sys.executable, "-m", "flows.serve", "0 3 * * *"]
-    result = subprocess.run(command, cwd=tiny_workspace.root, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=add_flows(tiny_workspace).root, capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr == (
         "error: no Prefect server answers, so no schedule would ever fire; "
-        "start one by `make up`, or name one by PREFECT_API_URL\n"
+        "start one with `make up`, or set PREFECT_API_URL\n"
     )
 
 

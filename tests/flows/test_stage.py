@@ -1,4 +1,4 @@
-"""One stage by DVC: what became of it, what it said, and that nothing of it is left when it is stopped."""
+"""One stage run by DVC: its final state and message, and that an interruption leaves no process."""
 
 import os
 import signal
@@ -12,7 +12,8 @@ import pytest
 from flows.stage import COMPLETED, FAILED, REFUSED, RESTORED, UP_TO_DATE, Outcome, run_stage
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.pipeline.graph import pending
-from sparsecbm.pipeline.lock import WorkspaceBusy, only_flow
+from sparsecbm.pipeline.lock import WorkspaceBusyError, flow_lock
+from tests.support.tiny_pipeline import ROOT
 
 
 def run(workspace, stage):
@@ -31,20 +32,20 @@ def test_states_follow_what_dvc_did(finished_workspace):
     assert run(finished_workspace, "finetune")[0] == Outcome("finetune", RESTORED)
 
 
-def test_a_refusal_brings_the_stage_s_own_words_once(finished_workspace):
+def test_a_refusal_has_the_message_of_the_stage(finished_workspace):
     (finished_workspace.root / "fault").write_text("ingest refuse")
     outcome, lines = run(finished_workspace, "ingest")
     assert outcome == Outcome("ingest", REFUSED, "error: the data is bad\n  row 7: no text")
     assert lines == ["Running stage 'ingest':", "> python stage.py ingest", "this is ingest"]
 
 
-def test_a_crash_is_no_refusal(finished_workspace):
+def test_a_crash_is_not_a_refusal(finished_workspace):
     (finished_workspace.root / "fault").write_text("ingest crash")
     outcome, _ = run(finished_workspace, "ingest")
-    assert outcome == Outcome("ingest", FAILED, "error: stage 'ingest' failed; what it printed is above")
+    assert outcome == Outcome("ingest", FAILED, "error: stage 'ingest' failed; see its output above")
 
 
-def test_a_missing_input_is_dvc_s_refusal(tiny_workspace):
+def test_a_missing_input_is_refused_by_dvc(tiny_workspace):
     outcome, _ = run(tiny_workspace, "validate")
     assert outcome.state == REFUSED
     assert outcome.message.startswith("error: failed to reproduce 'validate'")
@@ -58,28 +59,30 @@ def test_an_edit_while_a_stage_runs_makes_it_run_again(finished_workspace):
     outcome, lines = run(finished_workspace, "finetune")
     assert outcome == Outcome("finetune", COMPLETED)
     assert lines.count("this is finetune") == 2
-    assert "what finetune reads was edited while it ran; it runs again" in lines
+    assert "the inputs of finetune were edited while it ran; it runs again" in lines
     assert "finetune" not in pending(finished_workspace)
 
 
-def test_edits_without_end_are_refused(finished_workspace):
+def test_repeated_edits_are_refused(finished_workspace):
     text = finished_workspace.params.read_text()
     finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
     (finished_workspace.root / "fault").write_text("finetune edit 9")
     outcome, lines = run(finished_workspace, "finetune")
     assert outcome.state == REFUSED
-    assert outcome.message.endswith("leave it, then `dvc repro --force --single-item finetune`")
+    assert outcome.message.endswith("stop editing them, then run `dvc repro --force --single-item finetune`")
     assert lines.count("this is finetune") == 2
 
 
 def test_an_interruption_leaves_no_process(tiny_workspace):
     (tiny_workspace.root / "fault").write_text("ingest hang")
-    code = (  # what is started in the background of a shell ignores the signal, and hands that on
+    code = (  # a background job of a shell ignores the signal, and its children inherit that
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path; from flows.stage import run_stage; from sparsecbm.base.workspace import Workspace\n"
         f"run_stage(Workspace(Path({str(tiny_workspace.root)!r})), 'ingest', print)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     pid_file = tiny_workspace.root / "pid"
     pid = _wait_for(lambda: pid_file.exists() and pid_file.read_text())
     assert psutil.pid_exists(int(pid))
@@ -88,14 +91,14 @@ def test_an_interruption_leaves_no_process(tiny_workspace):
     _wait_for(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
 
 
-def test_one_flow_a_workspace(tiny_workspace):
-    with only_flow(tiny_workspace):
-        for _ in range(2):  # the one that is refused does not take the holder's note away
+def test_one_flow_at_a_time_in_a_workspace(tiny_workspace):
+    with flow_lock(tiny_workspace):
+        for _ in range(2):  # a refused flow leaves the note of the holder
             held = rf"already running a flow \(process {os.getpid()}, since 20"
-            with pytest.raises(WorkspaceBusy, match=held), only_flow(tiny_workspace):
+            with pytest.raises(WorkspaceBusyError, match=held), flow_lock(tiny_workspace):
                 pass
-    with only_flow(tiny_workspace):
-        assert issubclass(WorkspaceBusy, SparseCBMError)
+    with flow_lock(tiny_workspace):
+        assert issubclass(WorkspaceBusyError, SparseCBMError)
 
 
 def _wait_for(ready, seconds=60):
@@ -105,4 +108,4 @@ def _wait_for(ready, seconds=60):
         if value:
             return value
         time.sleep(0.05)
-    raise AssertionError("it did not come")
+    raise AssertionError("timeout")

@@ -24,7 +24,7 @@ def text(workspace):
     return workspace.params.read_text()
 
 
-def test_nothing_asked_changes_nothing(workspace):
+def test_no_profile_and_no_setting_change_nothing(workspace):
     before = text(workspace)
     assert compose(workspace) is False
     assert text(workspace) == before == (ROOT / "params.yaml").read_text()
@@ -55,7 +55,7 @@ def test_a_source_of_the_same_kind_is_merged(workspace):
     assert load_params(workspace.params).source.model_dump() == {"name": "restaurants", "path": "third"}
 
 
-def test_profiles_do_not_pile_up(workspace):
+def test_a_profile_replaces_the_one_before(workspace):
     epochs = load_params(workspace.params).finetune.epochs
     compose(workspace, ["reviews"])
     assert load_params(workspace.params).finetune.epochs == 7 != epochs
@@ -65,13 +65,13 @@ def test_profiles_do_not_pile_up(workspace):
     assert (params.model.max_length, params.finetune.batch_size) == (32, 4)
 
 
-def test_two_profiles_at_once_are_both_laid_over(workspace):
+def test_two_profiles_at_once_are_both_applied(workspace):
     compose(workspace, ["reviews", "short"])
     params = load_params(workspace.params)
     assert (params.profile, params.finetune.epochs, params.finetune.batch_size) == ("reviews+short", 7, 4)
 
 
-def test_none_goes_back_to_the_base(workspace):
+def test_none_restores_the_base(workspace):
     before = text(workspace)
     compose(workspace, ["reviews"], ["seed=5"])
     assert text(workspace) != before
@@ -102,21 +102,21 @@ def test_settings_are_yaml_and_keep_the_profile(workspace):
         ([], ["seed=[1"], r"the value of seed is not valid YAML"),
     ],
 )
-def test_a_fault_is_named_and_leaves_the_file(workspace, profiles, settings, message):
+def test_an_error_is_named_and_leaves_the_file(workspace, profiles, settings, message):
     before = text(workspace)
     with pytest.raises(ConfigError, match=message):
         compose(workspace, profiles, settings)
     assert text(workspace) == before
 
 
-def test_without_a_base_in_git_the_remedy_is_told(workspace):
+def test_without_a_base_in_git_the_error_names_the_remedy(workspace):
     compose(workspace, ["reviews"])
     git(workspace.root, "commit", "--quiet", "--all", "--message", "composed")
     before = text(workspace)
-    with pytest.raises(ConfigError, match=r"in git holds profile 'reviews' as well; put params.yaml back"):
+    with pytest.raises(ConfigError, match=r"in git holds profile 'reviews' as well; restore params.yaml"):
         compose(workspace, ["short"])
     git(workspace.root, "rm", "--quiet", "--cached", "params.yaml")
     git(workspace.root, "commit", "--quiet", "--message", "no params")
-    with pytest.raises(ConfigError, match=r"git has no other version; put params.yaml back"):
+    with pytest.raises(ConfigError, match=r"git has no other version; restore params.yaml"):
         compose(workspace, ["none"])
     assert text(workspace) == before

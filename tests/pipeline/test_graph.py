@@ -1,4 +1,4 @@
-"""The graph of stages, and what DVC says is left to do."""
+"""The graph of stages, and the stages that DVC calls out of date."""
 
 import sys
 from pathlib import Path
@@ -40,20 +40,20 @@ def workspace(tmp_path):
     return Workspace(tmp_path)
 
 
-def test_each_stage_follows_what_it_reads(workspace):
+def test_each_stage_follows_its_inputs(workspace):
     assert stage_order(workspace) == ("other", "start", "mid", "late")
 
 
-def test_named_stages_bring_what_they_need(workspace):
+def test_named_stages_include_what_they_need(workspace):
     assert stage_order(workspace, ["mid"]) == ("start", "mid")
     assert stage_order(workspace, ["other", "start"]) == ("other", "start")
     with pytest.raises(ConfigError, match=r"unknown stage 'lat'. Did you mean 'late'"):
         stage_order(workspace, ["lat"])
 
 
-def test_a_circle_is_named(workspace):
+def test_a_cycle_is_named(workspace):
     (workspace.root / "dvc.yaml").write_text(CIRCLE)
-    with pytest.raises(ConfigError, match="circles: a -> b -> a"):
+    with pytest.raises(ConfigError, match="cycle: a -> b -> a"):
         stage_order(workspace)
 
 
@@ -61,7 +61,7 @@ def test_outputs_are_outs_metrics_and_plots():
     assert outputs({"outs": ["a", {"b": {"cache": False}}], "metrics": [{"c": None}], "plots": ["d"]}) == tuple("abcd")
 
 
-def test_pending_is_what_the_lock_does_not_speak_for(finished_workspace):
+def test_pending_stages_are_those_that_are_out_of_date(finished_workspace):
     assert pending(finished_workspace) == {}
     text = finished_workspace.params.read_text()
     finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
@@ -71,7 +71,7 @@ def test_pending_is_what_the_lock_does_not_speak_for(finished_workspace):
     assert {"ingest", "validate"} <= set(pending(finished_workspace))
 
 
-def test_a_broken_graph_is_told(finished_workspace):
+def test_a_broken_graph_is_an_error(finished_workspace):
     (finished_workspace.root / "dvc.yaml").write_text("stages: [")
     with pytest.raises(ConfigError, match="dvc status failed: "):
         pending(finished_workspace)

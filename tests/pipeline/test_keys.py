@@ -1,4 +1,4 @@
-"""The key changes with everything that decides a stage's outputs, and with nothing else."""
+"""The key changes with everything that determines a stage's outputs, and with nothing else."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_a_change_of_an_input_changes_the_key(workspace, file, text):
     assert stage_key(workspace, "fit") != before
 
 
-def test_what_does_not_decide_the_outputs_leaves_the_key(workspace):
+def test_other_changes_leave_the_key(workspace):
     before = stage_key(workspace, "fit")
     (workspace.root / "params.yaml").write_text("# told anew\ntrain: {patience: 9, epochs: 2}\nseed: 1\n")
     (workspace.root / "data" / "__pycache__").mkdir()

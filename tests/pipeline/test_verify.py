@@ -1,4 +1,4 @@
-"""A fresh clone agrees to the byte, and a difference is found."""
+"""A fresh clone gives equal bytes, and a difference is found."""
 
 import json
 
@@ -38,17 +38,17 @@ def test_a_stage_that_is_not_pure_is_found(tmp_path):
     assert [out.path for out in verdict.outputs if not out.same] == ["models/dense"]
 
 
-def test_what_cannot_agree_is_refused(finished_workspace):
+def test_a_workspace_that_a_clone_cannot_equal_is_refused(finished_workspace):
     text = finished_workspace.params.read_text()
     finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
-    with pytest.raises(ConfigError, match=r"a clone would lack what is not committed: params\.yaml; commit it"):
+    with pytest.raises(ConfigError, match=r"a clone would lack these uncommitted changes: params\.yaml; commit them"):
         verify(finished_workspace, print)
     git(finished_workspace.root, "commit", "--quiet", "--all", "--message", "seed")
-    with pytest.raises(ConfigError, match=r"not run as they stand: finetune; run `sparsecbm run` first"):
+    with pytest.raises(ConfigError, match=r"out of date: finetune; run `sparsecbm run` first"):
         verify(finished_workspace, print)
 
 
-def test_a_failure_in_the_clone_is_told(finished_workspace):
+def test_a_failure_in_the_clone_is_an_error(finished_workspace):
     stage = finished_workspace.root / "stage.py"
     exclude = finished_workspace.root / ".git" / "info" / "exclude"
     exclude.write_text("local.txt\n")

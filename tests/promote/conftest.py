@@ -1,4 +1,4 @@
-"""A workspace whose pipeline is finished as far as promotion can tell: annotated tables, metrics, a model, a record."""
+"""A workspace with everything that promotion needs of a finished pipeline: annotated tables, metrics, model, record."""
 
 import shutil
 
@@ -11,11 +11,11 @@ from sparsecbm.base.files import write_json, write_text
 from sparsecbm.base.params import load_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
-from sparsecbm.promote import judging as evidence
-from sparsecbm.promote import service as road
-from sparsecbm.promote.artifacts import Read
-from sparsecbm.promote.pyfunc_model import Service
-from sparsecbm.promote.service import Road
+from sparsecbm.promote import judging
+from sparsecbm.promote import service as service_module
+from sparsecbm.promote.artifacts import VersionPredictions
+from sparsecbm.promote.pyfunc_model import PyfuncModel
+from sparsecbm.promote.service import PromotionService
 from sparsecbm.track.lineage import LOCK_TAG, lock_sha256
 from sparsecbm.track.record import RECORD_TAG
 from sparsecbm.track.runs import create_run
@@ -38,7 +38,7 @@ GATES = [
 
 @pytest.fixture
 def good_model(backbone):
-    """A model that reads every text of the tables rightly, its label included."""
+    """A model that predicts every concept and label of the tables correctly."""
     model = planted_model(backbone)
     model.masks = planted_masks()
     with torch.no_grad():
@@ -50,74 +50,60 @@ def good_model(backbone):
 
 
 @pytest.fixture
-def make_road(tmp_path, migrated, monkeypatch):
-    """Makes the road of a workspace of its own, or of one that shares the database of another."""
+def make_promotion_service(tmp_path, migrated, monkeypatch):
+    """Makes the promotion service of a new workspace; keyword arguments change its parameters `promote`."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     plain = yaml.safe_load((ROOT / "params.yaml").read_text())
     plain["threads"] = 1
     plain["evaluate"]["bootstrap"] = 200
     plain["promote"]["gates"] = GATES
 
-    def make(**promote) -> Road:
+    def make(**promote) -> PromotionService:
         workspace = Workspace(tmp_path / "workspace")
         workspace.state.mkdir(parents=True)
         shutil.copy(migrated, database(workspace))
-        chosen = {**plain, "promote": {**plain["promote"], **promote}}
-        write_text(workspace.params, yaml.safe_dump(chosen))
+        write_text(workspace.params, yaml.safe_dump({**plain, "promote": {**plain["promote"], **promote}}))
         write_text(workspace.root / "dvc.yaml", "stages: {}\n")
         write_json(workspace.metrics("evaluate"), {"split": "test"})
         write_json(workspace.metrics("validate"), {"accepted": True})
         splits = {"train": annotated(40, 1), "test": annotated(60, 2)}
         write_splits(workspace.annotated, splits, {"vocabulary": CONCEPTS.to_dict()})
-        return Road.open(workspace, load_params(workspace.params))
+        return PromotionService.open(workspace, load_params(workspace.params))
 
     return make
 
 
 @pytest.fixture
-def finish(monkeypatch):
-    """Puts a model into a workspace as if its pipeline had just ended and been recorded."""
+def finish():
+    """Saves a model in a workspace as if its pipeline had just finished and been recorded."""
 
-    def finish(road: Road, model: SparseCBM) -> Road:
-        model.save_pretrained(road.workspace.sparse)
-        lock = road.workspace.root / "dvc.lock"
+    def finish(service: PromotionService, model: SparseCBM) -> PromotionService:
+        model.save_pretrained(service.workspace.sparse)
+        lock = service.workspace.root / "dvc.lock"
         write_text(lock, (lock.read_text() if lock.exists() else "") + "# another run\n")
-        tags = {LOCK_TAG: lock_sha256(road.workspace), RECORD_TAG: "complete", "git.commit": "abc"}
-        create_run(road.store, "tiny", tags)
-        return road
+        tags = {LOCK_TAG: lock_sha256(service.workspace), RECORD_TAG: "complete", "git.commit": "abc"}
+        create_run(service.store, "tiny", tags)
+        return service
 
     return finish
 
 
 @pytest.fixture
-def read_here(monkeypatch):
-    """Versions are read in this process, which takes no time; a test of its own starts processes."""
+def predict_in_process(monkeypatch):
+    """Versions predict in this process, which is quick; test_pyfunc_model.py tests the subprocess."""
 
-    def read(folder, texts, threads, seconds, timed=0, turns=None):
-        service = Service()
-        service.load_context(type("Context", (), {"artifacts": {"model": folder / "artifacts" / "model"}}))
-        rows = service.predict(None, texts).to_dict("records")
+    def predict(folder, texts, threads, seconds, timed=0, turns=None):
+        pyfunc_model = PyfuncModel()
+        pyfunc_model.load_context(type("Context", (), {"artifacts": {"model": folder / "artifacts" / "model"}}))
+        rows = pyfunc_model.predict(None, texts).to_dict("records")
         label = _variable([row["probabilities"] for row in rows])
         names = rows[0]["concepts"]
         concepts = {name: _variable([row["concepts"][name]["probabilities"] for row in rows]) for name in names}
-        return Read(label, concepts, 1.0, 0.1)
+        return VersionPredictions(label, concepts, 1.0, 0.1)
 
-    monkeypatch.setattr(evidence, "read_texts", read)
-    monkeypatch.setattr(road, "read_texts", read)
-
-
-def uniform_means(model: SparseCBM) -> dict:
-    """Training means of a model that was never trained."""
-    even = {c.name: dict.fromkeys(c.states, 1 / len(c)) for c in model.concept_set}
-    return {"activations": even, "concept_shares": even}
+    monkeypatch.setattr(judging, "predict_in_subprocess", predict)
+    monkeypatch.setattr(service_module, "predict_in_subprocess", predict)
 
 
 def _variable(rows):
     return {"states": list(rows[0]), "probabilities": [list(row.values()) for row in rows]}
-
-
-@torch.no_grad()
-def blind(model: SparseCBM, concept: str) -> SparseCBM:
-    """The same model, which reads its fallback state for a concept, whatever the text."""
-    model.concept_heads.heads[CONCEPTS.names.index(concept)].weight.zero_()
-    return model

@@ -1,4 +1,4 @@
-"""Gates on figures made by hand: what wins, ties, regresses, fails, and what is not judged and says so."""
+"""Gates on figures made by hand: wins, ties, regressions, failures, and figures that are not judged."""
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,10 @@ from sparsecbm.base.metrics import MISSING, expected_calibration_error
 from sparsecbm.base.params import Evaluate, load_params, parse_params, read_yaml
 from sparsecbm.base.params.promote import Gate
 from sparsecbm.evaluate.variables import VariablePredictions
-from sparsecbm.promote.artifacts import Read
-from sparsecbm.promote.gates import Evidence, judge
+from sparsecbm.promote.artifacts import VersionPredictions
+from sparsecbm.promote.gates import Evidence, apply_gates
 from sparsecbm.promote.ledger import HOLD, NOT_JUDGED, PROMOTE, REJECT, Ledger, Row
-from sparsecbm.promote.version_scores import difference, drawn
+from sparsecbm.promote.version_scores import bootstrap_score, compare_scores
 from tests.support.tiny_pipeline import ROOT
 
 TEXTS = 40
@@ -22,7 +22,7 @@ SETTINGS = Evaluate(bootstrap=300, calibration_bins=10, effect_texts=100)
 
 
 def frame():
-    """Half the texts are `yes`, each a cluster of its own; nobody knows the concept `rare`."""
+    """Half of the texts are `yes`, each in a cluster of its own; the concept `rare` has no gold states."""
     gold = ["yes" if i % 2 else "no" for i in range(TEXTS)]
     return pd.DataFrame({
         "label": gold, "group": [str(i) for i in range(TEXTS)],
@@ -31,23 +31,23 @@ def frame():
 
 
 def variable(wrong=0, confidence=0.9, states=STATES):
-    """Reads the first `wrong` texts as the other state, all with one confidence."""
+    """Predictions of one variable with equal confidence; the first `wrong` texts get the wrong state."""
     rows = []
     for i in range(TEXTS):
         state = i % 2 if i >= wrong else 1 - i % 2
-        rows.append([confidence if place == state else 1 - confidence for place in range(2)])
+        rows.append([confidence if index == state else 1 - confidence for index in range(2)])
     return {"states": states, "probabilities": rows}
 
 
-def read(label=0, food=0, noise=0, size=10.0, latency=5.0, **more):
+def predictions(label=0, food=0, noise=0, size=10.0, latency=5.0, **more):
     concepts = {"food": variable(food), "noise": variable(noise)}
-    return Read(variable(label), {**concepts, **more}, latency, size)
+    return VersionPredictions(variable(label), {**concepts, **more}, latency, size)
 
 
 def rows(gates, challenger, champion=None, figures=None):
     parsed = tuple(TypeAdapter(Gate).validate_python(gate) for gate in gates)
     evidence = Evidence(frame(), challenger, champion, figures or {}, SETTINGS, 13)
-    return {row.figure: row for row in judge(parsed, evidence)}
+    return {row.figure: row for row in apply_gates(parsed, evidence)}
 
 
 def score(of, bound=0.5, margin=0.05):
@@ -63,31 +63,37 @@ def figure(key, **condition):
     [(0, 10, "win", 0.25), (10, 0, "regression", -0.25), (4, 4, "tie", 0.0), (3, 2, "tie", -0.025)],
 )
 def test_the_label_against_the_champion(mine, theirs, outcome, gap):
-    row = rows([score("label.accuracy")], read(label=mine), read(label=theirs))["label.accuracy"]
+    row = rows([score("label.accuracy")], predictions(label=mine), predictions(label=theirs))["label.accuracy"]
     assert (row.outcome, row.effect) == (outcome, "hold" if outcome == "regression" else "")
     assert (row.value, row.champion) == ((TEXTS - mine) / TEXTS, (TEXTS - theirs) / TEXTS)
     assert row.difference == pytest.approx(gap)
     assert row.interval[0] <= gap <= row.interval[1]
 
 
-def test_a_loss_beyond_the_margin_is_a_regression_even_if_it_may_be_chance():
+def test_a_loss_beyond_the_margin_is_a_regression_even_if_it_is_not_significant():
     gates = [score("label.accuracy", margin=0.02)]
-    row = rows(gates, read(label=1), read())["label.accuracy"]
+    row = rows(gates, predictions(label=1), predictions())["label.accuracy"]
     assert (row.outcome, row.interval[1]) == ("regression", 0.0)
-    assert row.reason == "by more than the margin worse than the champion: 0.975 against 1.000"
-    assert rows([score("label.accuracy", margin=0.03)], read(label=1), read())["label.accuracy"].outcome == "tie"
+    assert row.reason == "worse than the champion beyond the margin: 0.975 against 1.000"
+    assert (
+        rows([score("label.accuracy", margin=0.03)], predictions(label=1), predictions())["label.accuracy"].outcome
+        == "tie"
+    )
 
 
-def test_one_concept_has_a_floor_of_its_own_whatever_the_mean():
-    found = rows([score("concepts.*.accuracy", 0.8), score("concepts.mean.accuracy", 0.8)], read(noise=12))
-    assert (found["concepts.food.accuracy"].outcome, found["concepts.noise.accuracy"].outcome) == ("passed", "failed")
-    assert found["concepts.noise.accuracy"].effect == "reject"
-    assert found["concepts.noise.accuracy"].reason == "0.700 is below 0.8"
-    assert (found["concepts.mean.accuracy"].outcome, found["concepts.mean.accuracy"].value) == ("passed", 0.85)
+def test_one_concept_below_its_floor_fails_whatever_the_mean():
+    outcomes = rows([score("concepts.*.accuracy", 0.8), score("concepts.mean.accuracy", 0.8)], predictions(noise=12))
+    assert (outcomes["concepts.food.accuracy"].outcome, outcomes["concepts.noise.accuracy"].outcome) == (
+        "passed",
+        "failed",
+    )
+    assert outcomes["concepts.noise.accuracy"].effect == "reject"
+    assert outcomes["concepts.noise.accuracy"].reason == "0.700 is below 0.8"
+    assert (outcomes["concepts.mean.accuracy"].outcome, outcomes["concepts.mean.accuracy"].value) == ("passed", 0.85)
 
 
 def test_a_smaller_calibration_error_is_better():
-    sure, modest = read(label=0), Read(variable(0, 0.6), {}, 1.0, 1.0)
+    sure, modest = predictions(label=0), VersionPredictions(variable(0, 0.6), {}, 1.0, 1.0)
     row = rows([score("label.calibration_error", 0.5)], sure, modest)["label.calibration_error"]
     assert (row.value, row.champion, row.outcome) == (pytest.approx(0.1), pytest.approx(0.4), "win")
     row = rows([score("label.calibration_error", 0.5)], modest, sure)["label.calibration_error"]
@@ -96,51 +102,51 @@ def test_a_smaller_calibration_error_is_better():
     assert (row.outcome, row.reason) == ("failed", "0.400 is above 0.3")
 
 
-def test_calibration_errors_of_resamples_are_those_of_the_texts_drawn():
+def test_calibration_errors_of_resamples_equal_that_of_the_drawn_texts():
     draw = np.random.default_rng(0)
     probabilities = draw.dirichlet([1, 1, 1], 30)
     gold = np.where(draw.random(30) < 0.1, MISSING, draw.integers(0, 3, 30))
     one = VariablePredictions(("a", "b", "c"), gold, probabilities, np.zeros(30, int))
-    found = drawn(one, "calibration_error", 5, 1, 10)  # one cluster: every resample holds all texts
-    assert found.value == pytest.approx(expected_calibration_error(probabilities, gold, 10))
-    assert found.draws == pytest.approx([found.value] * 5)
-    assert difference(found, found, "calibration_error").interval == (0.0, 0.0)
+    score = bootstrap_score(one, "calibration_error", 5, 1, 10)  # one cluster: every resample holds all texts
+    assert score.value == pytest.approx(expected_calibration_error(probabilities, gold, 10))
+    assert score.draws == pytest.approx([score.value] * 5)
+    assert compare_scores(score, score, "calibration_error").interval == (0.0, 0.0)
 
 
-def test_what_cannot_be_compared_is_told_and_holds():
-    other = Read(variable(0, states=["low", "high"]), {"food": variable()}, 1.0, 1.0)
-    found = rows([score("label.accuracy"), score("concepts.*.accuracy")], read(), other)
-    assert (found["label.accuracy"].outcome, found["label.accuracy"].effect) == (NOT_JUDGED, "hold")
-    assert found["concepts.noise.accuracy"].reason == (
-        "not judged: the champion reads no noise, or reads it in other states"
+def test_a_figure_that_cannot_be_compared_is_not_judged_and_holds():
+    other = VersionPredictions(variable(0, states=["low", "high"]), {"food": variable()}, 1.0, 1.0)
+    outcomes = rows([score("label.accuracy"), score("concepts.*.accuracy")], predictions(), other)
+    assert (outcomes["label.accuracy"].outcome, outcomes["label.accuracy"].effect) == (NOT_JUDGED, "hold")
+    assert outcomes["concepts.noise.accuracy"].reason == (
+        "not judged: the champion does not predict noise with the same states"
     )
-    assert found["concepts.food.accuracy"].outcome == "tie"
+    assert outcomes["concepts.food.accuracy"].outcome == "tie"
 
 
-def test_what_the_split_does_not_hold_is_told():
-    found = rows([score("concepts.*.accuracy")], read(rare=variable(), unheard=variable()))
-    assert found["concepts.rare.accuracy"].reason == "not judged: no text of the split has a gold state for it"
-    assert found["concepts.unheard.accuracy"].reason.startswith("not judged: the split does not hold unheard")
-    black_box = Read(variable(), {}, 1.0, 1.0)
+def test_a_variable_without_gold_in_the_split_is_not_judged():
+    outcomes = rows([score("concepts.*.accuracy")], predictions(rare=variable(), unheard=variable()))
+    assert outcomes["concepts.rare.accuracy"].reason == "not judged: no text of the split has a gold state for it"
+    assert outcomes["concepts.unheard.accuracy"].reason.startswith("not judged: the split has no gold for unheard")
+    black_box = VersionPredictions(variable(), {}, 1.0, 1.0)
     assert rows([score("concepts.mean.accuracy")], black_box)["concepts.mean.accuracy"].effect == "hold"
 
 
 def test_figures_are_found_by_key_and_missing_ones_never_pass():
     figures = {"prune": {"gap": {"food": {"value": 0.4}, "noise": {"value": 0.05}}, "word": "passed", "none": None}}
-    found = rows([figure("gap.*.value", at_least=0.1)], read(), figures=figures)
-    assert found["prune:gap.food.value"].outcome == "passed"
-    row = found["prune:gap.noise.value"]
+    outcomes = rows([figure("gap.*.value", at_least=0.1)], predictions(), figures=figures)
+    assert outcomes["prune:gap.food.value"].outcome == "passed"
+    row = outcomes["prune:gap.noise.value"]
     assert (row.outcome, row.effect, row.reason) == ("failed", "hold", "0.05 is not at least 0.1")
-    assert rows([figure("word", equals="passed")], read(), figures=figures)["prune:word"].outcome == "passed"
-    row = rows([figure("word", equals="failed", failed="reject")], read(), figures=figures)["prune:word"]
+    assert rows([figure("word", equals="passed")], predictions(), figures=figures)["prune:word"].outcome == "passed"
+    row = rows([figure("word", equals="failed", failed="reject")], predictions(), figures=figures)["prune:word"]
     assert (row.outcome, row.effect) == ("failed", "reject")
     for key in ("gap.*.worth", "none.of.it", "nothing"):
-        row = rows([figure(key, at_least=0)], read(), figures=figures)[f"prune:{key}"]
+        row = rows([figure(key, at_least=0)], predictions(), figures=figures)[f"prune:{key}"]
         assert (row.outcome, row.effect) == (NOT_JUDGED, "hold")
         assert row.reason == "not judged: metrics/prune.json has no such key"
-    row = rows([figure("none", at_most=1)], read(), figures=figures)["prune:none"]
-    assert (row.outcome, row.reason) == (NOT_JUDGED, "not judged: it is None, no number")
-    row = rows([figure("gap", at_least=0, required=False)], read())["prune:gap"]
+    row = rows([figure("none", at_most=1)], predictions(), figures=figures)["prune:none"]
+    assert (row.outcome, row.reason) == (NOT_JUDGED, "not judged: None is not a number")
+    row = rows([figure("gap", at_least=0, required=False)], predictions())["prune:gap"]
     assert (row.outcome, row.effect, row.reason) == (
         NOT_JUDGED,
         "",
@@ -148,20 +154,20 @@ def test_figures_are_found_by_key_and_missing_ones_never_pass():
     )
 
 
-def test_costs_have_a_bound_and_a_multiple_of_the_champion_s():
+def test_costs_have_an_absolute_bound_and_a_multiple_of_the_champion():
     def cost(mine, theirs=None):
         gate = {"kind": "cost", "name": "g", "of": "size_mb", "bound": 30, "times": 1.5}
-        return rows([gate], read(size=mine), theirs and read(size=theirs))["size_mb"]
+        return rows([gate], predictions(size=mine), theirs and predictions(size=theirs))["size_mb"]
 
     assert (cost(10).outcome, cost(14, 10).outcome) == ("passed", "tie")
     assert (cost(16, 10).outcome, cost(16, 10).effect) == ("regression", "hold")
     assert (cost(31, 30).outcome, cost(31, 30).effect) == ("failed", "reject")
     unmeasured = {"kind": "cost", "name": "g", "of": "latency_ms", "bound": 30, "times": 1.5}
-    assert rows([unmeasured], read(latency=None))["latency_ms"].outcome == NOT_JUDGED
+    assert rows([unmeasured], predictions(latency=None))["latency_ms"].outcome == NOT_JUDGED
 
 
-def ledger(*found, champion=1, ties="hold"):
-    return Ledger("m", 2, champion, "test", "f" * 64, 40, found, (), ties)
+def ledger(*ledger_rows, champion=1, ties="hold"):
+    return Ledger("m", 2, champion, "test", "f" * 64, 40, ledger_rows, (), ties)
 
 
 def test_the_verdict_is_that_of_the_worst_row():
@@ -174,7 +180,7 @@ def test_the_verdict_is_that_of_the_worst_row():
     assert ledger(tie, ties="promote").verdict == PROMOTE
     assert ledger(Row("a", "x", "passed"), champion=None).verdict == PROMOTE
     assert ledger(win, hold, reject).reasons == (
-        "c (z): worse", "d (w): low", "surely better than version 1 in: x",
+        "c (z): worse", "d (w): low", "significantly better than version 1 in: x",
     )  # fmt: skip
     assert "| c | `z` | **regression** (hold) |" in ledger(win, hold).to_markdown()
     name = "explain:faithfulness.methods.integrated_gradients.comprehensiveness.delete.mean.excess"

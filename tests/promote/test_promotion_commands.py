@@ -1,4 +1,4 @@
-"""promote, rollback, status, history on the command line: one message, the right exit code, JSON on demand."""
+"""promote, rollback, status and history on the command line: one message, the right exit code, JSON on request."""
 
 import copy
 import json
@@ -7,17 +7,17 @@ import sys
 import pytest
 
 import sparsecbm.cli.app
-from tests.promote.conftest import blind
+from tests.support.promotion_models import blind_to
 
-pytestmark = pytest.mark.usefixtures("read_here")
+pytestmark = pytest.mark.usefixtures("predict_in_process")
 
 
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Runs a command in a workspace; exit code, what it printed, and its faults."""
 
-    def run(road, *arguments):
-        monkeypatch.chdir(road.workspace.root)
+    def run(service, *arguments):
+        monkeypatch.chdir(service.workspace.root)
         monkeypatch.setattr(sys, "argv", ["sparsecbm", *arguments])
         monkeypatch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit) as end:
@@ -28,55 +28,55 @@ def command(monkeypatch, capsys):
     return run
 
 
-def test_the_commands_tell_the_whole_story(make_road, finish, good_model, command):
-    road = make_road()
-    code, _, fault = command(road, "status")
+def test_the_commands_up_to_an_altered_history(make_promotion_service, finish, good_model, command):
+    service = make_promotion_service()
+    code, _, fault = command(service, "status")
     assert (code, fault) == (1, (
         "error: the registry has no model 'sparsecbm'; `sparsecbm promote` registers what `sparsecbm run` trained\n"
     ))  # fmt: skip
-    finish(road, blind(copy.deepcopy(good_model), "noise"))
-    code, out, _ = command(road, "promote", "--gate-only")
+    finish(service, blind_to(copy.deepcopy(good_model), "noise"))
+    code, out, _ = command(service, "promote", "--gate-only")
     assert code == 0
     assert "PROMOTE version 1 of sparsecbm, against no champion" in out
-    code, out, _ = command(road, "status")
+    code, out, _ = command(service, "status")
     assert (code, "there is no champion yet" in out, "version 1, PROMOTE" in out) == (0, True, True)
-    code, out, _ = command(road, "promote")
-    assert (code, out.splitlines()[-1]) == (0, "promoted: version 1 is the champion (entry 1 of the record)")
-    assert command(road, "promote") == (0, "unchanged: version 1 is the champion\n", "")
+    code, out, _ = command(service, "promote")
+    assert (code, out.splitlines()[-1]) == (0, "promoted: version 1 is the champion (entry 1 of the history)")
+    assert command(service, "promote") == (0, "unchanged: version 1 is the champion\n", "")
 
-    finish(road, blind(good_model, "food"))
-    code, out, _ = command(road, "promote")
-    assert (code, out.splitlines()[-1]) == (1, "not promoted: version 2 (REJECT) (entry 2 of the record)")
-    code, _, fault = command(road, "promote", "--force")
-    assert (code, "say why by --reason" in fault) == (1, True)
-    code, out, _ = command(road, "promote", "--force", "--reason", "to see it fail")
-    assert (code, out.splitlines()[-1]) == (0, "promoted: version 2 is the champion (entry 3 of the record)")
-    code, out, _ = command(road, "status", "--json")
+    finish(service, blind_to(good_model, "food"))
+    code, out, _ = command(service, "promote")
+    assert (code, out.splitlines()[-1]) == (1, "not promoted: version 2 (REJECT) (entry 2 of the history)")
+    code, _, fault = command(service, "promote", "--force")
+    assert (code, "give a --reason" in fault) == (1, True)
+    code, out, _ = command(service, "promote", "--force", "--reason", "to see it fail")
+    assert (code, out.splitlines()[-1]) == (0, "promoted: version 2 is the champion (entry 3 of the history)")
+    code, out, _ = command(service, "status", "--json")
     found = json.loads(out)
     assert (code, found["champion"], found["previous"], found["newest"], found["verdict"]) == (0, 2, 1, 2, "REJECT")
     assert (found["uri"], found["commit"], found["faults"]) == ("models:/sparsecbm@champion", "abc", [])
-    code, out, _ = command(road, "rollback", "--reason", "seen")
-    assert (code, out) == (0, "rolled back: version 1 is the champion again (entry 4 of the record)\n")
-    code, _, fault = command(road, "rollback")
-    assert (code, fault) == (1, "error: there is no champion to go back to from version 1\n")
+    code, out, _ = command(service, "rollback", "--reason", "seen")
+    assert (code, out) == (0, "rolled back: version 1 is the champion again (entry 4 of the history)\n")
+    code, _, fault = command(service, "rollback")
+    assert (code, fault) == (1, "error: there is no earlier champion than version 1\n")
 
-    code, out, _ = command(road, "history")
+    code, out, _ = command(service, "history")
     assert code == 0
-    assert "the chain of 4 entries holds" in out
+    assert "the chain of 4 entries is intact" in out
     assert "promote, forced" in out
-    altered = out_of(road, 2, "REJECT", "HOLD")
-    road.registry.client.set_registered_model_tag("sparsecbm", "sparsecbm.history.000002", altered)
-    code, out, _ = command(road, "history", "--json")
+    altered = out_of(service, 2, "REJECT", "HOLD")
+    service.registry.client.set_registered_model_tag("sparsecbm", "sparsecbm.history.000002", altered)
+    code, out, _ = command(service, "history", "--json")
     assert code == 1
     assert json.loads(out)["faults"] == [
-        "entry 2 was altered: entry 3 holds another hash of what was before it"
+        "entry 2 was altered: entry 3 holds another hash of it"
     ]  # fmt: skip
-    code, out, _ = command(road, "status")
+    code, out, _ = command(service, "status")
     assert (code, "entry 2 was altered" in out) == (1, True)
-    code, _, fault = command(road, "promote", "2", "--force", "--reason", "x")
-    assert (code, fault.startswith("error: the record of promotions is not sound: entry 2 was altered")) == (1, True)
+    code, _, fault = command(service, "promote", "2", "--force", "--reason", "x")
+    assert (code, fault.startswith("error: the promotion history is not valid: entry 2 was altered")) == (1, True)
 
 
-def out_of(road, number, old, new):
+def out_of(service, number, old, new):
     """An entry with something altered."""
-    return road.registry.entries()[number - 1].to_json().replace(old, new)
+    return service.registry.entries()[number - 1].to_json().replace(old, new)

@@ -1,4 +1,4 @@
-"""From a run to a champion: the first one, better, worse, equal and dangerous challengers, and the way back."""
+"""From a run to a champion: the first one; better, worse, equal and dangerous challengers; and rollbacks."""
 
 import copy
 import multiprocessing
@@ -14,26 +14,26 @@ from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.base.files import content_hash, write_json
 from sparsecbm.data.tables import write_splits
 from sparsecbm.model.storage import compute_checksums
-from sparsecbm.pipeline.lock import WorkspaceBusy
-from sparsecbm.promote import judging as evidence
+from sparsecbm.pipeline.lock import WorkspaceBusyError
+from sparsecbm.promote import judging
 from sparsecbm.promote.ledger import HOLD, PROMOTE, REJECT
 from sparsecbm.promote.register import register
 from sparsecbm.promote.registry import Registry, RegistryError
-from sparsecbm.promote.transaction import PromotionError, Unchanged
-from tests.promote.conftest import blind
+from sparsecbm.promote.transaction import PromotionError, UnchangedError
+from tests.support.promotion_models import blind_to
 from tests.support.tiny_models import CONCEPTS
 from tests.support.tiny_tables import annotated
 
-pytestmark = pytest.mark.usefixtures("read_here")
+pytestmark = pytest.mark.usefixtures("predict_in_process")
 
 
 def rows(ledger):
     return {row.figure: (row.outcome, row.effect) for row in ledger.rows}
 
 
-def test_the_first_model_becomes_champion_without_one(make_road, finish, good_model):
-    road = finish(make_road(), good_model)
-    ledger = road.gate()
+def test_the_first_model_becomes_champion_without_one(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
+    ledger = service.gate()
     assert (ledger.verdict, ledger.champion, ledger.texts) == (PROMOTE, None, 60)
     assert rows(ledger) == {
         "files": ("passed", ""),
@@ -45,123 +45,125 @@ def test_the_first_model_becomes_champion_without_one(make_road, finish, good_mo
         "size_mb": ("passed", ""),
     }
     assert any("interventions (intervene:verdict): not judged: the version holds no" in why for why in ledger.reasons)
-    entry = road.promote(ledger)
+    entry = service.promote(ledger)
     assert (entry.action, entry.version, entry.before, entry.after) == ("promote", 1, (None, None), (1, None))
-    assert road.registry.aliases() == (1, None)
+    assert service.registry.aliases() == (1, None)
 
 
-def test_better_is_promoted_worse_on_one_concept_is_held_equal_is_held(make_road, finish, good_model):
-    road = make_road()
-    first = road.promote(finish(road, blind(copy.deepcopy(good_model), "noise")).gate())
+def test_better_is_promoted_worse_on_one_concept_is_held_equal_is_held(make_promotion_service, finish, good_model):
+    service = make_promotion_service()
+    first = service.promote(finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate())
     assert first.after == (1, None)
 
-    ledger = finish(road, good_model).gate()  # reads noise rightly
+    ledger = finish(service, good_model).gate()  # predicts noise correctly
     assert ledger.verdict == PROMOTE
     assert rows(ledger)["concepts.noise.accuracy"] == ("win", "")
     assert rows(ledger)["label.accuracy"] == ("tie", "")
-    assert road.promote(ledger).after == (2, 1)
+    assert service.promote(ledger).after == (2, 1)
 
-    ledger = finish(road, blind(copy.deepcopy(good_model), "noise")).gate()
+    ledger = finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate()
     assert ledger.verdict == HOLD
     assert rows(ledger)["concepts.noise.accuracy"] == ("regression", "hold")
-    assert rows(ledger)["label.accuracy"] == ("tie", "")  # noise has no say in the label
-    entry = road.promote(ledger)
+    assert rows(ledger)["label.accuracy"] == ("tie", "")  # the label does not depend on noise
+    entry = service.promote(ledger)
     assert (entry.action, entry.after) == ("refuse", (2, 1))
 
     good_model.means = {"other": {"bytes": 1.0}}
-    ledger = finish(road, good_model).gate()
+    ledger = finish(service, good_model).gate()
     assert ledger.verdict == HOLD
-    assert ledger.reasons[-1] == "it is surely better than version 2 in nothing, and promote.ties is hold"
-    assert road.registry.aliases() == (2, 1)
+    assert ledger.reasons[-1] == "no figure is significantly better than version 2, and promote.ties is hold"
+    assert service.registry.aliases() == (2, 1)
 
-    assert road.rollback("the new one is rude").after == (1, None)
-    with pytest.raises(PromotionError, match="no champion to go back to from version 1"):
-        road.rollback("again")
-    forced = road.promote(ledger, force="wanted")
+    assert service.rollback("the new one is rude").after == (1, None)
+    with pytest.raises(PromotionError, match="there is no earlier champion than version 1"):
+        service.rollback("again")
+    forced = service.promote(ledger, force="wanted")
     assert (forced.forced, forced.after, forced.verdict) == (True, (4, 1), HOLD)
     assert forced.reason.startswith("forced: wanted; ")
 
 
-def test_a_model_far_below_the_floors_is_rejected_by_name(make_road, finish, good_model):
-    road = make_road()
-    road.promote(finish(road, copy.deepcopy(good_model)).gate())
-    ledger = finish(road, blind(good_model, "food")).gate()
+def test_a_model_far_below_the_floors_is_rejected_by_name(make_promotion_service, finish, good_model):
+    service = make_promotion_service()
+    service.promote(finish(service, copy.deepcopy(good_model)).gate())
+    ledger = finish(service, blind_to(good_model, "food")).gate()
     assert ledger.verdict == REJECT
     assert any(why.startswith("label (label.accuracy): 0.") and "is below 0.5" in why for why in ledger.reasons)
 
 
-def test_the_same_run_is_one_version_and_the_same_bytes_are_unchanged(make_road, finish, good_model):
-    road = finish(make_road(), good_model)
-    road.promote(road.gate())
-    with pytest.raises(Unchanged, match="version 1 is the champion"):
-        road.gate()
-    assert road.registry.numbers() == [1]
-    with pytest.raises(Unchanged, match="version 2 has the same bytes as version 1, the champion"):
-        finish(road, good_model).gate()
+def test_the_same_run_is_one_version_and_the_same_bytes_are_unchanged(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
+    service.promote(service.gate())
+    with pytest.raises(UnchangedError, match="version 1 is the champion"):
+        service.gate()
+    assert service.registry.version_numbers() == [1]
+    with pytest.raises(UnchangedError, match="version 2 has the same bytes as version 1, the champion"):
+        finish(service, good_model).gate()
 
 
-def test_a_name_that_belongs_to_others_is_refused(make_road, finish, good_model):
-    road = finish(make_road(), good_model)
-    client = road.store.client
+def test_a_name_of_another_kind_of_model_is_refused(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
+    client = service.store.client
     client.create_registered_model("sparsecbm")
     client.create_model_version("sparsecbm", "file:///nowhere")
     with pytest.raises(RegistryError, match=r"of another kind: .* Set promote.model in params.yaml"):
-        road.gate()
-    assert road.registry.numbers() == [1]
+        service.gate()
+    assert service.registry.version_numbers() == [1]
 
 
-def files_of(road, number):
+def files_of(service, number):
     """The version's files in the artifact store."""
-    return Path(road.registry.source(number).removeprefix("file://"))
+    return Path(service.registry.source(number).removeprefix("file://"))
 
 
-def test_tampered_weights_are_rejected_even_if_their_checksums_fit(make_road, finish, good_model):
-    road = finish(make_road(), good_model)
-    number = register(road.workspace, road.params, road.store, road.registry).number
-    folder = files_of(road, number) / "artifacts" / "model"
+def test_altered_weights_are_rejected_even_if_their_checksums_match(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
+    number = register(service.workspace, service.params, service.store, service.registry).number
+    folder = files_of(service, number) / "artifacts" / "model"
     weights = folder / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    ledger = road.gate()
+    ledger = service.gate()
     assert ledger.verdict == REJECT
     assert [row.gate for row in ledger.rows] == ["integrity"]
     assert "its files are not those that were registered" in ledger.reasons[0]
 
-    write_json(folder / "checksums.json", compute_checksums(folder))  # whoever alters weights may alter these as well
-    assert road.gate().verdict == REJECT
-    with pytest.raises(PromotionError, match=r"no version is back: .* its files are not those that were registered"):
-        road.promote(ledger, force="I know better")
-    assert road.registry.aliases() == (None, None)
-    assert [entry.action for entry in road.registry.entries()] == ["undo"]
+    write_json(folder / "checksums.json", compute_checksums(folder))  # the checksums can be altered, too
+    assert service.gate().verdict == REJECT
+    with pytest.raises(PromotionError, match=r"back to no version: .* its files are not those that were registered"):
+        service.promote(ledger, force="I know better")
+    assert service.registry.aliases() == (None, None)
+    assert [entry.action for entry in service.registry.entries()] == ["undo"]
 
 
 @pytest.mark.parametrize("name", ["artifacts/model/extra.txt", "python_model.pkl", "code/weights.bin"])
-def test_a_smuggled_pickle_is_named_and_never_loaded(make_road, finish, good_model, tmp_path, name):
-    road = finish(make_road(), good_model)
-    number = register(road.workspace, road.params, road.store, road.registry).number
+def test_a_smuggled_pickle_is_named_and_never_loaded(make_promotion_service, finish, good_model, tmp_path, name):
+    service = finish(make_promotion_service(), good_model)
+    number = register(service.workspace, service.params, service.store, service.registry).number
     trace = tmp_path / "it was loaded"
-    (files_of(road, number) / name).write_bytes(pickle.dumps(Smuggled(str(trace)), protocol=4))
-    road.registry.tag(number, {"sparsecbm.version.sha256": content_hash(files_of(road, number))})  # even so
-    ledger = road.gate()
+    (files_of(service, number) / name).write_bytes(pickle.dumps(Smuggled(str(trace)), protocol=4))
+    service.registry.tag_version(
+        number, {"sparsecbm.version.sha256": content_hash(files_of(service, number))}
+    )  # even so
+    ledger = service.gate()
     assert ledger.verdict == REJECT
     assert f"{name} is or may be a pickle" in ledger.reasons[0]
     assert not trace.exists()
 
 
-def test_a_model_that_is_altered_before_it_is_registered_is_refused(make_road, finish, good_model):
-    road = finish(make_road(), good_model)
-    (road.workspace.sparse / "python_model.pkl").write_bytes(b"\x80\x04.")
+def test_a_model_that_is_altered_before_it_is_registered_is_refused(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
+    (service.workspace.sparse / "python_model.pkl").write_bytes(b"\x80\x04.")
     with pytest.raises(ModelError, match=r"python_model\.pkl is not listed"):
-        road.gate()
-    assert road.registry.numbers() == []
+        service.gate()
+    assert service.registry.version_numbers() == []
 
 
-def test_a_champion_that_was_altered_holds_the_challenger(make_road, finish, good_model):
-    road = make_road()
-    road.promote(finish(road, blind(copy.deepcopy(good_model), "noise")).gate())
-    (files_of(road, 1) / "artifacts" / "model" / "concepts.json").write_text("{}")
-    ledger = finish(road, good_model).gate()
+def test_a_champion_that_was_altered_holds_the_challenger(make_promotion_service, finish, good_model):
+    service = make_promotion_service()
+    service.promote(finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate())
+    (files_of(service, 1) / "artifacts" / "model" / "concepts.json").write_text("{}")
+    ledger = finish(service, good_model).gate()
     assert ledger.verdict == HOLD
     assert ledger.reasons[0].startswith(
         "champion (comparison): not judged: version 1 of 'sparsecbm' must not be loaded"
@@ -169,12 +171,14 @@ def test_a_champion_that_was_altered_holds_the_challenger(make_road, finish, goo
 
 
 @pytest.mark.parametrize(("cores", "at_once", "threads"), [(2, True, 1), (1, False, 2)])
-def test_both_read_at_once_where_there_are_cores(make_road, finish, good_model, monkeypatch, cores, at_once, threads):
-    road = make_road()
-    road.promote(finish(road, blind(copy.deepcopy(good_model), "noise")).gate())
-    road = replace(road, params=road.params.model_copy(update={"threads": 2}))
-    monkeypatch.setattr(evidence.os, "sched_getaffinity", lambda _: set(range(cores)))
-    meeting, calls, read_here = threading.Barrier(2), [], evidence.read_texts
+def test_both_predict_at_once_if_there_are_cores(
+    make_promotion_service, finish, good_model, monkeypatch, cores, at_once, threads
+):
+    service = make_promotion_service()
+    service.promote(finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate())
+    service = replace(service, params=service.params.model_copy(update={"threads": 2}))
+    monkeypatch.setattr(judging.os, "sched_getaffinity", lambda _: set(range(cores)))
+    meeting, calls, predict_in_process = threading.Barrier(2), [], judging.predict_in_subprocess
 
     def read(folder, texts, threads, seconds, timed=0, turns=None):
         try:
@@ -183,39 +187,39 @@ def test_both_read_at_once_where_there_are_cores(make_road, finish, good_model, 
             calls.append((False, threads, turns))
         else:
             calls.append((True, threads, turns))
-        return read_here(folder, texts, threads, seconds, timed)
+        return predict_in_process(folder, texts, threads, seconds, timed)
 
-    monkeypatch.setattr(evidence, "read_texts", read)
-    ledger = finish(road, good_model).gate()
+    monkeypatch.setattr(judging, "predict_in_subprocess", read)
+    ledger = finish(service, good_model).gate()
     assert (ledger.verdict, rows(ledger)["concepts.noise.accuracy"]) == (PROMOTE, ("win", ""))
     turns = {turns for _, _, turns in calls}
-    assert calls == [(at_once, threads, turns.pop())] * 2 and not turns  # one file that they take turns by
+    assert calls == [(at_once, threads, turns.pop())] * 2 and not turns  # both share one lock file
 
 
-def test_another_split_is_noted_for_the_champion_and_holds_a_challenger(make_road, finish, good_model):
-    road = make_road()
-    road.promote(finish(road, blind(copy.deepcopy(good_model), "noise")).gate())
+def test_another_split_is_noted_for_the_champion_and_holds_a_challenger(make_promotion_service, finish, good_model):
+    service = make_promotion_service()
+    service.promote(finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate())
     splits = {"train": annotated(40, 1), "test": annotated(50, 3)}
-    write_splits(road.workspace.annotated, splits, {"vocabulary": CONCEPTS.to_dict()})
-    ledger = finish(road, good_model).gate()
+    write_splits(service.workspace.annotated, splits, {"vocabulary": CONCEPTS.to_dict()})
+    ledger = finish(service, good_model).gate()
     assert (ledger.verdict, ledger.texts) == (PROMOTE, 50)
-    assert ledger.notes == ("Version 1 came with another split `test`; both read this workspace's.",)
-    write_splits(road.workspace.annotated, {**splits, "test": annotated(50, 4)}, {"vocabulary": CONCEPTS.to_dict()})
-    again = road.gate(2)
+    assert ledger.notes == ("Version 1 was registered with another split `test`; both predict this one.",)
+    write_splits(service.workspace.annotated, {**splits, "test": annotated(50, 4)}, {"vocabulary": CONCEPTS.to_dict()})
+    again = service.gate(2)
     assert again.verdict == HOLD
-    assert any("texts of this one may be among those it learnt from" in why for why in again.reasons)
+    assert any("may have trained on texts of this one" in why for why in again.reasons)
 
 
-def test_without_a_record_of_the_run_the_remedy_is_told(make_road, finish, good_model):
-    road = finish(make_road(), good_model)
-    (road.workspace.root / "dvc.lock").write_text("another\n")
+def test_without_a_record_of_the_run_the_error_names_the_remedy(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
+    (service.workspace.root / "dvc.lock").write_text("another\n")
     with pytest.raises(ConfigError, match="MLflow has no record of this run"):
-        road.gate()
+        service.gate()
 
 
-def test_two_promotions_at_once_one_wins_the_other_is_told(make_road, finish, good_model):
-    road = finish(make_road(), good_model)
-    ledger = road.gate()
+def test_of_two_promotions_at_once_one_succeeds_and_the_other_is_refused(make_promotion_service, finish, good_model):
+    service = finish(make_promotion_service(), good_model)
+    ledger = service.gate()
     fork = multiprocessing.get_context("fork")
     held, done = fork.Event(), fork.Event()
 
@@ -224,7 +228,7 @@ def test_two_promotions_at_once_one_wins_the_other_is_told(make_road, finish, go
         done.wait(60)
 
     def first():
-        other = replace(road, registry=Registry(MlflowClient(road.store.uri), "sparsecbm"))
+        other = replace(service, registry=Registry(MlflowClient(service.store.uri), "sparsecbm"))
         object.__setattr__(other, "smoke", slow_smoke)
         other.promote(ledger)
 
@@ -232,16 +236,16 @@ def test_two_promotions_at_once_one_wins_the_other_is_told(make_road, finish, go
     child.start()
     assert held.wait(60)
     with pytest.raises(
-        WorkspaceBusy, match=rf"another promotion of 'sparsecbm' is under way \(process {child.pid}, since"
+        WorkspaceBusyError, match=rf"another promotion of 'sparsecbm' is in progress \(process {child.pid}, since"
     ):
-        road.promote(ledger)
+        service.promote(ledger)
     done.set()
     child.join(60)
     assert child.exitcode == 0
-    assert road.registry.aliases() == (1, None)
-    with pytest.raises(Unchanged):
-        road.promote(ledger)
-    assert len(road.registry.entries()) == 1
+    assert service.registry.aliases() == (1, None)
+    with pytest.raises(UnchangedError):
+        service.promote(ledger)
+    assert len(service.registry.entries()) == 1
 
 
 class Smuggled:

@@ -1,4 +1,4 @@
-"""The registered model: what it answers, which options it takes, and that a version runs the code that it carries."""
+"""The registered model: its answers and options, and that a version runs the code that it carries."""
 
 import fcntl
 import json
@@ -10,11 +10,11 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.promote.artifacts import Unreadable, pickles, read_texts
-from sparsecbm.promote.pyfunc_model import Service
+from sparsecbm.promote.artifacts import UnreadableError, find_pickles, predict_in_subprocess
+from sparsecbm.promote.pyfunc_model import PyfuncModel
 from sparsecbm.promote.register import save_pyfunc
 from sparsecbm.promote.request_options import parse_options
-from tests.promote.conftest import uniform_means
+from tests.support.promotion_models import uniform_training_means
 from tests.support.tiny_tables import annotated
 
 TEXTS = ["the food was good", "the place was loud"]
@@ -22,24 +22,24 @@ TEXTS = ["the food was good", "the place was loud"]
 
 @pytest.fixture
 def folder(good_model, tmp_path):
-    good_model.means = uniform_means(good_model)
+    good_model.means = uniform_training_means(good_model)
     good_model.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
 
 
 @pytest.fixture
-def service(folder):
-    made = Service()
+def pyfunc_model(folder):
+    made = PyfuncModel()
     made.load_context(type("Context", (), {"artifacts": {"model": str(folder)}}))
     return made
 
 
-def ask(service, texts, **options):
-    return service.predict(None, texts, {"options": json.dumps(options)}).to_dict("records")
+def ask(pyfunc_model, texts, **options):
+    return pyfunc_model.predict(None, texts, {"options": json.dumps(options)}).to_dict("records")
 
 
-def test_it_answers_what_the_model_reads(service, good_model):
-    rows = service.predict(None, TEXTS).to_dict("records")
+def test_it_answers_with_the_predictions_of_the_model(pyfunc_model, good_model):
+    rows = pyfunc_model.predict(None, TEXTS).to_dict("records")
     for row, prediction in zip(rows, good_model.predict(TEXTS), strict=True):
         expected = prediction.to_dict()
         del expected["text"]
@@ -47,15 +47,15 @@ def test_it_answers_what_the_model_reads(service, good_model):
     assert [row["label"] for row in rows] == ["3", "2"]
 
 
-def test_options_change_what_is_asked(service):
-    (row,) = ask(service, TEXTS[:1], top_k=2)
+def test_options_change_the_answer(pyfunc_model):
+    (row,) = ask(pyfunc_model, TEXTS[:1], top_k=2)
     assert list(row["probabilities"]) == ["3", "1"] or list(row["probabilities"]) == ["3", "2"]
-    (row,) = ask(service, TEXTS[:1], explain="short")
+    (row,) = ask(pyfunc_model, TEXTS[:1], explain="short")
     steps = row["explanation"]["steps"]
     assert set(steps) == {"food", "noise"}
     total = row["explanation"]["start"]["3"] + sum(by["3"] for by in steps.values())
     assert total == pytest.approx(row["explanation"]["end"]["3"])
-    assert ask(service, TEXTS[:1]) == ask(service, TEXTS[:1], explain="none")
+    assert ask(pyfunc_model, TEXTS[:1]) == ask(pyfunc_model, TEXTS[:1], explain="none")
 
 
 @pytest.mark.parametrize(
@@ -65,42 +65,47 @@ def test_options_change_what_is_asked(service):
         ("[]", r"must be a JSON object, not \[\]"),
         ("{", "must be a JSON object: "),
         ('{"top_k": 0}', "top_k: Input should be greater than or equal to 1"),
-        ('{"explain": "full", "edits": {"food": "Positive"}}', "no words led to a concept that was set by `edits`"),
+        (
+            '{"explain": "full", "edits": {"food": "Positive"}}',
+            "`explain: full` cannot explain concepts",
+        ),
         ('{"explain": "long"}', "explain: Input should be 'none', 'short' or 'full'"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(service, options, message):
+def test_options_that_do_not_fit_are_refused(pyfunc_model, options, message):
     with pytest.raises(ConfigError, match=message):
         parse_options(options)
     with pytest.raises(MlflowException, match=message) as refused:
-        service.predict(None, TEXTS, {"options": options})
+        pyfunc_model.predict(None, TEXTS, {"options": options})
     assert refused.value.get_http_status_code() == 400
 
 
-def test_input_that_is_no_text_is_refused(service):
-    with pytest.raises(MlflowException, match="row 2 of the input holds no text but 7"):
-        service.predict(None, ["a", 7])
+def test_input_that_is_no_text_is_refused(pyfunc_model):
+    with pytest.raises(MlflowException, match="row 2 of the input is not a text but 7"):
+        pyfunc_model.predict(None, ["a", 7])
 
 
 def test_each_version_runs_the_code_that_it_carries_in_a_process_of_its_own(folder, good_model, tmp_path):
     texts = annotated(12, 5)["text"].tolist()
     save_pyfunc(tmp_path / "one", {"model": folder})
-    assert pickles(tmp_path / "one") == []
-    read = read_texts(tmp_path / "one", texts, 1, 120, timed=2)
+    assert find_pickles(tmp_path / "one") == []
+    read = predict_in_subprocess(tmp_path / "one", texts, 1, 120, timed=2)
     expected = [list(p.label.probabilities.values()) for p in good_model.predict(texts)]
     assert read.label["states"] == ["1", "2", "3"]
     assert read.label["probabilities"] == [pytest.approx(row) for row in expected]
     assert read.latency_ms > 0
     assert read.size_mb == pytest.approx(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6)
 
-    service = tmp_path / "one" / "code" / "sparsecbm" / "promote" / "pyfunc_model.py"
-    service.write_text(service.read_text().replace("for prediction in model.predict(texts)", "for _ in [1 / 0]"))
-    with pytest.raises(Unreadable, match="the model does not load and read: ZeroDivisionError: division by zero"):
-        read_texts(tmp_path / "one", texts, 1, 120)
+    pyfunc_model = tmp_path / "one" / "code" / "sparsecbm" / "promote" / "pyfunc_model.py"
+    pyfunc_model.write_text(
+        pyfunc_model.read_text().replace("for prediction in model.predict(texts)", "for _ in [1 / 0]")
+    )
+    with pytest.raises(UnreadableError, match="does not load and predict: ZeroDivisionError: division by zero"):
+        predict_in_subprocess(tmp_path / "one", texts, 1, 120)
 
 
 LOGGED = """
-_rows = Service.rows
+_rows = PyfuncModel.rows
 
 def _logged(self, texts, options):
     import time
@@ -111,21 +116,21 @@ def _logged(self, texts, options):
         file.write(f"{{len(texts)}} {{begun}}\\n")
     return rows
 
-Service.rows = _logged
+PyfuncModel.rows = _logged
 """
 
 
 @pytest.mark.parametrize(("skipped", "warnings_told"), [(True, 0), (False, 1)])
-def test_whoever_loads_it_is_not_warned(skipped, warnings_told):
-    """MLflow warns when a class is made whose `predict` has no type hints, unless the class says that it knows."""
+def test_loading_prints_no_warning_of_mlflow(skipped, warnings_told):
+    """MLflow warns about a class whose `predict` has no type hints, unless the class turns that warning off."""
     with warnings.catch_warnings(record=True) as told:
         made = {"predict": lambda self, context, model_input, params=None: None}
-        type("Another", (Service,), made if skipped else {**made, "_skip_type_hint_validation": False})
+        type("Another", (PyfuncModel,), made if skipped else {**made, "_skip_type_hint_validation": False})
     assert len(told) == warnings_told
 
 
-def test_a_version_is_timed_while_no_other_reads(folder, tmp_path):
-    """This process plays another version that is still reading when the first one is done with it."""
+def test_a_version_is_timed_while_no_other_predicts(folder, tmp_path):
+    """This process plays another version that still predicts when the first one has finished."""
     save_pyfunc(tmp_path / "one", {"model": folder})
     log, turns = tmp_path / "log", tmp_path / "turns"
     log.touch()
@@ -133,7 +138,7 @@ def test_a_version_is_timed_while_no_other_reads(folder, tmp_path):
         file.write(LOGGED.format(log=str(log)))
     with open(turns, "a") as other, ThreadPoolExecutor(1) as pool:
         fcntl.flock(other, fcntl.LOCK_SH)
-        read = pool.submit(read_texts, tmp_path / "one", TEXTS, 1, 120, 2, turns)
+        read = pool.submit(predict_in_subprocess, tmp_path / "one", TEXTS, 1, 120, 2, turns)
         while not log.read_text() and not read.done():
             time.sleep(0.05)
         time.sleep(0.3)
@@ -145,15 +150,15 @@ def test_a_version_is_timed_while_no_other_reads(folder, tmp_path):
     assert [(texts, begun > ended) for texts, begun in timed] == [(1, True), (1, True)]
 
 
-def test_an_edit_sets_a_concept_and_the_label_follows(service):
-    (row,) = ask(service, TEXTS[:1], edits={"food": "Negative"})
+def test_an_edit_sets_a_concept_and_the_label_follows(pyfunc_model):
+    (row,) = ask(pyfunc_model, TEXTS[:1], edits={"food": "Negative"})
     assert (row["label"], row["concepts"]["food"]["state"]) == ("1", "Negative")
-    (row,) = ask(service, TEXTS[:1])
+    (row,) = ask(pyfunc_model, TEXTS[:1])
     assert (row["label"], row["concepts"]["food"]["state"]) == ("3", "Positive")
     with pytest.raises(MlflowException, match=r"unknown concept 'fodd'\. Did you mean 'food'"):
-        ask(service, TEXTS[:1], edits={"fodd": "Negative"})
+        ask(pyfunc_model, TEXTS[:1], edits={"fodd": "Negative"})
 
 
-def test_a_patch_that_the_version_does_not_carry_is_refused(service):
+def test_a_patch_that_the_version_does_not_carry_is_refused(pyfunc_model):
     with pytest.raises(MlflowException, match=r"unknown patch .abc.\. Choices: this version carries none"):
-        ask(service, TEXTS[:1], patches=["abc"])
+        ask(pyfunc_model, TEXTS[:1], patches=["abc"])

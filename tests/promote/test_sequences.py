@@ -1,4 +1,4 @@
-"""Random sequences of promotions, rollbacks and deletions, against a model of the state that fits on one screen."""
+"""Random sequences of promotions, rollbacks and deletions, compared with a short model of the state."""
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -6,7 +6,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sparsecbm.promote import history
 from sparsecbm.promote.registry import Registry
-from sparsecbm.promote.transaction import PromotionError, Unchanged, Why, promote, refuse, rollback, standing
+from sparsecbm.promote.transaction import (
+    Decision,
+    PromotionError,
+    UnchangedError,
+    inspect_registry,
+    promote,
+    refuse,
+    rollback,
+)
 from tests.support.fake_mlflow_client import FakeClient
 
 
@@ -19,7 +27,7 @@ def fails():
 
 
 class Promotions(RuleBasedStateMachine):
-    """`stack` holds the champions that were promoted and not rolled back from; `alive` the versions that exist."""
+    """`stack` holds the champions that no rollback has left; `alive` holds the existing versions."""
 
     @initialize()
     def begin(self):
@@ -49,9 +57,9 @@ class Promotions(RuleBasedStateMachine):
         expected = 999 if stale else self.champion
         before = self.registry.aliases()
         try:
-            promote(self.registry, number, expected, Why("PROMOTE", "", force), smoke)
+            promote(self.registry, number, expected, Decision("PROMOTE", "", force), smoke)
             done = True
-        except Unchanged:
+        except UnchangedError:
             assert number == self.champion
             return
         except PromotionError:
@@ -68,7 +76,7 @@ class Promotions(RuleBasedStateMachine):
     @rule(data=st.data())
     def hold(self, data):
         before = self.registry.aliases()
-        refuse(self.registry, data.draw(st.sampled_from(self.alive)), Why("HOLD", "no better"))
+        refuse(self.registry, data.draw(st.sampled_from(self.alive)), Decision("HOLD", "no better"))
         self.written += 1
         assert self.registry.aliases() == before
 
@@ -103,12 +111,12 @@ class Promotions(RuleBasedStateMachine):
 
     @invariant()
     def registry_and_record_agree(self):
-        now, entries = standing(self.registry), self.registry.entries()
+        now, entries = inspect_registry(self.registry), self.registry.entries()
         assert now.champion == self.champion
         assert bool(now.fault) == self.gone
         assert now.interrupted == ""
-        assert history.champions(entries) == self.stack
-        assert history.faults(entries) == []
+        assert history.champion_stack(entries) == self.stack
+        assert history.find_chain_faults(entries) == []
         assert len(entries) == self.written
 
 

@@ -1,4 +1,4 @@
-"""The same road over a real MLflow server on loopback, which holds the files as well; and a server that goes away."""
+"""The promotion service over a real MLflow server on loopback, which also stores the files; and a server that stops."""
 
 import copy
 import subprocess
@@ -8,18 +8,18 @@ import time
 import pytest
 
 from flows.settings import answers
-from sparsecbm.promote.service import Road
-from sparsecbm.track.store import TrackingDown, database
-from tests.promote.conftest import blind
+from sparsecbm.promote.service import PromotionService
+from sparsecbm.track.store import TrackingUnavailableError, database
+from tests.support.promotion_models import blind_to
 from tests.support.tiny_pipeline import free_port
 
-pytestmark = pytest.mark.usefixtures("read_here")
+pytestmark = pytest.mark.usefixtures("predict_in_process")
 
 
 @pytest.fixture
-def server(make_road, monkeypatch):
-    """A workspace's road over a server that was started for it, and the server."""
-    local = make_road()
+def server(make_promotion_service, monkeypatch):
+    """A workspace's service over a server that was started for it, and the server."""
+    local = make_promotion_service()
     url = f"http://127.0.0.1:{free_port()}"
     command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", url.rpartition(":")[2], "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database(local.workspace)}"]
@@ -35,24 +35,24 @@ def server(make_road, monkeypatch):
         time.sleep(0.2)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
     params = local.params.model_copy(update={"track": local.params.track.model_copy(update={"experiment": "served"})})
-    yield Road.open(local.workspace, params), process
+    yield PromotionService.open(local.workspace, params), process
     process.terminate()
     process.wait(30)
 
 
-def test_register_judge_promote_and_go_back(server, finish, good_model):
-    road, process = server
-    road.promote(finish(road, copy.deepcopy(good_model)).gate())
-    assert road.registry.source(1).startswith("mlflow-artifacts:/")
-    assert list((road.workspace.state / "served").rglob("model.safetensors"))
-    ledger = finish(road, blind(good_model, "noise")).gate()
-    assert road.promote(ledger).action == "refuse"
-    assert road.promote(ledger, force="a test").after == (2, 1)
-    assert road.rollback("a test").after == (1, None)
-    assert [entry.action for entry in road.registry.entries()] == ["promote", "refuse", "promote", "rollback"]
+def test_register_judge_promote_and_roll_back(server, finish, good_model):
+    service, process = server
+    service.promote(finish(service, copy.deepcopy(good_model)).gate())
+    assert service.registry.source(1).startswith("mlflow-artifacts:/")
+    assert list((service.workspace.state / "served").rglob("model.safetensors"))
+    ledger = finish(service, blind_to(good_model, "noise")).gate()
+    assert service.promote(ledger).action == "refuse"
+    assert service.promote(ledger, force="a test").after == (2, 1)
+    assert service.rollback("a test").after == (1, None)
+    assert [entry.action for entry in service.registry.entries()] == ["promote", "refuse", "promote", "rollback"]
     process.terminate()
     process.wait(30)
-    with pytest.raises(TrackingDown, match=r"MLflow at http://127\.0\.0\.1:\d+ broke off: "):
-        road.rollback("gone")
-    with pytest.raises(TrackingDown, match="does not answer"):
-        Road.open(road.workspace, road.params)
+    with pytest.raises(TrackingUnavailableError, match=r"MLflow at http://127\.0\.0\.1:\d+ failed: "):
+        service.rollback("gone")
+    with pytest.raises(TrackingUnavailableError, match="does not answer"):
+        PromotionService.open(service.workspace, service.params)

@@ -14,10 +14,10 @@ import pytest
 from flows.settings import answers
 from sparsecbm.intervene.patches.make import make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
-from tests.promote.conftest import uniform_means
+from tests.support.promotion_models import uniform_training_means
 from tests.support.tiny_pipeline import free_port
 
-pytestmark = pytest.mark.usefixtures("read_here")
+pytestmark = pytest.mark.usefixtures("predict_in_process")
 TEXT, OTHER = "a loud place but we came again and the food was bad", "the place was quiet"
 
 
@@ -31,23 +31,23 @@ def patches(lively):
 
 
 @pytest.fixture
-def ask(make_road, finish, lively, patches):
+def ask(make_promotion_service, finish, lively, patches):
     """Asks a served champion, whose version carries both patches: the rows, or the status and words of a refusal."""
-    road = make_road()
+    service = make_promotion_service()
     for name, patch in zip(("food", "foreign"), patches, strict=True):
-        folder = road.workspace.root / "patches"
+        folder = service.workspace.root / "patches"
         folder.mkdir(exist_ok=True)
         patch.save(folder / f"{name}.patch")
-    lively.means = uniform_means(lively)
-    road.promote(finish(road, lively).gate(), force="to be served")
+    lively.means = uniform_training_means(lively)
+    service.promote(finish(service, lively).gate(), force="to be served")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = ["-m", "mlflow", "models", "serve", "-m", f"models:/{road.registry.name}@champion"]
+    command = ["-m", "mlflow", "models", "serve", "-m", f"models:/{service.registry.name}@champion"]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with open(road.workspace.state / "serve.log", "wb") as log:
+    with open(service.workspace.state / "serve.log", "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=road.workspace.state, stdout=log, stderr=log, start_new_session=True,
-            env={**os.environ, "MLFLOW_TRACKING_URI": road.store.uri},
+            [sys.executable, *command], cwd=service.workspace.state, stdout=log, stderr=log, start_new_session=True,
+            env={**os.environ, "MLFLOW_TRACKING_URI": service.store.uri},
         )  # fmt: skip
     deadline = time.monotonic() + 120
     while not answers(f"{url}/ping"):

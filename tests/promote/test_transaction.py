@@ -1,4 +1,4 @@
-"""The alias moves as a whole or not at all: faults, conflicts, deletions, and kill -9 between every two steps."""
+"""The alias moves completely or not at all: failures, conflicts, deletions, and kill -9 between any two steps."""
 
 import multiprocessing
 import os
@@ -9,21 +9,21 @@ import pytest
 from mlflow import MlflowClient
 
 from sparsecbm.promote import history
-from sparsecbm.promote.history import HistoryBroken
+from sparsecbm.promote.history import HistoryBrokenError
 from sparsecbm.promote.registry import KIND, KIND_TAG, Registry, RegistryError
 from sparsecbm.promote.transaction import (
+    Decision,
     PromotionError,
-    Unchanged,
-    Why,
+    UnchangedError,
+    inspect_registry,
     promote,
+    recover,
     refuse,
     rollback,
-    settle,
-    standing,
 )
 from tests.support.fake_mlflow_client import FakeClient
 
-WHY = Why("PROMOTE", "it is better")
+DECISION = Decision("PROMOTE", "it is better")
 
 
 def works():
@@ -47,14 +47,14 @@ def registry():
     return with_versions(FakeClient())
 
 
-def test_champions_follow_each_other_and_are_gone_back_along(registry):
-    promote(registry, 1, None, WHY, works)
-    promote(registry, 2, 1, WHY, works)
-    entry = promote(registry, 3, 2, WHY, works)
+def test_rollbacks_return_to_earlier_champions_in_turn(registry):
+    promote(registry, 1, None, DECISION, works)
+    promote(registry, 2, 1, DECISION, works)
+    entry = promote(registry, 3, 2, DECISION, works)
     assert (entry.before, entry.after) == ((2, 1), (3, 2))
     assert rollback(registry, "bad", works).after == (2, 1)
     assert rollback(registry, "bad", works).after == (1, None)
-    with pytest.raises(PromotionError, match="no champion to go back to from version 1"):
+    with pytest.raises(PromotionError, match="there is no earlier champion than version 1"):
         rollback(registry, "bad", works)
     assert registry.aliases() == (1, None)
     assert registry.intent() is None
@@ -62,77 +62,79 @@ def test_champions_follow_each_other_and_are_gone_back_along(registry):
 
 
 def test_a_champion_that_does_not_answer_is_moved_back(registry):
-    promote(registry, 1, None, WHY, works)
-    with pytest.raises(PromotionError, match="version 2 did not answer as the champion, and version 1 is back"):
-        promote(registry, 2, 1, WHY, fails)
+    promote(registry, 1, None, DECISION, works)
+    with pytest.raises(PromotionError, match=r"version 2 did not answer .*; the alias moved back to version 1"):
+        promote(registry, 2, 1, DECISION, fails)
     assert registry.aliases() == (1, None)
     entry = registry.entries()[-1]
     assert (entry.action, entry.version, entry.after, entry.reason) == ("undo", 2, (1, None), "it does not load")
-    assert history.champions(registry.entries()) == [1]
+    assert history.champion_stack(registry.entries()) == [1]
 
 
 def test_a_first_champion_that_does_not_answer_leaves_none(registry):
-    with pytest.raises(PromotionError, match="no version is back"):
-        promote(registry, 1, None, WHY, fails)
+    with pytest.raises(PromotionError, match="the alias moved back to no version"):
+        promote(registry, 1, None, DECISION, fails)
     assert registry.aliases() == (None, None)
 
 
-def test_who_was_judged_against_another_champion_is_told(registry):
-    promote(registry, 1, None, WHY, works)
-    promote(registry, 2, 1, WHY, works)
-    with pytest.raises(PromotionError, match="the champion is version 2, and version 3 was judged against version 1"):
-        promote(registry, 3, 1, WHY, works)
+def test_a_version_judged_against_another_champion_is_refused(registry):
+    promote(registry, 1, None, DECISION, works)
+    promote(registry, 2, 1, DECISION, works)
+    with pytest.raises(PromotionError, match="the champion is version 2, but version 3 was judged against version 1"):
+        promote(registry, 3, 1, DECISION, works)
     assert registry.aliases() == (2, 1)
     assert registry.entries()[-1].action == "refuse"
-    with pytest.raises(Unchanged):
-        promote(registry, 2, 1, WHY, works)
+    with pytest.raises(UnchangedError):
+        promote(registry, 2, 1, DECISION, works)
 
 
 def test_a_deleted_champion_is_reported_and_not_overwritten(registry):
-    promote(registry, 1, None, WHY, works)
-    promote(registry, 2, 1, WHY, works)
+    promote(registry, 1, None, DECISION, works)
+    promote(registry, 2, 1, DECISION, works)
     registry.client.delete_model_version("m", "2")
-    assert standing(registry).fault.startswith("version 2, the champion, was deleted; `sparsecbm rollback` goes")
+    assert inspect_registry(registry).fault.startswith(
+        "version 2, the champion, was deleted; `sparsecbm rollback` returns"
+    )
     with pytest.raises(PromotionError, match="version 2, the champion, was deleted"):
-        promote(registry, 3, None, WHY, works)
+        promote(registry, 3, None, DECISION, works)
     assert registry.aliases() == (None, 1)
     assert rollback(registry, "deleted", works).after == (1, None)
-    assert standing(registry).fault == ""
+    assert inspect_registry(registry).fault == ""
 
 
-def test_deleted_versions_are_passed_over_on_the_way_back(registry):
+def test_a_rollback_skips_deleted_versions(registry):
     for number, expected in ((1, None), (2, 1), (3, 2)):
-        promote(registry, number, expected, WHY, works)
+        promote(registry, number, expected, DECISION, works)
     registry.client.delete_model_version("m", "2")
     assert rollback(registry, "bad", works).after == (1, None)
 
 
-def test_a_champion_that_was_moved_by_hand_is_reported(registry):
-    promote(registry, 1, None, WHY, works)
+def test_a_champion_moved_by_hand_is_reported(registry):
+    promote(registry, 1, None, DECISION, works)
     registry.client.set_registered_model_alias("m", "champion", "3")
-    fault = "the champion was moved by hand: it is version 3, and the record ends with version 1"
-    assert standing(registry).fault == fault
+    fault = "the champion was moved by hand: it is version 3, but the history ends with version 1"
+    assert inspect_registry(registry).fault == fault
     with pytest.raises(PromotionError, match="moved by hand"):
-        promote(registry, 2, 3, WHY, works)
-    forced = Why("HOLD", "forced: so be it", forced=True)
+        promote(registry, 2, 3, DECISION, works)
+    forced = Decision("HOLD", "forced: so be it", forced=True)
     assert promote(registry, 2, 3, forced, works).before == (3, None)
     assert rollback(registry, "back", works).after == (1, None)
 
 
-def test_versions_that_are_not_there_or_not_ours_are_named(registry):
+def test_missing_and_foreign_versions_are_named(registry):
     with pytest.raises(RegistryError, match="no version 9; it has: 1, 2, 3, 4"):
-        promote(registry, 9, None, WHY, works)
+        promote(registry, 9, None, DECISION, works)
     registry.client.create_model_version("m", tags={"other": "kind"})
     with pytest.raises(RegistryError, match="version 5 of model 'm' is of another kind"):
-        promote(registry, 5, None, WHY, works)
+        promote(registry, 5, None, DECISION, works)
     with pytest.raises(RegistryError, match="the registry has no model 'n'"):
-        standing(Registry(registry.client, "n"))
+        inspect_registry(Registry(registry.client, "n"))
 
 
 @pytest.mark.parametrize("tamper", ["reason", "drop first", "drop middle", "garbage"])
-def test_a_record_that_was_tampered_with_stops_everything(registry, tamper):
+def test_an_altered_history_stops_everything(registry, tamper):
     for number, expected in ((1, None), (2, 1), (3, 2)):
-        promote(registry, number, expected, WHY, works)
+        promote(registry, number, expected, DECISION, works)
     tags = registry.client.models["m"].tags
     if tamper == "reason":
         tags["sparsecbm.history.000002"] = tags["sparsecbm.history.000002"].replace("better", "worse")
@@ -140,28 +142,30 @@ def test_a_record_that_was_tampered_with_stops_everything(registry, tamper):
         tags["sparsecbm.history.000002"] = "{}"
     else:
         del tags[f"sparsecbm.history.00000{1 if tamper == 'drop first' else 2}"]
-    for act in (lambda: promote(registry, 4, 3, WHY, works), lambda: rollback(registry, "", works)):
-        with pytest.raises(HistoryBroken):
+    for act in (lambda: promote(registry, 4, 3, DECISION, works), lambda: rollback(registry, "", works)):
+        with pytest.raises(HistoryBrokenError):
             act()
     assert registry.aliases() == (3, 2)
 
 
-def test_the_last_entry_cannot_be_dropped_unseen(registry):
-    promote(registry, 1, None, WHY, works)
-    promote(registry, 2, 1, WHY, works)
+def test_a_missing_last_entry_is_noticed(registry):
+    promote(registry, 1, None, DECISION, works)
+    promote(registry, 2, 1, DECISION, works)
     del registry.client.models["m"].tags["sparsecbm.history.000002"]
-    assert "moved by hand" in standing(registry).fault
+    assert "moved by hand" in inspect_registry(registry).fault
 
 
-def test_refusals_are_on_record_and_a_clock_that_goes_back_is_told(registry):
-    refuse(registry, 1, Why("HOLD", "no better"))
-    entry = refuse(registry, 2, Why("REJECT", "worse"))
-    assert history.faults(registry.entries()) == []
-    assert history.clock_jumps(registry.entries()) == []
+def test_refusals_are_entries_and_a_clock_that_went_back_is_reported(registry):
+    refuse(registry, 1, Decision("HOLD", "no better"))
+    entry = refuse(registry, 2, Decision("REJECT", "worse"))
+    assert history.find_chain_faults(registry.entries()) == []
+    assert history.find_clock_jumps(registry.entries()) == []
     earlier = history.Entry(**{**vars(entry), "number": 3, "time": "2001-01-01T00:00:00+00:00", "earlier": entry.hash})
-    registry.append(earlier)
-    assert history.faults(registry.entries()) == []
-    assert history.clock_jumps(registry.entries())[0].startswith("entry 3 (2001-01-01T00:00:00+00:00) is older than")
+    registry.append_entry(earlier)
+    assert history.find_chain_faults(registry.entries()) == []
+    assert history.find_clock_jumps(registry.entries())[0].startswith(
+        "entry 3 (2001-01-01T00:00:00+00:00) is older than"
+    )
 
 
 class Dying:
@@ -190,26 +194,26 @@ class Dying:
 def _attempt(uri, act, writes, before):
     registry = Registry(Dying(MlflowClient(uri), writes, before), "m")
     if act == "promote":
-        promote(registry, 3, 2, WHY, works)
+        promote(registry, 3, 2, DECISION, works)
     elif act == "rollback":
         rollback(registry, "bad", works)
-    elif act == "settle":
-        settle(registry, works)
+    elif act == "recover":
+        recover(registry, works)
     else:
         try:
-            promote(registry, 3, 2, WHY, fails)
+            promote(registry, 3, 2, DECISION, fails)
         except PromotionError:
             os._exit(0)
 
 
 @pytest.fixture(scope="module")
 def two_champions(migrated, tmp_path_factory):
-    """A database whose champion is version 2, and was version 1."""
+    """A database whose champion is version 2, and version 1 before that."""
     path = tmp_path_factory.mktemp("registry") / "mlflow.db"
     shutil.copy(migrated, path)
     registry = with_versions(MlflowClient(f"sqlite:///{path}"), 3)
-    promote(registry, 1, None, WHY, works)
-    promote(registry, 2, 1, WHY, works)
+    promote(registry, 1, None, DECISION, works)
+    promote(registry, 2, 1, DECISION, works)
     return path
 
 
@@ -217,8 +221,8 @@ AFTER = {"promote": (3, 2), "rollback": (1, None), "smoke fails": (2, 1)}
 
 
 @pytest.mark.parametrize("act", list(AFTER))
-def test_killed_at_any_step_it_is_before_or_after_and_settles(two_champions, tmp_path, act):
-    """A child process is killed around each of its writes; then `status` says which side, and the rest is settled."""
+def test_killed_at_any_step_the_registry_is_before_or_after_the_move_and_recovers(two_champions, tmp_path, act):
+    """A child process is killed after each of its writes; the state names the side, and `recover` does the rest."""
     fork = multiprocessing.get_context("fork")
     sides, ended = set(), False
     for writes in range(1, 20):
@@ -233,41 +237,41 @@ def test_killed_at_any_step_it_is_before_or_after_and_settles(two_champions, tmp
             break
         assert child.exitcode == -signal.SIGKILL
         registry = Registry(MlflowClient(uri), "m")
-        found = standing(registry)
-        seen = registry.aliases()[0]
-        assert seen in (2, AFTER[act][0], 3 if act == "smoke fails" else 2)
-        if found.interrupted:
-            side = "after" if seen == {"promote": 3, "rollback": 1, "smoke fails": 3}[act] else "before"
-            assert f"the registry is {side} it" in found.interrupted
+        state = inspect_registry(registry)
+        champion = registry.aliases()[0]
+        assert champion in (2, AFTER[act][0], 3 if act == "smoke fails" else 2)
+        if state.interrupted:
+            side = "after" if champion == {"promote": 3, "rollback": 1, "smoke fails": 3}[act] else "before"
+            assert f"was interrupted {side} the champion moved" in state.interrupted
             sides.add(side)
-        if act == "smoke fails" and found.interrupted and seen == 3:
-            with pytest.raises(PromotionError, match="version 2 is back"):
-                settle(registry, fails)
+        if act == "smoke fails" and state.interrupted and champion == 3:
+            with pytest.raises(PromotionError, match="the alias moved back to version 2"):
+                recover(registry, fails)
         else:
-            settle(registry, works)
+            recover(registry, works)
         assert registry.intent() is None
-        assert registry.aliases() == (AFTER[act] if seen == AFTER[act][0] else (2, 1))
-        assert standing(registry).fault == ""
-        assert history.faults(registry.entries()) == []
-        assert settle(registry, works) is None
+        assert registry.aliases() == (AFTER[act] if champion == AFTER[act][0] else (2, 1))
+        assert inspect_registry(registry).fault == ""
+        assert history.find_chain_faults(registry.entries()) == []
+        assert recover(registry, works) is None
     assert ended
     assert sides == {"before", "after"}
 
 
-def test_settling_may_be_killed_as_well(two_champions, tmp_path):
+def test_a_recovery_can_be_killed_and_repeated(two_champions, tmp_path):
     fork = multiprocessing.get_context("fork")
     for first in (2, 3):
         for second in range(1, 6):
             path = tmp_path / f"{first}-{second}.db"
             shutil.copy(two_champions, path)
             uri = f"sqlite:///{path}"
-            for act, writes in (("promote", first), ("settle", second)):
+            for act, writes in (("promote", first), ("recover", second)):
                 child = fork.Process(target=_attempt, args=(uri, act, writes, True))
                 child.start()
                 child.join(60)
             registry = Registry(MlflowClient(uri), "m")
-            settle(registry, works)
+            recover(registry, works)
             assert registry.intent() is None
             assert registry.aliases() in ((2, 1), (3, 2))
-            assert standing(registry).fault == ""
-            assert history.faults(registry.entries()) == []
+            assert inspect_registry(registry).fault == ""
+            assert history.find_chain_faults(registry.entries()) == []

@@ -21,7 +21,7 @@ def write_source(root: Path, rows: list[dict]) -> None:
 
 
 def source_rows(count: int = 60) -> list[dict]:
-    """Good rows with states in turn."""
+    """Valid rows that go through the states in turn."""
     return [
         {
             "comment": f"the soup of table {i} was fine",
@@ -34,7 +34,7 @@ def source_rows(count: int = 60) -> list[dict]:
 
 
 def make_workspace(root: Path, rows: list[dict] | None = None, **changes) -> tuple[Params, Workspace]:
-    """The repository's parameters with a small table as source; `changes` replaces whole blocks."""
+    """The project's parameters with a small table as source; `changes` replaces whole blocks."""
     plain = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     plain["source"] = {
         "name": "table",
@@ -54,5 +54,5 @@ def make_workspace(root: Path, rows: list[dict] | None = None, **changes) -> tup
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its bytes."""
+    """Path -> bytes of every file below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

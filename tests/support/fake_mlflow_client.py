@@ -1,4 +1,4 @@
-"""MLflow's registry in memory, as far as `Registry` uses it: for tests that take thousands of steps."""
+"""An in-memory double of MLflow's registry, with the calls that `Registry` uses, for tests of thousands of steps."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ from sparsecbm.promote.registry import KIND, KIND_TAG
 
 
 class FakeClient:
-    """One process's view of it; nothing is shared, nothing fails."""
+    """A registry in one process; no call fails."""
 
     tracking_uri = "memory://"
 

@@ -1,4 +1,4 @@
-"""A pipeline in the shape of the real one whose stages take no time: for tests of what runs and records stages."""
+"""A pipeline in the shape of the real one with stages that take no time, for tests of running and recording stages."""
 
 import shutil
 import socket
@@ -38,8 +38,8 @@ stages:
     - metrics/evaluate.json: {cache: false}
 """
 
-# A file `fault` in the workspace makes the stage that it names misbehave: "STAGE refuse", "STAGE crash",
-# "STAGE hang", or "STAGE edit TIMES": edit its input while it runs, in its first runs.
+# A file `fault` in the workspace makes a stage misbehave: "STAGE refuse", "STAGE crash", "STAGE hang", or
+# "STAGE edit TIMES", which edits the input of the stage in its first runs.
 STAGE = """\
 import json, os, sys, time
 from pathlib import Path
@@ -82,11 +82,11 @@ if name == "evaluate":
     write("metrics/evaluate.json", {**test, "splits": {"validation": {"label": {"accuracy": 0.75}}}})
 """
 
-IGNORED = "data/ingested\nmodels/\n.sparsecbm/\n__pycache__/\nfault\npid\ntries\n"
+IGNORED = "data/ingested\nmodels/\n.sparsecbm/\n__pycache__/\nfault\npid\ntries\n/flows/\n/prefect.yaml\n"
 
 
 def make_tiny_workspace(root: Path) -> Workspace:
-    """A git and DVC repository with the real `params.yaml` and the tiny stages, committed."""
+    """A git and DVC repository with the project's `params.yaml` and the tiny stages, committed."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "dvc.yaml").write_text(GRAPH)
     (root / "stage.py").write_text(STAGE)
@@ -101,8 +101,15 @@ def make_tiny_workspace(root: Path) -> Workspace:
     return Workspace(root)
 
 
+def add_flows(workspace: Workspace) -> Workspace:
+    """Copy the flows and deployments of the project into a workspace; git ignores them."""
+    shutil.copytree(ROOT / "flows", workspace.root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "prefect.yaml", workspace.root)
+    return workspace
+
+
 def finish(workspace: Workspace) -> Workspace:
-    """Run all stages by DVC and commit what that wrote."""
+    """Run all stages with DVC and commit the results."""
     result = run_dvc(workspace.root, "repro")
     assert result.returncode == 0, result.stdout + result.stderr
     git(workspace.root, "add", ".")
@@ -111,7 +118,7 @@ def finish(workspace: Workspace) -> Workspace:
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

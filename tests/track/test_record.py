@@ -1,4 +1,4 @@
-"""The record in MLflow: whole, one run a lock, live curves joined, and patient with a server that is down."""
+"""The record in MLflow: complete, one run per lock, joined with live curves; a server may be down."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from sparsecbm.track import live, store
 from sparsecbm.track.lineage import code_tags
 from sparsecbm.track.live import live_run
 from sparsecbm.track.record import record
-from sparsecbm.track.store import TrackingDown, database, open_store
+from sparsecbm.track.store import TrackingUnavailableError, database, open_store
 from tests.support.tiny_pipeline import git
 
 
@@ -46,7 +46,7 @@ def set_seed(workspace, seed):
     workspace.params.write_text(text.replace("seed: 13", f"seed: {seed}"))
 
 
-def test_a_record_is_whole(workspace, params, monkeypatch):
+def test_a_record_is_complete(workspace, params, monkeypatch):
     monkeypatch.setenv("SPARSECBM_FLOW_RUN_ID", "flow-1")
     link = record(workspace, params)
     assert link.written
@@ -86,7 +86,7 @@ def test_a_record_is_whole(workspace, params, monkeypatch):
     assert Path(checkpoint).read_text() == "seed: 13"
 
 
-def test_the_description_says_where_the_report_is(workspace, params):
+def test_the_description_names_the_place_of_the_report(workspace, params):
     workspace.report.parent.mkdir(exist_ok=True)
     workspace.report.write_text("<!doctype html>")
     link = record(workspace, params)
@@ -110,7 +110,7 @@ def test_the_same_lock_gives_the_same_run_and_another_lock_another(workspace, pa
     assert len(runs(workspace)) == 2
 
 
-def test_a_record_that_broke_off_is_completed_without_doubling(workspace, params):
+def test_an_interrupted_record_is_completed_without_writing_points_twice(workspace, params):
     first = record(workspace, params)
     open_store(workspace, "sparsecbm").client.delete_tag(first.run_id, "sparsecbm.record")
     again = record(workspace, params)
@@ -125,7 +125,7 @@ def test_an_unfinished_pipeline_is_not_recorded(workspace, params):
     assert runs(workspace) == []
 
 
-def test_what_a_run_writes_does_not_make_it_dirty(workspace):
+def test_files_that_a_run_writes_do_not_make_it_dirty(workspace):
     (workspace.root / "dvc.lock").write_text("schema: '2.0'\n")
     (workspace.root / "metrics").mkdir(exist_ok=True)
     (workspace.root / "metrics" / "more.json").write_text("{}")
@@ -171,7 +171,7 @@ def test_live_curves_join_the_record_and_its_gaps_are_filled(workspace, params):
     assert len(runs(workspace)) == 1
 
 
-def test_an_interrupted_stage_goes_on_in_its_run(workspace, params):
+def test_an_interrupted_stage_continues_in_its_run(workspace, params):
     with pytest.raises(KeyboardInterrupt), live_run(params, workspace, "finetune") as log:
         log(10, {"loss": 0.5})
         log(20, {"loss": 0.4})
@@ -214,11 +214,11 @@ def test_a_server_that_is_down_costs_one_line_and_no_training(workspace, params,
             log(step, {"loss": 1.0})
             trained.append(step)
     assert trained == [0, 1, 2]
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1
-    assert told[0].startswith(f"MLflow at {uri} does not answer")
-    assert told[0].endswith("training goes on, `sparsecbm track` writes the record later")
-    with pytest.raises(TrackingDown, match="does not answer"):
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(f"MLflow at {uri} does not answer")
+    assert lines[0].endswith("training continues, `sparsecbm track` writes the record later")
+    with pytest.raises(TrackingUnavailableError, match="does not answer"):
         record(workspace, params)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert record(workspace, params).written
@@ -228,15 +228,15 @@ def test_a_server_that_accepts_and_never_answers_is_down(workspace, params, monk
     monkeypatch.setattr(store, "PROBE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(TrackingDown, match="does not answer"):
+        with pytest.raises(TrackingUnavailableError, match="does not answer"):
             open_store(workspace, "sparsecbm")
 
 
-def test_a_store_that_breaks_off_while_training_is_asked_once(workspace, params, monkeypatch, capsys):
-    asked = []
+def test_a_store_that_fails_during_training_is_called_once(workspace, params, monkeypatch, capsys):
+    calls = []
 
     def broken(*_):
-        asked.append(1)
+        calls.append(1)
         raise RuntimeError("connection lost\nat some line")
 
     monkeypatch.setattr(live, "add_points", broken)
@@ -244,20 +244,20 @@ def test_a_store_that_breaks_off_while_training_is_asked_once(workspace, params,
     with live_run(params, workspace, "finetune") as log:
         for step in range(5):
             log(step, {"loss": 1.0})
-    assert asked == [1]
+    assert calls == [1]
     assert capsys.readouterr().err == (
-        "MLflow broke off: connection lost; training goes on, `sparsecbm track` writes the record later\n"
+        "MLflow failed: connection lost; training continues, `sparsecbm track` writes the record later\n"
     )
 
 
-def test_a_fault_of_the_training_is_not_swallowed(workspace, params):
+def test_an_error_of_the_training_is_not_swallowed(workspace, params):
     with pytest.raises(ValueError, match="mine"), live_run(params, workspace, "finetune"):
         raise ValueError("mine")
 
 
 def test_a_broken_database_is_named(workspace, params):
     Path(database(workspace)).write_bytes(b"no database" * 100)
-    with pytest.raises(TrackingDown, match=r"mlflow\.db cannot be opened .*; move it away"):
+    with pytest.raises(TrackingUnavailableError, match=r"mlflow\.db cannot be opened .*; move it away"):
         record(workspace, params)
 
 

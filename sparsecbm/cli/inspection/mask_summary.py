@@ -1,4 +1,4 @@
-"""What the masks of a saved model come to: how much each concept keeps, how much concepts share, and what it costs."""
+"""A summary of a saved model's masks: what each concept keeps, what concepts share, and what it costs."""
 
 from dataclasses import dataclass
 from math import prod
@@ -14,7 +14,7 @@ from sparsecbm.model.units import find_units, select_pruned_units
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One layer: its weights, and the share of them that each concept keeps."""
+    """One layer: its number of weights, and the share that each concept keeps."""
 
     weights: int
     density: dict[str, float]
@@ -22,7 +22,7 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class ConceptSummary:
-    """One concept: the weights it keeps, their share of all under masks, and the share that it alone keeps."""
+    """One concept: the number and share of masked weights that it keeps, and the share that it alone keeps."""
 
     kept: int
     density: float
@@ -31,7 +31,7 @@ class ConceptSummary:
 
 @dataclass(frozen=True)
 class PairSummary:
-    """Overlap of two masks: Jaccard, what random masks of the same densities by layer have, and the difference."""
+    """Overlap of two masks: Jaccard, its value for random masks of equal layer densities, and the difference."""
 
     jaccard: float
     chance: float
@@ -40,20 +40,20 @@ class PairSummary:
 
 @dataclass(frozen=True)
 class OverlapSummary(PairSummary):
-    """Means over the pairs; and each pair once, by the names of its concepts. A single concept has no pair."""
+    """Means over all pairs, and each pair once by its concept names; a single concept has no pair."""
 
     pairs: dict[str, dict[str, PairSummary]]
 
 
 @dataclass(frozen=True)
 class StorageSummary:
-    """What lies on disk.
+    """Sizes on disk.
 
     Attributes:
-        bits: of all masks, one a weight and concept
-        masks_bytes: of the file that holds them
-        bits_each: of that file, by weight and concept: 1 and what names and padding add
-        weights_bytes: of the file with the model's weights, which are there once, kept or not
+        bits: of all masks, one per weight and concept
+        masks_bytes: size of the mask file
+        bits_each: size of the mask file per weight and concept: 1, plus names and padding
+        weights_bytes: size of the weight file, which holds every weight once
     """
 
     bits: int
@@ -67,12 +67,12 @@ class MaskSummary:
     """The masks of one model.
 
     Attributes:
-        weights: how many the masks speak of
+        weights: number of masked weights
         concepts: by name
         layers: by name in the backbone
         core: share of the weights that every concept keeps
         unused: share of the weights that no concept keeps
-        structured: whether every mask keeps or drops whole heads and neurons, so that the model can be made compact
+        structured: whether every mask keeps or drops whole heads and neurons, so `model.compact()` works
         sha256: content hash of the masks
     """
 
@@ -87,16 +87,16 @@ class MaskSummary:
     sha256: str
 
 
-def mask_summary(folder: Path) -> MaskSummary:
+def summarize_masks(folder: Path) -> MaskSummary:
     """Summarise the masks of a model folder.
 
     Raises:
-        ModelError: there is no whole model in the folder, or it has no masks.
+        ModelError: the folder holds no valid model, or the model has no masks.
     """
     folder = Path(folder)
     model = SparseCBM.from_pretrained(folder)
     try:
-        shared = model.overlap()
+        overlap = model.overlap()
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
     masks = model.masks
@@ -104,14 +104,14 @@ def mask_summary(folder: Path) -> MaskSummary:
     bits, masks_bytes = masks.size * len(masks), (folder / MASKS).stat().st_size
     return MaskSummary(
         weights=masks.size,
-        concepts={m.name: ConceptSummary(m.weights, m.density, shared.exclusive[m.name]) for m in masks},
+        concepts={m.name: ConceptSummary(m.weights, m.density, overlap.exclusive[m.name]) for m in masks},
         layers={
             layer: LayerSummary(prod(shape), {name: density[name][layer] for name in masks.concepts})
             for layer, shape in masks.shapes.items()
         },
-        core=shared.core,
+        core=overlap.core,
         unused=1 - masks.union().density,
-        overlap=_overlap_summary(shared),
+        overlap=_overlap_summary(overlap),
         structured=is_structured(model, masks),
         storage=StorageSummary(bits, masks_bytes, 8 * masks_bytes / bits, (folder / WEIGHTS).stat().st_size),
         sha256=masks.content_hash(),
@@ -119,19 +119,19 @@ def mask_summary(folder: Path) -> MaskSummary:
 
 
 def is_structured(model: SparseCBM, masks: MaskSet) -> bool:
-    """Whether every mask keeps or drops whole heads and neurons of the model's backbone."""
+    """Whether every mask keeps or drops whole heads and neurons of the backbone."""
     try:
         units = select_pruned_units(find_units(model.backbone), masks.shapes)
         for mask in masks:
             for group in units:
                 group.kept(mask)
-    except (ConfigError, ModelError):  # masks over parts of units, a cut unit, or a family whose units are not known
+    except (ConfigError, ModelError):  # masks over parts of units, a cut unit, or an unknown model family
         return False
     return True
 
 
-def _overlap_summary(shared: Overlap) -> OverlapSummary:
+def _overlap_summary(overlap: Overlap) -> OverlapSummary:
     pairs: dict[str, dict[str, PairSummary]] = {}
-    for (first, second), pair in shared.pairs.items():
+    for (first, second), pair in overlap.pairs.items():
         pairs.setdefault(first, {})[second] = PairSummary(pair.jaccard, pair.chance, pair.excess)
-    return OverlapSummary(shared.jaccard, shared.chance, shared.jaccard - shared.chance, pairs)
+    return OverlapSummary(overlap.jaccard, overlap.chance, overlap.jaccard - overlap.chance, pairs)

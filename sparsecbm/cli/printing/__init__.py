@@ -1,1 +1,1 @@
-"""What commands print: tables, and plain words under them. Without colours if NO_COLOR is set."""
+"""Terminal output of the commands: tables and short texts; no colours if NO_COLOR is set."""

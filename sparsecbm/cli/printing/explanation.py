@@ -1,7 +1,7 @@
-"""`sparsecbm explain` in the terminal: one card a text.
+"""`sparsecbm explain` in the terminal: one card for each text.
 
-Blue underlined words speak for what is explained, orange italic ones against it, so that a card can be read without
-colours; the strongest are named below with their scores, for a terminal without any styles.
+Words for the explained state are blue and underlined, words against it orange and italic, so a card is readable without
+colours. The strongest words and their scores are listed below, for a terminal without styles.
 """
 
 import re
@@ -17,90 +17,97 @@ from sparsecbm.explain.explanation import ConceptExplanation, Explanation, WordS
 
 FOR, AGAINST = "underline dodger_blue2", "italic dark_orange"
 BAR = 12  # characters of the longest bar
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a text must not command the terminal
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a text must not control the terminal
 
 
-def show_explanation(found: Explanation) -> None:
+def show_explanation(explanation: Explanation) -> None:
     """Print the card of one text."""
     console = Console(highlight=False)
-    label = found.label
+    label = explanation.label
     console.print(Rule(Text(f"{label.name}: {label.state}, {share(label.probabilities[label.state])}"), align="left"))
-    for line in _notes(found):
+    for line in _notes(explanation):
         console.print(line, style="dim", markup=False)
-    _show_words(console, found, label.words)
+    _show_words(console, explanation, label.words)
     console.print()
-    console.print(_concepts(found))
-    for name, concept in found.concepts.items():
+    console.print(_concepts(explanation))
+    for name, concept in explanation.concepts.items():
         if concept.words is not None:
             console.print()
-            asked = "" if concept.explained == concept.state else f", explained for {concept.explained}"
-            console.print(f"[bold]{plain(name)}: {plain(concept.state)}{plain(asked)}[/]")
-            _show_words(console, found, concept.words)
+            other = "" if concept.explained == concept.state else f", explained for {concept.explained}"
+            console.print(f"[bold]{plain(name)}: {plain(concept.state)}{plain(other)}[/]")
+            _show_words(console, explanation, concept.words)
             _show_subnetwork(console, concept)
-    console.print(f"\n{found.origin.method}, model {found.origin.model[:12]}", style="dim", markup=False)
+    console.print(f"\n{explanation.origin.method}, model {explanation.origin.model[:12]}", style="dim", markup=False)
 
 
-def _notes(found: Explanation) -> list[str]:
+def _notes(explanation: Explanation) -> list[str]:
     lines = []
-    if found.label.hard is not None:
-        bare = found.label.hard
-        lines.append(f"from the bare states alone: {bare.state}, {share(bare.probabilities[bare.state])}")
-    if not found.words:
-        lines.append("The model read no word in this text: what it says comes from special tokens alone.")
-    if found.truncated:
-        lines.append("The text is longer than the model reads; what is struck through had no part in this.")
-    if not found.origin.masked:
-        lines.append("This model has no masks: every concept is read through the same dense backbone.")
+    if explanation.label.hard is not None:
+        hard = explanation.label.hard
+        lines.append(f"label from hard concepts: {hard.state}, {share(hard.probabilities[hard.state])}")
+    if not explanation.words:
+        lines.append("The text has no words: the prediction comes from special tokens alone.")
+    if explanation.truncated:
+        lines.append("The text is too long for the model; the struck-through part was cut off.")
+    if not explanation.origin.masked:
+        lines.append("This model has no masks: all concepts share the same dense backbone.")
     return lines
 
 
-def _show_words(console: Console, found: Explanation, scores: WordScores) -> None:
+def _show_words(console: Console, explanation: Explanation, scores: WordScores) -> None:
     line = Text()
-    for part in segments(found, scores):
+    for part in segments(explanation, scores):
         style = "" if not part.level else FOR if part.level > 0 else AGAINST
-        line.append(_harmless(part.text), f"{style} bold" if abs(part.level) > 2 else style)
-    line.append(_harmless(unread(found)), "dim strike")
+        line.append(_without_control_characters(part.text), f"{style} bold" if abs(part.level) > 2 else style)
+    line.append(_without_control_characters(unread(explanation)), "dim strike")
     console.print(line, soft_wrap=True)
-    for said, sign in (("for it", 1), ("against it", -1)):
-        named = ", ".join(f"{_harmless(word)} {signed(score)}" for word, score in strongest(found, scores, sign))
-        if named:
-            console.print(f"{said}: {named}", style="dim", markup=False)
-    apart = ", ".join(
+    for direction, sign in (("for it", 1), ("against it", -1)):
+        strongest_words = ", ".join(
+            f"{_without_control_characters(word)} {signed(score)}"
+            for word, score in strongest(explanation, scores, sign)
+        )
+        if strongest_words:
+            console.print(f"{direction}: {strongest_words}", style="dim", markup=False)
+    special_tokens = ", ".join(
         f"{token} {signed(score)}"
-        for token, score in zip(found.special, scores.special, strict=True)
+        for token, score in zip(explanation.special, scores.special, strict=True)
         if round(score, 2)
     )
     gap = f"all words {signed(scores.change)}, completeness gap {signed(scores.gap, 3)}"
-    if found.exceeds_tolerance(scores):
-        gap += f", above the tolerance of {share(found.origin.parameters.tolerance)}"
-    console.print(gap + (f", apart from words {apart}" if apart else ""), style="dim", markup=False)
+    if explanation.exceeds_tolerance(scores):
+        gap += f", above the tolerance of {share(explanation.origin.parameters.tolerance)}"
+    console.print(gap + (f", special tokens {special_tokens}" if special_tokens else ""), style="dim", markup=False)
 
 
-def _concepts(found: Explanation) -> Table:
+def _concepts(explanation: Explanation) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column, side in (("concept", "left"), ("read as", "left"), (f"to {found.label.state}", "right")):
+    for column, side in (("concept", "left"), ("predicted", "left"), (f"to {explanation.label.state}", "right")):
         table.add_column(plain(column), justify=side)
     table.add_column("")
-    table.add_column("bare", justify="right")
-    table.add_row("mean training text", "", signed(found.label.start), "", "", style="dim")
-    for name, concept, length in by_contribution(found):
-        speaks_for = concept.contribution >= 0
-        bar = Text(("█" if speaks_for else "░") * round(BAR * length), "dodger_blue2" if speaks_for else "dark_orange")
-        bare = "" if concept.hard_contribution is None else signed(concept.hard_contribution)
-        read = f"{concept.state}, {share(concept.probabilities[concept.state])}"
-        table.add_row(plain(name), plain(read), signed(concept.contribution), bar, bare)
-    table.add_row("this text", "", signed(found.label.end), "", "", style="dim")
+    table.add_column("hard", justify="right")
+    table.add_row("mean training text", "", signed(explanation.label.start), "", "", style="dim")
+    for name, concept, length in by_contribution(explanation):
+        positive = concept.contribution >= 0
+        bar = Text(("█" if positive else "░") * round(BAR * length), "dodger_blue2" if positive else "dark_orange")
+        hard = "" if concept.hard_contribution is None else signed(concept.hard_contribution)
+        predicted = f"{concept.state}, {share(concept.probabilities[concept.state])}"
+        table.add_row(plain(name), plain(predicted), signed(concept.contribution), bar, hard)
+    table.add_row("this text", "", signed(explanation.label.end), "", "", style="dim")
     return table
 
 
 def _show_subnetwork(console: Console, concept: ConceptExplanation) -> None:
-    of = concept.subnetwork
-    parts = [] if of.density is None else [f"its subnetwork keeps {share(of.density)} of the weights under masks"]
-    for kind, units in of.largest.items():
-        named = [f"{each.block}{'' if each.head is None else f'.{each.head}'} {signed(each.effect)}" for each in units]
-        parts.append(f"without {kind} {', '.join(named)}")
-    console.print("; ".join(parts or [of.note or "nothing was ablated"]), style="dim", markup=False)
+    subnetwork = concept.subnetwork
+    parts = []
+    if subnetwork.density is not None:
+        parts.append(f"its subnetwork keeps {share(subnetwork.density)} of the masked weights")
+    for kind, units in subnetwork.largest.items():
+        effects = [
+            f"{unit.block}{'' if unit.head is None else f'.{unit.head}'} {signed(unit.effect)}" for unit in units
+        ]
+        parts.append(f"without {kind} {', '.join(effects)}")
+    console.print("; ".join(parts or [subnetwork.note or "nothing was ablated"]), style="dim", markup=False)
 
 
-def _harmless(text: str) -> str:
+def _without_control_characters(text: str) -> str:
     return _CONTROL.sub("�", text)

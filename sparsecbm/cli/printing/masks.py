@@ -10,59 +10,59 @@ from sparsecbm.cli.printing.tables import figures, plain, share
 
 
 def show_masks(summary: MaskSummary) -> None:
-    """Density by layer and concept, what concepts share, what masks cost and what they do not save."""
+    """Print density by layer and concept, overlap of concepts, and what masks cost and save."""
     console = Console(highlight=False)
     for table in (_layers(summary), _concepts(summary), _pairs(summary)):
         if table.row_count:
             console.print(table)
             console.print()
-    for line in words(summary):
+    for line in describe_cost(summary):
         console.print(line, markup=False)
 
 
-def words(summary: MaskSummary) -> list[str]:
-    """What the masks cost, what is not saved, and what can be."""
-    storage, many = summary.storage, len(summary.concepts)
+def describe_cost(summary: MaskSummary) -> list[str]:
+    """What the masks cost in storage and time, and what they can save, in words."""
+    storage = summary.storage
     return [
-        f"Masks: {storage.bits:,} bits, one a weight and concept; {storage.masks_bytes:,} bytes on disk, which "
-        f"is {storage.bits_each:.3f} bits a weight and concept.",
-        f"Weights: {storage.weights_bytes:,} bytes on disk. All concepts share them, so they are stored once; and "
-        "they stay whole: a weight that no concept keeps is stored like any other.",
-        "Not saved: masks act while the model runs and make it by themselves neither smaller nor faster. Reading every "
-        f"concept takes as many passes through the blocks with masks as there are concepts, {many}; a dense model "
-        "takes one.",
-        "Saved with `model.compact()`: these masks keep or drop whole heads and neurons, so each concept's subnetwork "
-        "can be cut out as a smaller dense network with the same outputs."
+        f"Masks: {storage.bits:,} bits, one per weight and concept; {storage.masks_bytes:,} bytes on disk, or "
+        f"{storage.bits_each:.3f} bits per weight and concept.",
+        f"Weights: {storage.weights_bytes:,} bytes on disk. All concepts share them, so they are stored once. Weights "
+        "that no concept keeps are stored, too.",
+        "Masks alone make the model neither smaller nor faster. A prediction takes one pass through the masked blocks "
+        f"for each concept, {len(summary.concepts)} in all; a dense model takes one pass.",
+        "`model.compact()` saves time: these masks keep or drop whole heads and neurons, so each subnetwork can be cut "
+        "out as a smaller dense network with the same outputs."
         if summary.structured
-        else "`model.compact()` cannot cut these subnetworks out as smaller dense networks: for that, masks must keep "
-        "or drop whole heads and neurons (`sparsecbm prune --set prune.granularity=structured --set prune.core=0`).",
+        else "`model.compact()` cannot cut out these subnetworks as smaller dense networks: the masks would have to "
+        "keep or drop whole heads and neurons. `sparsecbm prune --set prune.granularity=structured --set prune.core=0` "
+        "finds such masks.",
     ]
 
 
 def _layers(summary: MaskSummary) -> Table:
     paths = zip(*(name.split(".")[:-1] for name in summary.layers), strict=False)
-    shared = ".".join(parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, paths))  # `encoder.layer`
-    table = figures(f"share kept in {shared or 'layer'}", "weights", *summary.concepts)
+    prefix = ".".join(parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, paths))  # `encoder.layer`
+    table = figures(f"share kept in {prefix or 'layer'}", "weights", *summary.concepts)
     for name, layer in summary.layers.items():
-        table.add_row(plain(name.removeprefix(f"{shared}.")), f"{layer.weights:,}", *map(share, layer.density.values()))
+        table.add_row(plain(name.removeprefix(f"{prefix}.")), f"{layer.weights:,}", *map(share, layer.density.values()))
     totals = [share(concept.density) for concept in summary.concepts.values()]
     table.add_row("all layers", f"{summary.weights:,}", *totals, style="bold")
     return table
 
 
 def _concepts(summary: MaskSummary) -> Table:
-    table = figures("weights kept by", "weights", "share", "by it alone")
+    table = figures("weights kept by", "weights", "share", "exclusive")
     for name, concept in summary.concepts.items():
         table.add_row(plain(name), f"{concept.kept:,}", share(concept.density), share(concept.exclusive))
-    for name, part in (("every concept (core)", summary.core), ("no concept", summary.unused)):
-        table.add_row(name, f"{round(part * summary.weights):,}", share(part))
+    for name, kept_share in (("every concept (core)", summary.core), ("no concept", summary.unused)):
+        table.add_row(name, f"{round(kept_share * summary.weights):,}", share(kept_share))
     return table
 
 
 def _pairs(summary: MaskSummary) -> Table:
     table = figures("overlap of", "Jaccard", "by chance", "excess")
-    for first, others in summary.overlap.pairs.items():
-        for second, pair in others.items():
+    for first, pairs in summary.overlap.pairs.items():
+        for second, pair in pairs.items():
             table.add_row(plain(f"{first}, {second}"), *_overlap(pair))
     if table.row_count > 1:
         table.add_row("mean", *_overlap(summary.overlap), style="bold")

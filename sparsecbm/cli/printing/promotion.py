@@ -1,4 +1,4 @@
-"""Promotion in the terminal: ledger, record and status."""
+"""Promotion in the terminal: ledger, history and status."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from rich.table import Table
 
 from sparsecbm.cli.printing.tables import plain
 from sparsecbm.promote.history import Entry
-from sparsecbm.promote.ledger import Ledger, shown
+from sparsecbm.promote.ledger import Ledger, format_figure
 from sparsecbm.promote.status import Status
 
 COLOURS = {"PROMOTE": "green", "HOLD": "yellow", "REJECT": "red"}
@@ -20,7 +20,7 @@ DONE = {
 
 
 def show_ledger(ledger: Ledger) -> None:
-    """Every gate with its figures, then verdict and reasons."""
+    """Print every gate with its figures, then verdict and reasons."""
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False)
     for column in ("gate", "figure", "outcome"):
@@ -29,8 +29,8 @@ def show_ledger(ledger: Ledger) -> None:
         table.add_column(column, justify="right")
     for row in ledger.rows:
         colour = {"reject": "red", "hold": "yellow"}.get(row.effect, "green" if row.outcome == "win" else "default")
-        between = "" if row.interval is None else " to ".join(map(shown, row.interval))
-        cells = (shown(row.value), shown(row.champion), shown(row.difference), between)
+        interval = "" if row.interval is None else " to ".join(map(format_figure, row.interval))
+        cells = (format_figure(row.value), format_figure(row.champion), format_figure(row.difference), interval)
         table.add_row(plain(row.gate), plain(row.figure), f"[{colour}]{row.outcome}[/]", *map(plain, cells))
     console.print(table)
     against = f"version {ledger.champion}" if ledger.champion else "no champion"
@@ -41,32 +41,34 @@ def show_ledger(ledger: Ledger) -> None:
 
 
 def show_entry(entry: Entry) -> None:
-    """What became of it, in one line."""
+    """Print the result of an operation in one line."""
     done = DONE[entry.action].format(version=entry.version, verdict=entry.verdict)
-    print(f"{done} (entry {entry.number} of the record)")
+    print(f"{done} (entry {entry.number} of the history)")
 
 
-def show_history(entries: Sequence[Entry], wrong: Sequence[str], jumps: Sequence[str]) -> None:
-    """The record, the newest last, and whether its chain holds."""
+def show_history(entries: Sequence[Entry], faults: Sequence[str], clock_jumps: Sequence[str]) -> None:
+    """Print the history, the newest entry last, and whether its chain is intact."""
     console = Console(highlight=False)
-    table = Table("", "when (UTC)", "what", "version", "champion", "verdict", "by", "why", box=None, pad_edge=False)
+    table = Table(
+        "", "time (UTC)", "action", "version", "champion", "verdict", "by", "reason", box=None, pad_edge=False
+    )  # fmt: skip
     for entry in entries:
-        became = f"{entry.before[0] or '-'} -> {entry.after[0] or '-'}"
-        what = f"{entry.action}, forced" if entry.forced else entry.action
-        why = entry.reason if len(entry.reason) <= 80 else f"{entry.reason[:79]}…"
-        cells = (entry.time[:19], what, str(entry.version), became, entry.verdict, entry.by, why)
+        champions = f"{entry.before[0] or '-'} -> {entry.after[0] or '-'}"
+        action = f"{entry.action}, forced" if entry.forced else entry.action
+        reason = entry.reason if len(entry.reason) <= 80 else f"{entry.reason[:79]}…"
+        cells = (entry.time[:19], action, str(entry.version), champions, entry.verdict, entry.by, reason)
         table.add_row(str(entry.number), *map(plain, cells))
     console.print(table)
-    for line in jumps:
+    for line in clock_jumps:
         console.print(f"[yellow]{plain(line)}[/]", soft_wrap=True)
-    for line in wrong:
+    for line in faults:
         console.print(f"[red]{plain(line)}[/]", soft_wrap=True)
-    if not wrong:
-        console.print(f"[green]the chain of {len(entries)} entries holds[/]")
+    if not faults:
+        console.print(f"[green]the chain of {len(entries)} entries is intact[/]")
 
 
 def show_status(status: Status) -> None:
-    """One fact a line."""
+    """Print one fact per line."""
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, show_header=False)
     champion = "none" if status.champion is None else f"version {status.champion}"
@@ -76,8 +78,8 @@ def show_status(status: Status) -> None:
         "from": f"run {status.run}, commit {status.commit[:12] or 'unknown'}" if status.run else "",
         "previous": "none" if status.previous is None else f"version {status.previous}",
         "newest": f"version {status.newest}, {status.verdict or 'not judged'}" if status.newest else "none",
-        "record": f"{status.entries} entries",
-        "load it by": status.uri,
+        "history": f"{status.entries} entries",
+        "address": status.uri,
     }
     for name, value in rows.items():
         if value:

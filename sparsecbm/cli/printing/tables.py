@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def plain(text: str) -> str:
-    """Text that rich must not read as markup."""
+    """Escape text so that rich does not interpret it as markup."""
     return text.replace("[", "\\[")
 
 
 def figures(first: str, *columns: str) -> Table:
-    """An empty table: a column of names that are never cut, and columns of figures, to the right."""
+    """An empty table: a column of names, which are wrapped but never cut, and right-aligned columns of figures."""
     table = Table(box=None, pad_edge=False)
     table.add_column(plain(first), overflow="fold")
     for column in columns:
@@ -26,22 +26,22 @@ def figures(first: str, *columns: str) -> Table:
 
 
 def share(value: float) -> str:
-    """A share in per cent."""
+    """A share as a percentage."""
     return f"{value:.1%}"
 
 
 def show_json(result: Any) -> None:
-    """Print a frozen result as JSON; concepts and layers keep their order."""
+    """Print a result dataclass as JSON; concepts and layers keep their order."""
     print(json.dumps(asdict(result), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def show_scores(scores: "SplitScores") -> None:
-    """Accuracies with their intervals, beside the majority."""
+    """Print accuracies with their intervals, beside the majority baseline."""
     table = Table(f"{scores.split}, {scores.texts} texts", "accuracy", "95 %", "macro-F1", "majority", box=None)
     rows = {"label": scores.label, "label, hard concepts": scores.label_hard, **scores.concepts}
     for name, score in rows.items():
         if score is not None and score.accuracy is not None:
             low, high = score.accuracy_interval
-            accuracy, between = f"{score.accuracy:.3f}", f"{low:.3f} to {high:.3f}"
-            table.add_row(plain(name), accuracy, between, f"{score.macro_f1:.3f}", f"{score.majority:.3f}")
+            accuracy, interval = f"{score.accuracy:.3f}", f"{low:.3f} to {high:.3f}"
+            table.add_row(plain(name), accuracy, interval, f"{score.macro_f1:.3f}", f"{score.majority:.3f}")
     Console(highlight=False).print(table)

@@ -107,7 +107,7 @@ class MaskPatch:
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the published form, as `schemas/patch.schema.json` describes it."""
+        """Return the published form, as `sparsecbm/schemas/patch.schema.json` describes it."""
         return published_form(self)
 
     def _description(self) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test_rows_without_a_clause_are_clustered_by_group(frame):
 
 def test_the_published_schemas_are_those_of_the_code_and_fit_its_output(model, frame, monkeypatch, tmp_path):
     write_schemas(tmp_path)
-    published = Workspace.find().root / "schemas"
+    published = Workspace.find().root / "sparsecbm" / "schemas"
     for name, schema in json_schemas().items():
         file = f"{name}.schema.json"
         assert (published / file).read_text() == (tmp_path / file).read_text(), f"renew {file}"

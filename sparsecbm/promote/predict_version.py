@@ -1,11 +1,10 @@
-"""Run by itself: load a registered model as anybody would and write what it reads.
+"""A script: load a registered model as any user would, and write its predictions.
 
-    python -P read_version.py FOLDER TEXTS.json OUT.json TIMED TURNS
+    python -P predict_version.py FOLDER TEXTS.json OUT.json TIMED TURNS
 
-It imports nothing of this project, so that the code that the version carries is what runs: a process that had loaded
-another version's code would go on with it. TIMED texts are read one by one for the latency. Several versions may read
-at once; TURNS is a file that they share, so that each is timed while no other reads, and text by text in turn with the
-others: what else the machine does meanwhile slows all of them alike.
+The script imports nothing of this project, so the code that the version carries runs. TIMED texts are predicted one by
+one to measure the latency. Several versions may run at once and share the lock file TURNS: they are timed in turn, text
+by text, while no other version predicts. Other load on the machine then slows all of them alike.
 """
 
 import fcntl
@@ -16,7 +15,7 @@ import time
 
 
 def main(folder: str, texts: str, out: str, timed: int, turns: str) -> None:
-    """Write label and concept probabilities of each text, and milliseconds for a single text (median)."""
+    """Write label and concept probabilities of each text, and the median milliseconds for a single text."""
     with open(turns, "a") as turn:
         fcntl.flock(turn, fcntl.LOCK_SH)
         import pandas as pd
@@ -29,21 +28,21 @@ def main(folder: str, texts: str, out: str, timed: int, turns: str) -> None:
         fcntl.flock(turn, fcntl.LOCK_UN)
         milliseconds = []
         for number in range(timed):
-            one = frame.iloc[[number % len(frame)]]
-            fcntl.flock(turn, fcntl.LOCK_EX)  # once no other reads, and none is timed
+            row = frame.iloc[[number % len(frame)]]
+            fcntl.flock(turn, fcntl.LOCK_EX)  # waits until no other version predicts
             begun = time.perf_counter()
-            model.predict(one)
+            model.predict(row)
             milliseconds.append(1000 * (time.perf_counter() - begun))
             fcntl.flock(turn, fcntl.LOCK_UN)
-            time.sleep(0.01)  # or the next turn would be this one's again
+            time.sleep(0.01)  # lets another version take the next turn
     names = list(rows[0]["concepts"])
-    read = {
+    predictions = {
         "label": _variable([row["probabilities"] for row in rows]),
         "concepts": {name: _variable([row["concepts"][name]["probabilities"] for row in rows]) for name in names},
         "latency_ms": statistics.median(milliseconds) if milliseconds else None,
     }
     with open(out, "w", encoding="utf-8") as file:
-        json.dump(read, file)
+        json.dump(predictions, file)
 
 
 def _variable(probabilities: list[dict]) -> dict:

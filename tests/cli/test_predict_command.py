@@ -6,9 +6,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sparsecbm.base.errors import DataError
-from sparsecbm.cli import app as cli
 from sparsecbm.cli.json_schemas import json_schemas
-from sparsecbm.cli.predictions import prediction_lines, read_texts
+from sparsecbm.cli.predictions import prediction_lines
+from sparsecbm.cli.text_input import load_texts
 from tests.support.tiny_models import tiny_model
 
 VALIDATOR = Draft202012Validator(json_schemas()["predict"])
@@ -21,18 +21,10 @@ def folder(backbone, tmp_path_factory):
     return path
 
 
-def sparsecbm(monkeypatch, *arguments):
-    """Run the command line in this process; its exit code."""
-    monkeypatch.setattr(cli.sys, "argv", ["sparsecbm", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-        raise SystemExit(0)
-    return stop.value.code or 0
-
-
-def test_each_text_gives_one_line_of_the_published_form(folder, monkeypatch, capsys):
-    assert sparsecbm(monkeypatch, "predict", folder, "--text", "the food was good", "--text", "bad ☕") == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+def test_each_text_gives_one_line_of_the_published_form(folder, sparsecbm):
+    code, output, errors = sparsecbm("predict", folder, "--text", "the food was good", "--text", "bad ☕")
+    assert (code, errors) == (0, "")
+    lines = [json.loads(line) for line in output.splitlines()]
     assert [line["text"] for line in lines] == ["the food was good", "bad ☕"]
     for line in lines:
         VALIDATOR.validate(line)
@@ -58,30 +50,30 @@ def test_a_black_box_has_no_concepts(backbone):
         ("a.tsv", "text\tid\nthe food was good\t1\nbad\t2\n"),
     ],
 )
-def test_each_kind_of_file(name, content, tmp_path):
+def test_each_kind_of_text_file(name, content, tmp_path):
     (tmp_path / name).write_text(content)
-    assert read_texts(tmp_path / name) == ["the food was good", "bad"]
+    assert load_texts(tmp_path / name) == ["the food was good", "bad"]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv"])
-def test_only_a_line_feed_ends_a_text(name, tmp_path):
-    """Unicode has other line ends, which reviews copied from the web hold."""
+def test_only_a_line_feed_separates_texts(name, tmp_path):
+    """Reviews copied from the web contain other line separators of Unicode."""
     head = "text\n" if name == "a.csv" else ""
     (tmp_path / name).write_text(f"{head}the food\u2028was good\nbad\x0bnoise\n", encoding="utf-8")
-    assert read_texts(tmp_path / name) == ["the food\u2028was good", "bad\x0bnoise"]
+    assert load_texts(tmp_path / name) == ["the food\u2028was good", "bad\x0bnoise"]
 
 
-def test_a_file_without_a_text_is_told(folder, tmp_path, monkeypatch, capsys):
+def test_a_file_without_a_text_is_an_error(folder, tmp_path, sparsecbm):
     (tmp_path / "in.txt").write_text("\n\n")
-    assert sparsecbm(monkeypatch, "predict", folder, "--file", tmp_path / "in.txt") == 1
-    assert "in.txt holds no text" in capsys.readouterr().err
+    message = f"error: {tmp_path}/in.txt holds no text\n"
+    assert sparsecbm("predict", folder, "--file", tmp_path / "in.txt") == (1, "", message)
 
 
-def test_a_file_is_read_and_written_whole(folder, tmp_path, monkeypatch):
+def test_texts_of_a_file_are_predicted_into_a_file(folder, tmp_path, sparsecbm):
     texts, output = tmp_path / "in.txt", tmp_path / "o.jsonl"
     texts.write_text("the food was good\nbad\n")
-    assert sparsecbm(monkeypatch, "predict", folder, "--file", texts, "--output", output) == 0
-    assert len(output.read_text().splitlines()) == 2
+    assert sparsecbm("predict", folder, "--file", texts, "--output", output) == (0, "", "")
+    assert [json.loads(line)["text"] for line in output.read_text().splitlines()] == ["the food was good", "bad"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +88,7 @@ def test_a_file_is_read_and_written_whole(folder, tmp_path, monkeypatch):
 def test_bad_files_are_named(name, content, message, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
-        read_texts(tmp_path / name)
+        load_texts(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -107,19 +99,19 @@ def test_bad_files_are_named(name, content, message, tmp_path):
         (["--file", "nowhere.txt"], "nowhere.txt: No such file"),
     ],
 )
-def test_a_fault_is_one_message_and_exit_code_1(folder, arguments, message, monkeypatch, capsys):
-    assert sparsecbm(monkeypatch, "predict", folder, *arguments) == 1
-    error = capsys.readouterr().err
-    assert message in error and error.startswith("error: ") and "Traceback" not in error
+def test_an_error_is_one_message_and_exit_code_1(folder, arguments, message, sparsecbm):
+    code, output, errors = sparsecbm("predict", folder, *arguments)
+    assert (code, output) == (1, "")
+    assert message in errors and errors.startswith("error: ") and "Traceback" not in errors
 
 
-def test_a_model_that_is_none_is_named(tmp_path, monkeypatch, capsys):
-    assert sparsecbm(monkeypatch, "predict", tmp_path / "none", "--text", "a") == 1
-    assert "is not a model folder" in capsys.readouterr().err
+def test_a_folder_without_a_model_is_named(tmp_path, sparsecbm):
+    code, _, errors = sparsecbm("predict", tmp_path / "none", "--text", "a")
+    assert code == 1 and f"{tmp_path}/none is no" in errors.replace("is not a", "is no")
 
 
-def test_evaluate_names_a_source_that_it_does_not_know(folder, monkeypatch, capsys, tmp_path):
+def test_evaluate_suggests_a_known_source(folder, sparsecbm, tmp_path):
     source = ["--source", "cebap", "--path", tmp_path]
-    assert sparsecbm(monkeypatch, "evaluate", folder, *source, "--split", "dev", "--output", tmp_path / "o") == 1
-    assert "Did you mean 'cebab'" in capsys.readouterr().err
+    code, _, errors = sparsecbm("evaluate", folder, *source, "--split", "dev", "--output", tmp_path / "o")
+    assert code == 1 and "Did you mean 'cebab'" in errors
     assert not (tmp_path / "o").exists()

@@ -1,0 +1,5 @@
+"""`python -m sparsecbm` is the command line."""
+
+from sparsecbm.cli.app import main
+
+main()

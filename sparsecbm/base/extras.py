@@ -1,0 +1,54 @@
+"""Optional packages: a command that needs a missing one says how to install it."""
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sparsecbm.base.errors import ConfigError
+
+# Import name -> name, for the packages that the extra `pipeline` installs.
+PIPELINE = {
+    "dvc": "DVC",
+    "jinja2": "Jinja2",
+    "matplotlib": "Matplotlib",
+    "mlflow": "MLflow",
+    "pandera": "pandera",
+    "prefect": "Prefect",
+    "seaborn": "seaborn",
+}
+
+
+class MissingExtraError(ConfigError):
+    """A package of an extra is not installed."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(
+            f"this command needs {PIPELINE[module]}, which is not installed; pip install 'sparsecbm[pipeline]'"
+        )
+
+
+def require(*modules: str) -> None:
+    """Check that packages are installed, without importing them; for code that uses them in a subprocess.
+
+    Raises:
+        MissingExtraError: a package is not installed.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(module)
+
+
+@contextmanager
+def missing_extras_explained() -> Iterator[None]:
+    """Turn a failed import of an optional package in the block into a clear error.
+
+    Raises:
+        MissingExtraError: an import in the block failed because a package is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in PIPELINE:
+            raise
+        raise MissingExtraError(module) from error

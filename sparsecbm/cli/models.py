@@ -1,0 +1,136 @@
+"""The commands on saved models: predict, explain, evaluate, masks, compare."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparsecbm.base.errors import ConfigError
+from sparsecbm.cli.options import Json, Model, TextFile, Texts
+
+
+def predict(
+    model: Model,
+    text: Texts = None,
+    file: TextFile = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Write here instead of to the terminal.")] = None,
+) -> None:
+    """Predict label, probabilities and concepts: one JSON line for each text."""
+    from sparsecbm.base.files import write_text
+    from sparsecbm.cli.text_input import collect_texts
+
+    texts = collect_texts(text, file)
+    from sparsecbm.api import SparseCBM
+    from sparsecbm.cli.predictions import prediction_lines
+
+    lines = prediction_lines(SparseCBM.from_pretrained(model), texts)
+    if output is None:
+        for line in lines:
+            print(line)
+    else:
+        write_text(output, "".join(f"{line}\n" for line in lines))
+
+
+def explain(
+    model: Model,
+    text: Texts = None,
+    file: TextFile = None,
+    concept: Annotated[list[str] | None, typer.Option(help="Concepts to explain by words; all by default.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="CONCEPT=STATE: explain this state instead of the predicted one.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="Attribution method for words.")] = "integrated_gradients",
+    html: Annotated[Path | None, typer.Option("--html", help="Write the cards here, as one page.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write here, one JSON line for each text.")] = None,
+) -> None:
+    """Show the words, subnetworks and concepts behind the label of each text, as a card or in a file."""
+    if html and json:
+        raise ConfigError("give either --html or --json")
+    from sparsecbm.cli.explaining import explain_texts
+    from sparsecbm.cli.text_input import collect_texts
+
+    texts = collect_texts(text, file)
+    explanations = explain_texts(model, texts, concept, parse_states(state or ()), method)
+    if html or json:
+        from sparsecbm.base.files import write_text
+        from sparsecbm.explain.export import json_lines
+
+        if json:
+            write_text(json, json_lines(list(explanations)))
+        else:
+            from sparsecbm.display.card import page
+
+            write_text(html, page(list(explanations)))
+        return
+    from sparsecbm.cli.printing.explanation import show_explanation
+
+    for explanation in explanations:
+        show_explanation(explanation)
+
+
+def evaluate(
+    model: Model,
+    split: Annotated[str, typer.Option(help="The split to score, such as test, dev or validation.")],
+    output: Annotated[Path, typer.Option(help="The JSON file to write.")],
+    source: Annotated[str | None, typer.Option(help="restaurants, cebab, imdb-c, table or hub.")] = None,
+    path: Annotated[str | None, typer.Option(help="File or folder of the source.")] = None,
+) -> None:
+    """Score a model on a split of a data source: the one in params.yaml, or another."""
+    from sparsecbm.api import SparseCBM
+    from sparsecbm.base.files import write_json
+    from sparsecbm.base.params import load_params, other_source
+    from sparsecbm.base.workspace import Workspace
+    from sparsecbm.cli.printing.tables import show_scores
+    from sparsecbm.evaluate.scores.source_scores import evaluate_source
+
+    workspace = Workspace.find()
+    params = load_params(workspace.params)
+    data_source = other_source(params, source, path and str(Path(path).resolve()))
+    scores = evaluate_source(SparseCBM.from_pretrained(model), params, data_source, split, workspace.root)
+    write_json(output, scores.model_dump())
+    show_scores(scores)
+
+
+def masks(model: Model, json: Json = False) -> None:
+    """Show which weights each concept keeps, how much concepts share, and what masks cost and save."""
+    from sparsecbm.cli.inspection.mask_summary import summarize_masks
+    from sparsecbm.cli.printing.masks import show_masks
+    from sparsecbm.cli.printing.tables import show_json
+
+    summary = summarize_masks(model)
+    if json:
+        show_json(summary)
+    else:
+        show_masks(summary)
+
+
+def compare(model_a: Model, model_b: Model, file: TextFile = None, json: Json = False) -> None:
+    """Show what differs between two models: settings, weights, masks and, with --file, predictions."""
+    from sparsecbm.cli.inspection.compare import compare_models
+    from sparsecbm.cli.printing.comparison import show_comparison
+    from sparsecbm.cli.printing.tables import show_json
+    from sparsecbm.cli.text_input import collect_texts
+
+    texts = collect_texts(None, file) if file else []
+    comparison = compare_models(model_a, model_b, texts)
+    if json:
+        show_json(comparison)
+    else:
+        show_comparison(comparison, model_a, model_b)
+
+
+def parse_states(settings: Sequence[str]) -> dict[str, str]:
+    """Concept -> the state to explain, from `CONCEPT=STATE`.
+
+    Raises:
+        ConfigError: a setting has another form, or a concept gets two states.
+    """
+    states: dict[str, str] = {}
+    for setting in settings:
+        concept, _, state = setting.partition("=")
+        if not (concept and state):
+            raise ConfigError(f"--state {setting}: give CONCEPT=STATE, such as noise=Negative")
+        if states.setdefault(concept, state) != state:
+            raise ConfigError(f"--state {setting}: conflicts with {states[concept]}; give one state for each concept")
+    return states

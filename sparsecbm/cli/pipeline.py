@@ -1,0 +1,121 @@
+"""The commands on the pipeline: run, prune, track, verify, up, down, and `sparsecbm pipeline ...`."""
+
+from typing import Annotated
+
+import typer
+
+from sparsecbm.base.errors import ConfigError, unknown
+from sparsecbm.base.extras import require
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.cli.flow_process import run_flow_module
+
+PROMOTE_MODES = ("off", "gate-only", "auto")
+
+Profiles = Annotated[list[str] | None, typer.Option(help="Apply profiles/NAME.yaml to params.yaml; `none` undoes it.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one parameter.")]
+
+pipeline_app = typer.Typer(no_args_is_help=True, help="Maintain the definition of the pipeline, dvc.yaml.")
+
+
+def run(
+    stages: Annotated[
+        list[str] | None, typer.Argument(help="Stages to run, with what they need; default: all.")
+    ] = None,
+    profile: Profiles = None,
+    set_: Settings = None,
+    promote: Annotated[
+        str, typer.Option(help="At the end: off, gate-only (judge the model), or auto (judge and promote it).")
+    ] = "off",
+) -> None:
+    """Bring the pipeline up to date, as a Prefect flow."""
+    require("prefect", "dvc")
+    from sparsecbm.base.params import load_params
+    from sparsecbm.pipeline.compose import compose
+    from sparsecbm.pipeline.graph import stage_order
+    from sparsecbm.pipeline.lock import flow_lock
+
+    workspace = Workspace.find()
+    stage_order(workspace, stages or ())  # an unknown stage is an error before anything changes
+    if promote not in PROMOTE_MODES:
+        raise ConfigError(unknown("value of --promote", promote, PROMOTE_MODES))
+    if profile or set_:
+        with flow_lock(workspace):  # the parameters must not change under a running flow
+            if compose(workspace, profile or (), set_ or ()):
+                print("params.yaml updated")
+    load_params(workspace.params)
+    options = [] if promote == "off" else [f"--promote={promote}"]
+    raise typer.Exit(run_flow_module(workspace, "retrain", *options, *(stages or ())))
+
+
+def prune(profile: Profiles = None, set_: Settings = None) -> None:
+    """Find the subnetwork of each concept: short for `sparsecbm run prune`."""
+    run(["prune"], profile, set_)
+
+
+def track() -> None:
+    """Write the record of the finished pipeline to MLflow, unless it exists."""
+    require("mlflow", "dvc")
+    from sparsecbm.base.params import load_params
+    from sparsecbm.pipeline.graph import pending
+    from sparsecbm.track.record import record
+
+    workspace = Workspace.find()
+    params = load_params(workspace.params)
+    if not params.track.enabled:
+        raise ConfigError("tracking is off; turn it on with `sparsecbm run --set track.enabled=true`")
+    link = record(workspace, params)
+    if link is None:
+        stages = ", ".join(pending(workspace)) or "all"
+        raise ConfigError(f"the pipeline is not finished; stages out of date: {stages}; run `sparsecbm run`")
+    print(f"{link.note}: {link.url}")
+
+
+def verify() -> None:
+    """Run the committed pipeline in a fresh clone and compare the outputs, byte for byte."""
+    require("dvc")
+    from rich.console import Console
+
+    from sparsecbm.cli.printing.verification import show_verdict
+    from sparsecbm.pipeline.verify import verify as verify_workspace
+
+    console = Console(highlight=False)
+
+    def print_line(line: str) -> None:
+        console.print(f"  {line}", markup=False, style="dim", soft_wrap=True)
+
+    verdict = verify_workspace(Workspace.find(), print_line)
+    show_verdict(verdict)
+    raise typer.Exit(0 if verdict.good else 1)
+
+
+def up() -> None:
+    """Start a Prefect server, a worker and MLflow's pages on loopback."""
+    require("prefect", "mlflow")
+    raise typer.Exit(run_flow_module(Workspace.find(), "services", "up"))
+
+
+def down() -> None:
+    """Stop what `up` started."""
+    require("prefect")
+    raise typer.Exit(run_flow_module(Workspace.find(), "services", "down"))
+
+
+@pipeline_app.command()
+def deps(
+    check: Annotated[bool, typer.Option("--check", help="Only compare; exit code 1 if dvc.yaml is wrong.")] = False,
+) -> None:
+    """Write the source files that each stage imports into its dependencies in dvc.yaml."""
+    from sparsecbm.pipeline.deps import describe_faults, stage_dependencies, write_dependencies
+
+    workspace = Workspace.find()
+    if not check:
+        stages = write_dependencies(workspace.root)
+        print(f"dvc.yaml updated: {', '.join(stages)}" if stages else "dvc.yaml is up to date")
+        return
+    faults = describe_faults(stage_dependencies(workspace.root))
+    for fault in faults:
+        print(fault)
+    if faults:
+        print("`sparsecbm pipeline deps` corrects dvc.yaml")
+        raise typer.Exit(1)
+    print("dvc.yaml lists exactly the source files that the stages import")

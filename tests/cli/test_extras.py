@@ -1,0 +1,112 @@
+"""Without the packages of the extra `pipeline`: model commands work, and other commands say what to install."""
+
+import subprocess
+import sys
+
+import pytest
+
+from sparsecbm.base.extras import PIPELINE
+from sparsecbm.model.storage import CHECKSUMS
+from tests.support.promotion_models import uniform_training_means
+from tests.support.small_masks import QUERY, first_rows
+from tests.support.tiny_models import tiny_model
+
+# Runs commands in an interpreter that cannot import some packages; the exit code is that of the first that fails.
+WITHOUT = """
+import sys
+
+class Finder:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in {missing!r} else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = map(Finder, sys.meta_path)
+from sparsecbm.cli.app import main
+for arguments in {commands!r}:
+    sys.argv = ["sparsecbm", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+
+
+def run_without(missing, *commands, cwd):
+    code = WITHOUT.format(missing=set(missing), commands=[list(map(str, command)) for command in commands])
+    return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def folder(backbone, tmp_path_factory):
+    """The folder of a model with masks and training means."""
+    model = tiny_model(backbone)
+    model.masks = first_rows(food={QUERY: 4}, noise={QUERY: 8})
+    model.means = uniform_training_means(model)
+    path = tmp_path_factory.mktemp("extras") / "model"
+    model.save_pretrained(path)
+    return path
+
+
+def test_model_commands_need_no_extra(folder, tmp_path):
+    text = ["--text", "good"]
+    explain = ["explain", folder, *text, "--method", "gradient_x_input"]
+    result = run_without(
+        set(PIPELINE) - {"jinja2"},  # the card of a model is a template
+        ["predict", folder, *text],
+        explain,
+        [*explain, "--json", tmp_path / "out.jsonl"],
+        ["intervene", folder, *text, "--set", "food=Positive"],
+        ["masks", folder],
+        ["compare", folder, folder],
+        ["patch", "list", tmp_path],
+        cwd=tmp_path,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    for part in ('{"text": "good"', "completeness gap", "share kept in", "all files are equal"):
+        assert part in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["run"], "Prefect"),
+        (["prune"], "Prefect"),
+        (["up"], "Prefect"),
+        (["down"], "Prefect"),
+        (["track"], "MLflow"),
+        (["verify"], "DVC"),
+        (["promote"], "MLflow"),
+        (["rollback"], "MLflow"),
+        (["status"], "MLflow"),
+        (["history"], "MLflow"),
+    ],
+)
+def test_a_command_names_the_missing_package(tmp_path, arguments, name):
+    """The check comes first, so the message is the same outside a workspace."""
+    result = run_without(PIPELINE, arguments, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"error: this command needs {name}, which is not installed; pip install 'sparsecbm[pipeline]'\n"
+    )
+
+
+def test_a_failed_import_in_a_command_is_one_message(folder, tmp_path):
+    arguments = ["explain", folder, "--text", "good", "--method", "gradient_x_input", "--html", tmp_path / "out.html"]
+    result = run_without({"jinja2"}, arguments, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "error: this command needs Jinja2, which is not installed; pip install 'sparsecbm[pipeline]'\n"
+    )
+    assert (folder / CHECKSUMS).is_file() and not (tmp_path / "out.html").exists()
+
+
+def test_any_other_failed_import_keeps_its_trace(tmp_path):
+    result = run_without({"yaml"}, ["run"], cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'yaml'"

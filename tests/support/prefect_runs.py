@@ -1,0 +1,20 @@
+"""What a Prefect server recorded about a flow run."""
+
+
+def task_runs(flow_run_id):
+    """The task runs of a flow run."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    with get_client(sync_client=True) as client:
+        return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+
+
+def artifacts(flow_run_id):
+    """The artifacts of a flow run: key -> data."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        response = client.request("POST", "/artifacts/filter", json={"limit": 200})
+    rows = response.json()
+    return {row["key"]: row["data"] for row in rows if row["flow_run_id"] == str(flow_run_id)}

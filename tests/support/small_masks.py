@@ -1,0 +1,28 @@
+"""Masks over a few layers of the tiny BERT, whose figures can be computed by hand."""
+
+from collections.abc import Iterable
+
+import torch
+
+from sparsecbm.model.masks import MaskSet
+
+QUERY, KEY = "encoder.layer.1.attention.self.query", "encoder.layer.1.attention.self.key"  # weights [16, 16]
+INTO, OUT = "encoder.layer.0.intermediate.dense", "encoder.layer.0.output.dense"  # weights [32, 16] and [16, 32]
+
+
+def first_rows(**rows: dict[str, int]) -> MaskSet:
+    """Masks that keep the first rows of [16, 16] weights: concept -> layer -> number of rows."""
+    row_numbers = torch.arange(16).unsqueeze(1).expand(16, 16)
+    return MaskSet.from_masks(
+        {concept: {layer: row_numbers < count for layer, count in layers.items()} for concept, layers in rows.items()}
+    )
+
+
+def whole_neurons(**kept: Iterable[int]) -> MaskSet:
+    """Masks that keep whole neurons of the first block: concept -> neurons, 0 to 31."""
+    masks = {}
+    for concept, neurons in kept.items():
+        rows = torch.zeros(32, 16, dtype=torch.bool)
+        rows[list(neurons)] = True
+        masks[concept] = {INTO: rows, OUT: rows.T.clone()}
+    return MaskSet.from_masks(masks)
