@@ -66,7 +66,7 @@ def test_a_gate(texts, outcome, effect):
 
 def test_an_attribution_method():
     names = run_example("Add an attribution method")
-    signed = names["Scores"](np.array([[[-2.0, 1.0]]]), np.array([[1]]))
+    signed = names["TokenScores"](np.array([[[-2.0, 1.0]]]), np.array([[1]]))
     names["gradient_x_input"] = lambda subject: signed
     scores = names["gradient_magnitude"](None)
     assert scores.tokens.tolist() == [[[2.0, 1.0]]]
