@@ -1,0 +1,90 @@
+"""The layers: what may import what, and what the core must do without."""
+
+import graphlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.project import ROOT, import_graph, layers
+
+# Packages that only the extra `pipeline` brings, and the packages and modules that may import them.
+PIPELINE_IMPORTS = {
+    "captum": ("sparsecbm.evaluate.faithfulness.infidelity",),
+    "matplotlib": ("sparsecbm.plots",),
+    "mlflow": ("sparsecbm.promote", "sparsecbm.track"),
+    "pandera": ("sparsecbm.data.schemas", "sparsecbm.data.validation"),
+    "prefect": ("flows",),
+    "psutil": ("flows",),
+    "ruamel": ("sparsecbm.pipeline",),
+    "seaborn": ("sparsecbm.plots",),
+}
+# A row such as "| 4 | `track`, `report` | the record in MLflow; the pages |".
+LAYER_ROW = re.compile(r"^\| \d+ \| ([^|]+) \|", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_layers_of_the_documents_equal_those_of_the_contract(page):
+    rows = LAYER_ROW.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == layers()
+
+
+def test_each_package_is_in_exactly_one_layer():
+    packages = {path.name for path in (ROOT / "sparsecbm").iterdir() if (path / "__init__.py").is_file()}
+    modules = {path.stem for path in (ROOT / "sparsecbm").glob("*.py")} - {"__init__", "__main__"}
+    assert sorted(name for layer in layers() for name in layer) == sorted(packages | modules)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert find_circle(imports_of_modules()) is None
+
+
+def test_a_circle_is_found():
+    assert find_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) in (["b", "c", "b"], ["c", "b", "c"])
+
+
+def test_imports_for_type_checkers_and_inside_functions_count():
+    imports = imports_of_modules()
+    assert "sparsecbm.model.cbm" in imports["sparsecbm"]  # below TYPE_CHECKING
+    assert "sparsecbm.base.workspace" in imports["flows.services"]
+    assert any(name.startswith("sparsecbm.promote.") for name in imports["sparsecbm.cli.promotion"])  # inside functions
+
+
+@pytest.mark.parametrize("package", PIPELINE_IMPORTS)
+def test_a_package_of_the_pipeline_is_imported_only_where_it_belongs(package):
+    importers = import_graph().find_modules_that_directly_import(package)
+    assert importers
+    assert [name for name in sorted(importers) if not name.startswith(PIPELINE_IMPORTS[package])] == []
+
+
+def test_the_model_imports_no_tracking_versioning_flows_and_schemas():
+    graph = import_graph()
+    for package in ("mlflow", "pandera", "prefect"):
+        assert not graph.find_shortest_chains("sparsecbm.model", package), package
+    assert "dvc" not in graph.modules  # DVC is only run as a command
+
+
+@pytest.mark.parametrize("module", ["sparsecbm.api", "sparsecbm.cli.app"])
+def test_the_core_loads_no_package_of_the_pipeline(module):
+    packages = [*PIPELINE_IMPORTS, "dvc"]
+    code = f"import sys, {module}; print([name for name in {packages} if name in sys.modules])"
+    # psutil is a dependency of accelerate, so it may be there.
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert loaded.strip() in ("[]", "['psutil']")
+
+
+def imports_of_modules() -> dict[str, set[str]]:
+    """Module of this project -> modules of this project that it imports."""
+    graph = import_graph()
+    names = {name for name in graph.modules if name.partition(".")[0] in ("sparsecbm", "flows")}
+    return {name: graph.find_modules_directly_imported_by(name) & names for name in names}
+
+
+def find_circle(imports: dict[str, set[str]]) -> list[str] | None:
+    """Modules that import each other in a circle, the first one repeated at the end; None if there are none."""
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return None

@@ -1,0 +1,79 @@
+"""CONTRIBUTING.md: its examples run and do what it says, and the files that it names exist."""
+
+import re
+import textwrap
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sparsecbm.base.concepts import Concept, ConceptSet
+from tests.support.project import ROOT
+
+PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+# Files that the reader of a guide is to write.
+NEW_FILES = {
+    "sparsecbm/annotate/keywords.py", "sparsecbm/data/sources/hotels.py", "tests/annotate/test_keywords.py",
+}  # fmt: skip
+
+
+def run_example(heading: str) -> dict:
+    """Run the Python of one guide and return the names that it defines."""
+    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    (code,) = re.findall(r"^ *```python\n(.*?)^ *```$", section, re.DOTALL | re.MULTILINE)
+    names: dict = {}
+    exec(compile(textwrap.dedent(code), f"CONTRIBUTING.md, {heading}", "exec"), names)
+    return names
+
+
+def test_a_saliency():
+    names = run_example("Add a saliency")
+    gradients = torch.tensor([[1.0, -2.0], [2.0, -3.0]])
+    scores = names["score_by_gradient_size"](torch.zeros(2), gradients, names["SaliencySettings"](), "layer")
+    assert scores.tolist() == [3.0, 5.0]
+
+
+def test_an_annotator():
+    annotator = run_example("Add an annotator")["KeywordAnnotator"](
+        {"food": {"Positive": "tasty", "Negative": "bland"}}
+    )
+    frame = pd.DataFrame({"text": ["A tasty soup.", "Bland rice", "We came again."]})
+    rows = annotator.annotate(frame, ConceptSet((Concept("food"),), Concept("rating", ("1", "2"))))
+    assert rows["concept.food"].tolist() == ["Positive", "Negative", "unknown"]
+    assert rows["source.food"].tolist() == ["keywords"] * 3
+    assert list(frame.columns) == ["text"]
+
+
+def test_a_source(tmp_path):
+    (tmp_path / "hotels.csv").write_text("review,stars,room,staff\nClean room.,3,Positive,\nRude staff.,1,,Negative\n")
+    names = run_example("Add a source")
+    table = names["load_hotels"](names["HotelsSource"](name="hotels", path="."), tmp_path)
+    assert table.frame["text"].tolist() == ["Clean room.", "Rude staff."]
+    assert table.frame["id"].tolist() == ["hotel-1", "hotel-2"]
+    assert table.frame["source.staff"].tolist() == ["blank", "human"]
+    assert table.manifest()["files"][0]["rows"] == 2
+
+
+@pytest.mark.parametrize(("texts", "outcome", "effect"), [(3, "passed", ""), (2, "failed", "hold")])
+def test_a_gate(texts, outcome, effect):
+    names = run_example("Add a gate")
+    gate = names["TextsGate"](kind="texts", name="enough texts", at_least=3)
+    row = names["judge_texts"](gate, SimpleNamespace(frame=range(texts)))
+    assert (row.outcome, row.effect, row.value) == (outcome, effect, texts)
+
+
+def test_an_attribution_method():
+    names = run_example("Add an attribution method")
+    signed = names["TokenScores"](np.array([[[-2.0, 1.0]]]), np.array([[1]]))
+    names["gradient_x_input"] = lambda subject: signed
+    scores = names["gradient_magnitude"](None)
+    assert scores.tokens.tolist() == [[[2.0, 1.0]]]
+    assert scores.steps.tolist() == [[1]]
+
+
+def test_the_files_that_the_page_names_exist():
+    paths = set(re.findall(r"`((?:sparsecbm|tests|docs|benchmarks|tools)/[\w./]+\.\w+)`", PAGE))
+    assert paths >= NEW_FILES
+    assert sorted(path for path in paths - NEW_FILES if not (ROOT / path).is_file()) == []
