@@ -1,23 +1,39 @@
-"""What users hold: the model with its explanations, interventions and files."""
+"""The model that users hold: predictions, explanations, corrections and scores, on texts and data frames."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import pandas as pd
+
+from sparsecbm.api.frames import annotated_table
+from sparsecbm.api.tables import prediction_table, score_table, square_table
+from sparsecbm.base.params import Evaluate
 from sparsecbm.display.model_card import model_card
+from sparsecbm.evaluate.pooled import pooled_texts
+from sparsecbm.evaluate.scores.scores import score_split
+from sparsecbm.evaluate.specificity.specificity import swap
 from sparsecbm.explain.explainer import explain
 from sparsecbm.explain.explanation import Explanation
+from sparsecbm.explain.export import word_table
 from sparsecbm.intervene.edits import Edit, Setting, edited, intervene
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.stack import apply_patch, patched
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.compact import CompactModel, compact
 from sparsecbm.model.storage import load, save
+from sparsecbm.train.loop import History
 
 
 class SparseCBM(ConceptBottleneck):
-    """A concept bottleneck over a transformer that explains its predictions and takes corrections."""
+    """A concept bottleneck over a transformer that explains its predictions and takes corrections.
+
+    Attributes:
+        history: the curves of the training that made the model; None for a loaded model
+    """
+
+    history: History | None = None
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> Self:
@@ -40,6 +56,32 @@ class SparseCBM(ConceptBottleneck):
         """
         return compact(self)
 
+    def predict_frame(self, texts: Sequence[str], batch_size: int = 32) -> pd.DataFrame:
+        """Predictions as a data frame: `text`, the label, each concept, and the probability of each of these states."""
+        return prediction_table(self.predict(list(texts), batch_size), self.concept_set)
+
+    def score(self, data: Any, *, text: str = "text", group: str | None = None, seed: int = 0) -> pd.DataFrame:
+        """Scores on labelled texts: a row for the label, for the label from plain states, and for each concept.
+
+        Args:
+            data: a data frame whose columns are named like the label and the concepts
+            group: a column that is equal for texts that are not independent; intervals are drawn over groups
+            seed: of the bootstrap
+
+        Returns:
+            columns texts, accuracy, low and high (95 %), macro_f1, majority, calibration_error
+        """
+        table = annotated_table(data, self.concept_set, text, group)
+        return score_table(score_split(self, table, "given", Evaluate(), seed, None))
+
+    def swap_matrix(self, data: Any, *, text: str = "text") -> pd.DataFrame:
+        """Accuracy of each concept (row) under the mask of each concept (column), by the concept's trained head.
+
+        Raises:
+            ModelError: the model has no masks.
+        """
+        return square_table(swap(self, pooled_texts(self, annotated_table(data, self.concept_set, text))))
+
     def explain(self, texts: str | Sequence[str], **how: object) -> Explanation | list[Explanation]:
         """Why one or more texts are read as they are: words, subnetworks, concepts.
 
@@ -48,6 +90,10 @@ class SparseCBM(ConceptBottleneck):
         """
         explanations = explain(self, [texts] if isinstance(texts, str) else texts, **how)
         return explanations[0] if isinstance(texts, str) else explanations
+
+    def attributions(self, texts: Sequence[str], **how: Any) -> pd.DataFrame:
+        """Scores of words as a data frame: a row for each text, concept and word; arguments as in `explain`."""
+        return word_table(self.explain(list(texts), **how))
 
     def intervene(
         self, texts: str | Sequence[str], settings: Mapping[str, Setting], head: str = "soft"
