@@ -1,0 +1,6 @@
+"""The public Python interface: train, prune, predict, explain, correct, on data frames and without a pipeline."""
+
+from sparsecbm.api.model import SparseCBM
+from sparsecbm.api.training import fit, prune
+
+__all__ = ["SparseCBM", "fit", "prune"]

@@ -1,0 +1,178 @@
+"""The model that users hold: predictions, explanations, corrections and scores, on texts and data frames."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+
+from sparsecbm.api.frames import annotated_table
+from sparsecbm.api.tables import prediction_table, score_table, square_table
+from sparsecbm.base.params import Evaluate
+from sparsecbm.display.model_card import model_card
+from sparsecbm.evaluate.pooled import pooled_texts
+from sparsecbm.evaluate.scores.scores import score_split
+from sparsecbm.evaluate.specificity.specificity import swap
+from sparsecbm.explain.explainer import ExplainOptions, explain
+from sparsecbm.explain.explanation import Explanation
+from sparsecbm.explain.export import word_table
+from sparsecbm.explain.methods import DEFAULT_METHOD, DEFAULT_OPTIONS, AttributionOptions
+from sparsecbm.explain.variants import KINDS
+from sparsecbm.intervene.edits import Edit, Setting, edited, intervene
+from sparsecbm.intervene.experiments.trials import bit_budget
+from sparsecbm.intervene.patches.make import make_patch
+from sparsecbm.intervene.patches.options import PatchOptions
+from sparsecbm.intervene.patches.patch import MaskPatch
+from sparsecbm.intervene.patches.protection import protect
+from sparsecbm.intervene.patches.stack import patched, patched_copy
+from sparsecbm.intervene.reference import predict_reference
+from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.compact import CompactModel, compact
+from sparsecbm.model.storage import load, save
+from sparsecbm.train.loop import History
+
+
+class SparseCBM(ConceptBottleneck):
+    """A concept bottleneck over a transformer that explains its predictions and takes corrections.
+
+    Attributes:
+        history: the curves of the training that made the model; None for a loaded model
+    """
+
+    history: History | None = None
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> Self:
+        """Load a saved model; every file's sha256 is verified first.
+
+        Raises:
+            ModelError: the folder is missing, incomplete or altered.
+        """
+        return load(Path(path), cls)
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Save to a folder that `from_pretrained` reads; it appears whole or not at all."""
+        save(self, Path(path), model_card(self))
+
+    def compact(self) -> CompactModel:
+        """Each concept's subnetwork cut out as a smaller dense network, with the same outputs, for inference.
+
+        Raises:
+            ModelError: the masks are not of whole heads and neurons.
+        """
+        return compact(self)
+
+    def predict_frame(self, texts: Sequence[str], batch_size: int = 32) -> pd.DataFrame:
+        """Predictions as a data frame: `text`, the label, each concept, and the probability of each of these states."""
+        return prediction_table(self.predict(list(texts), batch_size), self.concept_set)
+
+    def score(self, data: Any, *, text: str = "text", group: str | None = None, seed: int = 0) -> pd.DataFrame:
+        """Scores on labelled texts: a row for the label, for the label from plain states, and for each concept.
+
+        Args:
+            data: a data frame whose columns are named like the label and the concepts
+            group: a column that is equal for texts that are not independent; intervals are drawn over groups
+            seed: of the bootstrap
+
+        Returns:
+            columns texts, accuracy, low and high (95 %), macro_f1, majority, calibration_error
+        """
+        table = annotated_table(data, self.concept_set, text, group)
+        return score_table(score_split(self, table, "given", Evaluate(), seed, None))
+
+    def swap_matrix(self, data: Any, *, text: str = "text") -> pd.DataFrame:
+        """Accuracy of each concept (row) under the mask of each concept (column), by the concept's trained head.
+
+        Raises:
+            ModelError: the model has no masks.
+        """
+        return square_table(swap(self, pooled_texts(self, annotated_table(data, self.concept_set, text))))
+
+    def explain(
+        self,
+        texts: str | Sequence[str],
+        concepts: Sequence[str] | None = None,
+        states: Mapping[str, str] | None = None,
+        method: str = DEFAULT_METHOD,
+        options: AttributionOptions = DEFAULT_OPTIONS,
+        units: Sequence[str] = KINDS,
+    ) -> Explanation | list[Explanation]:
+        """Explain the label of one text or several: by concepts, their subnetworks and words.
+
+        Args:
+            concepts: concepts whose words and subnetworks are explained; by default all
+            states: concept -> the state to explain; by default the predicted one
+            method: attribution method of the word scores, such as integrated_gradients or leave_one_out
+            options: of the attribution method
+            units: kinds of units to ablate: block | head | ffn; none if empty
+
+        Returns:
+            one explanation for one text, a list for a list
+
+        Raises:
+            ConfigError, ModelError: as `sparsecbm.explain.explainer.explain`.
+        """
+        how = ExplainOptions(concepts, states or {}, method, options, units)
+        explanations = explain(self, [texts] if isinstance(texts, str) else texts, how)
+        return explanations[0] if isinstance(texts, str) else explanations
+
+    def attributions(self, texts: Sequence[str], **how: Any) -> pd.DataFrame:
+        """Scores of words as a data frame: a row for each text, concept and word; arguments as in `explain`."""
+        explanations = self.explain(list(texts), **how)
+        assert isinstance(explanations, list)
+        return word_table(explanations)
+
+    def intervene(
+        self, texts: str | Sequence[str], settings: Mapping[str, Setting], head: str = "soft"
+    ) -> Edit | list[Edit]:
+        """Set concepts of one or more texts and see what the label becomes; see `sparsecbm.intervene.edits`."""
+        return intervene(self, texts, settings, head)
+
+    def edited(self, settings: Mapping[str, Setting]) -> AbstractContextManager["SparseCBM"]:
+        """Set concepts of every text that is read while a block runs; see `sparsecbm.intervene.edits`."""
+        return edited(self, settings)
+
+    def make_patch(
+        self,
+        texts: str | Sequence[str],
+        concept: str,
+        state: str,
+        data: Any,
+        *,
+        text: str = "text",
+        group: str | None = None,
+        max_flipped_share: float = 2e-5,
+        max_harm: float = 0.01,
+        protected: int = 600,
+        seed: int = 0,
+    ) -> MaskPatch:
+        """Find bits of a concept's mask to flip so that texts get a state; the model stays as it is.
+
+        Half of the groups of `data` protect their correct predictions; side effects are measured on the other half.
+
+        Args:
+            texts: one text, or several that share a mistake
+            state: the state that the concept should have in them
+            data: labelled texts, with columns named like the label and the concepts
+            max_flipped_share: share of the mask's bits that may be flipped
+            max_harm: share of correct predictions that may become wrong
+            protected: number of correct predictions that protect
+
+        Raises:
+            UnreachedError, HarmfulError: no patch within these bounds gives the texts that state.
+        """
+        reference = predict_reference(self, annotated_table(data, self.concept_set, text, group))
+        protecting, held_out = reference.halves(0.5, seed)
+        given = [texts] if isinstance(texts, str) else list(texts)
+        protection = protect(self, protecting.without_texts(given), concept, protected)
+        options = PatchOptions(budget=bit_budget(self, max_flipped_share), max_harm=max_harm)
+        return make_patch(self, given, concept, state, options, protection=protection, reference=held_out)
+
+    def patched(self, *patches: MaskPatch) -> AbstractContextManager["SparseCBM"]:
+        """Flip the bits of mask patches while a block runs; see `sparsecbm.intervene.patches.stack`."""
+        return patched(self, *patches)
+
+    def with_patches(self, *patches: MaskPatch) -> "SparseCBM":
+        """A model of its own, with the same weights, in which patches are permanent; save it as any other."""
+        return patched_copy(self, *patches)

