@@ -115,7 +115,7 @@ def test_texts_cannot_command_the_terminal(folder, monkeypatch, capsys):
         (["--text", "a", "--state", "noise=loud", "--state", "noise=quiet"], "loud is asked for as well"),
         (
             ["--text", "a", "--concept", "food", "--state", "noise=loud"],
-            "not asked for; asked for: food",
+            "but only food will be explained",
         ),
         (["--text", "a", "--method", "lime"], "unknown attribution method 'lime'. Choices: integrated_gradients, "),
     ],
