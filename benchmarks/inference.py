@@ -30,7 +30,7 @@ from sparsecbm.model.compact import unfold
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import find_units
-from sparsecbm.prune.structured import select_units
+from sparsecbm.pruning.structured import select_units
 
 RESULT = Path(__file__).parent / "results" / "inference.json"
 SPARSITY = 0.75

@@ -29,8 +29,8 @@ from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.evidence import gap_excess
 from sparsecbm.evaluate.specificity.specificity import cross_use, excess, specificity, square_scores
-from sparsecbm.prune.fit import PruneOptions, fit_masks
-from sparsecbm.prune.head_fit import refit_concept_heads
+from sparsecbm.pruning.fit import PruneOptions, fit_masks
+from sparsecbm.pruning.head_fit import refit_concept_heads
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import build_examples
 from sparsecbm.train.loop import TrainingRun

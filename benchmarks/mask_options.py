@@ -21,7 +21,7 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import write_json
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.variables import read
-from sparsecbm.prune.fit import PruneOptions, fit_masks
+from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.reproducible import reproducible

@@ -31,10 +31,10 @@ from sparsecbm.model.batches import shuffle_batches
 from sparsecbm.model.cbm import Settings
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.prune.event import choose_masks
-from sparsecbm.prune.mask_sources import make_mask_source
-from sparsecbm.prune.schedule import PruningEvents
-from sparsecbm.prune.training import MaskTraining
+from sparsecbm.pruning.event import choose_masks
+from sparsecbm.pruning.mask_sources import make_mask_source
+from sparsecbm.pruning.schedule import PruningEvents
+from sparsecbm.pruning.training import MaskTraining
 from sparsecbm.train.examples import Batch, build_batch, build_examples
 from sparsecbm.train.loss import Losses
 from sparsecbm.train.reproducible import reproducible

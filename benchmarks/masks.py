@@ -25,7 +25,7 @@ from sparsecbm.base.metrics import MISSING, interval, resampled_means
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.specificity.specificity import Specificity, excess, specificity
 from sparsecbm.evaluate.variables import SplitPredictions, predict_split, read
-from sparsecbm.prune.fit import PruneOptions, fit_masks
+from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.modes import fit

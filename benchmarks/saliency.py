@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from sparsecbm.base.files import read_json, write_json
-from sparsecbm.prune.fisher import compute_inverse_diagonal
+from sparsecbm.pruning.fisher import compute_inverse_diagonal
 
 RESULTS = Path(__file__).parent / "results" / "saliency.json"
 DAMPING = 1e-7

@@ -18,7 +18,7 @@ from sparsecbm.base.params import Finetune, Prune
 from sparsecbm.base.params.section import Section
 from sparsecbm.model.cbm import Settings
 from sparsecbm.model.masked import find_blocks
-from sparsecbm.prune.fit import PruneOptions, fit_masks
+from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.modes import fit as fit_dense

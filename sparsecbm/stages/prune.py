@@ -15,7 +15,7 @@ from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.model.storage import save as save_model
 from sparsecbm.pipeline.keys import stage_key
-from sparsecbm.prune.fit import PruneOptions, fit_masks
+from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.stages.reproducible_stage import reproducible_stage
 from sparsecbm.track.live import LiveRun, live_run
 from sparsecbm.train.checkpoint import Checkpoints

@@ -114,7 +114,7 @@ def test_texts_cannot_control_the_terminal(folder, sparsecbm):
         ),
         (
             ["--text", "a", "--concept", "food", "--state", "noise=loud"],
-            "not asked for; asked for: food",
+            "but only food will be explained",
         ),
         (["--text", "a", "--method", "lime"], "unknown attribution method 'lime'. Choices: integrated_gradients, "),
     ],

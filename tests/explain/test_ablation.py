@@ -1,4 +1,4 @@
-"""Ablation of units, against a plain loop that sets weights to zero and reads the texts again."""
+"""Ablation of units, compared with copies of the model whose weights are set to zero."""
 
 import copy
 import hashlib
@@ -30,7 +30,7 @@ def random_masks(model, masked_from):
 
 
 def larger(model):
-    """With weights large enough that every unit matters."""
+    """The model with weights so large that every unit matters."""
     with torch.no_grad():
         for layer in prunable_layers(model.backbone).values():
             layer.weight.mul_(20)
@@ -97,7 +97,7 @@ def test_the_neurons_that_carry_a_planted_concept_are_found(backbone):
         assert all(effect.read == state for effect in others)
 
 
-def test_a_state_can_be_asked_for(model):
+def test_another_state_can_be_explained(model):
     larger(model)
     as_read = ablate_units(model, TEXTS)[0]["food"]
     other = next(state for state in model.concept_set["food"].states if state != as_read.state)
@@ -120,7 +120,7 @@ def test_kinds_select_units(model):
     ]
 
 
-def test_what_lies_below_a_unit_is_computed_once(model):
+def test_blocks_below_a_unit_run_once(model):
     rows = []
     for number, block in enumerate(model.backbone.encoder.layer):
         block.register_forward_hook(lambda module, args, output, number=number: rows.append((number, len(output))))
@@ -143,7 +143,7 @@ def fingerprint(model):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_model_stays_as_it_is_to_the_bit(model, masked):
+def test_the_model_does_not_change_by_a_bit(model, masked):
     if masked:
         model.masks = random_masks(model, masked_from=0)
     before, logits = fingerprint(model.train()), model.logits(TEXTS).concepts
@@ -157,7 +157,7 @@ def test_the_model_stays_as_it_is_to_the_bit(model, masked):
     assert fingerprint(model) != before  # it tells
 
 
-def test_an_error_in_the_middle_leaves_the_model_as_it_was(model):
+def test_an_error_does_not_change_the_model(model):
     model.masks = random_masks(model, masked_from=0)
     logits = model.logits(TEXTS).concepts
 

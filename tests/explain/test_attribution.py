@@ -1,4 +1,4 @@
-"""The interface of attributions: numbers by hand, what is explained, bad input, a model left as it was."""
+"""The interface of attributions: numbers worked out by hand, bad input, and an unchanged model."""
 
 import copy
 
@@ -61,7 +61,7 @@ def test_leave_one_out_by_hand():
     assert found["food"].steps == 0
 
 
-def test_the_label_by_hand_along_the_bottleneck():
+def test_the_label_by_hand_through_the_bottleneck():
     """V centred over the classes gives class 1 the weights (0, 5): 5 times what "Positive" gets, not centred."""
     (found,) = attribute_label(linear_model("logits"), [TEXT], classes="1")
     assert found.total.scores == pytest.approx([5 * 0.8, 0, 5 * 0.4], abs=1e-5)
@@ -70,8 +70,8 @@ def test_the_label_by_hand_along_the_bottleneck():
     assert attribute_label(linear_model("logits"), [TEXT])[0].total.state == "1"  # the predicted class
 
 
-def test_what_moves_all_states_alike_moves_no_attribution(model):
-    """Softmax ignores it: the same readings, so the same reasons."""
+def test_a_shift_of_all_states_does_not_change_attributions(model):
+    """Softmax ignores such a shift, so predictions and attributions stay the same."""
     before = attribute(model, ["the food was good"], options=FEW)[0]["food"]
     with torch.no_grad():
         model.concept_heads.head("food").weight += torch.linspace(-3, 3, 16)
@@ -83,7 +83,7 @@ def test_what_moves_all_states_alike_moves_no_attribution(model):
 
 
 @EVERY
-def test_results_do_not_depend_on_what_is_explained_beside_them(model, method):
+def test_results_do_not_depend_on_other_texts_and_concepts(model, method):
     model.masks = random_masks(model, masked_from=1)
     texts = ["good", "the food was bad but we came again", "", "slow service and a loud place"]
     whole = attribute(model, texts, method=method, options=FEW)
@@ -113,7 +113,7 @@ def test_each_concept_is_explained_through_its_own_mask(model, method):
 
 @EVERY
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_model_stays_as_it_was(model, method, masked):
+def test_the_model_is_not_changed(model, method, masked):
     if masked:
         model.masks = random_masks(model)
     model.train()
@@ -131,8 +131,8 @@ def test_the_model_stays_as_it_was(model, method, masked):
 
 @EVERY
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
-def test_texts_that_are_hard(method, family, tmp_path):
-    """Nothing to read, special tokens alone, 10,000 words, pictures, right to left, markup."""
+def test_unusual_texts(method, family, tmp_path):
+    """Empty texts, special tokens alone, 10,000 words, emojis, right-to-left text, markup."""
     model = tiny_model(write_backbone(tmp_path / family, family))
     texts = ["", " ", "[SEP] [SEP]", "food " * 10_000, "👨‍👩‍👧 👍🏽", "הָאֹכֶל טוב", "<script>alert('food')</script>"]
     for text, found in zip(texts, attribute(model, texts, method=method, options=FEW), strict=True):

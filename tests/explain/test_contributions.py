@@ -1,4 +1,4 @@
-"""Contributions of concepts to the label: figures worked out by hand, and sums that come out exactly."""
+"""Contributions of concepts to the label: numbers worked out by hand, and exact sums."""
 
 import json
 
@@ -33,7 +33,7 @@ def by_hand(model):
 
 
 def read_as(food, noise):
-    """What was read of one text, from probabilities."""
+    """Logits of one text, from probabilities."""
     logits = {"food": np.log([food]).astype("float32"), "noise": np.log([noise]).astype("float32")}
     return Logits(logits, np.zeros((1, 3), "float32"))
 
@@ -72,7 +72,7 @@ def test_a_text_that_is_the_mean_has_no_contributions(by_hand):
     assert found.end == pytest.approx(found.start)
 
 
-def test_the_hard_head_sees_plain_states(by_hand):
+def test_the_hard_head_sees_predicted_states_only(by_hand):
     (found,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]), "hard")
     assert found.head == "hard"
     assert found.steps["food"] == approximately([1.25, -0.25, -1.0])  # c - mean = 0.5, -0.25, -0.25
@@ -134,7 +134,7 @@ def test_a_contribution_is_the_mean_of_the_effects_by_activation(model):
                 assert made.steps[name][label] == pytest.approx(expected, abs=1e-6)
 
 
-def test_what_softmax_ignores_is_ignored(model):
+def test_shifts_that_softmax_ignores_change_nothing(model):
     """A shift common to the classes changes nothing; nor does a part of the bias that hides in V_k."""
     randomise(model)
     before, steps = compute_state_effects(model).values, [found.steps for found in compute_contributions(model, TEXTS)]

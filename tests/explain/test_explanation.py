@@ -1,4 +1,4 @@
-"""The explanation of one text: its levels agree with what each was made by, and its plain form is the published one."""
+"""The explanation of one text: its levels agree with their own functions, and its plain form is the published one."""
 
 import json
 from dataclasses import replace
@@ -28,7 +28,7 @@ def trained(model):
     return model
 
 
-def test_every_level_says_what_its_own_function_says(trained):
+def test_every_level_agrees_with_its_own_function(trained):
     sources = [TextSource("a-1", "test", "3", {"food": "Positive", "noise": None}), TextSource()]
     first, second = explain(trained, TEXTS, ExplainOptions(attribution=FEW), sources=sources)
     words, along = attribute(trained, TEXTS, options=FEW), attribute_label(trained, TEXTS, options=FEW)
@@ -54,7 +54,7 @@ def test_every_level_says_what_its_own_function_says(trained):
 
 
 def test_contributions_lead_from_the_mean_to_the_text(trained):
-    """Adding up exactly is what a linear label head allows; no other class gets these figures."""
+    """Start and contributions add up to the end, since the label head is linear."""
     for found in explain(trained, TEXTS, WORDS_ONLY):
         steps = sum(concept.contribution for concept in found.concepts.values())
         assert found.label.start + steps == pytest.approx(found.label.end, abs=1e-9)
@@ -63,8 +63,8 @@ def test_contributions_lead_from_the_mean_to_the_text(trained):
             assert sum(concept.contributions.values()) == pytest.approx(0, abs=1e-9)  # centred over the classes
 
 
-def test_the_label_of_bare_states_by_hand(trained):
-    """The head for bare states is the other one twice: V and b of the states that were read, and nothing else."""
+def test_the_label_of_the_hard_head_by_hand(trained):
+    """The hard head has twice the weights of the soft one, and sees the predicted states only."""
     (found,) = explain(trained, TEXTS[:1], WORDS_ONLY)
     one_hot = [
         float(state == found.concepts[concept.name].state)
@@ -80,7 +80,7 @@ def test_the_label_of_bare_states_by_hand(trained):
     assert without.label.hard is None and without.concepts["food"].hard_contribution is None
 
 
-def test_the_plain_form_is_the_published_one_and_leads_back(trained):
+def test_the_plain_form_is_the_published_one_and_can_be_loaded(trained):
     for found in explain(trained, [*TEXTS, "", "<b>☕</b>"], ExplainOptions(attribution=FEW)):
         plain = json.loads(found.to_json())
         VALIDATOR.validate(plain)
@@ -96,7 +96,7 @@ def test_the_plain_form_is_the_published_one_and_leads_back(trained):
             Explanation.from_dict(plain)
 
 
-def test_only_the_concepts_that_were_asked_for_are_looked_at(trained):
+def test_only_the_given_concepts_are_explained(trained):
     (found,) = explain(trained, TEXTS[:1], ExplainOptions(["noise"], {"noise": "loud"}, attribution=FEW))
     food, noise = found.concepts["food"], found.concepts["noise"]
     assert food.words is None and food.subnetwork is None and food.explained == food.state
@@ -107,7 +107,7 @@ def test_only_the_concepts_that_were_asked_for_are_looked_at(trained):
 
 
 def test_its_origin_tells_models_apart(trained):
-    """A weight, or a bit of a mask, that changes is another model; the same read again is the same."""
+    """A changed weight or mask bit makes another model; explaining again gives the same origin."""
     origin = explain(trained, ["good"], WORDS_ONLY, folder="f", data="d")[0].origin
     assert (origin.folder, origin.data, origin.masked, origin.method) == ("f", "d", True, "integrated_gradients")
     assert origin.parameters == FEW

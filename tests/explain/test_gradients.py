@@ -1,4 +1,4 @@
-"""Gradients of all texts and concepts at once, against captum with one text and one concept at a time."""
+"""Gradients of all texts and concepts at once, compared with captum for one text and one concept at a time."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_scores_of_concepts_equal_those_of_captum(masked, method):
 
 
 def test_scores_of_the_label_equal_those_of_captum_through_the_whole_bottleneck(masked):
-    """captum differentiates the label's own logit, from the embeddings on: V times what each concept gives."""
+    """captum differentiates the label logit with respect to the embeddings, through all concepts."""
     found = attribute_label(masked, TEXTS, options=FIXED)
     for text, own in zip(tokenize_words(masked.tokenizer, TEXTS, 16), found, strict=True):
         end, start = ends(masked, text)
@@ -80,7 +80,7 @@ def test_scores_of_the_label_equal_those_of_captum_through_the_whole_bottleneck(
 
 
 def test_rough_paths_get_more_gradients_until_the_gap_is_small():
-    """Along the path runs a sigmoid that is nearly a step: few nodes miss it."""
+    """The value is a sigmoid that is nearly a step along the path, so a few nodes miss it."""
     model = linear_model("soft", sharpness=60.0)
     with torch.no_grad():
         model.concept_heads.head("food").bias[1] = -60 * 1.2  # half-way from .6, the baseline, to 1.8, the text

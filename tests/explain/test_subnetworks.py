@@ -16,7 +16,7 @@ INTO, OUT = "encoder.layer.0.intermediate.dense", "encoder.layer.0.output.dense"
 
 
 def kept(queries, neurons):
-    """Rows of the query map, 8 a head, and neurons."""
+    """Masks that keep rows of the query map, 8 for each head, and neurons."""
     query, inner = torch.zeros(16, 16, dtype=torch.bool), torch.zeros(32, 16, dtype=torch.bool)
     query[list(queries)] = True
     inner[list(neurons)] = True
@@ -89,7 +89,7 @@ def test_neurons_by_hand(sparse):
     assert [entry["neuron"] for entry in plain["highest"]] == [1, 2, 3, 4, 5]
 
 
-def test_the_plain_form_is_json_and_what_is_undefined_is_null(sparse):
+def test_the_plain_form_is_json_and_undefined_values_are_null(sparse):
     with torch.no_grad():
         dict(sparse.backbone.named_modules())[QUERY].weight[:8] = 0
     plain = describe_subnetworks(sparse).to_dict()
@@ -123,7 +123,7 @@ def test_parts_add_up_to_the_whole_in_every_family(family, tmp_path):
         assert total / found.whole.weights == pytest.approx(found.whole.density[name])
 
 
-def test_maps_side_by_side_are_told_apart(tmp_path):
+def test_maps_side_by_side_are_distinguished(tmp_path):
     """GPT-2 holds queries, keys and values in one map of 48 columns."""
     model = tiny_model(write_backbone(tmp_path / "gpt2", "gpt2"))
     mask = torch.zeros(16, 48, dtype=torch.bool)

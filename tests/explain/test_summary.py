@@ -1,4 +1,4 @@
-"""What explanations say of a model as a whole, and their table."""
+"""The summary of explanations over many texts, and their table."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ def test_calibration_without_gold_states():
 
 
 def test_concepts_over_many_texts_by_hand(model):
-    """noise reads loud, loud, quiet; its contribution to the predicted class is V . (c - mean), here +-3 or less."""
+    """noise is predicted loud, loud, quiet; its contribution is V . (c - mean) of the predicted class."""
     with_means(model)
     logits = np.log(np.array([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9]]))
     read = Logits({"food": np.zeros((3, 3)), "noise": logits}, np.array([[1.0, 0, 0]] * 3))

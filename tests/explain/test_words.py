@@ -1,4 +1,4 @@
-"""Words and their places in the text, for the ways in which the families of backbones cut a text into tokens."""
+"""Words and their positions in the text, for the tokenizers of all families of backbones."""
 
 import numpy as np
 import pytest
@@ -107,7 +107,7 @@ def test_pieces_of_a_word_are_its_tokens():
     assert words.tolist() == [[7, 8, 16]] and apart.tolist() == [[10, 20]]
 
 
-def test_special_tokens_and_space_are_apart():
+def test_special_tokens_and_space_belong_to_no_word():
     assert words_of(wordpiece(), "the [SEP] food").special == ("[CLS]", "[SEP]", "[SEP]")
     assert words_of(wordpiece(), "[CLS] [SEP]").words == ()
     assert words_of(byte_bpe(), "good<|endoftext|> food").special == ("<|endoftext|>",)
@@ -137,13 +137,13 @@ def test_a_text_that_is_cut_says_so(tokenizer):
     assert not words_of(tokenizer, "good food", max_length=12).truncated
 
 
-def test_a_word_that_is_read_in_part_ends_where_reading_does():
+def test_a_word_that_is_cut_ends_at_the_cut():
     found = words_of(byte_bpe(), "x" * 50, max_length=7)
     assert found.words == ("x" * 7,) and found.truncated
 
 
 @EVERY
-def test_tokens_are_those_that_the_model_reads(tokenizer):
+def test_tokens_are_those_of_the_model(tokenizer):
     texts = ["The food was good", "", "👍 don't", "good food " * 50]
     assert [list(found.ids) for found in tokenize_words(tokenizer, texts, 16)] == encode(tokenizer, texts, 16)
 
@@ -152,7 +152,7 @@ def test_tokens_are_those_that_the_model_reads(tokenizer):
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(max_size=40) | st.text("gofd the.,'!\n 3é👍‍שﷺ", max_size=40), length=st.integers(3, 40))
 def test_any_text(tokenizer, text, length):
-    """Spans go up and do not overlap, each is its word, and no score gets lost."""
+    """Spans ascend and do not overlap, each gives its word, and no score is lost."""
     found = words_of(tokenizer, text, length)
     assert all(text[start:end] == word for (start, end), word in zip(found.spans, found.words, strict=True))
     edges = [edge for span in found.spans for edge in span]
@@ -164,7 +164,7 @@ def test_any_text(tokenizer, text, length):
     np.testing.assert_allclose(words.sum(-1) + apart.sum(-1), scores.sum(-1), atol=1e-12)
 
 
-def test_a_tokenizer_without_places_is_refused():
+def test_a_tokenizer_without_positions_is_refused():
     class Slow:
         is_fast = False
 

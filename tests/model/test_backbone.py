@@ -1,4 +1,4 @@
-"""Every family of backbones, and names that lead nowhere."""
+"""Every family of backbones, and names of backbones that do not exist."""
 
 import importlib.util
 
@@ -15,7 +15,7 @@ TEXTS = ["the food was good", "we came again and the service was slow but the pl
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_each_family_reads_saves_and_loads(family, tmp_path):
+def test_each_family_predicts_saves_and_loads(family, tmp_path):
     model = tiny_model(write_backbone(tmp_path / "backbone", family), pooling="mean")
     assert hidden_size(model.backbone) == (12 if family == "opt" else 16)
     predictions = model.predict(TEXTS)
@@ -25,7 +25,7 @@ def test_each_family_reads_saves_and_loads(family, tmp_path):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("pooling", ["mean", "last_token"])
-def test_a_text_reads_the_same_alone_and_beside_a_longer_one(family, pooling, tmp_path):
+def test_a_text_gets_the_same_logits_alone_and_beside_a_longer_one(family, pooling, tmp_path):
     model = tiny_model(write_backbone(tmp_path / "backbone", family), pooling=pooling)
     alone = model.logits(TEXTS[:1])
     beside = model.logits(TEXTS)
@@ -52,7 +52,7 @@ def test_a_missing_folder_is_named(tmp_path):
         load_backbone(str(tmp_path / "nowhere"))
 
 
-def test_a_hub_name_that_cannot_be_had_says_what_to_give(tmp_path):
+def test_an_unavailable_hub_name_says_what_to_give(tmp_path):
     with pytest.raises(ModelError, match="Give a hub name"):
         load_backbone("nobody/has-this-model")
 

@@ -24,7 +24,7 @@ def test_texts_are_cut_and_never_padded_to_a_fixed_length():
     assert encode(tiny_tokenizer(), [], max_length=5) == []
 
 
-def test_by_length_covers_every_row_once():
+def test_batches_by_length_cover_every_row_once():
     assert batch_by_length([3, 9, 9, 1], 2) == [[1, 2], [0, 3]]
 
 

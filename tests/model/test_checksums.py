@@ -1,4 +1,4 @@
-"""Which model and mask a correction belongs to."""
+"""Checksums of models, masks and texts."""
 
 import copy
 
@@ -14,12 +14,12 @@ LAYER = "encoder.layer.0.output.dense"
 
 @pytest.fixture
 def masked(model):
-    """The tiny model under masks."""
+    """The tiny model with masks."""
     model.masks = random_masks(model)
     return model
 
 
-def test_a_copy_has_the_same_and_a_changed_weight_another(masked):
+def test_a_copy_has_the_same_checksum_and_a_changed_weight_another(masked):
     first = weights_checksum(masked)
     assert weights_checksum(copy.deepcopy(masked)) == first
     weight = masked.backbone.get_submodule(LAYER).weight
@@ -32,7 +32,7 @@ def test_a_copy_has_the_same_and_a_changed_weight_another(masked):
     assert weights_checksum(masked) == first
 
 
-def test_heads_count_and_masks_do_not(masked):
+def test_weights_checksums_cover_heads_but_not_masks(masked):
     first, whole = weights_checksum(masked), model_checksum(masked)
     with toggled(masked, "food", {LAYER: (3,)}):
         assert weights_checksum(masked) == first
@@ -42,5 +42,5 @@ def test_heads_count_and_masks_do_not(masked):
     assert weights_checksum(masked) != first
 
 
-def test_texts():
+def test_text_checksum():
     assert text_checksum("a") == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"

@@ -1,4 +1,4 @@
-"""Compact models against the masked models that they were cut out of."""
+"""Compact models compared with the masked models that they were made from."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ SIZES = {  # four units of attention each; a unit of Llama has two query heads
 
 
 def family_model(tmp_path, family):
-    """A tiny model; biases and norms are random, too (new ones are zero and one, which hides a wrong cut)."""
+    """A tiny model whose biases and norms are random, too; new ones are zero and one, which would hide a wrong cut."""
     model = tiny_model(write_backbone(tmp_path / family, family, num_hidden_layers=3, **SIZES[family]))
     with torch.no_grad():
         for parameter in model.parameters():
@@ -72,7 +72,7 @@ def test_outputs_are_those_of_the_masked_model(family, masked_from, tmp_path):
 
 @pytest.mark.parametrize("family", SIZES)
 def test_what_is_dropped_is_gone(family, tmp_path):
-    """Each map of block 2 has the rows or columns of the units kept, and no others."""
+    """Each map of block 2 has the rows or columns of kept units only."""
     model = family_model(tmp_path, family)
     model.masks = structured(model, masked_from=2)
     (last,) = concept_blocks(model.compact().backbone)
@@ -108,7 +108,7 @@ def test_masks_of_any_kind_can_be_multiplied_out(family, masked_from, tmp_path):
 
 @torch.no_grad()
 def test_the_biases_of_dropped_units_do_not_matter(tmp_path):
-    """A dropped neuron gives act(bias) into a column of zeros: huge biases there change nothing, elsewhere they do."""
+    """The output of a dropped neuron meets a column of zeros, so its bias has no effect; other biases do."""
     model = family_model(tmp_path, "bert")
     model.masks = structured(model)
     before = model(*batch_of(model))
@@ -124,7 +124,7 @@ def test_the_biases_of_dropped_units_do_not_matter(tmp_path):
     assert_same(model.compact()(*batch_of(model)), changed)
 
 
-def test_texts_are_read_as_before(tmp_path):
+def test_predictions_stay_the_same(tmp_path):
     model = family_model(tmp_path, "bert")
     model.masks = structured(model)
     small = model.compact()
@@ -184,7 +184,7 @@ def test_layers_without_masks_stay_whole(tmp_path):
     assert first.intermediate.dense.weight is second.intermediate.dense.weight
 
 
-def test_a_compact_model_keeps_both_label_heads_and_has_the_class_that_is_asked_for(tmp_path):
+def test_a_compact_model_keeps_both_label_heads_and_has_the_given_class(tmp_path):
     class Mine(CompactModel):
         pass
 
@@ -266,7 +266,7 @@ def test_masks_that_are_not_of_whole_units_are_refused(tmp_path):
         model.compact()
 
 
-def test_what_a_compact_model_cannot_do_is_said(tmp_path, model):
+def test_errors_say_what_a_compact_model_cannot_do(tmp_path, model):
     with pytest.raises(ModelError, match="has no masks; prune it first"):
         model.compact()
     masked = family_model(tmp_path, "bert")

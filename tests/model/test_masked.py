@@ -1,4 +1,4 @@
-"""The masked forward pass against a plain loop that multiplies weights by masks."""
+"""The masked forward pass compared with copies of the dense model whose weights are multiplied by masks."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def family_model(request, tmp_path):
 
 @pytest.mark.parametrize("masked_from", [0, 1])
 @torch.no_grad()
-def test_one_call_equals_the_run_copies_in_every_family(family_model, masked_from):
+def test_one_call_equals_copies_of_the_model_in_every_family(family_model, masked_from):
     ids, mask = batch_of(family_model)
     masks = random_masks(family_model, masked_from=masked_from)
     expected = run_copies(family_model, masks, ids, mask)
@@ -29,7 +29,7 @@ def test_one_call_equals_the_run_copies_in_every_family(family_model, masked_fro
 
 
 @torch.no_grad()
-def test_every_concept_reads_through_its_own_mask(model):
+def test_every_concept_goes_through_its_own_mask(model):
     ids, mask = batch_of(model)
     model.masks = random_masks(model)
     before = model(ids, mask)
@@ -130,7 +130,7 @@ def test_leaves_have_gradients_where_the_bit_is_zero_and_they_match_finite_diffe
     assert leaves[layer, 0].grad[row, column].item() == pytest.approx((values[0] - values[1]) / 2e-4, rel=1e-4)
 
 
-def test_what_is_pruned_is_said_by_name(model, tmp_path):
+def test_prunable_layers_are_named(model, tmp_path):
     names = list(prunable_layers(model.backbone))
     assert len(names) == 12 and "encoder.layer.0.attention.self.query" in names
     assert all(".layer.1." in name for name in prunable_layers(model.backbone, masked_from=1))

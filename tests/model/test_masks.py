@@ -94,7 +94,7 @@ def test_replacing_one_concept_leaves_the_other_and_the_old_set(masks):
         masks.replaced("food", {"a": bits("0001")})
 
 
-def test_saved_masks_come_back_at_one_bit_a_weight(tmp_path):
+def test_saved_masks_take_one_bit_for_each_weight(tmp_path):
     draw = torch.Generator().manual_seed(0)
     masks = MaskSet.from_masks({n: {"w": torch.rand(500, 400, generator=draw) < 0.25} for n in ("food", "noise")})
     masks.save(tmp_path / "masks.safetensors")
@@ -112,12 +112,12 @@ def test_a_flipped_byte_in_a_mask_file_is_found(masks, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 9])
-def test_what_is_no_mask_file_says_so(tmp_path, content):
+def test_a_file_that_is_not_a_mask_file_is_refused(tmp_path, content):
     (tmp_path / "masks.safetensors").write_bytes(content)
     with pytest.raises(ModelError, match="is not a mask file"):
         MaskSet.load(tmp_path / "masks.safetensors")
 
 
-def test_no_layers_is_an_error_not_a_dense_model():
+def test_a_mask_set_without_layers_is_refused():
     with pytest.raises(ModelError, match="without layers"):
         MaskSet.dense(("food",), {})

@@ -1,4 +1,4 @@
-"""Products by oneDNN are those of nn.Linear, forward and backward; where they do not apply, nothing is changed."""
+"""Products by oneDNN equal those of nn.Linear, forward and backward; unsupported layers are not changed."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_outputs_and_gradients_are_those_of_float64(transposed, bias, rows):
     torch.testing.assert_close(gradient.double(), wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_layers_are_plain_again_whatever_happens():
+def test_layers_are_restored_after_an_error():
     model = nn.Sequential(frozen(False, True), nn.GELU())
     with pytest.raises(KeyError), use_onednn(model):
         assert type(model[0]) is not nn.Linear
@@ -45,7 +45,7 @@ def test_layers_are_plain_again_whatever_happens():
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(4, 4), frozen(False, True).double(), nn.Bilinear(2, 2, 2)])
-def test_what_trains_or_is_of_another_type_stays_as_it_is(layer):
+def test_unsupported_layers_are_not_changed(layer):
     kind = type(layer)
     with use_onednn(layer):
         assert type(layer) is kind

@@ -1,4 +1,4 @@
-"""A model folder: equal bytes, nothing altered unseen, nothing half-written."""
+"""A model folder: equal bytes, detected changes, and no half-written files."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_a_fresh_process_predicts_the_same_to_the_bit(folder):
     assert json.loads(run.stdout) == here
 
 
-def test_the_head_for_hard_concepts_comes_back_frozen_and_only_where_it_was(folder, model, tmp_path):
+def test_the_hard_head_comes_back_frozen_if_the_model_had_one(folder, model, tmp_path):
     assert SparseCBM.from_pretrained(folder).hard_head is None
     V, b = torch.arange(15.0).reshape(3, 5), torch.tensor([0.5, -1e4, 0.25])
     model.add_hard_head().set(V, b)
@@ -63,7 +63,7 @@ def test_the_head_for_hard_concepts_comes_back_frozen_and_only_where_it_was(fold
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "concepts.json", "tokenizer/tokenizer.json"])
-def test_one_flipped_byte_is_seen(folder, name):
+def test_one_flipped_byte_is_detected(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
@@ -71,7 +71,7 @@ def test_one_flipped_byte_is_seen(folder, name):
         SparseCBM.from_pretrained(folder)
 
 
-def test_a_masked_model_comes_back_with_its_masks_and_reads_the_same(model, tmp_path):
+def test_a_masked_model_comes_back_with_its_masks_and_predictions(model, tmp_path):
     model.means = {"activations": {}, "label_share": {}, "concept_shares": {}}
     dense = [p.to_dict() for p in model.predict(TEXTS)]
     model.masks = random_masks(model)
@@ -83,7 +83,7 @@ def test_a_masked_model_comes_back_with_its_masks_and_reads_the_same(model, tmp_
     assert f"each concept keeps: food {model.masks['food'].density:.1%}" in (tmp_path / "sparse/README.md").read_text()
 
 
-def test_a_missing_and_an_added_file_are_seen(folder):
+def test_a_missing_and_an_added_file_are_detected(folder):
     (folder / "README.md").unlink()
     (folder / "extra.bin").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"README.md is missing; extra.bin is not listed"):
@@ -112,7 +112,7 @@ def test_weights_that_do_not_fit_are_refused(folder):
         SparseCBM.from_pretrained(folder)
 
 
-def test_a_head_for_hard_concepts_of_other_concepts_is_refused(folder):
+def test_a_hard_head_of_other_concepts_is_refused(folder):
     weights = load_file(folder / "model.safetensors")
     other = {"hard_head.linear.weight": torch.zeros(3, 4), "hard_head.linear.bias": torch.zeros(3)}
     save_file(weights | other, folder / "model.safetensors")

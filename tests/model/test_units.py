@@ -1,4 +1,4 @@
-"""Heads and neurons of every family, against rows and columns written out by hand."""
+"""Heads and neurons of every family, compared with rows and columns written out by hand."""
 
 import pytest
 import torch
@@ -56,7 +56,7 @@ def test_gpt2_has_queries_keys_and_values_side_by_side_and_weights_transposed(tm
     assert second["h.0.attn.c_proj"].all(1).nonzero().squeeze(1).tolist() == list(range(8, 16))
 
 
-def test_a_unit_of_llama_is_a_key_and_value_head_with_the_query_heads_that_read_it(tmp_path):
+def test_a_unit_of_llama_is_a_key_and_value_head_with_the_query_heads_that_use_it(tmp_path):
     head, neuron, *_ = find_units(loaded(tmp_path, "llama", num_attention_heads=8, num_key_value_heads=2))
     assert head.count == 2
     assert {part.layer.rpartition(".")[2]: part.width for part in head.parts} == {
@@ -80,7 +80,7 @@ def test_sums_and_sizes_by_hand(tmp_path):
     assert neuron.sums(values).tolist() == [-8.0 if unit == 5 else 0.0 for unit in range(32)]
 
 
-def test_masks_give_back_the_units_and_masked_layers_have_the_same_units(model):
+def test_units_and_masks_convert_both_ways_and_masked_layers_have_the_same_units(model):
     units = find_units(model.backbone)
     shapes = {layer: tuple(weight.shape) for layer, weight in weights_of(model.backbone).items()}
     kept = {group: torch.arange(group.count) % 2 == 1 for group in units}
@@ -103,7 +103,7 @@ def test_a_mask_that_cuts_through_a_unit_is_named(model, layer, at):
         (neuron if layer == "output.dense" else head).kept(masks)
 
 
-def test_rows_without_their_columns_are_no_unit(model):
+def test_rows_without_their_columns_are_not_a_unit(model):
     masks = {name: torch.ones_like(weight).bool() for name, weight in weights_of(model.backbone).items()}
     head, *_ = find_units(model.backbone)
     for part in ("query", "key", "value"):

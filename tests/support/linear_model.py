@@ -15,7 +15,7 @@ CONCEPTS = ConceptSet((Concept("food", ("Negative", "Positive")),), Concept("rat
 
 
 class LinearBackbone(nn.Module):
-    """The embeddings, and nothing more."""
+    """Returns the embeddings of the words."""
 
     def __init__(self):
         super().__init__()
@@ -33,7 +33,7 @@ class LinearBackbone(nn.Module):
 
 @torch.no_grad()
 def linear_model(activation: str = "soft", sharpness: float = 1.0) -> SparseCBM:
-    """logits = sharpness * (0, x_0 + 2 x_1) of the mean embedding x; the label reads V = ((0, 3), (0, 0), (0, -9))."""
+    """logits = sharpness * (0, x_0 + 2 x_1) of the mean embedding x, and V = ((0, 3), (0, 0), (0, -9))."""
     backbone, tokenizer = LinearBackbone(), tiny_tokenizer()
     backbone.embedding.weight.zero_()
     for word, values in EMBEDDINGS.items():

@@ -1,8 +1,8 @@
-"""A tiny model in which it is known which weights read which concept.
+"""A tiny model for which it is known which weights predict which concept.
 
-The words of a text lie in dimensions 0 to 7 of its tokens, and stay there. Two neurons of the last block copy "bad"
-and "good" to dimensions 8 and 9, two more copy "loud" and "quiet" to 10 and 11; the heads read those copies alone.
-Without its neurons a concept is read as its fallback state, whatever the text.
+Words are stored in dimensions 0 to 7 of their tokens. Two neurons of the last block copy "bad" and "good" to
+dimensions 8 and 9, two more copy "loud" and "quiet" to 10 and 11, and the heads use these copies only. Without neurons
+of its own, a concept is always predicted to be in its fallback state.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ INNER, OUTER = "encoder.layer.1.intermediate.dense", "encoder.layer.1.output.den
 
 @torch.no_grad()
 def planted_model(backbone: Path) -> SparseCBM:
-    """The model, dense; it reads every text of `tests.support.tiny_tables.annotated` rightly."""
+    """The dense model, which predicts every text of `tests.support.tiny_tables.annotated` correctly."""
     model = tiny_model(backbone)
     for module in model.backbone.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
@@ -31,25 +31,25 @@ def planted_model(backbone: Path) -> SparseCBM:
     tokenizer, words = model.tokenizer, model.backbone.embeddings.word_embeddings.weight
     copied = ["bad", "good", "loud", "quiet"]
     for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS]):
-        place = copied.index(word) if word in copied else 4 + number % 4
-        words[tokenizer.convert_tokens_to_ids(word), place] = 1.0
+        dimension = copied.index(word) if word in copied else 4 + number % 4
+        words[tokenizer.convert_tokens_to_ids(word), dimension] = 1.0
     layers = dict(model.backbone.named_modules())
     for neuron in range(len(copied)):
         layers[INNER].weight[neuron, neuron] = 1.0
-        layers[INNER].bias[neuron] = -2.0  # silent but for its word
+        layers[INNER].bias[neuron] = -2.0  # active for its word only
         layers[OUTER].weight[8 + neuron, neuron] = 2.0
-    read = {"food": [8, 9, 15], "noise": [10, 11]}  # dimension 15 stays empty
+    dimensions = {"food": [8, 9, 15], "noise": [10, 11]}  # dimension 15 stays empty
     for name, head in zip(model.concept_set.names, model.concept_heads.heads, strict=True):
         head.weight.zero_()
         head.bias.zero_()
-        for state, dimension in enumerate(read[name]):
+        for state, dimension in enumerate(dimensions[name]):
             head.weight[state, dimension] = 1.0
         head.bias[model.concept_set[name].index(FALLBACK[name])] = 0.01
     return model
 
 
 def planted_masks() -> MaskSet:
-    """Each concept keeps its own two neurons and those that belong to none: 960 of 1,024 weights, 896 in common."""
+    """Each concept keeps its own two neurons and those of no concept: 960 of 1,024 weights, of which 896 are shared."""
     masks = {}
     for name in NEURONS:
         inner = torch.ones(32, 16, dtype=torch.bool)

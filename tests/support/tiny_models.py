@@ -1,4 +1,4 @@
-"""Tiny backbones of random weights, one for each family, written as a hub would serve them."""
+"""Tiny backbones of random weights, one for each family, in the format of a hub."""
 
 import copy
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ TEXTS = ["the food was good", "slow service", "a loud place but we came again an
 
 
 def tiny_tokenizer(decoder: bool = False) -> PreTrainedTokenizerFast:
-    """A word tokenizer; a decoder's has no pad token, only one that ends a text."""
+    """A word tokenizer; that of a decoder has no pad token, only an end token."""
     vocabulary = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -83,10 +83,10 @@ def write_backbone(folder: Path, family: str = "bert", seed: int = 0, **sizes: i
 
 
 def tiny_model(folder: Path, concept_set: ConceptSet = CONCEPTS, **settings) -> SparseCBM:
-    """A bottleneck of random weights over a tiny backbone that lies in a folder."""
+    """A bottleneck of random weights over a tiny backbone in a folder."""
     torch.manual_seed(1)
     model = SparseCBM.build(str(folder), concept_set, Settings(**{"max_length": 16, **settings})).eval()
-    if model.has_bottleneck:  # a new label head is zero, and would read every text alike
+    if model.has_bottleneck:  # a new label head is zero, and would give every text the same label
         torch.nn.init.normal_(model.label_head.linear.weight)
     return model
 

@@ -23,7 +23,7 @@ from sparsecbm.explain.attribution import Attribution, AttributionOptions, attri
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import find_blocks
 from sparsecbm.model.masked_copy import with_masks
-from sparsecbm.prune.random_control import matched_random
+from sparsecbm.pruning.random_control import matched_random
 
 ORIGINAL, MASKS, HEADS, REST = "original", "masks", "heads", "embeddings"
 

@@ -5,7 +5,7 @@ probe     a new linear probe for the concept, under every mask
 ablation  a concept's exclusive weights are set to zero: its accuracy should fall, and that of the others should not
 
 Heads and weights that are trained under random masks show such gaps, too. So the choice of weights is worth the
-`excess` over random masks (`sparsecbm.prune.random_control`) that were trained in the same way.
+`excess` over random masks (`sparsecbm.pruning.random_control`) that were trained in the same way.
 """
 
 from dataclasses import dataclass

@@ -33,14 +33,16 @@ def infidelity_of(subject, number, scores, samples):
 
 def test_methods_face_the_same_parts_and_each_part_is_computed_once(monkeypatch):
     subject, _ = explained(linear_model())
-    reads, read = [], type(subject).read
-    monkeypatch.setattr(type(subject), "read", lambda *arguments: reads.append(1) or read(*arguments))
+    calls, compute_values = [], type(subject).compute_values
+    monkeypatch.setattr(
+        type(subject), "compute_values", lambda *arguments: calls.append(1) or compute_values(*arguments)
+    )
     scores = {"one": [1.0, 2.0, 0.0], "same": [1.0, 2.0, 0.0], "other": [-1.0, 0.0, 5.0]}
     found = measure_infidelity(subject, 1, "food", scores, 20, 0)
-    first = len(reads)
+    first = len(calls)
     assert found["one"] == found["same"] != found["other"]
     measure_infidelity(subject, 1, "food", {"one": [1.0, 2.0, 0.0]}, 20, 0)
-    assert len(reads) == 2 * first
+    assert len(calls) == 2 * first
 
 
 def test_scores_that_predict_every_change_have_no_infidelity():

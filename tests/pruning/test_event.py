@@ -9,8 +9,8 @@ from sparsecbm.base.errors import DegenerateSaliencyWarning
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import find_units
-from sparsecbm.prune.event import choose_masks, score_weights
-from sparsecbm.prune.gradients import stream_gradients
+from sparsecbm.pruning.event import choose_masks, score_weights
+from sparsecbm.pruning.gradients import stream_gradients
 from sparsecbm.train.examples import build_batch, build_examples
 from tests.support.prune_settings import pruning
 from tests.support.tiny_models import random_masks, tiny_model, write_backbone

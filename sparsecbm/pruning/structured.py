@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sparsecbm.base.errors import ConfigError, PruningError, unknown
 from sparsecbm.model.units import Units, select_pruned_units
-from sparsecbm.prune.select import SCOPES
+from sparsecbm.pruning.select import SCOPES
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import find_units
-from sparsecbm.prune.contrast import choose_contrasting_masks
-from sparsecbm.prune.degeneracy import magnitude_correlation, warn_if_magnitude
-from sparsecbm.prune.gradients import stream_gradients
-from sparsecbm.prune.masked_layers import masked_layers, require_masks
-from sparsecbm.prune.n_of_m import prune_n_of_m
-from sparsecbm.prune.saliency import SaliencySettings, get_saliency
-from sparsecbm.prune.select import prune_to
-from sparsecbm.prune.structured import select_units
+from sparsecbm.pruning.contrast import choose_contrasting_masks
+from sparsecbm.pruning.degeneracy import magnitude_correlation, warn_if_magnitude
+from sparsecbm.pruning.gradients import stream_gradients
+from sparsecbm.pruning.masked_layers import masked_layers, require_masks
+from sparsecbm.pruning.n_of_m import prune_n_of_m
+from sparsecbm.pruning.saliency import SaliencySettings, get_saliency
+from sparsecbm.pruning.select import prune_to
+from sparsecbm.pruning.structured import select_units
 from sparsecbm.train.examples import Batch
 
 Scores = Mapping[str, Mapping[str, Tensor]]  # concept -> layer -> [weight's shape]; the largest stay

@@ -6,10 +6,10 @@ from typing import Protocol
 from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.prune.event import choose_masks, score_weights
-from sparsecbm.prune.gradients import draw_gradient_batches
-from sparsecbm.prune.mask_scores import MaskScores
-from sparsecbm.prune.random_control import matched_random
+from sparsecbm.pruning.event import choose_masks, score_weights
+from sparsecbm.pruning.gradients import draw_gradient_batches
+from sparsecbm.pruning.mask_scores import MaskScores
+from sparsecbm.pruning.random_control import matched_random
 from sparsecbm.train.examples import Examples
 
 

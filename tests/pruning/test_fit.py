@@ -11,8 +11,8 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.base.params import parse_params, read_yaml
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.prune.fit import PruneOptions, fit_masks, mix_targets
-from sparsecbm.prune.training import MaskTraining
+from sparsecbm.pruning.fit import PruneOptions, fit_masks, mix_targets
+from sparsecbm.pruning.training import MaskTraining
 from sparsecbm.train import loop
 from sparsecbm.train.examples import build_examples
 from sparsecbm.train.loop import ignore_figures
@@ -277,7 +277,7 @@ def test_heads_have_their_own_share_of_the_dense_predictions(model, tmp_path, mo
     plain = build_examples(annotated(48, 1), model).concept_targets["food"]
     targets = []
     monkeypatch.setattr(
-        "sparsecbm.prune.fit.refit_concept_heads", lambda model, data, *rest: targets.append(data.concept_targets)
+        "sparsecbm.pruning.fit.refit_concept_heads", lambda model, data, *rest: targets.append(data.concept_targets)
     )
     for masks, heads in ((0.0, 0.0), (0.0, 0.25), (0.5, 0.25)):
         prune(model, tmp_path / f"{masks}{heads}", pruning(distill=masks, head_distill=heads, epochs=1))
@@ -363,7 +363,7 @@ def out_of_memory(*arguments, **named):
 
 def test_a_gpu_out_of_memory_names_the_key_to_change(model, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("sparsecbm.prune.gradients._backward", out_of_memory)
+        patch.setattr("sparsecbm.pruning.gradients._backward", out_of_memory)
         with pytest.raises(ModelError, match=r"out of memory: lower prune\.gradient_batch, or lower prune\.memory_mb"):
             prune(model, tmp_path / "event", pruning(saliency="obert"))
         prune(model, tmp_path / "fine", pruning(epochs=1))  # uses no such gradients

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ConfigError, DegenerateSaliencyWarning, PruningError
-from sparsecbm.prune import degeneracy
-from sparsecbm.prune.degeneracy import magnitude_correlation, warn_if_magnitude
-from sparsecbm.prune.saliency import SALIENCIES, SaliencySettings, get_saliency
+from sparsecbm.pruning import degeneracy
+from sparsecbm.pruning.degeneracy import magnitude_correlation, warn_if_magnitude
+from sparsecbm.pruning.saliency import SALIENCIES, SaliencySettings, get_saliency
 
 WHERE = "layer 0, concept food"
 # Two gradients of three weights.

@@ -5,7 +5,7 @@ from math import log
 import pytest
 import torch
 
-from sparsecbm.prune.leakage import leakage_penalty, state_priors
+from sparsecbm.pruning.leakage import leakage_penalty, state_priors
 from sparsecbm.train.examples import MISSING, one_hot
 
 PRIORS = {"food": torch.tensor([0.25, 0.5, 0.25]), "noise": torch.tensor([0.5, 0.5])}

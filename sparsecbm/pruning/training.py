@@ -10,13 +10,13 @@ from sparsecbm.base.params import Finetune, Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import Leaves, weight_leaves
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.prune.leakage import leakage_penalty, state_priors
-from sparsecbm.prune.mask_scores import MaskScores
-from sparsecbm.prune.mask_sources import MaskSource
-from sparsecbm.prune.masked_layers import masked_layers, require_masks
-from sparsecbm.prune.moments import clear_moments_outside_masks
-from sparsecbm.prune.row_routing import route_batch
-from sparsecbm.prune.schedule import PruningEvents
+from sparsecbm.pruning.leakage import leakage_penalty, state_priors
+from sparsecbm.pruning.mask_scores import MaskScores
+from sparsecbm.pruning.mask_sources import MaskSource
+from sparsecbm.pruning.masked_layers import masked_layers, require_masks
+from sparsecbm.pruning.moments import clear_moments_outside_masks
+from sparsecbm.pruning.row_routing import route_batch
+from sparsecbm.pruning.schedule import PruningEvents
 from sparsecbm.train.examples import Batch
 from sparsecbm.train.loss import Losses, cross_entropy
 from sparsecbm.train.method import TrainingMethod, make_adamw, train_embeddings

@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from sparsecbm.model.batches import pad
-from sparsecbm.prune.head_fit import INVERSE_STRENGTH, refit_concept_heads
+from sparsecbm.pruning.head_fit import INVERSE_STRENGTH, refit_concept_heads
 from sparsecbm.train.examples import build_examples, one_hot
 from sparsecbm.train.loss import cross_entropy
 from sparsecbm.train.pooled import pooled_under_masks

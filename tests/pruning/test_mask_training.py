@@ -11,11 +11,11 @@ from sparsecbm.base.errors import ModelError
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import compute_overlap
-from sparsecbm.prune.event import score_weights
-from sparsecbm.prune.gradients import draw_gradient_batches
-from sparsecbm.prune.mask_sources import ShuffledMasks, make_mask_source
-from sparsecbm.prune.schedule import PruningEvents
-from sparsecbm.prune.training import MaskTraining
+from sparsecbm.pruning.event import score_weights
+from sparsecbm.pruning.gradients import draw_gradient_batches
+from sparsecbm.pruning.mask_sources import ShuffledMasks, make_mask_source
+from sparsecbm.pruning.schedule import PruningEvents
+from sparsecbm.pruning.training import MaskTraining
 from sparsecbm.train.examples import build_batch, build_examples
 from tests.support.prune_settings import pruning
 from tests.support.tiny_models import random_masks, tiny_model
@@ -295,7 +295,7 @@ def test_the_texts_of_an_event_depend_on_step_and_seed(model):
 def test_a_weight_outside_every_mask_keeps_its_bytes(saliency, cleared, model, tmp_path, monkeypatch):
     """Control: if its moments are not cleared, AdamW moves it on."""
     if not cleared:
-        monkeypatch.setattr("sparsecbm.prune.training.clear_moments_outside_masks", lambda *arguments: None)
+        monkeypatch.setattr("sparsecbm.pruning.training.clear_moments_outside_masks", lambda *arguments: None)
     params = pruning(saliency=saliency, weights="trained", concepts="all", sparsity=0.75, begin=0.2)
     method, optimizer = method_for(model, tmp_path, params, finetuning(weight_decay=0.1), updates=12)
     layers = prunable_layers(model.backbone)

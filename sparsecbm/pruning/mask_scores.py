@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import Leaves, MaskedLinear
-from sparsecbm.prune.contrast import rank_scores
-from sparsecbm.prune.event import Scores
+from sparsecbm.pruning.contrast import rank_scores
+from sparsecbm.pruning.event import Scores
 
 
 class MaskScores:

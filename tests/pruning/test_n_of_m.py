@@ -7,7 +7,7 @@ from torch.sparse import _semi_structured_conversions as conversions
 from torch.sparse import semi_structured
 
 from sparsecbm.base.errors import ConfigError, PruningError
-from sparsecbm.prune.n_of_m import MULTIPLES, check_semi_structured, prune_n_of_m
+from sparsecbm.pruning.n_of_m import MULTIPLES, check_semi_structured, prune_n_of_m
 
 TORCH = {
     "cutlass": semi_structured.SparseSemiStructuredTensorCUTLASS,

@@ -9,7 +9,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from sparsecbm.prune.select import prune_to
+from sparsecbm.pruning.select import prune_to
 
 
 def choose_contrasting_masks(

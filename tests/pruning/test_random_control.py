@@ -7,7 +7,7 @@ import torch
 
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import compute_overlap
-from sparsecbm.prune.random_control import matched_random
+from sparsecbm.pruning.random_control import matched_random
 
 SHAPES = {"a": (30, 20), "b": (7, 5)}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ConfigError, PruningError
-from sparsecbm.prune.gradients import group_layers, stream_gradients
+from sparsecbm.pruning.gradients import group_layers, stream_gradients
 from sparsecbm.train.examples import build_batch, build_examples
 from sparsecbm.train.loss import cross_entropy
 from tests.support.tiny_models import random_masks

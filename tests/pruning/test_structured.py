@@ -6,7 +6,7 @@ import torch
 from sparsecbm.base.errors import ConfigError, ModelError, PruningError
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.units import Part, Units, find_units
-from sparsecbm.prune.structured import select_units
+from sparsecbm.pruning.structured import select_units
 
 HEADS, NEURONS = [1, 5, 9], [2, 3, 4, 6, 7, 8]  # saliency per weight
 

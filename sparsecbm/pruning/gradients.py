@@ -16,8 +16,8 @@ from sparsecbm.model.batches import shuffle_batches
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.inference import evaluation_mode
 from sparsecbm.model.masked import weight_leaves
-from sparsecbm.prune.fisher import check_gradients
-from sparsecbm.prune.masked_layers import require_masks
+from sparsecbm.pruning.fisher import check_gradients
+from sparsecbm.pruning.masked_layers import require_masks
 from sparsecbm.train.examples import Batch, Examples, build_batch
 from sparsecbm.train.loss import cross_entropy
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsecbm.prune.row_routing import route_batch
+from sparsecbm.pruning.row_routing import route_batch
 
 EVERY = [0, 1, 2, 3, 4]
 ROUTES = {

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import PruningError
-from sparsecbm.prune.contrast import choose_contrasting_masks, rank_scores
-from sparsecbm.prune.select import prune_to
+from sparsecbm.pruning.contrast import choose_contrasting_masks, rank_scores
+from sparsecbm.pruning.select import prune_to
 
 # One layer of ten weights. Both concepts score the first three highest. The differences of their ranks, in ninths, are
 # 0 0 0 6 4 2 0 -2 -4 -6.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sparsecbm.base.errors import ConfigError, PruningError, unknown
-from sparsecbm.prune.fisher import check_gradients, check_settings, compute_inverse_diagonal
+from sparsecbm.pruning.fisher import check_gradients, check_settings, compute_inverse_diagonal
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from sparsecbm.model.heads import activate
 from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.prune.head_fit import refit_concept_heads
-from sparsecbm.prune.mask_sources import MaskSource, ShuffledMasks, make_mask_source
-from sparsecbm.prune.schedule import PruningEvents
-from sparsecbm.prune.training import MaskTraining
+from sparsecbm.pruning.head_fit import refit_concept_heads
+from sparsecbm.pruning.mask_sources import MaskSource, ShuffledMasks, make_mask_source
+from sparsecbm.pruning.schedule import PruningEvents
+from sparsecbm.pruning.training import MaskTraining
 from sparsecbm.train.examples import Examples, build_examples
 from sparsecbm.train.loop import History, TrainingRun, train
 from sparsecbm.train.modes import compute_training_means, fit_hard_head, refit_label_head

@@ -3,7 +3,7 @@
 import pytest
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.prune.schedule import PruningEvents, Schedule
+from sparsecbm.pruning.schedule import PruningEvents, Schedule
 from tests.support.prune_settings import pruning
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ConfigError, PruningError
-from sparsecbm.prune.select import prune_to
+from sparsecbm.pruning.select import prune_to
 
 
 def dense(scores):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ConfigError, PruningError
-from sparsecbm.prune import fisher
-from sparsecbm.prune.fisher import compute_inverse_diagonal, layer_bytes, working_bytes
+from sparsecbm.pruning import fisher
+from sparsecbm.pruning.fisher import compute_inverse_diagonal, layer_bytes, working_bytes
 
 WHERE = "layer 0, concept food"
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sparsecbm.base.errors import ConfigError, PruningError, unknown
-from sparsecbm.prune.select import check_scores
+from sparsecbm.pruning.select import check_scores
 
 # What torch.sparse.to_sparse_semi_structured requires (torch/sparse/semi_structured.py), by backend and type: these
 # numbers must divide the rows and the columns of a weight [out, in].
