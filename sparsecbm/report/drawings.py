@@ -33,7 +33,7 @@ def draw_plots(
         _draw_masks(folder / "prune", metrics["prune"])
     if metrics.get("explain", {}).get("concepts"):
         _draw_explanations(folder / "explain", metrics["explain"], explanations)
-    if interventions:
+    if "intervene" in metrics and interventions:
         _draw_interventions(folder / "intervene", metrics["intervene"], interventions)
     if "evaluate" in metrics:
         scores = metrics["evaluate"]

@@ -18,7 +18,7 @@ def run(params: Params, workspace: Workspace) -> None:
     splits = {name: annotator.annotate(frame, concept_set) for name, frame in read_splits(workspace.validated).items()}
     for name, frame in splits.items():
         check(frame, AnnotatedTable, concept_set, f"split {name!r}")
-    said = {"annotator": annotator.name, "blank": params.annotate.blank}
-    write_splits(workspace.annotated, splits, {**manifest, **said})
+    settings = {"annotator": annotator.name, "blank": params.annotate.blank}
+    write_splits(workspace.annotated, splits, {**manifest, **settings})
     summary = {name: summarise(frame, concept_set) for name, frame in splits.items()}
-    write_json(workspace.metrics("annotate"), {**said, "splits": summary})
+    write_json(workspace.metrics("annotate"), {**settings, "splits": summary})
