@@ -80,7 +80,7 @@ def annotated_table(data: Any, concept_set: ConceptSet, text: str = "text", grou
     frame = to_frame(data)
     columns = {concept.name: concept.states for concept in concept_set}
     mapping = _mapping(text, concept_set.label.name, columns, group, concept_set.label.states)
-    rows = map_rows(frame, mapping, WHERE)
+    rows = map_rows(frame.reset_index(drop=True), mapping, WHERE)
     _check_cells(rows, concept_set, frame.index, text)
     table = canonical(rows, concept_set)
     return HumanAnnotator("leave_out").annotate(table, concept_set)
