@@ -28,7 +28,7 @@ def retrain(workspace, stages=None):
     return state, {run.name.split("-")[0]: (run.state.name, run.run_count) for run in runs}
 
 
-def test_stages_in_order_with_their_states_andartifacts(workspace):
+def test_stages_in_order_with_their_states_and_artifacts(workspace):
     workspace.report.parent.mkdir(exist_ok=True)
     workspace.report.write_text("<!doctype html>")
     state, tasks = retrain(workspace)

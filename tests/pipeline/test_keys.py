@@ -45,7 +45,7 @@ def test_a_change_of_an_input_changes_the_key(workspace, file, text):
 
 def test_other_changes_leave_the_key(workspace):
     before = stage_key(workspace, "fit")
-    (workspace.root / "params.yaml").write_text("# told anew\ntrain: {patience: 9, epochs: 2}\nseed: 1\n")
+    (workspace.root / "params.yaml").write_text("# another comment\ntrain: {patience: 9, epochs: 2}\nseed: 1\n")
     (workspace.root / "data" / "__pycache__").mkdir()
     (workspace.root / "data" / "__pycache__" / "a.pyc").write_bytes(b"0")
     (workspace.root / "elsewhere.txt").write_text("x")

@@ -22,8 +22,8 @@ def command(monkeypatch, capsys):
         monkeypatch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit) as end:
             sparsecbm.cli.app.main()
-        told = capsys.readouterr()
-        return end.value.code or 0, told.out, told.err
+        printed = capsys.readouterr()
+        return end.value.code or 0, printed.out, printed.err
 
     return run
 

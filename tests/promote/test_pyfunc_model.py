@@ -120,13 +120,13 @@ PyfuncModel.rows = _logged
 """
 
 
-@pytest.mark.parametrize(("skipped", "warnings_told"), [(True, 0), (False, 1)])
-def test_loading_prints_no_warning_of_mlflow(skipped, warnings_told):
+@pytest.mark.parametrize(("skipped", "warnings_shown"), [(True, 0), (False, 1)])
+def test_loading_prints_no_warning_of_mlflow(skipped, warnings_shown):
     """MLflow warns about a class whose `predict` has no type hints, unless the class turns that warning off."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         made = {"predict": lambda self, context, model_input, params=None: None}
         type("Another", (PyfuncModel,), made if skipped else {**made, "_skip_type_hint_validation": False})
-    assert len(told) == warnings_told
+    assert len(caught) == warnings_shown
 
 
 def test_a_version_is_timed_while_no_other_predicts(folder, tmp_path):
