@@ -12,13 +12,12 @@ from tests.support.project import ROOT, import_graph, layers
 # Packages that only the extra `pipeline` brings, and the packages and modules that may import them.
 PIPELINE_IMPORTS = {
     "captum": ("sparsecbm.evaluate.faithfulness.infidelity",),
-    "matplotlib": ("sparsecbm.plots",),
+    "matplotlib": ("sparsecbm.plots", "sparsecbm.report.validation_page"),
     "mlflow": ("sparsecbm.promote", "sparsecbm.track"),
     "pandera": ("sparsecbm.data.schemas", "sparsecbm.data.validation"),
     "prefect": ("flows",),
     "psutil": ("flows",),
     "ruamel": ("sparsecbm.pipeline",),
-    "seaborn": ("sparsecbm.plots",),
 }
 # A row such as "| 4 | `track`, `report` | the record in MLflow; the pages |".
 LAYER_ROW = re.compile(r"^\| \d+ \| ([^|]+) \|", re.MULTILINE)

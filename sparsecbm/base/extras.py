@@ -14,7 +14,6 @@ PIPELINE = {
     "mlflow": "MLflow",
     "pandera": "pandera",
     "prefect": "Prefect",
-    "seaborn": "seaborn",
 }
 
 

@@ -68,9 +68,9 @@ def intervene(
         one edit for one text, a list for a list
 
     Raises:
-        InterventionError: an unknown concept, values that are no probabilities, no bottleneck, or a head that the
-            model lacks.
-        ConfigError: an unknown state. Messages list the choices.
+        InterventionError: an unknown concept, values that are no probabilities, or no bottleneck.
+        ConfigError: an unknown state or head. Messages list the choices.
+        ModelError: a head that the model lacks.
     """
     targets = resolve_settings(model, settings)
     text_list = [texts] if isinstance(texts, str) else list(texts)

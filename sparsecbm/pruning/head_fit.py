@@ -81,7 +81,7 @@ def _minimise(loss: Callable[[], Tensor], parameters: Iterable[Tensor]) -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)

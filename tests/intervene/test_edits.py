@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparsecbm.base.errors import ConfigError, InterventionError
+from sparsecbm.base.errors import ConfigError, InterventionError, ModelError
 from sparsecbm.intervene.edits import edited, intervene
 from tests.support.tiny_models import tiny_model
 
@@ -142,9 +142,9 @@ def test_bad_settings_name_the_choices(bottleneck, settings, error, message):
 
 
 def test_models_and_heads_that_cannot_be_edited(model, backbone):
-    with pytest.raises(InterventionError, match="no head for one-hot concepts"):
+    with pytest.raises(ModelError, match="the model has no `hard_head`"):
         intervene(model, TEXTS[0], {"food": "Positive"}, head="hard")
-    with pytest.raises(InterventionError, match="unknown head 'herd'"):
+    with pytest.raises(ConfigError, match="unknown label head 'herd'"):
         intervene(model, TEXTS[0], {"food": "Positive"}, head="herd")
     with pytest.raises(InterventionError, match="no concepts to edit"):
         intervene(tiny_model(backbone, mode="standard"), TEXTS[0], {"food": "Positive"})

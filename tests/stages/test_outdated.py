@@ -78,7 +78,7 @@ def test_only_the_report_depends_on_what_draws():
         stage.stage: [path for path in stage.derived if path.startswith(DRAWING)]
         for stage in stage_dependencies(REPOSITORY)
     }
-    assert drawing.pop("report") == sorted(DRAWING)
+    assert {path.split("/")[1] for path in drawing.pop("report")} == {folder.split("/")[1] for folder in DRAWING}
     assert set(drawing) == {"ingest", "validate", "annotate", "finetune", "prune", "explain", "intervene", "evaluate"}
     assert all(paths == [] for paths in drawing.values()), drawing
 

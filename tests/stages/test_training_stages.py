@@ -14,9 +14,9 @@ from sparsecbm.base.params import load_params, parse_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.data.tables import read_split, write_splits
+from sparsecbm.model.heads import concatenated_activations
 from sparsecbm.stages import evaluate, explain, finetune, prune, report
 from sparsecbm.train.label_head import fit_label_head, fit_temperature
-from sparsecbm.train.modes import activations
 from tests.support.report_inputs import write_validation
 from tests.support.tiny_models import CONCEPTS
 from tests.support.tiny_tables import annotated
@@ -138,7 +138,8 @@ def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_text
     model = SparseCBM.from_pretrained(workspace.sparse)
     train, validation, test = (read_split(workspace.annotated, split) for split in ("train", "validation", "test"))
     hard, held_out, unseen = (
-        activations(model, model.logits(frame["text"].tolist()), "hard") for frame in (train, validation, test)
+        concatenated_activations(model.logits(frame["text"].tolist()).concepts, "hard")
+        for frame in (train, validation, test)
     )
     weight, bias = fit_label_head(hard, train["label"].astype(int).to_numpy() - 1, 3)
     by_hand = (unseen @ weight.T + bias).argmax(1)

@@ -13,10 +13,11 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from sparsecbm.base.errors import DataError
+from sparsecbm.model.heads import concatenated_activations
 from sparsecbm.train.examples import build_examples
 from sparsecbm.train.label_head import fit_temperature
 from sparsecbm.train.loop import choose_precision, make_accelerator
-from sparsecbm.train.modes import activations, fit, fit_hard_head
+from sparsecbm.train.modes import fit, fit_hard_head
 from tests.support.tiny_models import tiny_model
 from tests.support.tiny_tables import annotated
 from tests.support.training import copy_weights, equal_weights, finetuning, training_run
@@ -81,7 +82,7 @@ def test_fitted_label_heads_are_calibrated_on_held_out_texts(backbone, tmp_path)
             training_run(tmp_path / f"{refit}"),
         )
         logits = model.logits(validation["text"].tolist())
-        hard = activations(model, logits, "hard") @ model.hard_head.linear.weight.numpy().T
+        hard = concatenated_activations(logits.concepts, "hard") @ model.hard_head.linear.weight.numpy().T
         temperatures[refit] = (
             fit_temperature(logits.label, gold),
             fit_temperature(hard + model.hard_head.linear.bias.numpy(), gold),

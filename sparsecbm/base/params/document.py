@@ -7,7 +7,6 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from sparsecbm.base.files import write_text
 from sparsecbm.base.params.params import Params
@@ -84,7 +83,7 @@ def _section(field: FieldInfo) -> type[Section] | None:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default is PydanticUndefined:
+    if field.is_required():
         return "required"
     if field.default is None:
         return "none"
