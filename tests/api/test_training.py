@@ -123,7 +123,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_loaded(frame, op
 
 
 def test_prune_names_unknown_options(dense, frame):
-    with pytest.raises(ConfigError, match="unknown option 'sparse'. Did you mean 'sparsity'"):
+    with pytest.raises(ConfigError, match=r"unknown option 'sparse'\. Did you mean 'sparsity'"):
         prune(dense, frame, text="review", sparse=0.5)
 
 
