@@ -16,7 +16,8 @@ from tests.support.project import ROOT, normal, pyproject, requirements, third_p
 
 # Folders that run without the extra `pipeline`, and files in them that serve stages or one source only.
 CORE = (
-    "api", "display", "evaluate", "intervene", "explain", "pruning", "train", "model", "annotate", "data", "base", "cli",
+    "api", "display", "evaluate", "intervene", "explain", "pruning", "train", "model", "annotate", "data", "base",
+    "cli",
 )  # fmt: skip
 EXTRA_OF_FILE = {
     "sparsecbm/data/schemas.py": "pipeline",
