@@ -17,12 +17,14 @@ PAGES = (
     "docs/*.md",
     "docs/experiments/*.md",
 )
+CODE_BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK_TARGET = re.compile(r"\]\([^)]*\)|https?://\S+")
 
 
 def find_long_lines(text: str) -> list[str]:
-    """Return the lines that are too long; rows of tables and the targets of links do not count."""
-    lines = [line for line in text.splitlines() if not line.startswith("|")]
+    """Return the lines that are too long; tables, pictures, code blocks and the targets of links do not count."""
+    prose = CODE_BLOCK.sub("", text)
+    lines = [line for line in prose.splitlines() if not line.startswith(("|", "!["))]
     return [line for line in lines if len(LINK_TARGET.sub("", line)) > WIDTH]
 
 
@@ -46,6 +48,8 @@ def test_a_page_wraps_at_100_characters(path):
         ("[a page](" + "a" * 100 + ".md)", False),
         ("see https://example.org/" + "a" * 100, False),
         ("[" + "a" * 101 + "](b.md)", True),
+        ("```sh\n" + "a" * 200 + "\n```", False),
+        ("![" + "a" * 200 + "](b.png)", False),
     ],
 )
 def test_tables_and_link_targets_may_be_longer(line, too_long):
