@@ -15,6 +15,7 @@ from sparsecbm.data.sources.mapping import map_rows, vocabulary
 from sparsecbm.data.splitting import hold_out_groups
 
 WHERE = "the data frame"
+MANY_STATES, LEAST_ROWS = 20, 5  # more states than this, each in fewer rows than this on average, are no categories
 Concepts = str | Sequence[str] | Mapping[str, Sequence[Any] | None]
 
 
@@ -60,8 +61,24 @@ def learn_concepts(
     columns = concept_columns(concepts)
     if not columns:
         raise ConfigError("name at least one concept, such as concepts=['food', 'service']")
-    mapping = _mapping(text, label, columns, None, labels)
-    return vocabulary(map_rows(frame, mapping, WHERE), mapping, WHERE)
+    require_frame_columns(frame, [text, label, *columns])
+    rows = map_rows(frame.reset_index(drop=True), _mapping(text, label, columns, None, labels), WHERE)
+    _check_categories(rows, {label: ("label", labels)} | {n: (f"concept.{n}", states) for n, states in columns.items()})
+    return vocabulary(rows, _mapping(text, label, columns, None, labels), WHERE)
+
+
+def require_frame_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    """Check that a frame has the named columns.
+
+    Raises:
+        DataError: one is missing; names it, the columns that are there, and the arguments to change.
+    """
+    missing = [name for name in names if name not in frame]
+    if missing:
+        raise DataError(
+            f"{WHERE} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(str, frame.columns))}. "
+            "Pass the right names as text=, label=, group= or concepts=, or rename the columns"
+        )
 
 
 def annotated_table(data: Any, concept_set: ConceptSet, text: str = "text", group: str | None = None) -> pd.DataFrame:
@@ -80,6 +97,7 @@ def annotated_table(data: Any, concept_set: ConceptSet, text: str = "text", grou
     frame = to_frame(data)
     columns = {concept.name: concept.states for concept in concept_set}
     mapping = _mapping(text, concept_set.label.name, columns, group, concept_set.label.states)
+    require_frame_columns(frame, [text, concept_set.label.name, *concept_set.names, *([group] if group else [])])
     rows = map_rows(frame.reset_index(drop=True), mapping, WHERE)
     _check_cells(rows, concept_set, frame.index, text)
     table = canonical(rows, concept_set)
@@ -115,6 +133,25 @@ def _mapping(
     return ColumnMapping(
         text=text, label=label, concepts=columns, labels=labels and tuple(map(str, labels)), group=group
     )
+
+
+def _check_categories(rows: pd.DataFrame, columns: Mapping[str, tuple[str, Sequence[Any] | None]]) -> None:
+    """See that columns whose states come from the data hold categories.
+
+    Args:
+        columns: name of the user's column -> column of `rows`, and the states if they are given
+    """
+    for name, (column, states) in columns.items():
+        values = rows[column].dropna()
+        number = values.nunique()
+        if states is None and number < 2:
+            only = f"only the state {values.iloc[0]!r}" if number else "no state"
+            raise DataError(f"{WHERE}, column {name!r}: it has {only}; two are needed, or there is nothing to predict")
+        if states is None and number > MANY_STATES and len(values) < LEAST_ROWS * number:
+            raise DataError(
+                f"{WHERE}, column {name!r}: {number} different values in {len(values)} rows are no categories; group "
+                "them first, for example by pandas.cut, or pass the states"
+            )
 
 
 def _check_cells(rows: pd.DataFrame, concept_set: ConceptSet, index: pd.Index, text: str) -> None:

@@ -66,7 +66,10 @@ def test_a_mapping_and_a_dataset_are_frames_too():
     [
         ([1, 2], "expected a pandas DataFrame or a datasets.Dataset, not list"),
         (FRAME.head(0), "the data frame has no rows"),
-        (FRAME.drop(columns="noise"), "the data frame has no column 'noise'"),
+        (
+            FRAME.drop(columns="noise"),
+            r"no column 'noise'; it has body, stars, food\. Pass the right names as text=, la",
+        ),
         (FRAME.assign(body=["a", " ", "b", None]), r"column 'body': 2 row\(s\) have no text, the first is row 'b'"),
         (FRAME.assign(food=["Positive", "positive", None, "Negative"]), "column 'food', row 'b': unknown state 'posi"),
         (FRAME.assign(stars=[5, 1, 10, 4]), "column 'stars', row 'd': unknown state '4'; the states are 1, 5, 10"),
@@ -93,3 +96,24 @@ def test_no_group_lies_in_both_parts():
 def test_a_share_that_leaves_a_part_empty_is_refused():
     with pytest.raises(DataError, match=r"validation=0.01 of 4 rows in 4 groups leaves one part empty"):
         split_validation(annotated_table(FRAME, CONCEPTS, "body"), 0.01, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (["x", "x", None, "x"], "column 'food': it has only the state 'x'; two are needed"),
+        ([None] * 4, "column 'food': it has no state; two are needed"),
+    ],
+)
+def test_a_column_that_never_varies_is_refused(column, message):
+    with pytest.raises(DataError, match=message):
+        learn_concepts(FRAME.assign(food=column), "body", "stars", ["food", "noise"])
+
+
+def test_scores_are_no_categories_but_given_states_are_kept():
+    frame = pd.DataFrame({"text": ["a"] * 100, "label": [0, 1] * 50, "score": [i / 4 for i in range(25)] * 4})
+    with pytest.raises(DataError, match=r"column 'score': 25 different values in 100 rows are no categories; group th"):
+        learn_concepts(frame, "text", "label", "score")
+    states = sorted(set(frame["score"]))
+    assert len(learn_concepts(frame, "text", "label", {"score": states})["score"]) == 25
+    assert len(learn_concepts(pd.concat([frame] * 2), "text", "label", "score")["score"]) == 25, "8 rows for each"
