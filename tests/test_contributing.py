@@ -39,11 +39,13 @@ def test_an_annotator():
     annotator = run_example("Add an annotator")["KeywordAnnotator"](
         {"food": {"Positive": "tasty", "Negative": "bland"}}
     )
-    frame = pd.DataFrame({"text": ["A tasty soup.", "Bland rice", "We came again."]})
+    frame = pd.DataFrame({"text": ["A tasty soup.", "Bland rice", "We came again."], "share.food.Positive": 0.5})
     rows = annotator.annotate(frame, ConceptSet((Concept("food"),), Concept("rating", ("1", "2"))))
     assert rows["concept.food"].tolist() == ["Positive", "Negative", "unknown"]
     assert rows["source.food"].tolist() == ["keywords"] * 3
-    assert list(frame.columns) == ["text"]
+    assert rows["confidence.food"].tolist() == [1.0] * 3
+    assert "share.food.Positive" not in rows
+    assert list(frame.columns) == ["text", "share.food.Positive"]
 
 
 def test_a_source(tmp_path):
