@@ -101,16 +101,16 @@ def test_texts_cannot_control_the_terminal(folder, sparsecbm):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--text", "a", "--file", "b"], "give either --text or --file"),
-        ([], "give either --text or --file"),
-        (["--text", "a", "--html", "x", "--json", "y"], "give either --html or --json"),
+        (["--text", "a", "--file", "b"], "give only one of --text and --file"),
+        ([], "give --text or --file"),
+        (["--text", "a", "--html", "x", "--json", "y"], "give only one of --html and --json"),
         (["--text", "a", "--concept", "fod"], "unknown concept 'fod'. Did you mean 'food'? Choices: food, noise"),
         (["--text", "a", "--state", "noise=lound"], "unknown state of 'noise' 'lound'. Did you mean 'loud'"),
         (["--text", "a", "--state", "fod=good"], "unknown concept 'fod'. Did you mean 'food'? Choices: food, noise"),
-        (["--text", "a", "--state", "noise"], "--state noise: give CONCEPT=STATE, such as noise=Negative"),
+        (["--text", "a", "--state", "noise"], "--state noise: give CONCEPT=STATE, such as food=Positive"),
         (
             ["--text", "a", "--state", "noise=loud", "--state", "noise=quiet"],
-            "conflicts with loud; give one state",
+            "noise is also set to loud; give it one state",
         ),
         (
             ["--text", "a", "--concept", "food", "--state", "noise=loud"],
