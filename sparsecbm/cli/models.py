@@ -1,16 +1,17 @@
 """The commands on saved models: predict, explain, evaluate, masks, compare."""
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.base.params.faithfulness import Method
 from sparsecbm.cli.concept_states import parse_states
 from sparsecbm.cli.options import Json, Model, TextFile, Texts
 
-METHOD_HELP = f"How words are scored: {', '.join(get_args(Method))}."
+METHOD_HELP = (  # the names of `explain.methods.METHODS`, which would import torch
+    "How words are scored: integrated_gradients, gradient_x_input, leave_one_out, attention_rollout or random."
+)
 
 
 def predict(

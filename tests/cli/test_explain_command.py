@@ -10,6 +10,8 @@ import sparsecbm as package
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import sha256_file
 from sparsecbm.cli.json_schemas import json_schemas
+from sparsecbm.cli.models import METHOD_HELP
+from sparsecbm.explain.methods import METHODS
 from sparsecbm.model.storage import CHECKSUMS
 from tests.explain.test_explanation import FEW, with_means
 from tests.model.test_masked import random_masks
@@ -96,6 +98,10 @@ def test_texts_cannot_control_the_terminal(folder, sparsecbm):
     code, output, _ = sparsecbm("explain", folder, "--text", text, "--method", "random")
     assert code == 0
     assert "\x1b" not in output and "\x07" not in output and "[red]x[/]" in output
+
+
+def test_the_help_names_every_method():
+    assert all(name in METHOD_HELP for name in METHODS)
 
 
 @pytest.mark.parametrize(
