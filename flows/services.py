@@ -1,4 +1,4 @@
-"""`python -m flows.services up|down|status`: this workspace's Prefect server, worker and MLflow pages, on loopback."""
+"""`python -m flows.services up|down|status`: Prefect server, worker and MLflow pages, for this machine only."""
 
 import contextlib
 import json

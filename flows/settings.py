@@ -51,7 +51,7 @@ def running_server(workspace: Workspace) -> str | None:
 def answers(url: str, seconds: float = 2) -> bool:
     """Whether an address answers with HTTP status 200."""
     try:
-        # The addresses are on loopback, so no proxy may be used.
+        # The addresses are 127.0.0.1, so no proxy may be used.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url, timeout=seconds) as response:
             return response.status == 200

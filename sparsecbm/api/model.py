@@ -130,7 +130,7 @@ class SparseCBM(ConceptBottleneck):
         return intervene(self, texts, settings, head)
 
     def edited(self, settings: Mapping[str, Setting]) -> AbstractContextManager["SparseCBM"]:
-        """Set concepts of every text that is read while a block runs; see `sparsecbm.intervene.edits`."""
+        """Set concepts of every text that is predicted while a block runs; see `sparsecbm.intervene.edits`."""
         return edited(self, settings)
 
     def make_patch(

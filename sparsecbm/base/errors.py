@@ -48,7 +48,7 @@ class DegenerateSaliencyWarning(UserWarning):
 
 
 def unknown(kind: str, name: object, choices: Iterable[object]) -> str:
-    """Say that `name` is no known `kind`, with the closest choice and all choices."""
+    """Say that `name` is not a known `kind`, with the closest choice and all choices."""
     names = [str(choice) for choice in choices]
     matches = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" Did you mean {matches[0]!r}?" if matches else ""

@@ -6,14 +6,16 @@ from contextlib import contextmanager
 
 from sparsecbm.base.errors import ConfigError
 
-# Import name -> name, for the packages that the extra `pipeline` installs.
+# Import name -> name, for the packages that the extra `plots` or `pipeline` installs.
+PLOTS = {"matplotlib": "Matplotlib"}
 PIPELINE = {
+    "captum": "Captum",
     "dvc": "DVC",
-    "jinja2": "Jinja2",
-    "matplotlib": "Matplotlib",
     "mlflow": "MLflow",
     "pandera": "pandera",
+    "PIL": "Pillow",
     "prefect": "Prefect",
+    "ruamel": "ruamel.yaml",
 }
 
 
@@ -21,9 +23,8 @@ class MissingExtraError(ConfigError):
     """A package of an extra is not installed."""
 
     def __init__(self, module: str) -> None:
-        super().__init__(
-            f"this command needs {PIPELINE[module]}, which is not installed; pip install 'sparsecbm[pipeline]'"
-        )
+        name, extra = (PLOTS[module], "plots") if module in PLOTS else (PIPELINE[module], "pipeline")
+        super().__init__(f"this command needs {name}, which is not installed; pip install 'sparsecbm[{extra}]'")
 
 
 def require(*modules: str) -> None:
@@ -48,6 +49,6 @@ def missing_extras_explained() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        if module not in PIPELINE:
+        if module not in PLOTS | PIPELINE:
             raise
         raise MissingExtraError(module) from error

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it over `path` if the block succeeds.
+    """Yield a temporary path next to `path`; rename it over `path` if the block succeeds.
 
     On any error, such as a full disk, the temporary file is removed and `path` stays as it was.
     """
@@ -38,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; let it replace `path` if the block succeeds."""
+    """Yield a temporary folder next to `path`; let it replace `path` if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))

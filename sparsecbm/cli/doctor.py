@@ -18,12 +18,14 @@ def doctor() -> None:
     faults = []
     with console.status("checking ..."):
         for finding in check_workspace(Workspace.find()):
-            table.add_row("[green]ok[/]" if finding.good else "[red]!![/]", finding.name, plain(finding.result))
+            mark = "[green]ok[/]" if finding.good else "[red]!![/]" if finding.fatal else "[yellow]![/]"
+            table.add_row(mark, finding.name, plain(finding.result))
             if not finding.good:
                 faults.append(finding)
     console.print(table)
     for fault in faults:
         console.print(f"[red]{fault.name}[/] fix: {plain(fault.fix)}", soft_wrap=True, highlight=False)
-    if faults:
+    if any(fault.fatal for fault in faults):
         raise typer.Exit(1)
-    console.print("[green]everything is fine[/]")
+    if not faults:
+        console.print("[green]everything is fine[/]")

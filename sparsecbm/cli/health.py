@@ -26,11 +26,16 @@ _PIPELINE_EXTRA = re.compile(r"""extra == ["']pipeline["']""")
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check; `fix` is empty if nothing is wrong."""
+    """The result of one check; `fix` is empty if nothing is wrong.
+
+    Attributes:
+        fatal: whether `sparsecbm doctor` fails because of this fault
+    """
 
     name: str
     result: str
     fix: str = ""
+    fatal: bool = True
 
     @property
     def good(self) -> bool:
@@ -129,14 +134,14 @@ def check_disk(workspace: Workspace) -> Finding:
 
 
 def check_cores(workspace: Workspace) -> Finding:
-    """Whether there is a core for each thread of the training."""
+    """Whether there is a core for each thread of the training. With fewer, a run is slow but possible."""
     cores = len(os.sched_getaffinity(0))
     try:
         threads = load_params(workspace.params).threads
     except SparseCBMError:
         return Finding("cores", str(cores))
-    slow = f"training would be slow; --set threads={cores} (changes the last digits of results)"
-    return Finding("cores", f"{cores}, threads={threads}", "" if threads <= cores else slow)
+    slow = f"training will be slow; run `sparsecbm run --set threads={cores}` (it changes the last digits of results)"
+    return Finding("cores", f"{cores}, threads={threads}", "" if threads <= cores else slow, fatal=False)
 
 
 def check_mlflow_database(workspace: Workspace) -> Finding:

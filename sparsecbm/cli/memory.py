@@ -7,7 +7,7 @@ import typer
 
 from sparsecbm.base.errors import ConfigError, InterventionError
 from sparsecbm.cli.concept_states import parse_states
-from sparsecbm.cli.patches import Json, Model, Texts, load_model, print_json
+from sparsecbm.cli.patches import Author, Json, Model, Note, Texts, load_model, print_json
 
 if TYPE_CHECKING:
     from sparsecbm.intervene.memory.store import Memory
@@ -23,20 +23,23 @@ def add(
     store: Store,
     text: Texts,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="CONCEPT=STATE", help="The state that the texts should have.")
+        list[str] | None,
+        typer.Option("--set", metavar="CONCEPT=STATE", help="The right state of the texts; can be repeated."),
     ] = None,
-    patch: Annotated[Path | None, typer.Option(help="Or the patch file that gives them a state.")] = None,
-    author: str = "",
-    note: str = "",
+    patch: Annotated[Path | None, typer.Option(help="A patch to store instead of a state.")] = None,
+    author: Author = "",
+    note: Note = "",
     json: Json = False,
 ) -> None:
-    """Keep the states of texts: a correction, or a correct prediction that should stay as it is."""
+    """Store the right states of texts, whether the model predicts them or not."""
     from sparsecbm.cli.printing.interventions import show_list
     from sparsecbm.intervene.memory.store import Memory
     from sparsecbm.intervene.patches.patch import MaskPatch
 
-    if bool(set_) == bool(patch):
-        raise ConfigError("give either --set or --patch")
+    if set_ and patch:
+        raise ConfigError("give only one of --set and --patch")
+    if not set_ and not patch:
+        raise ConfigError("give --set or --patch")
     loaded_patch = MaskPatch.load(patch) if patch else None
     states = {loaded_patch.concept: loaded_patch.state} if loaded_patch else parse_states(set_ or (), "--set")
     loaded, memory = load_model(model), Memory(store)
@@ -48,7 +51,7 @@ def add(
     if json:
         print_json(corrections)
     else:
-        show_list(corrections)
+        show_list(corrections, "no corrections")
 
 
 @memory_app.command("list")
@@ -60,11 +63,13 @@ def list_(store: Store, json: Json = False) -> None:
     if json:
         print_json(corrections)
     else:
-        show_list(corrections)
+        show_list(corrections, "no corrections")
 
 
 @memory_app.command()
-def remove(store: Store, correction: Annotated[str, typer.Argument(help="Its id, or the start of it.")]) -> None:
+def remove(
+    store: Store, correction: Annotated[str, typer.Argument(help="The id of the correction, or the start of it.")]
+) -> None:
     """Remove a correction."""
     removed = _open_store(store).remove(correction)
     print(f"removed: {removed.concept}={removed.state} ({removed.id[:12]})")
@@ -75,10 +80,10 @@ def offer(
     model: Model,
     store: Store,
     text: Texts,
-    threshold: Annotated[float, typer.Option(help="Least similarity, from -1 to 1.")] = 0.0,
+    threshold: Annotated[float, typer.Option(help="Smallest similarity to show, from -1 to 1.")] = 0.0,
     json: Json = False,
 ) -> None:
-    """Show the most similar correction of each concept of texts; nothing is changed."""
+    """For each text and concept, show the most similar correction; nothing is changed."""
     from sparsecbm.cli.printing.interventions import show_offers
     from sparsecbm.intervene.memory.recall import find_offers
 
@@ -94,10 +99,10 @@ def apply(
     model: Model,
     store: Store,
     text: Texts,
-    threshold: Annotated[float, typer.Option(help="Similarity, from -1 to 1, from which a correction acts.")],
+    threshold: Annotated[float, typer.Option(help="Smallest similarity at which a correction acts, from -1 to 1.")],
     json: Json = False,
 ) -> None:
-    """Predict texts with the corrections of similar texts, and say which acted; the model stays as it is."""
+    """Predict texts with the corrections of similar texts, and show which acted; the model stays unchanged."""
     from sparsecbm.cli.printing.interventions import show_corrected
     from sparsecbm.intervene.memory.recall import predict_with_corrections
 
@@ -117,5 +122,5 @@ def _open_store(store: Path) -> "Memory":
     from sparsecbm.intervene.memory.store import INDEX, Memory
 
     if not (store / INDEX).is_file():
-        raise InterventionError(f"{store} holds no corrections; `sparsecbm memory add` keeps the first")
+        raise InterventionError(f"{store} holds no corrections; add the first one with `sparsecbm memory add`")
     return Memory(store)

@@ -1,20 +1,24 @@
 """The commands on saved models: predict, explain, evaluate, masks, compare."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sparsecbm.base.errors import ConfigError
+from sparsecbm.cli.concept_states import parse_states
 from sparsecbm.cli.options import Json, Model, TextFile, Texts
+
+METHOD_HELP = (  # the names of `explain.methods.METHODS`, which would import torch
+    "How words are scored: integrated_gradients, gradient_x_input, leave_one_out, attention_rollout or random."
+)
 
 
 def predict(
     model: Model,
     text: Texts = None,
     file: TextFile = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Write here instead of to the terminal.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Write into this file, not to the terminal.")] = None,
 ) -> None:
     """Predict label, probabilities and concepts: one JSON line for each text."""
     from sparsecbm.base.files import write_text
@@ -36,22 +40,27 @@ def explain(
     model: Model,
     text: Texts = None,
     file: TextFile = None,
-    concept: Annotated[list[str] | None, typer.Option(help="Concepts to explain by words; all by default.")] = None,
-    state: Annotated[
-        list[str] | None, typer.Option(help="CONCEPT=STATE: explain this state instead of the predicted one.")
+    concept: Annotated[
+        list[str] | None, typer.Option(help="A concept to explain by words; can be repeated; default: all.")
     ] = None,
-    method: Annotated[str, typer.Option(help="Attribution method for words.")] = "integrated_gradients",
-    html: Annotated[Path | None, typer.Option("--html", help="Write the cards here, as one page.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write here, one JSON line for each text.")] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="CONCEPT=STATE: explain this state, not the predicted one; can be repeated."),
+    ] = None,
+    method: Annotated[str, typer.Option(help=METHOD_HELP)] = "integrated_gradients",
+    html: Annotated[Path | None, typer.Option("--html", help="Write the cards into this file, as one page.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write into this file, one JSON line for each text.")
+    ] = None,
 ) -> None:
     """Show the words, subnetworks and concepts behind the label of each text, as a card or in a file."""
     if html and json:
-        raise ConfigError("give either --html or --json")
+        raise ConfigError("give only one of --html and --json")
     from sparsecbm.cli.explaining import explain_texts
     from sparsecbm.cli.text_input import collect_texts
 
     texts = collect_texts(text, file)
-    explanations = explain_texts(model, texts, concept, parse_states(state or ()), method)
+    explanations = explain_texts(model, texts, concept, parse_states(state or (), "--state"), method)
     if html or json:
         from sparsecbm.base.files import write_text
         from sparsecbm.explain.export import json_lines
@@ -118,19 +127,3 @@ def compare(model_a: Model, model_b: Model, file: TextFile = None, json: Json = 
         show_json(comparison)
     else:
         show_comparison(comparison, model_a, model_b)
-
-
-def parse_states(settings: Sequence[str]) -> dict[str, str]:
-    """Concept -> the state to explain, from `CONCEPT=STATE`.
-
-    Raises:
-        ConfigError: a setting has another form, or a concept gets two states.
-    """
-    states: dict[str, str] = {}
-    for setting in settings:
-        concept, _, state = setting.partition("=")
-        if not (concept and state):
-            raise ConfigError(f"--state {setting}: give CONCEPT=STATE, such as noise=Negative")
-        if states.setdefault(concept, state) != state:
-            raise ConfigError(f"--state {setting}: conflicts with {states[concept]}; give one state for each concept")
-    return states

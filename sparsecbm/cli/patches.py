@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 Model = Annotated[Path, typer.Argument(help="A model folder, such as models/sparse.")]
 Patches = Annotated[list[Path], typer.Argument(help="Patch files.")]
-Texts = Annotated[list[str], typer.Option("--text", help="A text; may be given several times.")]
+Author = Annotated[str, typer.Option(help="Your name, for the record.")]
+Note = Annotated[str, typer.Option(help="A remark, for the record.")]
+Texts = Annotated[list[str], typer.Option("--text", help="A text; can be repeated.")]
 Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Output = Annotated[Path, typer.Option("--output", help="The model folder to write.")]
 Table = Annotated[
     Path | None,
-    typer.Option("--data", help="Annotated splits to measure side effects on; by default the workspace's own."),
+    typer.Option("--data", help="Folder with annotated splits (default: data/annotated)."),
 ]
 Split = Annotated[str, typer.Option(help="The split to use.")]
 
@@ -34,9 +36,16 @@ def intervene(
     model: Model,
     text: Texts,
     set_: Annotated[
-        list[str], typer.Option("--set", metavar="CONCEPT=STATE", help="A state, or its probability for each: .1,.9,0.")
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="CONCEPT=STATE",
+            help="A state, or the probability of each state: food=.1,.9,0; can be repeated.",
+        ),
     ],
-    head: Annotated[str, typer.Option(help="soft (as trained), or hard (all concepts one-hot).")] = "soft",
+    head: Annotated[
+        str, typer.Option(help="Label head: soft (on probabilities, as trained) or hard (on states alone).")
+    ] = "soft",
     json: Json = False,
 ) -> None:
     """Set concepts of texts and see what the label becomes."""
@@ -54,38 +63,48 @@ def intervene(
 def make(
     model: Model,
     concept: Annotated[str, typer.Option(help="The concept whose mask is patched.")],
-    state: Annotated[str, typer.Option(help="The state that it should have in the texts.")],
+    state: Annotated[str, typer.Option(help="The state that the model should predict for the texts.")],
     output: Annotated[Path, typer.Option("--output", help="The patch file to write.")],
-    text: Annotated[list[str] | None, typer.Option("--text", help="A text; may be given several times.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help=".jsonl, .csv or .tsv (text), or a text a line.")] = None,
-    bits: Annotated[int | None, typer.Option(help="Bits that may be flipped; by default as in params.yaml.")] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", help="A text; can be repeated.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="Texts: .jsonl, .csv or .tsv with a field `text`, or one text on each line."),
+    ] = None,
+    bits: Annotated[int | None, typer.Option(help="Bits that may be flipped (default: from params.yaml).")] = None,
     margin: Annotated[
-        float | None, typer.Option(help="By which the state must win; by default as in params.yaml.")
+        float | None,
+        typer.Option(help="How far the logit of the state must exceed the others (default: from params.yaml)."),
     ] = None,
     max_harm: Annotated[
         float | None,
-        typer.Option(help="Share of correct predictions that it may harm; by default as in params.yaml."),
+        typer.Option(help="Share of correct predictions that the patch may harm (default: from params.yaml)."),
     ] = None,
-    layers: Annotated[list[str] | None, typer.Option(help="Patterns of layers whose bits may be flipped.")] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(help="Layers to flip bits in: name patterns, such as '*.attention.*'; can be repeated."),
+    ] = None,
     scope: Annotated[
-        str, typer.Option(help="Keep the mask as sparse as it is over all layers (global) or in each layer (layer).")
+        str, typer.Option(help="global: keep the number of weights of the whole mask; layer: of each layer.")
     ] = "global",
-    min_fixed_share: Annotated[float, typer.Option(help="Share of several texts that must get the state.")] = 1.0,
+    min_fixed_share: Annotated[float, typer.Option(help="Share of the texts that must get the state.")] = 1.0,
     protection_strength: Annotated[
-        float, typer.Option(help="Protection of the first attempt; more costs bits and time.")
+        float,
+        typer.Option(
+            help="Weight of the penalty in the first attempt; higher protects more, but needs more bits and time."
+        ),
     ] = PROTECTION_STRENGTH,
     data: Table = None,
     split: Split = "validation",
     force: Annotated[
-        bool, typer.Option("--force", help="Write the patch even if it does more harm; the patch records this.")
+        bool, typer.Option("--force", help="Write the patch even if it harms more; the patch records this.")
     ] = False,
-    author: str = "",
-    note: str = "",
+    author: Author = "",
+    note: Note = "",
     json: Json = False,
 ) -> None:
-    """Find the bits to flip so that texts get a state.
+    """Find the bits to flip so that the model predicts a state for texts.
 
-    One half of the split protects, with some training texts; side effects are measured on the other half.
+    Half of the split and some training texts are protected. Side effects are measured on the other half.
     """
     from rich.console import Console
 
@@ -148,17 +167,17 @@ def list_(folder: Annotated[Path, typer.Argument(help="A folder of patch files."
     from sparsecbm.intervene.patches.patch import MaskPatch
 
     if not folder.is_dir():
-        raise InterventionError(f"{folder} is no folder")
+        raise InterventionError(f"{folder} is not a folder")
     rows = [PatchRow.of_file(path.name, MaskPatch.load(path)) for path in sorted(folder.glob("*.patch"))]
     if json:
         print_json(rows)
     else:
-        show_list(rows)
+        show_list(rows, "no patches in this folder")
 
 
 @patch_app.command()
 def apply(model: Model, patches: Patches, output: Output, json: Json = False) -> None:
-    """Write a model in which patches are permanent. Its checksums are new; the given model stays as it is."""
+    """Write a model in which patches are permanent. It has new checksums; the given model stays unchanged."""
     from sparsecbm.intervene.patches.patch import MaskPatch
 
     _write_model(load_model(model).with_patches(*map(MaskPatch.load, patches)), output, json)
@@ -166,7 +185,7 @@ def apply(model: Model, patches: Patches, output: Output, json: Json = False) ->
 
 @patch_app.command()
 def revert(model: Model, patches: Patches, output: Output, json: Json = False) -> None:
-    """Write a model without patches that were applied: all patches of one concept together."""
+    """Write a model without the given patches. Give all patches of a concept."""
     from sparsecbm.intervene.patches.patch import MaskPatch
     from sparsecbm.intervene.patches.stack import reverted_copy
 
@@ -177,12 +196,17 @@ def revert(model: Model, patches: Patches, output: Output, json: Json = False) -
 def test(
     model: Model,
     patch: Annotated[Path, typer.Argument(help="A patch file.")],
-    text: Annotated[list[str] | None, typer.Option("--text", help="Texts that it was made for; left out.")] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text", help="A text that the patch was made for, to leave out of the measurement; can be repeated."
+        ),
+    ] = None,
     data: Table = None,
     split: Split = "test",
     json: Json = False,
 ) -> None:
-    """Measure the side effects of a patch on other texts: what it fixes and what it harms there."""
+    """Measure what a patch fixes and harms on other texts."""
     from sparsecbm.cli.printing.interventions import show_side_effects
     from sparsecbm.intervene.patches.patch import MaskPatch
     from sparsecbm.intervene.patches.side_effects import measure_side_effects

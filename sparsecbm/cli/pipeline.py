@@ -11,20 +11,27 @@ from sparsecbm.cli.flow_process import run_flow_module
 
 PROMOTE_MODES = ("off", "gate-only", "auto")
 
-Profiles = Annotated[list[str] | None, typer.Option(help="Apply profiles/NAME.yaml to params.yaml; `none` undoes it.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one parameter.")]
+Profiles = Annotated[
+    list[str] | None, typer.Option(help="Apply profiles/NAME.yaml to params.yaml; `none` undoes it; can be repeated.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one parameter; can be repeated.")
+]
 
 pipeline_app = typer.Typer(no_args_is_help=True, help="Maintain the definition of the pipeline, dvc.yaml.")
 
 
 def run(
     stages: Annotated[
-        list[str] | None, typer.Argument(help="Stages to run, with what they need; default: all.")
+        list[str] | None, typer.Argument(help="Stages to run, with the stages that they need (default: all).")
     ] = None,
     profile: Profiles = None,
     set_: Settings = None,
     promote: Annotated[
-        str, typer.Option(help="At the end: off, gate-only (judge the model), or auto (judge and promote it).")
+        str,
+        typer.Option(
+            help="What follows the run: off (nothing), gate-only (judge the model) or auto (judge and promote it)."
+        ),
     ] = "off",
 ) -> None:
     """Bring the pipeline up to date, as a Prefect flow."""
@@ -89,7 +96,7 @@ def verify() -> None:
 
 
 def up() -> None:
-    """Start a Prefect server, a worker and MLflow's pages on loopback."""
+    """Start a Prefect server, a worker and MLflow's pages, for this machine only (127.0.0.1)."""
     require("prefect", "mlflow")
     raise typer.Exit(run_flow_module(Workspace.find(), "services", "up"))
 

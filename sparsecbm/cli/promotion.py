@@ -10,7 +10,9 @@ from sparsecbm.cli.options import Json
 if TYPE_CHECKING:
     from sparsecbm.promote.service import PromotionService
 
-Version = Annotated[int | None, typer.Argument(help="A version of the registered model; default: this workspace's.")]
+Version = Annotated[
+    int | None, typer.Argument(help="A version of the registered model (default: the one of this workspace).")
+]
 Reason = Annotated[str | None, typer.Option(help="The reason, for the promotion history.")]
 
 
@@ -18,7 +20,7 @@ def promote(
     version: Version = None,
     force: Annotated[bool, typer.Option("--force", help="Promote against the verdict; needs --reason.")] = False,
     reason: Reason = None,
-    gate_only: Annotated[bool, typer.Option("--gate-only", help="Judge only.")] = False,
+    gate_only: Annotated[bool, typer.Option("--gate-only", help="Judge the model, but do not promote it.")] = False,
 ) -> None:
     """Judge a model against the champion, and make it the champion if it passes every gate."""
     from sparsecbm.promote.transaction import UnchangedError, require_reason

@@ -16,8 +16,10 @@ def collect_texts(texts: Sequence[str] | None, file: Path | None) -> list[str]:
         ConfigError: both or neither are given.
         DataError: the file holds no text, or as `load_texts`.
     """
-    if bool(texts) == bool(file):
-        raise ConfigError("give either --text or --file")
+    if texts and file:
+        raise ConfigError("give only one of --text and --file")
+    if not texts and not file:
+        raise ConfigError("give --text or --file")
     if texts:
         return list(texts)
     loaded = load_texts(file)

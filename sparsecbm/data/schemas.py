@@ -107,7 +107,7 @@ def schema(model: type[_Table], concept_set: ConceptSet, max_words: int | None =
 
 
 def failures(frame: pd.DataFrame, built: pa.DataFrameSchema, where: str) -> pd.DataFrame:
-    """Cells that break a schema, one a row: the row's `index`, `column`, `check` and the cell as `value`.
+    """Cells that break a schema, one in each row: the row's `index`, `column`, `check` and the cell as `value`.
 
     Raises:
         DataError: the whole table is wrong: a column is absent or of the wrong type.

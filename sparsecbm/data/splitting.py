@@ -42,8 +42,8 @@ def make_splits(frame: pd.DataFrame, split: Split, seed: int) -> dict[str, pd.Da
 def hold_out_groups(groups: pd.Series, labels: pd.Series, share: float, seed: int) -> set[str]:
     """Groups that together hold `share` of the rows, overall and of each label, as closely as whole groups allow.
 
-    The walk goes label by label, in random order within a label. It takes a group if that brings the rows taken so far
-    closer to their share of the rows passed so far. So the total is off by half a group's rows at most.
+    Groups are visited label by label, in random order within a label. A group is taken if this brings the number of
+    rows taken closer to `share` of the rows visited. So the total is off by at most half the rows of a group.
     """
     counts = pd.DataFrame({"group": groups, "label": labels.fillna("")}).value_counts().reset_index(name="rows")
     by_count = counts.sort_values(["group", "rows", "label"], ascending=[True, False, True])

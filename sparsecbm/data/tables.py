@@ -1,4 +1,4 @@
-"""Split tables on disk: one parquet file a split and a manifest beside them.
+"""Split tables on disk: one parquet file for each split, and a manifest.
 
 Columns of a table (canonical names):
     id            str, unique

@@ -1,7 +1,7 @@
 """Evidence on how much a subnetwork belongs to its concept: one value for each text, with estimates and intervals.
 
 Every measure of specificity has the same form. A matrix of cells [concept, mask] holds means over the texts, such as
-the share of right predictions. The question is how far the diagonal exceeds the other cells. Models that are measured
+the share of correct predictions. The question is how far the diagonal exceeds the other cells. Models that are measured
 on the same texts are compared text by text: their bootstrap resamples are the same, so differences are paired.
 """
 

@@ -18,7 +18,7 @@ from sparsecbm.train.pooled import pooled_under_masks
 
 @dataclass(frozen=True, eq=False)
 class Pooled:
-    """Texts of one table under every mask, beside the gold states.
+    """Texts of one table under every mask, with the gold states.
 
     Attributes:
         ids: of the texts

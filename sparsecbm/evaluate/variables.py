@@ -1,4 +1,4 @@
-"""The predictions of a model on a table, beside the gold states. Every score starts from them."""
+"""The predictions of a model on a table, with the gold states. Every score starts from them."""
 
 from dataclasses import dataclass
 

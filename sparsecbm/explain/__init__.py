@@ -1,1 +1,1 @@
-"""Why a model reads a text as it does: words, subnetworks, concepts."""
+"""Why a model predicts what it predicts: words, subnetworks, concepts."""

@@ -1,8 +1,8 @@
 """Which words led a model to its prediction of a concept or of the label: one interface over all methods.
 
 For state s of concept k, the explained value is the logit of s minus the mean logit of the concept's states. It is a
-logit because a probability near 0 or 1 hardly changes with the words. The mean is subtracted because softmax ignores a
-shift common to all states, so the predictions do not determine a plain logit.
+logit because a probability around 0 or 1 hardly changes with the words. The mean is subtracted because softmax ignores
+a shift common to all states, so the predictions do not determine a plain logit.
 
 For class y of the label, the explained value is the sum over concepts of V_k[y] . c_k, with V centred over the classes
 for the same reason. Attributions are linear in it: sum_k sum_s V_k[y,s] * IG(c_k[s]).
@@ -32,9 +32,9 @@ class Attribution:
         words, spans, scores: one for each word, in order; a word with a score above 0 speaks for the state
         special: tokens that belong to no word (special tokens, space), with their scores
         change: the value at the text minus the value at the baseline
-        gap: completeness gap, the sum of all scores minus `change`; near 0 for complete methods only
+        gap: completeness gap, the sum of all scores minus `change`; about 0 for complete methods only
         method, baseline: how the scores were computed
-        concept, state: what the value stands for
+        concept, state: what the value belongs to
         steps: number of gradients taken; 0 for methods without gradients
         truncated: whether the model received only the beginning of the text
     """

@@ -4,9 +4,9 @@ Integrated gradients (Sundararajan et al., arXiv 1703.01365, equation 1) of many
 version takes one output in each pass. Here rows of one batch go through different subnetworks, and the blocks below the
 first masked one run forward once for all concepts. captum is the oracle of the tests and of the benchmark.
 
-Along its path, the value of a pruned model can be nearly a step in one place and smooth elsewhere. More nodes on the
-whole path would help little there. So the path is divided where it is rough: integrated gradients of a part should add
-up to the change of the value over that part, and a part where they do not is halved.
+Along its path, the value of a pruned model can be nearly a step at one point and smooth elsewhere. More nodes on the
+whole path would help little. So the path is divided where it is rough: integrated gradients of a part should add up to
+the change of the value over that part, and a part where they do not is halved.
 """
 
 from collections.abc import Iterator, Sequence

@@ -45,7 +45,7 @@ class Ends:
     mask: Tensor
 
     def between(self, at: np.ndarray) -> Tensor:
-        """Points of the paths, one a text, from 0 at the start to 1 at the end, [batch, tokens, width]."""
+        """Points of the paths, one for each text, from 0 at the start to 1 at the end, [batch, tokens, width]."""
         return torch.lerp(
             self.start, self.end, torch.as_tensor(at, dtype=self.end.dtype, device=self.end.device)[:, None, None]
         )

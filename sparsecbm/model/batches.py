@@ -31,7 +31,7 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
         mask[i, : len(row)] = 1
-    # A model needs at least one token, so one padding token stands for a text that has none.
+    # A model needs at least one token, so a text without tokens gets one padding token.
     mask[mask.sum(1) == 0, 0] = 1
     return ids, mask
 

@@ -1,4 +1,4 @@
-"""Several versions of one transformer block in its place, each for some of the rows.
+"""Several versions of one transformer block, each for some of the rows.
 
 Every block of a backbone keeps its number in the list. So each branch receives what the backbone passes to the block of
 that number: ModernBERT and Gemma 3 give local and global blocks different attention masks and positions.
@@ -14,7 +14,7 @@ from sparsecbm.model.routing import current_route, run_rows
 
 
 class BranchedBlock(nn.Module):
-    """Stands in the place of a block. A subclass says in `forward` which rows each branch runs.
+    """Replaces a block. A subclass says in `forward` which rows each branch runs.
 
     Args:
         branches: versions of the block

@@ -184,7 +184,7 @@ class ConceptBottleneck(nn.Module):
         """Pooled texts by concept, each through the concept's own subnetwork, all in one call.
 
         Args:
-            ids: [batch, tokens]; or word embeddings in their place, [batch, tokens, width], to take gradients of
+            ids: [batch, tokens]; or word embeddings instead, [batch, tokens, width], to take gradients of
             mask: [batch, tokens], 0 on padding
             rows: concept -> [rows], the rows that go through its subnetwork; by default all rows for every concept
 

@@ -141,7 +141,7 @@ def _branched(
         change: replaces the masked layers of a block, given the block, its number and the index of the concept
     """
     backbone = copy.deepcopy(model.backbone).eval().requires_grad_(False)
-    # All branches of a block would share one place in a cache of keys and values; nothing is generated here.
+    # All branches of a block would share one entry in a cache of keys and values; nothing is generated here.
     backbone.config.use_cache = False
     _, blocks = find_blocks(backbone)
     first = first_masked_block(backbone)

@@ -90,7 +90,7 @@ def run_rows(
 
     Args:
         hidden: hidden states of the copies, [copies, tokens, hidden]
-        rows: [copies], the row of the batch that each one is a copy of
+        rows: [copies], the row of the batch that each copy comes from
         batch: number of rows of the batch
         args, kwargs: other arguments of the block, for the batch
 

@@ -97,6 +97,8 @@ def verify_checksums(path: Path) -> None:
     Raises:
         ModelError: names every file that is missing, not listed, or altered.
     """
+    if not path.exists():
+        raise ModelError(f"{path} does not exist; `make run` writes models/sparse")
     if not (path / CHECKSUMS).is_file():
         raise ModelError(f"{path} is not a model folder: it has no {CHECKSUMS}")
     expected, actual = read_json(path / CHECKSUMS), compute_checksums(path)

@@ -24,7 +24,7 @@ OBSERVERS = (f"{PACKAGE}.track",)
 
 @dataclass(frozen=True)
 class StageDependencies:
-    """The source files of one stage; a folder stands for all files in it.
+    """The source files of one stage; a folder means all files in it.
 
     Attributes:
         listed: paths of this package in the stage's `deps` in `dvc.yaml`
@@ -92,9 +92,9 @@ def write_dependencies(root: Path) -> list[str]:
 
 
 def source_files(root: Path, stage: str, graph: dict[str, set[str]]) -> tuple[str, ...]:
-    """The files that a stage imports, directly or not, and the templates beside them.
+    """The files that a stage imports, directly or not, and the templates in the same folders.
 
-    If the stage needs all files of a folder, the folder stands for them.
+    If the stage needs all files of a folder, the folder is listed.
 
     Args:
         graph: module -> modules that it imports; the result of `import_graph`
@@ -107,7 +107,7 @@ def source_files(root: Path, stage: str, graph: dict[str, set[str]]) -> tuple[st
             reached.add(module)
             waiting += graph[module]
     files = {_path_of(root, module) for module in reached}
-    files |= {beside for file in files for beside in file.parent.iterdir() if _is_template(beside)}
+    files |= {path for file in files for path in file.parent.iterdir() if _is_template(path)}
     return tuple(_folded(root, files))
 
 

@@ -16,7 +16,7 @@ MAX_STEPS = 12  # bars of a waterfall between its start and its end
 
 
 def plot_waterfall(explanation: "Explanation", target: Target = None) -> Figure:
-    """Bars from the logit of the mean training text to that of this text, one bar a concept, the largest first.
+    """Bars from the logit of the mean training text to that of this text: one for each concept, the largest first.
 
     Bars for the predicted class are blue, bars against it orange. The smallest contributions of many concepts share
     one bar.
@@ -108,9 +108,9 @@ def plot_heads(heads: Mapping, target: Target = None, exclusive: bool = False) -
 
 
 def plot_calibration(concepts: Mapping, target: Target = None) -> Figure:
-    """Accuracy against confidence, one curve a concept; on the diagonal a concept is as sure as it is right.
+    """Accuracy against confidence, a curve for each concept; on the diagonal the two are equal.
 
-    The size of a point shows how many texts it stands for. Of many concepts, those with the largest error are named,
+    The size of a point shows how many texts it covers. Of many concepts, those with the largest error are named, and
     the others are thin grey lines.
 
     Args:

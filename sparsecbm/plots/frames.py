@@ -40,7 +40,7 @@ def plot_matrix(matrix: pd.DataFrame, target: Target = None, title: str = "Accur
 
 
 def plot_scores(scores: pd.DataFrame, target: Target = None) -> Figure:
-    """Accuracies of `model.score(data)` with their 95 % intervals, beside the majority."""
+    """Accuracies of `model.score(data)` with their 95 % intervals, next to the majority."""
     with figure(8, 0.5 * len(scores) + 1.4, target) as drawing:
         axes = drawing.add_subplot()
         positions = range(len(scores))

@@ -17,7 +17,7 @@ OUTCOMES = ("repaired", "too much harm", "not reached")
 
 
 def plot_policies(rows: pd.DataFrame, ceiling: float, target: Target = None) -> Figure:
-    """Label accuracy against edits by a person who is always right: one line a policy, one panel a setting.
+    """Label accuracy against edits by a person who is always right: a line for each policy, a panel for each setting.
 
     Args:
         rows: `reports/interventions/oracle_curves.csv`
@@ -28,7 +28,9 @@ def plot_policies(rows: pd.DataFrame, ceiling: float, target: Target = None) -> 
 
 
 def plot_people(rows: pd.DataFrame, ceiling: float, target: Target = None) -> Figure:
-    """Label accuracy against edits under the policy `cooperative`: one line an error rate, one panel a setting.
+    """Label accuracy against edits under the policy `cooperative`.
+
+    There is a line for each error rate and a panel for each setting.
 
     Args:
         rows, ceiling: as for `plot_policies`
@@ -39,14 +41,14 @@ def plot_people(rows: pd.DataFrame, ceiling: float, target: Target = None) -> Fi
 
 
 def plot_trials(rows: pd.DataFrame, budget: int, max_harm: float, target: Target = None) -> Figure:
-    """Every attempt: bits flipped against right predictions that it harms.
+    """Every attempt: bits flipped against correct predictions that it harms.
 
-    Attempts that reach no patch stand at the right edge, at no harm. Lines mark what is allowed.
+    Attempts without a patch are at the right edge, with no harm. Lines mark what is allowed.
 
     Args:
         rows: `reports/interventions/oracle_patches.csv`
         budget: bits that a patch may flip
-        max_harm: share of right predictions that a patch may harm
+        max_harm: share of correct predictions that a patch may harm
     """
     bits = rows["bits"].astype(float).fillna(budget * 1.1)
     harm = (rows["harmed"].astype(float) / rows["right_before"].astype(float)).fillna(0.0)
@@ -61,14 +63,14 @@ def plot_trials(rows: pd.DataFrame, budget: int, max_harm: float, target: Target
         axes.axvline(budget, color=NEUTRAL, linewidth=0.9, linestyle=":")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
         axes.set(
-            title="Patches of wrong predictions (oracle)", xlabel="bits flipped", ylabel="right predictions harmed"
+            title="Patches of wrong predictions (oracle)", xlabel="bits flipped", ylabel="correct predictions harmed"
         )
         axes.legend()
     return drawing
 
 
 def plot_memory(rows: pd.DataFrame, target: Target = None) -> Figure:
-    """Predictions that stored corrections fix minus those that they harm, by threshold, beside the controls.
+    """Predictions that stored corrections fix minus those that they harm, by threshold, with the controls.
 
     Args:
         rows: `reports/interventions/oracle_memory.csv`

@@ -37,7 +37,7 @@ def plot_confusions(scores: Mapping, target: Target = None) -> Figure:
 
 
 def plot_accuracies(scores: Mapping, target: Target = None) -> Figure:
-    """Accuracy of the label and each concept with its 95 % interval, beside the majority and the bag of words.
+    """Accuracy of the label and each concept with its 95 % interval, next to the majority and the bag of words.
 
     Args:
         scores: those of one split: `metrics/evaluate.json` as a whole, or an entry of its `splits`

@@ -1,6 +1,6 @@
 """The one style of every drawing: colours, sizes, heat maps, and how a figure is saved.
 
-A figure is a `matplotlib.figure.Figure` apart from pyplot: nothing has to be closed, and no state is shared.
+A figure is a `matplotlib.figure.Figure` without pyplot: nothing has to be closed, and no state is shared.
 Bytes of a saved figure depend on its numbers alone, whatever was drawn before.
 """
 
@@ -19,7 +19,7 @@ from sparsecbm.base.files import replacing
 
 # Okabe and Ito's palette without its yellow, which vanishes on white: all kinds of colour vision tell it apart.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
-# A series has a marker of its own, so that it is told apart in grey, too.
+# A series has a marker of its own, so that it differs in grey, too.
 SERIES = tuple({"color": colour, "marker": marker} for colour, marker in zip(PALETTE, "osD^vPX*", strict=True))
 POSITIVE, NEGATIVE, NEUTRAL = "#0072b2", "#d55e00", "#7f7f7f"
 SEQUENTIAL, DIVERGING = "cividis", "PuOr"
@@ -43,7 +43,7 @@ def figure(
     Args:
         width, height: inches, at most `MAX_INCHES`
         target: a file, whose ending names the format, or an open binary stream, which gets a PNG
-        theme: light | dark: of the page that the figure stands on
+        theme: light | dark: of the page that shows the figure
         dpi: pixels an inch
     """
     with matplotlib.style.context(_settings(theme), after_reset=True):

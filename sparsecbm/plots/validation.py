@@ -59,7 +59,7 @@ def plot_shares(
 def plot_lengths(
     title: str, lengths: Mapping[str, np.ndarray], unit: str, target: Target = None, theme: str = "light"
 ) -> Figure:
-    """The distribution of lengths, one line a split, as shares of its texts; all splits have the same bins.
+    """The distribution of lengths, as shares of each split's texts: a line for each split, over the same bins.
 
     Args:
         lengths: split -> length of each text

@@ -127,7 +127,7 @@ def predict_in_subprocess(
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """The same number of threads for every version; no hub, no telemetry, no compiled files beside the code.
+    """The same number of threads for every version; no hub, no telemetry, no compiled files next to the code.
 
     Waiting threads sleep: if another process uses one of their cores, spinning threads take twice the time.
     """

@@ -164,7 +164,7 @@ def _cost_row(gate: CostGate, evidence: Evidence) -> Row:
 
 
 def _values_under(nested: object, parts: list[str], path: str) -> Iterator[tuple[str, object]]:
-    """Name and value of each leaf under a dotted key; `*` in the key stands for every name."""
+    """Name and value of each leaf under a dotted key; `*` in the key matches every name."""
     if not parts:
         yield path, nested
     elif isinstance(nested, dict):

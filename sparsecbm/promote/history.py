@@ -1,6 +1,6 @@
 """The promotion history: append-only entries, and each entry holds the hash of the one before it.
 
-The history lies in the registry beside the model, so everybody who shares the registry shares it. It says which version
+The history is in the registry with the model, so everybody who shares the registry shares it. It says which version
 should be the champion and which version a rollback returns to.
 """
 

@@ -94,7 +94,7 @@ def _predict_versions(
 
 
 def held_out_split(workspace: Workspace) -> tuple[str, str]:
-    """The split whose scores stand first in `metrics/evaluate.json`, and the sha256 of its table.
+    """The split whose scores come first in `metrics/evaluate.json`, and the sha256 of its table.
 
     Raises:
         DataError: the pipeline has not run here.

@@ -110,7 +110,7 @@ class Ledger:
             "",
             *(f"- {reason}" for reason in self.reasons),
             "",
-            "| gate | figure | outcome | challenger | champion | better by | 95 % | wanted |",
+            "| gate | figure | outcome | challenger | champion | better by | 95 % | condition |",
             "|---|---|---|---|---|---|---|---|",
             *(_line(row) for row in self.rows),
             "",

@@ -179,7 +179,7 @@ def require_reason(force: bool, reason: str | None) -> str:
         ConfigError: the promotion is forced and has no reason.
     """
     if force and not (reason or "").strip():
-        raise ConfigError("--force goes against the gates and is recorded; give a --reason")
+        raise ConfigError('--force overrides the gates, so it needs --reason "..."')
     return (reason or "").strip() if force else ""
 
 

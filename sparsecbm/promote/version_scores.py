@@ -33,7 +33,7 @@ class ScoreDifference:
 
 
 def version_variables(predictions: VersionPredictions, frame: pd.DataFrame) -> dict[str, VariablePredictions]:
-    """`label` and `concepts.NAME`: the probabilities that a version predicts, beside the gold of the split.
+    """`label` and `concepts.NAME`: the probabilities that a version predicts, with the gold of the split.
 
     A variable is left out if the split lacks it, or holds a state of it that the version does not know.
     """

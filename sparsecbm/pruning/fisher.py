@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sparsecbm.base.errors import ConfigError, PruningError
 
-# On a CPU a slab of blocks stays near the size of the second-level cache. Larger slabs are slower. From about 6 MB on,
+# On a CPU a slab of blocks has about the size of the second-level cache. Larger slabs are slower. From about 6 MB on,
 # the allocator may also return each slab's pages and take new ones.
 SLAB_BYTES = 3 << 20
 # Beyond this ratio of gradients to damping, float64 no longer keeps the error below 1e-4.
@@ -35,7 +35,7 @@ def compute_inverse_diagonal(gradients: Tensor, block: int, damping: float, memo
     are the same to the bit.
 
     Args:
-        gradients: [m, n], one gradient a row; weights in the order in which blocks are cut
+        gradients: [m, n], one gradient in each row; weights in the order in which blocks are cut
         block: B, weights in a block; the last block may be shorter
         damping: added to the diagonal of F, above 0
         memory_mb: megabytes of working memory, beyond the gradients and the result; `layer_bytes` counts them all

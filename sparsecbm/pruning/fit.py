@@ -70,7 +70,7 @@ def fit_masks(
     Args:
         dense: a trained model
         training, validation: annotated tables (columns as in `sparsecbm.data.tables`)
-        run: the masks of each event are written beside its checkpoints
+        run: the masks of each event are written next to its checkpoints
 
     Raises:
         ModelError: the model has no bottleneck, or the GPU is out of memory.

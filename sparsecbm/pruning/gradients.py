@@ -66,7 +66,7 @@ def group_layers(shapes: Mapping[str, tuple[int, ...]], gradients: int, memory_m
 def stream_gradients(
     model: ConceptBottleneck, concept: str, batches: Sequence[Batch], memory_mb: float
 ) -> Iterator[tuple[str, Tensor]]:
-    """Gradients dL_k/d(W * m_k) of each pruned layer, one row a batch.
+    """Gradients dL_k/d(W * m_k) of each pruned layer, one row for each batch.
 
     Args:
         model: a masked model; it runs in eval mode, without dropout

@@ -75,7 +75,7 @@ def _penalty(weight: Tensor, inverse_strength: float, texts: int) -> Tensor:
 
 
 def _minimise(loss: Callable[[], Tensor], parameters: Iterable[Tensor]) -> None:
-    """Minimise by L-BFGS, in place, from the parameters' present values."""
+    """Minimise by L-BFGS, in place, from the parameters' current values."""
     optimizer = torch.optim.LBFGS(list(parameters), max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

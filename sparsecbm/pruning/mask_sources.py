@@ -16,7 +16,7 @@ from sparsecbm.train.examples import Examples
 class MaskSource(Protocol):
     """Gives the masks of each pruning event."""
 
-    name: str  # of the training, shown beside the progress bar
+    name: str  # of the training, shown next to the progress bar
 
     def start_scores(self, model: ConceptBottleneck) -> MaskScores | None:
         """Scores to be learnt while the model trains, or None. Called once, before the first event."""

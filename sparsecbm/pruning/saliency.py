@@ -36,7 +36,7 @@ class ScoreFunction(Protocol):
 
         Args:
             weights: [n]
-            gradients: [m, n], one row a batch; None is enough for saliencies that need no gradients
+            gradients: [m, n], one row for each batch; None is enough for saliencies that need no gradients
             where: names the layer and the concept; it is part of messages and of the seed of random scores
 
         Returns:
@@ -105,6 +105,7 @@ SALIENCIES = {
     "obert": Saliency(score_by_obert, needs_gradients=True),
     "fisher_diagonal": Saliency(score_by_fisher_diagonal, needs_gradients=True),
     "magnitude": Saliency(score_by_magnitude, needs_gradients=False),
+    # Not used by `prune.saliency: movement`, which learns its scores during training (see `LearntMasks`).
     "movement": Saliency(score_by_movement, needs_gradients=True),
     "random": Saliency(score_at_random, needs_gradients=False),
 }

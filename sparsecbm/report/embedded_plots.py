@@ -27,9 +27,9 @@ CAPTIONS = {
     "explain/faithfulness": "Lead of each method over matched random attributions, with its interval",
     "intervene/policies": "Label accuracy by number of edited concepts, in the order of each policy",
     "intervene/people": "The same with a person who sometimes errs",
-    "intervene/patches": "Patches of masks: bits flipped, and right predictions that they harm",
+    "intervene/patches": "Patches of masks: bits flipped, and correct predictions that they harm",
     "intervene/memory": "Corrections recalled for similar texts, by threshold",
-    "evaluate/accuracy": "Accuracy of the label and each concept with its interval, beside majority and bag of words",
+    "evaluate/accuracy": "Accuracy of the label and each concept with its interval, next to majority and bag of words",
     "evaluate/confusion": "Confusions of the label and each concept: gold states in rows, predicted ones in columns",
 }
 
@@ -49,7 +49,7 @@ def read_plots(folder: Path) -> list[Plot]:
     """Every PNG of one stage's folder, by name; none if there is no folder.
 
     Raises:
-        DataError: a file is no picture; names it.
+        DataError: a file is not a picture; the message names it.
     """
     return [_read_plot(path) for path in sorted(Path(folder).glob("*.png"))]
 

@@ -1,4 +1,4 @@
-"""Tables of evidence for the explanations: faithfulness beside random attributions, and errors of causal effects."""
+"""Tables of evidence for the explanations: faithfulness next to random attributions, and errors of causal effects."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ PAIRS = {"pairs": "All pairs", "losing": "Pairs in which the text loses the conc
 
 
 def faithfulness_tables(faithfulness: Mapping) -> list[Table]:
-    """Each method under each operator, mean over the concepts, beside matched random attributions.
+    """Each method under each operator, mean over the concepts, next to matched random attributions.
 
     Args:
         faithfulness: `faithfulness` of `metrics/explain.json`

@@ -110,7 +110,7 @@ def frequent_confusions(examples: Sequence[Example]) -> list[Confusion]:
 
 
 def filter_choices(examples: Sequence[Example]) -> list[tuple[str, str, list[str]]]:
-    """The name of each variable, its title and its states; an empty name stands for any concept."""
+    """The name of each variable, its title and its states; an empty name means any concept."""
     if not examples:
         return []
     explanation = examples[0].explanation

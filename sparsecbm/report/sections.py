@@ -58,7 +58,7 @@ def _label_section(scores: Mapping, plots: Sequence[Plot]) -> Section:
 
 
 def _concept_section(scores: Mapping, masks: Mapping | None) -> Section:
-    lead = "Scores of each concept, beside the most frequent state, a bag of words and the dense model."
+    lead = "Scores of each concept, next to the most frequent state, a bag of words and the dense model."
     return Section("concepts", "Concepts", lead, [concept_table(scores, masks)] if scores.get("concepts") else ())
 
 
@@ -66,7 +66,7 @@ def _mask_section(masks: Mapping | None, plots: Sequence[Plot]) -> Section:
     lead = (
         "Each concept has its own mask over the weights. A mask is specific if its own concept is predicted well under "
         "it and the others are not. That alone proves little: masks with a common core are chosen to differ, and even "
-        "the mask of a meaningless concept stands out somewhat. Compare it with the accuracy, and with random masks if "
+        "the mask of a meaningless concept shows some gap. Compare it with the accuracy, and with random masks if "
         "the run has that control."
     )
     shown = [plot for plot in plots if plot.name != "curves"]

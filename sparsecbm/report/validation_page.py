@@ -16,7 +16,7 @@ from sparsecbm.report.render import render
 
 SHOWN_ROWS = 50
 SHOWN_LETTERS = 240
-MAX_PICTURES = 8  # of variables; the numbers of all of them stand in a table
+MAX_PICTURES = 8  # of variables; the numbers of all of them are in a table
 
 Counts = dict[str, dict[str, int]]  # split -> state -> rows
 
@@ -114,7 +114,7 @@ def _base64_png(plot: Callable[[io.BytesIO, str], Figure], theme: str) -> str:
 
 
 def _least_share(counts: Counts) -> float:
-    """Share of the rarest state in any split; `missing` is no state."""
+    """Share of the rarest state in any split; `missing` is not a state."""
     shares = [
         min(count for state, count in by_state.items() if state != "missing") / max(sum(by_state.values()), 1)
         for by_state in counts.values()

@@ -1,7 +1,7 @@
 """`python -m sparsecbm.stages NAME`: run one stage in this workspace, as DVC does.
 
-No stage depends on this module, so it may draw: a page about refused data is wanted at once, and the stage `report`
-does not run then.
+No stage depends on this module, so it may draw: a page about refused data is needed at once, and then the stage
+`report` does not run.
 """
 
 import os

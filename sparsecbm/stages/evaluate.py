@@ -15,9 +15,9 @@ from sparsecbm.stages.reproducible_stage import reproducible_stage
 def run(params: Params, workspace: Workspace) -> None:
     """Write `metrics/evaluate.json`.
 
-    The scores of the test split (or else dev, or else validation) head the file. Those of the other splits stand
-    under `splits`, those of the dense model on the first split under `dense`. Errors of causal effects stand under
-    `causal`, if the first split has counterfactual pairs.
+    The scores of the test split (or else dev, or else validation) come first. Those of the other splits are under
+    `splits`, those of the dense model on the first split under `dense`. Errors of causal effects are under `causal` if
+    the first split has counterfactual pairs.
     """
     section, seed = params.evaluate, params.seed
     model = load_model(workspace.sparse)

@@ -1,4 +1,4 @@
-"""Stage `ingest`: read the configured source into one table a split."""
+"""Stage `ingest`: read the configured source into one table for each split."""
 
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace

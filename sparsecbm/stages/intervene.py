@@ -34,7 +34,7 @@ class _Results:
     Attributes:
         trials: seed -> attempts to patch wrong predictions
         recalled, subsets: rows of tables
-        limits: of a patch: bits that it may flip, share of right predictions that it may harm
+        limits: of a patch: bits that it may flip, share of correct predictions that it may harm
     """
 
     texts: int

@@ -38,8 +38,8 @@ def run(params: Params, workspace: Workspace) -> None:
     """Write `models/sparse` and `metrics/prune.json`.
 
     All scores are those of the validation split. With `prune.control`, a second training has random masks that equal
-    the chosen ones in density and overlap: what the chosen masks score beyond it is the worth of choosing. The black
-    box (mode `standard`) has no concepts to find masks for, so it is saved unchanged.
+    the chosen masks in density and overlap: the difference is the gain from choosing. The black box (mode `standard`)
+    has no concepts to find masks for, so it is saved unchanged.
     """
     dense = load_model(workspace.dense)
     if not dense.has_bottleneck:

@@ -96,7 +96,7 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
 
 
 def _note(workspace: Workspace) -> dict[str, str]:
-    """The run's description: the main scores and the place of the report; empty without both."""
+    """The run's description: the main scores and the path of the report; empty without both."""
     path, page = workspace.metrics("evaluate"), workspace.report
     parts = [headline(read_json(path)) if path.is_file() else ""]
     if page.is_file():
@@ -108,7 +108,7 @@ def _note(workspace: Workspace) -> dict[str, str]:
 def _points(workspace: Workspace) -> list[tuple[int, dict[str, float]]]:
     """The numbers in `metrics/STAGE.json` as `STAGE/name` at step 0, and the training curves at their steps.
 
-    Each further split is a group: `evaluate/validation/label.accuracy` beside `evaluate/label.accuracy`.
+    Each further split is a group: `evaluate/validation/label.accuracy` next to `evaluate/label.accuracy`.
     """
     points = []
     for path in sorted((workspace.root / "metrics").glob("*.json")):

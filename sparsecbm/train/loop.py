@@ -79,7 +79,7 @@ def choose_precision(setting: str, device: torch.device) -> str:
 def make_accelerator(params: Finetune) -> Accelerator:
     """An accelerator with the configured device and precision."""
     cpu = params.device == "cpu"
-    # accelerate keeps one state a process and refuses a second training with other settings, so each starts afresh.
+    # accelerate keeps one state for each process and refuses a second training with other settings, so it is reset.
     AcceleratorState._reset_state(reset_partial_state=True)
     device = PartialState(cpu=cpu).device
     return Accelerator(cpu=cpu, mixed_precision=choose_precision(params.precision, device))

@@ -20,7 +20,7 @@ class TrainingMethod(ABC):
     and ends with the same bytes.
     """
 
-    name: str  # shown beside the progress bar
+    name: str  # shown next to the progress bar
 
     @abstractmethod
     def make_optimizer(self, model: ConceptBottleneck) -> AdamW:

@@ -14,7 +14,7 @@ from sparsecbm.train.examples import Examples
 def pooled_under_masks(
     model: ConceptBottleneck, data: Examples, concepts: Sequence[str] | None = None, batch_size: int = 32
 ) -> dict[str, Tensor]:
-    """Every text pooled under the mask of every concept; one call a batch covers all masks.
+    """Every text pooled under the mask of every concept; one call for each batch covers all masks.
 
     Args:
         concepts: the concepts whose masks are used; all by default

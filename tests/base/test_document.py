@@ -43,8 +43,8 @@ def test_a_row_by_hand():
     assert document._table(Block.model_fields).splitlines()[2:] == [
         "| `share` | `0.25` | number, at least 0, below 1 | how much |",
         "| `kind` | required | `a`, `b` | which |",
-        "| `sizes` | `[1, 2]` | list of whole number, above 0 | how many |",
-        "| `note` | none | text | why |",
+        "| `sizes` | `[1, 2]` | list of whole numbers, above 0 | how many |",
+        "| `note` | `null` | text or `null` | why |",
     ]
 
 

@@ -210,5 +210,5 @@ def test_two_of_three_texts_are_predicted_differently(model, backbone, compared)
 
 def test_a_folder_without_a_model_is_named(model, tmp_path):
     model.save_pretrained(tmp_path / "a")
-    with pytest.raises(ModelError, match="nowhere is not a model folder"):
+    with pytest.raises(ModelError, match="nowhere does not exist"):
         compare_models(tmp_path / "a", tmp_path / "nowhere")

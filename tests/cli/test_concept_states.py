@@ -15,14 +15,14 @@ def test_states_and_probabilities_are_parsed():
 
 @pytest.mark.parametrize("argument", ["food", "food=", "=Positive", ""])
 def test_a_missing_concept_or_state_is_named(argument):
-    with pytest.raises(ConfigError, match=rf"^--state {argument}: give CONCEPT=STATE, such as food=Positive"):
+    with pytest.raises(ConfigError, match=rf"^--state {argument}: give CONCEPT=STATE, such as food=Positive$"):
         parse_states([argument], "--state")
 
 
 def test_contradictions_and_bad_probabilities_are_named():
     with pytest.raises(ConfigError, match=r"^--set food=b: food is also set to a; give it one state"):
         parse_settings(["food=a", "food=b"])
-    with pytest.raises(ConfigError, match=r"^--set food=a,b: a,b is no list of probabilities"):
+    with pytest.raises(ConfigError, match=r"^--set food=a,b: a,b is not a list of numbers"):
         parse_settings(["food=a,b"])
     with pytest.raises(ConfigError, match=r"^--set food=0.1,0.9: give a state, not probabilities"):
         parse_states(["food=.1,.9"], "--set")

@@ -10,6 +10,8 @@ import sparsecbm as package
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import sha256_file
 from sparsecbm.cli.json_schemas import json_schemas
+from sparsecbm.cli.models import METHOD_HELP
+from sparsecbm.explain.methods import METHODS
 from sparsecbm.model.storage import CHECKSUMS
 from tests.explain.test_explanation import FEW, with_means
 from tests.model.test_masked import random_masks
@@ -98,19 +100,23 @@ def test_texts_cannot_control_the_terminal(folder, sparsecbm):
     assert "\x1b" not in output and "\x07" not in output and "[red]x[/]" in output
 
 
+def test_the_help_names_every_method():
+    assert all(name in METHOD_HELP for name in METHODS)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--text", "a", "--file", "b"], "give either --text or --file"),
-        ([], "give either --text or --file"),
-        (["--text", "a", "--html", "x", "--json", "y"], "give either --html or --json"),
+        (["--text", "a", "--file", "b"], "give only one of --text and --file"),
+        ([], "give --text or --file"),
+        (["--text", "a", "--html", "x", "--json", "y"], "give only one of --html and --json"),
         (["--text", "a", "--concept", "fod"], "unknown concept 'fod'. Did you mean 'food'? Choices: food, noise"),
         (["--text", "a", "--state", "noise=lound"], "unknown state of 'noise' 'lound'. Did you mean 'loud'"),
         (["--text", "a", "--state", "fod=good"], "unknown concept 'fod'. Did you mean 'food'? Choices: food, noise"),
-        (["--text", "a", "--state", "noise"], "--state noise: give CONCEPT=STATE, such as noise=Negative"),
+        (["--text", "a", "--state", "noise"], "--state noise: give CONCEPT=STATE, such as food=Positive"),
         (
             ["--text", "a", "--state", "noise=loud", "--state", "noise=quiet"],
-            "conflicts with loud; give one state",
+            "noise is also set to loud; give it one state",
         ),
         (
             ["--text", "a", "--concept", "food", "--state", "noise=loud"],

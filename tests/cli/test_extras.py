@@ -1,12 +1,11 @@
-"""Without the packages of the extra `pipeline`: model commands work, and other commands say what to install."""
+"""Without the extras `plots` and `pipeline`, model commands work, and other commands say what to install."""
 
 import subprocess
 import sys
 
 import pytest
 
-from sparsecbm.base.extras import PIPELINE
-from sparsecbm.model.storage import CHECKSUMS
+from sparsecbm.base.extras import PIPELINE, PLOTS, MissingExtraError, missing_extras_explained
 from tests.support.promotion_models import uniform_training_means
 from tests.support.small_masks import QUERY, first_rows
 from tests.support.tiny_models import tiny_model
@@ -57,7 +56,7 @@ def test_model_commands_need_no_extra(folder, tmp_path):
     text = ["--text", "good"]
     explain = ["explain", folder, *text, "--method", "gradient_x_input"]
     result = run_without(
-        set(PIPELINE) - {"jinja2"},  # the card of a model is a template
+        {*PLOTS, *PIPELINE},
         ["predict", folder, *text],
         explain,
         [*explain, "--json", tmp_path / "out.jsonl"],
@@ -96,14 +95,18 @@ def test_a_command_names_the_missing_package(tmp_path, arguments, name):
     )
 
 
-def test_a_failed_import_in_a_command_is_one_message(folder, tmp_path):
-    arguments = ["explain", folder, "--text", "good", "--method", "gradient_x_input", "--html", tmp_path / "out.html"]
-    result = run_without({"jinja2"}, arguments, cwd=tmp_path)
+def test_a_failed_import_in_a_command_is_one_message(tmp_path):
+    result = run_without({"ruamel"}, ["pipeline", "deps"], cwd=tmp_path)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
-        "error: this command needs Jinja2, which is not installed; pip install 'sparsecbm[pipeline]'\n"
+        "error: this command needs ruamel.yaml, which is not installed; pip install 'sparsecbm[pipeline]'\n"
     )
-    assert (folder / CHECKSUMS).is_file() and not (tmp_path / "out.html").exists()
+
+
+def test_drawings_need_the_extra_plots():
+    message = r"needs Matplotlib, which is not installed; pip install 'sparsecbm\[plots\]'"
+    with pytest.raises(MissingExtraError, match=message), missing_extras_explained():
+        raise ModuleNotFoundError(name="matplotlib.pyplot")
 
 
 def test_any_other_failed_import_keeps_its_trace(tmp_path):

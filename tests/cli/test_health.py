@@ -86,7 +86,9 @@ def test_too_little_disk_space_is_reported(workspace, monkeypatch):
 def test_more_threads_than_cores_are_reported(workspace):
     workspace.params.write_text(workspace.params.read_text().replace("threads: 2", "threads: 4000"))
     have = len(os.sched_getaffinity(0))
-    assert health.check_cores(workspace).fix.startswith(f"training would be slow; --set threads={have}")
+    finding = health.check_cores(workspace)
+    assert finding.fix.startswith(f"training will be slow; run `sparsecbm run --set threads={have}`")
+    assert not finding.fatal
 
 
 def test_databases_are_opened(workspace):

@@ -91,12 +91,17 @@ def test_several_texts_and_concepts_are_kept_separately(folder, memory):
 
 def test_faults_are_one_message(folder, memory, sparsecbm):
     for command, options, message in (
-        ("add", ("--text", TEXT), "give either --set or --patch"),
+        ("add", ("--text", TEXT), "give --set or --patch"),
+        ("add", ("--text", TEXT, "--set", "food=Positive", "--patch", "x"), "give only one of --set and --patch"),
         ("add", ("--text", TEXT, "--set", "food=.1,.9,0"), "give a state, not probabilities"),
         ("add", ("--text", TEXT, "--set", "fod=Positive"), "Did you mean 'food'"),
         ("add", ("--text", TEXT, "--patch", folder / "none.patch"), "does not exist"),
-        ("offer", ("--text", TEXT), "holds no corrections"),
-        ("apply", ("--text", TEXT, "--threshold", "0.9"), "holds no corrections"),
+        ("offer", ("--text", TEXT), "holds no corrections; add the first one with `sparsecbm memory add`"),
+        (
+            "apply",
+            ("--text", TEXT, "--threshold", "0.9"),
+            "holds no corrections; add the first one with `sparsecbm memory add`",
+        ),
     ):
         code, output, errors = memory(command, *options)
         assert (code, output) == (1, "") and errors.startswith("error: ") and message in errors

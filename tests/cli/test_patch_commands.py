@@ -106,7 +106,7 @@ def test_json_has_the_published_form(folder, state, sparsecbm, make):
 
 def test_an_empty_folder_is_listed(folder, sparsecbm):
     (folder / "empty").mkdir()
-    assert "nothing there" in sparsecbm("patch", "list", folder / "empty")[1]
+    assert "no patches in this folder" in sparsecbm("patch", "list", folder / "empty")[1]
 
 
 def test_the_share_of_texts_and_the_protection_are_options(folder, make):
@@ -133,7 +133,7 @@ def test_a_file_of_texts_gives_the_same_patch(folder, state, sparsecbm, make):
     assert sparsecbm("patch", "make", folder / "model", "--file", folder / "in.jsonl", *arguments, *output)[0] == 0
     assert (folder / "of-file.patch").read_bytes() == (folder / "food.patch").read_bytes()
     code, _, errors = make("--file", folder / "in.jsonl")
-    assert code == 1 and "give either --text or --file" in errors
+    assert code == 1 and "give only one of --text and --file" in errors
 
 
 def test_no_patch_is_written_when_making_it_fails(folder, make, sparsecbm):
@@ -165,11 +165,11 @@ def test_faults_are_one_message(folder, sparsecbm, make):
     for arguments, message in (
         (("intervene", model, "--text", TEXT, "--set", "fod=Positive"), "Did you mean 'food'"),
         (("intervene", model, "--text", TEXT, "--set", "food"), "give CONCEPT=STATE"),
-        (("intervene", model, "--text", TEXT, "--set", "food=a,b"), "is no list of probabilities"),
+        (("intervene", model, "--text", TEXT, "--set", "food=a,b"), "a,b is not a list of numbers, such as .1,.9,0"),
         (("patch", "test", folder / "patched", patch, "--data", folder / "annotated"), "is for another mask"),
         (("patch", "revert", model, patch, "--output", folder / "x"), "does not fit"),
         (("patch", "show", model / "config.json"), "is not a complete patch"),
-        (("patch", "list", patch), "is no folder"),
+        (("patch", "list", patch), "is not a folder"),
     ):
         code, output, errors = sparsecbm(*arguments)
         assert (code, output) == (1, "")

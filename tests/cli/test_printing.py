@@ -136,7 +136,10 @@ def test_errors_are_one_message(folders, sparsecbm, tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     dense = folders / "dense"
     for arguments, message in (
-        (["compare", dense, tmp_path / "none"], f"error: {tmp_path}/none is not a model folder"),
+        (
+            ["compare", dense, tmp_path / "none"],
+            f"error: {tmp_path}/none does not exist; `make run` writes models/sparse",
+        ),
         (["compare", dense, dense, "--file", tmp_path / "empty.txt"], f"error: {tmp_path}/empty.txt holds no text"),
         (["masks", tmp_path], f"error: {tmp_path} is not a model folder"),
     ):

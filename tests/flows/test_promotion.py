@@ -118,7 +118,7 @@ def test_it_can_be_run_alone(services, finished_workspace, monkeypatch, capsys):
 def test_force_needs_a_reason(canned):
     state, service = canned("HOLD", force=True)
     assert state.name == "Refused"
-    assert "give a --reason" in state.message
+    assert "so it needs --reason" in state.message
     state, service = canned("HOLD", force=True, reason="we know")
     assert (state.name, service.promoted) == ("Promoted", ["we know"])
 

@@ -91,8 +91,10 @@ def test_a_missing_and_an_added_file_are_detected(folder):
 
 
 def test_no_model_and_a_model_of_another_format(folder, tmp_path):
-    with pytest.raises(ModelError, match="is not a model folder"):
+    with pytest.raises(ModelError, match="nowhere does not exist; `make run` writes models/sparse"):
         SparseCBM.from_pretrained(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match=r"is not a model folder: it has no checksums\.json"):
+        SparseCBM.from_pretrained(tmp_path)
     config = json.loads((folder / "config.json").read_text())
     write_json(folder / "config.json", {**config, "format": 99})
     write_json(folder / "checksums.json", compute_checksums(folder))

@@ -48,7 +48,7 @@ def test_the_commands_up_to_an_altered_history(make_promotion_service, finish, g
     code, out, _ = command(service, "promote")
     assert (code, out.splitlines()[-1]) == (1, "not promoted: version 2 (REJECT) (entry 2 of the history)")
     code, _, fault = command(service, "promote", "--force")
-    assert (code, "give a --reason" in fault) == (1, True)
+    assert (code, "so it needs --reason" in fault) == (1, True)
     code, out, _ = command(service, "promote", "--force", "--reason", "to see it fail")
     assert (code, out.splitlines()[-1]) == (0, "promoted: version 2 is the champion (entry 3 of the history)")
     code, out, _ = command(service, "status", "--json")

@@ -8,7 +8,7 @@ from sparsecbm.base.params.section import Section, Share
 
 
 class Split(Section):
-    """How rows are held out of `train` where the source has no such split: by group, stratified by label."""
+    """How rows are held out of `train` if the source has no such split: by group, stratified by label."""
 
     validation: Share = Field(default=0.1, description="share of the rows for validation")
     test: Share = Field(default=0.2, description="share of the rows for the test split")
@@ -21,7 +21,9 @@ class Validate(Section):
     quarantine_share: Share = Field(
         default=0.02, description="the stage fails if a larger share of the rows goes to quarantine"
     )
-    min_state_share: Share = Field(default=0.02, description="a state or label that is rarer than this gives a warning")
+    min_state_share: Share = Field(
+        default=0.02, description="a state or label that is rarer than this causes a warning"
+    )
 
 
 class Annotate(Section):
@@ -30,5 +32,6 @@ class Annotate(Section):
     annotator: Literal["human"] = Field(default="human", description="`human` takes the labels of the source")
     blank: Literal["unknown", "leave_out"] = Field(
         default="unknown",
-        description="an empty concept cell is the state `unknown`, or loss and scores leave it out (`leave_out`)",
+        description="what an empty concept cell is: the state `unknown`, or no state (`leave_out`), so that loss and "
+        "scores leave it out",
     )

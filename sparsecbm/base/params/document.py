@@ -86,7 +86,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     if field.default is None:
-        return "none"
+        return "`null`"
     return f"`{_plain(field.default)}`"
 
 
@@ -99,23 +99,29 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _values(kind: Any, metadata: list[Any]) -> str:
-    """Which values a type takes: its choices, or its kind and bounds."""
+def _values(kind: Any, metadata: list[Any], plural: str = "") -> str:
+    """Which values a type takes: its choices, or its kind and bounds.
+
+    Args:
+        plural: `s` for the values in a list
+    """
     if get_origin(kind) is Annotated:
         inner, *more = get_args(kind)
-        return _values(inner, [part for item in more for part in getattr(item, "metadata", [item])])
+        return _values(inner, [part for item in more for part in getattr(item, "metadata", [item])], plural)
     if get_origin(kind) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(kind))
     if get_origin(kind) in (Union, UnionType):
-        return " or ".join(_values(member, metadata) for member in get_args(kind) if member is not NoneType)
+        return " or ".join(dict.fromkeys(_values(member, metadata, plural) for member in get_args(kind)))
     if get_origin(kind) in (list, tuple):
-        return f"list of {_values(get_args(kind)[0], [])}"
+        return f"list of {_values(get_args(kind)[0], [], 's')}"
     if get_origin(kind) is dict or (isinstance(kind, type) and issubclass(kind, Section)):
-        return "mapping"
+        return f"mapping{plural}"
+    if kind is NoneType:
+        return "`null`"
     bounds = [
         f"{word} {getattr(item, key):g}" for item in metadata for key, word in BOUNDS.items() if hasattr(item, key)
     ]
-    return ", ".join([KINDS[kind], *bounds])
+    return ", ".join([KINDS[kind] + (plural if kind is not bool else ""), *bounds])
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ class Explain(Section):
         description="texts of the test split, drawn by the seed, whose words are scored; they take most of the time",
     )
     readings: int = Field(
-        default=150, ge=1, description="texts behind the calibration and the mean contributions of concepts"
+        default=150, ge=1, description="texts for the calibration and the mean contributions of concepts"
     )
     method: Literal["integrated_gradients", "gradient_x_input", "leave_one_out", "attention_rollout", "random"] = Field(
         default="integrated_gradients", description="how words are scored"
@@ -30,7 +30,7 @@ class Explain(Section):
         gt=0,
         description="largest completeness gap, relative to the change of the value (or to 1, if that is more)",
     )
-    max_steps: int = Field(default=64, ge=1, description="most gradients for a text and concept")
+    max_steps: int = Field(default=64, ge=1, description="maximum number of gradients for a text and concept")
     units: list[Literal["block", "head", "ffn"]] = Field(
         default=["block", "head", "ffn"], description="parts of the subnetworks that are ablated; none if empty"
     )

@@ -42,5 +42,5 @@ class Faithfulness(Section):
     sanity_methods: list[Method] = Field(
         default=["integrated_gradients"], description="methods that are computed again on randomised models"
     )
-    sanity_texts: int = Field(default=3, ge=1, description="texts of that comparison")
+    sanity_texts: int = Field(default=3, ge=1, description="texts for these randomised models")
     edits: int = Field(default=12, ge=1, description="counterfactual pairs whose edited words must rank high")

@@ -48,7 +48,7 @@ class Finetune(Section):
         description="after joint training, fit the label head again on the predicted concepts, "
         "and its temperature on validation",
     )
-    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's decay, not of biases and norms")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's decay, except for biases and norms")
     warmup: Share = Field(default=0.1, description="share of all updates in which the learning rate rises")
     max_grad_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
     gamma: float = Field(default=1.0, ge=0, description="weight of the concept loss against the label loss")
@@ -60,11 +60,12 @@ class Finetune(Section):
     )
     targets: Literal["majority", "votes"] = Field(
         default="votes",
-        description="targets of the losses: the majority's state, or the shares of the votes where the source has them",
+        description="targets of the losses: the majority's state, or the shares of the votes if the source has votes",
     )
     label_smoothing: Share = Field(
         default=0.1,
-        description="share of a concept's target that is spread over its states, so that activations keep doubts",
+        description="share of a concept's target that is spread over its states, so that probabilities keep "
+        "information",
     )
     freeze_embeddings: bool = Field(
         default=True,
@@ -74,12 +75,12 @@ class Finetune(Section):
         default="none", description="`balanced` weights each state by its inverse frequency"
     )
     patience: int = Field(
-        default=3, ge=1, description="training stops after so many epochs without a better validation score"
+        default=3, ge=1, description="epochs without a better validation score after which training stops"
     )
     precision: Literal["auto", "float32", "bf16"] = Field(
-        default="auto", description="`auto` takes bf16 where the hardware multiplies it"
+        default="auto", description="`auto` takes bf16 if the hardware supports it"
     )
     device: Literal["auto", "cpu"] = Field(default="auto", description="`auto` takes a GPU if there is one")
     checkpoint_seconds: float = Field(
-        default=30, ge=0, description="time between checkpoints, so the most work that an interruption costs"
+        default=30, ge=0, description="time between checkpoints; an interruption loses at most this much work"
     )

@@ -15,7 +15,7 @@ from sparsecbm.base.params.finetune import Finetune, Model
 from sparsecbm.base.params.intervene import Intervene
 from sparsecbm.base.params.promote import GATES, Promote
 from sparsecbm.base.params.prune import Prune
-from sparsecbm.base.params.section import Section
+from sparsecbm.base.params.section import Section, describe_fault
 from sparsecbm.base.params.source import SOURCES, ConceptColumn, Source
 
 # Keys that have a new name: an old key is an error that names the new one.
@@ -31,7 +31,7 @@ RENAMED = {
 class Params(Section):
     """The whole of `params.yaml`."""
 
-    profile: str | None = Field(description="profiles that the file was composed with; `run --profile` writes it")
+    profile: str | None = Field(description="the profiles in the file; `run --profile` writes it")
     seed: int = Field(ge=0, description="seed of splits, training and bootstrap")
     threads: int = Field(ge=1, description="CPU threads; results repeat to the byte only with the same number")
     source: Source
@@ -84,10 +84,8 @@ def _explain(error: ValidationError, where: str) -> str:
             lines.append(f"{key}: this key is missing")
         elif fault["type"] == "union_tag_invalid":
             lines.append(f"{key}.name: {unknown('source', fault['ctx']['tag'], SOURCES)}")
-        elif fault["type"] == "value_error":  # about several keys of a block; the message holds their values
-            lines.append(f"{key}: {fault['ctx']['error']}")
         else:
-            lines.append(f"{key}: {fault['msg']} (got {fault['input']!r})")
+            lines.append(describe_fault(fault, key))
     return f"{where} is not valid:\n" + "\n".join(f"  {line}" for line in lines)
 
 

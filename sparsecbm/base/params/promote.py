@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sparsecbm.base.params.section import Section
+from sparsecbm.base.params.section import Section, matching
 
 SCORES = ("accuracy", "macro_f1", "calibration_error")
 
@@ -14,14 +14,20 @@ class ScoreGate(Section):
 
     kind: Literal["score"]
     name: str = Field(description="name of the gate in the ledger")
-    of: str = Field(
-        pattern=rf"^(label|concepts\.[^.]+)\.({'|'.join(SCORES)})$",
+    of: Annotated[
+        str,
+        matching(
+            rf"(label|concepts\.[^.]+)\.({'|'.join(SCORES)})",
+            f"label or concepts.NAME, followed by one of {', '.join(f'.{score}' for score in SCORES)}",
+        ),
+    ] = Field(
         description="`label`, `concepts.NAME`, `concepts.mean` or `concepts.*` (each concept), followed by "
         "`.accuracy`, `.macro_f1` or `.calibration_error`",
     )
     bound: float = Field(description="a challenger beyond the bound is rejected")
     margin: float = Field(
-        ge=0, description="a challenger that is surely worse than the champion, or worse by more than this, is held"
+        ge=0,
+        description="a challenger that is significantly worse than the champion, or worse by more than this, is held",
     )
 
 
@@ -31,7 +37,7 @@ class FigureGate(Section):
     kind: Literal["figure"]
     name: str = Field(description="name of the gate in the ledger")
     file: str = Field(description="`FILE` of `metrics/FILE.json`")
-    key: str = Field(description="dotted key of the figure; `*` stands for every name")
+    key: str = Field(description="dotted key of the figure; `*` matches every name")
     at_least: float | None = Field(default=None, description="smallest value that passes")
     at_most: float | None = Field(default=None, description="largest value that passes")
     equals: bool | str | None = Field(default=None, description="only value that passes")
@@ -46,13 +52,13 @@ class FigureGate(Section):
 
 
 class CostGate(Section):
-    """The cost of a model, measured in a process of its own: against a bound, and against the champion's cost."""
+    """The cost of a model, measured in a separate process: against a bound, and against the champion's cost."""
 
     kind: Literal["cost"]
     name: str = Field(description="name of the gate in the ledger")
     of: Literal["size_mb", "latency_ms"] = Field(description="size of the folder, or median time for a single text")
     bound: float = Field(gt=0, description="a challenger above the bound is rejected")
-    times: float = Field(ge=1, description="a challenger above so many times the champion's cost is held")
+    times: float = Field(ge=1, description="a challenger is held if it costs more than this factor times the champion")
 
 
 GATES: dict[str, type[Section]] = {"score": ScoreGate, "figure": FigureGate, "cost": CostGate}
@@ -60,11 +66,13 @@ Gate = Annotated[ScoreGate | FigureGate | CostGate, Field(discriminator="kind")]
 
 
 class Promote(Section):
-    """Which registered model, and what a challenger must show. See [promotion.md](promotion.md)."""
+    """Which model is registered, and what a challenger must achieve. See [promotion.md](promotion.md)."""
 
-    model: str = Field(default="sparsecbm", pattern=r"^[\w\-.]+$", description="name of the registered model in MLflow")
+    model: Annotated[str, matching(r"[\w\-.]+", "a name of letters, digits, `_`, `-` and `.`")] = Field(
+        default="sparsecbm", description="name of the registered model in MLflow"
+    )
     ties: Literal["hold", "promote"] = Field(
-        default="hold", description="what happens to a challenger that is nowhere better than the champion"
+        default="hold", description="what happens to a challenger that is better than the champion in no score"
     )
     seconds: int = Field(default=600, ge=1, description="longest time to load a model and predict the held-out split")
     gates: tuple[Gate, ...] = Field(min_length=1, description="list of gates, each of a kind below")

@@ -1,14 +1,14 @@
 """The block `prune` of `params.yaml`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sparsecbm.base.params.section import Section, Share
+from sparsecbm.base.params.section import Section, Share, matching
 
 
 class Prune(Section):
-    """How each concept's mask is found. Everything else is as in `finetune`. See [masks.md](masks.md)."""
+    """How each concept's mask is found. Other settings are those of `finetune`. See [masks.md](masks.md)."""
 
     sparsity: float = Field(default=0.75, ge=0, lt=1, description="share of the weights that each concept drops")
     initial: float = Field(default=0.0, ge=0, lt=1, description="sparsity at the first event")
@@ -17,16 +17,17 @@ class Prune(Section):
     )
     begin: Share = Field(default=0.0, description="first pruning event, as a share of all updates")
     end: Share = Field(default=0.6, description="last pruning event, as a share of all updates")
-    events: int = Field(default=16, ge=1, description="pruning events, at most one an update")
+    events: int = Field(default=16, ge=1, description="pruning events, at most one for each update")
     saliency: Literal["movement", "obert", "fisher_diagonal", "magnitude", "random"] = Field(
         default="movement", description="what ranks the weights; `movement` learns scores"
     )
     first_scores: Literal["fisher_diagonal", "obert", "magnitude", "random"] = Field(
         default="fisher_diagonal", description="the saliency that learnt scores start from"
     )
-    granularity: str = Field(
+    granularity: Annotated[
+        str, matching(r"unstructured|structured|[1-9]\d*:[1-9]\d*", "unstructured, structured or N:M, such as 2:4")
+    ] = Field(
         default="unstructured",
-        pattern=r"^(unstructured|structured|[1-9]\d*:[1-9]\d*)$",
         description="`unstructured` (single weights), `structured` (whole heads and neurons), or `N:M`, such as `2:4`",
     )
     threshold: Literal["layer", "global"] = Field(
@@ -45,18 +46,20 @@ class Prune(Section):
     )
     concepts: Literal["sampled", "split", "all"] = Field(
         default="sampled",
-        description="whose masks a batch goes through: one concept's in turn (`sampled`), one concept's for each text "
-        "(`split`), or `all`, which takes K times as long and needs 1/K of `score_learning_rate`",
+        description="`sampled`: each batch uses one concept's mask, and the concept changes from batch to batch. "
+        "`split`: each text of a batch uses one mask. `all`: each text uses every mask, which takes K times as long "
+        "and needs 1/K of `score_learning_rate`",
     )
     core: Share = Field(
         default=0.7,
-        description="share of each concept's weights that all concepts have in common; the rest goes by contrast. "
-        "0 sets no share",
+        description="share of each concept's weights that all concepts keep; the rest is chosen by contrast. "
+        "0: no core",
     )
     leakage_weight: float = Field(
         default=0.2,
         ge=0,
-        description="weight of the loss term that keeps other concepts' heads at their prior under a concept's mask",
+        description="weight of the loss term that makes the other concepts' heads predict the average frequencies "
+        "under a concept's mask",
     )
     distill: float = Field(
         default=0.0, ge=0, le=1, description="share of the dense model's predictions in the targets of the masks"
@@ -73,12 +76,12 @@ class Prune(Section):
     gradients: int = Field(default=32, ge=1, description="gradients m for saliencies that need them")
     gradient_batch: int = Field(default=4, ge=1, description="texts in each of these gradients")
     block: int = Field(default=50, ge=1, description="weights B in a block of the Fisher matrix")
-    damping: float = Field(default=1e-7, gt=0, description="dampening of the Fisher matrix")
+    damping: float = Field(default=1e-7, gt=0, description="damping of the Fisher matrix")
     memory_mb: float = Field(default=1500, gt=0, description="memory for gradients; less memory takes more time")
     probe_texts: int = Field(default=400, ge=10, description="training texts of a probe")
     control: bool = Field(
         default=False,
-        description="train again under matched random masks, and report what the choice of weights is worth",
+        description="train again under matched random masks, and report the gain over random masks",
     )
 
     @model_validator(mode="after")

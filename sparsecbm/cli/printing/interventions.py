@@ -109,15 +109,17 @@ def show_side_effects(effects: SideEffects, concept: str) -> None:
         cells = (str(part.count), str(part.of), _number(part.share), _interval(part.interval))
         table.add_row(plain(name), *cells)
     console.print(table)
-    near = effects.neighbours
-    console.print(f"of the {near.texts} most similar texts {near.fixed} are fixed and {near.harmed} harmed")
+    neighbours = effects.neighbours
+    console.print(
+        f"of the {neighbours.texts} most similar texts {neighbours.fixed} are fixed and {neighbours.harmed} harmed"
+    )
 
 
-def show_list(rows: Sequence[PatchRow] | Sequence[Correction]) -> None:
-    """Print patches or corrections, one a row."""
+def show_list(rows: Sequence[PatchRow] | Sequence[Correction], empty: str) -> None:
+    """Print one row for each patch or correction, or the message `empty`."""
     console = Console(highlight=False)
     if not rows:
-        console.print("nothing there")
+        console.print(empty)
         return
     columns = [name for name in published_form(rows[0]) if name != "id"]
     table = Table("id", *columns, box=None, pad_edge=False)

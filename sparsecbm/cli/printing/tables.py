@@ -36,7 +36,7 @@ def show_json(result: Any) -> None:
 
 
 def show_scores(scores: "SplitScores") -> None:
-    """Print accuracies with their intervals, beside the majority baseline."""
+    """Print accuracies with their intervals, next to the majority baseline."""
     table = Table(f"{scores.split}, {scores.texts} texts", "accuracy", "95 %", "macro-F1", "majority", box=None)
     rows = {"label": scores.label, "label, hard concepts": scores.label_hard, **scores.concepts}
     for name, score in rows.items():

@@ -82,7 +82,7 @@ def _rows(rows: list[dict], name: str, split: str) -> pd.DataFrame:
     faults.append(fault)
     frame["label"] = rating.mask(rating.isin(["", NO_MAJORITY]))
     frame = frame.assign(**_shares("label", CONCEPTS.label, table["review_label_distribution"].map(_votes)))
-    # In train_observational an original has the edit type of its edit; an original is no edit, so it gets none.
+    # In train_observational an original has the edit type of its edit; an original is not an edit, so it gets none.
     frame["edit_type"] = table["edit_type"].mask(table["is_original"].astype(bool))
     for aspect in CONCEPTS.names:
         majority = table[f"{aspect}_aspect_majority"].fillna("")

@@ -1,8 +1,8 @@
 """ICaCE errors of a trained model on a split with counterfactual pairs, as the stage `evaluate` reports them.
 
 Explainers that edit a concept, and the baselines, estimate the effects of all pairs. Explainers that remove a concept
-do not use the new state. So they estimate only pairs whose text loses the concept (the new state is `unknown`), beside
-all the others:
+do not use the new state. So they estimate only pairs whose text loses the concept (the new state is `unknown`).
+All other explainers are measured on these pairs, too:
 
 mask_ablation  the concept's activations through its mask without its exclusive weights
 word_removal   the concept's activations for the text without the fifth of its words that most support the old state

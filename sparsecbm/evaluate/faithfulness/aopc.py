@@ -89,7 +89,7 @@ def measure_aopc(
     """Remove the first words of each order, and then all other words instead, by one operator.
 
     Args:
-        model: prepared by `explain.subject.readied`
+        model: prepared by `explain.subject.prepared`
         orders: for each item equally many orders, [words] each
         shares: of the words, each above 0 and at most 1
     """

@@ -23,7 +23,7 @@ def concept_logits_for(
     """The logits of the concept of each query, [states] each. Equal queries are computed once.
 
     Args:
-        model: in eval mode, best prepared by `explain.subject.readied`
+        model: in eval mode, best prepared by `explain.subject.prepared`
         batch_tokens: the most tokens of one batch, with padding
     """
     concepts: dict[tuple[int, ...], set[str]] = defaultdict(set)

@@ -3,10 +3,10 @@
 `difflib` aligns the words of a base text with those of its counterfactual, without regard to case. A word is a run of
 letters and digits, with apostrophes inside; punctuation does not count. Words without a partner are the edited words,
 in one or more runs. An edit has a single span if there is one run, it holds words of the base text, and some other word
-of the base text remains. So an insertion has no edited word in its base text; the reverse pair, a deletion, has.
+of the base text remains. So an insertion has no edited word in its base text; the reverse pair, a deletion, has one.
 
 An attribution should rank an edited word high for the concept and the state that the edit removed. In a short text or a
-long span, a random order finds an edited word soon. So the expected score of a random order is beside every score.
+long span, a random order finds an edited word soon. So every score comes with the expected score of a random order.
 """
 
 import re

@@ -30,7 +30,7 @@ def subject_of_predictions(
     """What `attribute` explains by default: the predicted state of every concept.
 
     Args:
-        model: prepared by `explain.subject.readied`
+        model: prepared by `explain.subject.prepared`
         logits: of the texts
     """
     weights = {name: _centred(values) for name, values in logits.concepts.items()}

@@ -19,7 +19,7 @@ from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups
 
 
 class Comparison(Form):
-    """One method's scores beside random ones. Intervals are 95 %, by bootstrap over clusters."""
+    """One method's scores, and random ones. Intervals are 95 %, by bootstrap over clusters."""
 
     items: int = Field(description="texts whose predicted state is not `unknown`")
     value: Number

@@ -31,7 +31,9 @@ class Score(Form):
     macro_f1_ovr: Number = Field(description="the published papers' macro-F1; for comparing with them only")
     majority: Number = Field(description="accuracy of always answering the training split's commonest state")
     calibration_error: Number = Field(description="expected calibration error")
-    confusion: list[list[int]] | None = Field(default=None, description="counts[gold][read], in the order of states")
+    confusion: list[list[int]] | None = Field(
+        default=None, description="counts[gold][predicted], in the order of states"
+    )
     states: list[str] | None = None
 
 

@@ -34,7 +34,7 @@ Answers = dict[str, np.ndarray]  # concept -> [texts], state that the person nam
 
 @dataclass(frozen=True)
 class Curve:
-    """Scores after 0, 1, ... K edits a text, means over draws.
+    """Scores after 0, 1, ... K edits of each text, means over draws.
 
     Attributes:
         policy: which concept is edited first
@@ -124,7 +124,7 @@ def subsets(model: ConceptBottleneck, reference: Reference, seed: int) -> list[d
     """Compute the label accuracy after each subset of concepts is set to annotated states.
 
     Returns:
-        one row a setting and subset; none for more than `SUBSETS` concepts
+        one row for each setting and subset; none for more than `SUBSETS` concepts
     """
     names = model.concept_set.names
     if len(names) > SUBSETS:

@@ -32,7 +32,7 @@ class TrialSettings:
     Attributes:
         texts: with a wrong prediction, over all concepts
         max_flipped_share: share of the mask's bits that a patch may flip
-        margin: by which the wanted state must win
+        margin: how far the logit of the target state must exceed the others
         protected: correct predictions that are protected
         max_harm: share of a concept's correct predictions that a patch may harm
         neighbours, resamples: as in `SideEffectOptions`
@@ -255,7 +255,7 @@ class _TrialRun:
 
 
 def summary(trials: Sequence[OracleTrial], max_harm: float) -> dict:
-    """Return figures over all trials, as `metrics/intervene.json` holds them; None where nothing can be said."""
+    """Return figures over all trials, as `metrics/intervene.json` holds them; None where a figure is undefined."""
     done = [trial for trial in trials if trial.patch is not None]
     neighbours = [trial.side_effects.neighbours for trial in done]
 

@@ -89,8 +89,8 @@ GATES = {
     "hard_label_gain": (
         "at_least", "what editing all concepts to their annotated states adds to the label accuracy of the hard head"
     ),
-    "repaired": ("at_least", "share of all attempts on misread texts that reach the state within bits and harm"),
-    "harm": ("at_most", "share of the concept's right readings that patches spoil, on groups apart"),
+    "repaired": ("at_least", "share of texts with a wrong prediction that patches fix, within the limits"),
+    "harm": ("at_most", "share of correct predictions that patches harm, on separate groups"),
     "random_flips": ("at_most", "share of draws of random flips of equal number that reach the state"),
     "restored": ("at_least", "share of attempts after which the mask was the same to the bit"),
 }  # fmt: skip

@@ -186,7 +186,7 @@ class Memory:
         try:
             return {Correction(**entry["correction"]).id: entry for entry in plain["corrections"]}
         except (KeyError, TypeError, ValueError) as error:
-            raise InterventionError(f"{path} is no index of corrections: {error}") from error
+            raise InterventionError(f"{path} is not an index of corrections: {error}") from error
 
     def _write_index(self, index: dict[str, dict]) -> None:
         write_json(self.folder / INDEX, {"format": FORMAT, "corrections": list(index.values())})

@@ -1,4 +1,4 @@
-"""The bits that a patch may flip: those whose flips move the wanted predictions most, to first order.
+"""The bits that a patch may flip: those whose flips move the target predictions most, to first order.
 
 Flipping bit j changes its masked weight by w_j (1 - 2 m_j), and so the objective by
 

@@ -4,8 +4,8 @@ The gradient of a value v_r of text r with respect to a layer's masked weight is
 
     dv_r / d(w m)_oi = sum_t slope[r, t, o] * input[r, t, i].
 
-So a text takes (in + out) numbers a token and layer instead of in * out. The texts of one batch stay apart, and the
-effects of a few bits are computed without those of all others. Effects exist where a bit is 0, too.
+So a text takes (in + out) numbers for each token and layer instead of in * out. The texts of one batch stay separate,
+and the effects of a few bits are computed without those of all others. Bits that are 0 have effects, too.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from sparsecbm.model.masked import MaskedLinear
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """The gradients of one value a text with respect to one layer's masked weight.
+    """The gradients of one value for each text with respect to one layer's masked weight.
 
     Attributes:
         inputs: [texts, tokens, in]

@@ -19,7 +19,7 @@ from sparsecbm.model.prediction import softmax
 
 
 class UnreachedError(InterventionError):
-    """No patch within the budget gives the texts the wanted state; `result` is the best attempt."""
+    """No patch within the budget gives the texts the state; `result` is the best attempt."""
 
     def __init__(self, message: str, result: SearchResult):
         super().__init__(message)
@@ -46,13 +46,13 @@ def make_patch(
     author: str = "",
     note: str = "",
 ) -> MaskPatch:
-    """Find bits of a concept's mask to flip so that texts get a wanted state; the model stays as it is.
+    """Find bits of a concept's mask to flip so that the model predicts a state for texts; the model stays unchanged.
 
     Patches in force stay in force. The new patch is made on top of the last of them on this concept, its parent.
 
     Args:
         texts: one text, or several that share a mistake
-        state: that the concept should have, by name
+        state: name of the state that the model should predict
         protection: correct predictions that should not change, from `protect`
         reference: predictions to measure side effects on; groups that protect are left out
         author, note: recorded in the patch
@@ -67,9 +67,9 @@ def make_patch(
     texts = [texts] if isinstance(texts, str) else list(dict.fromkeys(texts))
     concept_index(model, concept)
     states = model.concept_set[concept].states
-    wanted = model.concept_set[concept].index(state)
+    target = model.concept_set[concept].index(state)
     _check_arguments(model, texts, concept, state, protection)
-    result = search(model, concept, texts, [wanted] * len(texts), options, protection)
+    result = search(model, concept, texts, [target] * len(texts), options, protection)
     _check_result(result, texts, concept, state, options)
     side_effects = None
     if reference is not None:
@@ -136,14 +136,16 @@ def _check_arguments(
 
 def _check_result(result: SearchResult, texts: list[str], concept: str, state: str, options: PatchOptions) -> None:
     if result.reached and not result.bits:
-        raise InterventionError(f"{concept!r} is {state!r} already, by the requested margin; there is nothing to patch")
+        raise InterventionError(
+            f"the model already predicts {concept}={state} with the requested margin; there is nothing to patch"
+        )
     if not result.reached:
         fixed = int((result.margins >= options.margin).sum())
         raise UnreachedError(
             f"{options.budget} bits are too few to make {concept!r} predict {state!r}: the best of {result.passes} "
             f"attempts fixes {fixed} of {len(texts)} texts, with a mean margin of {result.margins.mean():.2f} "
             f"({result.margins_before.mean():.2f} before, {options.margin:g} required). Nothing was changed. "
-            "Allow more bits, protect fewer texts, or edit the concept instead",
+            "Allow more bits (--bits), protect fewer texts (intervene.protect), or edit the concept instead",
             result,
         )
 
@@ -155,7 +157,7 @@ def _harm_message(
     return (
         f"a patch of {result.bits} bits makes {concept!r} predict {state!r}, but it harms {harmed.count} "
         f"of {harmed.of} correct predictions ({100 * harmed.share:.1f} %; {100 * options.max_harm:g} % are allowed). "
-        "Protect more texts, edit the concept instead, or make the patch anyway with `force`"
+        "Raise intervene.protect, edit the concept instead, or make the patch anyway (--force, or force=True)"
     )
 
 

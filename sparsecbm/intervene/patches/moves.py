@@ -4,9 +4,9 @@ A set x of flipped bits is worth
 
     gain . x - strength / 2 * |effects x|^2,
 
-which is what it adds to the wanted prediction, less a penalty for moving protected ones. Bits are chosen greedily, each
-given those chosen before. A move keeps the mask as sparse as it was. It adds one bit to drop and one to grow; once the
-budget is spent, it exchanges a flipped bit for a better one of the same kind.
+which is what it adds to the logit of the target state, less a penalty for moving protected ones. Bits are chosen
+greedily, each given those chosen before. A move keeps the mask as sparse as it was. It adds one bit to drop and one to
+grow; once the budget is spent, it exchanges a flipped bit for a better one of the same kind.
 """
 
 from dataclasses import dataclass

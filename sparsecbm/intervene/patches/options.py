@@ -12,11 +12,11 @@ MIN_PROTECTION_STRENGTH = 0.25
 
 @dataclass(frozen=True)
 class PatchOptions:
-    """What a patch is to reach, and with what.
+    """What a patch must reach, and what it may use.
 
     Attributes:
         budget: bits that may be flipped, dropped and grown ones together
-        margin: by how much the logit of the wanted state must exceed all others
+        margin: how far the logit of the target state must exceed all others
         min_fixed_share: share of the texts for which it must
         layers: shell patterns over the names of masked layers whose bits may be flipped
         scope: `global` drops as many bits as it grows over all layers together; `layer` does so in each layer

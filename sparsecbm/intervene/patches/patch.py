@@ -136,7 +136,7 @@ class MaskPatch:
         """Read a file that `save` wrote.
 
         Raises:
-            InterventionError: the file is missing, truncated or altered, or is no patch.
+            InterventionError: the file is missing, truncated or altered, or is not a patch.
         """
         path = Path(path)
         if not path.is_file():

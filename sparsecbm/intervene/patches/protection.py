@@ -5,9 +5,9 @@ factors, which give the effect of any bit on any text. A set of flips moves z_r 
 
     1/2 sum_r a_r d_r^2,   a_r = exp(-z_r / T) / sum_r' exp(-z_r' / T).
 
-A text near the decision boundary counts most. T is large, because protected texts stand for unseen ones that move with
-them and may be closer to the boundary. So movement in both directions is penalised, also where a text is far from the
-boundary. Flips whose effects cancel in every text cost nothing; no statistic of single bits can show this.
+A text close to the decision boundary counts most. T is large, because protected texts represent unseen texts, which
+move with them and may be closer to the boundary. So movement in both directions is penalised, also where a text is far
+from the boundary. Flips whose effects cancel in every text cost nothing; no statistic of single bits can show this.
 """
 
 from dataclasses import dataclass

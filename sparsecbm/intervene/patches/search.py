@@ -1,4 +1,4 @@
-"""Search for few, harmless flips that make a concept predict a wanted state; weights never change.
+"""Search for few, harmless flips that make a concept predict a given state; weights never change.
 
 The effects of flips are known to first order only, so the search goes in rounds. A round chooses a few moves by the
 gradients under the current mask, flips the bits, and predicts again. The penalty for moving protected predictions
@@ -33,10 +33,10 @@ class SearchResult:
     """Where a search ended.
 
     Attributes:
-        reached: whether the wanted state wins by the margin in the wanted share of texts
+        reached: whether the target state wins by the margin in the required share of texts
         dropped, grown: flipped bits by layer
         before, after: logits of the texts, [texts, states]
-        margins_before, margins: wanted logit less the largest other, of each text, [texts]
+        margins_before, margins: logit of the target state less the largest other, of each text, [texts]
         strength: protection strength of the last attempt
         passes: forward and backward passes of the search
     """
@@ -75,7 +75,7 @@ def search(
 
     Args:
         texts: few; they form one batch
-        states: index of the state wanted for each text, [texts]
+        states: index of the target state of each text, [texts]
         protection: correct predictions that should not change
 
     Raises:
@@ -138,7 +138,7 @@ def match_layers(model: ConceptBottleneck, patterns: Sequence[str]) -> list[str]
 
 @dataclass(frozen=True, eq=False)
 class _Evaluation:
-    """The texts under some flips. The weight of each is 1 - p of its wanted state, as in cross-entropy."""
+    """The texts under some flips. The weight of each is 1 - p of its target state, as in cross-entropy."""
 
     logits: torch.Tensor
     factors: dict[str, Factors]

@@ -1,4 +1,6 @@
-"""Patches in force: applied to a model, removed in any order, and made permanent.
+"""Patches in force: applied to a model, removed, and made permanent.
+
+They are removed in any order, except that a patch made on top of another must be removed first.
 
 A model records the patches in force on it, in `applied_patches`. Each of them fits the mask without any patch, so their
 order does not matter as long as no two flip the same bit.
@@ -65,7 +67,7 @@ def apply_patch(model: ConceptBottleneck, patch: MaskPatch) -> None:
 
 
 def remove_patch(model: ConceptBottleneck, patch: MaskPatch) -> None:
-    """Remove a patch, in place, also if others were applied after it.
+    """Remove a patch, in place, even if others were applied after it.
 
     Raises:
         InterventionError: it is not in force, another one was made on top of it, or the masks were replaced meanwhile.

@@ -124,7 +124,7 @@ def test_tampered_files_are_refused(lively, memory, state, tmp_path):
     with pytest.raises(InterventionError, match="has format 9; this version reads format 1"):
         memory.corrections()
     (memory.folder / INDEX).write_text('{"format": 1, "corrections": [{"correction": {"concept": "food"}}]}')
-    with pytest.raises(InterventionError, match="is no index of corrections"):
+    with pytest.raises(InterventionError, match="is not an index of corrections"):
         memory.corrections()
 
 
