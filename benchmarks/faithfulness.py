@@ -22,7 +22,7 @@ from sparsecbm.base.files import read_parquet, sha256_file, write_json
 from sparsecbm.base.params import load_params
 from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, measure_faithfulness
 from sparsecbm.explain.methods import AttributionOptions
-from sparsecbm.train.reproducible import make_reproducible
+from sparsecbm.train.reproducible import reproducible
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -76,20 +76,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    make_reproducible(arguments.seed, arguments.threads)
-    model, frame = SparseCBM.from_pretrained(arguments.model).eval(), table(arguments)
-    sizes = {"texts": arguments.texts, "edits": arguments.edits, "random_draws": arguments.draws}
-    params = load_params(WORKSPACE.params).faithfulness.model_copy(update=sizes)
-    options = AttributionOptions(max_steps=arguments.max_steps)
-    sample = frame.sample(min(params.texts, len(frame)), random_state=arguments.seed).reset_index(drop=True)
-    wall, cpu = time.perf_counter(), time.process_time()
-    scores = measure_faithfulness(model, sample, params, options, 1000, arguments.seed, edited=frame)
-    spent = {"clock_s": round(time.perf_counter() - wall, 1), "cpu_s": round(time.process_time() - cpu, 1)}
-    show(scores)
-    print(spent)
-    about = {"sha256": sha256_file(arguments.model / "model.safetensors"), "masked": model.masked}
-    written = {**scores.to_dict(), "model": about, "time": spent, "threads": torch.get_num_threads()}
-    write_json(RESULTS / f"faithfulness-{arguments.name}.json", written)
+    with reproducible(arguments.seed, arguments.threads):
+        model, frame = SparseCBM.from_pretrained(arguments.model).eval(), table(arguments)
+        sizes = {"texts": arguments.texts, "edits": arguments.edits, "random_draws": arguments.draws}
+        params = load_params(WORKSPACE.params).faithfulness.model_copy(update=sizes)
+        options = AttributionOptions(max_steps=arguments.max_steps)
+        sample = frame.sample(min(params.texts, len(frame)), random_state=arguments.seed).reset_index(drop=True)
+        wall, cpu = time.perf_counter(), time.process_time()
+        scores = measure_faithfulness(model, sample, params, options, 1000, arguments.seed, edited=frame)
+        spent = {"clock_s": round(time.perf_counter() - wall, 1), "cpu_s": round(time.process_time() - cpu, 1)}
+        show(scores)
+        print(spent)
+        about = {"sha256": sha256_file(arguments.model / "model.safetensors"), "masked": model.masked}
+        written = {**scores.to_dict(), "model": about, "time": spent, "threads": torch.get_num_threads()}
+        write_json(RESULTS / f"faithfulness-{arguments.name}.json", written)
 
 
 if __name__ == "__main__":

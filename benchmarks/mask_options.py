@@ -20,7 +20,7 @@ from masks import RESULTS, compared, right
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import write_json
 from sparsecbm.base.params import Params
-from sparsecbm.evaluate.variables import read
+from sparsecbm.evaluate.variables import predict_split
 from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.loop import TrainingRun
@@ -46,7 +46,7 @@ def trained(params: Params, dense: SparseCBM, frames: dict) -> tuple[float, np.n
             run = TrainingRun(params.seed, Checkpoints(Path(folder)))
             result = fit_masks(dense, frames["train"], frames["validation"], options, run)
             seconds = time.process_time() - start
-        return seconds, right(read(result.model.to("cpu"), frames["test"]))
+        return seconds, right(predict_split(result.model.to("cpu"), frames["test"]))
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.metrics import MISSING, interval, resampled_means
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.specificity.specificity import Specificity, excess, specificity
-from sparsecbm.evaluate.variables import SplitPredictions, predict_split, read
+from sparsecbm.evaluate.variables import SplitPredictions, predict_split
 from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.loop import TrainingRun
@@ -106,8 +106,8 @@ def measure(params: Params, profile: str) -> dict:
             train_dense(params, frames, concept_set)
         dense = SparseCBM.from_pretrained(model_folder("joint", seed, source))
         root = root_of(source, profile, seed)
-        before = right(read(continued(dense, frames, params), frames[scored]))
-        start = right(read(dense, frames[scored]))
+        before = right(predict_split(continued(dense, frames, params), frames[scored]))
+        start = right(predict_split(dense, frames[scored]))
         chosen, specific, seconds = pruned(dense, frames, scored, params, root / "chosen", None)
         random, control, _ = pruned(dense, frames, scored, params, root / "random", root / "chosen" / "events")
         clusters = frames[scored]["group"].to_numpy()
