@@ -41,13 +41,13 @@ def by_captum(
         steps: of the first attempt; they are doubled while the gap is above the tolerance
     """
     embed, pad = model.backbone.get_input_embeddings(), model.tokenizer.pad_token_id
-    found = []
+    results = []
     for text, chosen in zip(tokenize_words(model.tokenizer, texts, model.settings.max_length), states, strict=True):
         ids = torch.tensor([text.ids])
         without = torch.where(torch.from_numpy(text.word_indices < 0), ids, pad)
         with torch.no_grad():
             end, start = embed(ids), embed(without)
-        found.append({})
+        results.append({})
         for name, state in chosen.items():
 
             def value(embeddings: torch.Tensor, name: str = name, state: int = state) -> torch.Tensor:
@@ -67,8 +67,8 @@ def by_captum(
                 if abs(gap.item()) <= tolerance * max(1, abs(change)) or taken >= MAX_STEPS:
                     break
                 number *= 2
-            found[-1][name] = (text.merged(scores.sum(-1)[0].numpy())[0], gap.item(), taken)
-    return found
+            results[-1][name] = (text.merged(scores.sum(-1)[0].numpy())[0], gap.item(), taken)
+    return results
 
 
 def by_us(model: SparseCBM, texts: list[str], options: AttributionOptions) -> list[dict[str, Attribution]]:
@@ -92,8 +92,8 @@ def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, toler
     spent: dict[str, list[tuple[float, float]]] = {"ours": [], "captum": []}
     for start in range(0, len(texts), TURN):
         part = texts[start : start + TURN]
-        read = model.logits(part).concepts
-        states = [{name: int(read[name][i].argmax()) for name in names} for i in range(len(part))]
+        logits = model.logits(part).concepts
+        states = [{name: int(logits[name][i].argmax()) for name in names} for i in range(len(part))]
         turns = [
             lambda part=part: ours.extend(timed(lambda: by_us(model, part, options), spent["ours"])),
             lambda part=part, states=states: theirs.extend(
@@ -102,16 +102,21 @@ def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, toler
         ]
         for turn in turns[:: 1 if (start // TURN) % 2 else -1]:
             turn()
-    pairs = [(own[name], other[name]) for own, other in zip(ours, theirs, strict=True) for name in names]
+    pairs = [
+        (ours_one[name], captum_one[name]) for ours_one, captum_one in zip(ours, theirs, strict=True) for name in names
+    ]
     differences, reached = [], {"ours": [], "captum": []}
-    for own, (scores, gap, _) in pairs:
-        allowed = tolerance * max(1, abs(own.change))
-        reached["ours"].append(abs(own.gap) <= allowed)
+    for ours_one, (scores, gap, _) in pairs:
+        allowed = tolerance * max(1, abs(ours_one.change))
+        reached["ours"].append(abs(ours_one.gap) <= allowed)
         reached["captum"].append(abs(gap) <= allowed)
         if reached["ours"][-1] and reached["captum"][-1]:
-            differences.append(float(np.abs(np.array(own.scores) - scores).max(initial=0)))
-    taken = {"ours": [own.steps for own, _ in pairs], "captum": [other[2] for _, other in pairs]}
-    gaps = {"ours": [abs(own.gap) for own, _ in pairs], "captum": [abs(other[1]) for _, other in pairs]}
+            differences.append(float(np.abs(np.array(ours_one.scores) - scores).max(initial=0)))
+    taken = {"ours": [ours_one.steps for ours_one, _ in pairs], "captum": [captum_one[2] for _, captum_one in pairs]}
+    gaps = {
+        "ours": [abs(ours_one.gap) for ours_one, _ in pairs],
+        "captum": [abs(captum_one[1]) for _, captum_one in pairs],
+    }
     seconds = {who: np.array(turns).sum(0) for who, turns in spent.items()}
     return {
         "texts": len(texts),

@@ -97,16 +97,16 @@ def settings_of(params: Params) -> dict:
 def figures(result: dict) -> dict[str, float]:
     """The figures that the targets name, in points."""
     dev = result["dev"]
-    found = {"label, soft": dev["label"]["accuracy"]}
+    values = {"label, soft": dev["label"]["accuracy"]}
     if dev["label_hard"]:
-        found |= {
+        values |= {
             "label, hard": dev["label_hard"]["accuracy"],
             "label, hard, refitted": dev["label_hard_refitted"]["accuracy"],
             "concepts": dev["concepts"]["mean"]["accuracy"],
             "concepts, annotated": dev["concepts_annotated"]["mean"]["accuracy"],
             "concepts, macro_f1": dev["concepts"]["mean"]["macro_f1"],
         }
-    return found | {"label, macro_f1": dev["label"]["macro_f1"], "label, macro_f1_ovr": dev["label"]["macro_f1_ovr"]}
+    return values | {"label, macro_f1": dev["label"]["macro_f1"], "label, macro_f1_ovr": dev["label"]["macro_f1_ovr"]}
 
 
 def main() -> None:

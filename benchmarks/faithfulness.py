@@ -38,23 +38,23 @@ def table(arguments: argparse.Namespace) -> pd.DataFrame:
 def show(scores: FaithfulnessScores) -> None:
     """Means over the concepts, against random attributions."""
     print(f"{scores.items} items of {scores.texts} texts, {scores.edits} edits")
-    for method, found in scores.methods.items():
+    for method, method_scores in scores.methods.items():
         print(method)
         for measure in ("comprehensiveness", "sufficiency"):
-            for operator, by_concept in getattr(found, measure).items():
+            for operator, by_concept in getattr(method_scores, measure).items():
                 mean, (low, high) = by_concept["mean"], by_concept["mean"].excess_interval
                 print(
                     f"  {measure:18} {operator:8} {mean.value:6.3f}, random {mean.random:.3f}, "
                     f"ahead {mean.excess:+.3f} ({low:+.3f} to {high:+.3f}), wins {mean.win_rate:.3f}, p {mean.p:.4f}"
                 )
         for name in ("kendall_tau", "infidelity", "max_sensitivity"):
-            if mean := getattr(found, name).get("mean"):
+            if mean := getattr(method_scores, name).get("mean"):
                 print(f"  {name:27} {mean.value:6.3f} ({mean.interval[0]:.3f} to {mean.interval[1]:.3f})")
-        for concept, ranks in found.edited_words.items():
+        for concept, ranks in method_scores.edited_words.items():
             named = {"hit@1": ranks.hit_at_1, "hit@3": ranks.hit_at_3, "MRR": ranks.reciprocal_rank}
             cells = ", ".join(
-                f"{name} {of.value:.3f} ({of.interval[0]:.3f} to {of.interval[1]:.3f}; chance {of.chance:.3f})"
-                for name, of in named.items()
+                f"{name} {rank.value:.3f} ({rank.interval[0]:.3f} to {rank.interval[1]:.3f}; chance {rank.chance:.3f})"
+                for name, rank in named.items()
             )
             print(f"  edited words, {concept:12} {ranks.edits:4} edits: {cells}")
     for method, steps in scores.sanity.items():

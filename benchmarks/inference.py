@@ -64,7 +64,8 @@ def structured_masks(model: SparseCBM, masked_from: int) -> tuple[MaskSet, dict[
         selection = select_units(units, values, SPARSITY)
         masks[name] = selection.masks
         kept[name] = {
-            kind: sum(number for (of, _), number in selection.kept.items() if of == kind) for kind in ("head", "neuron")
+            kind: sum(number for (unit_kind, _), number in selection.kept.items() if unit_kind == kind)
+            for kind in ("head", "neuron")
         }
     return MaskSet.from_masks(masks), kept
 

@@ -99,20 +99,20 @@ def attempt(
         effects = measure_side_effects(
             model, concept, flips, unseen, [text], SideEffectOptions(SETTINGS.neighbours, SETTINGS.resamples)
         )
-        near = {"near_fixed": effects.neighbours.fixed, "near_harmed": effects.neighbours.harmed}
-        return {"bits": effects.bits, "harmed": effects.harmed.count, "right": effects.harmed.of, **near}
+        neighbours = {"near_fixed": effects.neighbours.fixed, "near_harmed": effects.neighbours.harmed}
+        return {"bits": effects.bits, "harmed": effects.harmed.count, "right": effects.harmed.of, **neighbours}
 
     result: dict = {"concept": concept}
     start, patch = time.perf_counter(), None
     for name, used_protection in (("protected", protection), ("signed", None)):
         try:
-            made = make_patch(model, text, concept, state, options, protection=used_protection)
+            new_patch = make_patch(model, text, concept, state, options, protection=used_protection)
         except UnreachedError:
             result[name] = None
         else:
-            patch = made if name == "protected" else patch
+            patch = new_patch if name == "protected" else patch
             seconds = time.perf_counter() - start
-            result[name] = measured(made.flipped)
+            result[name] = measured(new_patch.flipped)
             if name == "protected":
                 result["seconds"] = seconds
                 result["seconds_bill_per_1000"] = 1000 * (time.perf_counter() - start - seconds) / len(held_out)
@@ -229,11 +229,11 @@ def show(by_seed: dict[str, dict]) -> None:
         done = [result[name] for result in results if result.get(name)]
         by_seed_shares = [np.mean(repaired(seed["attempts"], name)) for seed in by_seed.values()]
         harm = sum(cell["harmed"] for cell in done) / max(sum(cell["right"] for cell in done), 1)
-        near = sum(cell["near_fixed"] for cell in done), sum(cell["near_harmed"] for cell in done)
+        neighbours = sum(cell["near_fixed"] for cell in done), sum(cell["near_harmed"] for cell in done)
         print(
             f"  {name:10} reached {len(done) / len(results):.3f}, repaired {np.mean(repaired(results, name)):.3f} "
             f"({', '.join(f'{share:.3f}' for share in by_seed_shares)}), median bits "
-            f"{np.median([cell['bits'] for cell in done]) if done else None}, harm {harm:.4f}, neighbours {near}"
+            f"{np.median([cell['bits'] for cell in done]) if done else None}, harm {harm:.4f}, neighbours {neighbours}"
         )
     random = [hit for result in results for hit in result.get("random", ())]
     print(f"  random     reached {np.mean(random):.3f} of {len(random)} draws")

@@ -45,11 +45,11 @@ NONSENSE = "nonsense"
 def measured_cross_use(dense: SparseCBM, dev: pd.DataFrame, root: Path, seed: int) -> dict:
     """Swap of chosen and of random masks on the dense model as it is, and the excess."""
     swaps = {}
-    for which in ("chosen", "random"):
-        swaps[which] = cross_use(dense, SparseCBM.from_pretrained(root / which / "model").masks, dev)
-    scores = {which: square_scores(swap, RESAMPLES, seed).to_dict() for which, swap in swaps.items()}
-    found = gap_excess(swaps["chosen"], swaps["random"], RESAMPLES, seed)
-    return {**scores, "excess": {name: estimate.to_dict() for name, estimate in found.items()}}
+    for mask_kind in ("chosen", "random"):
+        swaps[mask_kind] = cross_use(dense, SparseCBM.from_pretrained(root / mask_kind / "model").masks, dev)
+    scores = {mask_kind: square_scores(swap, RESAMPLES, seed).to_dict() for mask_kind, swap in swaps.items()}
+    differences = gap_excess(swaps["chosen"], swaps["random"], RESAMPLES, seed)
+    return {**scores, "excess": {name: estimate.to_dict() for name, estimate in differences.items()}}
 
 
 def has_word(texts: pd.Series, word: str) -> pd.Series:
@@ -86,22 +86,22 @@ def measured_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame], params:
     """Specificity of masks for all concepts and nonsense, of their random control, and the excess."""
     extended, frames, word = with_nonsense(dense, frames, params.prune.head_gamma)
     gold = frames["dev"][f"concept.{NONSENSE}"]
-    read = [prediction.concepts[NONSENSE].state for prediction in extended.predict(frames["dev"]["text"].tolist())]
-    found = {}
-    for which in ("chosen", "random"):
-        control_of = root / "nonsense-chosen" / "events" if which == "random" else None
+    predicted = [prediction.concepts[NONSENSE].state for prediction in extended.predict(frames["dev"]["text"].tolist())]
+    specificities = {}
+    for mask_kind in ("chosen", "random"):
+        control_of = root / "nonsense-chosen" / "events" if mask_kind == "random" else None
         options = PruneOptions(params.prune, params.finetune, control_of)
-        run = TrainingRun(params.seed, Checkpoints(root / f"nonsense-{which}"))
+        run = TrainingRun(params.seed, Checkpoints(root / f"nonsense-{mask_kind}"))
         result = fit_masks(extended, frames["train"], frames["validation"], options, run)
-        found[which] = specificity(
+        specificities[mask_kind] = specificity(
             result.model.to("cpu"), frames["train"], frames["dev"], params.prune.probe_texts, RESAMPLES, params.seed
         )
     return {
         "word": word,
         "majority": round(float(gold.value_counts(normalize=True).max()), 4),
-        "dense": round(float((gold.to_numpy() == read).mean()), 4),
-        **{which: measured.to_dict() for which, measured in found.items()},
-        "excess": excess(found["chosen"], found["random"], RESAMPLES, params.seed).to_dict(),
+        "dense": round(float((gold.to_numpy() == predicted).mean()), 4),
+        **{mask_kind: measured.to_dict() for mask_kind, measured in specificities.items()},
+        "excess": excess(specificities["chosen"], specificities["random"], RESAMPLES, params.seed).to_dict(),
     }
 
 
@@ -127,14 +127,14 @@ def show(seed: str, result: dict) -> None:
 
     cross, nonsense = result["cross_use"], result["nonsense"]
     print(f"\nseed {seed}\n  use before recovery")
-    for which in ("chosen", "random"):
-        print(f"    {which} masks: own {cross[which]['own']:.3f}, others {cross[which]['others']:.3f}")
+    for mask_kind in ("chosen", "random"):
+        print(f"    {mask_kind} masks: own {cross[mask_kind]['own']:.3f}, others {cross[mask_kind]['others']:.3f}")
     print(f"    excess of the gap: {points(cross['excess']['mean'])}")
     print(f"  nonsense, the word {nonsense['word']!r}")
     print(f"    majority {nonsense['majority']:.3f}, dense probe {nonsense['dense']:.3f}")
-    for which in ("chosen", "random"):
-        matrix = nonsense[which]["swap"]["matrix"]
-        print(f"    own accuracy under {which} masks: " + ", ".join(f"{n} {matrix[n][n]:.3f}" for n in matrix))
+    for mask_kind in ("chosen", "random"):
+        matrix = nonsense[mask_kind]["swap"]["matrix"]
+        print(f"    own accuracy under {mask_kind} masks: " + ", ".join(f"{n} {matrix[n][n]:.3f}" for n in matrix))
     for kind in ("swap", "probe", "ablation"):
         parts = nonsense["excess"][kind]
         print(f"    excess, {kind:8}: " + ", ".join(f"{name} {points(e)}" for name, e in parts.items()))

@@ -62,9 +62,9 @@ def main() -> None:
         folder = model_folder("joint", arguments.seed, "restaurants")
         if not folder.is_dir():
             train_dense(params, frames, concept_set)
-        seconds, found = trained(params, SparseCBM.from_pretrained(folder), frames)
-        first = found if first is None else first
-        scores = compared(found, first, frames["test"]["group"].to_numpy(), arguments.seed)
+        seconds, correct = trained(params, SparseCBM.from_pretrained(folder), frames)
+        first = correct if first is None else first
+        scores = compared(correct, first, frames["test"]["group"].to_numpy(), arguments.seed)
         results[name] = {"cpu_seconds": round(seconds, 1)} | {
             kind: {"accuracy": s["sparse"], "difference": s["difference"], "interval": s["interval"]}
             for kind, s in scores.items()

@@ -100,8 +100,8 @@ def main() -> None:
             ways["separate"] = ways[f"separate, {LONG}"] = way("sampled", Separate)
             clock, cpu = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
             pad_id = model.tokenizer.pad_token_id
-            for step, members in enumerate([batches[0], *batches]):
-                short = build_batch(data, members, pad_id, model.device)
+            for step, rows in enumerate([batches[0], *batches]):
+                short = build_batch(data, rows, pad_id, model.device)
                 for name, update in ways.items():
                     b = padded_to(LONG, short, pad_id) if name.endswith(str(LONG)) else short
                     if step == 0 and name.endswith(str(LONG)):
@@ -111,7 +111,7 @@ def main() -> None:
                     if step:
                         clock[name] += time.perf_counter() - wall
                         cpu[name] += time.process_time() - used
-        texts = sum(len(members) for members in batches)
+        texts = sum(len(rows) for rows in batches)
         results = {
             name: {"texts_a_second": round(texts / clock[name], 3), "cpu_seconds_a_text": round(cpu[name] / texts, 4)}
             for name in ways

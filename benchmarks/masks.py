@@ -126,9 +126,11 @@ def measure(params: Params, profile: str) -> dict:
 
 def over_seeds(folders: list[Path]) -> dict:
     """Masks against the dense model, every text by its mean over the seeds."""
-    found = [np.load(folder / RIGHT) for folder in folders]
-    chosen, random, dense = (np.mean([each[kind] for each in found], axis=0) for kind in ("chosen", "random", "dense"))
-    clusters = found[0]["clusters"]
+    correct = [np.load(folder / RIGHT) for folder in folders]
+    chosen, random, dense = (
+        np.mean([each[kind] for each in correct], axis=0) for kind in ("chosen", "random", "dense")
+    )
+    clusters = correct[0]["clusters"]
     return {
         "against_continued": compared(chosen, dense, clusters, 0),
         "random_against_continued": compared(random, dense, clusters, 0),
@@ -146,10 +148,11 @@ def show(title: str, results: dict) -> None:
     for seed, result in results.items():
         print(f"  {seed}" if seed == MEAN else f"  seed {seed}, {result['seconds']} s")
         for name in ("concepts", "label"):
-            of, random = result["against_continued"][name], result["random_against_continued"][name]
-            low, high = of["interval"]
+            comparison, random = result["against_continued"][name], result["random_against_continued"][name]
+            low, high = comparison["interval"]
             print(
-                f"    {name:9} {of['sparse']:.3f}, dense {of['dense']:.3f}: {100 * of['difference']:+.2f} "
+                f"    {name:9} {comparison['sparse']:.3f}, dense {comparison['dense']:.3f}: "
+                f"{100 * comparison['difference']:+.2f} "
                 f"({100 * low:+.2f} to {100 * high:+.2f}); random {random['sparse']:.3f}"
             )
         if seed == MEAN:
@@ -157,7 +160,7 @@ def show(title: str, results: dict) -> None:
         overlap = result["chosen"]["overlap"]
         print(f"    jaccard   {overlap['jaccard']:.3f} (chance {overlap['chance']:.3f})")
         for kind, key in (("swap", "gap"), ("probe", "gap"), ("ablation", "selectivity")):
-            gaps = [result[which][kind][key]["mean"]["value"] for which in ("chosen", "random")]
+            gaps = [result[mask_kind][kind][key]["mean"]["value"] for mask_kind in ("chosen", "random")]
             parts = result["excess"][kind]
             low, high = parts["mean"]["interval"]
             above = sum(e["interval"][0] > 0 for n, e in parts.items() if n != "mean")

@@ -44,8 +44,8 @@ def main() -> None:
         for output in OUTPUTS:
             shutil.rmtree(clone / output, ignore_errors=True)
             shutil.copytree(arguments.workspace / output, clone / output)
-        found = {"cores": len(os.sched_getaffinity(0)), **measure(clone)}
-    write_json(RESULT, found)
+        results = {"cores": len(os.sched_getaffinity(0)), **measure(clone)}
+    write_json(RESULT, results)
     print(RESULT.read_text())
 
 

@@ -45,7 +45,7 @@ card.open = true;
 
 def assemble(workspace: Workspace, explanations: list[Explanation], texts: int) -> tuple[str, float]:
     """The page with so many cards, and the seconds that it took to make."""
-    chosen = [explanations[place % len(explanations)] for place in range(texts)]
+    chosen = [explanations[index % len(explanations)] for index in range(texts)]
     metrics = {stage: read_json(workspace.metrics(stage)) for stage in SHOWN if workspace.metrics(stage).is_file()}
     started = time.perf_counter()
     plots = {stage: read_plots(workspace.plots / stage) for stage in SHOWN}
@@ -95,12 +95,12 @@ def main() -> None:
             page.write_text(html, encoding="utf-8")
             runs = [opened(page) for _ in range(arguments.runs)]
             times = {key: sorted(run[key] for run in runs) for key in runs[0]}
-            found = results["by_texts"][str(texts)] = {
+            figures = results["by_texts"][str(texts)] = {
                 "bytes": page.stat().st_size,
                 "assembled_seconds": round(seconds, 2),
                 "milliseconds": {key: [round(each) for each in values] for key, values in times.items()},
             }
-            print(f"{texts:5} texts: {found['bytes'] / 1e6:.1f} MB, made in {seconds:.1f} s; "
+            print(f"{texts:5} texts: {figures['bytes'] / 1e6:.1f} MB, made in {seconds:.1f} s; "
                   + ", ".join(f"{key} {statistics.median(values):.0f} ms (worst {values[-1]:.0f})"
                               for key, values in times.items()) + f"; load {os.getloadavg()[0]:.1f}")  # fmt: skip
     write_json(RESULTS, results)

@@ -54,12 +54,12 @@ def rank_one(gradients: Tensor, block: int, damping: float, dtype: torch.dtype, 
     """diag(F^-1), [n], by one update a gradient; the last, shorter block is a slab of its own."""
     n = gradients.shape[1]
     whole = n - n % block
-    found = []
+    parts = []
     for piece in gradients[:, :whole].split(block * (slab or whole // block), dim=1):
-        found.append(_updated(piece, block, damping, dtype))
+        parts.append(_updated(piece, block, damping, dtype))
     if whole < n:
-        found.append(_updated(gradients[:, whole:], n - whole, damping, dtype))
-    return torch.cat(found)
+        parts.append(_updated(gradients[:, whole:], n - whole, damping, dtype))
+    return torch.cat(parts)
 
 
 def _updated(gradients: Tensor, block: int, damping: float, dtype: torch.dtype) -> Tensor:
@@ -93,13 +93,13 @@ def child(method: str, size: str, m: int, block: int) -> dict:
     for number, n in enumerate(layers(HIDDEN[size][0])):
         gradients = torch.empty(m, n).normal_(std=SCALE, generator=torch.Generator().manual_seed(number))
         wall, used = time.perf_counter(), time.process_time()
-        found = solve(gradients)
+        diagonal = solve(gradients)
         clock += time.perf_counter() - wall
         cpu += time.process_time() - used
         if number == 0:
             checked = CHECKED * block
-            error = float((found[:checked] / dense(gradients[:, :checked], block, DAMPING) - 1).abs().max())
-        del gradients, found
+            error = float((diagonal[:checked] / dense(gradients[:, :checked], block, DAMPING) - 1).abs().max())
+        del gradients, diagonal
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"clock": clock, "cpu": cpu, "bytes": peak - before, "error": error}
 
@@ -108,9 +108,9 @@ def measure(size: str, share: float, m: int, block: int) -> dict:
     """Every method on the same transformer blocks, in turn."""
     hidden, depth = HIDDEN[size]
     rounds = max(1, round(share * depth))
-    found = {method: {"clock": 0.0, "cpu": 0.0, "bytes": 0, "error": 0.0} for method in METHODS}
+    totals = {method: {"clock": 0.0, "cpu": 0.0, "bytes": 0, "error": 0.0} for method in METHODS}
     for number in range(rounds):
-        for method, total in found.items():
+        for method, total in totals.items():
             command = [sys.executable, __file__, "--child", method, "--sizes", size]
             command += ["--gradients", str(m), "--block", str(block)]
             ran = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -126,7 +126,7 @@ def measure(size: str, share: float, m: int, block: int) -> dict:
         "gradients": m,
         "block": block,
         "threads": torch.get_num_threads(),
-        "methods": found,
+        "methods": totals,
     }
 
 

@@ -63,14 +63,14 @@ def main() -> None:
             optimizer.zero_grad()
 
         update(build_batch(data, batches[0], pad_id, model.device))  # the first one allocates
-        for members in batches:
-            short = build_batch(data, members, pad_id, model.device)
+        for rows in batches:
+            short = build_batch(data, rows, pad_id, model.device)
             for name, b in (("dynamic", short), (LONG, padded_to(LONG, short, pad_id))):
                 wall, used = time.perf_counter(), time.process_time()
                 update(b)
                 clock[name] += time.perf_counter() - wall
                 cpu[name] += time.process_time() - used
-        texts = sum(len(members) for members in batches)
+        texts = sum(len(rows) for rows in batches)
         for name in clock:
             print(f"padding {name}: {texts / clock[name]:.2f} texts/s, {cpu[name] / texts:.3f} CPU s a text")
         print(f"ratio: {clock[LONG] / clock['dynamic']:.1f} by the clock, {cpu[LONG] / cpu['dynamic']:.1f} by CPU time")
