@@ -25,8 +25,8 @@ from sparsecbm.base.numbers import Number, six_decimals
     ],
 )
 def test_six_decimals_by_hand(value, expected):
-    found = six_decimals(value)
-    assert found == expected and type(found) in (float, type(None))
+    rounded = six_decimals(value)
+    assert rounded == expected and type(rounded) in (float, type(None))
 
 
 def test_a_form_rounds_its_numbers_and_refuses_unknown_keys():

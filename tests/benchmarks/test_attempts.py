@@ -9,8 +9,13 @@ def result(bits, harmed, right=100, near_fixed=0, near_harmed=0):
 
 def attempt(protected, signed):
     costs = {"seconds": 1.5, "seconds_bill_per_1000": 9.0, "bytes": 2000, "seconds_on": 0.004, "seconds_off": 0.001}
-    made = costs | {"random": [False, True]} if protected else {}
-    return {"protected": protected, "signed": signed, "published": result(2, 0), "iterated": result(4, 0)} | made
+    random_attempt = costs | {"random": [False, True]} if protected else {}
+    return {
+        "protected": protected,
+        "signed": signed,
+        "published": result(2, 0),
+        "iterated": result(4, 0),
+    } | random_attempt
 
 
 FIRST = {"1": {"attempts": [attempt(result(10, 1, near_fixed=3), result(4, 5)), attempt(None, result(6, 0))]}}

@@ -44,26 +44,26 @@ def valid(name, output):
 def test_a_kept_correction_is_offered_and_acts(folder, memory, sparsecbm):
     code, output, errors = memory("add", "--text", TEXT, "--set", "food=Positive", "--author", "[b]Ann")
     assert (code, errors) == (0, "")
-    [kept] = Memory(folder / "store").corrections()
-    assert kept.id[:12] in output and "[b]Ann" in output
-    assert kept.id[:12] in sparsecbm("memory", "list", folder / "store")[1]
+    [correction] = Memory(folder / "store").corrections()
+    assert correction.id[:12] in output and "[b]Ann" in output
+    assert correction.id[:12] in sparsecbm("memory", "list", folder / "store")[1]
     [row] = valid("memory-list", sparsecbm("memory", "list", folder / "store", "--json")[1])
-    assert (row["id"], row["kind"], row["patch"], row["author"]) == (kept.id, "edit", None, "[b]Ann")
+    assert (row["id"], row["kind"], row["patch"], row["author"]) == (correction.id, "edit", None, "[b]Ann")
 
     texts = ("--text", TEXT, "--text", OTHER)
-    near, far = valid("memory-offer", memory("offer", *texts, "--threshold", "0.999", "--json")[1])
-    assert near["offers"]["food"]["correction"] == row and far == {"text": OTHER, "offers": {}}
-    assert near["offers"]["food"]["likeness"] == pytest.approx(1, abs=1e-5)
+    similar, different = valid("memory-offer", memory("offer", *texts, "--threshold", "0.999", "--json")[1])
+    assert similar["offers"]["food"]["correction"] == row and different == {"text": OTHER, "offers": {}}
+    assert similar["offers"]["food"]["likeness"] == pytest.approx(1, abs=1e-5)
     output = memory("offer", *texts, "--threshold", "0.999")[1]
-    assert f"edit {kept.id[:12]}" in output and output.count("no correction is similar enough") == 1
+    assert f"edit {correction.id[:12]}" in output and output.count("no correction is similar enough") == 1
 
-    near, far = valid("memory-apply", memory("apply", *texts, "--threshold", "0.999", "--json")[1])
-    assert (near["before"]["label"], near["after"]["label"]) == ("1", "3")
-    assert near["acted"]["food"]["correction"] == row
-    assert far["acted"] == {} and far["before"] == far["after"]
+    similar, different = valid("memory-apply", memory("apply", *texts, "--threshold", "0.999", "--json")[1])
+    assert (similar["before"]["label"], similar["after"]["label"]) == ("1", "3")
+    assert similar["acted"]["food"]["correction"] == row
+    assert different["acted"] == {} and different["before"] == different["after"]
     output = memory("apply", *texts, "--threshold", "0.999")[1]
     rows = [line.split() for line in output.splitlines()]
-    assert ["by", "edit", f"{kept.id[:12]},"] == next(row for row in rows if row[:1] == ["food"])[5:8]
+    assert ["by", "edit", f"{correction.id[:12]},"] == next(row for row in rows if row[:1] == ["food"])[5:8]
     assert next(row for row in rows if row[:1] == ["label"])[-1] == "changed"
     assert output.count("no correction acted") == 1
 

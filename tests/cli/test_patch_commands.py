@@ -70,10 +70,10 @@ def test_from_a_patch_to_a_model_and_back(folder, state, sparsecbm, make):
     assert (effects["texts"], effects["bits"]) == (20, patch.bits)
     assert "most similar texts" in sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data)[1]
     arguments = folder / "model", folder / "food.patch", "--output", folder / "patched"
-    made = json.loads(sparsecbm("patch", "apply", *arguments, "--json")[1])
+    result = json.loads(sparsecbm("patch", "apply", *arguments, "--json")[1])
     patched = SparseCBM.from_pretrained(folder / "patched")
     assert patched.predict([TEXT])[0].concepts["food"].state == state
-    assert made["masks"] == patched.masks.content_hash()
+    assert result["masks"] == patched.masks.content_hash()
     arguments = folder / "patched", folder / "food.patch", "--output", folder / "reverted"
     assert "its checksum is" in sparsecbm("patch", "revert", *arguments)[1]
     masks = (folder / "reverted" / "masks.safetensors").read_bytes()
@@ -112,11 +112,11 @@ def test_an_empty_folder_is_listed(folder, sparsecbm):
 def test_the_share_of_texts_and_the_protection_are_options(folder, make):
     """The patch records both options; values out of range are refused."""
     assert make("--min-fixed-share", 0.5, "--protection-strength", 4)[0] == 0
-    made = MaskPatch.load(folder / "food.patch").made
-    assert (made["share"], made["caution"]) == (0.5, 4.0)
+    recorded = MaskPatch.load(folder / "food.patch").made
+    assert (recorded["share"], recorded["caution"]) == (0.5, 4.0)
     assert make()[0] == 0
-    made = MaskPatch.load(folder / "food.patch").made
-    assert (made["share"], made["caution"]) == (1.0, PROTECTION_STRENGTH)
+    recorded = MaskPatch.load(folder / "food.patch").made
+    assert (recorded["share"], recorded["caution"]) == (1.0, PROTECTION_STRENGTH)
     for options, message in (
         (("--min-fixed-share", 0), "share of texts to fix"),
         (("--protection-strength", 0), "protection strength must be above 0"),

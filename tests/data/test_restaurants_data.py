@@ -112,8 +112,8 @@ def test_a_leaked_clause_would_be_found(generator, reviews):
 def test_clusters_name_the_clause_that_carries_the_state(concept, reviews):
     bank = banks()[concept]
     for text, state, cluster in reviews[["text", concept, f"cluster_{concept}"]].itertuples(index=False):
-        found = {s for s, clauses in bank.items() if any(clause.lower() in text.lower() for clause in clauses)}
-        assert found == ({state} - {"unknown"})
+        named_states = {s for s, clauses in bank.items() if any(clause.lower() in text.lower() for clause in clauses)}
+        assert named_states == ({state} - {"unknown"})
         if state == "unknown":
             assert cluster == ""
         else:

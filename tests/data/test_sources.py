@@ -111,15 +111,15 @@ def test_cebab_from_the_hub_gives_the_same_table_as_the_files(tmp_path, monkeypa
     rows = [review(i, food=("Negative", votes)) for i in range(3)]
     loaded = load_source(write_cebab(tmp_path, train_exclusive=rows, dev=rows[:1]), tmp_path)
     # The hub holds votes as text, or as a record whose absent states are null.
-    held = str(votes) if as_text else {"Negative": 4, "Positive": None, "unknown": 1}
-    hub_rows = [row | {"food_aspect_label_distribution": held} for row in rows]
+    cell = str(votes) if as_text else {"Negative": 4, "Positive": None, "unknown": 1}
+    hub_rows = [row | {"food_aspect_label_distribution": cell} for row in rows]
     hub = datasets.DatasetDict(
         train_exclusive=datasets.Dataset.from_list(hub_rows), validation=datasets.Dataset.from_list(hub_rows[:1])
     )
-    asked = []
-    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: asked.append(args[0]) or hub)
+    requested = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: requested.append(args[0]) or hub)
     from_hub = load_source(CebabSource(name="cebab"), tmp_path)
-    assert asked == ["CEBaB/CEBaB"]
+    assert requested == ["CEBaB/CEBaB"]
     assert from_hub.frame.drop(columns="file").equals(loaded.frame.drop(columns="file"))
     assert from_hub.frame["split"].tolist() == ["train"] * 3 + ["dev"]
 

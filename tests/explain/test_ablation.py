@@ -60,20 +60,20 @@ def test_effects_equal_those_of_zero_weights(family, masked_from, tmp_path):
     model = larger(tiny_model(write_backbone(tmp_path / family, family)))
     if masked_from is not None:
         model.masks = random_masks(model, masked_from)
-    found = ablate_units(model, TEXTS, batch_size=2)
-    units = [effect.unit for effect in found[0]["food"].effects]
+    ablations = ablate_units(model, TEXTS, batch_size=2)
+    units = [effect.unit for effect in ablations[0]["food"].effects]
     heads = 1 if family == "llama" else 2  # one key/value head, and both query heads read it
     assert len(units) == 2 * (2 + heads)
     whole = [model.logits([text]).concepts for text in TEXTS]  # one text at a time, so nothing is padded
     largest = 0.0
-    for place, unit in enumerate(units):
+    for index, unit in enumerate(units):
         cut = without(model, unit)
         for i, text in enumerate(TEXTS):
             gone = cut.logits([text]).concepts
-            for name, ablation in found[i].items():
+            for name, ablation in ablations[i].items():
                 state = int(whole[i][name].argmax())
-                before, after = (float(of[name][0, state] - of[name][0].mean()) for of in (whole[i], gone))
-                effect = ablation.effects[place]
+                before, after = (float(logits[name][0, state] - logits[name][0].mean()) for logits in (whole[i], gone))
+                effect = ablation.effects[index]
                 assert ablation.state == model.concept_set[name].states[state]
                 assert (ablation.logit, effect.effect) == pytest.approx((before, before - after), abs=1e-4)
                 assert effect.read == model.concept_set[name].states[int(gone[name].argmax())]
@@ -84,9 +84,9 @@ def test_effects_equal_those_of_zero_weights(family, masked_from, tmp_path):
 def test_the_neurons_that_carry_a_planted_concept_are_found(backbone):
     model = planted_model(backbone)
     model.masks = planted_masks()
-    (found,) = ablate_units(model, ["the food was bad and the place was quiet"])
+    (ablations,) = ablate_units(model, ["the food was bad and the place was quiet"])
     for name, state in {"food": "Negative", "noise": "quiet"}.items():
-        ablation = found[name]
+        ablation = ablations[name]
         assert (ablation.state, ablation.masked) == (state, True)
         (ffn,) = ablation.largest("ffn", 1)
         assert (str(ffn.unit), ffn.read) == ("ffn 1", FALLBACK[name])
@@ -99,20 +99,20 @@ def test_the_neurons_that_carry_a_planted_concept_are_found(backbone):
 
 def test_another_state_can_be_explained(model):
     larger(model)
-    as_read = ablate_units(model, TEXTS)[0]["food"]
-    other = next(state for state in model.concept_set["food"].states if state != as_read.state)
-    found = ablate_units(model, TEXTS, {"food": other})
-    assert set(found[0]) == {"food"}
-    asked = found[0]["food"]
-    assert (asked.state, asked.masked) == (other, False)
-    assert asked.probability < as_read.probability
-    reading = model.predict(TEXTS[:1])[0].concepts["food"]
-    assert asked.probability == pytest.approx(reading.probabilities[other], abs=1e-5)
+    predicted = ablate_units(model, TEXTS)[0]["food"]
+    other = next(state for state in model.concept_set["food"].states if state != predicted.state)
+    ablations = ablate_units(model, TEXTS, {"food": other})
+    assert set(ablations[0]) == {"food"}
+    explained = ablations[0]["food"]
+    assert (explained.state, explained.masked) == (other, False)
+    assert explained.probability < predicted.probability
+    prediction = model.predict(TEXTS[:1])[0].concepts["food"]
+    assert explained.probability == pytest.approx(prediction.probabilities[other], abs=1e-5)
 
 
 def test_kinds_select_units(model):
-    (found,) = ablate_units(model, TEXTS[:1], {"noise": None}, kinds=["head"])
-    assert [str(effect.unit) for effect in found["noise"].effects] == [
+    (ablations,) = ablate_units(model, TEXTS[:1], {"noise": None}, kinds=["head"])
+    assert [str(effect.unit) for effect in ablations["noise"].effects] == [
         "head 0.0",
         "head 0.1",
         "head 1.0",
@@ -179,12 +179,12 @@ def test_largest_and_plain_form():
         UnitEffect(Unit("head", 1, 0), -2.0, "Positive", 0.99),
         UnitEffect(Unit("ffn", 0), 9.0, "unknown", 0.1),
     )
-    found = Ablation("food", "Positive", 1.5, 0.9, True, effects)
-    assert found.largest("head") == (effects[1], effects[0])
-    assert found.largest("head", 1) == (effects[1],)
+    ablation = Ablation("food", "Positive", 1.5, 0.9, True, effects)
+    assert ablation.largest("head") == (effects[1], effects[0])
+    assert ablation.largest("head", 1) == (effects[1],)
     with pytest.raises(ConfigError, match=r"unknown kind of unit 'heads'. Did you mean 'head'"):
-        found.largest("heads")
-    plain = json.loads(json.dumps(found.to_dict()))
+        ablation.largest("heads")
+    plain = json.loads(json.dumps(ablation.to_dict()))
     assert plain["effects"][2] == {
         "kind": "ffn", "block": 0, "head": None, "effect": 9.0, "read": "unknown", "probability": 0.1,
     }  # fmt: skip

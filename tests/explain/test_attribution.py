@@ -19,8 +19,8 @@ FEW = AttributionOptions(steps=4, max_steps=8)
 
 def test_integrated_gradients_by_hand():
     """Centred logit of Positive: (x_0 + 2 x_1) / 2 of the mean; a word moves it by its part of the mean."""
-    (found,) = attribute(linear_model(), [TEXT], states={"food": "Positive"})
-    result = found["food"]
+    (attributions,) = attribute(linear_model(), [TEXT], states={"food": "Positive"})
+    result = attributions["food"]
     assert result.words == ("good", "bad", "food") and result.spans == ((0, 4), (5, 8), (9, 13))
     assert result.scores == pytest.approx([(5 - 1) / 10, (-3 + 4 - 1) / 10, (1 + 2 - 1) / 10], abs=1e-6)
     assert result.special == (("[CLS]", 0.0), ("[SEP]", 0.0))
@@ -48,25 +48,25 @@ def test_baselines_by_hand():
 
 
 def test_gradient_x_input_by_hand():
-    (found,) = attribute(linear_model(), [TEXT], states={"food": "Positive"}, method="gradient_x_input")
-    assert found["food"].scores == pytest.approx([0.5, 0.1, 0.3], abs=1e-6)
-    assert [score for _, score in found["food"].special] == pytest.approx([0.8, -0.8], abs=1e-6)
-    assert found["food"].gap == pytest.approx(0.9 - 0.6, abs=1e-6) and found["food"].steps == 1
+    (attributions,) = attribute(linear_model(), [TEXT], states={"food": "Positive"}, method="gradient_x_input")
+    assert attributions["food"].scores == pytest.approx([0.5, 0.1, 0.3], abs=1e-6)
+    assert [score for _, score in attributions["food"].special] == pytest.approx([0.8, -0.8], abs=1e-6)
+    assert attributions["food"].gap == pytest.approx(0.9 - 0.6, abs=1e-6) and attributions["food"].steps == 1
 
 
 def test_leave_one_out_by_hand():
     """Without "good", the mean of four tokens is (-2, 3) / 4."""
-    (found,) = attribute(linear_model(), [TEXT], states={"food": "Positive"}, method="leave_one_out")
-    assert found["food"].scores == pytest.approx([0.9 - 0.5, 0.9 - 1.0, 0.9 - 0.75], abs=1e-6)
-    assert found["food"].steps == 0
+    (attributions,) = attribute(linear_model(), [TEXT], states={"food": "Positive"}, method="leave_one_out")
+    assert attributions["food"].scores == pytest.approx([0.9 - 0.5, 0.9 - 1.0, 0.9 - 0.75], abs=1e-6)
+    assert attributions["food"].steps == 0
 
 
 def test_the_label_by_hand_through_the_bottleneck():
     """V centred over the classes gives class 1 the weights (0, 5): 5 times what "Positive" gets, not centred."""
-    (found,) = attribute_label(linear_model("logits"), [TEXT], classes="1")
-    assert found.total.scores == pytest.approx([5 * 0.8, 0, 5 * 0.4], abs=1e-5)
-    assert found.parts["food"].scores == found.total.scores
-    assert (found.total.concept, found.total.state, found.parts["food"].concept) == ("rating", "1", "food")
+    (label,) = attribute_label(linear_model("logits"), [TEXT], classes="1")
+    assert label.total.scores == pytest.approx([5 * 0.8, 0, 5 * 0.4], abs=1e-5)
+    assert label.parts["food"].scores == label.total.scores
+    assert (label.total.concept, label.total.state, label.parts["food"].concept) == ("rating", "1", "food")
     assert attribute_label(linear_model("logits"), [TEXT])[0].total.state == "1"  # the predicted class
 
 
@@ -135,8 +135,8 @@ def test_unusual_texts(method, family, tmp_path):
     """Empty texts, special tokens alone, 10,000 words, emojis, right-to-left text, markup."""
     model = tiny_model(write_backbone(tmp_path / family, family))
     texts = ["", " ", "[SEP] [SEP]", "food " * 10_000, "👨‍👩‍👧 👍🏽", "הָאֹכֶל טוב", "<script>alert('food')</script>"]
-    for text, found in zip(texts, attribute(model, texts, method=method, options=FEW), strict=True):
-        for result in found.values():
+    for text, attributions in zip(texts, attribute(model, texts, method=method, options=FEW), strict=True):
+        for result in attributions.values():
             assert [text[start:end] for start, end in result.spans] == list(result.words)
             assert len(result.scores) == len(result.words)
             assert np.isfinite([*result.scores, result.gap, result.change, *(s for _, s in result.special)]).all()
@@ -151,11 +151,11 @@ def test_unusual_texts(method, family, tmp_path):
 def test_label_parts_add_up_to_the_total(model, method):
     model.masks = random_masks(model)
     texts = ["the food was good and a loud place", "bad"]
-    for found in attribute_label(model, texts, classes=["2", "3"], method=method, options=FEW):
-        np.testing.assert_allclose(found.total.scores, np.sum([p.scores for p in found.parts.values()], axis=0))
-        assert found.total.gap == pytest.approx(sum(part.gap for part in found.parts.values()))
-        assert found.total.special[0][1] == pytest.approx(sum(p.special[0][1] for p in found.parts.values()))
-    assert found.total.state == "3" == found.parts["noise"].state
+    for label in attribute_label(model, texts, classes=["2", "3"], method=method, options=FEW):
+        np.testing.assert_allclose(label.total.scores, np.sum([p.scores for p in label.parts.values()], axis=0))
+        assert label.total.gap == pytest.approx(sum(part.gap for part in label.parts.values()))
+        assert label.total.special[0][1] == pytest.approx(sum(p.special[0][1] for p in label.parts.values()))
+    assert label.total.state == "3" == label.parts["noise"].state
 
 
 def test_bad_input_names_the_choices(model):

@@ -32,7 +32,7 @@ def ends(model, text):
     return embed(ids).detach(), embed(void).detach()
 
 
-def read(model, embeddings, name):
+def compute_logits(model, embeddings, name):
     """Logits of one concept, by the model's own forward pass under packed masks."""
     rows = {name: torch.arange(len(embeddings))}
     mask = torch.ones(embeddings.shape[:2], dtype=torch.long)
@@ -41,42 +41,44 @@ def read(model, embeddings, name):
 
 @pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input"])
 def test_scores_of_concepts_equal_those_of_captum(masked, method):
-    found = attribute(masked, TEXTS, method=method, options=FIXED)
-    for text, by_concept in zip(tokenize_words(masked.tokenizer, TEXTS, 16), found, strict=True):
+    attributions = attribute(masked, TEXTS, method=method, options=FIXED)
+    for text, by_concept in zip(tokenize_words(masked.tokenizer, TEXTS, 16), attributions, strict=True):
         end, start = ends(masked, text)
-        for name, own in by_concept.items():
-            place = masked.concept_set[name].index(own.state)
+        for name, attribution in by_concept.items():
+            index = masked.concept_set[name].index(attribution.state)
 
-            def value(embeddings, name=name, place=place):
-                logits = read(masked, embeddings, name)
-                return logits[:, place] - logits.mean(-1)
+            def value(embeddings, name=name, index=index):
+                logits = compute_logits(masked, embeddings, name)
+                return logits[:, index] - logits.mean(-1)
 
             if method == "integrated_gradients":
                 scores = IntegratedGradients(value).attribute(end, start, n_steps=STEPS)
             else:
                 scores = InputXGradient(value).attribute(end.clone().requires_grad_())
             words, apart = text.merged(scores.detach().sum(-1)[0].double().numpy())
-            np.testing.assert_allclose(own.scores, words, atol=2e-6, rtol=1e-4)
-            np.testing.assert_allclose([score for _, score in own.special], apart, atol=2e-6, rtol=1e-4)
+            np.testing.assert_allclose(attribution.scores, words, atol=2e-6, rtol=1e-4)
+            np.testing.assert_allclose([score for _, score in attribution.special], apart, atol=2e-6, rtol=1e-4)
             change = (value(end) - value(start)).item()
-            assert own.change == pytest.approx(change, abs=1e-5)
-            assert own.gap == pytest.approx(words.sum() + apart.sum() - change, abs=1e-5)
+            assert attribution.change == pytest.approx(change, abs=1e-5)
+            assert attribution.gap == pytest.approx(words.sum() + apart.sum() - change, abs=1e-5)
 
 
 def test_scores_of_the_label_equal_those_of_captum_through_the_whole_bottleneck(masked):
     """captum differentiates the label logit with respect to the embeddings, through all concepts."""
-    found = attribute_label(masked, TEXTS, options=FIXED)
-    for text, own in zip(tokenize_words(masked.tokenizer, TEXTS, 16), found, strict=True):
+    attributions = attribute_label(masked, TEXTS, options=FIXED)
+    for text, attribution in zip(tokenize_words(masked.tokenizer, TEXTS, 16), attributions, strict=True):
         end, start = ends(masked, text)
-        place = masked.concept_set.label.index(own.total.state)
+        index = masked.concept_set.label.index(attribution.total.state)
 
-        def value(embeddings, place=place):
-            logits = masked.output({name: read(masked, embeddings, name) for name in ("food", "noise")}).label_logits
-            return logits[:, place] - logits.mean(-1)
+        def value(embeddings, index=index):
+            logits = masked.output(
+                {name: compute_logits(masked, embeddings, name) for name in ("food", "noise")}
+            ).label_logits
+            return logits[:, index] - logits.mean(-1)
 
         scores = IntegratedGradients(value).attribute(end, start, n_steps=STEPS)
         words, _ = text.merged(scores.sum(-1)[0].double().numpy())
-        np.testing.assert_allclose(own.total.scores, words, atol=2e-6, rtol=1e-4)
+        np.testing.assert_allclose(attribution.total.scores, words, atol=2e-6, rtol=1e-4)
 
 
 def test_rough_paths_get_more_gradients_until_the_gap_is_small():

@@ -26,15 +26,15 @@ def test_the_configuration_offers_exactly_the_baselines_and_kinds_of_units():
 @pytest.mark.parametrize(("name", "gap"), [("integrated_gradients", 0.0), ("gradient_x_input", 0.3)])
 def test_only_a_complete_method_adds_up_to_the_change(name, gap):
     """The linear model of "good bad food" changes by 0.6; gradient x input adds up to its value, 0.9."""
-    (found,) = attribute(linear_model(), ["good bad food"], states={"food": "Positive"}, method=name)
-    assert found["food"].gap == pytest.approx(gap, abs=1e-6)
+    (attributions,) = attribute(linear_model(), ["good bad food"], states={"food": "Positive"}, method=name)
+    assert attributions["food"].gap == pytest.approx(gap, abs=1e-6)
     assert METHODS[name].complete == (gap == 0.0)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_only_methods_by_gradients_take_gradients(model, name):
-    (found,) = attribute(model, ["the food was good"], method=name)
-    assert (found["food"].steps > 0) == METHODS[name].by_gradients
+    (attributions,) = attribute(model, ["the food was good"], method=name)
+    assert (attributions["food"].steps > 0) == METHODS[name].by_gradients
 
 
 def test_one_method_is_the_control():

@@ -37,8 +37,8 @@ def sparse(model):
 
 def test_regions_by_hand(sparse):
     """1,280 weights: food keeps 128 + 256 of them, noise 128 + 512, both 64 + 64."""
-    found = describe_subnetworks(sparse)
-    block = found.blocks[0]
+    subnetworks = describe_subnetworks(sparse)
+    block = subnetworks.blocks[0]
     assert block.weights == 1280
     assert block.density == {"food": 0.3, "noise": 0.5}
     assert block.shared.core == 0.1
@@ -46,12 +46,12 @@ def test_regions_by_hand(sparse):
     pair = block.shared.pairs["food", "noise"]
     # By chance 128 * 128 / 256 of the queries and 128 * 256 / 512 of each map of the neurons, 192 together.
     assert (pair.jaccard, pair.chance) == pytest.approx((128 / 896, 192 / 832))
-    assert found.whole == block  # no other block has masks
-    assert set(found.layers) == {QUERY, INTO, OUT}
-    query = found.layers[QUERY]
+    assert subnetworks.whole == block  # no other block has masks
+    assert set(subnetworks.layers) == {QUERY, INTO, OUT}
+    query = subnetworks.layers[QUERY]
     assert (query.weights, query.density, query.shared.core) == (256, {"food": 0.5, "noise": 0.5}, 0.25)
     assert query.shared.pairs["food", "noise"].excess == pytest.approx(0)  # 64 of 192, as chance has it
-    assert found.layers[INTO].shared.exclusive == {"food": 6 / 32, "noise": 14 / 32}
+    assert subnetworks.layers[INTO].shared.exclusive == {"food": 6 / 32, "noise": 14 / 32}
 
 
 def test_modules_by_hand(sparse):
@@ -64,8 +64,8 @@ def test_modules_by_hand(sparse):
 
 
 def test_heads_by_hand(sparse):
-    found = describe_subnetworks(sparse).heads
-    food, noise = found["food"][0], found["noise"][0]
+    heads = describe_subnetworks(sparse).heads
+    food, noise = heads["food"][0], heads["noise"][0]
     assert (food.density.tolist(), noise.density.tolist()) == ([1, 0], [0.5, 0.5])
     assert (food.exclusive.tolist(), noise.exclusive.tolist()) == ([0.5, 0], [0, 0.5])
     assert food.importance.tolist() == [1, 0]
@@ -74,17 +74,17 @@ def test_heads_by_hand(sparse):
 
 
 def test_neurons_by_hand(sparse):
-    found = describe_subnetworks(sparse)
-    food = found.neurons["food"][0]
+    subnetworkstworks = describe_subnetworks(sparse)
+    food = subnetworkstworks.neurons["food"][0]
     assert food.density.tolist() == [1.0] * 8 + [0.0] * 24
     assert food.exclusive.tolist() == [1.0] * 6 + [0.0] * 26
     half = sparse.masks["food"][OUT]
     half[:, 0] = False  # neuron 0 keeps the weights into it, of squares 4 against 1
     sparse.masks = sparse.masks.replaced("food", {OUT: half})
-    found = describe_subnetworks(sparse)
-    assert found.neurons["food"][0].density[0] == 0.5
-    assert found.neurons["food"][0].importance[0] == pytest.approx(0.8)
-    plain = found.to_dict()["neurons"]["food"]["0"]
+    subnetworkstworks = describe_subnetworks(sparse)
+    assert subnetworkstworks.neurons["food"][0].density[0] == 0.5
+    assert subnetworkstworks.neurons["food"][0].importance[0] == pytest.approx(0.8)
+    plain = subnetworkstworks.to_dict()["neurons"]["food"]["0"]
     assert (plain["units"], plain["dropped"]) == (32, 24 / 32)
     assert [entry["neuron"] for entry in plain["highest"]] == [1, 2, 3, 4, 5]
 
@@ -108,19 +108,21 @@ def test_parts_add_up_to_the_whole_in_every_family(family, tmp_path):
         n: {k: torch.rand(m.weight.shape, generator=draw) < 0.4 for k, m in layers.items()} for n in ("food", "noise")
     }
     model.masks = MaskSet.from_masks(masks)
-    found = describe_subnetworks(model)
-    assert list(found.blocks) == [1]
-    assert sum(region.weights for region in found.layers.values()) == found.whole.weights == model.masks.size
+    subnetworks = describe_subnetworks(model)
+    assert list(subnetworks.blocks) == [1]
+    assert (
+        sum(region.weights for region in subnetworks.layers.values()) == subnetworks.whole.weights == model.masks.size
+    )
     if family.startswith("deberta"):
-        assert (found.modules, found.heads, found.neurons) == ({}, {}, {})
+        assert (subnetworks.modules, subnetworks.heads, subnetworks.neurons) == ({}, {}, {})
         return
-    assert list(found.modules) == ["query", "key", "value", "output", "ffn in", "ffn out"]
+    assert list(subnetworks.modules) == ["query", "key", "value", "output", "ffn in", "ffn out"]
     for name in ("food", "noise"):
-        head, neuron = found.heads[name][1], found.neurons[name][1]
+        head, neuron = subnetworks.heads[name][1], subnetworks.neurons[name][1]
         of_heads = sum(layers[k].weight.numel() for k in layers if "att" in k)
-        of_neurons = found.whole.weights - of_heads
+        of_neurons = subnetworks.whole.weights - of_heads
         total = head.density.mean() * of_heads + neuron.density.mean() * of_neurons
-        assert total / found.whole.weights == pytest.approx(found.whole.density[name])
+        assert total / subnetworks.whole.weights == pytest.approx(subnetworks.whole.density[name])
 
 
 def test_maps_side_by_side_are_distinguished(tmp_path):
@@ -130,12 +132,12 @@ def test_maps_side_by_side_are_distinguished(tmp_path):
     mask[:, :16] = True  # the queries
     mask[:, 16:20] = True  # half of the first head of the keys
     model.masks = MaskSet.from_masks({name: {"h.0.attn.c_attn": mask} for name in ("food", "noise")})
-    found = describe_subnetworks(model)
-    assert found.modules["query"]["food"] == 1
-    assert found.modules["key"]["food"] == 0.25
-    assert found.modules["value"]["food"] == 0
-    assert set(found.modules) == {"query", "key", "value"}
-    assert found.heads["food"][0].density.tolist() == [1.5 / 3, 1 / 3]
+    subnetworks = describe_subnetworks(model)
+    assert subnetworks.modules["query"]["food"] == 1
+    assert subnetworks.modules["key"]["food"] == 0.25
+    assert subnetworks.modules["value"]["food"] == 0
+    assert set(subnetworks.modules) == {"query", "key", "value"}
+    assert subnetworks.heads["food"][0].density.tolist() == [1.5 / 3, 1 / 3]
 
 
 def test_a_dense_model_has_none(model):

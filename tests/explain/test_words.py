@@ -69,8 +69,8 @@ EVERY = pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS
 
 
 def words_of(tokenizer, text, max_length=64):
-    (found,) = tokenize_words(tokenizer, [text], max_length)
-    return found
+    (tokenized,) = tokenize_words(tokenizer, [text], max_length)
+    return tokenized
 
 
 @EVERY
@@ -89,10 +89,10 @@ def words_of(tokenizer, text, max_length=64):
     ],
 )
 def test_words_by_hand_whatever_the_tokenizer(tokenizer, text, words):
-    found = words_of(tokenizer, text)
-    assert list(found.words) == words
-    assert [text[start:end] for start, end in found.spans] == words
-    assert not found.truncated
+    tokenized = words_of(tokenizer, text)
+    assert list(tokenized.words) == words
+    assert [text[start:end] for start, end in tokenized.spans] == words
+    assert not tokenized.truncated
 
 
 def test_a_token_that_covers_several_words_joins_them():
@@ -101,9 +101,9 @@ def test_a_token_that_covers_several_words_joins_them():
 
 
 def test_pieces_of_a_word_are_its_tokens():
-    found = words_of(wordpiece(), "foods was good")  # [CLS] fo ##od ##s was good [SEP]
-    assert found.word_indices.tolist() == [-1, 0, 0, 0, 1, 2, -1]
-    words, apart = found.merged(np.array([[10.0, 1, 2, 4, 8, 16, 20]]))
+    tokenized = words_of(wordpiece(), "foods was good")  # [CLS] fo ##od ##s was good [SEP]
+    assert tokenized.word_indices.tolist() == [-1, 0, 0, 0, 1, 2, -1]
+    words, apart = tokenized.merged(np.array([[10.0, 1, 2, 4, 8, 16, 20]]))
     assert words.tolist() == [[7, 8, 16]] and apart.tolist() == [[10, 20]]
 
 
@@ -117,35 +117,35 @@ def test_special_tokens_and_space_belong_to_no_word():
 
 
 def test_an_unknown_word_is_a_word():
-    found = words_of(wordpiece(), "the zzz")
-    assert found.words == ("the", "zzz") and found.special == ("[CLS]", "[SEP]")
+    tokenized = words_of(wordpiece(), "the zzz")
+    assert tokenized.words == ("the", "zzz") and tokenized.special == ("[CLS]", "[SEP]")
 
 
 @EVERY
 @pytest.mark.parametrize("text", ["", "  ", "\u200e \u200b", "\x00"])
 def test_a_text_without_words(tokenizer, text):
-    found = words_of(tokenizer, text)
-    assert found.words == () and len(found.special) == len(found.ids)
+    tokenized = words_of(tokenizer, text)
+    assert tokenized.words == () and len(tokenized.special) == len(tokenized.ids)
 
 
 @EVERY
 def test_a_text_that_is_cut_says_so(tokenizer):
     text = "good food " * 10_000
-    found = words_of(tokenizer, text, max_length=12)
-    assert found.truncated and len(found.ids) == 12
-    assert 1 < len(found.words) <= 12 and set(found.words[:-1]) == {"good", "food"}
+    tokenized = words_of(tokenizer, text, max_length=12)
+    assert tokenized.truncated and len(tokenized.ids) == 12
+    assert 1 < len(tokenized.words) <= 12 and set(tokenized.words[:-1]) == {"good", "food"}
     assert not words_of(tokenizer, "good food", max_length=12).truncated
 
 
 def test_a_word_that_is_cut_ends_at_the_cut():
-    found = words_of(byte_bpe(), "x" * 50, max_length=7)
-    assert found.words == ("x" * 7,) and found.truncated
+    tokenized = words_of(byte_bpe(), "x" * 50, max_length=7)
+    assert tokenized.words == ("x" * 7,) and tokenized.truncated
 
 
 @EVERY
 def test_tokens_are_those_of_the_model(tokenizer):
     texts = ["The food was good", "", "👍 don't", "good food " * 50]
-    assert [list(found.ids) for found in tokenize_words(tokenizer, texts, 16)] == encode(tokenizer, texts, 16)
+    assert [list(tokenized.ids) for tokenized in tokenize_words(tokenizer, texts, 16)] == encode(tokenizer, texts, 16)
 
 
 @EVERY
@@ -153,14 +153,18 @@ def test_tokens_are_those_of_the_model(tokenizer):
 @given(text=st.text(max_size=40) | st.text("gofd the.,'!\n 3é👍‍שﷺ", max_size=40), length=st.integers(3, 40))
 def test_any_text(tokenizer, text, length):
     """Spans ascend and do not overlap, each gives its word, and no score is lost."""
-    found = words_of(tokenizer, text, length)
-    assert all(text[start:end] == word for (start, end), word in zip(found.spans, found.words, strict=True))
-    edges = [edge for span in found.spans for edge in span]
-    assert edges == sorted(edges) and all(word == word.strip() != "" for word in found.words)
-    assert len(found.word_indices) == len(found.ids) and (found.word_indices < 0).sum() == len(found.special)
-    assert sorted(set(found.word_indices[found.word_indices >= 0].tolist())) == list(range(len(found.words)))
-    scores = np.random.default_rng(0).normal(size=(2, len(found.ids)))
-    words, apart = found.merged(scores)
+    tokenized = words_of(tokenizer, text, length)
+    assert all(text[start:end] == word for (start, end), word in zip(tokenized.spans, tokenized.words, strict=True))
+    edges = [edge for span in tokenized.spans for edge in span]
+    assert edges == sorted(edges) and all(word == word.strip() != "" for word in tokenized.words)
+    assert len(tokenized.word_indices) == len(tokenized.ids) and (tokenized.word_indices < 0).sum() == len(
+        tokenized.special
+    )
+    assert sorted(set(tokenized.word_indices[tokenized.word_indices >= 0].tolist())) == list(
+        range(len(tokenized.words))
+    )
+    scores = np.random.default_rng(0).normal(size=(2, len(tokenized.ids)))
+    words, apart = tokenized.merged(scores)
     np.testing.assert_allclose(words.sum(-1) + apart.sum(-1), scores.sum(-1), atol=1e-12)
 
 

@@ -156,8 +156,8 @@ class Prefect:
 
     def ended(self, deployment):
         """The first run of a deployment that has ended: its state's type, name and message."""
-        wanted = {"deployments": {"id": {"any_": [deployment]}}, "sort": "START_TIME_ASC"}
-        states = [run["state"] for run in post(f"{self.api}/flow_runs/filter", wanted)]
+        query = {"deployments": {"id": {"any_": [deployment]}}, "sort": "START_TIME_ASC"}
+        states = [run["state"] for run in post(f"{self.api}/flow_runs/filter", query)]
         return next((s for s in states if s["type"] in ("COMPLETED", "FAILED", "CRASHED")), None)
 
     def pause(self, deployment):

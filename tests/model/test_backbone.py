@@ -60,14 +60,14 @@ def test_an_unavailable_hub_name_says_what_to_give(tmp_path):
 def test_a_revision_reaches_the_hub(monkeypatch):
     seen = {}
 
-    def remember(place, revision=None, **_):
-        seen.update(place=place, revision=revision)
+    def remember(name, revision=None, **_):
+        seen.update(name=name, revision=revision)
         raise OSError("no network")
 
     monkeypatch.setattr(module.AutoTokenizer, "from_pretrained", remember)
     with pytest.raises(ModelError):
         load_backbone("someone/model@abc123")
-    assert seen == {"place": "someone/model", "revision": "abc123"}
+    assert seen == {"name": "someone/model", "revision": "abc123"}
 
 
 def test_an_unknown_wheel_lists_the_known():

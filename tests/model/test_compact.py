@@ -47,10 +47,10 @@ def structured(model, masked_from=0, patterns=("*",), seed=0):
     return MaskSet.from_masks(masks)
 
 
-def assert_same(found, expected):
+def assert_same(actual, expected):
     for name, values in expected.concept_logits.items():
-        torch.testing.assert_close(found.concept_logits[name], values, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(found.label_logits, expected.label_logits, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(actual.concept_logits[name], values, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(actual.label_logits, expected.label_logits, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("masked_from", [0, 1])
@@ -63,11 +63,11 @@ def test_outputs_are_those_of_the_masked_model(family, masked_from, tmp_path):
     small = model.compact()
     for texts in (TEXTS, TEXTS[:1], [TEXTS[0]] * 2):  # padded, a single one, no padding at all
         assert_same(small(*batch_of(model, texts)), model(*batch_of(model, texts)))
-    found = small(*batch_of(model)).concept_logits
-    assert not any(torch.allclose(found[name], dense[name], atol=1e-2) for name in dense)  # the masks do act
+    actual = small(*batch_of(model)).concept_logits
+    assert not any(torch.allclose(actual[name], dense[name], atol=1e-2) for name in dense)  # the masks do act
     model.masks = structured(model, masked_from, seed=1)
     other = model(*batch_of(model)).concept_logits  # the oracle tells masks apart
-    assert not any(torch.allclose(found[name], other[name], atol=1e-2) for name in dense)
+    assert not any(torch.allclose(actual[name], other[name], atol=1e-2) for name in dense)
 
 
 @pytest.mark.parametrize("family", SIZES)
@@ -129,10 +129,10 @@ def test_predictions_stay_the_same(tmp_path):
     model.masks = structured(model)
     small = model.compact()
     assert isinstance(small, CompactModel)
-    expected, found = model.logits(TEXTS, batch_size=2), small.logits(TEXTS, batch_size=2)
+    expected, actual = model.logits(TEXTS, batch_size=2), small.logits(TEXTS, batch_size=2)
     for name in expected.concepts:
-        assert found.concepts[name] == pytest.approx(expected.concepts[name], abs=1e-5)
-    assert found.label == pytest.approx(expected.label, abs=1e-5)
+        assert actual.concepts[name] == pytest.approx(expected.concepts[name], abs=1e-5)
+    assert actual.label == pytest.approx(expected.label, abs=1e-5)
     assert [p.label.state for p in small.predict(TEXTS)] == [p.label.state for p in model.predict(TEXTS)]
 
 
@@ -141,9 +141,9 @@ def test_rows_of_one_batch_go_through_different_concepts(tmp_path):
     model = family_model(tmp_path, "bert")
     model.masks = structured(model)
     rows = {"noise": torch.tensor([2, 0]), "food": torch.tensor([1])}
-    expected, found = (m.represent(*batch_of(model), rows) for m in (model, model.compact()))
+    expected, actual = (m.represent(*batch_of(model), rows) for m in (model, model.compact()))
     for name in rows:
-        torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(actual[name], expected[name], atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
@@ -212,8 +212,8 @@ def test_each_block_gets_the_attention_mask_of_its_own_number(family, masked_fro
     masks = random_masks(model, masked_from=masked_from)
     expected = run_copies(model, masks, ids, mask)
     model.masks = masks
-    for own in (model, unfold(model)):
-        logits = own(ids, mask).concept_logits
+    for variant in (model, unfold(model)):
+        logits = variant(ids, mask).concept_logits
         for name in masks.concepts:
             torch.testing.assert_close(logits[name], expected[name], atol=1e-5, rtol=1e-5)
     model.backbone.config.layer_types = kinds[::-1]  # the oracle is sensitive to the kinds

@@ -22,10 +22,10 @@ def test_one_call_equals_copies_of_the_model_in_every_family(family_model, maske
     expected = run_copies(family_model, masks, ids, mask)
     dense = family_model(ids, mask).concept_logits
     family_model.masks = masks
-    found = family_model(ids, mask).concept_logits
+    logits = family_model(ids, mask).concept_logits
     for name in masks.concepts:
-        torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-5)
-        assert not torch.allclose(found[name], dense[name], atol=1e-4)  # the masks do act
+        torch.testing.assert_close(logits[name], expected[name], atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(logits[name], dense[name], atol=1e-4)  # the masks do act
 
 
 @torch.no_grad()

@@ -57,16 +57,16 @@ def test_set_operations(masks):
 
 
 def test_overlap_by_hand(masks):
-    found = compute_overlap(masks)
-    pair = found.pairs["food", "noise"]
+    overlap = compute_overlap(masks)
+    pair = overlap.pairs["food", "noise"]
     assert pair.jaccard == pytest.approx(2 / 6)  # 1 of 3 in a, 1 of 3 in b
     # expected intersection: 2 * 2 / 4 in a, 3 * 1 / 3 in b, together 2; expected union 8 - 2
     assert pair.chance == pytest.approx(2 / 6)
     assert pair.excess == pytest.approx(0)
-    assert found.by_layer["a"]["food", "noise"].jaccard == pytest.approx(1 / 3)
-    assert found.core == pytest.approx(2 / 7)
-    assert found.exclusive == {"food": 3 / 7, "noise": 1 / 7}
-    assert found.jaccard == pair.jaccard
+    assert overlap.by_layer["a"]["food", "noise"].jaccard == pytest.approx(1 / 3)
+    assert overlap.core == pytest.approx(2 / 7)
+    assert overlap.exclusive == {"food": 3 / 7, "noise": 1 / 7}
+    assert overlap.jaccard == pair.jaccard
 
 
 def test_chance_is_what_random_masks_of_the_same_densities_have():

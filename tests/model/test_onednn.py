@@ -32,8 +32,8 @@ def test_outputs_and_gradients_are_those_of_float64(transposed, bias, rows):
     expected = layer.double()(exact)
     assert output.dtype == torch.float32 and output.shape == expected.shape
     torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=1e-5)
-    (wanted,) = torch.autograd.grad(expected, exact, upstream.double())
-    torch.testing.assert_close(gradient.double(), wanted, rtol=1e-5, atol=1e-5)
+    (expected_gradient,) = torch.autograd.grad(expected, exact, upstream.double())
+    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=1e-5, atol=1e-5)
 
 
 def test_layers_are_restored_after_an_error():

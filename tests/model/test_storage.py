@@ -78,8 +78,8 @@ def test_a_masked_model_comes_back_with_its_masks_and_predictions(model, tmp_pat
     model.save_pretrained(tmp_path / "sparse")
     loaded = SparseCBM.from_pretrained(tmp_path / "sparse")
     assert loaded.masks == model.masks
-    read = [p.to_dict() for p in loaded.predict(TEXTS)]
-    assert read == [p.to_dict() for p in model.predict(TEXTS)] != dense
+    predictions = [p.to_dict() for p in loaded.predict(TEXTS)]
+    assert predictions == [p.to_dict() for p in model.predict(TEXTS)] != dense
     assert f"each concept keeps: food {model.masks['food'].density:.1%}" in (tmp_path / "sparse/README.md").read_text()
 
 

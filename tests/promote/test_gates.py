@@ -50,8 +50,8 @@ def rows(gates, challenger, champion=None, figures=None):
     return {row.figure: row for row in apply_gates(parsed, evidence)}
 
 
-def score(of, bound=0.5, margin=0.05):
-    return {"kind": "score", "name": "g", "of": of, "bound": bound, "margin": margin}
+def score(metric, bound=0.5, margin=0.05):
+    return {"kind": "score", "name": "g", "of": metric, "bound": bound, "margin": margin}
 
 
 def figure(key, **condition):

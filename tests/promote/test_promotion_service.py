@@ -180,7 +180,7 @@ def test_both_predict_at_once_if_there_are_cores(
     monkeypatch.setattr(judging.os, "sched_getaffinity", lambda _: set(range(cores)))
     meeting, calls, predict_in_process = threading.Barrier(2), [], judging.predict_in_subprocess
 
-    def read(folder, texts, threads, seconds, timed=0, turns=None):
+    def predict(folder, texts, threads, seconds, timed=0, turns=None):
         try:
             meeting.wait(60 if at_once else 0.5)
         except threading.BrokenBarrierError:
@@ -189,7 +189,7 @@ def test_both_predict_at_once_if_there_are_cores(
             calls.append((True, threads, turns))
         return predict_in_process(folder, texts, threads, seconds, timed)
 
-    monkeypatch.setattr(judging, "predict_in_subprocess", read)
+    monkeypatch.setattr(judging, "predict_in_subprocess", predict)
     ledger = finish(service, good_model).gate()
     assert (ledger.verdict, rows(ledger)["concepts.noise.accuracy"]) == (PROMOTE, ("win", ""))
     turns = {turns for _, _, turns in calls}

@@ -29,9 +29,9 @@ def folder(good_model, tmp_path):
 
 @pytest.fixture
 def pyfunc_model(folder):
-    made = PyfuncModel()
-    made.load_context(type("Context", (), {"artifacts": {"model": str(folder)}}))
-    return made
+    model = PyfuncModel()
+    model.load_context(type("Context", (), {"artifacts": {"model": str(folder)}}))
+    return model
 
 
 def ask(pyfunc_model, texts, **options):
@@ -89,12 +89,12 @@ def test_each_version_runs_the_code_that_it_carries_in_a_process_of_its_own(fold
     texts = annotated(12, 5)["text"].tolist()
     save_pyfunc(tmp_path / "one", {"model": folder})
     assert find_pickles(tmp_path / "one") == []
-    read = predict_in_subprocess(tmp_path / "one", texts, 1, 120, timed=2)
+    result = predict_in_subprocess(tmp_path / "one", texts, 1, 120, timed=2)
     expected = [list(p.label.probabilities.values()) for p in good_model.predict(texts)]
-    assert read.label["states"] == ["1", "2", "3"]
-    assert read.label["probabilities"] == [pytest.approx(row) for row in expected]
-    assert read.latency_ms > 0
-    assert read.size_mb == pytest.approx(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6)
+    assert result.label["states"] == ["1", "2", "3"]
+    assert result.label["probabilities"] == [pytest.approx(row) for row in expected]
+    assert result.latency_ms > 0
+    assert result.size_mb == pytest.approx(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6)
 
     pyfunc_model = tmp_path / "one" / "code" / "sparsecbm" / "promote" / "pyfunc_model.py"
     pyfunc_model.write_text(
@@ -124,8 +124,8 @@ PyfuncModel.rows = _logged
 def test_loading_prints_no_warning_of_mlflow(skipped, warnings_shown):
     """MLflow warns about a class whose `predict` has no type hints, unless the class turns that warning off."""
     with warnings.catch_warnings(record=True) as caught:
-        made = {"predict": lambda self, context, model_input, params=None: None}
-        type("Another", (PyfuncModel,), made if skipped else {**made, "_skip_type_hint_validation": False})
+        methods = {"predict": lambda self, context, model_input, params=None: None}
+        type("Another", (PyfuncModel,), methods if skipped else {**methods, "_skip_type_hint_validation": False})
     assert len(caught) == warnings_shown
 
 
@@ -138,13 +138,13 @@ def test_a_version_is_timed_while_no_other_predicts(folder, tmp_path):
         file.write(LOGGED.format(log=str(log)))
     with open(turns, "a") as other, ThreadPoolExecutor(1) as pool:
         fcntl.flock(other, fcntl.LOCK_SH)
-        read = pool.submit(predict_in_subprocess, tmp_path / "one", TEXTS, 1, 120, 2, turns)
-        while not log.read_text() and not read.done():
+        future = pool.submit(predict_in_subprocess, tmp_path / "one", TEXTS, 1, 120, 2, turns)
+        while not log.read_text() and not future.done():
             time.sleep(0.05)
         time.sleep(0.3)
         ended = time.monotonic()
         fcntl.flock(other, fcntl.LOCK_UN)
-        assert read.result().latency_ms > 0
+        assert future.result().latency_ms > 0
     (texts, reading), *timed = (map(float, line.split()) for line in log.read_text().splitlines())
     assert (texts, reading < ended) == (2, True)
     assert [(texts, begun > ended) for texts, begun in timed] == [(1, True), (1, True)]

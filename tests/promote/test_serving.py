@@ -24,8 +24,8 @@ TEXT, OTHER = "a loud place but we came again and the food was bad", "the place 
 @pytest.fixture
 def patches(lively):
     """One that makes the model read food in TEXT in another way, and one whose mask is not this model's."""
-    read = lively.predict([TEXT])[0].concepts["food"].state
-    state = next(state for state in ("Negative", "Positive", "unknown") if state != read)
+    predicted = lively.predict([TEXT])[0].concepts["food"].state
+    state = next(state for state in ("Negative", "Positive", "unknown") if state != predicted)
     patch = make_patch(lively, TEXT, "food", state, PatchOptions(40), note="it says so")
     return patch, replace(patch, mask="0" * 64)
 

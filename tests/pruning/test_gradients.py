@@ -39,11 +39,11 @@ def test_they_equal_those_of_a_dense_copy_with_masked_weights(model, batches):
 def test_another_mask_gives_other_gradients(model, batches):
     """Under another concept's mask, weights that are pruned there would look worthless."""
     model.masks = random_masks(model)
-    own = dict(stream_gradients(model, "food", batches, memory_mb=10))
+    gradients = dict(stream_gradients(model, "food", batches, memory_mb=10))
     model.masks = model.masks.replaced("food", dict(model.masks["noise"].items()))
     other = dict(stream_gradients(model, "food", batches, memory_mb=10))
-    layer = next(iter(own))
-    assert not torch.allclose(own[layer], other[layer])
+    layer = next(iter(gradients))
+    assert not torch.allclose(gradients[layer], other[layer])
 
 
 def test_a_small_budget_gives_the_same_gradients(model, batches):

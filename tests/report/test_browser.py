@@ -7,7 +7,7 @@ import pytest
 
 from sparsecbm.report.embedded_plots import read_plots
 from sparsecbm.report.index_page import index_page
-from tests.support import report_inputs as made
+from tests.support import report_inputs
 
 webdriver = pytest.importorskip("selenium.webdriver")
 
@@ -42,9 +42,9 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def html(tmp_path_factory):
     root = tmp_path_factory.mktemp("plots")
-    made.write_plots(root, "prune/swap", "evaluate/confusion-test")
+    report_inputs.write_plots(root, "prune/swap", "evaluate/confusion-test")
     plots = {stage: read_plots(root / stage) for stage in ("prune", "evaluate")}
-    return index_page("restaurants", made.metrics(), plots, made.explanations())
+    return index_page("restaurants", report_inputs.metrics(), plots, report_inputs.explanations())
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def visit(browser, html, folder):
 def requests(browser) -> list[str]:
     """Addresses that the page asked for, apart from itself and what it carries inside."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    return [url for url in asked if not url.startswith("data:") and url != browser.current_url.partition("#")[0]]
+    urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    return [url for url in urls if not url.startswith("data:") and url != browser.current_url.partition("#")[0]]
 
 
 def shown(browser) -> list[str]:
@@ -110,13 +110,13 @@ def test_the_check_sees_a_request_and_the_policy_stops_one(browser, html, tmp_pa
     visit(browser, f"<!doctype html><title>t</title>{image}", tmp_path)
     assert requests(browser) == ["http://127.0.0.1:9/seen.png"]
     visit(browser, html.replace("<main", f"{image}<script>document.title = 'ran'</script><main"), tmp_path)
-    said = " ".join(entry["message"] for entry in browser.get_log("browser"))
-    assert "Loading the image" in said and "inline script" in said and browser.title == "Report: restaurants"
+    messages = " ".join(entry["message"] for entry in browser.get_log("browser"))
+    assert "Loading the image" in messages and "inline script" in messages and browser.title == "Report: restaurants"
 
 
 def test_texts_with_markup_are_shown_as_they_are(page):
     card = page.find_element(By.ID, "card-3")
-    assert card.find_element(By.CSS_SELECTOR, ".text").text == made.EVIL
+    assert card.find_element(By.CSS_SELECTOR, ".text").text == report_inputs.EVIL
     card.find_element(By.TAG_NAME, "summary").click()
     assert opened(page, "card-3")
     assert "<script>alert(1)</script>" in card.find_element(By.TAG_NAME, "article").text

@@ -11,25 +11,27 @@ from sparsecbm.base.errors import DataError
 from sparsecbm.report.embedded_plots import read_plots
 from sparsecbm.report.examples import Example, best_examples, frequent_confusions, worst_examples
 from sparsecbm.report.index_page import index_page
-from tests.support import report_inputs as made
+from tests.support import report_inputs
 from tests.support.html_page import Page
 
 
 @pytest.fixture
 def plots(tmp_path):
-    made.write_plots(tmp_path, "prune/swap", "prune/curves", "evaluate/confusion-test", "evaluate/confusion-dev")
+    report_inputs.write_plots(
+        tmp_path, "prune/swap", "prune/curves", "evaluate/confusion-test", "evaluate/confusion-dev"
+    )
     return {stage: read_plots(tmp_path / stage) for stage in ("prune", "evaluate", "explain")}
 
 
 @pytest.fixture
 def html(plots):
-    return index_page("restaurants", made.metrics(), plots, made.explanations())
+    return index_page("restaurants", report_inputs.metrics(), plots, report_inputs.explanations())
 
 
 def test_texts_stay_texts(html):
     page = Page(html)
     assert len(page.find("script")) == 1 and "alert(1)" not in page.scripts[0]
-    assert made.EVIL in page.texts, "as one text, with every character"
+    assert report_inputs.EVIL in page.texts, "as one text, with every character"
     for _, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes)
         addresses = [attributes[key] for key in ("src", "href") if key in attributes]
@@ -37,8 +39,8 @@ def test_texts_stay_texts(html):
 
 
 def test_a_name_with_markup_stays_text():
-    figures = made.metrics()
-    figures["evaluate"]["concepts"]["<b>food</b>"] = made.score()
+    figures = report_inputs.metrics()
+    figures["evaluate"]["concepts"]["<b>food</b>"] = report_inputs.score()
     html = index_page("<i>data</i>", figures, {}, [])
     assert "<b>food" not in html and "<i>data" not in html
     assert "<b>food</b>" in Page(html).texts and "<i>data</i>" in Page(html).texts
@@ -98,7 +100,7 @@ def test_plots_are_inside_with_their_captions(html, tmp_path):
         "Accuracy of each concept's trained head under the mask of each concept",
         "Confusions of the label and each concept: gold states in rows, predicted ones in columns. Split test",
     }
-    made.write_plots(tmp_path, "bad/swap")
+    report_inputs.write_plots(tmp_path, "bad/swap")
     (tmp_path / "bad" / "swap.png").write_text("no picture")
     with pytest.raises(DataError, match=r"swap\.png is not a readable PNG; run the stage `report` again"):
         read_plots(tmp_path / "bad")
@@ -111,7 +113,7 @@ def test_sections_without_content_are_left_out(html):
     whole = ["overview", "scores", "concepts", "subnetworks", "explanations", "effects", "interventions", "training"]
     assert anchors(html) == [*whole, "examples", "cards"]
     # A black box has no concepts, masks, explanations or interventions.
-    scores = {"split": "dev", "label": made.score(), "label_hard": None, "concepts": {}, "bag_of_words": None}
+    scores = {"split": "dev", "label": report_inputs.score(), "label_hard": None, "concepts": {}, "bag_of_words": None}
     box = index_page("box", {"evaluate": scores, "prune": {"chosen": None}, "explain": {}}, {}, [])
     assert anchors(box) == ["overview", "scores"]
     assert "None" not in re.sub(r"<script>.*</script>|<style>.*</style>", "", box, flags=re.DOTALL)
@@ -127,20 +129,22 @@ def test_every_link_inside_the_page_leads_somewhere(html):
 
 
 def test_the_page_depends_on_its_inputs_alone(html, plots):
-    again = index_page("restaurants", made.metrics(), plots, made.explanations())
+    again = index_page("restaurants", report_inputs.metrics(), plots, report_inputs.explanations())
     assert html == again
-    assert html != index_page("restaurants", made.metrics(), plots, made.explanations()[::-1])
+    assert html != index_page("restaurants", report_inputs.metrics(), plots, report_inputs.explanations()[::-1])
 
 
 def test_examples_and_confusions():
-    examples = [Example.from_explanation(found, number) for number, found in enumerate(made.explanations())]
+    examples = [
+        Example.from_explanation(explanation, number) for number, explanation in enumerate(report_inputs.explanations())
+    ]
     # The highest confidence comes first; a text without a gold label is neither.
     assert [e.anchor for e in worst_examples(examples)] == ["card-2", "card-1"]
     assert [e.anchor for e in best_examples(examples)] == ["card-0"]
     once = [(c.concept, c.gold, c.state, c.texts, c.surest.anchor) for c in frequent_confusions(examples)]
     assert once == [("noise", "loud", "quiet", 1, "card-1"), ("food", "unknown", "Positive", 1, "card-2")]
     surer = Example.from_explanation(
-        made.explanation("calm", ("1", "1", 0.9), ("unknown", None, 0.9), ("quiet", "loud", 0.8)), 4
+        report_inputs.explanation("calm", ("1", "1", 0.9), ("unknown", None, 0.9), ("quiet", "loud", 0.8)), 4
     )
     (first, *_) = frequent_confusions([*examples, surer])
     assert (first.concept, first.texts, first.surest.anchor) == ("noise", 2, "card-4")

@@ -8,8 +8,8 @@ def test_cells():
 
 
 def test_a_matrix_has_gaps_where_a_row_lacks_a_column():
-    found = matrix_table("t", "corner", {"a": {"x": 0.5, "y": None}, "b": {"y": 1.0}})
-    assert found == Table("t", ("corner", "x", "y"), (("a", "0.500", "–"), ("b", "–", "1.000")))
+    table = matrix_table("t", "corner", {"a": {"x": 0.5, "y": None}, "b": {"y": 1.0}})
+    assert table == Table("t", ("corner", "x", "y"), (("a", "0.500", "–"), ("b", "–", "1.000")))
 
 
 def test_nested_figures_become_rows_named_by_the_way_to_them():

@@ -17,11 +17,11 @@ def page(splits=None, **changes) -> str:
 
 def tags(html: str) -> list[tuple[str, dict]]:
     """Every start tag with its attributes."""
-    found = []
+    elements = []
     parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: found.append((tag, dict(attributes)))
+    parser.handle_starttag = lambda tag, attributes: elements.append((tag, dict(attributes)))
     parser.feed(html)
-    return found
+    return elements
 
 
 def test_the_page_needs_no_other_file():
@@ -34,9 +34,9 @@ def test_the_page_needs_no_other_file():
 
 
 def test_there_is_a_picture_for_each_variable_in_both_themes_with_a_text():
-    found = tags(page())
-    images = [attributes for tag, attributes in found if tag == "img"]
-    dark = [attributes for tag, attributes in found if tag == "source"]
+    elements = tags(page())
+    images = [attributes for tag, attributes in elements if tag == "img"]
+    dark = [attributes for tag, attributes in elements if tag == "source"]
     assert len(images) == len(dark) == 4  # label, food, price, lengths
     assert all("dark" in attributes["media"] for attributes in dark)
     assert images[2]["alt"] == "price. " + "; ".join(

@@ -87,9 +87,12 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     for file in first.root.rglob("*.json"):
         assert str(tmp_path) not in file.read_text(), file.name
 
-    found = read_json(first.metrics("explain"))
-    assert (found["split"], found["texts"], set(found["concepts"])) == ("test", 3, {"food", "noise"})
-    assert found["faithfulness"]["texts"] == 3 and set(found["faithfulness"]["methods"]) >= {"leave_one_out", "random"}
+    figures = read_json(first.metrics("explain"))
+    assert (figures["split"], figures["texts"], set(figures["concepts"])) == ("test", 3, {"food", "noise"})
+    assert figures["faithfulness"]["texts"] == 3 and set(figures["faithfulness"]["methods"]) >= {
+        "leave_one_out",
+        "random",
+    }
     lines = (first.explanations / "explanations.jsonl").read_text(encoding="utf-8").splitlines()
     explained = {line["id"]: line for line in map(json.loads, lines)}
     test = annotated(20, 3).set_index("id")
@@ -161,22 +164,22 @@ def test_prune_writes_a_model_whose_masks_are_as_sparse_as_asked_and_its_control
     run(workspace, params)
     model = SparseCBM.from_pretrained(workspace.sparse)
     assert set(model.masks.density().values()) == {0.25}
-    found = read_json(workspace.metrics("prune"))
-    for which in ("chosen", "random"):
-        scores = found[which]
+    figures = read_json(workspace.metrics("prune"))
+    for mask_kind in ("chosen", "random"):
+        scores = figures[mask_kind]
         assert scores["density"] == 0.25 and set(scores["swap"]["matrix"]["food"]) == {"food", "noise"}
         for square in (scores["swap"], scores["probe"]):
             food, noise = square["matrix"]["food"], square["matrix"]["noise"]
             assert square["own"] == pytest.approx((food["food"] + noise["noise"]) / 2, abs=2e-6)
             assert square["others"] == pytest.approx((food["noise"] + noise["food"]) / 2, abs=2e-6)
         assert scores["after"]["concepts.mean.accuracy"] == pytest.approx(scores["swap"]["own"], abs=1e-6)
-    assert found["chosen"]["before"] == found["random"]["before"]
-    assert found["chosen"]["overlap"]["jaccard"] == found["random"]["overlap"]["jaccard"]
-    assert found["chosen"]["overlap"]["pairs"]["food"]["noise"]["chance"] == pytest.approx(1 / 7, abs=1e-6)
-    assert set(found["excess"]) == {"swap", "probe", "ablation"}
-    assert [event["prune.sparsity"] for event in found["events"]][-1] == 0.75
-    assert found["best"] == found["epochs"][-1] and "layers" not in found["random"]
-    layers = found["chosen"]["layers"]
+    assert figures["chosen"]["before"] == figures["random"]["before"]
+    assert figures["chosen"]["overlap"]["jaccard"] == figures["random"]["overlap"]["jaccard"]
+    assert figures["chosen"]["overlap"]["pairs"]["food"]["noise"]["chance"] == pytest.approx(1 / 7, abs=1e-6)
+    assert set(figures["excess"]) == {"swap", "probe", "ablation"}
+    assert [event["prune.sparsity"] for event in figures["events"]][-1] == 0.75
+    assert figures["best"] == figures["epochs"][-1] and "layers" not in figures["random"]
+    layers = figures["chosen"]["layers"]
     assert set(layers) == set(model.masks.shapes)
     assert {share for layer in layers.values() for share in layer["density"].values()} == {0.25}
     for name in ("food", "noise"):
@@ -205,11 +208,13 @@ def test_without_a_test_split_dev_heads_the_file(params, tmp_path):
     splits = {"train": annotated(80, 1), "validation": annotated(20, 2), "dev": dev}
     write_splits(workspace.annotated, splits, {"source": "tiny", "vocabulary": CONCEPTS.to_dict()})
     run(workspace, params)
-    found = read_json(workspace.metrics("evaluate"))
-    assert found["split"] == "dev"
-    Draft202012Validator(json_schemas()["metrics-evaluate"]).validate(found)
+    figures = read_json(workspace.metrics("evaluate"))
+    assert figures["split"] == "dev"
+    Draft202012Validator(json_schemas()["metrics-evaluate"]).validate(figures)
     states = dev["concept.food"].tolist()
-    assert found["causal"]["pairs"]["pairs"] == 2 * sum(a != b for a, b in zip(states[::2], states[1::2], strict=True))
-    assert found["causal"]["training_texts"] == 80 and found["causal"]["skipped"] is None
-    assert found["causal"]["losing"]["errors"]["zero"]["cosine"]["value"] == 1
-    assert {"mask_ablation", "word_removal"} < set(found["causal"]["losing"]["errors"])
+    assert figures["causal"]["pairs"]["pairs"] == 2 * sum(
+        a != b for a, b in zip(states[::2], states[1::2], strict=True)
+    )
+    assert figures["causal"]["training_texts"] == 80 and figures["causal"]["skipped"] is None
+    assert figures["causal"]["losing"]["errors"]["zero"]["cosine"]["value"] == 1
+    assert {"mask_ablation", "word_removal"} < set(figures["causal"]["losing"]["errors"])

@@ -26,4 +26,4 @@ class Page(HTMLParser):
 
     def find(self, tag: str, **attributes: str) -> list[dict]:
         """Attributes of the elements of a kind that have the given attributes."""
-        return [found for name, found in self.elements if name == tag and attributes.items() <= found.items()]
+        return [element for name, element in self.elements if name == tag and attributes.items() <= element.items()]

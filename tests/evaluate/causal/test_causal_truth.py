@@ -48,18 +48,18 @@ def scored(model, frame, training=None):
 
 def test_removing_a_concept_has_the_effect_of_losing_it(planted, families):
     """The planted model predicts `unknown` without its neurons or words, as it does for the edited text."""
-    found = scored(planted, families)
-    assert found.skipped is None and found.training_texts == 50
+    scores = scored(planted, families)
+    assert scores.skipped is None and scores.training_texts == 50
     unknown = int((families["concept.food"] == "unknown").sum())
     # Every row of state `unknown` is the counterfactual of one pair that loses the concept.
-    assert found.pairs.pairs == 36 and found.losing.pairs == unknown == 14
-    errors = found.losing.errors
+    assert scores.pairs.pairs == 36 and scores.losing.pairs == unknown == 14
+    errors = scores.losing.errors
     for name in ("mask_ablation", "word_removal"):
-        assert name not in found.pairs.errors
+        assert name not in scores.pairs.errors
         assert errors[name]["l2"].value < 0.2 * errors["zero"]["l2"].value
         assert errors[name]["cosine"].value < 0.1
-    assert {"concept_edit", "zero", "random", "conexp", "s_learner"} < set(found.pairs.errors) < set(errors)
-    assert CausalScores.model_validate(found.to_dict()) == found
+    assert {"concept_edit", "zero", "random", "conexp", "s_learner"} < set(scores.pairs.errors) < set(errors)
+    assert CausalScores.model_validate(scores.to_dict()) == scores
 
 
 def test_equal_masks_have_no_effect_to_lose(planted, families):
@@ -71,8 +71,8 @@ def test_equal_masks_have_no_effect_to_lose(planted, families):
 
 
 def test_hard_edits_need_a_hard_head_and_mask_ablation_needs_masks(planted, backbone, families):
-    read = build_examples(families, planted), planted.logits(families["text"].tolist())
-    fit_hard_head(planted, *read, *read)
+    inputs = build_examples(families, planted), planted.logits(families["text"].tolist())
+    fit_hard_head(planted, *inputs, *inputs)
     assert {"concept_edit_hard", "concept_edit_hard_gold"} < set(scored(planted, families).pairs.errors)
     dense = scored(rated(backbone), families)
     assert "mask_ablation" not in dense.losing.errors and "word_removal" in dense.losing.errors
@@ -96,5 +96,5 @@ def test_without_pairs_or_concepts_there_is_nothing_to_measure(planted, backbone
 def test_scores_say_why_no_explainer_could_be_fitted(planted, families):
     for parameter in planted.label_head.parameters():
         parameter.data.zero_()
-    found = scored(planted, families)
-    assert found.pairs is None and "S-Learner" in found.skipped
+    scores = scored(planted, families)
+    assert scores.pairs is None and "S-Learner" in scores.skipped

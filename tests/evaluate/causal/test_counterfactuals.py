@@ -22,7 +22,7 @@ def table(*rows, **changes) -> pd.DataFrame:
     return frame.assign(**{"source.food": "human", "source.noise": "human"} | changes)
 
 
-def found(frame):
+def collect_pairs(frame):
     pairs = counterfactual_pairs(frame, CONCEPTS)
     columns = (pairs.base, pairs.counterfactual, pairs.concept, pairs.before, pairs.after, pairs.group)
     return set(zip(*(column.tolist() for column in columns), strict=True))
@@ -38,7 +38,7 @@ FAMILY = [
 
 def test_pairs_of_a_family_by_hand():
     """The original with each edit, and the two edits of food; an edit of food and one of noise differ in two things."""
-    assert found(table(*FAMILY)) == {
+    assert collect_pairs(table(*FAMILY)) == {
         (0, 1, "food", "Positive", "Negative", "a"),
         (1, 0, "food", "Negative", "Positive", "a"),
         (0, 2, "food", "Positive", "unknown", "a"),
@@ -53,7 +53,7 @@ def test_pairs_of_a_family_by_hand():
 def test_groups_do_not_mix_and_rows_may_lie_anywhere():
     other = [("b", "noise", "Positive", "loud"), ("b", None, "Positive", "quiet")]
     frame = table(FAMILY[1], other[0], FAMILY[0], other[1]).set_axis([7, 7, 3, 3])
-    assert found(frame) == {
+    assert collect_pairs(frame) == {
         (0, 2, "food", "Negative", "Positive", "a"),
         (2, 0, "food", "Positive", "Negative", "a"),
         (1, 3, "noise", "loud", "quiet", "b"),

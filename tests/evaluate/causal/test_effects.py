@@ -110,9 +110,9 @@ def training_texts(rows, seed=0):
 
 
 def test_conditional_expectation_by_hand(changes):
-    found = conexp(training_texts(50))(changes)
-    np.testing.assert_allclose(found, both([-0.6, 0]), atol=0.2)
-    assert found[0] == pytest.approx([0.6, -0.6])  # no text of good food has any other probability
+    effects = conexp(training_texts(50))(changes)
+    np.testing.assert_allclose(effects, both([-0.6, 0]), atol=0.2)
+    assert effects[0] == pytest.approx([0.6, -0.6])  # no text of good food has any other probability
     plain = TextPredictions(
         np.array([[0.9, 0.1], [0.5, 0.5], [0.3, 0.7], [0.2, 0.8]]),
         {"food": np.zeros((4, 3)), "noise": np.zeros((4, 2))},
@@ -129,11 +129,11 @@ def test_a_state_that_no_training_text_has_is_an_error():
 
 
 def test_an_s_learner_finds_the_concept_that_decides_the_label(changes):
-    found = s_learner(training_texts(400))(changes)
-    assert found[0, 1] < -0.9  # the predicted class is the second only with good food
-    assert abs(found[1, 1]) < 0.05
+    effects = s_learner(training_texts(400))(changes)
+    assert effects[0, 1] < -0.9  # the predicted class is the second only with good food
+    assert abs(effects[1, 1]) < 0.05
     gold = s_learner(training_texts(400), "gold")(changes)
-    np.testing.assert_allclose(gold[0], found[0], atol=0.05)
+    np.testing.assert_allclose(gold[0], effects[0], atol=0.05)
     shuffled = training_texts(400)
     blind = TextPredictions(np.random.default_rng(1).permutation(shuffled.label), shuffled.activations, shuffled.gold)
     assert np.abs(s_learner(blind)(changes)).max() < 0.2
@@ -146,8 +146,8 @@ def test_an_s_learner_gives_a_label_that_is_never_predicted_no_probability(chang
         TextPredictions(np.insert(changes.texts.label, 1, 0.0, axis=1), changes.texts.activations, changes.texts.gold),
         changes.row, changes.concept, changes.before, changes.after,
     )  # fmt: skip
-    found = s_learner(TextPredictions(label, texts.activations, texts.gold))(three)
-    assert found.shape == (2, 3) and not found[:, 1].any() and found[0, 2] < -0.5
+    effects = s_learner(TextPredictions(label, texts.activations, texts.gold))(three)
+    assert effects.shape == (2, 3) and not effects[:, 1].any() and effects[0, 2] < -0.5
 
 
 def test_an_s_learner_needs_two_labels():
@@ -158,11 +158,11 @@ def test_an_s_learner_needs_two_labels():
 
 def test_controls(changes):
     np.testing.assert_array_equal(zero(changes), np.zeros((2, 2)))
-    found = random_effects(3)(changes)
-    np.testing.assert_array_equal(found, random_effects(3)(changes))
-    assert not np.allclose(found, random_effects(4)(changes))
-    np.testing.assert_allclose(found.sum(1), 0, atol=1e-12)
-    assert np.abs(found).max() <= 1
+    effects = random_effects(3)(changes)
+    np.testing.assert_array_equal(effects, random_effects(3)(changes))
+    assert not np.allclose(effects, random_effects(4)(changes))
+    np.testing.assert_allclose(effects.sum(1), 0, atol=1e-12)
+    assert np.abs(effects).max() <= 1
 
 
 def test_an_edit_of_a_model_is_the_change_of_its_label_head_s_output(model):
@@ -170,13 +170,13 @@ def test_an_edit_of_a_model_is_the_change_of_its_label_head_s_output(model):
     texts = predict_texts(model, frame)
     logits = model.logits(frame["text"].tolist())
     pairs = Pairs(np.array([3]), np.array([0]), *(np.array([x]) for x in ("food", "unknown", "Positive", "g")))
-    found = concept_edit(model.label_head)(concept_changes(model, texts, pairs))
+    effects = concept_edit(model.label_head)(concept_changes(model, texts, pairs))
     with torch.inference_mode():
         concepts = {name: torch.from_numpy(values[3:4]).softmax(-1) for name, values in logits.concepts.items()}
         before = model.label_head(concepts).softmax(-1).numpy()
         after = model.label_head(concepts | {"food": torch.tensor([[0.0, 1, 0]])}).softmax(-1).numpy()
-    np.testing.assert_allclose(found, after - before, atol=1e-6)
-    assert np.abs(found).max() > 1e-3
+    np.testing.assert_allclose(effects, after - before, atol=1e-6)
+    assert np.abs(effects).max() > 1e-3
     np.testing.assert_allclose(predict_activations(model, frame["text"].tolist())["food"], texts.activations["food"])
     assert texts.gold["food"].tolist() == [model.concept_set["food"].index(s) for s in frame["concept.food"]]
 

@@ -29,22 +29,22 @@ def measured(model, texts, orders, operator, shares):
 
 def test_deletion_by_hand():
     """A half of three words is two, a fifth is one."""
-    found = measured(linear_model(), [TEXT], [[np.array([0, 2, 1]), np.array([1, 2, 0])]], "delete", [0.2, 0.5])
+    aopc = measured(linear_model(), [TEXT], [[np.array([0, 2, 1]), np.array([1, 2, 0])]], "delete", [0.2, 0.5])
     whole = positive(GOOD + BAD + FOOD, 5)
     best = [positive(BAD + FOOD, 4), positive(BAD, 3)]
     worst = [positive(GOOD + FOOD, 4), positive(GOOD, 3)]
-    np.testing.assert_allclose(found.comprehensiveness, [[whole - np.mean(best), whole - np.mean(worst)]], atol=1e-6)
+    np.testing.assert_allclose(aopc.comprehensiveness, [[whole - np.mean(best), whole - np.mean(worst)]], atol=1e-6)
     kept = [positive(GOOD, 3), positive(GOOD + FOOD, 4)], [positive(BAD, 3), positive(BAD + FOOD, 4)]
-    np.testing.assert_allclose(found.sufficiency, [[whole - np.mean(k) for k in kept]], atol=1e-6)
+    np.testing.assert_allclose(aopc.sufficiency, [[whole - np.mean(k) for k in kept]], atol=1e-6)
 
 
 def test_the_mask_token_by_hand():
     model = linear_model()
     model.tokenizer.mask_token = "again"  # its embedding is zero
-    found = measured(model, [TEXT], [[np.array([0, 2, 1])]], "mask", [0.2])
+    aopc = measured(model, [TEXT], [[np.array([0, 2, 1])]], "mask", [0.2])
     whole = positive(9, 5)
-    assert found.comprehensiveness.tolist() == [[pytest.approx(whole - positive(BAD + FOOD, 5), abs=1e-6)]]
-    assert found.sufficiency.tolist() == [[pytest.approx(whole - positive(GOOD, 5), abs=1e-6)]]
+    assert aopc.comprehensiveness.tolist() == [[pytest.approx(whole - positive(BAD + FOOD, 5), abs=1e-6)]]
+    assert aopc.sufficiency.tolist() == [[pytest.approx(whole - positive(GOOD, 5), abs=1e-6)]]
 
 
 def test_replacement_by_hand():
@@ -54,8 +54,8 @@ def test_replacement_by_hand():
     seed = next(s for s in range(9) if good_is_replaced_by_nothing(model, worded, s))
     items = find_items(model, worded[:1], Logits({"food": np.array([[0.0, 1.0]])}, np.zeros((1, 3))))
     perturber = Perturber(model.tokenizer, worded, ["replace"], seed)
-    found = measure_aopc(model, perturber, items, [[np.arange(13)]], "replace", [1 / 13])
-    assert found.comprehensiveness.tolist() == [[pytest.approx(positive(5, 15) - 0.5, abs=1e-6)]]
+    aopc = measure_aopc(model, perturber, items, [[np.arange(13)]], "replace", [1 / 13])
+    assert aopc.comprehensiveness.tolist() == [[pytest.approx(positive(5, 15) - 0.5, abs=1e-6)]]
 
 
 def good_is_replaced_by_nothing(model, worded, seed):
@@ -67,9 +67,9 @@ def good_is_replaced_by_nothing(model, worded, seed):
 def test_removing_all_words_is_the_same_for_every_order():
     model = linear_model()
     orders = [[np.array(order) for order in ([0, 1, 2], [2, 1, 0])]]
-    found = measured(model, [TEXT], orders, "delete", [1.0])
-    assert found.comprehensiveness.tolist() == [[pytest.approx(positive(9, 5) - 0.5, abs=1e-6)] * 2]
-    np.testing.assert_allclose(found.sufficiency, 0, atol=1e-9)
+    aopc = measured(model, [TEXT], orders, "delete", [1.0])
+    assert aopc.comprehensiveness.tolist() == [[pytest.approx(positive(9, 5) - 0.5, abs=1e-6)] * 2]
+    np.testing.assert_allclose(aopc.sufficiency, 0, atol=1e-9)
 
 
 def test_items_are_texts_of_two_words_whose_state_is_not_unknown(backbone):
@@ -77,8 +77,8 @@ def test_items_are_texts_of_two_words_whose_state_is_not_unknown(backbone):
     texts = tokenize_words(model.tokenizer, ["good food", "bad food", "good", ""], 16)
     food = np.array([[0, 1, 2], [3, 1, 2], [0, 2, 1], [2, 1, 1]], dtype=float)  # unknown, Negative, Positive, Negative
     noise = np.array([[0, 1], [1, 0], [1, 0], [1, 0]], dtype=float)
-    found = find_items(model, texts, Logits({"food": food, "noise": noise}, np.zeros((4, 3))))
-    assert [(i.text_index, i.concept, i.state, i.state_index) for i in found] == [
+    items = find_items(model, texts, Logits({"food": food, "noise": noise}, np.zeros((4, 3))))
+    assert [(i.text_index, i.concept, i.state, i.state_index) for i in items] == [
         (0, "noise", "quiet", 1), (1, "food", "Negative", 0), (1, "noise", "loud", 0),
     ]  # fmt: skip
 
@@ -99,5 +99,5 @@ def test_orders_by_hand():
 
 def test_no_items_give_no_scores():
     model = linear_model()
-    found = measure_aopc(model, Perturber(model.tokenizer, [], ["delete"], 0), [], [], "delete", [0.5])
-    assert found.comprehensiveness.shape == (0, 0) == found.sufficiency.shape
+    aopc = measure_aopc(model, Perturber(model.tokenizer, [], ["delete"], 0), [], [], "delete", [0.5])
+    assert aopc.comprehensiveness.shape == (0, 0) == aopc.sufficiency.shape

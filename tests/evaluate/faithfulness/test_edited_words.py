@@ -35,9 +35,9 @@ def ranking(text, *scores):
     ],
 )
 def test_edited_words_by_hand(base, counterfactual, words, runs, single):
-    found = edited_words(base, counterfactual)
+    edit = edited_words(base, counterfactual)
     assert edited(base, counterfactual) == words
-    assert (found.runs, found.single_span) == (runs, single)
+    assert (edit.runs, edit.single_span) == (runs, single)
 
 
 def test_the_edited_one_of_two_equal_words_is_found():
@@ -76,10 +76,10 @@ def test_a_word_that_was_cut_off_is_a_miss_for_any_order():
 
 @pytest.mark.parametrize(("words", "edited"), [(1, 1), (4, 1), (5, 2), (6, 5), (6, 3)])
 def test_chance_is_the_mean_over_all_orders(words, edited):
-    places = [(10 * i, 10 * i + 5) for i in range(words)]
-    edit = Edit(tuple(places[:edited]), 1, words)
+    spans = [(10 * i, 10 * i + 5) for i in range(words)]
+    edit = Edit(tuple(spans[:edited]), 1, words)
     orders = [
-        rank_score(edit, [(*place, float(s)) for place, s in zip(places, scores, strict=True)])
+        rank_score(edit, [(*span, float(s)) for span, s in zip(spans, scores, strict=True)])
         for scores in permutations(range(words))
     ]
     np.testing.assert_allclose(orders[0][1], np.mean([values for values, _ in orders], axis=0), atol=1e-12)
@@ -89,12 +89,12 @@ def test_scores_are_means_with_intervals_over_groups_and_chance_beside_them():
     text = "the soup was cold"
     edit = edited_words(text, "the soup was hot")
     right, wrong = ranking(text, 0, 0, 0, 1), ranking(text, 3, 2, 1, 0)
-    found = score_edited_words([edit] * 8, [right, right, wrong, wrong] * 2, np.repeat(["a", "b"], 4), 200)
-    assert found.edits == 8
-    assert (found.hit_at_1.value, found.hit_at_3.value, found.reciprocal_rank.value) == (0.5, 0.5, 0.625)
-    assert found.hit_at_1.interval == [0.5, 0.5]  # both groups have the same mean
-    assert (found.hit_at_1.chance, found.hit_at_3.chance) == (0.25, 0.75)
-    assert found.reciprocal_rank.chance == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4, abs=1e-6)
+    scores = score_edited_words([edit] * 8, [right, right, wrong, wrong] * 2, np.repeat(["a", "b"], 4), 200)
+    assert scores.edits == 8
+    assert (scores.hit_at_1.value, scores.hit_at_3.value, scores.reciprocal_rank.value) == (0.5, 0.5, 0.625)
+    assert scores.hit_at_1.interval == [0.5, 0.5]  # both groups have the same mean
+    assert (scores.hit_at_1.chance, scores.hit_at_3.chance) == (0.25, 0.75)
+    assert scores.reciprocal_rank.chance == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4, abs=1e-6)
     apart = score_edited_words([edit] * 8, [right] * 4 + [wrong] * 4, np.repeat(["a", "b"], 4), 200)
     assert apart.hit_at_1.interval == [0, 1]
 

@@ -38,9 +38,9 @@ def test_methods_face_the_same_parts_and_each_part_is_computed_once(monkeypatch)
         type(subject), "compute_values", lambda *arguments: calls.append(1) or compute_values(*arguments)
     )
     scores = {"one": [1.0, 2.0, 0.0], "same": [1.0, 2.0, 0.0], "other": [-1.0, 0.0, 5.0]}
-    found = measure_infidelity(subject, 1, "food", scores, 20, 0)
+    infidelity = measure_infidelity(subject, 1, "food", scores, 20, 0)
     first = len(calls)
-    assert found["one"] == found["same"] != found["other"]
+    assert infidelity["one"] == infidelity["same"] != infidelity["other"]
     measure_infidelity(subject, 1, "food", {"one": [1.0, 2.0, 0.0]}, 20, 0)
     assert len(calls) == 2 * first
 
@@ -73,14 +73,14 @@ def test_max_sensitivity_by_hand():
     """Scores of gradient x input are linear in the embeddings, so they move by the noise."""
     model, samples = linear_model().requires_grad_(False), 7
     subject, logits = explained(model)
-    found = measure_sensitivity(subject, logits, 1, "food", "gradient_x_input", OPTIONS, samples, 3)
+    sensitivity = measure_sensitivity(subject, logits, 1, "food", "gradient_x_input", OPTIONS, samples, 3)
     generator = torch.Generator().manual_seed(3)
     noise = (torch.rand((samples, 5, 2), generator=generator) * 2 - 1).numpy()
     radius = RADIUS * float(model.backbone.embedding.weight.std())
     slope = np.array([1, 2]) / 2 / 5
     moves = radius * (noise @ slope)[:, 1:4]
     scores = np.array([5, 1, 3]) / 2 / 5
-    assert found == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
+    assert sensitivity == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
     # The moves are the same, relative to the size of the integrated gradients.
     integrated = measure_sensitivity(subject, logits, 1, "food", "integrated_gradients", OPTIONS, samples, 3)
     scores = np.array([5 - 1, 1 - 1, 3 - 1]) / 2 / 5
@@ -101,8 +101,8 @@ def test_embeddings_that_do_not_move_give_the_same_scores(model, method, monkeyp
 def test_the_subject_is_what_attribute_explains(model):
     texts = ["good", "the food was bad"]
     subject, logits = explained(model, texts)
-    for i, found in enumerate(attribute(model, texts, options=OPTIONS)):
-        for place, name in enumerate(model.concept_set.names):
-            assert found[name].change == pytest.approx(subject.changes[i, place], abs=1e-6)
+    for i, attributions in enumerate(attribute(model, texts, options=OPTIONS)):
+        for index, name in enumerate(model.concept_set.names):
+            assert attributions[name].change == pytest.approx(subject.changes[i, index], abs=1e-6)
     assert [len(row) for row in encode(model.tokenizer, texts, 16)] == subject.lengths.tolist()
     assert set(logits.concepts) == set(subject.concepts)

@@ -86,20 +86,20 @@ def test_logits_of_queries_are_those_of_whole_texts(model, masked):
     expected = [(2, "noise"), (0, "food"), (1, "noise"), (1, "food"), (3, "food")]
     with prepared(model) as ready:
         for batch_tokens in (1, 20, 2048):
-            found = concept_logits_for(ready, queries, batch_tokens)
-            for (row, name), values in zip(expected, found, strict=True):
+            logits = concept_logits_for(ready, queries, batch_tokens)
+            for (row, name), values in zip(expected, logits, strict=True):
                 np.testing.assert_allclose(values, whole[name][row], atol=2e-5)
-    assert not np.allclose(found[0], found[2], atol=1e-4)
+    assert not np.allclose(logits[0], logits[2], atol=1e-4)
 
 
 def test_equal_queries_are_computed_once(model, monkeypatch):
-    read, represent = [], type(model).represent
+    computed, represent = [], type(model).represent
 
     def counted(self, ids, mask, rows):
-        read.append({name: len(of) for name, of in rows.items()})
+        computed.append({name: len(indices) for name, indices in rows.items()})
         return represent(self, ids, mask, rows)
 
     monkeypatch.setattr(type(model), "represent", counted)
     text = tuple(tokenize_words(model.tokenizer, ["good food"], 16)[0].ids)
     concept_logits_for(model.eval(), [(text, "food")] * 5 + [(text[:-1], "noise")])
-    assert read == [{"food": 1, "noise": 1}]
+    assert computed == [{"food": 1, "noise": 1}]

@@ -35,9 +35,11 @@ def test_p_is_uniform_for_a_random_method():
 def test_comparisons_by_hand_and_their_mean_over_concepts():
     values = np.array([0.5, 0.7, 0.2])
     random = np.array([[0.1, 0.3], [0.7, 0.5], [0.4, 0.4]])
-    found = compare_with_random(values, random, True, ItemGroups(["food", "food", "noise"], ["a", "b", "a"], 500, 0))
-    assert list(found) == ["food", "noise", "mean"]
-    food, noise, mean = found.values()
+    comparisons = compare_with_random(
+        values, random, True, ItemGroups(["food", "food", "noise"], ["a", "b", "a"], 500, 0)
+    )
+    assert list(comparisons) == ["food", "noise", "mean"]
+    food, noise, mean = comparisons.values()
     assert (food.items, noise.items, mean.items) == (2, 1, 3)
     assert (food.value, food.random, food.excess, food.win_rate) == (0.6, 0.4, 0.2, 0.875)
     assert (noise.value, noise.random, noise.excess, noise.win_rate) == (0.2, 0.4, -0.2, 0.0)
@@ -50,8 +52,8 @@ def test_comparisons_by_hand_and_their_mean_over_concepts():
 
 def test_intervals_are_clustered():
     values, clusters = np.repeat([0.0, 1.0], 50), np.repeat(["a", "b"], 50)
-    found = compare_with_random(values, np.zeros((100, 2)), True, ItemGroups(["food"] * 100, clusters, 500, 0))
-    assert found["food"].excess_interval == [0, 1]
+    comparisons = compare_with_random(values, np.zeros((100, 2)), True, ItemGroups(["food"] * 100, clusters, 500, 0))
+    assert comparisons["food"].excess_interval == [0, 1]
     alone = compare_with_random(
         values, np.zeros((100, 2)), True, ItemGroups(["food"] * 100, np.arange(100).astype(str), 500, 0)
     )
@@ -76,6 +78,6 @@ def test_rank_correlation_by_hand():
 
 def test_means_leave_out_items_without_a_value():
     values = np.array([0.5, np.nan, 0.1, np.nan])
-    found = mean_by_concept(values, ItemGroups(["food", "food", "noise", "price"], list("abcd"), 50, 0))
-    assert {name: estimate.value for name, estimate in found.items()} == {"food": 0.5, "noise": 0.1, "mean": 0.3}
+    means = mean_by_concept(values, ItemGroups(["food", "food", "noise", "price"], list("abcd"), 50, 0))
+    assert {name: estimate.value for name, estimate in means.items()} == {"food": 0.5, "noise": 0.1, "mean": 0.3}
     assert mean_by_concept(np.array([]), ItemGroups([], [], 50, 0)) == {}

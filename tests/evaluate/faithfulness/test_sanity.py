@@ -22,10 +22,12 @@ def test_weights_are_randomised_from_the_top_down_and_the_given_model_does_not_c
     before, steps, changed = copy.deepcopy(model), [], {}
     for name, other in randomised(model, 0):
         steps.append(name)
-        own = dict(model.named_parameters())
-        changed[name] = {n for n, p in other.named_parameters() if not torch.equal(p, own[n])}
+        original = dict(model.named_parameters())
+        changed[name] = {n for n, p in other.named_parameters() if not torch.equal(p, original[n])}
         for n, p in other.named_parameters():
-            assert torch.equal(p.flatten().sort().values, own[n].flatten().sort().values), "values are only shuffled"
+            assert torch.equal(p.flatten().sort().values, original[n].flatten().sort().values), (
+                "values are only shuffled"
+            )
         if name == "masks":
             assert other.masks.density() == pytest.approx(model.masks.density())
             assert any(not torch.equal(other.masks.bits[layer], bits) for layer, bits in model.masks.bits.items())
@@ -48,10 +50,12 @@ def test_attributions_by_gradients_change_and_attributions_that_ignore_the_model
     assert {item.concept for item in items} == {"food", "noise"}
     options = AttributionOptions(steps=4, max_steps=4)
     groups = ItemGroups([item.concept for item in items], [str(item.text_index) for item in items], 50, 0)
-    found = sanity(model, TEXTS, items, groups, ["gradient_x_input", "random"], options)
-    assert list(found["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]
-    for step, by_concept in found["random"].items():
+    similarities = sanity(model, TEXTS, items, groups, ["gradient_x_input", "random"], options)
+    assert list(similarities["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]
+    for step, by_concept in similarities["random"].items():
         assert {estimate.value for estimate in by_concept.values()} == {1.0}, step
-    left = {step: by_concept["mean"].value for step, by_concept in found["gradient_x_input"].items() if by_concept}
+    left = {
+        step: by_concept["mean"].value for step, by_concept in similarities["gradient_x_input"].items() if by_concept
+    }
     assert abs(left["embeddings"]) < 0.6 and left["embeddings"] < 0.9
     assert left["block 1"] < 0.9

@@ -73,10 +73,10 @@ def test_a_refitted_head_predicts_the_label_that_hard_concepts_decide(model, fra
 
 
 def test_missing_and_blank_cells(model, frame, monkeypatch):
-    read = oracle(model, frame.copy(), monkeypatch)
+    gold_model = oracle(model, frame.copy(), monkeypatch)
     frame.loc[:4, "label"] = None
     frame.loc[:9, "source.food"] = "blank"
-    scores = score_split(read, frame, "test", PARAMS, 0, words=None)
+    scores = score_split(gold_model, frame, "test", PARAMS, 0, words=None)
     assert scores.label.texts == len(frame) - 5 and scores.texts == len(frame)
     assert scores.concepts["food"].texts == len(frame)
     assert scores.concepts_annotated["food"].texts == len(frame) - 10

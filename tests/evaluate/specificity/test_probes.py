@@ -60,9 +60,9 @@ def test_texts_without_a_state_are_left_out_of_fit_and_score():
         lies.texts[mask][:150] = 0
     lies.gold["food"][:150] = -100
     evaluated.gold["food"][:50] = -100
-    found = probe(training, evaluated).values["food"]
-    assert np.isnan(found[:50]).all() and np.isfinite(found[50:]).all()
-    np.testing.assert_array_equal(probe(lies, evaluated).values["food"], found)
+    correct = probe(training, evaluated).values["food"]
+    assert np.isnan(correct[:50]).all() and np.isfinite(correct[50:]).all()
+    np.testing.assert_array_equal(probe(lies, evaluated).values["food"], correct)
 
 
 def test_a_single_state_is_always_predicted_and_no_state_is_an_error():

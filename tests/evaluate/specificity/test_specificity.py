@@ -43,7 +43,7 @@ def alike(backbone):
 GUESSED = {name: float((EVALUATED[f"concept.{name}"] == FALLBACK[name]).mean()) for name in FALLBACK}
 
 
-def near(value):
+def approximately(value):
     return pytest.approx(value, abs=1e-6)
 
 
@@ -51,15 +51,15 @@ def test_the_swap_matrix_follows_from_the_neurons(planted):
     assert 0.2 < GUESSED["food"] < 0.5 < 0.9 > GUESSED["noise"] > 0.3
     swap = planted.scores.swap
     assert swap.matrix == {
-        "food": {"food": 1, "noise": near(GUESSED["food"])},
-        "noise": {"food": near(GUESSED["noise"]), "noise": 1},
+        "food": {"food": 1, "noise": approximately(GUESSED["food"])},
+        "noise": {"food": approximately(GUESSED["noise"]), "noise": 1},
     }
-    assert swap.own == 1 and swap.others == near(np.mean(list(GUESSED.values())))
+    assert swap.own == 1 and swap.others == approximately(np.mean(list(GUESSED.values())))
     for name, guessed in GUESSED.items():
-        assert swap.gap[name].value == near(1 - guessed)
+        assert swap.gap[name].value == approximately(1 - guessed)
         low, high = swap.gap[name].interval
         assert low < 1 - guessed < high and high - low < 0.5
-    assert swap.gap["mean"].value == near(1 - np.mean(list(GUESSED.values())))
+    assert swap.gap["mean"].value == approximately(1 - np.mean(list(GUESSED.values())))
 
 
 def test_probes_show_that_every_mask_keeps_the_words(planted):
@@ -73,11 +73,11 @@ def test_ablation_makes_one_concept_fall_and_not_the_other(planted):
     ablation = planted.scores.ablation
     assert ablation.before == {"food": 1, "noise": 1}
     assert ablation.after == {
-        "food": {"food": near(GUESSED["food"]), "noise": 1},
-        "noise": {"food": 1, "noise": near(GUESSED["noise"])},
+        "food": {"food": approximately(GUESSED["food"]), "noise": 1},
+        "noise": {"food": 1, "noise": approximately(GUESSED["noise"])},
     }
     for name, guessed in GUESSED.items():
-        assert ablation.selectivity[name].value == near(1 - guessed)
+        assert ablation.selectivity[name].value == approximately(1 - guessed)
 
 
 def test_overlap_and_density_by_hand(planted):
@@ -87,7 +87,7 @@ def test_overlap_and_density_by_hand(planted):
     assert scores.overlap.jaccard == scores.overlap.core == 896 / 1024
     assert scores.overlap.exclusive == {"food": 64 / 1024, "noise": 64 / 1024}
     # Random masks: .9375^2 of the weights in both, 2 * .9375 - .9375^2 in either.
-    assert scores.overlap.chance == near(0.9375**2 / (2 * 0.9375 - 0.9375**2))
+    assert scores.overlap.chance == approximately(0.9375**2 / (2 * 0.9375 - 0.9375**2))
     assert scores.overlap.pairs["food"]["noise"].jaccard == scores.overlap.jaccard
 
 
@@ -107,13 +107,13 @@ def test_identical_random_masks_have_no_gap_even_with_poor_predictions(model):
 
 
 def test_excess_is_the_gap_minus_that_of_the_control(planted, alike):
-    found = excess(planted, alike, resamples=200, seed=3)
-    assert found.swap == planted.scores.swap.gap
-    assert found.ablation == planted.scores.ablation.selectivity
-    assert found.probe["mean"].value == 0
+    differences = excess(planted, alike, resamples=200, seed=3)
+    assert differences.swap == planted.scores.swap.gap
+    assert differences.ablation == planted.scores.ablation.selectivity
+    assert differences.probe["mean"].value == 0
     for kind in (excess(planted, planted).swap, excess(planted, planted).ablation):
         assert kind["mean"].value == 0 and kind["mean"].interval == [0, 0]
-    assert excess(alike, planted, 200, 3).swap["mean"].value == -found.swap["mean"].value
+    assert excess(alike, planted, 200, 3).swap["mean"].value == -differences.swap["mean"].value
 
 
 def test_ablation_that_makes_all_concepts_fall_is_not_selective(planted, alike):
@@ -121,8 +121,8 @@ def test_ablation_that_makes_all_concepts_fall_is_not_selective(planted, alike):
     both_fall_without_food = np.tile([1.0, 0.0], (60, 1))
     values = {"food": both_fall_without_food, "noise": both_fall_without_food}
     shared = replace(planted, falls=Evidence(planted.falls.ids, values, planted.falls.clusters))
-    for found in (excess(shared, alike).ablation, excess(alike, shared).ablation):
-        assert [found[name].value for name in ("food", "noise")] == [0, 0]
+    for selectivity in (excess(shared, alike).ablation, excess(alike, shared).ablation):
+        assert [selectivity[name].value for name in ("food", "noise")] == [0, 0]
 
 
 def test_models_measured_on_other_texts_have_no_excess(planted, backbone):
@@ -138,14 +138,14 @@ def test_masks_on_a_dense_model_before_any_recovery(backbone):
     chosen = cross_use(model, planted_masks(), EVALUATED)
     assert model.masks is None
     assert chosen.table() == {
-        "food": {"food": 1, "noise": near(GUESSED["food"])},
-        "noise": {"food": near(GUESSED["noise"]), "noise": 1},
+        "food": {"food": 1, "noise": approximately(GUESSED["food"])},
+        "noise": {"food": approximately(GUESSED["noise"]), "noise": 1},
     }
     exchanged = {"food": dict(planted_masks()["noise"]), "noise": dict(planted_masks()["food"])}
     control = cross_use(model, MaskSet.from_masks(exchanged), EVALUATED)
     assert square_scores(control, 50, 0).others == 1  # each concept is predicted under the mask of the other
     difference = gap_excess(chosen, control, 200, 0)["food"]
-    assert difference.value == near(2 * (1 - GUESSED["food"]))
+    assert difference.value == approximately(2 * (1 - GUESSED["food"]))
 
 
 def test_the_measures_do_not_change_the_model(model):
@@ -181,7 +181,7 @@ def test_a_single_concept_has_accuracies_and_no_gap(backbone):
 
 def test_the_plain_form_is_json_with_the_names_of_the_metrics_file(planted):
     plain = json.loads(json.dumps(planted.to_dict(), allow_nan=False))
-    assert plain["swap"]["matrix"]["food"]["noise"] == near(GUESSED["food"])
+    assert plain["swap"]["matrix"]["food"]["noise"] == approximately(GUESSED["food"])
     assert (plain["density"], plain["overlap"]["jaccard"], plain["overlap"]["chance"]) == (0.9375, 0.875, 0.882353)
     for kind in ("swap", "probe"):
         assert {"own", "others", "matrix", "gap"} == plain[kind].keys()

@@ -23,13 +23,15 @@ def memory(tmp_path):
 
 def test_an_edit_acts_on_a_similar_text_and_is_named(backbone, memory):
     model = label_follows_food(backbone)
-    made = memory.add(model, TEXT, "food", "Positive")
-    near, far = predict_with_corrections(model, memory, [SAME, OTHER], threshold=0.999)
-    assert (near.before.concepts["food"].state, near.before.label.state) == ("Negative", "1")
-    assert (near.after.concepts["food"].state, near.after.label.state) == ("Positive", "3")
-    assert near.acted["food"].correction == made and near.acted["food"].likeness == pytest.approx(1.0, abs=1e-5)
-    assert set(near.acted) == {"food"}
-    assert far.acted == {} and far.after == far.before == model.predict([OTHER])[0]
+    correction = memory.add(model, TEXT, "food", "Positive")
+    similar, different = predict_with_corrections(model, memory, [SAME, OTHER], threshold=0.999)
+    assert (similar.before.concepts["food"].state, similar.before.label.state) == ("Negative", "1")
+    assert (similar.after.concepts["food"].state, similar.after.label.state) == ("Positive", "3")
+    assert similar.acted["food"].correction == correction and similar.acted["food"].likeness == pytest.approx(
+        1.0, abs=1e-5
+    )
+    assert set(similar.acted) == {"food"}
+    assert different.acted == {} and different.after == different.before == model.predict([OTHER])[0]
 
 
 def test_the_nearest_of_several_is_offered(backbone, memory):

@@ -33,20 +33,25 @@ def state(lively):
 
 def test_a_kept_correction_is_found_again(lively, memory, state):
     assert (len(memory), memory.corrections()) == (0, [])
-    made = memory.add(lively, TEXT, "food", state, author="Ann", note="it says so")
+    correction = memory.add(lively, TEXT, "food", state, author="Ann", note="it says so")
     other = Memory(memory.folder)
-    assert other.corrections() == [made] == other.corrections_for(lively, "food")
-    assert (made.kind, made.state, made.author, made.note) == ("edit", state, "Ann", "it says so")
+    assert other.corrections() == [correction] == other.corrections_for(lively, "food")
+    assert (correction.kind, correction.state, correction.author, correction.note) == (
+        "edit",
+        state,
+        "Ann",
+        "it says so",
+    )
     assert other.corrections_for(lively, "noise") == []
-    assert np.array_equal(other.vector(made), predict_concept_logits(lively, "food", [TEXT])[1][0])
+    assert np.array_equal(other.vector(correction), predict_concept_logits(lively, "food", [TEXT])[1][0])
     assert TEXT not in (memory.folder / INDEX).read_text()
 
 
 def test_a_patch_is_kept_whole(lively, memory, state):
     patch = make_patch(lively, TEXT, "food", state, PatchOptions(40))
-    made = memory.add(lively, TEXT, "food", state, patch)
-    assert (made.kind, made.patch) == ("patch", patch.id)
-    assert memory.patch(made) == patch
+    correction = memory.add(lively, TEXT, "food", state, patch)
+    assert (correction.kind, correction.patch) == ("patch", patch.id)
+    assert memory.patch(correction) == patch
     edit = memory.add(lively, TEXT, "food", state)
     with pytest.raises(InterventionError, match="is a concept edit and has no patch"):
         memory.patch(edit)
@@ -71,15 +76,15 @@ def test_another_model_has_other_corrections(lively, memory, state, backbone):
     memory.add(lively, TEXT, "food", state)
     dense = tiny_model(backbone)
     assert memory.corrections_for(dense, "food") == []
-    made = memory.add(dense, TEXT, "food", state)
-    assert made.mask == "dense" and memory.corrections_for(dense, "food") == [made]
+    correction = memory.add(dense, TEXT, "food", state)
+    assert correction.mask == "dense" and memory.corrections_for(dense, "food") == [correction]
 
 
 def test_writers_at_once_lose_nothing(lively, memory):
     texts = [f"the food was {word}" for word in ("good", "bad", "slow", "quick", "dull", "pretty", "loud", "quiet")]
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda text: Memory(memory.folder).add(lively, text, "food", "unknown"), texts))
-    assert {c.id for c in memory.corrections()} == {c.id for c in made}
+        corrections = list(pool.map(lambda text: Memory(memory.folder).add(lively, text, "food", "unknown"), texts))
+    assert {c.id for c in memory.corrections()} == {c.id for c in corrections}
     assert len(memory) == len(texts)
 
 
@@ -109,16 +114,16 @@ def test_a_writer_that_never_ends_is_reported(lively, memory, state, monkeypatch
 
 
 def test_tampered_files_are_refused(lively, memory, state, tmp_path):
-    made = memory.add(lively, TEXT, "food", state, make_patch(lively, TEXT, "food", state, PatchOptions(40)))
-    for name, method in ((f"{made.id}.safetensors", "vector"), (f"{made.id}.patch", "patch")):
+    correction = memory.add(lively, TEXT, "food", state, make_patch(lively, TEXT, "food", state, PatchOptions(40)))
+    for name, method in ((f"{correction.id}.safetensors", "vector"), (f"{correction.id}.patch", "patch")):
         copy = Memory(shutil.copytree(memory.folder, tmp_path / name))
         path = copy.folder / name
         path.write_bytes(path.read_bytes()[:-1] + b"x")
         with pytest.raises(InterventionError, match="is missing or was altered"):
-            getattr(copy, method)(made)
+            getattr(copy, method)(correction)
         path.unlink()
         with pytest.raises(InterventionError, match="is missing or was altered"):
-            getattr(copy, method)(made)
+            getattr(copy, method)(correction)
     plain = read_json(memory.folder / INDEX)
     (memory.folder / INDEX).write_text(str(plain | {"format": 9}).replace("'", '"').replace("None", "null"))
     with pytest.raises(InterventionError, match="has format 9; this version reads format 1"):
