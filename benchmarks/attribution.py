@@ -2,11 +2,13 @@
 
     python benchmarks/attribution.py [--model models/sparse] [--texts 1000] [--steps 16] [--adaptive 0] [--output FILE]
 
-`fixed`: the same steps for every text, and the same attributions; captum batches its steps by its own
-`internal_batch_size`. `adaptive`: both to the same completeness gap on the first texts (as many as `--adaptive` says),
-captum by doubling its steps until the gap is small enough, this project by halving the rough parts of the path. Both
-read the model's masks in their own way, and both take the gap. They take turns every few texts, so that a machine whose
-speed drifts treats them alike. CPU time does not count what the machine gave to others.
+`fixed`: every text gets the same steps, so both compute the same attributions. captum batches its steps by its own
+`internal_batch_size`.
+`adaptive`: both reach the same completeness gap on the first `--adaptive` texts. captum doubles its steps until the gap
+is small enough. This project halves the rough parts of the path.
+
+Each applies the model's masks in its own way, and each computes the gap. They take turns every few texts, so that a
+machine whose speed drifts affects both equally. CPU time excludes time that the machine spent on other programs.
 """
 
 import argparse
@@ -34,11 +36,11 @@ TOLERANCE, MAX_STEPS = 0.05, 512
 def by_captum(
     model: SparseCBM, texts: list[str], states: list[dict[str, int]], steps: int, internal: int, tolerance: float
 ) -> list[dict[str, tuple[np.ndarray, float, int]]]:
-    """Scores of words, completeness gap and gradients taken, by concept, of each text.
+    """Return scores of words, completeness gap and number of gradients, for each text by concept.
 
     Args:
-        states: of each text, the place of the state to explain, by concept
-        steps: of the first attempt; they are doubled while the gap is above the tolerance
+        states: for each text, concept -> index of the state to explain
+        steps: of the first attempt; each further attempt doubles them while the gap is above the tolerance
     """
     embed, pad = model.backbone.get_input_embeddings(), model.tokenizer.pad_token_id
     results = []
@@ -72,12 +74,12 @@ def by_captum(
 
 
 def by_us(model: SparseCBM, texts: list[str], options: AttributionOptions) -> list[dict[str, Attribution]]:
-    """The same by this project."""
+    """Scores of words by this project, for the same texts and states."""
     return attribute(model, texts, options=options)
 
 
 def timed(run: Callable[[], list], spent: list[tuple[float, float]]) -> list:
-    """Run, and note clock and CPU seconds."""
+    """Run a function and record its clock and CPU seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = run()
     spent.append((time.perf_counter() - wall, time.process_time() - cpu))
@@ -85,7 +87,7 @@ def timed(run: Callable[[], list], spent: list[tuple[float, float]]) -> list:
 
 
 def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, tolerance: float) -> dict:
-    """Both on the same texts; differences of their scores where both reached the tolerance."""
+    """Run both on the same texts and compare their scores where both reach the tolerance."""
     options = AttributionOptions(steps=steps, tolerance=tolerance, max_steps=MAX_STEPS if tolerance < np.inf else steps)
     names = model.concept_set.names
     ours, theirs = [], []

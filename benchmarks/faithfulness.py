@@ -1,12 +1,12 @@
-"""Are explanations true of the model? All measures of the stage `explain`, on larger samples.
+"""Faithfulness of explanations: all measures of the stage `explain`, on larger samples.
 
     python benchmarks/faithfulness.py --name restaurants --model models/sparse --table data/annotated/test.parquet
     python benchmarks/faithfulness.py --name cebab --model FOLDER --cebab FOLDER
 
-With `--cebab` the table is `dev` of the released JSON files. Texts and pairs are drawn by the seed. Every method
-explains the states that the model reads, over what it reads as other than `unknown`; edited words are those of pairs
-whose edit touched one run of words, which is found by aligning both texts word by word. Results go to
-benchmarks/results/faithfulness-NAME.json. CPU time does not count what the machine gave to others.
+With `--cebab` the table is `dev` of the released JSON files. The seed draws texts and pairs. Every method explains each
+predicted state other than `unknown`. Edited words come from pairs whose edit changes a single run of words. An
+alignment of both texts, word by word, finds this run. Results go to benchmarks/results/faithfulness-NAME.json. CPU time
+excludes time that the machine spent on other programs.
 """
 
 import argparse
@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def table(arguments: argparse.Namespace) -> pd.DataFrame:
-    """The annotated table that texts are drawn from."""
+    """Return the annotated table that the texts come from."""
     if arguments.cebab is None:
         return read_parquet(arguments.table)
     frames, _ = annotated(configured(arguments.cebab, "joint", arguments.seed, []))
@@ -36,7 +36,7 @@ def table(arguments: argparse.Namespace) -> pd.DataFrame:
 
 
 def show(scores: FaithfulnessScores) -> None:
-    """Means over the concepts, against random attributions."""
+    """Print means over the concepts, compared with random attributions."""
     print(f"{scores.items} items of {scores.texts} texts, {scores.edits} edits")
     for method, method_scores in scores.methods.items():
         print(method)

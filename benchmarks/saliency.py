@@ -1,16 +1,16 @@
-"""The diagonal of the inverse Fisher matrix: one factorisation a block against one rank-one update a gradient.
+"""The diagonal of the inverse Fisher matrix: one factorisation per block, compared with one update per gradient.
 
     python benchmarks/saliency.py [--sizes minilm bert-base] [--share 0.5] [--gradients 64] [--block 50]
 
-Times are of the computation alone: gradients are drawn layer by layer, as the product takes them, and their time is
-not counted. The methods take turns, one transformer block of the model at a time, each in a process of its own, so
-that a machine whose speed drifts treats them alike. Memory is the largest resident size beyond what the process held
-before the first layer, the gradients of that layer included. `--share` runs only the first blocks of the model;
-memory is that of the whole, since layers follow each other and all blocks are alike.
+Times cover the computation alone. Random gradients are made layer by layer, as the product needs them, and their time
+does not count. The methods take turns, one transformer block of the model at a time, each in its own process. So a
+machine whose speed drifts affects all methods equally. Memory is the peak resident size minus that before the first
+layer; it includes the gradients of a layer. `--share` runs only the first blocks of the model. The memory is still that
+of the whole model, since layers run one after the other and all blocks are alike.
 
 The baseline is the Sherman-Morrison update as oBERT uses it (Kurtic et al., arXiv 2203.07259, section 3), batched over
 blocks: F <- F - (F g)(F g)^T / (m + g^T F g), F = I / damping before the first gradient. It runs in float32 and
-float64; on a whole layer at once, and in slabs of as many blocks as it is fastest with.
+float64, on a whole layer at once and in slabs of the number of blocks at which it is fastest.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from sparsecbm.pruning.fisher import compute_inverse_diagonal
 
 RESULTS = Path(__file__).parent / "results" / "saliency.json"
 DAMPING = 1e-7
-SCALE = 1e-3  # of gradients, as batches of a dozen texts have them
-SLAB = 128  # blocks that the baseline takes at a time
+SCALE = 1e-3  # of gradients, as for batches of a dozen texts
+SLAB = 128  # blocks that the baseline updates at a time
 CHECKED = 200  # blocks of each process that are compared with their dense inverse
 HIDDEN = {"minilm": (384, 6), "bert-base": (768, 12)}  # width, transformer blocks
 
@@ -51,7 +51,7 @@ def layers(hidden: int) -> list[int]:
 
 
 def rank_one(gradients: Tensor, block: int, damping: float, dtype: torch.dtype, slab: int | None) -> Tensor:
-    """diag(F^-1), [n], by one update a gradient; the last, shorter block is a slab of its own."""
+    """Return diag(F^-1), [n], by one update per gradient; the last, shorter block is a separate slab."""
     n = gradients.shape[1]
     whole = n - n % block
     parts = []
@@ -73,14 +73,14 @@ def _updated(gradients: Tensor, block: int, damping: float, dtype: torch.dtype) 
 
 
 def dense(gradients: Tensor, block: int, damping: float) -> Tensor:
-    """The same from dense inverses in float64."""
+    """Return diag(F^-1), [n], from dense inverses in float64."""
     s = gradients.double().view(len(gradients), -1, block).transpose(0, 1)
     matrix = s.mT @ s / len(gradients) + damping * torch.eye(block, dtype=torch.float64)
     return torch.linalg.inv(matrix).diagonal(dim1=1, dim2=2).reshape(-1)
 
 
 def child(method: str, size: str, m: int, block: int) -> dict:
-    """Solve one transformer block of a model; seconds, bytes, and the largest relative error of some weights."""
+    """Solve one transformer block of a model; return seconds, bytes, and the largest relative error of some weights."""
 
     def solve(gradients: Tensor) -> Tensor:
         if METHODS[method] is None:
@@ -105,7 +105,7 @@ def child(method: str, size: str, m: int, block: int) -> dict:
 
 
 def measure(size: str, share: float, m: int, block: int) -> dict:
-    """Every method on the same transformer blocks, in turn."""
+    """Run every method on the same transformer blocks, in turn."""
     hidden, depth = HIDDEN[size]
     rounds = max(1, round(share * depth))
     totals = {method: {"clock": 0.0, "cpu": 0.0, "bytes": 0, "error": 0.0} for method in METHODS}
