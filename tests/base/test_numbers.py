@@ -1,4 +1,4 @@
-"""Numbers as files hold them, and the forms that hold them."""
+"""Numbers in files, and the models that round them."""
 
 import doctest
 
@@ -29,7 +29,7 @@ def test_six_decimals_by_hand(value, expected):
     assert rounded == expected and type(rounded) in (float, type(None))
 
 
-def test_a_form_rounds_its_numbers_and_refuses_unknown_keys():
+def test_a_model_rounds_its_numbers_and_rejects_unknown_keys():
     class Pair(Form):
         value: Number
         interval: list[Number]

@@ -44,7 +44,7 @@ def test_an_error_names_the_key(plain, key, value, message):
         parse_params(plain)
 
 
-def test_one_error_lists_all_faults(plain):
+def test_one_error_lists_all_invalid_keys(plain):
     del plain["seed"]
     plain["threads"] = 0
     with pytest.raises(ConfigError) as fault:
@@ -85,7 +85,7 @@ def test_a_missing_file_is_an_error(tmp_path):
 
 
 def test_defaults_are_the_values_of_the_shipped_file(plain):
-    """Only the source, the gates of promotion and the keys at the top have no defaults."""
+    """Only the source, the promotion gates and the top-level keys have no defaults."""
     del plain["promote"]["gates"]
     shipped = load_params(ROOT / "params.yaml")
     compared = 0
@@ -99,18 +99,18 @@ def test_defaults_are_the_values_of_the_shipped_file(plain):
     assert compared == sum(len(block) for key, block in plain.items() if isinstance(block, dict) and key != "source")
 
 
-def test_blocks_of_defaults_are_valid_and_keep_unknown_keys_out(plain):
+def test_blocks_of_defaults_are_valid_and_reject_unknown_keys(plain):
     assert Finetune() == Finetune(**plain["finetune"]) and Prune() == Prune(**plain["prune"])
     with pytest.raises(ValueError, match="epoch"):
         Finetune(epoch=1)
 
 
-def test_a_key_that_a_block_lacks_takes_its_default(plain):
+def test_a_missing_key_takes_its_default(plain):
     del plain["finetune"]["epochs"]
     assert parse_params(plain).finetune.epochs == 3
 
 
-def test_a_renamed_key_is_an_error_that_gives_the_new_name(plain, monkeypatch):
+def test_the_error_for_a_renamed_key_gives_the_new_name(plain, monkeypatch):
     monkeypatch.setitem(params.RENAMED, "finetune.rounds", "finetune.epochs")
     plain["finetune"]["rounds"] = 3
     with pytest.raises(ConfigError, match=r"\n  finetune\.rounds is now finetune\.epochs$"):

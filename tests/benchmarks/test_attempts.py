@@ -1,4 +1,4 @@
-"""Figures over all patch attempts, on attempts that can be counted by hand."""
+"""Figures over a few patch attempts, counted by hand."""
 
 from benchmarks.attempts import summarise_attempts
 
@@ -22,7 +22,7 @@ FIRST = {"1": {"attempts": [attempt(result(10, 1, near_fixed=3), result(4, 5)), 
 SECOND = {"1": {"attempts": [attempt(result(30, 2, near_harmed=1), None), attempt(result(20, 0), result(8, 1))]}}
 
 
-def test_summary_over_two_models():
+def test_the_summary_covers_two_models():
     summary = summarise_attempts([FIRST, SECOND])
     assert summary["attempts"] == 4
     assert summary["protected"] == {
@@ -39,6 +39,6 @@ def test_summary_over_two_models():
     assert summary["costs"]["seconds"] == [1.5, 1.5, 1.5] and summary["costs"]["seconds_handling"] == [0.004] * 3
 
 
-def test_the_parts_of_one_model_are_its_seeds():
+def test_the_summary_of_one_model_has_a_part_for_each_seed():
     summary = summarise_attempts([{"1": FIRST["1"], "2": SECOND["1"], "3": {"attempts": [attempt(None, None)]}}])
     assert summary["protected"]["repaired_parts"] == [0.5, 0.5, 0.0] and summary["protected"]["repaired"] == 0.4

@@ -1,4 +1,4 @@
-"""Without the packages of the extra `pipeline`: model commands work, and other commands say what to install."""
+"""Without the packages of the extra `pipeline`, model commands work and other commands say what to install."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def run_without(missing, *commands, cwd):
 
 @pytest.fixture(scope="module")
 def folder(backbone, tmp_path_factory):
-    """The folder of a model with masks and training means."""
+    """Return the folder of a model with masks and training means."""
     model = tiny_model(backbone)
     model.masks = first_rows(food={QUERY: 4}, noise={QUERY: 8})
     model.means = uniform_training_means(model)
@@ -57,7 +57,7 @@ def test_model_commands_need_no_extra(folder, tmp_path):
     text = ["--text", "good"]
     explain = ["explain", folder, *text, "--method", "gradient_x_input"]
     result = run_without(
-        set(PIPELINE) - {"jinja2"},  # the card of a model is a template
+        set(PIPELINE) - {"jinja2"},  # the model card comes from a template
         ["predict", folder, *text],
         explain,
         [*explain, "--json", tmp_path / "out.jsonl"],
@@ -106,7 +106,7 @@ def test_a_failed_import_in_a_command_is_one_message(folder, tmp_path):
     assert (folder / CHECKSUMS).is_file() and not (tmp_path / "out.html").exists()
 
 
-def test_any_other_failed_import_keeps_its_trace(tmp_path):
+def test_any_other_failed_import_keeps_its_traceback(tmp_path):
     result = run_without({"yaml"}, ["run"], cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'yaml'"

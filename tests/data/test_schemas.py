@@ -7,7 +7,7 @@ from tests.support.small_tables import CONCEPTS, good_rows
 
 
 def list_failures(frame, model=RawTable, max_words=None) -> list[tuple]:
-    """Row, column and check of each failure."""
+    """Return row, column and check of each failure."""
     cases = failures(frame, schema(model, CONCEPTS, max_words), "t")
     return sorted((case.index, case.column, case.check) for case in cases.itertuples(index=False))
 
@@ -47,7 +47,7 @@ def test_good_tables_have_no_failures():
     assert list_failures(predictions(), PredictionTable) == [] and list_failures(explanations(), ExplanationTable) == []
 
 
-def test_labels_and_states_may_be_missing_but_ids_and_texts_may_not():
+def test_labels_and_states_may_be_missing_and_ids_and_texts_may_not():
     rows = good_rows(4)
     rows.loc[0, ["label", "concept.food", "confidence.food"]] = None
     assert list_failures(rows) == []
@@ -74,7 +74,7 @@ def test_each_cell_check_finds_its_cell_and_no_other():
     assert (1, "text", "overlong") not in list_failures(rows, max_words=9)
 
 
-def test_annotated_rows_are_unique_and_say_where_each_cell_comes_from():
+def test_annotated_rows_are_unique_and_name_the_source_of_each_cell():
     rows = good_rows(4)
     rows.loc[3, "id"] = rows.loc[0, "id"]
     rows.loc[1, "source.food"] = None
@@ -87,7 +87,7 @@ def test_annotated_rows_are_unique_and_say_where_each_cell_comes_from():
 
 
 @pytest.mark.parametrize("column", ["text", "label", "concept.food", "source.price", "row"])
-def test_an_absent_column_is_structural(column):
+def test_an_absent_column_is_a_structural_failure(column):
     with pytest.raises(DataError, match=rf"t has no column '{column}'; it has \['id'|t has no column '{column}'"):
         list_failures(good_rows(3).drop(columns=column))
 
@@ -95,7 +95,7 @@ def test_an_absent_column_is_structural(column):
 @pytest.mark.parametrize(
     ("column", "cells"), [("text", [1, 2, 3]), ("row", ["1", "2", "3"]), ("concept.food", [0.5] * 3)]
 )
-def test_a_column_of_the_wrong_type_is_structural(column, cells):
+def test_a_column_of_the_wrong_type_is_a_structural_failure(column, cells):
     with pytest.raises(DataError, match=f"t: '{column}' must be dtype.*convert the column at its source"):
         list_failures(good_rows(3).assign(**{column: cells}))
 

@@ -1,4 +1,4 @@
-"""The card of an explanation as HTML: its content, texts that stay texts, and signs that need no colours."""
+"""The card of an explanation as HTML: its content, escaped texts, and signs that need no colours."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -59,7 +59,7 @@ class Parsed(HTMLParser):
 
 
 def make_explanation(text="good food, bad noise", spans=((0, 4), (5, 9), (9, 10), (11, 14), (15, 20)), **changes):
-    """An explanation with figures that are easy to see; scores 1.0, -0.5, 0, -0.1 and 0.04 of five words."""
+    """Return an explanation with simple figures; its five words have the scores 1.0, -0.5, 0, -0.1 and 0.04."""
     words = tuple(Word(text[start:end], start, end) for start, end in spans)
     scores = WordScores((1.0, -0.5, 0.0, -0.1, 0.04)[: len(words)], (0.25, 0.0), 0.4, 0.04, 16)
     units = (AblatedUnit(3, 7, 1.25, "Negative", 0.3), AblatedUnit(4, 1, -0.5, "Positive", 0.95))
@@ -81,7 +81,7 @@ def make_explanation(text="good food, bad noise", spans=((0, 4), (5, 9), (9, 10)
     return replace(whole, **changes)
 
 
-def test_words_get_a_shade_by_their_share_of_the_largest_score():
+def test_the_shade_of_a_word_depends_on_its_share_of_the_largest_score():
     explanation = make_explanation()
     parts = segments(explanation, explanation.label.words)
     assert "".join(part.text for part in parts) == explanation.text
@@ -97,7 +97,7 @@ def test_the_strongest_words_of_each_side_come_first():
     assert strongest(explanation, explanation.label.words, -1) == [("food", -0.5), ("bad", -0.1)]
 
 
-def test_the_card_holds_all_levels():
+def test_the_card_shows_all_levels():
     text = Parsed(make_explanation().to_html()).visible_text()
     for part in (
         "rating: 2", "80% sure ✗ annotated: 1", "from hard concepts: 1, 60%",
@@ -111,7 +111,7 @@ def test_the_card_holds_all_levels():
 
 
 def test_the_card_says_that_a_gap_is_above_the_tolerance():
-    """The tolerance is 5 % of the change, or of 1 if that is larger; it binds only methods that should be complete."""
+    """The tolerance is 5 % of the change, or of 1 if that is larger; it applies to complete methods only."""
     explanation = make_explanation()
     assert "above the tolerance" not in Parsed(explanation.to_html()).visible_text()
     for change, gap, rough in ((0.4, 0.05, False), (0.4, -0.051, True), (-3.0, 0.15, False), (-3.0, 0.151, True)):
@@ -123,7 +123,7 @@ def test_the_card_says_that_a_gap_is_above_the_tolerance():
     assert not replace(explanation, origin=origin).exceeds_tolerance(replace(explanation.label.words, gap=9.0))
 
 
-def test_words_for_and_against_differ_by_line_and_title_and_not_by_colour_alone():
+def test_words_for_and_against_differ_by_line_and_title_too():
     parsed = Parsed(make_explanation().to_html())
     assert [where for where, _ in parsed.words()[:2]] == ["x-w x-f x-5", "x-w x-a x-2"]
     titles = [attributes["title"] for tag, attributes in parsed.elements if tag == "span" and "title" in attributes]
@@ -133,8 +133,8 @@ def test_words_for_and_against_differ_by_line_and_title_and_not_by_colour_alone(
     assert "prefers-color-scheme: dark" in style and "@media print" in style
 
 
-def test_texts_stay_texts():
-    """A review, a token, a state or an id that is HTML or script becomes no element and no attribute."""
+def test_html_in_texts_is_escaped():
+    """HTML or script in a review, a token, a state or an id adds no element and no attribute."""
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> & <b>x</b>"
     explanation = make_explanation(evil, spans=((1, 7), (8, 13)), id=f'"{evil}', special=("<s>", "</s>"))
     concept = replace(explanation.concepts["food"], gold=evil, state=evil, probabilities={evil: 1.0}, explained=evil)
@@ -195,7 +195,7 @@ def test_right_to_left_text_sets_its_own_direction():
     assert all(some["dir"] == "auto" for tag, some in parsed.elements if some.get("class") == "x-text")
 
 
-def test_a_notebook_gets_a_part_of_a_page():
+def test_a_notebook_gets_a_fragment_of_a_page():
     html = make_explanation()._repr_html_()
     tags = [tag for tag, _ in Parsed(html).elements]
     assert tags.count("article") == 1 and "html" not in tags and "body" not in tags
@@ -203,7 +203,7 @@ def test_a_notebook_gets_a_part_of_a_page():
 
 def test_many_cards_share_a_page_and_its_style():
     tags = [tag for tag, _ in Parsed(page([make_explanation(), make_explanation("bad", spans=((0, 3),))])).elements]
-    assert tags.count("article") == 2 and tags.count("style") == 2  # of the page, of the cards
+    assert tags.count("article") == 2 and tags.count("style") == 2  # one of the page, one of the cards
     assert page([make_explanation()]) == make_explanation().to_html() == make_explanation().to_html()
 
 
