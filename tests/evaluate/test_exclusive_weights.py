@@ -11,7 +11,7 @@ def masks(food, noise, service):
     return MaskSet.from_masks({name: {"layer": torch.tensor([row], dtype=torch.bool)} for name, row in rows.items()})
 
 
-def test_only_weights_of_one_concept_alone_are_removed():
+def test_only_weights_of_a_single_concept_are_removed():
     before = masks(food=[1, 1, 1, 0], noise=[0, 1, 1, 0], service=[0, 0, 1, 1])
     assert without_exclusive(before, ["food"]) == masks(food=[0, 1, 1, 0], noise=[0, 1, 1, 0], service=[0, 0, 1, 1])
     assert without_exclusive(before, ["noise"]) == before

@@ -13,7 +13,7 @@ from tests.support.tiny_tables import annotated
 
 @pytest.fixture
 def frame():
-    """Texts of several lengths."""
+    """Return a table with texts of several lengths."""
     frame = annotated(11, seed=3)
     frame["text"] = [" ".join(text.split()[: 3 + i]) for i, text in enumerate(frame["text"])]
     return frame
@@ -45,6 +45,6 @@ def test_dropout_is_off_and_the_mode_is_restored(backbone, frame):
     assert model.training and model.backbone.training
 
 
-def test_a_dense_model_is_refused(model, frame):
+def test_a_dense_model_is_an_error(model, frame):
     with pytest.raises(ModelError, match="the model is dense"):
         pooled_texts(model, frame)

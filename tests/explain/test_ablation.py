@@ -30,7 +30,7 @@ def random_masks(model, masked_from):
 
 
 def larger(model):
-    """The model with weights so large that every unit matters."""
+    """Return the model with large weights, so that every unit matters."""
     with torch.no_grad():
         for layer in prunable_layers(model.backbone).values():
             layer.weight.mul_(20)
@@ -39,7 +39,7 @@ def larger(model):
 
 @torch.no_grad()
 def without(model, unit):
-    """A copy of the model whose weights of the unit are zero."""
+    """Return a copy of the model in which all weights of a unit are zero."""
     cut = copy.deepcopy(model)
     layers = dict(cut.backbone.named_modules())
     for group in find_units(cut.backbone):
@@ -56,15 +56,15 @@ def without(model, unit):
 
 @pytest.mark.parametrize("masked_from", [None, 0, 1])
 @pytest.mark.parametrize("family", SUPPORTED)
-def test_effects_equal_those_of_zero_weights(family, masked_from, tmp_path):
+def test_effects_equal_those_of_a_copy_with_zero_weights(family, masked_from, tmp_path):
     model = larger(tiny_model(write_backbone(tmp_path / family, family)))
     if masked_from is not None:
         model.masks = random_masks(model, masked_from)
     ablations = ablate_units(model, TEXTS, batch_size=2)
     units = [effect.unit for effect in ablations[0]["food"].effects]
-    heads = 1 if family == "llama" else 2  # one key/value head, and both query heads read it
+    heads = 1 if family == "llama" else 2  # one key/value head, which both query heads use
     assert len(units) == 2 * (2 + heads)
-    whole = [model.logits([text]).concepts for text in TEXTS]  # one text at a time, so nothing is padded
+    whole = [model.logits([text]).concepts for text in TEXTS]  # one text at a time, so there is no padding
     largest = 0.0
     for index, unit in enumerate(units):
         cut = without(model, unit)
@@ -93,7 +93,7 @@ def test_the_neurons_that_carry_a_planted_concept_are_found(backbone):
         assert ffn.effect > 0.1
         assert ffn.probability < ablation.probability
         others = [e for e in ablation.effects if e.unit not in (Unit("ffn", 1), Unit("block", 1))]
-        assert [effect.effect for effect in others] == [0.0] * 6  # heads and the first block hold nothing
+        assert [effect.effect for effect in others] == [0.0] * 6  # heads and the first block have no effect
         assert all(effect.read == state for effect in others)
 
 
@@ -110,7 +110,7 @@ def test_another_state_can_be_explained(model):
     assert explained.probability == pytest.approx(prediction.probabilities[other], abs=1e-5)
 
 
-def test_kinds_select_units(model):
+def test_kinds_select_the_ablated_units(model):
     (ablations,) = ablate_units(model, TEXTS[:1], {"noise": None}, kinds=["head"])
     assert [str(effect.unit) for effect in ablations["noise"].effects] == [
         "head 0.0",
@@ -125,7 +125,7 @@ def test_blocks_below_a_unit_run_once(model):
     for number, block in enumerate(model.backbone.encoder.layer):
         block.register_forward_hook(lambda module, args, output, number=number: rows.append((number, len(output))))
     ablate_units(model, TEXTS)
-    assert rows == [(0, 3 * 5), (1, 3 * 9)]  # 4 units a block; a dense model reads all concepts in one go
+    assert rows == [(0, 3 * 5), (1, 3 * 9)]  # 4 units per block; a dense model predicts all concepts in one pass
     rows.clear()
     model.masks = random_masks(model, masked_from=1)
     ablate_units(model, TEXTS)
@@ -143,18 +143,18 @@ def fingerprint(model):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_model_does_not_change_by_a_bit(model, masked):
+def test_no_bit_of_the_model_changes(model, masked):
     if masked:
         model.masks = random_masks(model, masked_from=0)
     before, logits = fingerprint(model.train()), model.logits(TEXTS).concepts
     first = ablate_units(model, TEXTS)
     assert fingerprint(model) == before
     assert all((model.logits(TEXTS).concepts[name] == values).all() for name, values in logits.items())
-    assert ablate_units(model.eval(), TEXTS) == first  # nor does the mode of the model matter
+    assert ablate_units(model.eval(), TEXTS) == first  # the mode of the model has no effect
     model.train()
     with torch.no_grad():
         model.backbone.encoder.layer[0].output.dense.weight[0, 0] += 1e-3
-    assert fingerprint(model) != before  # it tells
+    assert fingerprint(model) != before  # the fingerprint detects a change
 
 
 def test_an_error_does_not_change_the_model(model):
@@ -173,7 +173,7 @@ def test_an_error_does_not_change_the_model(model):
     assert all((model.logits(TEXTS).concepts[name] == values).all() for name, values in logits.items())
 
 
-def test_largest_and_plain_form():
+def test_the_largest_effects_and_the_published_form():
     effects = (
         UnitEffect(Unit("head", 0, 1), 0.5, "Positive", 0.8),
         UnitEffect(Unit("head", 1, 0), -2.0, "Positive", 0.99),
@@ -190,7 +190,7 @@ def test_largest_and_plain_form():
     }  # fmt: skip
 
 
-def test_faults_are_named(backbone, model, tmp_path):
+def test_errors_name_invalid_arguments(backbone, model, tmp_path):
     with pytest.raises(TypeError, match="wrap a single text"):
         ablate_units(model, TEXTS[0])
     with pytest.raises(ConfigError, match=r"unknown concept 'fod'. Did you mean 'food'"):

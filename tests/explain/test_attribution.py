@@ -1,4 +1,4 @@
-"""The interface of attributions: numbers worked out by hand, bad input, and an unchanged model."""
+"""The interface of attributions: numbers by hand, invalid input, and an unchanged model."""
 
 import copy
 
@@ -18,7 +18,7 @@ FEW = AttributionOptions(steps=4, max_steps=8)
 
 
 def test_integrated_gradients_by_hand():
-    """Centred logit of Positive: (x_0 + 2 x_1) / 2 of the mean; a word moves it by its part of the mean."""
+    """The centred logit of Positive is (x_0 + 2 x_1) / 2 of the mean; each word adds its part of the mean."""
     (attributions,) = attribute(linear_model(), [TEXT], states={"food": "Positive"})
     result = attributions["food"]
     assert result.words == ("good", "bad", "food") and result.spans == ((0, 4), (5, 8), (9, 13))
@@ -28,7 +28,7 @@ def test_integrated_gradients_by_hand():
     assert (result.concept, result.state, result.steps, result.truncated) == ("food", "Positive", 16, False)
 
 
-def test_the_other_state_by_hand_and_the_predicted_one_by_default():
+def test_another_state_by_hand_and_the_predicted_state_by_default():
     model = linear_model()  # mean embedding (3, 3) / 5: x_0 + 2 x_1 = 1.8 > 0
     (negative,) = attribute(model, [TEXT], states={"food": "Negative"})
     assert negative["food"].scores == pytest.approx([-0.4, 0, -0.2], abs=1e-6)
@@ -62,7 +62,7 @@ def test_leave_one_out_by_hand():
 
 
 def test_the_label_by_hand_through_the_bottleneck():
-    """V centred over the classes gives class 1 the weights (0, 5): 5 times what "Positive" gets, not centred."""
+    """V, centred over the classes, gives class 1 the weights (0, 5): 5 times the logit of "Positive", not centred."""
     (label,) = attribute_label(linear_model("logits"), [TEXT], classes="1")
     assert label.total.scores == pytest.approx([5 * 0.8, 0, 5 * 0.4], abs=1e-5)
     assert label.parts["food"].scores == label.total.scores
@@ -78,7 +78,7 @@ def test_a_shift_of_all_states_does_not_change_attributions(model):
     after = attribute(model, ["the food was good"], options=FEW)[0]["food"]
     np.testing.assert_allclose(after.scores, before.scores, atol=1e-5)
     with torch.no_grad():
-        model.concept_heads.head("food").weight[0] += torch.linspace(-3, 3, 16)  # of one state alone
+        model.concept_heads.head("food").weight[0] += torch.linspace(-3, 3, 16)  # a shift of one state only
     assert not np.allclose(attribute(model, ["the food was good"], options=FEW)[0]["food"].scores, before.scores)
 
 
@@ -131,7 +131,7 @@ def test_the_model_is_not_changed(model, method, masked):
 
 @EVERY
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
-def test_unusual_texts(method, family, tmp_path):
+def test_unusual_texts_have_finite_scores(method, family, tmp_path):
     """Empty texts, special tokens alone, 10,000 words, emojis, right-to-left text, markup."""
     model = tiny_model(write_backbone(tmp_path / family, family))
     texts = ["", " ", "[SEP] [SEP]", "food " * 10_000, "👨‍👩‍👧 👍🏽", "הָאֹכֶל טוב", "<script>alert('food')</script>"]
@@ -158,7 +158,7 @@ def test_label_parts_add_up_to_the_total(model, method):
     assert label.total.state == "3" == label.parts["noise"].state
 
 
-def test_bad_input_names_the_choices(model):
+def test_the_error_for_invalid_input_names_the_choices(model):
     text = ["good"]
     with pytest.raises(ConfigError, match=r"unknown attribution method 'lime'.*integrated_gradients, gradient_x_input"):
         attribute(model, text, method="lime")
@@ -184,6 +184,6 @@ def test_bad_input_names_the_choices(model):
         attribute(model, text, options=AttributionOptions(baseline="mask"))
 
 
-def test_a_model_without_concepts_is_refused(backbone):
+def test_a_model_without_concepts_is_an_error(backbone):
     with pytest.raises(ModelError, match="mode `standard` has no concepts"):
         attribute(tiny_model(backbone, mode="standard"), ["good"])

@@ -1,4 +1,4 @@
-"""Contributions of concepts to the label: numbers worked out by hand, and exact sums."""
+"""Contributions of concepts to the label: numbers by hand and exact sums."""
 
 import json
 
@@ -13,7 +13,7 @@ from tests.support.tiny_models import tiny_model
 
 TEXTS = ["the food was good", "slow service and bad food", "a loud place", ""]
 MEANS = {"food": [0.5, 0.25, 0.25], "noise": [0.5, 0.5]}
-# Less their means over the classes, V_food is [[2, -1, 0], [-1, -1, 0], [-1, 2, 0]], V_noise is
+# Minus the means over the classes, V_food is [[2, -1, 0], [-1, -1, 0], [-1, 2, 0]], V_noise is
 # [[4, 0], [-2, 0], [-2, 0]] and b is [-1, 2, -1].
 V = [[3, 0, 0, 6, 0], [0, 0, 0, 0, 0], [0, 3, 0, 0, 0]]
 B = [0, 3, 0]
@@ -32,8 +32,8 @@ def by_hand(model):
     return model
 
 
-def read_as(food, noise):
-    """Logits of one text, from probabilities."""
+def logits_from(food, noise):
+    """Return the logits of one text from probabilities."""
     logits = {"food": np.log([food]).astype("float32"), "noise": np.log([noise]).astype("float32")}
     return Logits(logits, np.zeros((1, 3), "float32"))
 
@@ -43,7 +43,7 @@ def approximately(expected):
 
 
 def test_one_text_by_hand(by_hand):
-    (contributions,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]))
+    (contributions,) = contributions_from_logits(by_hand, logits_from([0.75, 0.125, 0.125], [0.25, 0.75]))
     assert contributions.states == {"food": "Negative", "noise": "quiet"}
     assert contributions.start == approximately([1.75, 0.25, -2.0])
     assert contributions.steps["food"] == approximately([0.625, -0.125, -0.5])
@@ -52,8 +52,8 @@ def test_one_text_by_hand(by_hand):
     assert contributions.label == FIRST
 
 
-def test_its_waterfall_has_the_largest_step_first(by_hand):
-    (contributions,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]))
+def test_the_waterfall_starts_with_the_largest_step(by_hand):
+    (contributions,) = contributions_from_logits(by_hand, logits_from([0.75, 0.125, 0.125], [0.25, 0.75]))
     fall = contributions.waterfall()
     assert (fall.label, fall.start, fall.end) == (FIRST, pytest.approx(1.75), pytest.approx(1.375))
     noise, food = fall.steps
@@ -66,14 +66,14 @@ def test_its_waterfall_has_the_largest_step_first(by_hand):
     assert json.loads(json.dumps(fall.to_dict()))["steps"][0]["state"] == "quiet"
 
 
-def test_a_text_that_is_the_mean_has_no_contributions(by_hand):
-    (contributions,) = contributions_from_logits(by_hand, read_as(MEANS["food"], MEANS["noise"]))
+def test_a_text_with_mean_activations_has_contributions_0(by_hand):
+    (contributions,) = contributions_from_logits(by_hand, logits_from(MEANS["food"], MEANS["noise"]))
     assert all(step == approximately([0, 0, 0]) for step in contributions.steps.values())
     assert contributions.end == pytest.approx(contributions.start)
 
 
 def test_the_hard_head_sees_predicted_states_only(by_hand):
-    (contributions,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]), "hard")
+    (contributions,) = contributions_from_logits(by_hand, logits_from([0.75, 0.125, 0.125], [0.25, 0.75]), "hard")
     assert contributions.head == "hard"
     assert contributions.steps["food"] == approximately([1.25, -0.25, -1.0])  # c - mean = 0.5, -0.25, -0.25
     assert contributions.steps["noise"] == approximately([-2.0, 1.0, 1.0])  # -0.5, 0.5
@@ -82,7 +82,7 @@ def test_the_hard_head_sees_predicted_states_only(by_hand):
 
 def test_effects_by_hand(by_hand):
     effects = compute_state_effects(by_hand)
-    assert effects.values["food"]["Negative"] == approximately([1.25, -0.25, -1.0])  # 2, -1, -1 less 0.75, -0.75, 0
+    assert effects.values["food"]["Negative"] == approximately([1.25, -0.25, -1.0])  # 2, -1, -1 minus 0.75, -0.75, 0
     assert effects.values["noise"]["quiet"] == approximately([-2.0, 1.0, 1.0])
     table = effects.table()
     assert table.shape == (5, 3)
@@ -100,7 +100,7 @@ def randomise(model):
 
 
 @pytest.mark.parametrize("activation", ["soft", "logits", "hard"])
-def test_contributions_add_up_exactly_to_the_label_that_the_model_computes(backbone, activation):
+def test_contributions_add_up_exactly_to_the_label_logits(backbone, activation):
     model = randomise(tiny_model(backbone, activation=activation))
     predicted = model.logits(TEXTS)
     label = predicted.label - predicted.label.mean(1, keepdims=True)
@@ -113,7 +113,7 @@ def test_contributions_add_up_exactly_to_the_label_that_the_model_computes(backb
     assert len({tuple(contributions.end.values()) for contributions in every}) > 1  # so the sums do not agree by chance
 
 
-def test_the_sum_of_the_hard_head_is_its_own_logit(model):
+def test_contributions_of_the_hard_head_add_up_to_its_logit(model):
     randomise(model)
     predicted = model.logits(TEXTS)
     for i, contributions in enumerate(contributions_from_logits(model, predicted, "hard")):
@@ -128,14 +128,14 @@ def test_a_contribution_is_the_mean_of_the_effects_by_activation(model):
     randomise(model)
     effects = compute_state_effects(model).values
     for prediction, contributions in zip(model.predict(TEXTS), compute_contributions(model, TEXTS), strict=True):
-        for name, reading in prediction.concepts.items():
+        for name, predicted_concept in prediction.concepts.items():
             for label in (FIRST, SECOND, THIRD):
-                expected = sum(p * effects[name][state][label] for state, p in reading.probabilities.items())
+                expected = sum(p * effects[name][state][label] for state, p in predicted_concept.probabilities.items())
                 assert contributions.steps[name][label] == pytest.approx(expected, abs=1e-6)
 
 
 def test_shifts_that_softmax_ignores_change_nothing(model):
-    """A shift common to the classes changes nothing; nor does a part of the bias that hides in V_k."""
+    """A shift of all classes changes nothing. Moving a part of the bias into V_k changes nothing either."""
     randomise(model)
     before, steps = (
         compute_state_effects(model).values,
@@ -154,13 +154,13 @@ def test_shifts_that_softmax_ignores_change_nothing(model):
         for name, step in contributions.steps.items():
             assert step == pytest.approx(expected[name], abs=1e-5)
     with torch.no_grad():
-        model.label_head.linear.weight[0, 0] += 1  # this is no such shift
+        model.label_head.linear.weight[0, 0] += 1  # this shift is not the same for all classes
     assert compute_state_effects(model).values["food"]["Negative"] != pytest.approx(
         before["food"]["Negative"], abs=1e-2
     )
 
 
-def test_faults_are_named(backbone, model):
+def test_errors_name_invalid_arguments(backbone, model):
     with pytest.raises(ModelError, match="no training means \\(`activations`\\)"):
         compute_contributions(model, TEXTS)
     with pytest.raises(ModelError, match="no `hard_head`"):

@@ -1,4 +1,4 @@
-"""The explanation of one text: its levels agree with their own functions, and its plain form is the published one."""
+"""The explanation of one text: its levels agree with their functions, and its JSON fits the published schema."""
 
 import json
 from dataclasses import replace
@@ -28,7 +28,7 @@ def trained(model):
     return model
 
 
-def test_every_level_agrees_with_its_own_function(trained):
+def test_every_level_agrees_with_its_function(trained):
     sources = [TextSource("a-1", "test", "3", {"food": "Positive", "noise": None}), TextSource()]
     first, second = explain(trained, TEXTS, ExplainOptions(attribution=FEW), sources=sources)
     words, along = attribute(trained, TEXTS, options=FEW), attribute_label(trained, TEXTS, options=FEW)
@@ -67,7 +67,7 @@ def test_contributions_lead_from_the_mean_to_the_text(trained):
 
 
 def test_the_label_of_the_hard_head_by_hand(trained):
-    """The hard head has twice the weights of the soft one, and sees the predicted states only."""
+    """The hard head has twice the weights of the soft head, and sees predicted states only."""
     (explanation,) = explain(trained, TEXTS[:1], WORDS_ONLY)
     one_hot = [
         float(state == explanation.concepts[concept.name].state)
@@ -83,7 +83,7 @@ def test_the_label_of_the_hard_head_by_hand(trained):
     assert without.label.hard is None and without.concepts["food"].hard_contribution is None
 
 
-def test_the_plain_form_is_the_published_one_and_can_be_loaded(trained):
+def test_the_json_fits_the_published_schema_and_can_be_loaded(trained):
     for explanation in explain(trained, [*TEXTS, "", "<b>☕</b>"], ExplainOptions(attribution=FEW)):
         plain = json.loads(explanation.to_json())
         VALIDATOR.validate(plain)
@@ -109,8 +109,8 @@ def test_only_the_given_concepts_are_explained(trained):
     VALIDATOR.validate(json.loads(explanation.to_json()))
 
 
-def test_its_origin_tells_models_apart(trained):
-    """A changed weight or mask bit makes another model; explaining again gives the same origin."""
+def test_the_origin_distinguishes_models(trained):
+    """A changed weight or mask bit gives another origin. A second explanation gives the same origin."""
     origin = explain(trained, ["good"], WORDS_ONLY, folder="f", data="d")[0].origin
     assert (origin.folder, origin.data, origin.masked, origin.method) == ("f", "d", True, "integrated_gradients")
     assert origin.parameters == FEW
@@ -123,7 +123,7 @@ def test_its_origin_tells_models_apart(trained):
     assert len({origin.model, masks, weights}) == 3
 
 
-def test_a_model_without_masks_is_explained_densely(model):
+def test_a_model_without_masks_can_be_explained(model):
     (explanation,) = explain(with_means(model), ["the food was good"], ExplainOptions(attribution=FEW))
     assert not explanation.origin.masked
     assert explanation.concepts["food"].subnetwork.density is None
@@ -133,14 +133,14 @@ def test_a_model_without_masks_is_explained_densely(model):
     )
 
 
-def test_units_that_are_not_known_are_left_out_with_the_reason(tmp_path):
+def test_the_explanation_says_why_units_are_missing(tmp_path):
     model = with_means(tiny_model(write_backbone(tmp_path / "deberta", "deberta")))
     (explanation,) = explain(model, ["the food was good"], ExplainOptions(attribution=FEW))
     assert explanation.concepts["food"].subnetwork.largest == {}
     assert "heads and neurons of 'deberta' are not known" in explanation.concepts["food"].subnetwork.note
 
 
-def test_bad_input_names_the_choices(trained, backbone):
+def test_the_error_for_invalid_input_names_the_choices(trained, backbone):
     for wrong, message in (
         ({"concepts": ["fod"]}, "unknown concept 'fod'. Did you mean 'food'"),
         ({"states": {"noise": "lound"}}, "unknown state of 'noise' 'lound'. Did you mean 'loud'"),
@@ -162,7 +162,7 @@ def test_bad_input_names_the_choices(trained, backbone):
         explain(tiny_model(backbone, mode="standard"), ["good"])
 
 
-def test_no_text_no_explanation(trained):
+def test_no_texts_give_no_explanations(trained):
     assert explain(trained, []) == []
 
 
@@ -173,8 +173,8 @@ def test_an_explanation_is_frozen(trained):
     assert replace(explanation, id="x").id == "x"
 
 
-def test_a_short_text_names_label_concepts_and_strongest_words(trained):
-    """One line for the label and one for each concept; words are ordered by the size of their scores."""
+def test_the_short_form_names_label_concepts_and_strongest_words(trained):
+    """The label and each concept have one line. Words are sorted by the size of their scores."""
     (explanation,) = explain(
         trained, TEXTS[:1], ExplainOptions(["noise"], {"noise": "loud"}, attribution=FEW, units=())
     )

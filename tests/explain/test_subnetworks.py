@@ -1,4 +1,4 @@
-"""Where subnetworks lie, counted by hand: rows of queries and whole neurons of the first block of a tiny BERT."""
+"""Positions of subnetworks, counted by hand: rows of queries and neurons in the first block of a tiny BERT."""
 
 import json
 
@@ -16,7 +16,7 @@ INTO, OUT = "encoder.layer.0.intermediate.dense", "encoder.layer.0.output.dense"
 
 
 def kept(queries, neurons):
-    """Masks that keep rows of the query map, 8 for each head, and neurons."""
+    """Return masks that keep rows of the query map, 8 for each head, and neurons."""
     query, inner = torch.zeros(16, 16, dtype=torch.bool), torch.zeros(32, 16, dtype=torch.bool)
     query[list(queries)] = True
     inner[list(neurons)] = True
@@ -44,13 +44,13 @@ def test_regions_by_hand(sparse):
     assert block.shared.core == 0.1
     assert block.shared.exclusive == {"food": 0.2, "noise": 0.4}
     pair = block.shared.pairs["food", "noise"]
-    # By chance 128 * 128 / 256 of the queries and 128 * 256 / 512 of each map of the neurons, 192 together.
+    # Chance: 128 * 128 / 256 of the queries and 128 * 256 / 512 of each map of the neurons, 192 in total.
     assert (pair.jaccard, pair.chance) == pytest.approx((128 / 896, 192 / 832))
     assert subnetworks.whole == block  # no other block has masks
     assert set(subnetworks.layers) == {QUERY, INTO, OUT}
     query = subnetworks.layers[QUERY]
     assert (query.weights, query.density, query.shared.core) == (256, {"food": 0.5, "noise": 0.5}, 0.25)
-    assert query.shared.pairs["food", "noise"].excess == pytest.approx(0)  # 64 of 192, as chance has it
+    assert query.shared.pairs["food", "noise"].excess == pytest.approx(0)  # 64 of 192, the value of chance
     assert subnetworks.layers[INTO].shared.exclusive == {"food": 6 / 32, "noise": 14 / 32}
 
 
@@ -60,7 +60,7 @@ def test_modules_by_hand(sparse):
         "ffn in": {"food": 8 / 32, "noise": 16 / 32},
         "ffn out": {"food": 8 / 32, "noise": 16 / 32},
     }
-    assert describe_subnetworks(sparse).modules == expected  # key, value and output are not under masks
+    assert describe_subnetworks(sparse).modules == expected  # key, value and output have no masks
 
 
 def test_heads_by_hand(sparse):
@@ -89,7 +89,7 @@ def test_neurons_by_hand(sparse):
     assert [entry["neuron"] for entry in plain["highest"]] == [1, 2, 3, 4, 5]
 
 
-def test_the_plain_form_is_json_and_undefined_values_are_null(sparse):
+def test_the_published_form_is_json_and_undefined_values_are_null(sparse):
     with torch.no_grad():
         dict(sparse.backbone.named_modules())[QUERY].weight[:8] = 0
     plain = describe_subnetworks(sparse).to_dict()
@@ -125,7 +125,7 @@ def test_parts_add_up_to_the_whole_in_every_family(family, tmp_path):
         assert total / subnetworks.whole.weights == pytest.approx(subnetworks.whole.density[name])
 
 
-def test_maps_side_by_side_are_distinguished(tmp_path):
+def test_queries_keys_and_values_in_one_map_are_distinguished(tmp_path):
     """GPT-2 holds queries, keys and values in one map of 48 columns."""
     model = tiny_model(write_backbone(tmp_path / "gpt2", "gpt2"))
     mask = torch.zeros(16, 48, dtype=torch.bool)
@@ -140,6 +140,6 @@ def test_maps_side_by_side_are_distinguished(tmp_path):
     assert subnetworks.heads["food"][0].density.tolist() == [1.5 / 3, 1 / 3]
 
 
-def test_a_dense_model_has_none(model):
+def test_a_dense_model_is_an_error(model):
     with pytest.raises(ModelError, match="the model has no masks"):
         describe_subnetworks(model)

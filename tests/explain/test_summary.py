@@ -24,7 +24,7 @@ SURE = np.array([[0.95, 0.05], [0.9, 0.1], [0.35, 0.65], [0.5, 0.5]])
 
 
 def test_calibration_by_hand():
-    """Two bins: .65 and .5 are in the upper one as well, since confidence is never below .5 here."""
+    """Confidences are .95, .9 and .65; the fourth text has no gold state and does not count."""
     calibration = compute_calibration(SURE, np.array([0, 1, 1, MISSING]), bins=10)
     assert [(each.low, each.high, each.texts, each.accuracy) for each in calibration.bins] == [
         (0.6, 0.7, 1, 1.0),
@@ -52,13 +52,13 @@ def test_concepts_over_many_texts_by_hand(model):
     weights = (V - V.mean(0))[0]
     expected = np.abs((np.exp(logits) - 0.5) @ weights).mean()
     assert summary["noise"].contribution == pytest.approx(expected, rel=1e-6)
-    assert summary["food"].contribution == pytest.approx(0, abs=1e-6)  # it reads what the mean is
+    assert summary["food"].contribution == pytest.approx(0, abs=1e-6)  # its prediction is the mean
     assert summary["noise"].calibration.error == pytest.approx((0.2 + 0.6 + 0.1) / 3, abs=1e-6)
     model.hard_head = None
     assert summarize_concepts(model, predicted, gold, bins=10)["noise"].hard_contribution is None
 
 
-def test_the_summary_of_a_model(model):
+def test_the_summary_of_a_model_agrees_with_its_explanations(model):
     with_means(model).masks = random_masks(model)
     explanations, predicted = explain(model, TEXTS, WORDS_ONLY), model.logits(TEXTS)
     gold = {name: np.zeros(2, int) for name in ("food", "noise")}
@@ -68,7 +68,7 @@ def test_the_summary_of_a_model(model):
     assert (whole["split"], whole["texts"], whole["method"]) == ("test", 2, "integrated_gradients")
     steps = [explanation.concepts["food"].words.steps for explanation in explanations]
     assert whole["words"]["food"]["steps"] == np.mean(steps) and set(whole["words"]) == {"food", "noise", "label"}
-    origin = replace(explanations[0].origin, parameters=replace(FEW, tolerance=1e-9))  # no quadrature is as exact
+    origin = replace(explanations[0].origin, parameters=replace(FEW, tolerance=1e-9))  # out of reach of any quadrature
     strict = [replace(explanations[0], origin=origin), explanations[1]]
     assert whole["words"]["food"]["above_tolerance"] == 0
     assert summarize_model(model, "test", strict, concepts, None)["words"]["food"]["above_tolerance"] == 0.5

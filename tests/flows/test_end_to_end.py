@@ -1,6 +1,6 @@
-"""From a clean clone: services up, a schedule fires, a model is trained, judged, promoted, served, rolled back; down.
+"""A clean clone: services start, a schedule fires, a model is trained, promoted, served and rolled back.
 
-The graph is short and the model tiny; everything else is the real thing.
+The graph is short and the model tiny; everything else is real.
 """
 
 import json
@@ -85,7 +85,7 @@ GATES = [
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """A clean clone of a small project, which nothing has run in, with free ports and no settings from outside."""
+    """Return a clean clone of a small project without any run, with free ports and no outside settings."""
     origin = tmp_path / "origin"
     for folder in ("sparsecbm", "flows"):
         shutil.copytree(ROOT / folder, origin / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -145,7 +145,7 @@ def post(url, body):
 
 
 class Prefect:
-    """The server's own API, as a browser uses it."""
+    """The server's API, as a browser uses it."""
 
     def __init__(self, api):
         self.api = api
@@ -155,7 +155,7 @@ class Prefect:
             return json.load(answer)["id"]
 
     def ended(self, deployment):
-        """The first run of a deployment that has ended: its state's type, name and message."""
+        """Return type, name and message of the state of the first finished run of a deployment."""
         query = {"deployments": {"id": {"any_": [deployment]}}, "sort": "START_TIME_ASC"}
         states = [run["state"] for run in post(f"{self.api}/flow_runs/filter", query)]
         return next((s for s in states if s["type"] in ("COMPLETED", "FAILED", "CRASHED")), None)
@@ -166,9 +166,9 @@ class Prefect:
         ).close()
 
 
-def test_from_a_first_champion_to_a_rollback(clone):
-    """The workspace's own code is broken while the schedule fires; the scheduled run must not use it."""
-    # A first champion, promoted by hand, that has learnt almost nothing.
+def test_a_first_champion_is_replaced_and_restored(clone):
+    """The code in the workspace is broken while the schedule fires; the scheduled run must not use it."""
+    # The first champion is promoted by hand and has learnt almost nothing.
     subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=clone.root, check=True)
     command(clone, "track")
     assert "promoted: version 1 is the champion" in command(clone, "promote")
@@ -195,7 +195,7 @@ def test_from_a_first_champion_to_a_rollback(clone):
         git(clone.root, "checkout", "--quiet", "--", ".")
         assert "version 2, since" in command(clone, "status")
         branches = git(clone.root, "branch", "--list", "retrain/*")
-        assert "retrain/" in branches  # the results, proposed
+        assert "retrain/" in branches  # the proposed results
 
         port = free_port()
         with open(clone.state / "serve.log", "wb") as log:
@@ -219,7 +219,7 @@ def test_from_a_first_champion_to_a_rollback(clone):
         assert refused.value.code == 400
         assert "Did you mean 'top_k'?" in refused.value.read().decode()
 
-        # An event announces new data, but there is none, so nothing changes.
+        # An event announces new data, but there are none, so nothing changes.
         subprocess.run(
             [sys.executable, "-m", "prefect", "event", "emit", "sparsecbm.data.new", "--resource-id", "sparsecbm.data"],
             env={**os.environ, "PREFECT_API_URL": prefect.api}, check=True, capture_output=True,

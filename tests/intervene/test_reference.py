@@ -19,7 +19,7 @@ def table():
     return frame
 
 
-def test_a_reference_holds_the_models_predictions(lively, table):
+def test_a_reference_holds_the_predictions_of_the_model(lively, table):
     reference, raw = predict_reference(lively, table, batch_size=3), lively.logits(table["text"].tolist())
     for name in ("food", "noise"):
         np.testing.assert_allclose(reference.logits[name], raw.concepts[name], atol=1e-5)
@@ -32,7 +32,7 @@ def test_a_reference_holds_the_models_predictions(lively, table):
     assert not reference.incorrect("food")[4]
 
 
-def test_halves_share_no_group_and_lose_no_text(lively, table):
+def test_halves_have_no_common_group_and_contain_every_text(lively, table):
     reference = predict_reference(lively, table)
     first, second = reference.halves(0.3, seed=1)
     assert len(first) == 6  # three of ten groups of two
@@ -54,7 +54,7 @@ def test_halves_share_no_group_and_lose_no_text(lively, table):
     assert left.logits["noise"].shape == (16, 2)
 
 
-def test_a_reference_belongs_to_one_model_under_one_mask(lively, table):
+def test_a_reference_belongs_to_one_model_with_one_mask(lively, table):
     reference = predict_reference(lively, table)
     reference.check_model(lively)
     with (
@@ -65,7 +65,7 @@ def test_a_reference_belongs_to_one_model_under_one_mask(lively, table):
     reference.check_model(lively)
 
 
-def test_models_and_tables_without_a_reference_are_refused(lively, table, backbone):
+def test_models_and_tables_without_predictions_are_an_error(lively, table, backbone):
     with pytest.raises(InterventionError, match="has no concepts"):
         predict_reference(tiny_model(backbone, mode="standard"), table)
     with pytest.raises(InterventionError, match="has no rows"):

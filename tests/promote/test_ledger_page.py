@@ -1,4 +1,4 @@
-"""The verdict on a promotion as a page beside the report: found from it, and back."""
+"""The page with the verdict on a promotion, and the links between it and the report."""
 
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.promote.ledger import Ledger, Row
@@ -20,7 +20,7 @@ def test_verdict_reasons_and_every_gate_are_on_the_page():
     assert "faithfulness (explain:x): <b>less</b>" in text and not page.find("b"), "a reason stays text"
 
 
-def test_the_report_and_the_verdict_lead_to_each_other(tmp_path):
+def test_the_report_and_the_verdict_link_to_each_other(tmp_path):
     workspace = Workspace(tmp_path)
     report = Page(index_page("restaurants", report_inputs.metrics(), {}, report_inputs.explanations()))
     assert workspace.promotion_page.parent == workspace.report.parent, "they lie side by side"

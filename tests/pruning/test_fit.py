@@ -1,4 +1,4 @@
-"""From a dense model to a sparse one: what is kept, what stays frozen, and the same bytes after a kill."""
+"""From a dense model to a sparse one: the selected checkpoint, frozen weights, and the same bytes after a kill."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ from tests.support.training import copy_weights, equal_weights, finetuning, trai
 
 
 def prune(model, folder, params=None, finetune=None, rows=48, seed=5, on_step=ignore_figures, control_of=None):
-    """A sparse model, trained on 48 texts, which are 6 updates an epoch."""
+    """Return a sparse model, trained on 48 texts with 6 updates per epoch."""
     options = PruneOptions(params or pruning(), finetune or finetuning(), control_of)
     run = training_run(folder / "c", seed, on_step)
     return fit_masks(model, annotated(rows, 1), annotated(24, 2), options, run)
@@ -44,8 +44,8 @@ def test_frozen_weights_keep_their_bytes(saliency, model, tmp_path):
 
 @pytest.mark.parametrize("weights", ["frozen", "trained"])
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_model_that_is_pruned_stays_as_it_is(weights, masked, model, tmp_path):
-    """Its weights, masks, means, mode and `requires_grad`; the result shares no memory with it."""
+def test_pruning_does_not_change_the_given_model(weights, masked, model, tmp_path):
+    """Weights, masks, means, mode and `requires_grad` stay; the result shares no memory with the model."""
     if masked:
         model = prune(model, tmp_path / "first", pruning(sparsity=0.25, epochs=1)).model
         model.hard_head = None
@@ -111,13 +111,13 @@ def test_final_density_is_exact_and_every_event_is_reported(granularity, salienc
 
 
 def script_scores(monkeypatch, scores):
-    """Let validation give these scores, in order."""
+    """Make validation return these scores in order."""
     left = iter(scores)
     monkeypatch.setattr(loop, "validation_scores", lambda *arguments: {"score": next(left)})
 
 
-def test_only_a_checkpoint_at_the_final_sparsity_is_kept(backbone, tmp_path, monkeypatch):
-    """6 updates an epoch. The denser first epoch has the best score; of the others the second is better."""
+def test_only_a_checkpoint_at_the_final_sparsity_is_selected(backbone, tmp_path, monkeypatch):
+    """An epoch has 6 updates. The denser first epoch has the best score; the second is the best of the other two."""
     kept = {}
     for end in (0.5, 0.25):  # of 18 updates: the last event is before update 9, or update 4
         script_scores(monkeypatch, [0.9, 0.6, 0.5])
@@ -128,7 +128,7 @@ def test_only_a_checkpoint_at_the_final_sparsity_is_kept(backbone, tmp_path, mon
     assert kept == {0.5: (12, 0.6), 0.25: (6, 0.9)}
 
 
-def test_the_kept_masks_belong_to_the_kept_weights(backbone, tmp_path, monkeypatch):
+def test_the_selected_masks_belong_to_the_selected_weights(backbone, tmp_path, monkeypatch):
     """Learnt masks still change at the final sparsity, so each checkpoint has its own masks."""
     for best, scores in ((6, [0.0, 0.9, 0.5]), (9, [0.0, 0.5, 0.9])):
         script_scores(monkeypatch, scores)
@@ -154,7 +154,7 @@ class KilledError(Exception):
 
 
 def kill(monkeypatch, step, when):
-    """Kill a training at a step: before its event, after the event has given new masks, or an update later."""
+    """Kill a training at a step: before its event, after the event with new masks, or one update later."""
     before_update = MaskTraining.before_update
 
     def killed(self, model, now):
@@ -170,7 +170,7 @@ def kill(monkeypatch, step, when):
 
 @pytest.fixture(scope="module")
 def whole(backbone, tmp_path_factory):
-    """The result of an uninterrupted training of each kind."""
+    """Return the result of an uninterrupted training of each kind."""
     results = {}
 
     def train_once(kind):
@@ -198,7 +198,7 @@ def event_files(folder):
     [
         ("movement", 3, "before"), ("movement", 3, "event"), ("movement", 3, "after"), ("movement", 9, "event"),
         ("obert", 3, "before"), ("obert", 3, "event"), ("obert", 3, "after"),
-        ("each epoch", 6, "after"),  # the last checkpoint is older than the event, which is repeated
+        ("each epoch", 6, "after"),  # the last checkpoint is older than the event, so the event is repeated
     ],
 )  # fmt: skip
 def test_killed_and_resumed_equals_uninterrupted(kind, step, when, whole, backbone, tmp_path, monkeypatch):
@@ -240,7 +240,7 @@ def test_a_control_is_trained_under_shuffled_masks(whole, backbone, tmp_path):
 
 
 def test_mixed_targets_by_hand(model):
-    """A text's gold state counts 1/4, the prediction 3/4. Without a known state the target is the prediction."""
+    """The gold state of a text counts 1/4 and the prediction 3/4. Without a gold state the target is the prediction."""
     frame = annotated(2, seed=1).assign(**{"concept.noise": ["loud", None]})
     for name, shares in (("food", [0.2, 0.3, 0.5]), ("noise", [0.4, 0.6])):
         head = model.concept_heads.head(name)
@@ -258,7 +258,7 @@ def test_mixed_targets_by_hand(model):
 
 
 def test_targets_are_mixed_with_the_predictions_of_the_dense_model(model, tmp_path, monkeypatch):
-    """They are mixed before the first mask, and only if configured."""
+    """Targets are mixed before the first mask, and only if configured."""
     dense = model.logits(annotated(48, 1)["text"].tolist()).concepts["food"]
     targets = []
     init = MaskTraining.__init__
@@ -271,8 +271,8 @@ def test_targets_are_mixed_with_the_predictions_of_the_dense_model(model, tmp_pa
     assert set(targets[1]["food"].flatten().tolist()) == {0, 1}
 
 
-def test_heads_have_their_own_share_of_the_dense_predictions(model, tmp_path, monkeypatch):
-    """It does not depend on the share in the targets of the masks."""
+def test_heads_have_a_separate_share_of_the_dense_predictions(model, tmp_path, monkeypatch):
+    """The share for heads does not depend on the share for masks."""
     dense = torch.from_numpy(model.logits(annotated(48, 1)["text"].tolist()).concepts["food"]).softmax(-1)
     plain = build_examples(annotated(48, 1), model).concept_targets["food"]
     targets = []
@@ -366,14 +366,14 @@ def test_a_gpu_out_of_memory_names_the_key_to_change(model, tmp_path, monkeypatc
         patch.setattr("sparsecbm.pruning.gradients._backward", out_of_memory)
         with pytest.raises(ModelError, match=r"out of memory: lower prune\.gradient_batch, or lower prune\.memory_mb"):
             prune(model, tmp_path / "event", pruning(saliency="obert"))
-        prune(model, tmp_path / "fine", pruning(epochs=1))  # uses no such gradients
+        prune(model, tmp_path / "fine", pruning(epochs=1))  # needs no gradients for saliency
     monkeypatch.setattr(MaskTraining, "compute_losses", out_of_memory)
     with pytest.raises(ModelError, match=r"lower finetune\.batch_size .*, or set prune\.concepts to sampled") as raised:
         prune(model, tmp_path / "update")
     assert isinstance(raised.value.__cause__, torch.OutOfMemoryError)
 
 
-def test_dense_training_out_of_memory_names_the_key_too(model, tmp_path, monkeypatch):
+def test_dense_training_out_of_memory_also_names_the_key(model, tmp_path, monkeypatch):
     monkeypatch.setattr(model, "represent", out_of_memory)
     with pytest.raises(ModelError, match=r"the GPU is out of memory: lower finetune\.batch_size \([^()]*\)$"):
         fit(model, annotated(16, 1), annotated(8, 2), finetuning(), training_run(tmp_path / "c"))

@@ -1,4 +1,4 @@
-"""The report as bytes: whole and self-contained; texts stay texts, and sections without content are left out."""
+"""The report is complete and self-contained, escapes texts, and has no sections without content."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ def html(plots):
     return index_page("restaurants", report_inputs.metrics(), plots, report_inputs.explanations())
 
 
-def test_texts_stay_texts(html):
+def test_markup_in_texts_is_escaped(html):
     page = Page(html)
     assert len(page.find("script")) == 1 and "alert(1)" not in page.scripts[0]
     assert report_inputs.EVIL in page.texts, "as one text, with every character"
@@ -38,7 +38,7 @@ def test_texts_stay_texts(html):
         assert all(address.startswith(("data:", "#", "validation.html", "promotion.html")) for address in addresses)
 
 
-def test_a_name_with_markup_stays_text():
+def test_markup_in_a_name_is_escaped():
     figures = report_inputs.metrics()
     figures["evaluate"]["concepts"]["<b>food</b>"] = report_inputs.score()
     html = index_page("<i>data</i>", figures, {}, [])
@@ -88,12 +88,12 @@ def test_tables_hold_the_figures(html):
     assert "harm ✓ passed 0.010 at most 0.020" in cells
     assert "integrated_gradients delete 0.400 0.100 0.300 0.200 to 0.400 0.900 –" in cells  # the mean
     assert "integrated_gradients 80 0.500 0.400 to 0.600 0.100" in cells
-    assert "integrated_gradients comprehensiveness delete food 0.400 0.100 0.300" in cells  # folded
+    assert "integrated_gradients comprehensiveness delete food 0.400 0.100 0.300" in cells  # collapsed
     assert "All pairs (12): less is better" in cells and "concept_edit 0.610 0.610 to 0.900 0.620 0.630 – –" in cells
     assert "zero 0.800 0.800 to 0.900 0.810 0.820 0.190 0.100 to 0.300" in cells
 
 
-def test_plots_are_inside_with_their_captions(html, tmp_path):
+def test_plots_are_embedded_with_their_captions(html, tmp_path):
     images = Page(html).find("img")
     assert len(images) == 4 and all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
     assert {image["alt"] for image in images} >= {
@@ -106,7 +106,7 @@ def test_plots_are_inside_with_their_captions(html, tmp_path):
         read_plots(tmp_path / "bad")
 
 
-def test_sections_without_content_are_left_out(html):
+def test_there_are_no_sections_without_content(html):
     def anchors(html):
         return [section["id"] for section in Page(html).find("section")]
 
@@ -122,23 +122,23 @@ def test_sections_without_content_are_left_out(html):
     assert "#cards" not in links and "validation.html" in links
 
 
-def test_every_link_inside_the_page_leads_somewhere(html):
+def test_every_link_inside_the_page_has_a_target(html):
     page = Page(html)
     targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     assert {a["href"][1:] for a in page.find("a") if a["href"].startswith("#")} <= targets
 
 
-def test_the_page_depends_on_its_inputs_alone(html, plots):
+def test_the_page_depends_on_its_inputs_only(html, plots):
     again = index_page("restaurants", report_inputs.metrics(), plots, report_inputs.explanations())
     assert html == again
     assert html != index_page("restaurants", report_inputs.metrics(), plots, report_inputs.explanations()[::-1])
 
 
-def test_examples_and_confusions():
+def test_examples_and_confusions_are_selected_by_confidence():
     examples = [
         Example.from_explanation(explanation, number) for number, explanation in enumerate(report_inputs.explanations())
     ]
-    # The highest confidence comes first; a text without a gold label is neither.
+    # The highest confidence comes first; a text without a gold label is no example.
     assert [e.anchor for e in worst_examples(examples)] == ["card-2", "card-1"]
     assert [e.anchor for e in best_examples(examples)] == ["card-0"]
     once = [(c.concept, c.gold, c.state, c.texts, c.surest.anchor) for c in frequent_confusions(examples)]

@@ -1,4 +1,4 @@
-"""The stage `report`: plots, pages and the model card from what lies in the workspace, the same to the byte."""
+"""The stage `report`: plots, pages and the model card from the files of the workspace, with repeatable bytes."""
 
 import json
 
@@ -32,7 +32,7 @@ PLOTS = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, backbone):
-    """A workspace in which the stage has run after the others, and had an old plot to remove."""
+    """Return a workspace in which the stage has run after the others and has removed an old plot."""
     workspace = make_workspace(tmp_path_factory.mktemp("finished"), backbone)
     report_inputs.write_plots(workspace.plots, "prune/of-another-run")
     report.run(PARAMS, workspace)
@@ -41,7 +41,7 @@ def finished(tmp_path_factory, backbone):
 
 @pytest.fixture
 def workspace(tmp_path, backbone):
-    """A workspace as the other stages leave it."""
+    """Return a workspace with the outputs of the other stages."""
     return make_workspace(tmp_path, backbone)
 
 
@@ -73,15 +73,15 @@ def drawn(workspace) -> set[str]:
     return {str(path.relative_to(workspace.plots).with_suffix("")) for path in workspace.plots.rglob("*.png")}
 
 
-def test_the_page_holds_what_the_stages_wrote(finished):
+def test_the_page_shows_the_outputs_of_the_stages(finished):
     html = finished.report.read_text(encoding="utf-8")
     assert "<title>Report: tiny</title>" in html
     assert html.count('<details class="card"') == 4 and html.count("<img ") == len(PLOTS)
     assert "Verdict by gates: failed" in html and str(finished.root) not in html
 
 
-def test_every_plot_is_drawn_and_old_ones_go(finished):
-    """There is no prune/density: thresholds by layer make densities the same everywhere."""
+def test_every_plot_is_drawn_and_old_plots_are_removed(finished):
+    """There is no plot prune/density, since thresholds by layer give equal densities."""
     assert drawn(finished) == PLOTS
 
 
@@ -98,7 +98,7 @@ def test_the_model_card_describes_the_sparse_model(finished):
     assert not (finished.sparse / "README.md").exists()
 
 
-def test_the_outputs_are_the_same_bytes_each_time(finished):
+def test_a_second_run_writes_the_same_bytes(finished):
     before = files_of(finished.root)
     report.run(PARAMS, finished)
     assert files_of(finished.root) == before

@@ -1,4 +1,4 @@
-"""The stages that train, explain and score, on a tiny backbone: whole, repeatable, in the published form."""
+"""The stages that train, explain and score, on a tiny backbone: complete, repeatable, valid by the schemas."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def params(backbone):
 
 
 def make_workspace(root):
-    """A workspace with annotated tables, and the code that the stage's key is made from."""
+    """Return a workspace with annotated tables and the code that the key of a stage depends on."""
     shutil.copytree(PROJECT.root / "sparsecbm", root / "sparsecbm", ignore=shutil.ignore_patterns("__pycache__"))
     for file in FILES:
         shutil.copy(PROJECT.root / file, root / file)
@@ -57,14 +57,14 @@ def run(workspace, params):
 
 
 def drawn(workspace, params):
-    """Names of the plots that the stage `report` makes of what these stages wrote, by stage."""
+    """Return, by stage, the names of the plots that the stage `report` draws from these outputs."""
     write_validation(workspace)
     report.run(params, workspace)
     return {folder.name: {file.stem for file in folder.iterdir()} for folder in workspace.plots.iterdir()}
 
 
 def written(workspace):
-    """sha256 of every file that the stages wrote."""
+    """Return the sha256 of every file that the stages wrote."""
     files = [
         f
         for name in ("models", "metrics", "plots", "reports")
@@ -74,7 +74,7 @@ def written(workspace):
     return {str(file.relative_to(workspace.root)): sha256_file(file) for file in files}
 
 
-def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_path):
+def test_the_stages_write_their_outputs_with_repeatable_bytes(params, tmp_path):
     first, second = make_workspace(tmp_path / "first"), make_workspace(tmp_path / "second")
     run(first, params)
     run(second, params)
@@ -120,7 +120,7 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
 
     assert drawn(first, params) == {
         "finetune": {"curves"},
-        # Two masks of one density that share a fixed core have equal shares of their own in every layer.
+        # Two masks with equal density and a common core have equal exclusive shares in every layer.
         "prune": {"curves", "overlap", "probe", "swap"},
         "explain": {
             "calibration",
@@ -135,7 +135,7 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     }
 
 
-def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_texts_again(params, tmp_path):
+def test_the_stored_head_scores_like_a_head_fitted_to_the_training_texts(params, tmp_path):
     workspace = make_workspace(tmp_path / "work")
     run(workspace, params)
     model = SparseCBM.from_pretrained(workspace.sparse)
@@ -158,7 +158,7 @@ def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_text
     assert not np.allclose(model.label_head.linear.weight.detach().numpy(), weight, atol=0.1)
 
 
-def test_prune_writes_a_model_whose_masks_are_as_sparse_as_asked_and_its_control(params, tmp_path):
+def test_prune_writes_a_model_with_the_target_sparsity_and_its_control(params, tmp_path):
     workspace = make_workspace(tmp_path / "sparse")
     params = params.model_copy(update={"prune": params.prune.model_copy(update={"control": True})})
     run(workspace, params)
@@ -188,7 +188,7 @@ def test_prune_writes_a_model_whose_masks_are_as_sparse_as_asked_and_its_control
         assert {layer: by_kind["exclusive"][name] for layer, by_kind in layers.items()} == rounded
 
 
-def test_a_black_box_runs_through_the_same_stages(params, tmp_path):
+def test_a_black_box_passes_the_same_stages(params, tmp_path):
     workspace = make_workspace(tmp_path / "box")
     box = params.model_copy(update={"model": params.model.model_copy(update={"mode": "standard"})})
     run(workspace, box)
@@ -202,7 +202,7 @@ def test_a_black_box_runs_through_the_same_stages(params, tmp_path):
     }
 
 
-def test_without_a_test_split_dev_heads_the_file(params, tmp_path):
+def test_without_a_test_split_the_metrics_are_on_dev(params, tmp_path):
     workspace = make_workspace(tmp_path / "dev")
     dev = annotated(20, 3).assign(edit_type=[None, "food"] * 10)
     splits = {"train": annotated(80, 1), "validation": annotated(20, 2), "dev": dev}

@@ -1,11 +1,11 @@
-"""Pruning as tests do it."""
+"""Settings of pruning in tests."""
 
 from sparsecbm.base.params import Prune, read_yaml
 from tests.support.tiny_pipeline import ROOT
 
 
 def pruning(**changes) -> Prune:
-    """Half of the weights go in three events, by gradients of few texts; other values are those of params.yaml."""
+    """Return settings: half of the weights go in three events, with few texts; all else is as in params.yaml."""
     plain = {
         "sparsity": 0.5, "initial": 0.0, "schedule": "linear", "begin": 0.0, "end": 0.5, "events": 3,
         "saliency": "movement", "granularity": "unstructured", "threshold": "layer", "layers": ["*"],

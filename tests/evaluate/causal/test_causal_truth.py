@@ -1,4 +1,4 @@
-"""ICaCE errors as the stage reports them, on a model for which the effect of losing a concept is known."""
+"""ICaCE errors that the stage reports, on a model with known effects of losing a concept."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from tests.support.tiny_tables import FOOD, annotated
 
 @pytest.fixture(scope="module")
 def families():
-    """Originals with an edit of food, of which a third loses it."""
+    """Return originals, each with an edit of food; a third of the edits remove food."""
     frame = annotated(36, seed=5)
     for i in range(1, 36, 2):
         original = frame.loc[i - 1]
@@ -25,7 +25,7 @@ def families():
 
 
 def rated(backbone):
-    """The planted model, dense; bad food is rated 1, none 2, good 3, and noise counts a little."""
+    """Return the dense planted model; bad food gives label 1, no food 2, good food 3, and noise counts a little."""
     model = planted_model(backbone)
     V = [[1, 0, 0, 0.2, 0], [0, 0, 1, 0, 0], [0, 1, 0, 0, 0.2]]  # food: Negative, Positive, unknown; noise: loud, quiet
     with torch.no_grad():
@@ -46,8 +46,8 @@ def scored(model, frame, training=None):
     return causal_scores(model, training, frame, model.logits(frame["text"].tolist()), 50, 100, 0)
 
 
-def test_removing_a_concept_has_the_effect_of_losing_it(planted, families):
-    """The planted model predicts `unknown` without its neurons or words, as it does for the edited text."""
+def test_removal_explainers_predict_the_effect_of_losing_a_concept(planted, families):
+    """Without the neurons or words of a concept the planted model predicts `unknown`, as for the edited text."""
     scores = scored(planted, families)
     assert scores.skipped is None and scores.training_texts == 50
     unknown = int((families["concept.food"] == "unknown").sum())
@@ -62,7 +62,7 @@ def test_removing_a_concept_has_the_effect_of_losing_it(planted, families):
     assert CausalScores.model_validate(scores.to_dict()) == scores
 
 
-def test_equal_masks_have_no_effect_to_lose(planted, families):
+def test_mask_ablation_under_equal_masks_predicts_no_effect(planted, families):
     """Negative control: no weight belongs to one concept alone, so ablation predicts no change."""
     planted.masks = identical_masks()
     errors = scored(planted, families).losing.errors
@@ -86,14 +86,14 @@ def test_removal_explainers_get_a_sample_of_the_pairs(planted, families, monkeyp
     assert few == scored(planted, families), "the same sample again"
 
 
-def test_without_pairs_or_concepts_there_is_nothing_to_measure(planted, backbone, families):
+def test_without_pairs_or_concepts_there_are_no_scores(planted, backbone, families):
     assert scored(planted, annotated(8, 0)) is None
     assert scored(tiny_model(backbone, mode="standard"), families) is None
     no_loss = families[families["concept.food"] != "unknown"].reset_index(drop=True)
     assert scored(planted, no_loss).losing is None
 
 
-def test_scores_say_why_no_explainer_could_be_fitted(planted, families):
+def test_scores_say_why_no_explainer_is_fitted(planted, families):
     for parameter in planted.label_head.parameters():
         parameter.data.zero_()
     scores = scored(planted, families)

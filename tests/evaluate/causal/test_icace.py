@@ -48,7 +48,7 @@ def test_distances_by_hand(true, estimated, expected):
     np.testing.assert_allclose(distances(np.array([true], float), np.array([estimated], float)), [expected], atol=1e-12)
 
 
-def test_errors_are_means_over_pairs_also_by_concept():
+def test_errors_are_means_over_pairs_and_over_the_pairs_of_each_concept():
     true = np.array([[0.4, 0], [0.4, 0], [0, 0.2]])
     close, none = np.array([[0.4, 0], [0.1, 0], [0, 0.4]]), np.zeros((3, 2))
     scores = score_icace(true, {"close": close, "none": none}, pairs_of("abb", ["food", "food", "noise"]), "close", 50)
@@ -62,7 +62,7 @@ def test_errors_are_means_over_pairs_also_by_concept():
 
 
 def test_intervals_are_clustered_by_group_and_leads_are_paired():
-    """The error is 0 or 1 for whole groups of four; the other explainer's is .5 more on every pair."""
+    """The error is 0 or 1 for all pairs of a group of four. The other explainer's error is .5 higher on every pair."""
     wrong = (np.random.default_rng(0).random(50) < 0.4).astype(float)
     of_pair = np.repeat(wrong, 4)
     true = np.tile([2.0, 0], (200, 1))
@@ -75,7 +75,7 @@ def test_intervals_are_clustered_by_group_and_leads_are_paired():
     assert scores.lead["second"]["l2"].interval == [0.5, 0.5]
 
 
-def test_bad_estimates_are_named():
+def test_the_error_names_invalid_estimates():
     true, pairs = np.zeros((2, 3)), pairs_of("ab")
     with pytest.raises(DataError, match="no counterfactual pair"):
         score_icace(true[:0], {"a": true[:0]}, pairs.where(np.array([], int)), "a")
@@ -89,14 +89,14 @@ def test_bad_estimates_are_named():
 
 @pytest.fixture
 def families():
-    """Originals with an edit of food: one clause is replaced, all else stays."""
+    """Return originals, each with an edit that replaces the clause on food only."""
     frame = with_food_edits(24, seed=5)
     assert set(frame["concept.noise"]) == set(NOISE)
     return frame
 
 
 def as_annotated(model, frame):
-    """The predictions of a backbone that is sure of every gold state."""
+    """Return the predictions of a backbone that is certain of every gold state."""
     texts = predict_texts(model, frame)
     activations = {name: np.eye(values.shape[1])[texts.gold[name]] for name, values in texts.activations.items()}
     return TextPredictions(label_probabilities(model.label_head, activations), activations, texts.gold)

@@ -1,4 +1,4 @@
-"""Comprehensiveness and sufficiency of a model that is a sum over its words, by hand."""
+"""Comprehensiveness and sufficiency by hand, for a model whose logit is a sum over words."""
 
 from math import exp
 
@@ -12,7 +12,7 @@ from sparsecbm.model.cbm import Logits
 from tests.support.linear_model import linear_model
 from tests.support.tiny_models import tiny_model
 
-# What each word adds to the logit of Positive, to be divided by the tokens of the text; [CLS] and [SEP] cancel.
+# Contribution of each word to the logit of Positive, times the number of tokens. [CLS] and [SEP] cancel.
 GOOD, BAD, FOOD = 5, 1, 3
 TEXT = "good bad food"
 
@@ -28,7 +28,7 @@ def measured(model, texts, orders, operator, shares):
 
 
 def test_deletion_by_hand():
-    """A half of three words is two, a fifth is one."""
+    """Half of three words rounds to two words, a fifth to one."""
     aopc = measured(linear_model(), [TEXT], [[np.array([0, 2, 1]), np.array([1, 2, 0])]], "delete", [0.2, 0.5])
     whole = positive(GOOD + BAD + FOOD, 5)
     best = [positive(BAD + FOOD, 4), positive(BAD, 3)]
@@ -38,7 +38,7 @@ def test_deletion_by_hand():
     np.testing.assert_allclose(aopc.sufficiency, [[whole - np.mean(k) for k in kept]], atol=1e-6)
 
 
-def test_the_mask_token_by_hand():
+def test_replacement_by_the_mask_token_by_hand():
     model = linear_model()
     model.tokenizer.mask_token = "again"  # its embedding is zero
     aopc = measured(model, [TEXT], [[np.array([0, 2, 1])]], "mask", [0.2])
@@ -48,7 +48,7 @@ def test_the_mask_token_by_hand():
 
 
 def test_replacement_by_hand():
-    """All words of the texts but one are `again`, which says nothing."""
+    """All words of the texts but one are `again`, which has no effect."""
     model, texts = linear_model(), ["good " + "again " * 12, "again " * 13, "again " * 12]
     worded = tokenize_words(model.tokenizer, texts, 16)
     seed = next(s for s in range(9) if good_is_replaced_by_nothing(model, worded, s))
@@ -64,7 +64,7 @@ def good_is_replaced_by_nothing(model, worded, seed):
     return good not in Perturber(model.tokenizer, worded, ["replace"], seed).without(0, removed, "replace")
 
 
-def test_removing_all_words_is_the_same_for_every_order():
+def test_removing_all_words_gives_the_same_scores_for_every_order():
     model = linear_model()
     orders = [[np.array(order) for order in ([0, 1, 2], [2, 1, 0])]]
     aopc = measured(model, [TEXT], orders, "delete", [1.0])
@@ -72,7 +72,7 @@ def test_removing_all_words_is_the_same_for_every_order():
     np.testing.assert_allclose(aopc.sufficiency, 0, atol=1e-9)
 
 
-def test_items_are_texts_of_two_words_whose_state_is_not_unknown(backbone):
+def test_items_have_at_least_two_words_and_a_state_other_than_unknown(backbone):
     model = tiny_model(backbone)
     texts = tokenize_words(model.tokenizer, ["good food", "bad food", "good", ""], 16)
     food = np.array([[0, 1, 2], [3, 1, 2], [0, 2, 1], [2, 1, 1]], dtype=float)  # unknown, Negative, Positive, Negative

@@ -11,7 +11,7 @@ OPTIONS = AttributionOptions(steps=4, max_steps=4)
 
 
 def table(rows):
-    """An annotated table of (group, text, food, edit type)."""
+    """Return an annotated table of rows (group, text, food, edit type)."""
     frame = annotated(len(rows), seed=0)
     for i, (group, text, food, edit) in enumerate(rows):
         frame.loc[i, ["group", "text", "concept.food"]] = group, text, food
@@ -33,7 +33,7 @@ def frame():
     )
 
 
-def test_edits_are_single_spans_whose_old_state_is_known(frame, model):
+def test_edits_are_single_spans_with_a_known_old_state(frame, model):
     edits = single_span_edits(frame, model.concept_set)
     rows = zip(edits.texts, edits.state, edits.edits, strict=True)
     edited_states = [(text[start:end], state) for text, state, edit in rows for start, end in edit.spans]
@@ -43,7 +43,7 @@ def test_edits_are_single_spans_whose_old_state_is_known(frame, model):
     assert set(edits.sample(2, 0).texts) < set(edits.texts)
 
 
-def test_two_counterfactuals_that_change_the_same_words_count_once(frame, model):
+def test_two_counterfactuals_of_the_same_words_count_once(frame, model):
     rows = [("good", "Positive", None), ("bad", "Negative", "food"), ("dull", "Negative", "food")]
     twice = table([("a", f"the food was {word}", state, edit) for word, state, edit in rows])
     edits = single_span_edits(twice, model.concept_set)
@@ -55,7 +55,7 @@ def test_a_table_without_edits_has_none(model):
     assert len(edits) == 0 and measure_edit_agreement(model, edits, ["random"], OPTIONS, 50, 0) == {}
 
 
-def test_the_words_that_a_planted_model_uses_rank_first_and_random_ones_do_not(frame, backbone):
+def test_words_used_by_the_planted_model_rank_first_and_random_words_do_not(frame, backbone):
     model = planted_model(backbone)
     model.masks = planted_masks()
     edits = single_span_edits(frame, model.concept_set)

@@ -14,7 +14,7 @@ def edited(base, counterfactual):
 
 
 def ranking(text, *scores):
-    """The words of a text as white space parts them, with scores."""
+    """Return the words of a text, split at white space, with scores."""
     starts = [0] + [i + 1 for i, letter in enumerate(text) if letter == " "]
     return [(start, start + len(word), s) for start, word, s in zip(starts, text.split(" "), scores, strict=True)]
 
@@ -40,7 +40,7 @@ def test_edited_words_by_hand(base, counterfactual, words, runs, single):
     assert (edit.runs, edit.single_span) == (runs, single)
 
 
-def test_the_edited_one_of_two_equal_words_is_found():
+def test_the_edit_of_one_of_two_equal_words_is_found():
     base = "The food was good and the service was good"
     assert edited_words(base, "The food was good and the service was bad").spans == ((38, 42),)
 
@@ -61,15 +61,15 @@ def test_ties_count_against_the_attribution_but_not_among_edited_words():
     assert rank_score(two, ranking(text, 0.1, 0.1, 0.1, 0.5, 0.5, 0.5))[0].tolist() == [1, 1, 1]
 
 
-def test_a_ranked_word_counts_if_it_overlaps():
-    """Rankings may split words differently: one here has the punctuation, and one only touches the span."""
+def test_a_ranked_word_counts_if_it_overlaps_the_edited_span():
+    """Rankings may split words differently. Here one word includes the punctuation, and one only touches the span."""
     text = "soup,cold. today"
     edit = Edit(((5, 9),), 1, 3)
     assert rank_score(edit, [(0, 5, 9.0), (5, 10, 2.0), (11, 16, 3.0)])[0].tolist() == [0, 1, 1 / 3]
     assert text[5:9] == "cold"
 
 
-def test_a_word_that_was_cut_off_is_a_miss_for_any_order():
+def test_a_cut_word_is_a_miss_for_every_order():
     values, chances = rank_score(Edit(((90, 94),), 1, 20), [(0, 3, 0.5), (4, 8, 0.1)])
     assert not values.any() and not chances.any()
 
@@ -85,7 +85,7 @@ def test_chance_is_the_mean_over_all_orders(words, edited):
     np.testing.assert_allclose(orders[0][1], np.mean([values for values, _ in orders], axis=0), atol=1e-12)
 
 
-def test_scores_are_means_with_intervals_over_groups_and_chance_beside_them():
+def test_scores_are_means_with_intervals_over_groups_and_with_chance():
     text = "the soup was cold"
     edit = edited_words(text, "the soup was hot")
     right, wrong = ranking(text, 0, 0, 0, 1), ranking(text, 3, 2, 1, 0)
@@ -99,7 +99,7 @@ def test_scores_are_means_with_intervals_over_groups_and_chance_beside_them():
     assert apart.hit_at_1.interval == [0, 1]
 
 
-def test_bad_input_is_named():
+def test_the_error_names_invalid_input():
     with pytest.raises(DataError, match="no edit"):
         score_edited_words([], [], np.array([]))
     with pytest.raises(DataError, match="word 2 is not a finite"):

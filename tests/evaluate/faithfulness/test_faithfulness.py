@@ -1,4 +1,4 @@
-"""All measures together, on models with known reasons: right reasons win, random ones do not, wrong ones lose."""
+"""All measures on models with known reasons: right reasons beat chance, random ones do not, wrong ones lose."""
 
 import json
 from dataclasses import replace
@@ -36,7 +36,7 @@ def settings(**changes):
 
 @pytest.fixture(scope="module")
 def frame():
-    """Texts with an edit of food for every other one."""
+    """Return texts; every second one is an edit of food."""
     return with_food_edits(24, seed=5)
 
 
@@ -65,7 +65,7 @@ def test_right_reasons_beat_chance_with_every_operator(scores):
     assert method.edited_words["all"].hit_at_3.value == 1
 
 
-def test_chance_does_not_beat_chance(scores):
+def test_random_attributions_do_not_beat_chance(scores):
     method = scores.methods["random"]
     for operator in ("delete", "mask", "replace"):
         for measure in (method.comprehensiveness, method.sufficiency):
@@ -76,8 +76,8 @@ def test_chance_does_not_beat_chance(scores):
     assert method.infidelity["mean"].value > scores.methods["leave_one_out"].infidelity["mean"].value
 
 
-def test_wrong_reasons_lose(planted, frame):
-    """The right attributions with the opposite sign, given as those of another method."""
+def test_wrong_reasons_lose_against_chance(planted, frame):
+    """The wrong reasons are right attributions with the opposite sign, under the name of another method."""
     right = attribute(planted, frame["text"].tolist(), method="leave_one_out", options=OPTIONS)
     turned = [
         {name: replace(a, scores=tuple(-score for score in a.scores)) for name, a in by_concept.items()}
@@ -103,7 +103,7 @@ def test_items_are_predictions_other_than_unknown(scores, planted, frame):
     assert scores.edits == 10 and scores.texts == 24
 
 
-def test_the_result_is_plain_and_the_same_again(scores, planted, frame):
+def test_the_result_is_json_and_repeatable(scores, planted, frame):
     again = measure_faithfulness(planted, frame, settings(), OPTIONS, resamples=200, seed=0)
     assert json.dumps(scores.to_dict(), sort_keys=True) == json.dumps(again.to_dict(), sort_keys=True)
     plain = scores.to_dict()
@@ -112,7 +112,7 @@ def test_the_result_is_plain_and_the_same_again(scores, planted, frame):
     assert set(plain["sanity"]["random"]) == {"masks", "heads", "block 1", "block 0", "embeddings"}
 
 
-def test_gradients_have_a_sensitivity_and_given_attributions_are_not_computed_again(planted, frame, monkeypatch):
+def test_gradients_have_a_sensitivity_and_given_attributions_are_reused(planted, frame, monkeypatch):
     attributions = {
         method: attribute(planted, frame["text"].tolist(), method=method, options=OPTIONS)
         for method in ("integrated_gradients", "leave_one_out")
@@ -146,6 +146,6 @@ def test_a_model_that_predicts_only_unknown_has_no_scores(planted, frame, backbo
     assert one.items == 0 and one.methods["random"].comprehensiveness == {}
 
 
-def test_a_black_box_is_refused(backbone, frame):
+def test_a_black_box_is_an_error(backbone, frame):
     with pytest.raises(ModelError, match="no concepts"):
         measure_faithfulness(tiny_model(backbone, mode="standard"), frame, settings(), OPTIONS)

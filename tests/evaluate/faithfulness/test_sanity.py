@@ -1,4 +1,4 @@
-"""Attributions of randomised models: which part is randomised, and how much of the order of words is left."""
+"""Attributions of randomised models: the randomised parts, and the remaining similarity of the order of words."""
 
 import copy
 
@@ -17,7 +17,7 @@ from tests.support.tiny_models import random_masks
 TEXTS = ["the food was bad and the place was loud", "good food but a quiet place", "we came again and a loud place"]
 
 
-def test_weights_are_randomised_from_the_top_down_and_the_given_model_does_not_change(model):
+def test_weights_are_randomised_from_top_to_bottom_and_the_given_model_does_not_change(model):
     model.masks = random_masks(model)
     before, steps, changed = copy.deepcopy(model), [], {}
     for name, other in randomised(model, 0):
@@ -42,8 +42,8 @@ def test_weights_are_randomised_from_the_top_down_and_the_given_model_does_not_c
     assert "masks" not in [name for name, _ in randomised(linear_model(), 0)]
 
 
-def test_attributions_by_gradients_change_and_attributions_that_ignore_the_model_do_not(backbone):
-    """The planted model uses two words; with random masks or weights it uses others."""
+def test_attributions_by_gradients_change_and_random_attributions_do_not(backbone):
+    """The planted model uses two words. With random masks or weights it uses others."""
     model = planted_model(backbone)
     model.masks = planted_masks()
     items = find_items(model, tokenize_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))

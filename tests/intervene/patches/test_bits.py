@@ -1,4 +1,4 @@
-"""Single bits flipped in place."""
+"""Flips of single bits in place."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def test_flipped_bits_come_back_after_an_error(lively):
     assert lively.masks == before
 
 
-def test_bits_at_positions_are_those_of_the_mask(lively):
+def test_bits_at_positions_equal_those_of_the_mask(lively):
     expected = {
         layer: lively.masks["food"][layer].view(-1)[list(positions)].tolist() for layer, positions in FLIPS.items()
     }

@@ -1,4 +1,4 @@
-"""Patches that are made: what they reach, what they leave alone, and when there is none."""
+"""New patches: their effect, what they leave unchanged, and when there is none."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ LARGE = PatchOptions(budget=200)
 
 @pytest.fixture
 def target(lively):
-    """A state of food that is not predicted for TEXT."""
+    """Return a state of food that the model does not predict for TEXT."""
     return other_food_state(lively, TEXT)
 
 
@@ -34,7 +34,7 @@ def reference(lively):
 
 @pytest.fixture
 def texts(lively):
-    """Four texts whose food is not predicted as Positive."""
+    """Return four texts whose predicted food is not Positive."""
     return [text for text in annotated(30, seed=8)["text"] if food_state(lively, text) != "Positive"][:4]
 
 
@@ -44,7 +44,7 @@ def margin(model, state):
     return logits[index] - np.delete(logits, index).max()
 
 
-def test_the_text_gets_the_wanted_state_by_the_margin(lively, target):
+def test_the_text_gets_the_target_state_with_the_margin(lively, target):
     [before] = lively.predict([TEXT])
     patch = make_patch(lively, TEXT, "food", target, PatchOptions(budget=40, margin=0.3))
     assert lively.predict([TEXT]) == [before]
@@ -73,7 +73,7 @@ def test_nothing_but_the_chosen_bits_changes(lively, target):
     assert all(torch.equal(tensor, weights[name]) for name, tensor in lively.state_dict().items())
 
 
-def test_with_scope_layer_every_layer_stays_as_sparse(lively, target):
+def test_scope_layer_keeps_the_sparsity_of_every_layer(lively, target):
     masks = copied_masks(lively.masks)
     with patched(lively, make_patch(lively, TEXT, "food", target, PatchOptions(budget=40, scope="layer"))):
         assert lively.masks["food"].density_by_layer() == masks["food"].density_by_layer()
@@ -91,7 +91,7 @@ def test_only_named_layers_are_touched(lively, target):
 
 
 def test_random_flips_of_equal_number_rarely_reach_the_state(lively, target):
-    """The control: twenty draws of as many dropped and grown bits in the same layers."""
+    """Control: twenty random draws of the same number of dropped and grown bits in the same layers."""
     patch = make_patch(lively, TEXT, "food", target, OPTIONS)
     rng, reached = np.random.default_rng(0), 0
     for _ in range(20):
@@ -111,7 +111,7 @@ def test_flips_for_another_state_give_that_state(lively, target):
         assert food_state(lively, TEXT) == other
 
 
-def test_several_texts_are_patched_together_and_each_once(lively, texts):
+def test_several_texts_are_patched_together_without_duplicates(lively, texts):
     patch = make_patch(lively, [*texts, texts[0]], "food", "Positive", LARGE)
     assert len(patch.texts) == 4
     with patched(lively, patch):
@@ -125,8 +125,8 @@ def test_a_share_of_the_texts_needs_no_more_bits_than_all(lively, texts):
     assert some.bits <= make_patch(lively, texts, "food", "Positive", LARGE).bits
 
 
-def test_protection_spares_correct_predictions(lively, reference):
-    """Over six texts with a wrong prediction, protected patches harm fewer protected texts than free ones."""
+def test_protection_reduces_harm_to_correct_predictions(lively, reference):
+    """For six texts with a wrong prediction, patches with protection harm fewer protected texts than others."""
     protection = protect(lively, reference, "food")
     gold = [STATES.index(state) for state in protection.states]
     harm = {True: [], False: []}
@@ -144,7 +144,7 @@ def test_protection_spares_correct_predictions(lively, reference):
     assert np.mean(harm[True]) < np.mean(harm[False])
 
 
-def test_the_patch_carries_its_side_effects_and_options(lively, reference, target, tmp_path):
+def test_the_patch_records_its_side_effects_and_options(lively, reference, target, tmp_path):
     first, second = reference.halves(0.5, seed=0)
     patch = make_patch(
         lively, TEXT, "food", target, PatchOptions(budget=40, max_harm=1.0),
@@ -189,7 +189,7 @@ def test_a_patch_on_top_of_another_knows_its_parent_and_avoids_its_bits(lively, 
         apply_patch(lively, second)
 
 
-def test_a_state_out_of_reach_is_reported_and_changes_nothing(lively, target):
+def test_a_state_out_of_reach_is_an_error_and_changes_nothing(lively, target):
     masks = copied_masks(lively.masks)
     message = r"2 bits are too few to make 'food' predict .* fixes 0 of 1 texts, with a mean margin of"
     with pytest.raises(UnreachedError, match=message) as failed:
@@ -201,7 +201,7 @@ def test_a_state_out_of_reach_is_reported_and_changes_nothing(lively, target):
     assert lively.masks == masks
 
 
-def test_bad_arguments_are_named(lively, reference, target, backbone):
+def test_errors_name_invalid_arguments(lively, reference, target, backbone):
     with pytest.raises(InterventionError, match=r"Did you mean 'food'\? Choices: food, noise"):
         make_patch(lively, TEXT, "foo", target, OPTIONS)
     with pytest.raises(ConfigError, match="Choices: Negative, Positive, unknown"):

@@ -1,4 +1,4 @@
-"""Patches on disk: what was saved is loaded again, and nothing else is accepted."""
+"""Patches on disk: a saved patch can be loaded, and any other file is an error."""
 
 import json
 from dataclasses import replace
@@ -42,7 +42,7 @@ def saved(tmp_path):
 
 
 def rewritten(path, change):
-    """The file with its metadata and tensors changed, under the id that it had."""
+    """Return a file with changed metadata and tensors under the old id."""
     with safe_open(path, framework="pt") as file:
         plain, tensors = json.loads(file.metadata()[METADATA]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     change(plain, tensors)
@@ -68,7 +68,7 @@ def test_a_large_patch_is_a_small_file(tmp_path):
     assert (tmp_path / "b.patch").stat().st_size < 64 * 1024
 
 
-def test_figures_by_hand():
+def test_figures_of_a_patch_by_hand():
     assert PATCH.bits == 6
     assert PATCH.share == 6e-6
     assert PATCH.flipped == {"encoder.layer.0": (1, 0, 2, 5), "encoder.layer.1": (3, 70000)}
@@ -124,7 +124,7 @@ def test_every_flipped_byte_is_an_error(saved):
         lambda plain, tensors: tensors.update({"grown/encoder.layer.1": tensors.pop("dropped/encoder.layer.1")}),
     ],
 )
-def test_altered_contents_are_found(saved, change):
+def test_altered_contents_are_an_error(saved, change):
     with pytest.raises(InterventionError, match="was altered: its contents do not match the sha256"):
         MaskPatch.load(rewritten(saved, change))
 
@@ -137,7 +137,7 @@ def test_altered_contents_are_found(saved, change):
         (lambda plain, tensors: plain.update(format=2), "has patch format 2; this version reads format 1"),
     ],
 )
-def test_other_forms_are_refused(saved, change, message):
+def test_other_formats_are_an_error(saved, change, message):
     with pytest.raises(InterventionError, match=message):
         MaskPatch.load(rewritten(saved, change))
 
@@ -155,5 +155,5 @@ def test_a_failed_write_leaves_the_old_file(saved, monkeypatch):
     assert [file.name for file in saved.parent.iterdir()] == [saved.name]
 
 
-def test_unchanged_rewriting_is_accepted(saved):
+def test_a_rewritten_file_without_changes_is_accepted(saved):
     assert MaskPatch.load(rewritten(saved, lambda plain, tensors: None)) == PATCH
