@@ -60,16 +60,16 @@ def by_captum(
 
             with torch.no_grad():
                 change = float(value(end) - value(start))
-            number, taken = steps, 0
+            number, gradients_taken = steps, 0
             while True:
                 scores, gap = IntegratedGradients(value).attribute(
                     end, start, n_steps=number, internal_batch_size=internal, return_convergence_delta=True
                 )
-                taken += number
-                if abs(gap.item()) <= tolerance * max(1, abs(change)) or taken >= MAX_STEPS:
+                gradients_taken += number
+                if abs(gap.item()) <= tolerance * max(1, abs(change)) or gradients_taken >= MAX_STEPS:
                     break
                 number *= 2
-            results[-1][name] = (text.merged(scores.sum(-1)[0].numpy())[0], gap.item(), taken)
+            results[-1][name] = (text.merged(scores.sum(-1)[0].numpy())[0], gap.item(), gradients_taken)
     return results
 
 
@@ -114,7 +114,10 @@ def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, toler
         reached["captum"].append(abs(gap) <= allowed)
         if reached["ours"][-1] and reached["captum"][-1]:
             differences.append(float(np.abs(np.array(ours_one.scores) - scores).max(initial=0)))
-    taken = {"ours": [ours_one.steps for ours_one, _ in pairs], "captum": [captum_one[2] for _, captum_one in pairs]}
+    steps_taken = {
+        "ours": [ours_one.steps for ours_one, _ in pairs],
+        "captum": [captum_one[2] for _, captum_one in pairs],
+    }
     gaps = {
         "ours": [abs(ours_one.gap) for ours_one, _ in pairs],
         "captum": [abs(captum_one[1]) for _, captum_one in pairs],
@@ -133,7 +136,7 @@ def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, toler
             who: {
                 "clock_s": round(float(seconds[who][0]), 1),
                 "cpu_s": round(float(seconds[who][1]), 1),
-                "mean_steps": round(statistics.mean(taken[who]), 1),
+                "mean_steps": round(statistics.mean(steps_taken[who]), 1),
                 "median_gap": round(statistics.median(gaps[who]), 5),
                 "reached_tolerance": round(statistics.mean(reached[who]), 4),
             }

@@ -83,8 +83,8 @@ def redrawn(head: LabelHead, training: TextPredictions, draws: int = 100, seed: 
 def tables(data: Path, seed: int) -> dict[str, pd.DataFrame]:
     """The tables `train` (the model's training texts), `dev`, and `held_out` (other reviews, with all their edits)."""
     frames, _ = annotated(configured(data, "joint", seed, []))
-    whole, _ = annotated(configured(data, "joint", seed, ["source.train=train_inclusive"]))
-    reviews = pd.concat([whole["train"], whole["validation"]], ignore_index=True)
+    all_splits, _ = annotated(configured(data, "joint", seed, ["source.train=train_inclusive"]))
+    reviews = pd.concat([all_splits["train"], all_splits["validation"]], ignore_index=True)
     held_out = reviews[reviews["group"].isin(frames["validation"]["group"])].reset_index(drop=True)
     return {"train": frames["train"], "held_out": held_out, "dev": frames["dev"]}
 
@@ -94,11 +94,11 @@ def measure(model: SparseCBM, frames: dict[str, pd.DataFrame], seed: int) -> dic
     with reproducible(seed, 1):
         training = predict_texts(model, frames["train"])
         if model.hard_head is None:  # an older model
-            both = [
+            inputs = [
                 (build_examples(frames[s], model), model.logits(frames[s]["text"].tolist()))
                 for s in ("train", "held_out")
             ]
-            fit_hard_head(model, *both[0], *both[1])
+            fit_hard_head(model, *inputs[0], *inputs[1])
         explainers = make_explainers(model, training, seed)
         explainers |= {
             "concept_edit_shifted": shifted(model.label_head, training),

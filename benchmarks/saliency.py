@@ -53,12 +53,12 @@ def layers(hidden: int) -> list[int]:
 def rank_one(gradients: Tensor, block: int, damping: float, dtype: torch.dtype, slab: int | None) -> Tensor:
     """Return diag(F^-1), [n], by one update per gradient; the last, shorter block is a separate slab."""
     n = gradients.shape[1]
-    whole = n - n % block
+    complete = n - n % block
     parts = []
-    for piece in gradients[:, :whole].split(block * (slab or whole // block), dim=1):
+    for piece in gradients[:, :complete].split(block * (slab or complete // block), dim=1):
         parts.append(_updated(piece, block, damping, dtype))
-    if whole < n:
-        parts.append(_updated(gradients[:, whole:], n - whole, damping, dtype))
+    if complete < n:
+        parts.append(_updated(gradients[:, complete:], n - complete, damping, dtype))
     return torch.cat(parts)
 
 
@@ -114,11 +114,11 @@ def measure(size: str, share: float, m: int, block: int) -> dict:
             command = [sys.executable, __file__, "--child", method, "--sizes", size]
             command += ["--gradients", str(m), "--block", str(block)]
             ran = subprocess.run(command, check=True, capture_output=True, text=True)
-            one = json.loads(ran.stdout.splitlines()[-1])
-            total["clock"] += one["clock"]
-            total["cpu"] += one["cpu"]
-            total["bytes"] = max(total["bytes"], one["bytes"])
-            total["error"] = max(total["error"], one["error"])
+            measured = json.loads(ran.stdout.splitlines()[-1])
+            total["clock"] += measured["clock"]
+            total["cpu"] += measured["cpu"]
+            total["bytes"] = max(total["bytes"], measured["bytes"])
+            total["error"] = max(total["error"], measured["error"])
         print(f"{size}: transformer block {number + 1} of {rounds} done", file=sys.stderr, flush=True)
     return {
         "weights": sum(layers(hidden)) * rounds,
@@ -149,10 +149,10 @@ def main() -> None:
               f"m = {arguments.gradients}, B = {arguments.block}, threads: {result['threads']}, "
               f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
         ours = next(iter(result["methods"].values()))
-        for method, one in result["methods"].items():
-            times = f"{one['clock']:7.1f} s, {one['cpu']:7.1f} CPU s"
-            ratios = f"{one['clock'] / ours['clock']:4.1f} and {one['cpu'] / ours['cpu']:4.1f} times"
-            print(f"  {method:30} {times}; {ratios}; {one['bytes'] / 1e6:6.0f} MB; error {one['error']:.0e}")
+        for method, measured in result["methods"].items():
+            times = f"{measured['clock']:7.1f} s, {measured['cpu']:7.1f} CPU s"
+            ratios = f"{measured['clock'] / ours['clock']:4.1f} and {measured['cpu'] / ours['cpu']:4.1f} times"
+            print(f"  {method:30} {times}; {ratios}; {measured['bytes'] / 1e6:6.0f} MB; error {measured['error']:.0e}")
     write_json(RESULTS, results)
 
 

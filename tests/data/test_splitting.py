@@ -73,8 +73,8 @@ def test_a_source_without_train_gets_no_new_splits():
 def test_missing_labels_form_a_separate_stratum():
     labels = pd.Series(["a"] * 10 + [None] * 10)
     groups = pd.Series([f"g{i:02d}" for i in range(20)])
-    taken = hold_out_groups(groups, labels, 0.5, seed=0)
-    assert sum(int(group[1:]) < 10 for group in taken) == 5 and len(taken) == 10
+    held_out = hold_out_groups(groups, labels, 0.5, seed=0)
+    assert sum(int(group[1:]) < 10 for group in held_out) == 5 and len(held_out) == 10
 
 
 def test_a_group_counts_under_its_most_frequent_label():

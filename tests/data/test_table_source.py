@@ -181,8 +181,8 @@ def hub(monkeypatch):
 def test_hub_classes_and_splits_keep_their_names(hub, tmp_path):
     splits, manifest = ingest(hub_source(labels=("one", "two", "three")), Split(validation=0.1, test=0.2), 0, tmp_path)
     assert {name: len(frame) for name, frame in splits.items()} == {"train": 24, "validation": 6, "test": 6}
-    both = pd.concat([splits["train"], splits["test"]]).set_index("id")["label"]
-    assert both["train-2"] == "two" and both["train-6"] == "three" and pd.isna(both["train-1"])
+    labels = pd.concat([splits["train"], splits["test"]]).set_index("id")["label"]
+    assert labels["train-2"] == "two" and labels["train-6"] == "three" and pd.isna(labels["train-1"])
     assert [file["name"] for file in manifest["files"]] == ["someone/soups/train", "someone/soups/valid"]
     again = ingest(hub_source(labels=("one", "two", "three")), Split(validation=0.1, test=0.2), 0, tmp_path)
     assert again[1] == manifest

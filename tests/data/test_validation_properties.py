@@ -43,9 +43,9 @@ def test_every_row_is_accepted_or_quarantined(changes):
     result = validate(splits, CONCEPTS, limits(quarantine_share=0.99))
     for name, frame in splits.items():
         out = result.splits[name]
-        held = result.quarantine[result.quarantine["split"] == name]
-        assert sorted([*out["row"], *held["row"]]) == list(frame["row"])
-        assert result.report["rows"][name] == {"in": ROWS, "out": len(out), "quarantined": len(held)}
+        quarantined = result.quarantine[result.quarantine["split"] == name]
+        assert sorted([*out["row"], *quarantined["row"]]) == list(frame["row"])
+        assert result.report["rows"][name] == {"in": ROWS, "out": len(out), "quarantined": len(quarantined)}
         # Accepted rows do not change, cell by cell.
         came = frame[frame["row"].isin(out["row"])].reset_index(drop=True)
         pd.testing.assert_frame_equal(out, came)

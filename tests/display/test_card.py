@@ -75,10 +75,10 @@ def make_explanation(text="good food, bad noise", spans=((0, 4), (5, 9), (9, 10)
         "rating", "2", {"1": 0.2, "2": 0.8}, "1", 0.125, -0.375, HardLabel("1", {"1": 0.6, "2": 0.4}), scores
     )
     origin = Origin("a" * 64, "b" * 64, None, True, "integrated_gradients", AttributionOptions())
-    whole = Explanation(
+    explanation = Explanation(
         text, False, "r-1", "test", words, ("[CLS]", "[SEP]"), label, {"food": food, "noise": noise}, origin
     )
-    return replace(whole, **changes)
+    return replace(explanation, **changes)
 
 
 def test_the_shade_of_a_word_depends_on_its_share_of_the_largest_score():

@@ -64,15 +64,17 @@ def test_effects_equal_those_of_a_copy_with_zero_weights(family, masked_from, tm
     units = [effect.unit for effect in ablations[0]["food"].effects]
     heads = 1 if family == "llama" else 2  # one key/value head, which both query heads use
     assert len(units) == 2 * (2 + heads)
-    whole = [model.logits([text]).concepts for text in TEXTS]  # one text at a time, so there is no padding
+    full_logits = [model.logits([text]).concepts for text in TEXTS]  # one text at a time, so there is no padding
     largest = 0.0
     for index, unit in enumerate(units):
         cut = without(model, unit)
         for i, text in enumerate(TEXTS):
             gone = cut.logits([text]).concepts
             for name, ablation in ablations[i].items():
-                state = int(whole[i][name].argmax())
-                before, after = (float(logits[name][0, state] - logits[name][0].mean()) for logits in (whole[i], gone))
+                state = int(full_logits[i][name].argmax())
+                before, after = (
+                    float(logits[name][0, state] - logits[name][0].mean()) for logits in (full_logits[i], gone)
+                )
                 effect = ablation.effects[index]
                 assert ablation.state == model.concept_set[name].states[state]
                 assert (ablation.logit, effect.effect) == pytest.approx((before, before - after), abs=1e-4)
@@ -184,8 +186,8 @@ def test_the_largest_effects_and_the_published_form():
     assert ablation.largest("head", 1) == (effects[1],)
     with pytest.raises(ConfigError, match=r"unknown kind of unit 'heads'. Did you mean 'head'"):
         ablation.largest("heads")
-    plain = json.loads(json.dumps(ablation.to_dict()))
-    assert plain["effects"][2] == {
+    published = json.loads(json.dumps(ablation.to_dict()))
+    assert published["effects"][2] == {
         "kind": "ffn", "block": 0, "head": None, "effect": 9.0, "read": "unknown", "probability": 0.1,
     }  # fmt: skip
 

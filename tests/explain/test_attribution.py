@@ -86,16 +86,16 @@ def test_a_shift_of_all_states_does_not_change_attributions(model):
 def test_results_do_not_depend_on_other_texts_and_concepts(model, method):
     model.masks = random_masks(model, masked_from=1)
     texts = ["good", "the food was bad but we came again", "", "slow service and a loud place"]
-    whole = attribute(model, texts, method=method, options=FEW)
+    together = attribute(model, texts, method=method, options=FEW)
     small = AttributionOptions(steps=4, max_steps=8, batch_tokens=1)
     for i, text in enumerate(texts):
         for concept in ("food", "noise"):
             (alone,) = attribute(model, [text], [concept], method=method, options=small)
-            assert set(alone) == {concept} and alone[concept].state == whole[i][concept].state
-            np.testing.assert_allclose(alone[concept].scores, whole[i][concept].scores, atol=2e-6)
+            assert set(alone) == {concept} and alone[concept].state == together[i][concept].state
+            np.testing.assert_allclose(alone[concept].scores, together[i][concept].scores, atol=2e-6)
             np.testing.assert_allclose(
                 [score for _, score in alone[concept].special],
-                [score for _, score in whole[i][concept].special],
+                [score for _, score in together[i][concept].special],
                 atol=2e-6,
             )
 
@@ -105,7 +105,7 @@ def test_each_concept_is_explained_through_its_own_mask(model, method):
     model.masks = random_masks(model)
     states = {"food": "Positive", "noise": "loud"}
     before = attribute(model, ["the food was good"], states=states, method=method, options=FEW)[0]
-    model.masks = model.masks.replaced("noise", {layer: ~kept for layer, kept in model.masks["noise"].items()})
+    model.masks = model.masks.replaced("noise", {layer: ~mask for layer, mask in model.masks["noise"].items()})
     after = attribute(model, ["the food was good"], states=states, method=method, options=FEW)[0]
     assert after["food"].scores == before["food"].scores
     assert not np.allclose(after["noise"].scores, before["noise"].scores, rtol=1e-3)

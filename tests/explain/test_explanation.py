@@ -85,18 +85,18 @@ def test_the_label_of_the_hard_head_by_hand(trained):
 
 def test_the_json_fits_the_published_schema_and_can_be_loaded(trained):
     for explanation in explain(trained, [*TEXTS, "", "<b>☕</b>"], ExplainOptions(attribution=FEW)):
-        plain = json.loads(explanation.to_json())
-        VALIDATOR.validate(plain)
-        assert plain == explanation.to_dict()
+        published = json.loads(explanation.to_json())
+        VALIDATOR.validate(published)
+        assert published == explanation.to_dict()
         assert "\n" not in explanation.to_json()
-        again = Explanation.from_dict(plain)
-        assert again.to_dict() == plain
+        again = Explanation.from_dict(published)
+        assert again.to_dict() == published
         assert again.concepts["food"].words.scores == pytest.approx(explanation.concepts["food"].words.scores, abs=1e-6)
-        assert list(plain["concepts"]) == ["food", "noise"]
-        del plain["concepts"]["food"]["state"]
-        assert not VALIDATOR.is_valid(plain)
+        assert list(published["concepts"]) == ["food", "noise"]
+        del published["concepts"]["food"]["state"]
+        assert not VALIDATOR.is_valid(published)
         with pytest.raises(ValidationError, match="food"):
-            Explanation.from_dict(plain)
+            Explanation.from_dict(published)
 
 
 def test_only_the_given_concepts_are_explained(trained):
@@ -104,8 +104,8 @@ def test_only_the_given_concepts_are_explained(trained):
     food, noise = explanation.concepts["food"], explanation.concepts["noise"]
     assert food.words is None and food.subnetwork is None and food.explained == food.state
     assert noise.explained == "loud" and len(noise.words.scores) == 4 and noise.subnetwork.largest["head"]
-    (whole,) = explain(trained, TEXTS[:1], ExplainOptions(attribution=FEW))
-    assert food.contribution == whole.concepts["food"].contribution
+    (full,) = explain(trained, TEXTS[:1], ExplainOptions(attribution=FEW))
+    assert food.contribution == full.concepts["food"].contribution
     VALIDATOR.validate(json.loads(explanation.to_json()))
 
 
@@ -115,7 +115,7 @@ def test_the_origin_distinguishes_models(trained):
     assert (origin.folder, origin.data, origin.masked, origin.method) == ("f", "d", True, "integrated_gradients")
     assert origin.parameters == FEW
     assert explain(trained, ["bad"], WORDS_ONLY, folder="f", data="d")[0].origin == origin
-    trained.masks = trained.masks.replaced("food", {layer: ~kept for layer, kept in trained.masks["food"].items()})
+    trained.masks = trained.masks.replaced("food", {layer: ~mask for layer, mask in trained.masks["food"].items()})
     masks = explain(trained, ["good"], WORDS_ONLY)[0].origin.model
     with torch.no_grad():
         trained.label_head.linear.bias[0] += 1e-3

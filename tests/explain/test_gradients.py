@@ -55,12 +55,12 @@ def test_scores_of_concepts_equal_those_of_captum(masked, method):
                 scores = IntegratedGradients(value).attribute(end, start, n_steps=STEPS)
             else:
                 scores = InputXGradient(value).attribute(end.clone().requires_grad_())
-            words, apart = text.merged(scores.detach().sum(-1)[0].double().numpy())
+            words, special = text.merged(scores.detach().sum(-1)[0].double().numpy())
             np.testing.assert_allclose(attribution.scores, words, atol=2e-6, rtol=1e-4)
-            np.testing.assert_allclose([score for _, score in attribution.special], apart, atol=2e-6, rtol=1e-4)
+            np.testing.assert_allclose([score for _, score in attribution.special], special, atol=2e-6, rtol=1e-4)
             change = (value(end) - value(start)).item()
             assert attribution.change == pytest.approx(change, abs=1e-5)
-            assert attribution.gap == pytest.approx(words.sum() + apart.sum() - change, abs=1e-5)
+            assert attribution.gap == pytest.approx(words.sum() + special.sum() - change, abs=1e-5)
 
 
 def test_scores_of_the_label_equal_those_of_captum(masked):

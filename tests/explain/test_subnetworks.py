@@ -74,26 +74,26 @@ def test_heads_by_hand(sparse):
 
 
 def test_neurons_by_hand(sparse):
-    subnetworkstworks = describe_subnetworks(sparse)
-    food = subnetworkstworks.neurons["food"][0]
+    subnetworks = describe_subnetworks(sparse)
+    food = subnetworks.neurons["food"][0]
     assert food.density.tolist() == [1.0] * 8 + [0.0] * 24
     assert food.exclusive.tolist() == [1.0] * 6 + [0.0] * 26
     half = sparse.masks["food"][OUT]
     half[:, 0] = False  # neuron 0 keeps the weights into it, of squares 4 against 1
     sparse.masks = sparse.masks.replaced("food", {OUT: half})
-    subnetworkstworks = describe_subnetworks(sparse)
-    assert subnetworkstworks.neurons["food"][0].density[0] == 0.5
-    assert subnetworkstworks.neurons["food"][0].importance[0] == pytest.approx(0.8)
-    plain = subnetworkstworks.to_dict()["neurons"]["food"]["0"]
-    assert (plain["units"], plain["dropped"]) == (32, 24 / 32)
-    assert [entry["neuron"] for entry in plain["highest"]] == [1, 2, 3, 4, 5]
+    subnetworks = describe_subnetworks(sparse)
+    assert subnetworks.neurons["food"][0].density[0] == 0.5
+    assert subnetworks.neurons["food"][0].importance[0] == pytest.approx(0.8)
+    neurons = subnetworks.to_dict()["neurons"]["food"]["0"]
+    assert (neurons["units"], neurons["dropped"]) == (32, 24 / 32)
+    assert [entry["neuron"] for entry in neurons["highest"]] == [1, 2, 3, 4, 5]
 
 
 def test_the_published_form_is_json_and_undefined_values_are_null(sparse):
     with torch.no_grad():
         dict(sparse.backbone.named_modules())[QUERY].weight[:8] = 0
-    plain = describe_subnetworks(sparse).to_dict()
-    again = json.loads(json.dumps(plain, allow_nan=False))
+    published = describe_subnetworks(sparse).to_dict()
+    again = json.loads(json.dumps(published, allow_nan=False))
     assert again["heads"]["noise"]["0"]["importance"] == [None, pytest.approx(0.5)]
     assert again["blocks"]["0"]["pairs"]["food"]["noise"]["jaccard"] == pytest.approx(128 / 896)
     assert again["blocks"]["0"]["core"] == 0.1

@@ -63,20 +63,32 @@ def test_the_summary_of_a_model_agrees_with_its_explanations(model):
     explanations, predicted = explain(model, TEXTS, WORDS_ONLY), model.logits(TEXTS)
     gold = {name: np.zeros(2, int) for name in ("food", "noise")}
     concepts = summarize_concepts(model, predicted, gold, bins=10)
-    whole = summarize_model(model, "test", explanations, concepts, describe_subnetworks(model))
-    assert json.loads(json.dumps(whole, allow_nan=False)) == whole
-    assert (whole["split"], whole["texts"], whole["method"]) == ("test", 2, "integrated_gradients")
+    model_summary = summarize_model(model, "test", explanations, concepts, describe_subnetworks(model))
+    assert json.loads(json.dumps(model_summary, allow_nan=False)) == model_summary
+    assert (model_summary["split"], model_summary["texts"], model_summary["method"]) == (
+        "test",
+        2,
+        "integrated_gradients",
+    )
     steps = [explanation.concepts["food"].words.steps for explanation in explanations]
-    assert whole["words"]["food"]["steps"] == np.mean(steps) and set(whole["words"]) == {"food", "noise", "label"}
+    assert model_summary["words"]["food"]["steps"] == np.mean(steps) and set(model_summary["words"]) == {
+        "food",
+        "noise",
+        "label",
+    }
     origin = replace(explanations[0].origin, parameters=replace(FEW, tolerance=1e-9))  # out of reach of any quadrature
     strict = [replace(explanations[0], origin=origin), explanations[1]]
-    assert whole["words"]["food"]["above_tolerance"] == 0
+    assert model_summary["words"]["food"]["above_tolerance"] == 0
     assert summarize_model(model, "test", strict, concepts, None)["words"]["food"]["above_tolerance"] == 0.5
-    assert whole["subnetworks"]["whole"]["density"]["food"] == pytest.approx(model.density()["food"], abs=1e-6)
-    assert whole["effects"]["noise"]["loud"].keys() == {"1", "2", "3"} == whole["effects_hard"]["noise"]["loud"].keys()
+    assert model_summary["subnetworks"]["whole"]["density"]["food"] == pytest.approx(model.density()["food"], abs=1e-6)
+    assert (
+        model_summary["effects"]["noise"]["loud"].keys()
+        == {"1", "2", "3"}
+        == model_summary["effects_hard"]["noise"]["loud"].keys()
+    )
     assert summarize_model(model, "test", explanations, concepts, None)["subnetworks"] is None
     for block, shares in describe_subnetworks(model).heads["food"].items():
-        assert whole["subnetworks"]["heads"]["food"][str(block)] == {
+        assert model_summary["subnetworks"]["heads"]["food"][str(block)] == {
             "density": pytest.approx(shares.density, abs=1e-6),
             "exclusive": pytest.approx(shares.exclusive, abs=1e-6),
         }

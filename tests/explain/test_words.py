@@ -49,8 +49,8 @@ def sentencepiece() -> PreTrainedTokenizerFast:
     """Return a tokenizer like Llama's: no words, a mark for each space, bytes for unknown characters."""
     inner = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     inner.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    apart = [pre_tokenizers.Split("▁", "merged_with_next"), pre_tokenizers.Punctuation()]
-    inner.pre_tokenizer = pre_tokenizers.Sequence(apart)  # for training only
+    splitters = [pre_tokenizers.Split("▁", "merged_with_next"), pre_tokenizers.Punctuation()]
+    inner.pre_tokenizer = pre_tokenizers.Sequence(splitters)  # for training only
     special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = trainers.BpeTrainer(vocab_size=360, special_tokens=special, show_progress=False)
     inner.train_from_iterator(CORPUS, trainer)
@@ -103,8 +103,8 @@ def test_a_token_that_covers_several_words_joins_them():
 def test_pieces_of_a_word_are_its_tokens():
     tokenized = words_of(wordpiece(), "foods was good")  # [CLS] fo ##od ##s was good [SEP]
     assert tokenized.word_indices.tolist() == [-1, 0, 0, 0, 1, 2, -1]
-    words, apart = tokenized.merged(np.array([[10.0, 1, 2, 4, 8, 16, 20]]))
-    assert words.tolist() == [[7, 8, 16]] and apart.tolist() == [[10, 20]]
+    words, special = tokenized.merged(np.array([[10.0, 1, 2, 4, 8, 16, 20]]))
+    assert words.tolist() == [[7, 8, 16]] and special.tolist() == [[10, 20]]
 
 
 def test_special_tokens_and_spaces_belong_to_no_word():
@@ -164,8 +164,8 @@ def test_words_of_any_text_are_consistent(tokenizer, text, length):
         range(len(tokenized.words))
     )
     scores = np.random.default_rng(0).normal(size=(2, len(tokenized.ids)))
-    words, apart = tokenized.merged(scores)
-    np.testing.assert_allclose(words.sum(-1) + apart.sum(-1), scores.sum(-1), atol=1e-12)
+    words, special = tokenized.merged(scores)
+    np.testing.assert_allclose(words.sum(-1) + special.sum(-1), scores.sum(-1), atol=1e-12)
 
 
 def test_a_tokenizer_without_positions_is_an_error():

@@ -97,15 +97,15 @@ def clone(tmp_path, monkeypatch):
     (origin / "stage.py").write_text(STAGE)
     (origin / ".gitignore").write_text("/data/annotated\n/models/\n.sparsecbm/\n__pycache__/\n")
     (origin / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text().replace('"0 3 * * *"', '"* * * * *"'))
-    plain = yaml.safe_load((ROOT / "params.yaml").read_text())
-    plain["threads"] = 1
-    plain["finetune"] |= {
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["threads"] = 1
+    content["finetune"] |= {
         "epochs": 1, "learning_rate": 1e-6, "head_learning_rate": 1e-6, "batch_size": 8, "ema_decay": 0, "patience": 50,
         "freeze_embeddings": False, "precision": "float32", "device": "cpu",
     }  # fmt: skip
-    plain["evaluate"]["bootstrap"] = 200
-    plain["promote"]["gates"] = GATES
-    (origin / "params.yaml").write_text(yaml.safe_dump(plain))
+    content["evaluate"]["bootstrap"] = 200
+    content["promote"]["gates"] = GATES
+    (origin / "params.yaml").write_text(yaml.safe_dump(content))
     git(origin, "init", "--quiet", "--initial-branch=main")
     for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
         git(origin, "config", key, value)
@@ -128,14 +128,14 @@ def command(workspace, *arguments, good=True):
     return result.stdout + result.stderr
 
 
-def wait(ready, what, seconds=150):
+def wait(ready, description, seconds=150):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         result = ready()
         if result:
             return result
         time.sleep(0.5)
-    raise AssertionError(f"timeout: {what}")
+    raise AssertionError(f"timeout: {description}")
 
 
 def post(url, body):
@@ -172,9 +172,9 @@ def test_a_first_champion_is_replaced_and_restored(clone):
     subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=clone.root, check=True)
     command(clone, "track")
     assert "promoted: version 1 is the champion" in command(clone, "promote")
-    plain = yaml.safe_load(clone.params.read_text())
-    plain["finetune"] |= {"epochs": 12, "learning_rate": 3e-3, "head_learning_rate": 3e-2}
-    clone.params.write_text(yaml.safe_dump(plain))
+    content = yaml.safe_load(clone.params.read_text())
+    content["finetune"] |= {"epochs": 12, "learning_rate": 3e-3, "head_learning_rate": 3e-2}
+    clone.params.write_text(yaml.safe_dump(content))
     for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
         git(clone.root, "config", key, value)
     git(clone.root, "commit", "--quiet", "--all", "--message", "learn")

@@ -60,8 +60,8 @@ def test_a_schedule_fires(services, tmp_path):
 
 def test_a_port_in_use_is_an_error_and_no_process_remains(services, tiny_workspace, monkeypatch):
     _, started = services
-    taken = started["mlflow"].url.rsplit(":", 1)[1]
-    monkeypatch.setenv("SPARSECBM_PREFECT_PORT", taken)
+    used_port = started["mlflow"].url.rsplit(":", 1)[1]
+    monkeypatch.setenv("SPARSECBM_PREFECT_PORT", used_port)
     monkeypatch.setenv("SPARSECBM_MLFLOW_PORT", str(free_port()))
     add_flows(tiny_workspace)
     result = subprocess.run(
@@ -69,7 +69,7 @@ def test_a_port_in_use_is_an_error_and_no_process_remains(services, tiny_workspa
     )
     assert result.returncode == 1
     assert result.stderr == (
-        f"error: port {taken} on 127.0.0.1 is not free (Address already in use); "
+        f"error: port {used_port} on 127.0.0.1 is not free (Address already in use); "
         "stop the other process, or change SPARSECBM_PREFECT_PORT\n"
     )
     assert load_services(tiny_workspace) == {}

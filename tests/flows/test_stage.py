@@ -94,8 +94,8 @@ def test_an_interruption_leaves_no_process(tiny_workspace):
 def test_one_flow_at_a_time_in_a_workspace(tiny_workspace):
     with flow_lock(tiny_workspace):
         for _ in range(2):  # a refused flow does not change the lock file of the running flow
-            held = rf"already running a flow \(process {os.getpid()}, since 20"
-            with pytest.raises(WorkspaceBusyError, match=held), flow_lock(tiny_workspace):
+            message = rf"already running a flow \(process {os.getpid()}, since 20"
+            with pytest.raises(WorkspaceBusyError, match=message), flow_lock(tiny_workspace):
                 pass
     with flow_lock(tiny_workspace):
         assert issubclass(WorkspaceBusyError, SparseCBMError)

@@ -23,9 +23,9 @@ TEXT = "In short, the ingredients seemed cheap and past their best. The entrance
 @pytest.fixture
 def workspace(lively, tmp_path, monkeypatch):
     """Return tiny models and tables at the paths of the page; the text is predicted as Positive with a small margin."""
-    plain = yaml.safe_load(PROJECT.params.read_text())
-    plain["intervene"] |= {"max_flipped_share": 0.02, "max_harm": 1.0, "protect": 8}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(plain))
+    content = yaml.safe_load(PROJECT.params.read_text())
+    content["intervene"] |= {"max_flipped_share": 0.02, "max_harm": 1.0, "protect": 8}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     with torch.no_grad():
         logits = torch.from_numpy(lively.logits([TEXT]).concepts["food"][0])

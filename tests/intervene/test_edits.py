@@ -69,14 +69,14 @@ def test_the_result_names_the_changes(bottleneck):
 def test_a_list_of_texts_gives_a_list_and_a_published_form(bottleneck):
     edits = intervene(bottleneck, TEXTS, {"noise": "loud"})
     assert [edit.text for edit in edits] == TEXTS
-    plain = edits[1].to_dict()
-    assert plain["after"]["label"] == edits[1].after.label.state == "1"
-    assert plain["set_to"] == {"noise": {"loud": 1.0, "quiet": 0.0}}
-    assert plain["head"] == "soft"
+    published = edits[1].to_dict()
+    assert published["after"]["label"] == edits[1].after.label.state == "1"
+    assert published["set_to"] == {"noise": {"loud": 1.0, "quiet": 0.0}}
+    assert published["head"] == "soft"
 
 
 def test_a_block_edits_all_batches_until_it_ends(bottleneck):
-    plain = bottleneck.predict(TEXTS)
+    unedited = bottleneck.predict(TEXTS)
     expected = [edit.after for edit in intervene(bottleneck, TEXTS, {"food": "Positive"})]
     with edited(bottleneck, {"food": "Positive"}) as inside:
         predictions = inside.predict(TEXTS, batch_size=1)
@@ -88,14 +88,14 @@ def test_a_block_edits_all_batches_until_it_ends(bottleneck):
         np.testing.assert_allclose(
             list(one.label.probabilities.values()), list(other.label.probabilities.values()), atol=1e-5
         )
-    assert bottleneck.predict(TEXTS) == plain
+    assert bottleneck.predict(TEXTS) == unedited
 
 
 def test_a_block_ends_after_an_error(bottleneck):
-    plain = bottleneck.predict(TEXTS)
+    unedited = bottleneck.predict(TEXTS)
     with pytest.raises(KeyError), edited(bottleneck, {"food": "Positive"}):
         raise KeyError
-    assert bottleneck.predict(TEXTS) == plain
+    assert bottleneck.predict(TEXTS) == unedited
 
 
 def test_a_masked_model_can_be_edited(lively):

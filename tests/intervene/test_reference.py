@@ -40,18 +40,22 @@ def test_halves_have_no_common_group_and_contain_every_text(lively, table):
     assert sorted([*first.texts, *second.texts]) == sorted(table["text"])
     assert reference.halves(0.3, seed=1)[0].texts.tolist() == first.texts.tolist()
     assert reference.halves(0.3, seed=2)[0].texts.tolist() != first.texts.tolist()
-    both = first.joined(second)
-    order = np.argsort(both.texts.astype(str), kind="stable")
-    whole = np.argsort(reference.texts.astype(str), kind="stable")
-    for mine, others in ((both.gold, reference.gold), (both.logits, reference.logits), (both.pooled, reference.pooled)):
-        for name, values in others.items():
-            np.testing.assert_array_equal(mine[name][order], values[whole])
-    assert (both.groups[order] == reference.groups[whole]).all()
+    joined = first.joined(second)
+    joined_order = np.argsort(joined.texts.astype(str), kind="stable")
+    original_order = np.argsort(reference.texts.astype(str), kind="stable")
+    for mine, expected in (
+        (joined.gold, reference.gold),
+        (joined.logits, reference.logits),
+        (joined.pooled, reference.pooled),
+    ):
+        for name, values in expected.items():
+            np.testing.assert_array_equal(mine[name][joined_order], values[original_order])
+    assert (joined.groups[joined_order] == reference.groups[original_order]).all()
     with pytest.raises(InterventionError, match="different models"):
         first.joined(replace(second, checksum="other"))
-    left = reference.without(["3-0", "3-9"])
-    assert len(left) == 16
-    assert left.logits["noise"].shape == (16, 2)
+    remaining = reference.without(["3-0", "3-9"])
+    assert len(remaining) == 16
+    assert remaining.logits["noise"].shape == (16, 2)
 
 
 def test_a_reference_belongs_to_one_model_with_one_mask(lively, table):

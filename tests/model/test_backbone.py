@@ -58,16 +58,16 @@ def test_the_error_for_an_unavailable_hub_name_says_what_to_do(tmp_path):
 
 
 def test_the_revision_is_passed_to_the_hub(monkeypatch):
-    seen = {}
+    arguments = {}
 
     def remember(name, revision=None, **_):
-        seen.update(name=name, revision=revision)
+        arguments.update(name=name, revision=revision)
         raise OSError("no network")
 
     monkeypatch.setattr(module.AutoTokenizer, "from_pretrained", remember)
     with pytest.raises(ModelError):
         load_backbone("someone/model@abc123")
-    assert seen == {"name": "someone/model", "revision": "abc123"}
+    assert arguments == {"name": "someone/model", "revision": "abc123"}
 
 
 def test_the_error_for_an_unknown_wheel_lists_the_known_ones():

@@ -23,12 +23,12 @@ def test_a_copy_has_the_same_checksum_and_a_changed_weight_changes_it(masked):
     first = weights_checksum(masked)
     assert weights_checksum(copy.deepcopy(masked)) == first
     weight = masked.backbone.get_submodule(LAYER).weight
-    kept = weight.detach().clone()
+    original = weight.detach().clone()
     with torch.no_grad():
         weight[0, 0] += 1e-6
     assert weights_checksum(masked) != first
     with torch.no_grad():
-        weight.copy_(kept)
+        weight.copy_(original)
     assert weights_checksum(masked) == first
 
 

@@ -153,12 +153,12 @@ def test_shared_blocks_exist_once_and_run_once(tmp_path):
     small = model.compact()
     shared = small.backbone.encoder.layer[0]
     assert len(small.backbone.encoder.layer) == 3
-    seen = []
+    calls = []
     branches = small.backbone.encoder.layer[2].branches
     for block in (shared, *branches):
-        block.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+        block.register_forward_hook(lambda module, args, output: calls.append(len(output)))
     small(*batch_of(model))
-    assert seen == [3, 3, 3]  # the shared block once, the last block once for each concept
+    assert calls == [3, 3, 3]  # the shared block once, the last block once for each concept
     assert branches[0].output.LayerNorm.weight is branches[1].output.LayerNorm.weight
 
 
@@ -225,15 +225,15 @@ def test_each_block_gets_its_own_attention_mask(family, masked_from, tmp_path):
 def test_foreign_hooks_stay_on_the_blocks(tmp_path):
     """Compact blocks lose the hook that splits rows, and no other hook."""
     model = family_model(tmp_path, "bert")
-    seen = []
-    model.backbone.encoder.layer[1].register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    calls = []
+    model.backbone.encoder.layer[1].register_forward_pre_hook(lambda module, args: calls.append(len(args[0])))
     model.masks = structured(model, masked_from=1)
     small = model.compact()
     small(*batch_of(model))
-    assert seen == [3, 3]  # once for each concept
-    seen.clear()
+    assert calls == [3, 3]  # once for each concept
+    calls.clear()
     model(*batch_of(model))
-    assert seen == [3]
+    assert calls == [3]
 
 
 def test_parameters_by_concept_by_hand(tmp_path):
@@ -242,7 +242,7 @@ def test_parameters_by_concept_by_hand(tmp_path):
     A head of width 4 has 3 * (4 * 16 + 4) parameters and 16 * 4 in columns; a neuron has 16 + 1 and 16.
     """
     model = family_model(tmp_path, "bert")
-    whole = sum(p.numel() for p in model.backbone.parameters())
+    backbone_size = sum(p.numel() for p in model.backbone.parameters())
     shapes = {layer: tuple(m.weight.shape) for layer, m in prunable_layers(model.backbone, masked_from=2).items()}
     food = {}
     for group in find_units(model.backbone)[-2:]:
@@ -251,7 +251,7 @@ def test_parameters_by_concept_by_hand(tmp_path):
     model.masks = MaskSet.from_masks({"food": food, "noise": full})
     small = model.compact()
     gone = 3 * (3 * (4 * 16 + 4) + 16 * 4) + 24 * (16 + 1 + 16)
-    assert small.parameters_by_concept() == {"food": whole - gone, "noise": whole}
+    assert small.parameters_by_concept() == {"food": backbone_size - gone, "noise": backbone_size}
 
 
 def test_masks_of_partial_units_are_an_error(tmp_path):

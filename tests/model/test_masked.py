@@ -33,7 +33,7 @@ def test_every_concept_uses_its_own_mask(model):
     ids, mask = batch_of(model)
     model.masks = random_masks(model)
     before = model(ids, mask)
-    changed = {layer: ~kept for layer, kept in model.masks["noise"].items()}
+    changed = {layer: ~layer_mask for layer, layer_mask in model.masks["noise"].items()}
     model.masks = model.masks.replaced("noise", changed)
     after = model(ids, mask)
     assert torch.equal(after.concept_logits["food"], before.concept_logits["food"])
@@ -45,9 +45,9 @@ def test_every_concept_uses_its_own_mask(model):
 def test_the_label_depends_on_the_activations_only(model):
     """If the input of the label head is fixed, no change of text or mask changes the label."""
     model.masks = random_masks(model)
-    held = model(*batch_of(model)).activations
+    activations = model(*batch_of(model)).activations
     model.concept_heads.register_forward_hook(
-        lambda module, inputs, logits: {name: held[name].log() for name in logits}
+        lambda module, inputs, logits: {name: activations[name].log() for name in logits}
     )
     first = model(*batch_of(model)).label_logits
     model.masks = random_masks(model, seed=5)
@@ -59,21 +59,21 @@ def test_the_label_depends_on_the_activations_only(model):
 def test_rows_of_one_batch_can_belong_to_different_concepts(model):
     ids, mask = batch_of(model)
     model.masks = random_masks(model)
-    whole = model.represent(ids, mask)
+    pooled = model.represent(ids, mask)
     parts = model.represent(ids, mask, {"noise": torch.tensor([2, 0]), "food": torch.tensor([1])})
-    torch.testing.assert_close(parts["noise"], whole["noise"][[2, 0]])
-    torch.testing.assert_close(parts["food"], whole["food"][[1]])
+    torch.testing.assert_close(parts["noise"], pooled["noise"][[2, 0]])
+    torch.testing.assert_close(parts["food"], pooled["food"][[1]])
 
 
 @torch.no_grad()
 def test_blocks_below_the_first_masked_one_run_once(model):
     model.masks = random_masks(model, masked_from=1)
-    seen = []
+    calls = []
     layers = model.backbone.encoder.layer
     for block in layers:
-        block.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+        block.register_forward_hook(lambda module, args, output: calls.append(len(output)))
     model(*batch_of(model))
-    assert seen == [3, 6]
+    assert calls == [3, 6]
 
 
 @pytest.mark.parametrize("family", ["bert", "opt", "llama", "gpt2"])

@@ -45,8 +45,8 @@ def test_a_fresh_process_predicts_the_same_to_the_bit(folder):
         f"print(json.dumps([p.to_dict() for p in SparseCBM.from_pretrained(sys.argv[1]).predict({TEXTS!r})]))"
     )
     run = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
-    here = [p.to_dict() for p in SparseCBM.from_pretrained(folder).predict(TEXTS)]
-    assert json.loads(run.stdout) == here
+    expected = [p.to_dict() for p in SparseCBM.from_pretrained(folder).predict(TEXTS)]
+    assert json.loads(run.stdout) == expected
 
 
 def test_a_hard_head_is_loaded_frozen(folder, model, tmp_path):

@@ -22,13 +22,13 @@ HEADS = {
 
 def explained(**contributions):
     """Return an explanation that starts at 0.25 and has the given contributions."""
-    whole = explanations()[0]
+    explanation = explanations()[0]
     concepts = {
-        name: replace(whole.concepts["food"], contribution=value, state="Positive")
+        name: replace(explanation.concepts["food"], contribution=value, state="Positive")
         for name, value in contributions.items()
     }
-    label = replace(whole.label, start=0.25, end=0.25 + sum(contributions.values()))
-    return replace(whole, label=label, concepts=concepts)
+    label = replace(explanation.label, start=0.25, end=0.25 + sum(contributions.values()))
+    return replace(explanation, label=label, concepts=concepts)
 
 
 def test_the_bars_of_a_waterfall_lie_end_to_end():

@@ -53,16 +53,16 @@ def good_model(backbone):
 def make_promotion_service(tmp_path, migrated, monkeypatch):
     """Return a function that makes the promotion service of a new workspace; its arguments change `promote`."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    plain = yaml.safe_load((ROOT / "params.yaml").read_text())
-    plain["threads"] = 1
-    plain["evaluate"]["bootstrap"] = 200
-    plain["promote"]["gates"] = GATES
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["threads"] = 1
+    content["evaluate"]["bootstrap"] = 200
+    content["promote"]["gates"] = GATES
 
     def make(**promote) -> PromotionService:
         workspace = Workspace(tmp_path / "workspace")
         workspace.state.mkdir(parents=True)
         shutil.copy(migrated, database(workspace))
-        write_text(workspace.params, yaml.safe_dump({**plain, "promote": {**plain["promote"], **promote}}))
+        write_text(workspace.params, yaml.safe_dump({**content, "promote": {**content["promote"], **promote}}))
         write_text(workspace.root / "dvc.yaml", "stages: {}\n")
         write_json(workspace.metrics("evaluate"), {"split": "test"})
         write_json(workspace.metrics("validate"), {"accepted": True})

@@ -191,9 +191,9 @@ def test_the_worst_row_determines_the_verdict():
 def test_the_shipped_gates_are_valid_and_errors_name_faults_in_gates():
     names = [gate.name for gate in load_params(ROOT / "params.yaml").promote.gates]
     assert {"label", "each concept", "data", "specificity", "interventions", "faithfulness", "size"} <= set(names)
-    plain = read_yaml(ROOT / "params.yaml")
-    plain["promote"]["gates"] = [{**score("label.accuracy"), "boundd": 1}, figure("a", at_least=1, at_most=2)]
+    content = read_yaml(ROOT / "params.yaml")
+    content["promote"]["gates"] = [{**score("label.accuracy"), "boundd": 1}, figure("a", at_least=1, at_most=2)]
     with pytest.raises(ConfigError) as fault:
-        parse_params(plain)
+        parse_params(content)
     assert "promote.gates.0.score.boundd: unknown key 'boundd'. Did you mean 'bound'?" in str(fault.value)
     assert "gate 'g' needs one of at_least, at_most and equals" in str(fault.value)

@@ -221,10 +221,10 @@ def test_one_of_two_parallel_promotions_succeeds_and_the_other_fails(make_promot
     service = finish(make_promotion_service(), good_model)
     ledger = service.gate()
     fork = multiprocessing.get_context("fork")
-    held, done = fork.Event(), fork.Event()
+    lock_held, done = fork.Event(), fork.Event()
 
     def slow_smoke():
-        held.set()
+        lock_held.set()
         done.wait(60)
 
     def first():
@@ -234,7 +234,7 @@ def test_one_of_two_parallel_promotions_succeeds_and_the_other_fails(make_promot
 
     child = fork.Process(target=first)
     child.start()
-    assert held.wait(60)
+    assert lock_held.wait(60)
     with pytest.raises(
         WorkspaceBusyError, match=rf"another promotion of 'sparsecbm' is in progress \(process {child.pid}, since"
     ):

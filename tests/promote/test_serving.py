@@ -71,7 +71,7 @@ def ask(make_promotion_service, finish, lively, patches):
 
 def test_a_patch_applies_to_one_request(ask, lively, patches):
     patch, foreign = patches
-    plain = ask(TEXT, OTHER)
+    unpatched = ask(TEXT, OTHER)
     with lively.patched(patch):
         expected = lively.predict([TEXT, OTHER])
     patched = ask(TEXT, OTHER, patches=[patch.id])
@@ -81,9 +81,9 @@ def test_a_patch_applies_to_one_request(ask, lively, patches):
         for name, predicted_concept in prediction.concepts.items():
             assert row["concepts"][name]["state"] == predicted_concept.state
             assert row["concepts"][name]["probabilities"] == pytest.approx(predicted_concept.probabilities, abs=1e-5)
-    assert plain[0]["concepts"]["food"]["state"] != patch.state == patched[0]["concepts"]["food"]["state"]
-    assert [row["concepts"]["noise"] for row in patched] == [row["concepts"]["noise"] for row in plain]
-    assert ask(TEXT, OTHER) == plain  # the patch no longer applies
+    assert unpatched[0]["concepts"]["food"]["state"] != patch.state == patched[0]["concepts"]["food"]["state"]
+    assert [row["concepts"]["noise"] for row in patched] == [row["concepts"]["noise"] for row in unpatched]
+    assert ask(TEXT, OTHER) == unpatched  # the patch no longer applies
 
     # The request gives the start of the id, an edit of another concept, and asks for contributions.
     (row,) = ask(TEXT, patches=[patch.id[:10]], edits={"noise": "quiet"}, explain="short")
@@ -94,4 +94,4 @@ def test_a_patch_applies_to_one_request(ask, lively, patches):
     assert code == 400 and "unknown patch 'abc'" in words
     code, words = ask(TEXT, patches=[foreign.id])
     assert code == 400 and f"patch {foreign.id[:12]} is for another mask of 'food'" in words
-    assert ask(TEXT, OTHER) == plain  # errors have no effect on later requests
+    assert ask(TEXT, OTHER) == unpatched  # errors have no effect on later requests

@@ -67,10 +67,10 @@ def test_only_a_damping_above_the_gradients_gives_a_warning(model, batches):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         free = score_weights(model, pruning(saliency="obert", damping=1e-10), batches, seed=0)
-        plain = score_weights(model, pruning(saliency="magnitude"), [], seed=0)
+        magnitudes = score_weights(model, pruning(saliency="magnitude"), [], seed=0)
     for name in ("food", "noise"):
         assert free.correlations[name] < 0.95 < 0.999 < damped.correlations[name] <= 1
-    assert plain.correlations == {}  # magnitude ranks like itself by definition
+    assert magnitudes.correlations == {}  # magnitude ranks like itself by definition
 
 
 def test_random_scores_differ_by_concept_and_magnitudes_do_not(model):

@@ -115,10 +115,10 @@ def test_working_bytes_are_an_upper_bound_of_the_peak(m, block):
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         solve()
     events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = peak = 0
+    in_use = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
+        in_use += event.nbytes()
+        peak = max(peak, in_use)
     assert 0.6 * blocks * working_bytes(m, block) < peak <= blocks * working_bytes(m, block)
 
 

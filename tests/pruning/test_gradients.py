@@ -48,11 +48,11 @@ def test_another_mask_gives_other_gradients(model, batches):
 
 def test_a_small_budget_gives_the_same_gradients(model, batches):
     model.masks = random_masks(model)
-    whole = dict(stream_gradients(model, "food", batches, memory_mb=10))
+    unlimited = dict(stream_gradients(model, "food", batches, memory_mb=10))
     streamed = dict(stream_gradients(model, "food", batches, memory_mb=0.01))
-    assert list(streamed) == list(whole)
-    for layer in whole:
-        assert torch.equal(streamed[layer], whole[layer])
+    assert list(streamed) == list(unlimited)
+    for layer in unlimited:
+        assert torch.equal(streamed[layer], unlimited[layer])
 
 
 def test_groups_by_hand():

@@ -374,5 +374,5 @@ def test_learnt_scores_start_as_ranks_of_a_saliency_of_each_concept(model, tmp_p
     layer = next(iter(model.masks.shapes))
     scores = method.scores.parameters
     assert not torch.equal(scores[layer, 0], scores[layer, 1])  # of two concepts
-    plain, _ = method_for(model, tmp_path, pruning(first_scores="magnitude"))
-    assert torch.equal(plain.scores.parameters[layer, 0], plain.scores.parameters[layer, 1])
+    by_magnitude, _ = method_for(model, tmp_path, pruning(first_scores="magnitude"))
+    assert torch.equal(by_magnitude.scores.parameters[layer, 0], by_magnitude.scores.parameters[layer, 1])

@@ -140,11 +140,11 @@ def test_rank_correlation_of_a_sample(monkeypatch):
     weights = normal(20_000)
     values = weights.abs()
     values[::20] *= -1
-    whole = magnitude_correlation(values, weights)
+    full = magnitude_correlation(values, weights)
     monkeypatch.setattr(degeneracy, "SAMPLE", 1000)
     sampled = magnitude_correlation(values, weights)
     assert sampled == magnitude_correlation(values, weights)
-    assert 0 < abs(sampled - whole) < 0.05
+    assert 0 < abs(sampled - full) < 0.05
 
 
 @pytest.mark.parametrize("name", ["obert", "fisher_diagonal"])

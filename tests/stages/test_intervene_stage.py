@@ -20,9 +20,9 @@ TABLES = ("oracle_curves", "own_curves", "oracle_subsets", "oracle_patches", "or
 
 @pytest.fixture
 def params():
-    plain = load_params(PROJECT.params).model_dump(by_alias=True)
-    plain["threads"] = 1  # parallel tests use the same cores
-    plain["intervene"] |= {
+    values = load_params(PROJECT.params).model_dump(by_alias=True)
+    values["threads"] = 1  # parallel tests use the same cores
+    values["intervene"] |= {
         "texts": 2,
         "seeds": 2,
         "max_flipped_share": 0.02,
@@ -30,7 +30,7 @@ def params():
         "training_texts": 6,
         "thresholds": [0.5, 0.9],
     }
-    return parse_params(plain)
+    return parse_params(values)
 
 
 def workspace_with(model, root):
@@ -68,10 +68,10 @@ def test_the_stage_writes_its_files_and_verdict_and_repeats_them(backbone, param
 
 
 def test_a_failed_gate_is_a_result_and_no_error(backbone, params, tmp_path):
-    plain = params.model_dump(by_alias=True)
-    plain["intervene"]["gates"]["concept_rise"] = 1.0
+    values = params.model_dump(by_alias=True)
+    values["intervene"]["gates"]["concept_rise"] = 1.0
     workspace = workspace_with(label_follows_food(backbone), tmp_path)
-    intervene.run(parse_params(plain), workspace)
+    intervene.run(parse_params(values), workspace)
     record = read_json(workspace.metrics("intervene"))
     failed = next(gate for gate in record["gates"] if gate["name"] == "concept_rise")
     assert record["verdict"] == "failed" and not failed["passed"] and "is below 1" in failed["reason"]

@@ -27,15 +27,15 @@ FILES = ("dvc.yaml", "params.yaml")
 
 @pytest.fixture
 def params(backbone):
-    plain = load_params(PROJECT.params).model_dump(by_alias=True)
-    plain["model"]["backbone"] = str(backbone)
-    plain["finetune"] |= {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "freeze_embeddings": False}
-    plain["prune"] |= {"masked_from": 0, "events": 3, "score_learning_rate": 0.05, "gradients": 4, "probe_texts": 40}
-    plain["explain"] |= {"texts": 3, "readings": 10, "steps": 4, "max_steps": 4}
-    plain["evaluate"]["bootstrap"] = 100
-    plain["track"]["enabled"] = False
-    plain["threads"] = 1
-    return parse_params(plain)
+    values = load_params(PROJECT.params).model_dump(by_alias=True)
+    values["model"]["backbone"] = str(backbone)
+    values["finetune"] |= {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "freeze_embeddings": False}
+    values["prune"] |= {"masked_from": 0, "events": 3, "score_learning_rate": 0.05, "gradients": 4, "probe_texts": 40}
+    values["explain"] |= {"texts": 3, "readings": 10, "steps": 4, "max_steps": 4}
+    values["evaluate"]["bootstrap"] = 100
+    values["track"]["enabled"] = False
+    values["threads"] = 1
+    return parse_params(values)
 
 
 def make_workspace(root):

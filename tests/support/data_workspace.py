@@ -35,8 +35,8 @@ def source_rows(count: int = 60) -> list[dict]:
 
 def make_workspace(root: Path, rows: list[dict] | None = None, **changes) -> tuple[Params, Workspace]:
     """Make a workspace with the parameters of the project and a small table; `changes` replaces whole blocks."""
-    plain = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    plain["source"] = {
+    content = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    content["source"] = {
         "name": "table",
         "path": "raw/reviews.csv",
         "columns": {
@@ -50,7 +50,7 @@ def make_workspace(root: Path, rows: list[dict] | None = None, **changes) -> tup
     }
     root.mkdir(parents=True, exist_ok=True)
     write_source(root, source_rows() if rows is None else rows)
-    return parse_params(plain | changes), Workspace(root)
+    return parse_params(content | changes), Workspace(root)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

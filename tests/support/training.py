@@ -12,14 +12,14 @@ from sparsecbm.train.loop import OnStep, TrainingRun, ignore_figures
 
 def finetuning(**changes) -> Finetune:
     """Return settings of three short epochs without averages, smoothing or frozen weights."""
-    plain = {
+    values = {
         "epochs": 3, "batch_size": 8, "accumulate": 1, "learning_rate": 3e-3, "head_learning_rate": 3e-2,
         "label_head_learning_rate": 0.3, "weight_decay": 0.0, "warmup": 0.1, "max_grad_norm": 1.0, "gamma": 1.0,
         "ema_decay": 0.0, "refit_label_head": False, "targets": "majority", "label_smoothing": 0.0,
         "freeze_embeddings": False, "class_weights": "none",
         "patience": 3, "precision": "float32", "device": "cpu", "checkpoint_seconds": 1e9,
     }  # fmt: skip
-    return Finetune(**(plain | changes))
+    return Finetune(**(values | changes))
 
 
 def training_run(folder: Path, seed: int = 0, on_step: OnStep = ignore_figures) -> TrainingRun:

@@ -51,8 +51,8 @@ def test_the_selected_weights_are_those_of_the_best_epoch(backbone, tmp_path):
     assert history.best_score == max(scores.values()) == scores[history.best_step]
     validation = annotated(40, 2)
     label, _ = accuracies(model, validation)
-    kept = next(epoch for epoch in history.epochs if epoch["step"] == history.best_step)
-    assert label == pytest.approx(kept["validation.label.accuracy"])
+    best = next(epoch for epoch in history.epochs if epoch["step"] == history.best_step)
+    assert label == pytest.approx(best["validation.label.accuracy"])
 
 
 def test_refitting_changes_only_the_label_head(backbone, tmp_path):
@@ -96,10 +96,10 @@ def test_a_class_without_training_texts_does_not_change_the_temperature(backbone
     training = training[training["label"] != "3"].reset_index(drop=True)
     for validation in (annotated(60, 2), annotated(60, 2).query("label != '3'").reset_index(drop=True)):
         model = tiny_model(backbone)
-        both = [
+        inputs = [
             (build_examples(frame, model), model.logits(frame["text"].tolist())) for frame in (training, validation)
         ]
-        fit_hard_head(model, *both[0], *both[1])
+        fit_hard_head(model, *inputs[0], *inputs[1])
         heads.append(copy_weights(model.hard_head))
     assert equal_weights(*heads)
 
@@ -145,8 +145,8 @@ class KilledError(Exception):
 def test_interrupted_and_resumed_equals_uninterrupted(at, backbone, tmp_path):
     """An epoch has 20 updates. The kill comes early, in the middle, at the end of an epoch, or in the second epoch."""
     data = annotated(160, 1), annotated(40, 2), finetuning(epochs=2, checkpoint_seconds=0.0, ema_decay=0.9)
-    whole = tiny_model(backbone)
-    history = fit(whole, *data, training_run(tmp_path / "whole", seed=5))
+    uninterrupted = tiny_model(backbone)
+    history = fit(uninterrupted, *data, training_run(tmp_path / "whole", seed=5))
 
     def kill(step, figures):
         if step >= at:
@@ -157,11 +157,11 @@ def test_interrupted_and_resumed_equals_uninterrupted(at, backbone, tmp_path):
     resumed = tiny_model(backbone)
     steps = []
     again = fit(resumed, *data, training_run(tmp_path / "cut", 5, lambda step, figures: steps.append(step)))
-    assert equal_weights(copy_weights(whole), copy_weights(resumed)) and again == history
+    assert equal_weights(copy_weights(uninterrupted), copy_weights(resumed)) and again == history
     assert steps[0] > 9 or at < 10, "it must resume, not start again"
     other = tiny_model(backbone)
     fit(other, *data, training_run(tmp_path / "other", seed=6))
-    assert not equal_weights(copy_weights(whole), copy_weights(other)), "another seed must give other weights"
+    assert not equal_weights(copy_weights(uninterrupted), copy_weights(other)), "another seed must give other weights"
 
 
 def test_a_killed_process_resumes_to_the_same_bytes(backbone, tmp_path):

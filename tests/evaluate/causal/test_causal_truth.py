@@ -79,10 +79,10 @@ def test_hard_edits_need_a_hard_head_and_mask_ablation_needs_masks(planted, back
 
 
 def test_removal_explainers_get_a_sample_of_the_pairs(planted, families, monkeypatch):
-    whole = scored(planted, families)
+    full = scored(planted, families)
     monkeypatch.setattr("sparsecbm.evaluate.causal.causal_truth.MOST", 3)
     few = scored(planted, families)
-    assert few.losing.pairs == 3 < whole.losing.pairs and few.pairs == whole.pairs
+    assert few.losing.pairs == 3 < full.losing.pairs and few.pairs == full.pairs
     assert few == scored(planted, families), "the same sample again"
 
 

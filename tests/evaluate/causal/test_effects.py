@@ -113,12 +113,12 @@ def test_conditional_expectation_by_hand(changes):
     effects = conexp(training_texts(50))(changes)
     np.testing.assert_allclose(effects, both([-0.6, 0]), atol=0.2)
     assert effects[0] == pytest.approx([0.6, -0.6])  # all texts with good food have the same probability
-    plain = TextPredictions(
+    texts = TextPredictions(
         np.array([[0.9, 0.1], [0.5, 0.5], [0.3, 0.7], [0.2, 0.8]]),
         {"food": np.zeros((4, 3)), "noise": np.zeros((4, 2))},
         {"food": np.array([0, 1, 1, 2]), "noise": np.array([0, 1, -100, 0])},
     )
-    np.testing.assert_allclose(conexp(plain)(changes), both([0.1 - 0.6, 0.5 - 0.45]))
+    np.testing.assert_allclose(conexp(texts)(changes), both([0.1 - 0.6, 0.5 - 0.45]))
 
 
 def test_a_state_without_training_texts_is_an_error():

@@ -30,21 +30,21 @@ def measured(model, texts, orders, operator, shares):
 def test_deletion_by_hand():
     """Half of three words rounds to two words, a fifth to one."""
     aopc = measured(linear_model(), [TEXT], [[np.array([0, 2, 1]), np.array([1, 2, 0])]], "delete", [0.2, 0.5])
-    whole = positive(GOOD + BAD + FOOD, 5)
+    full = positive(GOOD + BAD + FOOD, 5)
     best = [positive(BAD + FOOD, 4), positive(BAD, 3)]
     worst = [positive(GOOD + FOOD, 4), positive(GOOD, 3)]
-    np.testing.assert_allclose(aopc.comprehensiveness, [[whole - np.mean(best), whole - np.mean(worst)]], atol=1e-6)
-    kept = [positive(GOOD, 3), positive(GOOD + FOOD, 4)], [positive(BAD, 3), positive(BAD + FOOD, 4)]
-    np.testing.assert_allclose(aopc.sufficiency, [[whole - np.mean(k) for k in kept]], atol=1e-6)
+    np.testing.assert_allclose(aopc.comprehensiveness, [[full - np.mean(best), full - np.mean(worst)]], atol=1e-6)
+    remaining = [positive(GOOD, 3), positive(GOOD + FOOD, 4)], [positive(BAD, 3), positive(BAD + FOOD, 4)]
+    np.testing.assert_allclose(aopc.sufficiency, [[full - np.mean(k) for k in remaining]], atol=1e-6)
 
 
 def test_replacement_by_the_mask_token_by_hand():
     model = linear_model()
     model.tokenizer.mask_token = "again"  # its embedding is zero
     aopc = measured(model, [TEXT], [[np.array([0, 2, 1])]], "mask", [0.2])
-    whole = positive(9, 5)
-    assert aopc.comprehensiveness.tolist() == [[pytest.approx(whole - positive(BAD + FOOD, 5), abs=1e-6)]]
-    assert aopc.sufficiency.tolist() == [[pytest.approx(whole - positive(GOOD, 5), abs=1e-6)]]
+    full = positive(9, 5)
+    assert aopc.comprehensiveness.tolist() == [[pytest.approx(full - positive(BAD + FOOD, 5), abs=1e-6)]]
+    assert aopc.sufficiency.tolist() == [[pytest.approx(full - positive(GOOD, 5), abs=1e-6)]]
 
 
 def test_replacement_by_hand():

@@ -95,8 +95,8 @@ def test_scores_are_means_with_intervals_over_groups_and_with_chance():
     assert scores.hit_at_1.interval == [0.5, 0.5]  # both groups have the same mean
     assert (scores.hit_at_1.chance, scores.hit_at_3.chance) == (0.25, 0.75)
     assert scores.reciprocal_rank.chance == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4, abs=1e-6)
-    apart = score_edited_words([edit] * 8, [right] * 4 + [wrong] * 4, np.repeat(["a", "b"], 4), 200)
-    assert apart.hit_at_1.interval == [0, 1]
+    unclustered = score_edited_words([edit] * 8, [right] * 4 + [wrong] * 4, np.repeat(["a", "b"], 4), 200)
+    assert unclustered.hit_at_1.interval == [0, 1]
 
 
 def test_the_error_names_invalid_input():

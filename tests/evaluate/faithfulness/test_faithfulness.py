@@ -18,7 +18,7 @@ OPTIONS = AttributionOptions(steps=4, max_steps=4)
 
 
 def settings(**changes):
-    plain = {
+    values = {
         "methods": ["leave_one_out", "random"],
         "texts": 24,
         "operators": ["delete", "mask", "replace"],
@@ -31,7 +31,7 @@ def settings(**changes):
         "sanity_texts": 2,
         "edits": 10,
     }
-    return Faithfulness(**(plain | changes))
+    return Faithfulness(**(values | changes))
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +106,10 @@ def test_items_are_predictions_other_than_unknown(scores, planted, frame):
 def test_the_result_is_json_and_repeatable(scores, planted, frame):
     again = measure_faithfulness(planted, frame, settings(), OPTIONS, resamples=200, seed=0)
     assert json.dumps(scores.to_dict(), sort_keys=True) == json.dumps(again.to_dict(), sort_keys=True)
-    plain = scores.to_dict()
-    assert plain["methods"]["leave_one_out"]["kendall_tau"] == {}, "it is the reference"
-    assert plain["methods"]["leave_one_out"]["max_sensitivity"] == {}, "it takes no gradients"
-    assert set(plain["sanity"]["random"]) == {"masks", "heads", "block 1", "block 0", "embeddings"}
+    published = scores.to_dict()
+    assert published["methods"]["leave_one_out"]["kendall_tau"] == {}, "it is the reference"
+    assert published["methods"]["leave_one_out"]["max_sensitivity"] == {}, "it takes no gradients"
+    assert set(published["sanity"]["random"]) == {"masks", "heads", "block 1", "block 0", "embeddings"}
 
 
 def test_gradients_have_a_sensitivity_and_given_attributions_are_reused(planted, frame, monkeypatch):
@@ -142,8 +142,8 @@ def test_a_model_that_predicts_only_unknown_has_no_scores(planted, frame, backbo
     result = measure_faithfulness(silent, frame[["id", "text", "group"]], params, OPTIONS, 100, 0)
     assert result.items == 3 and set(result.methods["random"].comprehensiveness["delete"]) == {"noise", "mean"}
     assert result.edits == 0 and result.methods["random"].edited_words == {}
-    one = measure_faithfulness(silent, frame[["id", "text", "group"]].assign(text="good"), params, OPTIONS, 100, 0)
-    assert one.items == 0 and one.methods["random"].comprehensiveness == {}
+    single = measure_faithfulness(silent, frame[["id", "text", "group"]].assign(text="good"), params, OPTIONS, 100, 0)
+    assert single.items == 0 and single.methods["random"].comprehensiveness == {}
 
 
 def test_a_black_box_is_an_error(backbone, frame):

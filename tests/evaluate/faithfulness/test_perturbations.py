@@ -81,14 +81,14 @@ def test_logits_of_queries_equal_those_of_whole_texts(model, masked):
         model.masks = random_masks(model, masked_from=1)
     texts = ["good", "the food was bad but we came again", "slow service and a loud place", "good"]
     ids = [tuple(row) for row in encode(model.tokenizer, texts, 16)]
-    whole = model.logits(texts).concepts
+    all_logits = model.logits(texts).concepts
     queries = [(ids[2], "noise"), (ids[0], "food"), (ids[1], "noise"), (ids[1], "food"), (ids[3], "food")]
     expected = [(2, "noise"), (0, "food"), (1, "noise"), (1, "food"), (3, "food")]
     with prepared(model) as ready:
         for batch_tokens in (1, 20, 2048):
             logits = concept_logits_for(ready, queries, batch_tokens)
             for (row, name), values in zip(expected, logits, strict=True):
-                np.testing.assert_allclose(values, whole[name][row], atol=2e-5)
+                np.testing.assert_allclose(values, all_logits[name][row], atol=2e-5)
     assert not np.allclose(logits[0], logits[2], atol=1e-4)
 
 

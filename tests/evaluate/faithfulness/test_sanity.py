@@ -54,8 +54,8 @@ def test_attributions_by_gradients_change_and_random_attributions_do_not(backbon
     assert list(similarities["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]
     for step, by_concept in similarities["random"].items():
         assert {estimate.value for estimate in by_concept.values()} == {1.0}, step
-    left = {
+    remaining = {
         step: by_concept["mean"].value for step, by_concept in similarities["gradient_x_input"].items() if by_concept
     }
-    assert abs(left["embeddings"]) < 0.6 and left["embeddings"] < 0.9
-    assert left["block 1"] < 0.9
+    assert abs(remaining["embeddings"]) < 0.6 and remaining["embeddings"] < 0.9
+    assert remaining["block 1"] < 0.9

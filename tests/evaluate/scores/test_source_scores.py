@@ -19,7 +19,7 @@ def params(tmp_path):
     )
     frame = frame.drop_duplicates("text").assign(food=frame["concept.food"], noise=frame["concept.noise"])
     frame[["id", "text", "label", "group", "food", "noise", "split"]].to_csv(tmp_path / "t.csv", index=False)
-    plain = load_params(Workspace.find().params).model_dump(by_alias=True, exclude_unset=True)
+    values = load_params(Workspace.find().params).model_dump(by_alias=True, exclude_unset=True)
     columns = {
         "text": "text", "label": "label", "labels": ["1", "2", "3"], "id": "id", "group": "group", "split": "split",
         "concepts": {
@@ -27,7 +27,7 @@ def params(tmp_path):
             "noise": {"column": "noise", "states": ["loud", "quiet"]},
         },
     }  # fmt: skip
-    return parse_params({**plain, "source": {"name": "table", "path": "t.csv", "columns": columns}})
+    return parse_params({**values, "source": {"name": "table", "path": "t.csv", "columns": columns}})
 
 
 def test_the_given_split_is_scored(model, params, tmp_path):

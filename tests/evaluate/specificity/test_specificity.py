@@ -180,14 +180,18 @@ def test_a_single_concept_has_accuracies_and_no_gap(backbone):
 
 
 def test_the_published_form_is_json_with_the_keys_of_the_metrics_file(planted):
-    plain = json.loads(json.dumps(planted.to_dict(), allow_nan=False))
-    assert plain["swap"]["matrix"]["food"]["noise"] == approximately(GUESSED["food"])
-    assert (plain["density"], plain["overlap"]["jaccard"], plain["overlap"]["chance"]) == (0.9375, 0.875, 0.882353)
+    published = json.loads(json.dumps(planted.to_dict(), allow_nan=False))
+    assert published["swap"]["matrix"]["food"]["noise"] == approximately(GUESSED["food"])
+    assert (published["density"], published["overlap"]["jaccard"], published["overlap"]["chance"]) == (
+        0.9375,
+        0.875,
+        0.882353,
+    )
     for kind in ("swap", "probe"):
-        assert {"own", "others", "matrix", "gap"} == plain[kind].keys()
-    assert SpecificityScores(**plain) == planted.scores
-    Draft202012Validator(SpecificityScores.model_json_schema(mode="serialization")).validate(plain)
-    assert not {"values", "ids", "falls"} & plain.keys()
+        assert {"own", "others", "matrix", "gap"} == published[kind].keys()
+    assert SpecificityScores(**published) == planted.scores
+    Draft202012Validator(SpecificityScores.model_json_schema(mode="serialization")).validate(published)
+    assert not {"values", "ids", "falls"} & published.keys()
 
 
 def test_errors_say_why_a_model_cannot_be_measured(model):

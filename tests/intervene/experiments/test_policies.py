@@ -31,11 +31,11 @@ def model(backbone):
 @pytest.fixture
 def reference(model):
     """Return two texts: certain food and uncertain noise; uncertain food (1/2, 1/4, 1/4) and certain noise."""
-    whole = reference_with_mistakes(model, rows=2, wrong=0)
+    base = reference_with_mistakes(model, rows=2, wrong=0)
     food = np.array([CERTAIN, np.log([0.5, 0.25, 0.25])], np.float32)
     noise = np.array([[0.0, 0.0], [80.0, 0.0]], np.float32)
     gold = {"food": np.array([1, 0]), "noise": np.array([MISSING, 0])}
-    return replace(whole, logits={"food": food, "noise": noise}, gold=gold)
+    return replace(base, logits={"food": food, "noise": noise}, gold=gold)
 
 
 def test_uncertainty_is_entropy_divided_by_its_maximum(model, reference):

@@ -54,12 +54,12 @@ def test_added_texts_are_protected_and_not_used_for_side_effects(lively, referen
 def test_a_summary_counts_failures(lively, reference):
     trials = run_trials(lively, reference, replace(SETTINGS, texts=4), seed=0)
     assert any(trial.patch for trial in trials)
-    whole = summary(trials, max_harm=1.0)
-    assert whole["attempts"] == 4
-    assert whole["reached"] == np.mean([trial.patch is not None for trial in trials])
+    totals = summary(trials, max_harm=1.0)
+    assert totals["attempts"] == 4
+    assert totals["reached"] == np.mean([trial.patch is not None for trial in trials])
     done = [trial for trial in trials if trial.patch is not None]
     counts = [(t.side_effects.harmed.count, t.side_effects.harmed.of) for t in done]
-    assert whole["harm"] == pytest.approx(sum(c for c, _ in counts) / sum(total for _, total in counts), abs=1e-6)
+    assert totals["harm"] == pytest.approx(sum(c for c, _ in counts) / sum(total for _, total in counts), abs=1e-6)
     failed = [replace(trial, patch=None, side_effects=None, random=None) for trial in trials]
     none = summary(failed, max_harm=1.0)
     assert (none["reached"], none["repaired"], none["harm"], none["bits"]) == (0.0, 0.0, None, None)

@@ -124,8 +124,8 @@ def test_altered_files_are_an_error(lively, memory, state, tmp_path):
         path.unlink()
         with pytest.raises(InterventionError, match="is missing or was altered"):
             getattr(copy, method)(correction)
-    plain = read_json(memory.folder / INDEX)
-    (memory.folder / INDEX).write_text(str(plain | {"format": 9}).replace("'", '"').replace("None", "null"))
+    index = read_json(memory.folder / INDEX)
+    (memory.folder / INDEX).write_text(str(index | {"format": 9}).replace("'", '"').replace("None", "null"))
     with pytest.raises(InterventionError, match="has format 9; this version reads format 1"):
         memory.corrections()
     (memory.folder / INDEX).write_text('{"format": 1, "corrections": [{"correction": {"concept": "food"}}]}')

@@ -74,5 +74,5 @@ def test_a_checksum_depends_on_one_concept_only(lively):
 
 def test_a_checksum_by_hand():
     masks = MaskSet.from_masks({"a": {"x": torch.tensor([[True, False, True]])}})
-    plain = json.dumps({"concept": "a", "shapes": {"x": [1, 3]}}, sort_keys=True)
-    assert mask_checksum(masks["a"]) == hashlib.sha256(plain.encode() + bytes([0b10100000])).hexdigest()
+    content = json.dumps({"concept": "a", "shapes": {"x": [1, 3]}}, sort_keys=True)
+    assert mask_checksum(masks["a"]) == hashlib.sha256(content.encode() + bytes([0b10100000])).hexdigest()

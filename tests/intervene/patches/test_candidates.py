@@ -65,8 +65,8 @@ def test_candidates_are_the_bits_with_the_largest_gains_of_each_kind(lively):
     for layer, mask in lively.masks["food"].items():
         weight = lively.backbone.get_submodule(layer).weight.detach()
         gains = flip_gains(factors[layer].gradient(torch.ones(1)), weight, mask).view(-1)
-        for position, (gain, kept) in enumerate(zip(gains.tolist(), mask.view(-1).tolist(), strict=True)):
-            gains_by_kind[kept].append((gain, position in bit_at[layer]))
+        for position, (gain, active) in enumerate(zip(gains.tolist(), mask.view(-1).tolist(), strict=True)):
+            gains_by_kind[active].append((gain, position in bit_at[layer]))
     for entries in gains_by_kind.values():
         entries.sort(reverse=True)
         assert [chosen for _, chosen in entries] == [True] * 50 + [False] * (len(entries) - 50)
@@ -83,8 +83,8 @@ def test_scope_layer_gives_every_layer_its_share(lively):
             first, last = candidates.starts[2 * number + kind], candidates.starts[2 * number + kind + 1]
             assert last - first == 2
             assert set(candidates.layer[first:last]) == {number}
-            kept = lively.masks["food"][layers[number]].view(-1)[candidates.position[first:last]]
-            assert kept.tolist() == [kind == 0] * 2
+            bits = lively.masks["food"][layers[number]].view(-1)[candidates.position[first:last]]
+            assert bits.tolist() == [kind == 0] * 2
 
 
 def test_excluded_bits_are_no_candidates(lively):

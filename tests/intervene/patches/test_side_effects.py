@@ -116,9 +116,9 @@ def test_a_stale_reference_is_an_error(planted, table):
 
 def test_the_published_form_is_json(planted, table):
     effects = measure_side_effects(planted, "food", {OUTER: (BAD,)}, predict_reference(planted, table))
-    plain = effects.to_dict()
-    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
-    assert plain["harmed"] == {
+    published = effects.to_dict()
+    assert json.loads(json.dumps(published, allow_nan=False)) == published
+    assert published["harmed"] == {
         "count": effects.harmed.count, "of": 60, "share": effects.harmed.share,
         "interval": list(effects.harmed.interval),
     }  # fmt: skip
