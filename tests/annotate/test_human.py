@@ -29,7 +29,7 @@ def test_the_policy_fills_blank_cells_and_nothing_else(blank, states):
     assert after["source.food"].tolist() == ["human", "blank", "no majority"]
     same = [column for column in before if column != "concept.food"]
     pd.testing.assert_frame_equal(after[same], before[same])
-    pd.testing.assert_frame_equal(before, rows())  # the input is left alone
+    pd.testing.assert_frame_equal(before, rows())  # the input does not change
     check(after, AnnotatedTable, CONCEPTS, "after")
 
 
@@ -55,7 +55,7 @@ def test_a_second_annotation_changes_nothing():
 
 def test_the_error_for_a_concept_without_unknown_names_the_choices():
     frame = good_rows(4)
-    HumanAnnotator("unknown").annotate(frame, CONCEPTS)  # `price` has no such state, and needs none while it is filled
+    HumanAnnotator("unknown").annotate(frame, CONCEPTS)  # no `price` is blank, so it needs no state unknown
     frame.loc[[0, 2], ["concept.price", "source.price"]] = [None, "blank"]
     with pytest.raises(
         ConfigError,

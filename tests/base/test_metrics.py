@@ -64,7 +64,7 @@ def test_calibration_error_by_hand():
 
 def test_an_interval_widens_when_texts_are_clustered():
     generator = np.random.default_rng(1)
-    right = np.repeat(generator.random(40) < 0.7, 10).astype(int)  # clusters of ten, all right or all wrong
+    right = np.repeat(generator.random(40) < 0.7, 10).astype(int)  # clusters of ten, all correct or all wrong
     gold = np.ones(400, int)
     unclustered = resample(gold, right, 2, np.arange(400), 2000, seed=0).interval("accuracy")
     clustered = resample(gold, right, 2, np.repeat(np.arange(40), 10), 2000, seed=0).interval("accuracy")

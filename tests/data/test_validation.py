@@ -102,7 +102,7 @@ def test_a_repeat_within_a_group_is_only_a_warning():
     text = {"train__2__text": "again", "train__4__text": "Again"}
     splits = spoiled(**text, train__2__group="g", train__4__group="g")
     assert bad(splits) == [] and warned(splits) == [("repeated text in a group", "train", 1)]
-    assert [row for _, row, _ in bad(spoiled(**text))] == [5]  # in two groups it is not
+    assert [row for _, row, _ in bad(spoiled(**text))] == [5]  # a repeat in two groups is bad
 
 
 def test_evaluation_splits_stay_whole_when_texts_repeat():
@@ -119,7 +119,7 @@ def test_a_group_in_two_evaluation_splits_is_a_warning_in_both():
 
 
 def test_a_quarantined_row_does_not_count_as_a_copy():
-    # The copy in test is bad by itself, so the one in train is no copy any more.
+    # The copy in test has another fault, so the row in train no longer counts as a copy.
     splits = spoiled(test__0__text="again", test__0__label="x", train__0__text="again")
     assert [(split, row) for split, row, _ in bad(splits)] == [("test", 1)]
 
@@ -199,7 +199,7 @@ def test_a_constant_label_or_concept_is_a_structural_failure():
         DataError, match=r"small\.csv, column 'concept\.price': concept 'price' is 'low' in all 6 training"
     ):
         validate(splits, CONCEPTS, limits())
-    splits["train"].loc[0, "concept.price"] = None  # an empty cell may yet become `unknown`
+    splits["train"].loc[0, "concept.price"] = None  # an empty cell can still become `unknown`
     assert validate(splits, CONCEPTS, limits()).refusal is None
 
 
