@@ -19,9 +19,9 @@ def summarise_attempts(files: list[Record]) -> Record:
     attempts = [attempt for part in parts for attempt in part]
     draws = [reached for attempt in attempts for reached in attempt.get("random", ())]
     summary = {name: _summarise_strategy(attempts, parts, name) for name in STRATEGIES}
-    made = [attempt for attempt in attempts if "seconds" in attempt]
-    costs = {name: [attempt[name] for attempt in made] for name in ("seconds", "seconds_bill_per_1000", "bytes")}
-    costs["seconds_handling"] = [max(attempt["seconds_on"], attempt["seconds_off"]) for attempt in made]
+    completed = [attempt for attempt in attempts if "seconds" in attempt]
+    costs = {name: [attempt[name] for attempt in completed] for name in ("seconds", "seconds_bill_per_1000", "bytes")}
+    costs["seconds_handling"] = [max(attempt["seconds_on"], attempt["seconds_off"]) for attempt in completed]
     return summary | {
         "attempts": len(attempts),
         "random": {"draws": len(draws), "reached": sum(draws) / len(draws)},

@@ -2,11 +2,13 @@
 
     python benchmarks/attribution.py [--model models/sparse] [--texts 1000] [--steps 16] [--adaptive 0] [--output FILE]
 
-`fixed`: the same steps for every text, and the same attributions; captum batches its steps by its own
-`internal_batch_size`. `adaptive`: both to the same completeness gap on the first texts (as many as `--adaptive` says),
-captum by doubling its steps until the gap is small enough, this project by halving the rough parts of the path. Both
-read the model's masks in their own way, and both take the gap. They take turns every few texts, so that a machine whose
-speed drifts treats them alike. CPU time does not count what the machine gave to others.
+`fixed`: every text gets the same steps, so both compute the same attributions. captum batches its steps by its own
+`internal_batch_size`.
+`adaptive`: both reach the same completeness gap on the first `--adaptive` texts. captum doubles its steps until the gap
+is small enough. This project halves the rough parts of the path.
+
+Each applies the model's masks in its own way, and each computes the gap. They take turns every few texts, so that a
+machine whose speed drifts affects both equally. CPU time excludes time that the machine spent on other programs.
 """
 
 import argparse
@@ -34,20 +36,20 @@ TOLERANCE, MAX_STEPS = 0.05, 512
 def by_captum(
     model: SparseCBM, texts: list[str], states: list[dict[str, int]], steps: int, internal: int, tolerance: float
 ) -> list[dict[str, tuple[np.ndarray, float, int]]]:
-    """Scores of words, completeness gap and gradients taken, by concept, of each text.
+    """Return scores of words, completeness gap and number of gradients, for each text by concept.
 
     Args:
-        states: of each text, the place of the state to explain, by concept
-        steps: of the first attempt; they are doubled while the gap is above the tolerance
+        states: for each text, concept -> index of the state to explain
+        steps: of the first attempt; each further attempt doubles them while the gap is above the tolerance
     """
     embed, pad = model.backbone.get_input_embeddings(), model.tokenizer.pad_token_id
-    found = []
+    results = []
     for text, chosen in zip(tokenize_words(model.tokenizer, texts, model.settings.max_length), states, strict=True):
         ids = torch.tensor([text.ids])
         without = torch.where(torch.from_numpy(text.word_indices < 0), ids, pad)
         with torch.no_grad():
             end, start = embed(ids), embed(without)
-        found.append({})
+        results.append({})
         for name, state in chosen.items():
 
             def value(embeddings: torch.Tensor, name: str = name, state: int = state) -> torch.Tensor:
@@ -58,26 +60,26 @@ def by_captum(
 
             with torch.no_grad():
                 change = float(value(end) - value(start))
-            number, taken = steps, 0
+            number, gradients_taken = steps, 0
             while True:
                 scores, gap = IntegratedGradients(value).attribute(
                     end, start, n_steps=number, internal_batch_size=internal, return_convergence_delta=True
                 )
-                taken += number
-                if abs(gap.item()) <= tolerance * max(1, abs(change)) or taken >= MAX_STEPS:
+                gradients_taken += number
+                if abs(gap.item()) <= tolerance * max(1, abs(change)) or gradients_taken >= MAX_STEPS:
                     break
                 number *= 2
-            found[-1][name] = (text.merged(scores.sum(-1)[0].numpy())[0], gap.item(), taken)
-    return found
+            results[-1][name] = (text.merged(scores.sum(-1)[0].numpy())[0], gap.item(), gradients_taken)
+    return results
 
 
 def by_us(model: SparseCBM, texts: list[str], options: AttributionOptions) -> list[dict[str, Attribution]]:
-    """The same by this project."""
+    """Scores of words by this project, for the same texts and states."""
     return attribute(model, texts, options=options)
 
 
 def timed(run: Callable[[], list], spent: list[tuple[float, float]]) -> list:
-    """Run, and note clock and CPU seconds."""
+    """Run a function and record its clock and CPU seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = run()
     spent.append((time.perf_counter() - wall, time.process_time() - cpu))
@@ -85,15 +87,15 @@ def timed(run: Callable[[], list], spent: list[tuple[float, float]]) -> list:
 
 
 def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, tolerance: float) -> dict:
-    """Both on the same texts; differences of their scores where both reached the tolerance."""
+    """Run both on the same texts and compare their scores where both reach the tolerance."""
     options = AttributionOptions(steps=steps, tolerance=tolerance, max_steps=MAX_STEPS if tolerance < np.inf else steps)
     names = model.concept_set.names
     ours, theirs = [], []
     spent: dict[str, list[tuple[float, float]]] = {"ours": [], "captum": []}
     for start in range(0, len(texts), TURN):
         part = texts[start : start + TURN]
-        read = model.logits(part).concepts
-        states = [{name: int(read[name][i].argmax()) for name in names} for i in range(len(part))]
+        logits = model.logits(part).concepts
+        states = [{name: int(logits[name][i].argmax()) for name in names} for i in range(len(part))]
         turns = [
             lambda part=part: ours.extend(timed(lambda: by_us(model, part, options), spent["ours"])),
             lambda part=part, states=states: theirs.extend(
@@ -102,16 +104,24 @@ def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, toler
         ]
         for turn in turns[:: 1 if (start // TURN) % 2 else -1]:
             turn()
-    pairs = [(own[name], other[name]) for own, other in zip(ours, theirs, strict=True) for name in names]
+    pairs = [
+        (ours_one[name], captum_one[name]) for ours_one, captum_one in zip(ours, theirs, strict=True) for name in names
+    ]
     differences, reached = [], {"ours": [], "captum": []}
-    for own, (scores, gap, _) in pairs:
-        allowed = tolerance * max(1, abs(own.change))
-        reached["ours"].append(abs(own.gap) <= allowed)
+    for ours_one, (scores, gap, _) in pairs:
+        allowed = tolerance * max(1, abs(ours_one.change))
+        reached["ours"].append(abs(ours_one.gap) <= allowed)
         reached["captum"].append(abs(gap) <= allowed)
         if reached["ours"][-1] and reached["captum"][-1]:
-            differences.append(float(np.abs(np.array(own.scores) - scores).max(initial=0)))
-    taken = {"ours": [own.steps for own, _ in pairs], "captum": [other[2] for _, other in pairs]}
-    gaps = {"ours": [abs(own.gap) for own, _ in pairs], "captum": [abs(other[1]) for _, other in pairs]}
+            differences.append(float(np.abs(np.array(ours_one.scores) - scores).max(initial=0)))
+    steps_taken = {
+        "ours": [ours_one.steps for ours_one, _ in pairs],
+        "captum": [captum_one[2] for _, captum_one in pairs],
+    }
+    gaps = {
+        "ours": [abs(ours_one.gap) for ours_one, _ in pairs],
+        "captum": [abs(captum_one[1]) for _, captum_one in pairs],
+    }
     seconds = {who: np.array(turns).sum(0) for who, turns in spent.items()}
     return {
         "texts": len(texts),
@@ -126,7 +136,7 @@ def compare(model: SparseCBM, texts: list[str], steps: int, internal: int, toler
             who: {
                 "clock_s": round(float(seconds[who][0]), 1),
                 "cpu_s": round(float(seconds[who][1]), 1),
-                "mean_steps": round(statistics.mean(taken[who]), 1),
+                "mean_steps": round(statistics.mean(steps_taken[who]), 1),
                 "median_gap": round(statistics.median(gaps[who]), 5),
                 "reached_tolerance": round(statistics.mean(reached[who]), 4),
             }

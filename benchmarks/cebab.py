@@ -2,10 +2,10 @@
 
     python benchmarks/cebab.py --data FOLDER --modes joint standard --seeds 1 2 3
 
-FOLDER holds the released JSON files. Training reads `train_exclusive`, selection a grouped tenth of it, scores
-are of `dev`. Everything else is as in params.yaml with profiles/cebab.yaml over it. Results go to
-benchmarks/results/cebab-MODE.json as they come; what is there already, by the same settings, is not trained again.
-The models stay in .sparsecbm/benchmarks/cebab-MODE-SEED, where the benchmark of the masks finds them.
+FOLDER holds the released JSON files. Training uses `train_exclusive`, and model selection a grouped tenth of it. Scores
+are on `dev`. All other settings come from params.yaml and profiles/cebab.yaml. Each result goes to
+benchmarks/results/cebab-MODE.json at once. A result with the same settings is not computed again. The models stay in
+.sparsecbm/benchmarks/cebab-MODE-SEED, where the benchmark of the masks finds them.
 """
 
 import argparse
@@ -40,13 +40,13 @@ WORKSPACE = Workspace.find(Path(__file__).parent)
 def configured(
     data: Path | None, mode: str, seed: int, settings: list[str], profiles: tuple[str, ...] = ("cebab",)
 ) -> Params:
-    """Base, profiles, and what the command line says; without a folder the source is that of the base."""
+    """Return parameters of params.yaml, profiles and command line; without a folder, the source of params.yaml."""
     over = [f"seed={seed}", f"model.mode={mode}", *settings]
     return composed_params(WORKSPACE, profiles, [f"source.path={data.resolve()}", *over] if data else over)
 
 
 def annotated(params: Params) -> tuple[dict[str, pd.DataFrame], ConceptSet]:
-    """The annotated table of each split, in memory."""
+    """Return the annotated table of each split, in memory."""
     splits, manifest = ingest(params.source, params.split, params.seed, WORKSPACE.root)
     concept_set = ConceptSet.from_dict(manifest["vocabulary"])
     checked = validate(splits, concept_set, params.validate_)
@@ -55,12 +55,12 @@ def annotated(params: Params) -> tuple[dict[str, pd.DataFrame], ConceptSet]:
 
 
 def model_folder(mode: str, seed: int, source: str = "cebab") -> Path:
-    """Where a trained model stays."""
+    """Return the folder of a trained model."""
     return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"{source}-{mode}-{seed}"
 
 
 def train_dense(params: Params, frames: dict[str, pd.DataFrame], concept_set: ConceptSet) -> tuple[SparseCBM, History]:
-    """Train a dense model and leave it in its folder."""
+    """Train a dense model and save it in its folder."""
     of_model = Settings(**params.model.model_dump(exclude={"backbone"}))
     model = SparseCBM.build(params.model.backbone, concept_set, of_model)
     with tempfile.TemporaryDirectory() as folder:
@@ -90,27 +90,27 @@ def measure(params: Params) -> dict:
 
 
 def settings_of(params: Params) -> dict:
-    """What a result depends on, besides seed and data."""
+    """Return the settings that a result depends on, besides seed and data."""
     return {"model": params.model.model_dump(), "finetune": params.finetune.model_dump()}
 
 
 def figures(result: dict) -> dict[str, float]:
-    """The figures that the targets name, in points."""
+    """Return the figures that the targets name, in points."""
     dev = result["dev"]
-    found = {"label, soft": dev["label"]["accuracy"]}
+    values = {"label, soft": dev["label"]["accuracy"]}
     if dev["label_hard"]:
-        found |= {
+        values |= {
             "label, hard": dev["label_hard"]["accuracy"],
             "label, hard, refitted": dev["label_hard_refitted"]["accuracy"],
             "concepts": dev["concepts"]["mean"]["accuracy"],
             "concepts, annotated": dev["concepts_annotated"]["mean"]["accuracy"],
             "concepts, macro_f1": dev["concepts"]["mean"]["macro_f1"],
         }
-    return found | {"label, macro_f1": dev["label"]["macro_f1"], "label, macro_f1_ovr": dev["label"]["macro_f1_ovr"]}
+    return values | {"label, macro_f1": dev["label"]["macro_f1"], "label, macro_f1_ovr": dev["label"]["macro_f1_ovr"]}
 
 
 def main() -> None:
-    """Measure what is missing, then print every figure by mode."""
+    """Measure the missing results, then print every figure by mode."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--modes", nargs="+", default=["joint", "standard"])

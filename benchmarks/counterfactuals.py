@@ -7,8 +7,8 @@ PATTERN` takes other models, where {seed} in PATTERN is the seed. Explainers are
 one for each review. Errors are measured on two sets of pairs: the 3,898 pairs of `dev`, and the pairs of the tenth that
 was held out of training (edits from `train_inclusive`). A variant may be chosen by the second set only. Mask-based
 estimates give the effect of losing a concept. So they are compared on pairs whose new state is `unknown`, for masked
-models only. Intervals are 95 %, by bootstrap over reviews. Results go to benchmarks/results/counterfactuals-NAME.json;
-results of the same model that are there already are not measured again.
+models only. Intervals are 95 %, by bootstrap over reviews. Results go to benchmarks/results/counterfactuals-NAME.json.
+A result of the same model is not measured again.
 """
 
 import argparse
@@ -83,22 +83,22 @@ def redrawn(head: LabelHead, training: TextPredictions, draws: int = 100, seed: 
 def tables(data: Path, seed: int) -> dict[str, pd.DataFrame]:
     """The tables `train` (the model's training texts), `dev`, and `held_out` (other reviews, with all their edits)."""
     frames, _ = annotated(configured(data, "joint", seed, []))
-    whole, _ = annotated(configured(data, "joint", seed, ["source.train=train_inclusive"]))
-    reviews = pd.concat([whole["train"], whole["validation"]], ignore_index=True)
+    all_splits, _ = annotated(configured(data, "joint", seed, ["source.train=train_inclusive"]))
+    reviews = pd.concat([all_splits["train"], all_splits["validation"]], ignore_index=True)
     held_out = reviews[reviews["group"].isin(frames["validation"]["group"])].reset_index(drop=True)
     return {"train": frames["train"], "held_out": held_out, "dev": frames["dev"]}
 
 
 def measure(model: SparseCBM, frames: dict[str, pd.DataFrame], seed: int) -> dict:
-    """Errors on the held-out pairs and on dev; for a masked model also on the pairs of both that lose a concept."""
+    """Measure errors on the held-out pairs and on dev; for a masked model also on the pairs that lose a concept."""
     with reproducible(seed, 1):
         training = predict_texts(model, frames["train"])
         if model.hard_head is None:  # an older model
-            both = [
+            inputs = [
                 (build_examples(frames[s], model), model.logits(frames[s]["text"].tolist()))
                 for s in ("train", "held_out")
             ]
-            fit_hard_head(model, *both[0], *both[1])
+            fit_hard_head(model, *inputs[0], *inputs[1])
         explainers = make_explainers(model, training, seed)
         explainers |= {
             "concept_edit_shifted": shifted(model.label_head, training),

@@ -1,12 +1,12 @@
-"""Are explanations true of the model? All measures of the stage `explain`, on larger samples.
+"""Faithfulness of explanations: all measures of the stage `explain`, on larger samples.
 
     python benchmarks/faithfulness.py --name restaurants --model models/sparse --table data/annotated/test.parquet
     python benchmarks/faithfulness.py --name cebab --model FOLDER --cebab FOLDER
 
-With `--cebab` the table is `dev` of the released JSON files. Texts and pairs are drawn by the seed. Every method
-explains the states that the model reads, over what it reads as other than `unknown`; edited words are those of pairs
-whose edit touched one run of words, which is found by aligning both texts word by word. Results go to
-benchmarks/results/faithfulness-NAME.json. CPU time does not count what the machine gave to others.
+With `--cebab` the table is `dev` of the released JSON files. The seed draws texts and pairs. Every method explains each
+predicted state other than `unknown`. Edited words come from pairs whose edit changes a single run of words. An
+alignment of both texts, word by word, finds this run. Results go to benchmarks/results/faithfulness-NAME.json. CPU time
+excludes time that the machine spent on other programs.
 """
 
 import argparse
@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def table(arguments: argparse.Namespace) -> pd.DataFrame:
-    """The annotated table that texts are drawn from."""
+    """Return the annotated table that the texts come from."""
     if arguments.cebab is None:
         return read_parquet(arguments.table)
     frames, _ = annotated(configured(arguments.cebab, "joint", arguments.seed, []))
@@ -36,25 +36,25 @@ def table(arguments: argparse.Namespace) -> pd.DataFrame:
 
 
 def show(scores: FaithfulnessScores) -> None:
-    """Means over the concepts, against random attributions."""
+    """Print means over the concepts, compared with random attributions."""
     print(f"{scores.items} items of {scores.texts} texts, {scores.edits} edits")
-    for method, found in scores.methods.items():
+    for method, method_scores in scores.methods.items():
         print(method)
         for measure in ("comprehensiveness", "sufficiency"):
-            for operator, by_concept in getattr(found, measure).items():
+            for operator, by_concept in getattr(method_scores, measure).items():
                 mean, (low, high) = by_concept["mean"], by_concept["mean"].excess_interval
                 print(
                     f"  {measure:18} {operator:8} {mean.value:6.3f}, random {mean.random:.3f}, "
                     f"ahead {mean.excess:+.3f} ({low:+.3f} to {high:+.3f}), wins {mean.win_rate:.3f}, p {mean.p:.4f}"
                 )
         for name in ("kendall_tau", "infidelity", "max_sensitivity"):
-            if mean := getattr(found, name).get("mean"):
+            if mean := getattr(method_scores, name).get("mean"):
                 print(f"  {name:27} {mean.value:6.3f} ({mean.interval[0]:.3f} to {mean.interval[1]:.3f})")
-        for concept, ranks in found.edited_words.items():
+        for concept, ranks in method_scores.edited_words.items():
             named = {"hit@1": ranks.hit_at_1, "hit@3": ranks.hit_at_3, "MRR": ranks.reciprocal_rank}
             cells = ", ".join(
-                f"{name} {of.value:.3f} ({of.interval[0]:.3f} to {of.interval[1]:.3f}; chance {of.chance:.3f})"
-                for name, of in named.items()
+                f"{name} {rank.value:.3f} ({rank.interval[0]:.3f} to {rank.interval[1]:.3f}; chance {rank.chance:.3f})"
+                for name, rank in named.items()
             )
             print(f"  edited words, {concept:12} {ranks.edits:4} edits: {cells}")
     for method, steps in scores.sanity.items():

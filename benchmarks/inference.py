@@ -1,13 +1,14 @@
-"""Inference of all concepts at 75 % sparsity, beside one dense forward pass.
+"""Inference of all concepts at 75 % sparsity, compared with one dense forward pass.
 
     python benchmarks/inference.py [--rounds 20] [--texts 32] [--masked-from 0] [--output FILE]
 
-Unstructured masks: in one call; in one pass a concept; in one call with the masks multiplied out (`unfold`).
-Structured masks: compacted (`compact`). The default backbone (MiniLM-L6), embedded reviews of about 40 tokens, the
-threads that OMP_NUM_THREADS allows. Time does not depend on which weights are dropped, so masks are drawn at random:
-single weights, or one score a head and neuron. The ways take turns, so that a machine whose speed drifts treats them
-alike; ratios to one dense forward pass are medians of the ratios within a round. CPU time does not count what the
-machine gave to others.
+Unstructured masks run in three ways: in one call, in one pass for each concept, and in one call with the masks
+multiplied out (`unfold`). Structured masks run compacted (`compact`). The backbone is the default one (MiniLM-L6).
+Texts are embedded reviews of about 40 tokens. OMP_NUM_THREADS sets the number of threads.
+
+Time does not depend on which weights are dropped, so masks are random: single weights, or one score for each head and
+neuron. The ways take turns, so that a machine whose speed drifts affects all equally. A ratio to one dense forward pass
+is the median of the ratios within a round. CPU time excludes time that the machine spent on other programs.
 """
 
 import argparse
@@ -38,7 +39,7 @@ TOKENS = 40
 
 
 def unstructured_masks(model: SparseCBM, masked_from: int) -> MaskSet:
-    """Masks that keep a random quarter of each layer."""
+    """Return masks that keep a random quarter of each layer."""
     layers = prunable_layers(model.backbone, masked_from=masked_from)
     return MaskSet.from_masks(
         {
@@ -49,7 +50,7 @@ def unstructured_masks(model: SparseCBM, masked_from: int) -> MaskSet:
 
 
 def structured_masks(model: SparseCBM, masked_from: int) -> tuple[MaskSet, dict[str, dict[str, int]]]:
-    """Masks that keep random heads and neurons, a quarter of each block; and how many of each kind, by concept."""
+    """Return masks that keep random heads and neurons, a quarter of each block, and the kept units of each concept."""
     layers = prunable_layers(model.backbone, masked_from=masked_from)
     units = find_units(model.backbone)
     masks, kept = {}, {}
@@ -64,13 +65,14 @@ def structured_masks(model: SparseCBM, masked_from: int) -> tuple[MaskSet, dict[
         selection = select_units(units, values, SPARSITY)
         masks[name] = selection.masks
         kept[name] = {
-            kind: sum(number for (of, _), number in selection.kept.items() if of == kind) for kind in ("head", "neuron")
+            kind: sum(number for (unit_kind, _), number in selection.kept.items() if unit_kind == kind)
+            for kind in ("head", "neuron")
         }
     return MaskSet.from_masks(masks), kept
 
 
 def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
-    """Median clock and CPU milliseconds of each way, and its ratio to the first."""
+    """Return median clock and CPU milliseconds of each way, and its ratio to the first."""
     clock, cpu = {name: [] for name in ways}, {name: [] for name in ways}
     names = list(ways)
     for number in range(-2, rounds):  # the first two warm up

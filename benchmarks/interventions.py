@@ -1,22 +1,22 @@
-"""Mask patches of wrong predictions: what they repair and harm, compared with other ways to choose as many bits.
+"""Mask patches of wrong predictions: repairs and harm, compared with other ways to choose the same number of bits.
 
     python benchmarks/interventions.py --model models/sparse --annotated data/annotated
     python benchmarks/interventions.py --model FOLDER --cebab FOLDER --texts 12
 
-A seed draws texts with a wrong prediction, evenly over the concepts. Texts of the split `--protect` protect. Those of
-`--held-out` supply the wrong predictions, and side effects are measured on them. Where both are one split, the seed
-halves its groups (CEBaB: a sample of dev). All strategies want the annotated state:
+A seed draws texts with a wrong prediction, evenly over the concepts. Correct predictions of the split `--protect` are
+protected. The split `--held-out` supplies the wrong predictions and measures side effects. If both are the same split,
+the seed divides its groups into halves (CEBaB: a sample of dev). All strategies aim for the annotated state:
 
-    protected   signed first-order effect, correct predictions protected: the product
+    protected   signed first-order effect, with protection of correct predictions: the product
     signed      the same without protection, until the state is reached
-    published   the largest |g w^2| of active bits dropped and of inactive ones grown, as many as `protected` flipped:
+    published   drop active bits and grow inactive ones by the largest |g w^2|, as many as `protected` flips:
                 the rule of the paper's released code, without the sign
-    iterated    the same in 8 rounds, each an eighth of the bits by the gradient under the current mask
-    random      as many, drawn uniformly
+    iterated    the same in 8 rounds; each flips an eighth of the bits, by the gradient under the current mask
+    random      the same number of bits, drawn uniformly
 
-"repaired" counts all attempts: the state is reached within the budget, and at most 1 % of the concept's correct
-predictions are harmed. With `--groups`, one patch is made from 20 texts that share a mistake. Results go to
-benchmarks/results/interventions-NAME.json as they come.
+An attempt counts as repaired if it reaches the state within the budget and harms at most 1 % of the concept's correct
+predictions. With `--groups`, one patch is made from 20 texts that share a mistake. Each result goes to
+benchmarks/results/interventions-NAME.json at once.
 """
 
 import argparse
@@ -57,7 +57,7 @@ GROUP_MIN_FIXED_SHARE, GROUP_PROTECTION_STRENGTH = 0.5, 1024.0
 
 
 def published(model: SparseCBM, concept: str, text: str, state: int, bits: int, rounds: int = 1) -> Positions:
-    """Flips by |g w^2|, g = dL/d(w m): half of them the highest active bits, half the highest inactive ones."""
+    """Return flips by |g w^2|, g = dL/d(w m): half are the highest active bits, half the highest inactive ones."""
     flips: dict[str, tuple[int, ...]] = {}
     ends = np.linspace(0, bits // 2, min(rounds, bits // 2) + 1).astype(int)
     for pairs in np.diff(ends):
@@ -81,7 +81,7 @@ def published(model: SparseCBM, concept: str, text: str, state: int, bits: int, 
 
 
 def predicted_state(model: SparseCBM, concept: str, flips: Positions, text: str) -> int:
-    """The predicted state of a text under some flips."""
+    """Return the predicted state of a text under some flips."""
     with toggled(model, concept, flips):
         return int(predict_concept_logits(model, concept, [text])[0][0].argmax())
 
@@ -89,7 +89,7 @@ def predicted_state(model: SparseCBM, concept: str, flips: Positions, text: str)
 def attempt(
     model: SparseCBM, held_out: Reference, concept: str, row: int, protection: Protection, rng: np.random.Generator
 ) -> dict:
-    """One wrong prediction by every strategy: side effects where the state is reached; and seconds of the product."""
+    """Repair one wrong prediction by every strategy; return side effects if it reaches the state, and the seconds."""
     text, gold = str(held_out.texts[row]), int(held_out.gold[concept][row])
     options = PatchOptions(SETTINGS.budget(model), SETTINGS.margin)
     state = model.concept_set[concept].states[gold]
@@ -99,20 +99,20 @@ def attempt(
         effects = measure_side_effects(
             model, concept, flips, unseen, [text], SideEffectOptions(SETTINGS.neighbours, SETTINGS.resamples)
         )
-        near = {"near_fixed": effects.neighbours.fixed, "near_harmed": effects.neighbours.harmed}
-        return {"bits": effects.bits, "harmed": effects.harmed.count, "right": effects.harmed.of, **near}
+        neighbours = {"near_fixed": effects.neighbours.fixed, "near_harmed": effects.neighbours.harmed}
+        return {"bits": effects.bits, "harmed": effects.harmed.count, "right": effects.harmed.of, **neighbours}
 
     result: dict = {"concept": concept}
     start, patch = time.perf_counter(), None
     for name, used_protection in (("protected", protection), ("signed", None)):
         try:
-            made = make_patch(model, text, concept, state, options, protection=used_protection)
+            new_patch = make_patch(model, text, concept, state, options, protection=used_protection)
         except UnreachedError:
             result[name] = None
         else:
-            patch = made if name == "protected" else patch
+            patch = new_patch if name == "protected" else patch
             seconds = time.perf_counter() - start
-            result[name] = measured(made.flipped)
+            result[name] = measured(new_patch.flipped)
             if name == "protected":
                 result["seconds"] = seconds
                 result["seconds_bill_per_1000"] = 1000 * (time.perf_counter() - start - seconds) / len(held_out)
@@ -128,7 +128,7 @@ def attempt(
 
 
 def measure_handling(model: SparseCBM, patch: MaskPatch) -> dict:
-    """Bytes of the file, and seconds to apply and to remove a patch."""
+    """Return the bytes of a patch file, and the seconds to apply and to remove the patch."""
     with tempfile.TemporaryDirectory() as folder:
         patch.save(Path(folder) / "x.patch")
         size = (Path(folder) / "x.patch").stat().st_size
@@ -140,13 +140,13 @@ def measure_handling(model: SparseCBM, patch: MaskPatch) -> dict:
 
 
 def repaired(results: list[dict], name: str) -> list[bool]:
-    """Whether each attempt reached the state within the allowed harm."""
+    """Return whether each attempt reaches the state within the allowed harm."""
     cells = [result.get(name) for result in results]
     return [bool(cell) and cell["harmed"] <= SETTINGS.max_harm * cell["right"] for cell in cells]
 
 
 def group_trial(model: SparseCBM, reference: Reference, concept: str, protection: Protection, seed: int) -> dict | None:
-    """One patch from 20 texts of the largest cluster that shares a mistake, on the rest of it and elsewhere."""
+    """Make one patch from 20 texts of the largest cluster with a common mistake, and measure it on all other texts."""
     wrong = np.flatnonzero(reference.incorrect(concept))
     pairs = np.stack([reference.gold[concept][wrong], reference.predicted(concept)[wrong]], axis=1)
     gold, predicted = max(map(tuple, pairs), key=lambda pair: (pairs == pair).all(1).sum())
@@ -180,7 +180,7 @@ def group_trial(model: SparseCBM, reference: Reference, concept: str, protection
 
 
 def references(model: SparseCBM, arguments: argparse.Namespace, seed: int) -> tuple[Reference, Reference]:
-    """The predictions that protect, and those that supply mistakes and side effects; no group is in both."""
+    """Return the protected predictions, and those for mistakes and side effects; they share no group."""
     if arguments.cebab:
         frames = annotated(configured(arguments.cebab, "joint", 1, []))[0]
         protect_split = held_out_split = "dev"
@@ -202,7 +202,7 @@ def references(model: SparseCBM, arguments: argparse.Namespace, seed: int) -> tu
 
 
 def measure(model: SparseCBM, arguments: argparse.Namespace, seed: int) -> dict:
-    """All attempts of one seed, or its groups."""
+    """Measure all attempts of one seed, or its groups."""
     protecting, held_out = references(model, arguments, seed)
     rng, results, protections = np.random.default_rng([seed, 1]), [], {}
     if arguments.groups:
@@ -218,7 +218,7 @@ def measure(model: SparseCBM, arguments: argparse.Namespace, seed: int) -> dict:
 
 
 def show(by_seed: dict[str, dict]) -> None:
-    """Figures over all seeds, and the repaired share of each."""
+    """Print figures over all seeds, and the repaired share of each."""
     results = [result for seed in by_seed.values() for result in seed.get("attempts", ())]
     for group in (group for seed in by_seed.values() for group in seed.get("groups", ())):
         print(group)
@@ -229,11 +229,11 @@ def show(by_seed: dict[str, dict]) -> None:
         done = [result[name] for result in results if result.get(name)]
         by_seed_shares = [np.mean(repaired(seed["attempts"], name)) for seed in by_seed.values()]
         harm = sum(cell["harmed"] for cell in done) / max(sum(cell["right"] for cell in done), 1)
-        near = sum(cell["near_fixed"] for cell in done), sum(cell["near_harmed"] for cell in done)
+        neighbours = sum(cell["near_fixed"] for cell in done), sum(cell["near_harmed"] for cell in done)
         print(
             f"  {name:10} reached {len(done) / len(results):.3f}, repaired {np.mean(repaired(results, name)):.3f} "
             f"({', '.join(f'{share:.3f}' for share in by_seed_shares)}), median bits "
-            f"{np.median([cell['bits'] for cell in done]) if done else None}, harm {harm:.4f}, neighbours {near}"
+            f"{np.median([cell['bits'] for cell in done]) if done else None}, harm {harm:.4f}, neighbours {neighbours}"
         )
     random = [hit for result in results for hit in result.get("random", ())]
     print(f"  random     reached {np.mean(random):.3f} of {len(random)} draws")

@@ -1,17 +1,18 @@
-"""Two controls of what masks prove, on CEBaB: use before any recovery, and a nonsense concept.
+"""Two controls for masks on CEBaB: cross-use before any recovery, and a nonsense concept.
 
     python benchmarks/mask_controls.py --data FOLDER --seeds 1 2 3 --set threads=1
 
-Starts from what `benchmarks/masks.py --profiles sparse-75` left. Scores are of `dev`; intervals are 95 %, by bootstrap
-over `original_id`, paired by text.
+Starts from the results of `benchmarks/masks.py --profiles sparse-75`. Scores are on `dev`. Intervals are 95 %, by
+bootstrap over `original_id`, paired by text.
 
-cross-use   the masks of the finished training laid over the dense model with its own heads, which never saw one: what
-            each concept keeps under its own mask beyond others' masks; and the same for random masks of equal numbers
-nonsense    whether a text holds a certain neutral word, as one more concept. The backbone was never trained for it.
-            Masks are trained for all concepts together: what a mask for nonsense reaches is what finding a mask
-            proves of any concept (the criticism made of arXiv 2511.13653)
+cross-use   The trained masks are applied to the dense model, whose heads have never seen a mask. The score is how much
+            more accuracy a concept keeps under its own mask than under others' masks. Random masks of equal counts get
+            the same score.
+nonsense    One more concept says whether a text contains a certain neutral word. The backbone was never trained for it.
+            Masks are trained for all concepts together. The score of the nonsense mask shows how much the mere
+            existence of a mask proves about any concept (a criticism of arXiv 2511.13653).
 
-Results go to benchmarks/results/mask-controls.json as they come.
+Each result goes to benchmarks/results/mask-controls.json at once.
 """
 
 import argparse
@@ -43,26 +44,27 @@ NONSENSE = "nonsense"
 
 
 def measured_cross_use(dense: SparseCBM, dev: pd.DataFrame, root: Path, seed: int) -> dict:
-    """Swap of chosen and of random masks on the dense model as it is, and the excess."""
+    """Measure cross-use of chosen and of random masks on the unchanged dense model, and the excess."""
     swaps = {}
-    for which in ("chosen", "random"):
-        swaps[which] = cross_use(dense, SparseCBM.from_pretrained(root / which / "model").masks, dev)
-    scores = {which: square_scores(swap, RESAMPLES, seed).to_dict() for which, swap in swaps.items()}
-    found = gap_excess(swaps["chosen"], swaps["random"], RESAMPLES, seed)
-    return {**scores, "excess": {name: estimate.to_dict() for name, estimate in found.items()}}
+    for mask_kind in ("chosen", "random"):
+        swaps[mask_kind] = cross_use(dense, SparseCBM.from_pretrained(root / mask_kind / "model").masks, dev)
+    scores = {mask_kind: square_scores(swap, RESAMPLES, seed).to_dict() for mask_kind, swap in swaps.items()}
+    differences = gap_excess(swaps["chosen"], swaps["random"], RESAMPLES, seed)
+    return {**scores, "excess": {name: estimate.to_dict() for name, estimate in differences.items()}}
 
 
 def has_word(texts: pd.Series, word: str) -> pd.Series:
-    """Whether each text holds the word, whatever its case."""
+    """Return whether each text contains the word, in any case."""
     return texts.str.contains(rf"\b{re.escape(word)}\b", flags=re.IGNORECASE, regex=True)
 
 
 def with_nonsense(
     dense: SparseCBM, frames: dict[str, pd.DataFrame], gamma: float
 ) -> tuple[SparseCBM, dict[str, pd.DataFrame], str]:
-    """The dense model with one more concept, its head fitted on pooled texts; the tables with its states; the word.
+    """Return the dense model with one more concept, the tables with the states of this concept, and its word.
 
-    The word is the function word that occurs in most nearly half of the training texts.
+    The head of the concept is fitted on pooled texts. The word is the function word whose share of training texts is
+    closest to one half.
     """
     word = min(FUNCTION_WORDS, key=lambda w: abs(has_word(frames["train"]["text"], w).mean() - 0.5))
     frames = {
@@ -77,36 +79,36 @@ def with_nonsense(
     model = SparseCBM(copy.deepcopy(dense.backbone), dense.tokenizer, concepts, dense.settings)
     data = build_examples(frames["train"], model)
     refit_concept_heads(model, data, pooled_under_masks(model, data), gamma)
-    for name in dense.concept_set.names:  # these keep the heads that they were trained with
+    for name in dense.concept_set.names:  # these concepts keep the heads that they were trained with
         model.concept_heads.head(name).load_state_dict(dense.concept_heads.head(name).state_dict())
     return model.eval(), frames, word
 
 
 def measured_nonsense(dense: SparseCBM, frames: dict[str, pd.DataFrame], params: Params, root: Path) -> dict:
-    """Specificity of masks for all concepts and nonsense, of their random control, and the excess."""
+    """Measure the specificity of masks for all concepts and nonsense, of their random control, and the excess."""
     extended, frames, word = with_nonsense(dense, frames, params.prune.head_gamma)
     gold = frames["dev"][f"concept.{NONSENSE}"]
-    read = [prediction.concepts[NONSENSE].state for prediction in extended.predict(frames["dev"]["text"].tolist())]
-    found = {}
-    for which in ("chosen", "random"):
-        control_of = root / "nonsense-chosen" / "events" if which == "random" else None
+    predicted = [prediction.concepts[NONSENSE].state for prediction in extended.predict(frames["dev"]["text"].tolist())]
+    specificities = {}
+    for mask_kind in ("chosen", "random"):
+        control_of = root / "nonsense-chosen" / "events" if mask_kind == "random" else None
         options = PruneOptions(params.prune, params.finetune, control_of)
-        run = TrainingRun(params.seed, Checkpoints(root / f"nonsense-{which}"))
+        run = TrainingRun(params.seed, Checkpoints(root / f"nonsense-{mask_kind}"))
         result = fit_masks(extended, frames["train"], frames["validation"], options, run)
-        found[which] = specificity(
+        specificities[mask_kind] = specificity(
             result.model.to("cpu"), frames["train"], frames["dev"], params.prune.probe_texts, RESAMPLES, params.seed
         )
     return {
         "word": word,
         "majority": round(float(gold.value_counts(normalize=True).max()), 4),
-        "dense": round(float((gold.to_numpy() == read).mean()), 4),
-        **{which: measured.to_dict() for which, measured in found.items()},
-        "excess": excess(found["chosen"], found["random"], RESAMPLES, params.seed).to_dict(),
+        "dense": round(float((gold.to_numpy() == predicted).mean()), 4),
+        **{mask_kind: measured.to_dict() for mask_kind, measured in specificities.items()},
+        "excess": excess(specificities["chosen"], specificities["random"], RESAMPLES, params.seed).to_dict(),
     }
 
 
 def measure(params: Params) -> dict:
-    """All figures of one seed."""
+    """Measure all figures of one seed."""
     with reproducible(params.seed, params.threads):
         frames, _ = annotated(params)
         dense = SparseCBM.from_pretrained(model_folder("joint", params.seed))
@@ -119,7 +121,7 @@ def measure(params: Params) -> dict:
 
 
 def show(seed: str, result: dict) -> None:
-    """What each concept keeps, beyond others' masks and beyond the control."""
+    """Print what each concept keeps beyond others' masks and beyond the control."""
 
     def points(estimate: dict) -> str:
         low, high = estimate["interval"]
@@ -127,21 +129,21 @@ def show(seed: str, result: dict) -> None:
 
     cross, nonsense = result["cross_use"], result["nonsense"]
     print(f"\nseed {seed}\n  use before recovery")
-    for which in ("chosen", "random"):
-        print(f"    {which} masks: own {cross[which]['own']:.3f}, others {cross[which]['others']:.3f}")
+    for mask_kind in ("chosen", "random"):
+        print(f"    {mask_kind} masks: own {cross[mask_kind]['own']:.3f}, others {cross[mask_kind]['others']:.3f}")
     print(f"    excess of the gap: {points(cross['excess']['mean'])}")
     print(f"  nonsense, the word {nonsense['word']!r}")
     print(f"    majority {nonsense['majority']:.3f}, dense probe {nonsense['dense']:.3f}")
-    for which in ("chosen", "random"):
-        matrix = nonsense[which]["swap"]["matrix"]
-        print(f"    own accuracy under {which} masks: " + ", ".join(f"{n} {matrix[n][n]:.3f}" for n in matrix))
+    for mask_kind in ("chosen", "random"):
+        matrix = nonsense[mask_kind]["swap"]["matrix"]
+        print(f"    own accuracy under {mask_kind} masks: " + ", ".join(f"{n} {matrix[n][n]:.3f}" for n in matrix))
     for kind in ("swap", "probe", "ablation"):
         parts = nonsense["excess"][kind]
         print(f"    excess, {kind:8}: " + ", ".join(f"{name} {points(e)}" for name, e in parts.items()))
 
 
 def main() -> None:
-    """Measure what is missing, then print."""
+    """Measure the missing results, then print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])

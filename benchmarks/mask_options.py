@@ -1,11 +1,11 @@
-"""What makes K masks affordable, and what each way costs in accuracy: one option changed at a time.
+"""Options that make K masks affordable, and their cost in accuracy: one option changes at a time.
 
     python benchmarks/mask_options.py --seed 1 --set threads=1
 
-On the embedded reviews, from the dense model that `benchmarks/masks.py` trains and keeps. All rows make as many
-updates at the same batch size. Seconds are CPU seconds of the training under masks with its heads fitted; accuracies
-are of `test`, differences from the first row paired by text, intervals 95 % by bootstrap over groups. Results go to
-benchmarks/results/mask-options.json.
+The data are the embedded reviews. Training starts from the dense model that `benchmarks/masks.py` keeps. All rows make
+the same number of updates at the same batch size. Seconds are CPU seconds of the training under masks, including the
+fit of the heads. Accuracies are on `test`. Differences from the first row are paired by text, with 95 % intervals by
+bootstrap over groups. Results go to benchmarks/results/mask-options.json.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.reproducible import reproducible
 
-# The first row is what the others are compared with.
+# All other rows are compared with the first row.
 OPTIONS = {
     "default: sampled, blocks 0 to 2 shared": [],
     "split": ["prune.concepts=split"],
@@ -38,7 +38,7 @@ OPTIONS = {
 
 
 def trained(params: Params, dense: SparseCBM, frames: dict) -> tuple[float, np.ndarray]:
-    """CPU seconds of training, and what the model reads rightly on `test`."""
+    """Return the CPU seconds of training, and which predictions on `test` are correct."""
     with reproducible(params.seed, params.threads):
         options = PruneOptions(params.prune, params.finetune)
         with TemporaryDirectory() as folder:
@@ -62,9 +62,9 @@ def main() -> None:
         folder = model_folder("joint", arguments.seed, "restaurants")
         if not folder.is_dir():
             train_dense(params, frames, concept_set)
-        seconds, found = trained(params, SparseCBM.from_pretrained(folder), frames)
-        first = found if first is None else first
-        scores = compared(found, first, frames["test"]["group"].to_numpy(), arguments.seed)
+        seconds, correct = trained(params, SparseCBM.from_pretrained(folder), frames)
+        first = correct if first is None else first
+        scores = compared(correct, first, frames["test"]["group"].to_numpy(), arguments.seed)
         results[name] = {"cpu_seconds": round(seconds, 1)} | {
             kind: {"accuracy": s["sparse"], "difference": s["difference"], "interval": s["interval"]}
             for kind, s in scores.items()

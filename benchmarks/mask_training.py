@@ -1,12 +1,12 @@
-"""Training of four masks: what arranging the concepts over a batch saves, against K separate passes.
+"""Training of four masks: time that a joint pass over a batch saves, compared with K separate passes.
 
     python benchmarks/mask_training.py [--texts 64] [--batch-size 16]
 
-Backbone, texts, masks, batch size and update (forward, loss, backward, learnt scores, AdamW) are the same; all ways
-take turns in one run. A text counts as read when the update that it takes part in is done:
+Backbone, texts, masks, batch size and update (forward, loss, backward, learnt scores, AdamW) are the same. All ways
+take turns in one run. A text counts once its update is complete:
 
 - `all`: every text through every mask, in one call;
-- `sampled`: a batch through one mask, concepts in turn;
+- `sampled`: each batch through one mask, concepts in turn;
 - `split`: every text through one of the masks;
 - `separate`: every text through every mask, one full pass of the backbone for each concept, padded like the others;
 - `separate, 512`: the same, every text padded to 512 tokens.
@@ -43,10 +43,10 @@ RESULTS = Path(__file__).parent / "results" / "mask-training.json"
 
 
 class Separate(MaskTraining):
-    """The plain way: a concept at a time, each with a pass, a loss and a backward pass of its own."""
+    """The simple way: one concept at a time, each with its own forward pass, loss and backward pass."""
 
     def compute_losses(self, model: SparseCBM, batch: Batch, step: int) -> Losses:
-        """The losses of K updates without the optimizer; gradients of all but the last are handed on here."""
+        """Return the losses of K concepts; it runs all backward passes except the last."""
         for turn, _ in enumerate(model.concept_set.names):
             parts = super().compute_losses(model, batch, turn)
             if turn < len(model.concept_set) - 1:
@@ -56,7 +56,7 @@ class Separate(MaskTraining):
 
 
 def main() -> None:
-    """Measure all ways, print them beside each other and write the results."""
+    """Measure all ways, print them side by side and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texts", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=16)
@@ -100,18 +100,18 @@ def main() -> None:
             ways["separate"] = ways[f"separate, {LONG}"] = way("sampled", Separate)
             clock, cpu = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
             pad_id = model.tokenizer.pad_token_id
-            for step, members in enumerate([batches[0], *batches]):
-                short = build_batch(data, members, pad_id, model.device)
+            for step, rows in enumerate([batches[0], *batches]):
+                short = build_batch(data, rows, pad_id, model.device)
                 for name, update in ways.items():
                     b = padded_to(LONG, short, pad_id) if name.endswith(str(LONG)) else short
                     if step == 0 and name.endswith(str(LONG)):
-                        continue  # the first round allocates, and is not counted
+                        continue  # the first round allocates memory, so it does not count
                     wall, used = time.perf_counter(), time.process_time()
                     update(b, step)
                     if step:
                         clock[name] += time.perf_counter() - wall
                         cpu[name] += time.process_time() - used
-        texts = sum(len(members) for members in batches)
+        texts = sum(len(rows) for rows in batches)
         results = {
             name: {"texts_a_second": round(texts / clock[name], 3), "cpu_seconds_a_text": round(cpu[name] / texts, 4)}
             for name in ways

@@ -1,13 +1,15 @@
-"""Masks: accuracy against the dense model, and specificity against identically trained random masks.
+"""Masks: accuracy compared with the dense model, and specificity compared with random masks trained in the same way.
 
     python benchmarks/masks.py --data FOLDER --seeds 1 2 3 --profiles sparse-75 sparse-90
 
-With a folder of CEBaB's released files it starts from the dense models that `benchmarks/cebab.py --modes joint` left
-and scores `dev`; without one it trains on the embedded reviews and scores `test`. For every seed and profile it trains
-masks, and the same once more under random masks. What they are compared with is the dense model after as many more
-epochs. Intervals are 95 %, by bootstrap over groups (`original_id`), paired by text; those of the mean of the seeds are
-of each text's mean. Results go to benchmarks/results/masks-SOURCE-PROFILE.json as they come; what is there by the same
-settings is not done again.
+With a folder of CEBaB's released files it starts from the dense models of `benchmarks/cebab.py --modes joint` and
+scores `dev`. Without one it trains on the embedded reviews and scores `test`. For every seed and profile it trains
+masks, and then a control under random masks. The baseline is the dense model after the same number of additional
+epochs.
+
+Intervals are 95 %, by bootstrap over groups (`original_id`), paired by text. For the mean of the seeds, each text
+counts with its mean over the seeds. Each result goes to benchmarks/results/masks-SOURCE-PROFILE.json at once. A result
+with the same settings is not computed again.
 """
 
 import argparse
@@ -34,18 +36,18 @@ from sparsecbm.train.reproducible import reproducible
 RESULTS = Path(__file__).parent / "results"
 RESAMPLES = 1000
 MEAN = "mean of the seeds"
-RIGHT = "right.npz"  # in a seed's folder: which readings of which text were right
+RIGHT = "right.npz"  # in a seed's folder: which predictions of each text are correct
 
 
 def right(predictions: SplitPredictions) -> np.ndarray:
-    """Whether each text's label, and the share of its concepts that, were read rightly: [texts, 2]; nan if unknown."""
+    """Return whether the label and each concept of a text are predicted correctly: [texts, 1 + K]; nan if unknown."""
     label = np.where(predictions.label.gold == MISSING, np.nan, predictions.label.predicted == predictions.label.gold)
     by_concept = [np.where(v.gold == MISSING, np.nan, v.predicted == v.gold) for v in predictions.concepts.values()]
     return np.stack([label, *by_concept], axis=1)
 
 
 def compared(sparse: np.ndarray, dense: np.ndarray, clusters: np.ndarray, seed: int) -> dict:
-    """Accuracy of both, and the paired difference with its interval, of the label and the mean concept."""
+    """Return both accuracies and the paired difference with its interval, for the label and the mean concept."""
 
     def pair(values: np.ndarray) -> np.ndarray:
         return np.stack([values[..., 0], values[..., 1:].mean(-1)], axis=-1)
@@ -64,7 +66,7 @@ def compared(sparse: np.ndarray, dense: np.ndarray, clusters: np.ndarray, seed: 
 
 
 def continued(dense: SparseCBM, frames: dict[str, pd.DataFrame], params: Params) -> SparseCBM:
-    """The dense model after as many more epochs as the masks take; kept for other sparsities of the same length."""
+    """Return the dense model after as many additional epochs as the masks take; other sparsities reuse it."""
     epochs, seed = params.prune.epochs, params.seed
     folder = model_folder("joint", seed, params.source.name)
     folder = folder.with_name(f"{folder.name}-and-{epochs}-epochs")
@@ -92,12 +94,12 @@ def pruned(
 
 
 def root_of(source: str, profile: str, seed: int | str) -> Path:
-    """Where masks stay: the models `chosen/model` and `random/model`, and the masks of each event."""
+    """Return the folder of masks: the models `chosen/model` and `random/model`, and the masks of each event."""
     return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"masks-{source}-{profile}-{seed}"
 
 
 def measure(params: Params, profile: str) -> dict:
-    """All figures of one seed."""
+    """Measure all figures of one seed."""
     seed, source = params.seed, params.source.name
     with reproducible(seed, params.threads):
         frames, concept_set = annotated(params)
@@ -125,10 +127,12 @@ def measure(params: Params, profile: str) -> dict:
 
 
 def over_seeds(folders: list[Path]) -> dict:
-    """Masks against the dense model, every text by its mean over the seeds."""
-    found = [np.load(folder / RIGHT) for folder in folders]
-    chosen, random, dense = (np.mean([each[kind] for each in found], axis=0) for kind in ("chosen", "random", "dense"))
-    clusters = found[0]["clusters"]
+    """Compare masks with the dense model; each text counts with its mean over the seeds."""
+    correct = [np.load(folder / RIGHT) for folder in folders]
+    chosen, random, dense = (
+        np.mean([each[kind] for each in correct], axis=0) for kind in ("chosen", "random", "dense")
+    )
+    clusters = correct[0]["clusters"]
     return {
         "against_continued": compared(chosen, dense, clusters, 0),
         "random_against_continued": compared(random, dense, clusters, 0),
@@ -136,20 +140,21 @@ def over_seeds(folders: list[Path]) -> dict:
 
 
 def settings_of(params: Params) -> dict:
-    """What a result depends on, besides seed and data."""
+    """Return the settings that a result depends on, besides seed and data."""
     return {name: getattr(params, name).model_dump() for name in ("model", "finetune", "prune")}
 
 
 def show(title: str, results: dict) -> None:
-    """The figures that the targets name."""
+    """Print the figures that the targets name."""
     print(f"\n{title}")
     for seed, result in results.items():
         print(f"  {seed}" if seed == MEAN else f"  seed {seed}, {result['seconds']} s")
         for name in ("concepts", "label"):
-            of, random = result["against_continued"][name], result["random_against_continued"][name]
-            low, high = of["interval"]
+            comparison, random = result["against_continued"][name], result["random_against_continued"][name]
+            low, high = comparison["interval"]
             print(
-                f"    {name:9} {of['sparse']:.3f}, dense {of['dense']:.3f}: {100 * of['difference']:+.2f} "
+                f"    {name:9} {comparison['sparse']:.3f}, dense {comparison['dense']:.3f}: "
+                f"{100 * comparison['difference']:+.2f} "
                 f"({100 * low:+.2f} to {100 * high:+.2f}); random {random['sparse']:.3f}"
             )
         if seed == MEAN:
@@ -157,7 +162,7 @@ def show(title: str, results: dict) -> None:
         overlap = result["chosen"]["overlap"]
         print(f"    jaccard   {overlap['jaccard']:.3f} (chance {overlap['chance']:.3f})")
         for kind, key in (("swap", "gap"), ("probe", "gap"), ("ablation", "selectivity")):
-            gaps = [result[which][kind][key]["mean"]["value"] for which in ("chosen", "random")]
+            gaps = [result[mask_kind][kind][key]["mean"]["value"] for mask_kind in ("chosen", "random")]
             parts = result["excess"][kind]
             low, high = parts["mean"]["interval"]
             above = sum(e["interval"][0] > 0 for n, e in parts.items() if n != "mean")
@@ -169,9 +174,9 @@ def show(title: str, results: dict) -> None:
 
 
 def main() -> None:
-    """Measure what is missing, then print."""
+    """Measure the missing results, then print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="CEBaB's folder; without it the embedded reviews are read")
+    parser.add_argument("--data", type=Path, help="CEBaB's folder; without it the embedded reviews are used")
     parser.add_argument("--profiles", nargs="+", default=["sparse-75", "sparse-90"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")

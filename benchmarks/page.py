@@ -4,7 +4,7 @@
     python -m benchmarks.page --check    # exit with 1 if the page differs from what the files give
 
 `benchmarks/claims.yaml` lists the topics of the page, their prose, and for each claim the file and the paths of its
-figures. A result file with the key `claims` (figures of runs that wrote no JSON) gives finished rows for its topic.
+figures. A result file with the key `claims` (figures of runs that wrote no JSON) provides finished rows for its topic.
 
 A result text such as "{1/label/accuracy:share} on dev" takes figures by path. A part of a path may be a pattern
 (`[123]`, `*`); then the figures of all matching keys are listed. `mean(path)`, `median(path)`, `min(path)`,
@@ -103,7 +103,7 @@ def fill_in(value: Any, name: str, key: str) -> Any:
 
 
 def render_row(row: Record, results: Path) -> str:
-    """Return one line of a table, its figures taken from the result file of the row."""
+    """Return one line of a table with figures from the result file of the row."""
     data = load_results(row, results)
     result = FIGURE.sub(lambda match: format_figures(select(data, match[1]), match[2]), row["result"])
     return format_row(row | {"result": result, "met": is_met(data, row["met"]) if "met" in row else None})
@@ -139,7 +139,7 @@ def select(data: Any, expression: str) -> Any:
 
 
 def format_figures(figure: Any, form: str) -> str:
-    """Return a figure in a form; of a list all figures, with an interval its two ends in parentheses."""
+    """Return a figure as text; a list gives all figures, and an interval its two ends in parentheses."""
     if isinstance(figure, list):
         return ", ".join(format_figures(each, form) for each in figure)
     if isinstance(figure, dict):

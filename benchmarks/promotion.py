@@ -1,11 +1,12 @@
-"""What the flow adds to `dvc repro`, and what gates and promotion cost.
+"""Time that the flow adds to `dvc repro`, and the cost of gates and promotion.
 
     python benchmarks/promotion.py [--workspace FOLDER]
 
-FOLDER is a clone in which `sparsecbm run` has ended. This code is cloned beside, FOLDER's outputs are taken as its own
-(`dvc commit`), and everything is timed in that clone, each command in a process of its own, the start of Python
-included. The first champion is the model with one concept's head turned to zero; the model itself then stands against
-it. Clock seconds, and CPU seconds of the command with all its processes. Results: benchmarks/results/promotion.json.
+FOLDER is a clone in which `sparsecbm run` has ended. The benchmark clones this code next to it, takes over the outputs
+of FOLDER (`dvc commit`) and measures everything in that clone. Each command runs in its own process, and the time
+includes the start of Python. The first champion is the model with one concept's head set to zero; the model itself is
+the challenger. Times are clock seconds, and CPU seconds of the command with all its processes. Results go to
+benchmarks/results/promotion.json.
 """
 
 import argparse
@@ -44,13 +45,13 @@ def main() -> None:
         for output in OUTPUTS:
             shutil.rmtree(clone / output, ignore_errors=True)
             shutil.copytree(arguments.workspace / output, clone / output)
-        found = {"cores": len(os.sched_getaffinity(0)), **measure(clone)}
-    write_json(RESULT, found)
+        results = {"cores": len(os.sched_getaffinity(0)), **measure(clone)}
+    write_json(RESULT, results)
     print(RESULT.read_text())
 
 
 def measure(root: Path) -> dict:
-    """Every command in its order: clock and CPU seconds, and what the gates said."""
+    """Run every command in its order; return clock and CPU seconds, and the verdicts of the gates."""
     steps: dict[str, list] = {}
 
     def timed(step: str, *command: str) -> None:
@@ -71,8 +72,8 @@ def measure(root: Path) -> dict:
     ledger = json.loads((root / ".sparsecbm" / "promotion" / "version-2" / "ledger.json").read_text())
 
     run(root, *DVC, "repro", "--quiet")
-    run(root, *CLI, "run")  # Prefect's database is made
-    for _ in range(REPEATS):  # side by side, so that both meet the same neighbours
+    run(root, *CLI, "run")  # creates Prefect's database
+    for _ in range(REPEATS):  # side by side, so that the load of the machine is the same for both
         timed("dvc repro, unchanged", *DVC, "repro", "--quiet")
         timed("flow, unchanged", *CLI, "run")
         timed("flow with promotion, unchanged", *CLI, "run", "--promote", "auto")
@@ -92,13 +93,13 @@ def measure(root: Path) -> dict:
 
 @torch.no_grad()
 def damage(model: SparseCBM, concept: str) -> SparseCBM:
-    """The same model, which reads one state of a concept whatever the text."""
+    """Make a model predict the same state of one concept for every text."""
     model.concept_heads.head(concept).weight.zero_()
     return model
 
 
 def run(root: Path, *command: str) -> tuple[float, float]:
-    """Run Python in a folder; clock seconds, and CPU seconds of it and its processes."""
+    """Run Python in a folder; return clock seconds, and CPU seconds of it and its processes."""
     outside = ("PYTHONPATH", "MLFLOW_TRACKING_URI")
     environment = {name: value for name, value in os.environ.items() if name not in outside}
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -2,10 +2,10 @@
 
     python benchmarks/report.py --explanations reports/explanations/explanations.jsonl [--texts 60 1000] [--runs 5]
 
-Cards are made from explained texts, which are repeated until there are enough; figures and plots are those of the
-workspace. Each run is a browser of its own with an empty profile: Chromium, headless, by chromedriver. `loaded` is the
-browser's own time from the start of the navigation to the end of the load event; `ready` is the clock from asking for
-the page until a filter has been set and the number of texts it leaves was read back.
+Explained texts give the cards and repeat until there are enough. Figures and plots come from the workspace. Each run
+starts a new headless Chromium with an empty profile, by chromedriver. `loaded` is the browser's own time from the start
+of the navigation to the end of the load event. `ready` is the clock time from the request of the page until a filter is
+set and the page shows the number of remaining texts.
 """
 
 import argparse
@@ -34,7 +34,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-# Opens the first card; answers with the milliseconds until the frame that shows it.
+# Opens the first card; returns the milliseconds until the frame that shows it.
 OPEN_CARD = """
 const done = arguments[0], start = performance.now(), card = document.querySelector(".card");
 const answer = () => done(performance.now() - start);
@@ -44,8 +44,8 @@ card.open = true;
 
 
 def assemble(workspace: Workspace, explanations: list[Explanation], texts: int) -> tuple[str, float]:
-    """The page with so many cards, and the seconds that it took to make."""
-    chosen = [explanations[place % len(explanations)] for place in range(texts)]
+    """Return the page with a number of cards, and the seconds that it takes to make."""
+    chosen = [explanations[index % len(explanations)] for index in range(texts)]
     metrics = {stage: read_json(workspace.metrics(stage)) for stage in SHOWN if workspace.metrics(stage).is_file()}
     started = time.perf_counter()
     plots = {stage: read_plots(workspace.plots / stage) for stage in SHOWN}
@@ -53,7 +53,7 @@ def assemble(workspace: Workspace, explanations: list[Explanation], texts: int) 
 
 
 def opened(page: Path) -> dict[str, float]:
-    """One browser that opens the page once, in milliseconds."""
+    """Open the page once in a new browser; return the times in milliseconds."""
     with tempfile.TemporaryDirectory() as profile:
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium")
@@ -95,12 +95,12 @@ def main() -> None:
             page.write_text(html, encoding="utf-8")
             runs = [opened(page) for _ in range(arguments.runs)]
             times = {key: sorted(run[key] for run in runs) for key in runs[0]}
-            found = results["by_texts"][str(texts)] = {
+            figures = results["by_texts"][str(texts)] = {
                 "bytes": page.stat().st_size,
                 "assembled_seconds": round(seconds, 2),
                 "milliseconds": {key: [round(each) for each in values] for key, values in times.items()},
             }
-            print(f"{texts:5} texts: {found['bytes'] / 1e6:.1f} MB, made in {seconds:.1f} s; "
+            print(f"{texts:5} texts: {figures['bytes'] / 1e6:.1f} MB, made in {seconds:.1f} s; "
                   + ", ".join(f"{key} {statistics.median(values):.0f} ms (worst {values[-1]:.0f})"
                               for key, values in times.items()) + f"; load {os.getloadavg()[0]:.1f}")  # fmt: skip
     write_json(RESULTS, results)

@@ -1,16 +1,16 @@
-"""The diagonal of the inverse Fisher matrix: one factorisation a block against one rank-one update a gradient.
+"""The diagonal of the inverse Fisher matrix: one factorisation per block, compared with one update per gradient.
 
     python benchmarks/saliency.py [--sizes minilm bert-base] [--share 0.5] [--gradients 64] [--block 50]
 
-Times are of the computation alone: gradients are drawn layer by layer, as the product takes them, and their time is
-not counted. The methods take turns, one transformer block of the model at a time, each in a process of its own, so
-that a machine whose speed drifts treats them alike. Memory is the largest resident size beyond what the process held
-before the first layer, the gradients of that layer included. `--share` runs only the first blocks of the model;
-memory is that of the whole, since layers follow each other and all blocks are alike.
+Times cover the computation alone. Random gradients are made layer by layer, as the product needs them, and their time
+does not count. The methods take turns, one transformer block of the model at a time, each in its own process. So a
+machine whose speed drifts affects all methods equally. Memory is the peak resident size minus that before the first
+layer; it includes the gradients of a layer. `--share` runs only the first blocks of the model. The memory is still that
+of the whole model, since layers run one after the other and all blocks are alike.
 
 The baseline is the Sherman-Morrison update as oBERT uses it (Kurtic et al., arXiv 2203.07259, section 3), batched over
 blocks: F <- F - (F g)(F g)^T / (m + g^T F g), F = I / damping before the first gradient. It runs in float32 and
-float64; on a whole layer at once, and in slabs of as many blocks as it is fastest with.
+float64, on a whole layer at once and in slabs of the number of blocks at which it is fastest.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from sparsecbm.pruning.fisher import compute_inverse_diagonal
 
 RESULTS = Path(__file__).parent / "results" / "saliency.json"
 DAMPING = 1e-7
-SCALE = 1e-3  # of gradients, as batches of a dozen texts have them
-SLAB = 128  # blocks that the baseline takes at a time
+SCALE = 1e-3  # of gradients, as for batches of a dozen texts
+SLAB = 128  # blocks that the baseline updates at a time
 CHECKED = 200  # blocks of each process that are compared with their dense inverse
 HIDDEN = {"minilm": (384, 6), "bert-base": (768, 12)}  # width, transformer blocks
 
@@ -51,15 +51,15 @@ def layers(hidden: int) -> list[int]:
 
 
 def rank_one(gradients: Tensor, block: int, damping: float, dtype: torch.dtype, slab: int | None) -> Tensor:
-    """diag(F^-1), [n], by one update a gradient; the last, shorter block is a slab of its own."""
+    """Return diag(F^-1), [n], by one update per gradient; the last, shorter block is a separate slab."""
     n = gradients.shape[1]
-    whole = n - n % block
-    found = []
-    for piece in gradients[:, :whole].split(block * (slab or whole // block), dim=1):
-        found.append(_updated(piece, block, damping, dtype))
-    if whole < n:
-        found.append(_updated(gradients[:, whole:], n - whole, damping, dtype))
-    return torch.cat(found)
+    complete = n - n % block
+    parts = []
+    for piece in gradients[:, :complete].split(block * (slab or complete // block), dim=1):
+        parts.append(_updated(piece, block, damping, dtype))
+    if complete < n:
+        parts.append(_updated(gradients[:, complete:], n - complete, damping, dtype))
+    return torch.cat(parts)
 
 
 def _updated(gradients: Tensor, block: int, damping: float, dtype: torch.dtype) -> Tensor:
@@ -73,14 +73,14 @@ def _updated(gradients: Tensor, block: int, damping: float, dtype: torch.dtype) 
 
 
 def dense(gradients: Tensor, block: int, damping: float) -> Tensor:
-    """The same from dense inverses in float64."""
+    """Return diag(F^-1), [n], from dense inverses in float64."""
     s = gradients.double().view(len(gradients), -1, block).transpose(0, 1)
     matrix = s.mT @ s / len(gradients) + damping * torch.eye(block, dtype=torch.float64)
     return torch.linalg.inv(matrix).diagonal(dim1=1, dim2=2).reshape(-1)
 
 
 def child(method: str, size: str, m: int, block: int) -> dict:
-    """Solve one transformer block of a model; seconds, bytes, and the largest relative error of some weights."""
+    """Solve one transformer block of a model; return seconds, bytes, and the largest relative error of some weights."""
 
     def solve(gradients: Tensor) -> Tensor:
         if METHODS[method] is None:
@@ -93,32 +93,32 @@ def child(method: str, size: str, m: int, block: int) -> dict:
     for number, n in enumerate(layers(HIDDEN[size][0])):
         gradients = torch.empty(m, n).normal_(std=SCALE, generator=torch.Generator().manual_seed(number))
         wall, used = time.perf_counter(), time.process_time()
-        found = solve(gradients)
+        diagonal = solve(gradients)
         clock += time.perf_counter() - wall
         cpu += time.process_time() - used
         if number == 0:
             checked = CHECKED * block
-            error = float((found[:checked] / dense(gradients[:, :checked], block, DAMPING) - 1).abs().max())
-        del gradients, found
+            error = float((diagonal[:checked] / dense(gradients[:, :checked], block, DAMPING) - 1).abs().max())
+        del gradients, diagonal
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"clock": clock, "cpu": cpu, "bytes": peak - before, "error": error}
 
 
 def measure(size: str, share: float, m: int, block: int) -> dict:
-    """Every method on the same transformer blocks, in turn."""
+    """Run every method on the same transformer blocks, in turn."""
     hidden, depth = HIDDEN[size]
     rounds = max(1, round(share * depth))
-    found = {method: {"clock": 0.0, "cpu": 0.0, "bytes": 0, "error": 0.0} for method in METHODS}
+    totals = {method: {"clock": 0.0, "cpu": 0.0, "bytes": 0, "error": 0.0} for method in METHODS}
     for number in range(rounds):
-        for method, total in found.items():
+        for method, total in totals.items():
             command = [sys.executable, __file__, "--child", method, "--sizes", size]
             command += ["--gradients", str(m), "--block", str(block)]
             ran = subprocess.run(command, check=True, capture_output=True, text=True)
-            one = json.loads(ran.stdout.splitlines()[-1])
-            total["clock"] += one["clock"]
-            total["cpu"] += one["cpu"]
-            total["bytes"] = max(total["bytes"], one["bytes"])
-            total["error"] = max(total["error"], one["error"])
+            measured = json.loads(ran.stdout.splitlines()[-1])
+            total["clock"] += measured["clock"]
+            total["cpu"] += measured["cpu"]
+            total["bytes"] = max(total["bytes"], measured["bytes"])
+            total["error"] = max(total["error"], measured["error"])
         print(f"{size}: transformer block {number + 1} of {rounds} done", file=sys.stderr, flush=True)
     return {
         "weights": sum(layers(hidden)) * rounds,
@@ -126,7 +126,7 @@ def measure(size: str, share: float, m: int, block: int) -> dict:
         "gradients": m,
         "block": block,
         "threads": torch.get_num_threads(),
-        "methods": found,
+        "methods": totals,
     }
 
 
@@ -149,10 +149,10 @@ def main() -> None:
               f"m = {arguments.gradients}, B = {arguments.block}, threads: {result['threads']}, "
               f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
         ours = next(iter(result["methods"].values()))
-        for method, one in result["methods"].items():
-            times = f"{one['clock']:7.1f} s, {one['cpu']:7.1f} CPU s"
-            ratios = f"{one['clock'] / ours['clock']:4.1f} and {one['cpu'] / ours['cpu']:4.1f} times"
-            print(f"  {method:30} {times}; {ratios}; {one['bytes'] / 1e6:6.0f} MB; error {one['error']:.0e}")
+        for method, measured in result["methods"].items():
+            times = f"{measured['clock']:7.1f} s, {measured['cpu']:7.1f} CPU s"
+            ratios = f"{measured['clock'] / ours['clock']:4.1f} and {measured['cpu'] / ours['cpu']:4.1f} times"
+            print(f"  {method:30} {times}; {ratios}; {measured['bytes'] / 1e6:6.0f} MB; error {measured['error']:.0e}")
     write_json(RESULTS, results)
 
 

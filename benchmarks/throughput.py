@@ -1,10 +1,10 @@
-"""Training throughput: dynamic padding with length buckets against padding every text to 512 tokens.
+"""Training throughput: dynamic padding with length buckets, compared with padding every text to 512 tokens.
 
     python benchmarks/throughput.py [--texts 96] [--batch-size 16]
 
-Same backbone, batch size, texts and updates (forward, loss, backward, clip, AdamW), side by side in one run. The two
-take turns, so that a machine whose speed drifts treats them alike. CPU seconds are shown beside the clock, since
-they do not count time that the machine gave to others.
+Backbone, batch size, texts and updates (forward, loss, backward, clip, AdamW) are the same. Both ways take turns in one
+run, so that a machine whose speed drifts affects both equally. The output shows CPU seconds next to clock seconds,
+since they exclude time that the machine spent on other programs.
 """
 
 import argparse
@@ -29,7 +29,7 @@ LONG = 512
 
 
 def padded_to(length: int, b: Batch, pad_id: int) -> Batch:
-    """The same batch with every text padded to a fixed length."""
+    """Return the same batch with every text padded to a fixed length."""
     ids = torch.full((len(b.ids), length), pad_id)
     mask = torch.zeros_like(ids)
     ids[:, : b.ids.shape[1]], mask[:, : b.mask.shape[1]] = b.ids, b.mask
@@ -37,7 +37,7 @@ def padded_to(length: int, b: Batch, pad_id: int) -> Batch:
 
 
 def main() -> None:
-    """Measure and print texts a second of both, and their ratio."""
+    """Measure and print the texts per second of both ways, and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texts", type=int, default=96)
     parser.add_argument("--batch-size", type=int, default=16)
@@ -62,15 +62,15 @@ def main() -> None:
             optimizer.step()
             optimizer.zero_grad()
 
-        update(build_batch(data, batches[0], pad_id, model.device))  # the first one allocates
-        for members in batches:
-            short = build_batch(data, members, pad_id, model.device)
+        update(build_batch(data, batches[0], pad_id, model.device))  # the first round allocates memory
+        for rows in batches:
+            short = build_batch(data, rows, pad_id, model.device)
             for name, b in (("dynamic", short), (LONG, padded_to(LONG, short, pad_id))):
                 wall, used = time.perf_counter(), time.process_time()
                 update(b)
                 clock[name] += time.perf_counter() - wall
                 cpu[name] += time.process_time() - used
-        texts = sum(len(members) for members in batches)
+        texts = sum(len(rows) for rows in batches)
         for name in clock:
             print(f"padding {name}: {texts / clock[name]:.2f} texts/s, {cpu[name] / texts:.3f} CPU s a text")
         print(f"ratio: {clock[LONG] / clock['dynamic']:.1f} by the clock, {cpu[LONG] / cpu['dynamic']:.1f} by CPU time")

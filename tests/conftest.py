@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-# Nothing that a test loads may come from a hub.
+# Tests load nothing from a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Tests that run side by side would fight for the cores, threads that wait by spinning most of all.
+# Parallel tests would compete for the cores, above all with threads that wait in a busy loop.
 SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
 if SIDE_BY_SIDE:
-    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # before torch loads
+    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # must come before torch loads
 
 
 @pytest.fixture(autouse=SIDE_BY_SIDE)
 def one_thread():
-    """Undo the number of threads that a stage has set in an earlier test of the same process."""
+    """Reset the number of threads that a stage set in an earlier test of the same process."""
     import torch
 
     torch.set_num_threads(1)
@@ -24,7 +24,7 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder with the released data sets, which are too large for the repository; tests skip without it."""
+    """Return the folder of the released data sets, which are too large for the repository; skip the test without it."""
     folder = Path(os.environ.get("SPARSECBM_DATA") or Path(__file__).parents[2] / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"the released data sets are not in {folder}; name their folder by SPARSECBM_DATA")
@@ -33,7 +33,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def backbone(tmp_path_factory) -> Path:
-    """The folder of a tiny BERT of random weights."""
+    """Return the folder of a tiny BERT with random weights."""
     from tests.support.tiny_models import write_backbone
 
     return write_backbone(tmp_path_factory.mktemp("backbone") / "bert")
@@ -41,7 +41,7 @@ def backbone(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def model(backbone):
-    """A tiny joint model of random weights."""
+    """Return a tiny joint model with random weights."""
     from tests.support.tiny_models import tiny_model
 
     return tiny_model(backbone)
@@ -49,7 +49,7 @@ def model(backbone):
 
 @pytest.fixture
 def lively(model):
-    """The tiny model with weights so large that masks matter, half of the bits set; it reads every state somewhere."""
+    """Return the tiny model with large weights and half of the bits set; it predicts each state for some text."""
     import torch
 
     from tests.support.tiny_models import random_masks
@@ -69,7 +69,7 @@ def lively(model):
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory):
-    """An MLflow database with its tables, which take seconds to make."""
+    """Return an MLflow database with its tables, which take seconds to create."""
     from mlflow import MlflowClient
 
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
@@ -79,7 +79,7 @@ def migrated(tmp_path_factory):
 
 @pytest.fixture
 def tiny_workspace(tmp_path):
-    """A workspace whose stages take no time, not yet run."""
+    """Return a workspace with fast stages that have not run."""
     from tests.support.tiny_pipeline import make_tiny_workspace
 
     return make_tiny_workspace(tmp_path / "workspace")
@@ -94,7 +94,7 @@ def _finished(tmp_path_factory):
 
 @pytest.fixture
 def finished_workspace(_finished, tmp_path):
-    """The same, with all stages run and `dvc.lock` committed."""
+    """Return a workspace with fast stages that have all run, with `dvc.lock` committed."""
     from sparsecbm.base.workspace import Workspace
 
     shutil.copytree(_finished.root, tmp_path / "workspace", ignore=shutil.ignore_patterns("tmp"))
@@ -103,7 +103,7 @@ def finished_workspace(_finished, tmp_path):
 
 @pytest.fixture
 def sparsecbm(monkeypatch, capsys):
-    """Run a command in this process: exit code, output, errors."""
+    """Run a command in this process and return exit code, output and errors."""
     from sparsecbm.cli import app as cli
 
     monkeypatch.setenv("COLUMNS", "200")

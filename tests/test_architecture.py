@@ -1,4 +1,4 @@
-"""The layers: what may import what, and what the core must do without."""
+"""The layers, their allowed imports, and the packages that the core must not need."""
 
 import graphlib
 import re
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.project import ROOT, import_graph, layers
 
-# Packages that only the extra `pipeline` brings, and the packages and modules that may import them.
+# Packages of the extra `pipeline`, and the packages and modules that may import them.
 PIPELINE_IMPORTS = {
     "captum": ("sparsecbm.evaluate.faithfulness.infidelity",),
     "matplotlib": ("sparsecbm.plots", "sparsecbm.report.validation_page"),
@@ -39,7 +39,7 @@ def test_no_modules_import_each_other_in_a_circle():
     assert find_circle(imports_of_modules()) is None
 
 
-def test_a_circle_is_found():
+def test_an_import_circle_is_found():
     assert find_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) in (["b", "c", "b"], ["c", "b", "c"])
 
 
@@ -51,17 +51,17 @@ def test_imports_for_type_checkers_and_inside_functions_count():
 
 
 @pytest.mark.parametrize("package", PIPELINE_IMPORTS)
-def test_a_package_of_the_pipeline_is_imported_only_where_it_belongs(package):
+def test_a_package_of_the_pipeline_is_imported_only_by_allowed_modules(package):
     importers = import_graph().find_modules_that_directly_import(package)
     assert importers
     assert [name for name in sorted(importers) if not name.startswith(PIPELINE_IMPORTS[package])] == []
 
 
-def test_the_model_imports_no_tracking_versioning_flows_and_schemas():
+def test_the_model_imports_no_tracking_versioning_flows_or_schemas():
     graph = import_graph()
     for package in ("mlflow", "pandera", "prefect"):
         assert not graph.find_shortest_chains("sparsecbm.model", package), package
-    assert "dvc" not in graph.modules  # DVC is only run as a command
+    assert "dvc" not in graph.modules  # DVC only runs as a command
 
 
 @pytest.mark.parametrize("module", ["sparsecbm.api", "sparsecbm.cli.app"])
@@ -74,14 +74,14 @@ def test_the_core_loads_no_package_of_the_pipeline(module):
 
 
 def imports_of_modules() -> dict[str, set[str]]:
-    """Module of this project -> modules of this project that it imports."""
+    """Return module of this project -> modules of this project that it imports."""
     graph = import_graph()
     names = {name for name in graph.modules if name.partition(".")[0] in ("sparsecbm", "flows")}
     return {name: graph.find_modules_directly_imported_by(name) & names for name in names}
 
 
 def find_circle(imports: dict[str, set[str]]) -> list[str] | None:
-    """Modules that import each other in a circle, the first one repeated at the end; None if there are none."""
+    """Return modules that import each other in a circle, with the first again at the end; None without a circle."""
     try:
         graphlib.TopologicalSorter(imports).prepare()
     except graphlib.CycleError as error:

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md: its examples run and do what it says, and the files that it names exist."""
+"""CONTRIBUTING.md: its examples work as described, and the files that it names exist."""
 
 import re
 import textwrap
@@ -13,7 +13,7 @@ from sparsecbm.base.concepts import Concept, ConceptSet
 from tests.support.project import ROOT
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-# Files that the reader of a guide is to write.
+# Files that the reader of a guide writes.
 NEW_FILES = {
     "sparsecbm/annotate/keywords.py", "sparsecbm/data/sources/hotels.py", "tests/annotate/test_keywords.py",
 }  # fmt: skip
@@ -28,14 +28,14 @@ def run_example(heading: str) -> dict:
     return names
 
 
-def test_a_saliency():
+def test_the_example_of_a_saliency_works():
     names = run_example("Add a saliency")
     gradients = torch.tensor([[1.0, -2.0], [2.0, -3.0]])
     scores = names["score_by_gradient_size"](torch.zeros(2), gradients, names["SaliencySettings"](), "layer")
     assert scores.tolist() == [3.0, 5.0]
 
 
-def test_an_annotator():
+def test_the_example_of_an_annotator_works():
     annotator = run_example("Add an annotator")["KeywordAnnotator"](
         {"food": {"Positive": "tasty", "Negative": "bland"}}
     )
@@ -48,7 +48,7 @@ def test_an_annotator():
     assert list(frame.columns) == ["text", "share.food.Positive"]
 
 
-def test_a_source(tmp_path):
+def test_the_example_of_a_source_works(tmp_path):
     (tmp_path / "hotels.csv").write_text("review,stars,room,staff\nClean room.,3,Positive,\nRude staff.,1,,Negative\n")
     names = run_example("Add a source")
     table = names["load_hotels"](names["HotelsSource"](name="hotels", path="."), tmp_path)
@@ -59,14 +59,14 @@ def test_a_source(tmp_path):
 
 
 @pytest.mark.parametrize(("texts", "outcome", "effect"), [(3, "passed", ""), (2, "failed", "hold")])
-def test_a_gate(texts, outcome, effect):
+def test_the_example_of_a_gate_works(texts, outcome, effect):
     names = run_example("Add a gate")
     gate = names["TextsGate"](kind="texts", name="enough texts", at_least=3)
     row = names["judge_texts"](gate, SimpleNamespace(frame=range(texts)))
     assert (row.outcome, row.effect, row.value) == (outcome, effect, texts)
 
 
-def test_an_attribution_method():
+def test_the_example_of_an_attribution_method_works():
     names = run_example("Add an attribution method")
     signed = names["TokenScores"](np.array([[[-2.0, 1.0]]]), np.array([[1]]))
     names["gradient_x_input"] = lambda subject: signed

@@ -11,7 +11,7 @@ from tests.support.small_tables import CONCEPTS, good_rows
 
 
 def rows() -> pd.DataFrame:
-    """Filled, blank, and without a majority."""
+    """Return three rows whose food is annotated, blank, and without a majority."""
     frame = good_rows(3)
     frame.loc[1, ["concept.food", "source.food"]] = [None, "blank"]
     frame.loc[2, ["concept.food", "source.food"]] = [None, "no majority"]
@@ -29,11 +29,11 @@ def test_the_policy_fills_blank_cells_and_nothing_else(blank, states):
     assert after["source.food"].tolist() == ["human", "blank", "no majority"]
     same = [column for column in before if column != "concept.food"]
     pd.testing.assert_frame_equal(after[same], before[same])
-    pd.testing.assert_frame_equal(before, rows())  # the input is left alone
+    pd.testing.assert_frame_equal(before, rows())  # the input does not change
     check(after, AnnotatedTable, CONCEPTS, "after")
 
 
-def test_a_cell_without_a_source_gets_one():
+def test_a_cell_without_a_source_gets_a_source():
     frame = rows()
     frame["source.food"] = pd.Series([None, None, "no majority"], dtype="str")
     assert HumanAnnotator("leave_out").annotate(frame, CONCEPTS)["source.food"].tolist() == [
@@ -43,19 +43,19 @@ def test_a_cell_without_a_source_gets_one():
     ]
 
 
-def test_a_machine_keeps_its_name():
+def test_a_cell_from_a_machine_keeps_the_name_of_its_annotator():
     frame = rows().assign(**{"source.price": "machine"})
     assert HumanAnnotator("unknown").annotate(frame, CONCEPTS)["source.price"].tolist() == ["machine"] * 3
 
 
-def test_annotating_twice_changes_nothing_more():
+def test_a_second_annotation_changes_nothing():
     once = HumanAnnotator("unknown").annotate(rows(), CONCEPTS)
     pd.testing.assert_frame_equal(HumanAnnotator("unknown").annotate(once, CONCEPTS), once)
 
 
-def test_a_concept_without_the_state_unknown_names_the_choices():
+def test_the_error_for_a_concept_without_unknown_names_the_choices():
     frame = good_rows(4)
-    HumanAnnotator("unknown").annotate(frame, CONCEPTS)  # `price` has no such state, and needs none while it is filled
+    HumanAnnotator("unknown").annotate(frame, CONCEPTS)  # no `price` is blank, so it needs no state unknown
     frame.loc[[0, 2], ["concept.price", "source.price"]] = [None, "blank"]
     with pytest.raises(
         ConfigError,
@@ -65,7 +65,7 @@ def test_a_concept_without_the_state_unknown_names_the_choices():
     assert HumanAnnotator("leave_out").annotate(frame, CONCEPTS)["concept.price"].isna().sum() == 2
 
 
-def test_the_configured_annotator_is_made():
+def test_the_configuration_selects_the_annotator():
     annotator = make_annotator(Annotate(annotator="human", blank="leave_out"))
     assert (annotator.name, annotator.blank) == ("human", "leave_out")
 

@@ -1,4 +1,4 @@
-"""Concepts and their states: what is accepted, and what an error says."""
+"""Concepts and their states: accepted values and error messages."""
 
 import doctest
 
@@ -25,13 +25,13 @@ from sparsecbm.base.errors import ConfigError
         ("stars", ("1", "1"), "concept 'stars' names a state twice: ['1', '1']"),
     ],
 )
-def test_a_concept_that_is_wrong_is_an_error(name, states, message):
+def test_an_invalid_concept_is_an_error(name, states, message):
     with pytest.raises(ConfigError) as error:
         Concept(name, states)
     assert str(error.value).startswith(message)
 
 
-def test_a_state_has_an_index_and_an_unknown_one_an_error_with_the_choices():
+def test_a_state_has_an_index_and_an_unknown_state_raises_an_error_with_the_choices():
     stars = Concept("stars", ("1", "2", "10"))
     assert [stars.index(state) for state in ("1", "2", "10")] == [0, 1, 2] and len(stars) == 3
     with pytest.raises(ConfigError, match=r"unknown state of 'stars' '11'\. Did you mean '1'\? Choices: 1, 2, 10"):

@@ -17,7 +17,7 @@ def test_the_page_holds_the_tables_of_the_code():
     assert fill_tables(page) == page, "run `python -m sparsecbm.base.params.document`"
 
 
-def test_tables_go_between_the_markers_and_the_rest_of_the_page_is_kept():
+def test_tables_go_between_the_markers_and_the_rest_of_the_page_stays():
     page = fill_tables(f"# Head\n{START}\nstale tables\n{END}\n## Tail\n")
     assert page.startswith(f"# Head\n{START}\n\n### At the top\n") and page.endswith(f"\n{END}\n## Tail\n")
     assert "stale" not in page and fill_tables(page) == page

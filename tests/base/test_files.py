@@ -9,13 +9,13 @@ from sparsecbm.base.errors import DataError
 from sparsecbm.base.files import content_hash, read_json, write_json
 
 
-def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path):
+def test_the_hash_of_a_file_is_the_hash_of_its_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     # The published test vector of SHA-256 for "abc".
     assert content_hash(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_the_hash_of_a_folder_is_that_of_the_names_and_hashes_of_its_files(tmp_path):
+def test_the_hash_of_a_folder_covers_names_and_hashes_of_its_files(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "b").write_bytes(b"")
     (tmp_path / "a").write_bytes(b"abc")
@@ -27,7 +27,7 @@ def test_the_hash_of_a_folder_is_that_of_the_names_and_hashes_of_its_files(tmp_p
         content_hash(tmp_path / "absent")
 
 
-def test_json_has_sorted_keys_and_a_broken_file_is_named(tmp_path):
+def test_json_has_sorted_keys_and_an_error_names_a_broken_file(tmp_path):
     write_json(tmp_path / "in" / "a.json", {"b": [1.5, None], "a": "ä"})
     assert (
         tmp_path / "in" / "a.json"

@@ -1,4 +1,4 @@
-"""git, run in a repository."""
+"""git commands in a repository."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_a_failed_command_is_an_error_without_passwords(repository):
     assert git_or_empty(repository, "show", "HEAD:b.txt") == ""
 
 
-def test_git_that_is_missing_or_slow_is_an_error(repository, monkeypatch):
+def test_a_missing_or_slow_git_is_an_error(repository, monkeypatch):
     with pytest.raises(GitError, match=r"git log took more than 1e-05 seconds in "):
         git(repository, "log", timeout=1e-5)
     with pytest.raises(GitError, match="git could not be started in "):

@@ -17,7 +17,7 @@ from sparsecbm.base.metrics import (
 )
 
 
-def test_confusion_counts_gold_by_predicted_and_leaves_out_missing():
+def test_confusion_counts_gold_by_predicted_states_and_ignores_missing_ones():
     gold = np.array([0, 0, 1, MISSING, 1])
     predicted = np.array([0, 1, 1, 0, 1])
     assert confusion(gold, predicted, 2).tolist() == [[1, 1], [0, 2]]
@@ -28,7 +28,7 @@ def test_scores_by_hand():
     # F1 of state 0: 2*1/(2+1) = 2/3; of state 1: 2*2/(2+3) = 4/5.
     assert accuracy_of(counts) == pytest.approx(3 / 4)
     assert macro_f1_of(counts) == pytest.approx((2 / 3 + 4 / 5) / 2)
-    # With two classes, each against the rest is the same problem.
+    # With two classes, "each class against the rest" is the same problem.
     assert macro_f1_ovr_of(counts) == pytest.approx((2 / 3 + 4 / 5) / 2)
 
 
@@ -46,7 +46,7 @@ def test_scores_agree_with_sklearn(states, absent):
     assert macro_f1_ovr_of(counts) == pytest.approx(np.mean(by_class))
 
 
-def test_the_papers_macro_f1_is_high_for_guesses():
+def test_the_macro_f1_of_the_paper_is_high_for_guesses():
     generator = np.random.default_rng(0)
     gold, predicted = generator.integers(0, 5, 50_000), generator.integers(0, 5, 50_000)
     counts = confusion(gold, predicted, 5)
@@ -64,13 +64,13 @@ def test_calibration_error_by_hand():
 
 def test_an_interval_widens_when_texts_are_clustered():
     generator = np.random.default_rng(1)
-    right = np.repeat(generator.random(40) < 0.7, 10).astype(int)  # clusters of ten, all right or all wrong
+    right = np.repeat(generator.random(40) < 0.7, 10).astype(int)  # clusters of ten, all correct or all wrong
     gold = np.ones(400, int)
-    apart = resample(gold, right, 2, np.arange(400), 2000, seed=0).interval("accuracy")
-    together = resample(gold, right, 2, np.repeat(np.arange(40), 10), 2000, seed=0).interval("accuracy")
+    unclustered = resample(gold, right, 2, np.arange(400), 2000, seed=0).interval("accuracy")
+    clustered = resample(gold, right, 2, np.repeat(np.arange(40), 10), 2000, seed=0).interval("accuracy")
     # A share p over n independent draws has standard error sqrt(p (1 - p) / n).
     share = right.mean()
-    for (low, high), n in ((apart, 400), (together, 40)):
+    for (low, high), n in ((unclustered, 400), (clustered, 40)):
         assert high - low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / n), rel=0.12)
 
 
@@ -90,7 +90,7 @@ def test_an_interval_without_values_is_undefined():
     assert np.isnan(interval(np.array([np.nan, np.nan]))).all()
 
 
-def test_means_of_right_and_wrong_are_drawn_like_accuracies():
+def test_means_of_correct_predictions_are_resampled_like_accuracies():
     generator = np.random.default_rng(1)
     gold, predicted = generator.integers(0, 3, (2, 60))
     gold[:7] = MISSING
@@ -100,7 +100,7 @@ def test_means_of_right_and_wrong_are_drawn_like_accuracies():
     drawn = resampled_means(twice, clusters, 300, seed=5)
     expected = resample(gold, predicted, 3, clusters, 300, seed=5).draws["accuracy"]
     np.testing.assert_allclose(drawn[:, 0], expected, atol=1e-12)
-    np.testing.assert_allclose(drawn.sum(1), 1, atol=1e-12)  # the columns are drawn together
+    np.testing.assert_allclose(drawn.sum(1), 1, atol=1e-12)  # all columns use the same resamples
     assert drawn[:, 0].std() > 0.02
 
 

@@ -1,4 +1,4 @@
-"""Numbers as files hold them, and the forms that hold them."""
+"""Numbers in files, and the models that round them."""
 
 import doctest
 
@@ -25,11 +25,11 @@ from sparsecbm.base.numbers import Number, six_decimals
     ],
 )
 def test_six_decimals_by_hand(value, expected):
-    found = six_decimals(value)
-    assert found == expected and type(found) in (float, type(None))
+    rounded = six_decimals(value)
+    assert rounded == expected and type(rounded) in (float, type(None))
 
 
-def test_a_form_rounds_its_numbers_and_refuses_unknown_keys():
+def test_a_model_rounds_its_numbers_and_rejects_unknown_keys():
     class Pair(Form):
         value: Number
         interval: list[Number]

@@ -10,7 +10,7 @@ from tests.support.tiny_pipeline import ROOT
 
 
 @pytest.fixture
-def plain():
+def content():
     return copy.deepcopy(read_yaml(ROOT / "params.yaml"))
 
 
@@ -39,35 +39,35 @@ def test_the_shipped_file_is_valid_and_immutable():
         ("source.paht", "x", r"source.paht: unknown key 'paht'. Did you mean 'path'"),
     ],
 )
-def test_an_error_names_the_key(plain, key, value, message):
+def test_an_error_names_the_key(content, key, value, message):
     *blocks, last = key.split(".")
-    block = plain
+    block = content
     for name in blocks:
         block = block[name]
     block[last] = value
     with pytest.raises(ConfigError, match=message):
-        parse_params(plain)
+        parse_params(content)
 
 
-def test_one_error_lists_all_faults(plain):
-    del plain["seed"]
-    plain["threads"] = 0
+def test_one_error_lists_all_invalid_keys(content):
+    del content["seed"]
+    content["threads"] = 0
     with pytest.raises(ConfigError) as fault:
-        parse_params(plain)
+        parse_params(content)
     assert str(fault.value).startswith("params.yaml is not valid:\n")
     assert "  seed: this key is missing" in str(fault.value)
     assert "  threads: " in str(fault.value)
 
 
-def test_columns_of_a_table_are_checked(plain):
-    plain["source"] = {
+def test_columns_of_a_table_are_checked(content):
+    content["source"] = {
         "name": "table", "path": "x.csv",
         "columns": {"text": "t", "label": "l", "concepts": {"food": {"colunm": "f"}}},
     }  # fmt: skip
     with pytest.raises(ConfigError, match=r"food.colunm: unknown key 'colunm'. Did you mean 'column'"):
-        parse_params(plain)
-    plain["source"]["columns"]["concepts"] = {"food": {"column": "f"}}
-    assert parse_params(plain).source.columns.concepts["food"].column == "f"
+        parse_params(content)
+    content["source"]["columns"]["concepts"] = {"food": {"column": "f"}}
+    assert parse_params(content).source.columns.concepts["food"].column == "f"
 
 
 @pytest.mark.parametrize(
@@ -89,34 +89,34 @@ def test_a_missing_file_is_an_error(tmp_path):
         load_params(tmp_path / "params.yaml")
 
 
-def test_defaults_are_the_values_of_the_shipped_file(plain):
-    """Only the source, the gates of promotion and the keys at the top have no defaults."""
-    del plain["promote"]["gates"]
+def test_defaults_are_the_values_of_the_shipped_file(content):
+    """Only the source, the promotion gates and the top-level keys have no defaults."""
+    del content["promote"]["gates"]
     shipped = load_params(ROOT / "params.yaml")
     compared = 0
     for name, field in Params.model_fields.items():
         key = field.alias or name
-        if key == "source" or not isinstance(plain[key], dict):
+        if key == "source" or not isinstance(content[key], dict):
             continue
-        for inner in plain[key]:
+        for inner in content[key]:
             assert field.annotation.model_fields[inner].default == getattr(getattr(shipped, name), inner), (key, inner)
             compared += 1
-    assert compared == sum(len(block) for key, block in plain.items() if isinstance(block, dict) and key != "source")
+    assert compared == sum(len(block) for key, block in content.items() if isinstance(block, dict) and key != "source")
 
 
-def test_blocks_of_defaults_are_valid_and_keep_unknown_keys_out(plain):
-    assert Finetune() == Finetune(**plain["finetune"]) and Prune() == Prune(**plain["prune"])
+def test_blocks_of_defaults_are_valid_and_reject_unknown_keys(content):
+    assert Finetune() == Finetune(**content["finetune"]) and Prune() == Prune(**content["prune"])
     with pytest.raises(ValueError, match="epoch"):
         Finetune(epoch=1)
 
 
-def test_a_key_that_a_block_lacks_takes_its_default(plain):
-    del plain["finetune"]["epochs"]
-    assert parse_params(plain).finetune.epochs == 3
+def test_a_missing_key_takes_its_default(content):
+    del content["finetune"]["epochs"]
+    assert parse_params(content).finetune.epochs == 3
 
 
-def test_a_renamed_key_is_an_error_that_gives_the_new_name(plain, monkeypatch):
+def test_the_error_for_a_renamed_key_gives_the_new_name(content, monkeypatch):
     monkeypatch.setitem(params.RENAMED, "finetune.rounds", "finetune.epochs")
-    plain["finetune"]["rounds"] = 3
+    content["finetune"]["rounds"] = 3
     with pytest.raises(ConfigError, match=r"\n  finetune\.rounds is now finetune\.epochs$"):
-        parse_params(plain)
+        parse_params(content)

@@ -1,4 +1,4 @@
-"""Messages hold no secrets."""
+"""Messages contain no secrets."""
 
 import doctest
 
@@ -9,7 +9,7 @@ from sparsecbm.base.redaction import redacted
 from sparsecbm.track.store import TrackingUnavailableError, open_store
 
 
-def test_addresses_and_variables_named_like_secrets_are_hidden(monkeypatch):
+def test_passwords_in_addresses_and_variables_named_like_secrets_are_hidden(monkeypatch):
     assert doctest.testmod(sparsecbm.base.redaction).failed == 0
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abcdefgh")
     monkeypatch.setenv("SHORT_TOKEN", "ab")
@@ -20,7 +20,7 @@ def test_addresses_and_variables_named_like_secrets_are_hidden(monkeypatch):
     )
 
 
-def test_no_message_holds_the_password_of_a_tracking_server(tiny_workspace, monkeypatch):
+def test_no_message_contains_the_password_of_a_tracking_server(tiny_workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:hunter22@127.0.0.1:9")
     with pytest.raises(TrackingUnavailableError) as fault:
         open_store(tiny_workspace, "x")

@@ -1,4 +1,4 @@
-"""Figures over all patch attempts, on attempts that can be counted by hand."""
+"""Figures over a few patch attempts, counted by hand."""
 
 from benchmarks.attempts import summarise_attempts
 
@@ -9,15 +9,20 @@ def result(bits, harmed, right=100, near_fixed=0, near_harmed=0):
 
 def attempt(protected, signed):
     costs = {"seconds": 1.5, "seconds_bill_per_1000": 9.0, "bytes": 2000, "seconds_on": 0.004, "seconds_off": 0.001}
-    made = costs | {"random": [False, True]} if protected else {}
-    return {"protected": protected, "signed": signed, "published": result(2, 0), "iterated": result(4, 0)} | made
+    random_attempt = costs | {"random": [False, True]} if protected else {}
+    return {
+        "protected": protected,
+        "signed": signed,
+        "published": result(2, 0),
+        "iterated": result(4, 0),
+    } | random_attempt
 
 
 FIRST = {"1": {"attempts": [attempt(result(10, 1, near_fixed=3), result(4, 5)), attempt(None, result(6, 0))]}}
 SECOND = {"1": {"attempts": [attempt(result(30, 2, near_harmed=1), None), attempt(result(20, 0), result(8, 1))]}}
 
 
-def test_summary_over_two_models():
+def test_the_summary_covers_two_models():
     summary = summarise_attempts([FIRST, SECOND])
     assert summary["attempts"] == 4
     assert summary["protected"] == {
@@ -34,6 +39,6 @@ def test_summary_over_two_models():
     assert summary["costs"]["seconds"] == [1.5, 1.5, 1.5] and summary["costs"]["seconds_handling"] == [0.004] * 3
 
 
-def test_the_parts_of_one_model_are_its_seeds():
+def test_the_summary_of_one_model_has_a_part_for_each_seed():
     summary = summarise_attempts([{"1": FIRST["1"], "2": SECOND["1"], "3": {"attempts": [attempt(None, None)]}}])
     assert summary["protected"]["repaired_parts"] == [0.5, 0.5, 0.0] and summary["protected"]["repaired"] == 0.4

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md is what the result files give."""
+"""docs/benchmarks.md agrees with the result files."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ SCORES = {
 
 @pytest.fixture
 def changed_results(tmp_path, monkeypatch):
-    """The result files with one changed figure: the label accuracy of CEBaB's first seed falls from .674 to .5."""
+    """Return result files with one changed figure: the label accuracy of CEBaB's first seed drops from .674 to .5."""
     results = shutil.copytree(page.RESULTS, tmp_path / "results")
     path = results / "cebab-joint.json"
     scores = json.loads(path.read_text())
@@ -43,13 +43,13 @@ def test_a_changed_figure_changes_the_verdict(changed_results):
     assert claim + "**missed** | .500 (.647 to .700)" in page.render_page()
 
 
-def test_a_record_of_an_unknown_topic_is_an_error(tmp_path):
+def test_a_record_with_an_unknown_topic_is_an_error(tmp_path):
     (tmp_path / "stray.json").write_text('{"topic": "Weather", "claims": []}')
     with pytest.raises(SystemExit, match="is named Weather"):
         page.render_page(results=tmp_path)
 
 
-def test_a_claim_with_each_stands_for_one_claim_of_every_entry():
+def test_a_claim_with_each_expands_to_one_claim_per_entry():
     claim = {
         "each": {"CONEXP": "conexp", "no effect": "zero"},
         "claim": "lead over $name",
@@ -109,7 +109,7 @@ def test_select_rejects_a_path_that_leads_nowhere(expression):
         ({"difference": -0.01, "interval": [-0.02, 0.0]}, "points", "-1.0 (-2.0 to +0.0)"),
     ],
 )
-def test_figures_are_written_in_their_form(figure, form, text):
+def test_figures_have_the_given_format(figure, form, text):
     assert page.format_figures(figure, form) == text
 
 
@@ -124,7 +124,7 @@ def test_figures_are_written_in_their_form(figure, form, text):
         (["times/0 > 3", "times/1 > 2"], False),
     ],
 )
-def test_a_target_is_met_when_all_its_bounds_hold(bounds, met):
+def test_a_target_is_met_if_all_its_bounds_hold(bounds, met):
     assert page.is_met(SCORES, bounds) is met
 
 

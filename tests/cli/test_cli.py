@@ -1,4 +1,4 @@
-"""The command line: help, version, one clear message for each error, and no half-written files."""
+"""The command line: help, version, one clear message for each error, and no partial files."""
 
 import os
 import subprocess
@@ -61,7 +61,7 @@ def test_colours_are_off_with_no_color(tiny_workspace):
     assert "36m" not in without.stdout
 
 
-def test_a_misspelt_key_is_one_message_and_nothing_runs(tiny_workspace):
+def test_a_misspelt_key_prints_one_message_and_nothing_runs(tiny_workspace):
     text = tiny_workspace.params.read_text()
     tiny_workspace.params.write_text(text.replace("  epochs:", "  epoch:"))
     result = command(tiny_workspace, "run")
@@ -73,7 +73,7 @@ def test_a_misspelt_key_is_one_message_and_nothing_runs(tiny_workspace):
     assert not tiny_workspace.state.exists()
 
 
-def test_debug_shows_the_trace(tiny_workspace):
+def test_debug_shows_the_traceback(tiny_workspace):
     result = command(tiny_workspace, "run", "nothing", "--debug")
     assert result.returncode == 1
     assert "Traceback" in result.stderr
@@ -93,7 +93,7 @@ def test_debug_shows_the_trace(tiny_workspace):
         (["pipeline", "deps"], "error: {root} holds no sources of sparsecbm; dependencies are derived in a clone"),
     ],
 )
-def test_an_error_is_one_message(tiny_workspace, arguments, message):
+def test_an_error_prints_one_message(tiny_workspace, arguments, message):
     before = tiny_workspace.params.read_text()
     result = command(tiny_workspace, *arguments)
     assert result.returncode == 1
@@ -102,7 +102,7 @@ def test_an_error_is_one_message(tiny_workspace, arguments, message):
     assert tiny_workspace.params.read_text() == before
 
 
-def test_outside_a_workspace_the_error_names_the_remedy(tmp_path, monkeypatch, capsys):
+def test_outside_a_workspace_the_error_says_what_to_do(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run_in_process(monkeypatch, "run") == 1
     assert capsys.readouterr().err == (
@@ -111,7 +111,7 @@ def test_outside_a_workspace_the_error_names_the_remedy(tmp_path, monkeypatch, c
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["up"], ["down"]])
-def test_a_workspace_without_flows_is_one_message(tiny_workspace, arguments):
+def test_a_workspace_without_flows_prints_one_message(tiny_workspace, arguments):
     result = command(tiny_workspace, *arguments)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith(f"error: {tiny_workspace.root} has no folder flows/, which comes with a clone")

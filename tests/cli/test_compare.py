@@ -31,7 +31,7 @@ def compared(tmp_path):
     return compared
 
 
-def test_a_model_and_itself(model, backbone, compared):
+def test_a_model_does_not_differ_from_itself(model, backbone, compared):
     model.masks = first_rows(food={QUERY: 4}, noise={QUERY: 0})
     other = tiny_model(backbone)
     other.masks = model.masks
@@ -44,7 +44,7 @@ def test_a_model_and_itself(model, backbone, compared):
         == difference.weights
         == {}
     )
-    assert difference.layers == 4 + 2 * 8 + 2  # embeddings and their norm, eight layers a block, heads
+    assert difference.layers == 4 + 2 * 8 + 2  # embeddings and their norm, eight layers per block, heads
     assert asdict(difference.masks["food"]) == {
         "differing": 0, "bits": 256, "jaccard": 1.0, "density": {"a": 0.25, "b": 0.25}
     }  # fmt: skip
@@ -55,7 +55,7 @@ def test_a_model_and_itself(model, backbone, compared):
 
 
 @torch.no_grad()
-def test_weights_by_layer(model, backbone, compared):
+def test_weights_differ_by_layer(model, backbone, compared):
     other = tiny_model(backbone)
     other.backbone.get_submodule(QUERY).weight[0, :2] += torch.tensor([0.5, -0.25])
     other.backbone.get_submodule(QUERY).bias[3] -= 2.0
@@ -77,7 +77,7 @@ def test_weights_by_layer(model, backbone, compared):
 
 
 @torch.no_grad()
-def test_heads_for_hard_concepts(model, backbone, compared):
+def test_heads_for_hard_concepts_are_compared(model, backbone, compared):
     other = tiny_model(backbone)
     model.add_hard_head()
     difference = compared(model, other)
@@ -90,13 +90,13 @@ def test_heads_for_hard_concepts(model, backbone, compared):
 
 
 @torch.no_grad()
-def test_a_weight_that_is_not_a_number(model, backbone, compared):
+def test_a_weight_that_is_not_a_number_makes_the_layer_differ(model, backbone, compared):
     other = tiny_model(backbone)
     other.backbone.get_submodule(QUERY).weight[0, 0] = math.nan
     assert compared(model, other).weights == {QUERY: ValueDifference(1, 272, None)}
 
 
-def test_masks_by_concept(model, backbone, compared):
+def test_masks_differ_by_concept(model, backbone, compared):
     other = tiny_model(backbone)
     model.masks = first_rows(food={QUERY: 4, KEY: 16}, noise={QUERY: 8, KEY: 8})
     other.masks = first_rows(food={QUERY: 6, KEY: 12}, noise={QUERY: 8, KEY: 8})
@@ -136,7 +136,7 @@ def test_concepts_are_matched_by_name_in_any_order(model, backbone, compared):
     assert difference.predictions.differing == 0
 
 
-def test_other_states_are_listed_and_not_compared_further(model, backbone, compared):
+def test_concepts_with_other_states_are_listed_and_not_compared_further(model, backbone, compared):
     loudness = Concept("noise", ("quiet", "loud"))
     difference = compared(model, tiny_model(backbone, ConceptSet((FOOD, loudness), CONCEPTS.label)), TEXTS)
     assert difference.concepts == {"noise": Sides(["loud", "quiet"], ["quiet", "loud"])}
@@ -151,7 +151,7 @@ def test_other_states_are_listed_and_not_compared_further(model, backbone, compa
     assert difference.label_head is difference.predictions.label is None
 
 
-def test_another_backbone(model, tmp_path, compared):
+def test_models_with_another_backbone_are_compared(model, tmp_path, compared):
     other = tiny_model(write_backbone(tmp_path / "narrow", intermediate_size=24), pooling="cls")
     into = "encoder.layer.0.intermediate.dense"
     other.masks = MaskSet.dense(CONCEPTS.names, {into: (24, 16)})
@@ -163,7 +163,7 @@ def test_another_backbone(model, tmp_path, compared):
     assert difference.masks == {}
 
 
-def test_black_boxes(model, backbone, compared):
+def test_black_boxes_are_compared(model, backbone, compared):
     box = tiny_model(backbone, mode="standard")
     other = tiny_model(backbone, mode="standard")
     with torch.no_grad():
@@ -178,7 +178,7 @@ def test_black_boxes(model, backbone, compared):
 
 
 @torch.no_grad()
-def test_predictions_by_label_and_concept(model, backbone, compared):
+def test_predictions_differ_by_label_and_concept(model, backbone, compared):
     """Large biases move the label from 1 to 3 and noise from loud to quiet; food stays."""
     other = tiny_model(backbone)
     for changed, label, state in ((model, 0, 0), (other, 2, 1)):
@@ -197,10 +197,10 @@ def test_two_of_three_texts_are_predicted_differently(model, backbone, compared)
     other = tiny_model(backbone)
     for changed in (model, other):
         changed.label_head.linear.weight[:] = 0  # the label depends on no concept
-    model.concept_heads.head("noise").bias[0] = 100  # loud, always
+    model.concept_heads.head("noise").bias[0] = 100  # loud for every text
     head, pooled = other.concept_heads.head("noise"), other.represent(*batch_of(other, TEXTS))["noise"]
     head.weight[0] = torch.linalg.lstsq(pooled, torch.tensor([[9.0], [-9.0], [-9.0]])).solution.squeeze()
-    head.weight[1], head.bias[:] = 0, 0  # loud for the first text alone
+    head.weight[1], head.bias[:] = 0, 0  # loud for the first text only
     difference = compared(model, other, TEXTS).predictions
     assert (difference.texts, difference.differing, difference.label.differing) == (3, 2, 0)
     assert difference.concepts["noise"].differing == 2
@@ -208,7 +208,7 @@ def test_two_of_three_texts_are_predicted_differently(model, backbone, compared)
     assert difference.concepts["food"].differing == 0
 
 
-def test_a_folder_without_a_model_is_named(model, tmp_path):
+def test_the_error_names_a_folder_without_a_model(model, tmp_path):
     model.save_pretrained(tmp_path / "a")
     with pytest.raises(ModelError, match="nowhere does not exist"):
         compare_models(tmp_path / "a", tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""CONCEPT=STATE as options take it."""
+"""Options of the form CONCEPT=STATE."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_a_missing_concept_or_state_is_named(argument):
         parse_states([argument], "--state")
 
 
-def test_contradictions_and_bad_probabilities_are_named():
+def test_the_error_names_contradictions_and_invalid_probabilities():
     with pytest.raises(ConfigError, match=r"^--set food=b: food is also set to a; give it one state"):
         parse_settings(["food=a", "food=b"])
     with pytest.raises(ConfigError, match=r"^--set food=a,b: a,b is not a list of numbers"):

@@ -1,4 +1,4 @@
-"""`sparsecbm explain` and `model.explain`, as a user runs them."""
+"""`sparsecbm explain` and `model.explain` from a user's point of view."""
 
 import json
 
@@ -30,7 +30,7 @@ def folder(backbone, tmp_path_factory):
     return path
 
 
-def test_the_terminal_shows_a_card_that_is_readable_without_colours(folder, sparsecbm):
+def test_the_terminal_shows_a_card_that_needs_no_colours(folder, sparsecbm):
     code, output, errors = sparsecbm("explain", folder, "--text", TEXT)
     assert (code, errors) == (0, "")
     expected = SparseCBM.from_pretrained(folder).explain(TEXT)
@@ -65,7 +65,7 @@ def test_json_lines_have_the_published_form(folder, sparsecbm, tmp_path):
         assert line["origin"]["folder"] == sha256_file(folder / CHECKSUMS)
 
 
-def test_another_state_than_the_predicted_one(folder, sparsecbm, tmp_path):
+def test_a_state_other_than_the_predicted_one_can_be_explained(folder, sparsecbm, tmp_path):
     """A word's scores sum to 0 over the states of a concept, since the states' mean is subtracted from each logit."""
     model = SparseCBM.from_pretrained(folder)
     predicted, states = model.predict([TEXT])[0].concepts["noise"].state, model.concept_set["noise"].states
@@ -84,7 +84,7 @@ def test_another_state_than_the_predicted_one(folder, sparsecbm, tmp_path):
     assert f"noise: {predicted}, explained for {other}" in output
 
 
-def test_a_page_for_a_file_of_texts(folder, sparsecbm, tmp_path):
+def test_a_file_of_texts_gives_a_page(folder, sparsecbm, tmp_path):
     texts, output = tmp_path / "in.txt", tmp_path / "o.html"
     texts.write_text(f"{TEXT}\n<script>alert(1)</script>\n")
     arguments = ["--file", texts, "--method", "gradient_x_input", "--html", output]
@@ -125,13 +125,13 @@ def test_the_help_names_every_method():
         (["--text", "a", "--method", "lime"], "unknown attribution method 'lime'. Choices: integrated_gradients, "),
     ],
 )
-def test_an_error_is_one_message_and_exit_code_1(folder, arguments, message, sparsecbm):
+def test_an_error_prints_one_message_and_exits_with_code_1(folder, arguments, message, sparsecbm):
     code, output, errors = sparsecbm("explain", folder, *arguments)
     assert (code, output) == (1, "")
     assert message in errors and errors.startswith("error: ") and "Traceback" not in errors
 
 
-def test_an_altered_model_is_refused(backbone, sparsecbm, tmp_path):
+def test_an_altered_model_is_rejected(backbone, sparsecbm, tmp_path):
     with_means(tiny_model(backbone)).save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "training_means.json").write_text("{}")
     code, _, errors = sparsecbm("explain", tmp_path / "model", "--text", "good")

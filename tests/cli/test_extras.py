@@ -43,7 +43,7 @@ def run_without(missing, *commands, cwd):
 
 @pytest.fixture(scope="module")
 def folder(backbone, tmp_path_factory):
-    """The folder of a model with masks and training means."""
+    """Return the folder of a model with masks and training means."""
     model = tiny_model(backbone)
     model.masks = first_rows(food={QUERY: 4}, noise={QUERY: 8})
     model.means = uniform_training_means(model)
@@ -109,7 +109,7 @@ def test_drawings_need_the_extra_plots():
         raise ModuleNotFoundError(name="matplotlib.pyplot")
 
 
-def test_any_other_failed_import_keeps_its_trace(tmp_path):
+def test_any_other_failed_import_keeps_its_traceback(tmp_path):
     result = run_without({"yaml"}, ["run"], cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'yaml'"

@@ -1,4 +1,4 @@
-"""The checks of `sparsecbm doctor` find what is wrong and say how to fix it."""
+"""The checks of `sparsecbm doctor` find faults and say how to fix them."""
 
 import importlib.metadata
 import os
@@ -32,7 +32,7 @@ def test_every_check_has_a_name_and_a_valid_workspace_passes(workspace):
         assert findings[name].good, findings[name]
 
 
-def test_packages_are_compared_with_the_pins(workspace):
+def test_packages_are_compared_with_their_pins(workspace):
     version = importlib.metadata.version("typer")
     pins(workspace, f"typer=={version}\nTyper == 9\nnot-installed==1.0\n")
     assert health.check_packages(workspace) == health.Finding("packages", "as pinned (1 packages)")
@@ -42,19 +42,19 @@ def test_packages_are_compared_with_the_pins(workspace):
     assert finding.fix == "run `make setup`"
 
 
-def test_a_missing_package_is_named(workspace, monkeypatch):
+def test_the_report_names_a_missing_package(workspace, monkeypatch):
     pins(workspace, "")
     monkeypatch.setattr(health, "_required", lambda: ["typer", "no-such-package"])
     assert health.check_packages(workspace).result == "no-such-package is not installed"
 
 
-def test_the_packages_of_the_extra_pipeline_are_required_and_others_are_not(monkeypatch):
+def test_only_packages_of_the_extra_pipeline_are_required(monkeypatch):
     requires = ["torch>=2", "dvc>=3; extra == 'pipeline'", 'mlflow<4; extra == "pipeline"', "ruff; extra == 'dev'"]
     monkeypatch.setattr(health.importlib.metadata, "requires", lambda _: requires)
     assert health._required() == ["torch", "dvc", "mlflow"]
 
 
-def test_missing_constraints_are_named(workspace):
+def test_the_report_names_missing_constraints(workspace):
     assert "git checkout constraints.txt" in health.check_packages(workspace).fix
 
 
@@ -91,7 +91,7 @@ def test_more_threads_than_cores_are_reported(workspace):
     assert not finding.fatal
 
 
-def test_databases_are_opened(workspace):
+def test_the_check_opens_the_databases(workspace):
     path = database(workspace)
     workspace.state.mkdir(exist_ok=True)
     with sqlite3.connect(path) as connection:

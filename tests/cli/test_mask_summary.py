@@ -1,4 +1,4 @@
-"""Figures of masks, computed by hand: of 32 neurons, food keeps 0 to 7 and noise keeps 6 to 21."""
+"""Figures of masks by hand. There are 32 neurons; food keeps 0 to 7 and noise keeps 6 to 21."""
 
 import pytest
 
@@ -32,14 +32,14 @@ def test_figures_by_hand(sparse, tmp_path):
     assert summary.sha256 == sparse.masks.content_hash()
 
 
-def test_sizes_on_disk(sparse, tmp_path):
+def test_sizes_on_disk_by_hand(sparse, tmp_path):
     summary = summarize_masks(tmp_path / "sparse").storage
     masks_bytes = len((tmp_path / "sparse/masks.safetensors").read_bytes())
     assert (summary.bits, summary.masks_bytes, summary.bits_each) == (2048, masks_bytes, masks_bytes / 256)
     assert summary.weights_bytes == len((tmp_path / "sparse/model.safetensors").read_bytes())
 
 
-def test_whole_neurons_are_structured_and_one_bit_less_is_not(sparse, tmp_path):
+def test_masks_of_whole_neurons_are_structured_and_with_one_bit_less_are_not(sparse, tmp_path):
     assert summarize_masks(tmp_path / "sparse").structured
     sparse.compact()
     cut = {layer: mask.clone() for layer, mask in sparse.masks["food"].items()}
@@ -70,7 +70,7 @@ def test_the_model_gives_the_same_figures(sparse):
     ("mode", "message"),
     [("joint", r"has no masks.*`sparsecbm prune` writes"), ("standard", "has no concepts.*another mode")],
 )
-def test_a_dense_model_names_the_remedy(backbone, tmp_path, mode, message):
+def test_the_error_for_a_dense_model_says_what_to_do(backbone, tmp_path, mode, message):
     dense = tiny_model(backbone, mode=mode)
     dense.save_pretrained(tmp_path / "dense")
     for ask in (dense.density, dense.overlap):

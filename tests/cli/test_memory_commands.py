@@ -1,4 +1,4 @@
-"""`sparsecbm memory` as a user types it: corrections that are kept, offered and applied; and its JSON."""
+"""`sparsecbm memory` from a user's point of view: it stores, offers and applies corrections; and its JSON."""
 
 import json
 
@@ -17,14 +17,14 @@ TEXT, OTHER = "the food was bad", "we came again the place was quiet"
 
 @pytest.fixture
 def folder(backbone, tmp_path):
-    """A folder with a model that predicts food as Negative in TEXT, and so the label 1."""
+    """Return a folder with a model that predicts food as Negative in TEXT, and so the label 1."""
     label_follows_food(backbone).save_pretrained(tmp_path / "model")
     return tmp_path
 
 
 @pytest.fixture
 def memory(folder, sparsecbm):
-    """Runs `sparsecbm memory COMMAND` with the model and the store."""
+    """Run `sparsecbm memory COMMAND` with the model and the store."""
 
     def memory(command, *options):
         return sparsecbm("memory", command, folder / "model", folder / "store", *options)
@@ -33,7 +33,7 @@ def memory(folder, sparsecbm):
 
 
 def valid(name, output):
-    """The printed JSON, which has the published form; without any of its keys it does not have it."""
+    """Return the printed JSON after checking that the published schema requires each of its keys."""
     printed, validator = json.loads(output), Draft202012Validator(json_schemas()[name])
     validator.validate(printed)
     for missing in printed[0]:
@@ -41,34 +41,34 @@ def valid(name, output):
     return printed
 
 
-def test_a_kept_correction_is_offered_and_acts(folder, memory, sparsecbm):
+def test_a_stored_correction_is_offered_and_applied(folder, memory, sparsecbm):
     code, output, errors = memory("add", "--text", TEXT, "--set", "food=Positive", "--author", "[b]Ann")
     assert (code, errors) == (0, "")
-    [kept] = Memory(folder / "store").corrections()
-    assert kept.id[:12] in output and "[b]Ann" in output
-    assert kept.id[:12] in sparsecbm("memory", "list", folder / "store")[1]
+    [correction] = Memory(folder / "store").corrections()
+    assert correction.id[:12] in output and "[b]Ann" in output
+    assert correction.id[:12] in sparsecbm("memory", "list", folder / "store")[1]
     [row] = valid("memory-list", sparsecbm("memory", "list", folder / "store", "--json")[1])
-    assert (row["id"], row["kind"], row["patch"], row["author"]) == (kept.id, "edit", None, "[b]Ann")
+    assert (row["id"], row["kind"], row["patch"], row["author"]) == (correction.id, "edit", None, "[b]Ann")
 
     texts = ("--text", TEXT, "--text", OTHER)
-    near, far = valid("memory-offer", memory("offer", *texts, "--threshold", "0.999", "--json")[1])
-    assert near["offers"]["food"]["correction"] == row and far == {"text": OTHER, "offers": {}}
-    assert near["offers"]["food"]["likeness"] == pytest.approx(1, abs=1e-5)
+    similar, different = valid("memory-offer", memory("offer", *texts, "--threshold", "0.999", "--json")[1])
+    assert similar["offers"]["food"]["correction"] == row and different == {"text": OTHER, "offers": {}}
+    assert similar["offers"]["food"]["likeness"] == pytest.approx(1, abs=1e-5)
     output = memory("offer", *texts, "--threshold", "0.999")[1]
-    assert f"edit {kept.id[:12]}" in output and output.count("no correction is similar enough") == 1
+    assert f"edit {correction.id[:12]}" in output and output.count("no correction is similar enough") == 1
 
-    near, far = valid("memory-apply", memory("apply", *texts, "--threshold", "0.999", "--json")[1])
-    assert (near["before"]["label"], near["after"]["label"]) == ("1", "3")
-    assert near["acted"]["food"]["correction"] == row
-    assert far["acted"] == {} and far["before"] == far["after"]
+    similar, different = valid("memory-apply", memory("apply", *texts, "--threshold", "0.999", "--json")[1])
+    assert (similar["before"]["label"], similar["after"]["label"]) == ("1", "3")
+    assert similar["acted"]["food"]["correction"] == row
+    assert different["acted"] == {} and different["before"] == different["after"]
     output = memory("apply", *texts, "--threshold", "0.999")[1]
     rows = [line.split() for line in output.splitlines()]
-    assert ["by", "edit", f"{kept.id[:12]},"] == next(row for row in rows if row[:1] == ["food"])[5:8]
+    assert ["by", "edit", f"{correction.id[:12]},"] == next(row for row in rows if row[:1] == ["food"])[5:8]
     assert next(row for row in rows if row[:1] == ["label"])[-1] == "changed"
     assert output.count("no correction acted") == 1
 
 
-def test_a_patch_brings_its_concept_and_state(folder, memory, sparsecbm, lively):
+def test_a_patch_provides_its_concept_and_state(folder, memory, sparsecbm, lively):
     lively.save_pretrained(folder / "model")
     state = other_food_state(lively, TEXT)
     patch = make_patch(lively, TEXT, "food", state, PatchOptions(40))
@@ -82,14 +82,14 @@ def test_a_patch_brings_its_concept_and_state(folder, memory, sparsecbm, lively)
     assert len(Memory(folder / "store")) == 0
 
 
-def test_several_texts_and_concepts_are_kept_separately(folder, memory):
+def test_several_texts_and_concepts_are_stored_separately(folder, memory):
     settings = ("--set", "food=Positive", "--set", "noise=quiet")
     rows = json.loads(memory("add", "--text", TEXT, "--text", OTHER, *settings, "--json")[1])
     assert len({row["id"] for row in rows}) == len(Memory(folder / "store")) == 4
     assert {(row["concept"], row["state"]) for row in rows} == {("food", "Positive"), ("noise", "quiet")}
 
 
-def test_faults_are_one_message(folder, memory, sparsecbm):
+def test_an_error_prints_one_message(folder, memory, sparsecbm):
     for command, options, message in (
         ("add", ("--text", TEXT), "give --set or --patch"),
         ("add", ("--text", TEXT, "--set", "food=Positive", "--patch", "x"), "give only one of --set and --patch"),

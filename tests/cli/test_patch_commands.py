@@ -1,4 +1,4 @@
-"""`sparsecbm intervene` and `sparsecbm patch` as a user types them."""
+"""`sparsecbm intervene` and `sparsecbm patch` from a user's point of view."""
 
 import json
 
@@ -19,7 +19,7 @@ TEXT = "a loud place but we came again and the food was bad"
 
 @pytest.fixture
 def folder(lively, tmp_path):
-    """A folder with a model and annotated splits."""
+    """Return a folder with a model and annotated splits."""
     lively.save_pretrained(tmp_path / "model")
     vocabulary = {"source": "tiny", "vocabulary": CONCEPTS.to_dict()}
     splits = {"validation": annotated(40, seed=3), "test": annotated(20, seed=4)}
@@ -55,7 +55,7 @@ def test_an_edit_shows_before_and_after(folder, sparsecbm, state, lively):
     assert json.loads(output)[0]["set_to"] == {"food": {"Negative": 0.25, "Positive": 0.75, "unknown": 0.0}}
 
 
-def test_from_a_patch_to_a_model_and_back(folder, state, sparsecbm, make):
+def test_a_patch_can_be_applied_to_a_model_and_reverted(folder, state, sparsecbm, make):
     code, output, _ = make("--author", "Ann", "--note", "it says so")
     assert code == 0 and f"food should be {state}" in output and "author: Ann" in output
     assert "the model is unchanged" in output and "correct, now wrong" in output
@@ -70,10 +70,10 @@ def test_from_a_patch_to_a_model_and_back(folder, state, sparsecbm, make):
     assert (effects["texts"], effects["bits"]) == (20, patch.bits)
     assert "most similar texts" in sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data)[1]
     arguments = folder / "model", folder / "food.patch", "--output", folder / "patched"
-    made = json.loads(sparsecbm("patch", "apply", *arguments, "--json")[1])
+    result = json.loads(sparsecbm("patch", "apply", *arguments, "--json")[1])
     patched = SparseCBM.from_pretrained(folder / "patched")
     assert patched.predict([TEXT])[0].concepts["food"].state == state
-    assert made["masks"] == patched.masks.content_hash()
+    assert result["masks"] == patched.masks.content_hash()
     arguments = folder / "patched", folder / "food.patch", "--output", folder / "reverted"
     assert "its checksum is" in sparsecbm("patch", "revert", *arguments)[1]
     masks = (folder / "reverted" / "masks.safetensors").read_bytes()
@@ -109,14 +109,14 @@ def test_an_empty_folder_is_listed(folder, sparsecbm):
     assert "no patches in this folder" in sparsecbm("patch", "list", folder / "empty")[1]
 
 
-def test_the_share_of_texts_and_the_protection_are_options(folder, make):
-    """The patch records both options; values out of range are refused."""
+def test_the_share_of_texts_and_the_protection_can_be_set(folder, make):
+    """The patch records both options; values out of range are errors."""
     assert make("--min-fixed-share", 0.5, "--protection-strength", 4)[0] == 0
-    made = MaskPatch.load(folder / "food.patch").made
-    assert (made["share"], made["caution"]) == (0.5, 4.0)
+    recorded = MaskPatch.load(folder / "food.patch").made
+    assert (recorded["share"], recorded["caution"]) == (0.5, 4.0)
     assert make()[0] == 0
-    made = MaskPatch.load(folder / "food.patch").made
-    assert (made["share"], made["caution"]) == (1.0, PROTECTION_STRENGTH)
+    recorded = MaskPatch.load(folder / "food.patch").made
+    assert (recorded["share"], recorded["caution"]) == (1.0, PROTECTION_STRENGTH)
     for options, message in (
         (("--min-fixed-share", 0), "share of texts to fix"),
         (("--protection-strength", 0), "protection strength must be above 0"),
@@ -136,7 +136,7 @@ def test_a_file_of_texts_gives_the_same_patch(folder, state, sparsecbm, make):
     assert code == 1 and "give only one of --text and --file" in errors
 
 
-def test_no_patch_is_written_when_making_it_fails(folder, make, sparsecbm):
+def test_no_patch_is_written_if_making_it_fails(folder, make, sparsecbm):
     for options, message in (
         (("--margin", 1e6), "bits are too few to make 'food' predict"),
         (("--max-harm", -1), "correct predictions"),
@@ -158,7 +158,7 @@ def test_a_dense_model_has_no_mask_to_patch(folder, backbone, sparsecbm):
     assert code == 1 and "the model is dense" in errors
 
 
-def test_faults_are_one_message(folder, sparsecbm, make):
+def test_an_error_prints_one_message(folder, sparsecbm, make):
     make()
     model, patch = folder / "model", folder / "food.patch"
     assert sparsecbm("patch", "apply", model, patch, "--output", folder / "patched")[0] == 0

@@ -20,7 +20,7 @@ stages:
 
 @pytest.fixture
 def project(tmp_path):
-    """A project whose stage `fit` imports `tools`, and `other` through it."""
+    """Return a project whose stage `fit` imports `tools`, which imports `other`."""
     stages = tmp_path / "sparsecbm" / "stages"
     stages.mkdir(parents=True)
     (stages / "__init__.py").write_text("")
@@ -40,7 +40,7 @@ def deps(project, *options):
     return result.returncode, result.stdout.splitlines(), result.stderr
 
 
-def test_check_prints_each_fault_and_deps_corrects_them(project):
+def test_check_prints_each_fault_and_deps_fixes_them(project):
     assert deps(project, "--check") == (
         1,
         [

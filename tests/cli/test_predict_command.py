@@ -1,4 +1,4 @@
-"""`sparsecbm predict` and `evaluate` as a user types them."""
+"""`sparsecbm predict` and `sparsecbm evaluate` from a user's point of view."""
 
 import json
 
@@ -21,7 +21,7 @@ def folder(backbone, tmp_path_factory):
     return path
 
 
-def test_each_text_gives_one_line_of_the_published_form(folder, sparsecbm):
+def test_each_text_gives_one_line_that_fits_the_published_schema(folder, sparsecbm):
     code, output, errors = sparsecbm("predict", folder, "--text", "the food was good", "--text", "bad ☕")
     assert (code, errors) == (0, "")
     lines = [json.loads(line) for line in output.splitlines()]
@@ -50,14 +50,14 @@ def test_a_black_box_has_no_concepts(backbone):
         ("a.tsv", "text\tid\nthe food was good\t1\nbad\t2\n"),
     ],
 )
-def test_each_kind_of_text_file(name, content, tmp_path):
+def test_each_kind_of_text_file_is_accepted(name, content, tmp_path):
     (tmp_path / name).write_text(content)
     assert load_texts(tmp_path / name) == ["the food was good", "bad"]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv"])
 def test_only_a_line_feed_separates_texts(name, tmp_path):
-    """Reviews copied from the web contain other line separators of Unicode."""
+    """Reviews copied from the web contain other Unicode line separators."""
     head = "text\n" if name == "a.csv" else ""
     (tmp_path / name).write_text(f"{head}the food\u2028was good\nbad\x0bnoise\n", encoding="utf-8")
     assert load_texts(tmp_path / name) == ["the food\u2028was good", "bad\x0bnoise"]
@@ -69,7 +69,7 @@ def test_a_file_without_a_text_is_an_error(folder, tmp_path, sparsecbm):
     assert sparsecbm("predict", folder, "--file", tmp_path / "in.txt") == (1, "", message)
 
 
-def test_texts_of_a_file_are_predicted_into_a_file(folder, tmp_path, sparsecbm):
+def test_predictions_for_a_file_go_to_a_file(folder, tmp_path, sparsecbm):
     texts, output = tmp_path / "in.txt", tmp_path / "o.jsonl"
     texts.write_text("the food was good\nbad\n")
     assert sparsecbm("predict", folder, "--file", texts, "--output", output) == (0, "", "")
@@ -85,7 +85,7 @@ def test_texts_of_a_file_are_predicted_into_a_file(folder, tmp_path, sparsecbm):
         ("a.txt", b"caf\xe9\n", "is not UTF-8"),
     ],
 )
-def test_bad_files_are_named(name, content, message, tmp_path):
+def test_the_error_names_an_invalid_file(name, content, message, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         load_texts(tmp_path / name)
@@ -99,13 +99,13 @@ def test_bad_files_are_named(name, content, message, tmp_path):
         (["--file", "nowhere.txt"], "nowhere.txt: No such file"),
     ],
 )
-def test_an_error_is_one_message_and_exit_code_1(folder, arguments, message, sparsecbm):
+def test_an_error_prints_one_message_and_exits_with_code_1(folder, arguments, message, sparsecbm):
     code, output, errors = sparsecbm("predict", folder, *arguments)
     assert (code, output) == (1, "")
     assert message in errors and errors.startswith("error: ") and "Traceback" not in errors
 
 
-def test_a_folder_without_a_model_is_named(tmp_path, sparsecbm):
+def test_the_error_names_a_folder_without_a_model(tmp_path, sparsecbm):
     code, _, errors = sparsecbm("predict", tmp_path / "none", "--text", "a")
     assert code == 1 and f"error: {tmp_path}/none does not exist; `make run` writes models/sparse\n" == errors
 

@@ -1,4 +1,4 @@
-"""`sparsecbm masks` and `sparsecbm compare`, as a user runs them."""
+"""`sparsecbm masks` and `sparsecbm compare` from a user's point of view."""
 
 import json
 from dataclasses import asdict
@@ -18,7 +18,7 @@ TEXTS = ["the food was good", "slow service", "a loud place"]
 
 @pytest.fixture(scope="module")
 def folders(backbone, tmp_path_factory):
-    """The same model dense, with masks of whole neurons, and with masks that cut heads."""
+    """Return folders of a dense model, of the same with masks of whole neurons, and with masks that cut heads."""
     root = tmp_path_factory.mktemp("models")
     model = tiny_model(backbone)
     model.save_pretrained(root / "dense")
@@ -31,11 +31,11 @@ def folders(backbone, tmp_path_factory):
 
 
 def cells(output):
-    """The words of each line; column widths do not matter."""
+    """Return the words of each line; column widths do not matter."""
     return [line.split() for line in output.splitlines()]
 
 
-def test_masks_by_layer_concept_and_pair(folders, sparsecbm):
+def test_masks_are_shown_by_layer_concept_and_pair(folders, sparsecbm):
     code, output, errors = sparsecbm("masks", folders / "neurons")
     assert (code, errors) == (0, "")
     rows = cells(output)
@@ -47,7 +47,7 @@ def test_masks_by_layer_concept_and_pair(folders, sparsecbm):
     assert ["food,", "noise", "0.091", "0.200", "-0.109"] in rows
 
 
-def test_what_masks_cost_and_save(folders, sparsecbm):
+def test_sizes_of_masks_and_savings_are_shown(folders, sparsecbm):
     neurons = sparsecbm("masks", folders / "neurons")[1].replace("\n", " ")
     rows = sparsecbm("masks", folders / "rows")[1].replace("\n", " ")
     size = (folders / "neurons/masks.safetensors").stat().st_size
@@ -58,14 +58,14 @@ def test_what_masks_cost_and_save(folders, sparsecbm):
     assert "cannot cut out these subnetworks" in rows
 
 
-def test_a_dense_model_is_one_message_that_names_the_remedy(folders, sparsecbm):
+def test_the_error_for_a_dense_model_says_what_to_do(folders, sparsecbm):
     code, output, errors = sparsecbm("masks", folders / "dense")
     assert (code, output) == (1, "")
     assert errors.startswith(f"error: {folders}/dense: the model has no masks")
     assert "`sparsecbm prune`" in errors
 
 
-def test_comparison_part_by_part(folders, sparsecbm, tmp_path):
+def test_a_comparison_shows_every_part(folders, sparsecbm, tmp_path):
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
     code, output, errors = sparsecbm("compare", folders / "dense", folders / "rows", "--file", tmp_path / "texts.txt")
     assert (code, errors) == (0, "")
@@ -80,7 +80,7 @@ def test_comparison_part_by_part(folders, sparsecbm, tmp_path):
 
 
 @torch.no_grad()
-def test_predictions_that_differ(folders, backbone, sparsecbm, tmp_path):
+def test_a_comparison_shows_predictions_that_differ(folders, backbone, sparsecbm, tmp_path):
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
     for name, state in (("a", 0), ("b", 1)):
         model = tiny_model(backbone)
@@ -94,13 +94,13 @@ def test_predictions_that_differ(folders, backbone, sparsecbm, tmp_path):
     assert ["any", "of", "these", "3"] in rows
 
 
-def test_a_model_and_itself(folders, sparsecbm):
+def test_a_model_does_not_differ_from_itself(folders, sparsecbm):
     output = sparsecbm("compare", folders / "rows", folders / "rows")[1]
     assert "all files are equal, byte for byte" in output
     assert "predictions" not in output
 
 
-def test_other_settings_and_long_lists(folders, backbone, sparsecbm, tmp_path):
+def test_other_settings_are_shown_and_long_lists_are_cut(folders, backbone, sparsecbm, tmp_path):
     other = tiny_model(backbone, pooling="cls")
     with torch.no_grad():
         for number, parameter in enumerate(other.parameters(), 1):
@@ -132,7 +132,7 @@ def test_json_has_the_published_form(folders, sparsecbm, name):
     assert not validator.is_valid(printed)
 
 
-def test_errors_are_one_message(folders, sparsecbm, tmp_path):
+def test_an_error_prints_one_message(folders, sparsecbm, tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     dense = folders / "dense"
     for arguments, message in (

@@ -15,7 +15,7 @@ WITHOUT_PANDERA = (
 
 
 @pytest.mark.parametrize(("names", "expected"), [(WITHOUT_PANDERA, False), (("sparsecbm.data.validation",), True)])
-def test_what_imports_pandera(names, expected):
+def test_only_schemas_and_validation_import_pandera(names, expected):
     code = f"import sys, {', '.join(names)}; print('pandera' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == str(expected)

@@ -1,4 +1,4 @@
-"""The embedded data set `restaurants`: what is in git is what the generator writes, and it keeps its promises."""
+"""The embedded data set `restaurants`: git holds what the generator writes, with the documented properties."""
 
 import importlib.util
 import sys
@@ -38,7 +38,7 @@ def banks() -> dict[str, dict[str, list[str]]]:
 
 
 def leaked(train: list[str], clauses: list[str]) -> list[str]:
-    """Clauses that occur in some text of the training split, whatever the case."""
+    """Return clauses that occur in a text of the training split, in any case."""
     everything = "\n".join(train).lower()
     return [clause for clause in clauses if clause.lower() in everything]
 
@@ -81,7 +81,7 @@ def test_ids_and_texts_are_unique(reviews):
 
 
 @pytest.mark.parametrize("concept", CONCEPTS)
-def test_the_bank_is_large_and_says_nothing_twice(concept):
+def test_the_bank_is_large_and_has_no_duplicates(concept):
     bank = banks()[concept]
     assert set(bank) == {"Negative", "Positive"}
     assert len(bank["Negative"]) == len(bank["Positive"]) >= 40
@@ -99,21 +99,21 @@ def test_no_clause_of_one_split_occurs_in_the_texts_of_another(generator, review
         clauses = [clause.text for choices in bank.values() for clause in choices]
         for other in set(texts) - {split}:
             assert leaked(texts[other], clauses) == []
-        assert len(leaked(texts[split], clauses)) > 0.95 * len(clauses)  # the search does find what is there
+        assert len(leaked(texts[split], clauses)) > 0.95 * len(clauses)  # the search finds clauses that occur
 
 
-def test_a_leaked_clause_would_be_found(generator, reviews):
+def test_the_search_finds_a_leaked_clause(generator, reviews):
     clause = generator.load_banks()["test"]["food", "Negative"][0].text
     train = [*reviews.loc[reviews["split"] == "train", "text"], f"Oh well. {clause.capitalize()}."]
     assert leaked(train, [clause]) == [clause]
 
 
 @pytest.mark.parametrize("concept", CONCEPTS)
-def test_clusters_name_the_clause_that_carries_the_state(concept, reviews):
+def test_a_cluster_is_the_clause_that_expresses_the_state(concept, reviews):
     bank = banks()[concept]
     for text, state, cluster in reviews[["text", concept, f"cluster_{concept}"]].itertuples(index=False):
-        found = {s for s, clauses in bank.items() if any(clause.lower() in text.lower() for clause in clauses)}
-        assert found == ({state} - {"unknown"})
+        named_states = {s for s, clauses in bank.items() if any(clause.lower() in text.lower() for clause in clauses)}
+        assert named_states == ({state} - {"unknown"})
         if state == "unknown":
             assert cluster == ""
         else:
@@ -129,15 +129,15 @@ def test_an_edit_changes_one_concept_and_stays_in_its_split(reviews, originals):
         assert [c for c in CONCEPTS if edit[c] != original[c]] == [edit["edit_type"]]
         assert edit["edit_goal"] == edit[edit["edit_type"]]
         assert edit["split"] == original["split"]
-        kept = [c for c in CONCEPTS if c != edit["edit_type"]]
-        assert [edit[f"cluster_{c}"] for c in kept] == [original[f"cluster_{c}"] for c in kept]
+        unedited = [c for c in CONCEPTS if c != edit["edit_type"]]
+        assert [edit[f"cluster_{c}"] for c in unedited] == [original[f"cluster_{c}"] for c in unedited]
     assert (originals["edit_type"] == "").all() and (originals["edit_goal"] == "").all()
     assert (originals.index == originals["original_id"]).all()
     assert edits["edit_type"].value_counts().min() > 300
 
 
 def test_an_edit_keeps_every_other_sentence(generator, reviews, originals):
-    """Fillers and the clauses of the other concepts are word for word those of the original."""
+    """Fillers and the clauses of the other concepts are identical to those of the original."""
     dealt = generator.load_banks()
     for edit in reviews[(~reviews["is_original"]) & (reviews["split"] == "test")].to_dict("records"):
         before, after = originals.loc[edit["original_id"], "text"].lower(), edit["text"].lower()
@@ -160,13 +160,13 @@ def test_an_edit_keeps_every_other_sentence(generator, reviews, originals):
         ({"food": "Negative", "service": "Positive", "ambiance": "Positive", "noise": "Positive"}, 0, 0, 3),  # 3.7, cap
         ({"food": "Negative", "service": "Negative", "ambiance": "Positive"}, 0, 0, 1),  # 1.6 - 0.5 = 1.1
         ({"food": "Positive"}, -0.7, 0, 3),  # a strict reviewer: 3.4
-        ({"food": "Positive"}, 0.5, 0, 5),  # a mild one: 4.6
+        ({"food": "Positive"}, 0.5, 0, 5),  # a mild reviewer: 4.6
         ({"food": "Positive"}, 0, -1, 3),  # a slip
-        (dict.fromkeys(CONCEPTS, "Positive"), 0, 1, 5),  # never above five
-        (dict.fromkeys(CONCEPTS, "Negative"), 0, -1, 1),  # never below one
+        (dict.fromkeys(CONCEPTS, "Positive"), 0, 1, 5),  # at most five
+        (dict.fromkeys(CONCEPTS, "Negative"), 0, -1, 1),  # at least one
     ],
 )
-def test_the_rating_rule(generator, named, leaning, slip, rating):
+def test_the_rating_rule_by_hand(generator, named, leaning, slip, rating):
     assert generator.rate(states(**named), generator.Reviewer(leaning, slip)) == rating
 
 
@@ -179,7 +179,7 @@ def test_an_edit_never_moves_the_rating_the_wrong_way(reviews, originals):
         assert (edit["rating"] - original["rating"]) * better >= 0
 
 
-def test_concepts_explain_the_rating_but_not_all_of_it(reviews):
+def test_concepts_explain_most_of_the_rating(reviews):
     train, test = (reviews[reviews["split"] == split] for split in ("train", "test"))
     table = train.groupby(CONCEPTS)["rating"].agg(lambda ratings: ratings.mode()[0])
     guesses = [table.get(tuple(row), 3) for row in test[CONCEPTS].itertuples(index=False)]

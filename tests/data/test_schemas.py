@@ -6,8 +6,8 @@ from sparsecbm.data.schemas import AnnotatedTable, ExplanationTable, PredictionT
 from tests.support.small_tables import CONCEPTS, good_rows
 
 
-def found(frame, model=RawTable, max_words=None) -> list[tuple]:
-    """Row, column and check of each failure."""
+def list_failures(frame, model=RawTable, max_words=None) -> list[tuple]:
+    """Return row, column and check of each failure."""
     cases = failures(frame, schema(model, CONCEPTS, max_words), "t")
     return sorted((case.index, case.column, case.check) for case in cases.itertuples(index=False))
 
@@ -39,16 +39,20 @@ def explanations() -> pd.DataFrame:
 
 def test_good_tables_have_no_failures():
     rows = good_rows(6)
-    assert found(rows) == [] and found(rows, AnnotatedTable) == [] and found(rows, max_words=8) == []
-    assert found(predictions(), PredictionTable) == [] and found(explanations(), ExplanationTable) == []
+    assert (
+        list_failures(rows) == []
+        and list_failures(rows, AnnotatedTable) == []
+        and list_failures(rows, max_words=8) == []
+    )
+    assert list_failures(predictions(), PredictionTable) == [] and list_failures(explanations(), ExplanationTable) == []
 
 
-def test_labels_and_states_may_be_missing_but_ids_and_texts_may_not():
+def test_labels_and_states_may_be_missing_and_ids_and_texts_may_not():
     rows = good_rows(4)
     rows.loc[0, ["label", "concept.food", "confidence.food"]] = None
-    assert found(rows) == []
+    assert list_failures(rows) == []
     rows.loc[1, ["id", "text"]] = None
-    assert found(rows) == [(1, "id", "missing"), (1, "text", "missing")]
+    assert list_failures(rows) == [(1, "id", "missing"), (1, "text", "missing")]
 
 
 def test_each_cell_check_finds_its_cell_and_no_other():
@@ -59,7 +63,7 @@ def test_each_cell_check_finds_its_cell_and_no_other():
     rows.loc[3, "label"] = "4"
     rows.loc[4, "concept.price"] = "Low"
     rows.loc[5, "confidence.food"] = 1.5
-    assert found(rows, max_words=8) == [
+    assert list_failures(rows, max_words=8) == [
         (0, "text", "empty"),
         (1, "text", "overlong"),
         (2, "text", "damaged"),
@@ -67,15 +71,15 @@ def test_each_cell_check_finds_its_cell_and_no_other():
         (4, "concept.price", "unknown state"),
         (5, "confidence.food", "less_than_or_equal_to(1)"),
     ]
-    assert (1, "text", "overlong") not in found(rows, max_words=9)
+    assert (1, "text", "overlong") not in list_failures(rows, max_words=9)
 
 
-def test_annotated_rows_are_unique_and_say_where_each_cell_comes_from():
+def test_annotated_rows_are_unique_and_name_the_source_of_each_cell():
     rows = good_rows(4)
     rows.loc[3, "id"] = rows.loc[0, "id"]
     rows.loc[1, "source.food"] = None
-    assert found(rows) == []
-    assert found(rows, AnnotatedTable) == [
+    assert list_failures(rows) == []
+    assert list_failures(rows, AnnotatedTable) == [
         (0, "id", "field_uniqueness"),
         (1, "source.food", "missing"),
         (3, "id", "field_uniqueness"),
@@ -83,26 +87,26 @@ def test_annotated_rows_are_unique_and_say_where_each_cell_comes_from():
 
 
 @pytest.mark.parametrize("column", ["text", "label", "concept.food", "source.price", "row"])
-def test_an_absent_column_is_structural(column):
+def test_an_absent_column_is_a_structural_failure(column):
     with pytest.raises(DataError, match=rf"t has no column '{column}'; it has \['id'|t has no column '{column}'"):
-        found(good_rows(3).drop(columns=column))
+        list_failures(good_rows(3).drop(columns=column))
 
 
 @pytest.mark.parametrize(
     ("column", "cells"), [("text", [1, 2, 3]), ("row", ["1", "2", "3"]), ("concept.food", [0.5] * 3)]
 )
-def test_a_column_of_the_wrong_type_is_structural(column, cells):
+def test_a_column_of_the_wrong_type_is_a_structural_failure(column, cells):
     with pytest.raises(DataError, match=f"t: '{column}' must be dtype.*convert the column at its source"):
-        found(good_rows(3).assign(**{column: cells}))
+        list_failures(good_rows(3).assign(**{column: cells}))
 
 
 def test_predictions_need_every_probability_in_range():
     with pytest.raises(DataError, match=r"has no column 'probability\.3'"):
-        found(predictions().drop(columns="probability.3"), PredictionTable)
+        list_failures(predictions().drop(columns="probability.3"), PredictionTable)
     frame = predictions()
     frame.loc[1, "probability.2"] = -0.1
     frame.loc[0, "concept.food"] = "good"
-    assert found(frame, PredictionTable) == [
+    assert list_failures(frame, PredictionTable) == [
         (0, "concept.food", "unknown state"),
         (1, "probability.2", "greater_than_or_equal_to(0)"),
     ]
@@ -111,10 +115,10 @@ def test_predictions_need_every_probability_in_range():
 def test_explanations_need_known_concepts_and_spans_in_order():
     frame = explanations()
     frame.loc[0, "concept"] = "fod"
-    assert found(frame, ExplanationTable) == [(0, "concept", "unknown state")]
+    assert list_failures(frame, ExplanationTable) == [(0, "concept", "unknown state")]
     frame = explanations()
     frame.loc[1, "end"] = 4
-    assert {case[0] for case in found(frame, ExplanationTable)} == {1}
+    assert {case[0] for case in list_failures(frame, ExplanationTable)} == {1}
 
 
 def test_check_names_the_table_and_the_first_fault():

@@ -1,4 +1,4 @@
-"""Each source on small files made here, and on the released data where it is."""
+"""Each source on small files, and on the released data if it is available."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ ASPECTS = ("food", "service", "ambiance", "noise")
 
 
 def review(number: int, rating: str = "4", original: bool = True, **aspects: tuple) -> dict:
-    """A CEBaB row; an aspect is given as (majority, votes) and blank otherwise."""
+    """Return a CEBaB row; an aspect is (majority, votes), or blank if it is not given."""
     row = {
         "id": f"{number:06d}_000000",
         "original_id": f"{number:06d}",
@@ -53,13 +53,13 @@ def test_cebab_cells_carry_state_source_and_share_of_votes(tmp_path):
     assert row["label"] == "4" and other[["label"]].isna().all()
     assert row[[f"share.food.{s}" for s in ("Negative", "Positive", "unknown")]].tolist() == [0.8, 0.0, 0.2]
     assert row[["share.noise.Negative", "share.noise.Positive"]].tolist() == [0.5, 0.5]  # votes without a majority
-    assert row[["share.service.Negative", "share.service.unknown"]].isna().all()  # blank: nobody voted
+    assert row[["share.service.Negative", "share.service.unknown"]].isna().all()  # blank: no votes
     assert row[[f"share.label.{s}" for s in "12345"]].tolist() == [0, 0, 0, 1, 0]
-    assert frame["edit_type"].isna().tolist() == [True, False]  # an original was not made by an edit
+    assert frame["edit_type"].isna().tolist() == [True, False]  # an original has no edit
     assert frame["row"].tolist() == [1, 2] and set(frame["file"]) == {"train_exclusive.json"}
 
 
-def test_cebab_takes_one_training_file_and_keeps_dev_whole(tmp_path):
+def test_cebab_uses_one_training_file_and_all_of_dev(tmp_path):
     write_cebab(
         tmp_path,
         train_exclusive=[review(i) for i in range(20)],
@@ -74,7 +74,7 @@ def test_cebab_takes_one_training_file_and_keeps_dev_whole(tmp_path):
         assert manifest["files"][1]["sha256"] == sha256_file(tmp_path / "dev.json")
 
 
-def test_cebab_without_train_can_be_evaluated_on_but_not_trained_on(tmp_path):
+def test_cebab_without_train_allows_evaluation_and_no_training(tmp_path):
     source = write_cebab(tmp_path, dev=[review(1), review(2)])
     splits, _ = ingest(source, SHARES, 0, tmp_path)
     assert {name: len(frame) for name, frame in splits.items()} == {"dev": 2}
@@ -82,7 +82,7 @@ def test_cebab_without_train_can_be_evaluated_on_but_not_trained_on(tmp_path):
         ingest(source, SHARES, 0, tmp_path, training=True)
 
 
-def test_cebab_with_no_file_lists_what_was_looked_for(tmp_path):
+def test_the_error_for_cebab_without_a_file_lists_the_expected_files(tmp_path):
     with pytest.raises(DataError, match=r"none of train_exclusive\.json, dev\.json, test\.json"):
         load_source(CebabSource(name="cebab", path="."), tmp_path)
     with pytest.raises(DataError, match=r"is not a folder; set source\.path"):
@@ -98,7 +98,7 @@ def test_cebab_with_no_file_lists_what_was_looked_for(tmp_path):
         ('[{"id": "1"}]', r"dev\.json has no column 'description', 'original_id'.*it has \['id'\]"),
     ],
 )
-def test_cebab_names_a_broken_file(tmp_path, content, message):
+def test_the_error_for_cebab_names_a_broken_file(tmp_path, content, message):
     (tmp_path / "dev.json").write_text(content)
     with pytest.raises(DataError, match=message):
         load_source(CebabSource(name="cebab", path="."), tmp_path)
@@ -111,20 +111,20 @@ def test_cebab_from_the_hub_gives_the_same_table_as_the_files(tmp_path, monkeypa
     rows = [review(i, food=("Negative", votes)) for i in range(3)]
     loaded = load_source(write_cebab(tmp_path, train_exclusive=rows, dev=rows[:1]), tmp_path)
     # The hub holds votes as text, or as a record whose absent states are null.
-    held = str(votes) if as_text else {"Negative": 4, "Positive": None, "unknown": 1}
-    hub_rows = [row | {"food_aspect_label_distribution": held} for row in rows]
+    cell = str(votes) if as_text else {"Negative": 4, "Positive": None, "unknown": 1}
+    hub_rows = [row | {"food_aspect_label_distribution": cell} for row in rows]
     hub = datasets.DatasetDict(
         train_exclusive=datasets.Dataset.from_list(hub_rows), validation=datasets.Dataset.from_list(hub_rows[:1])
     )
-    asked = []
-    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: asked.append(args[0]) or hub)
+    requested = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: requested.append(args[0]) or hub)
     from_hub = load_source(CebabSource(name="cebab"), tmp_path)
-    assert asked == ["CEBaB/CEBaB"]
+    assert requested == ["CEBaB/CEBaB"]
     assert from_hub.frame.drop(columns="file").equals(loaded.frame.drop(columns="file"))
     assert from_hub.frame["split"].tolist() == ["train"] * 3 + ["dev"]
 
 
-def test_cebab_as_released(shared_data):
+def test_counts_of_released_cebab_are_exact(shared_data):
     loaded = load_source(CebabSource(name="cebab", path=str(shared_data / "cebab")), shared_data)
     splits, _ = ingest(CebabSource(name="cebab", path=str(shared_data / "cebab")), SHARES, 13, shared_data)
     assert {name: len(frame) for name, frame in splits.items()} == {"train": 1580, "validation": 175, "dev": 1673}
@@ -148,7 +148,7 @@ def write_imdb(folder, split: str, rows: list[dict]) -> None:
         writer.writerows(rows)
 
 
-def test_imdb_says_who_labelled(tmp_path):
+def test_imdb_cells_name_their_annotator(tmp_path):
     states = dict.fromkeys(IMDB_CONCEPTS.names, "unknown")
     write_imdb(tmp_path, "train", [{"review": "a<br />b", "sentiment": "Positive", **states, "acting": "Negative"}])
     write_imdb(tmp_path, "dev", [{"review": "c", "sentiment": "Negative", **states, "editing": ""}])
@@ -165,7 +165,7 @@ def test_imdb_says_who_labelled(tmp_path):
         load_source(ImdbSource(name="imdb-c", path="."), tmp_path)
 
 
-def test_imdb_as_released(shared_data):
+def test_counts_of_released_imdb_are_exact(shared_data):
     loaded = load_source(ImdbSource(name="imdb-c", path=str(shared_data / "imdb-c")), shared_data)
     assert loaded.frame["split"].value_counts().to_dict() == {"train": 150, "dev": 25}
     train = loaded.frame[loaded.frame["split"] == "train"]
@@ -173,7 +173,7 @@ def test_imdb_as_released(shared_data):
     assert not loaded.frame["text"].str.contains("<br").any() and set(loaded.frame["source.acting"]) == {"human"}
 
 
-def test_restaurants_map_groups_clusters_and_splits(tmp_path):
+def test_restaurants_have_groups_clusters_and_splits(tmp_path):
     header = "id,original_id,edit_type,text,rating,food,service,ambiance,noise,split"
     header += ",cluster_food,cluster_service,cluster_ambiance,cluster_noise"
     lines = [
@@ -190,7 +190,7 @@ def test_restaurants_map_groups_clusters_and_splits(tmp_path):
     assert loaded.files == ({"name": "reviews.csv", "sha256": sha256_file(tmp_path / "reviews.csv"), "rows": 2},)
 
 
-def test_no_source_puts_a_path_into_its_manifest(tmp_path):
+def test_no_manifest_contains_a_path(tmp_path):
     source = write_cebab(tmp_path, train_exclusive=[review(i) for i in range(20)], dev=[review(99)])
     _, manifest = ingest(source, SHARES, 0, tmp_path)
     assert str(tmp_path) not in json.dumps(manifest)

@@ -7,7 +7,7 @@ from sparsecbm.data.splitting import hold_out_groups, make_splits
 
 
 def grouped(labels: str, size: int = 1, split: str | None = None) -> pd.DataFrame:
-    """One group a letter of `labels`, of `size` rows each."""
+    """Return one group of `size` rows for each letter of `labels`."""
     rows = [
         {
             "id": f"{g}-{i}",
@@ -54,36 +54,36 @@ def test_the_seed_decides_and_the_order_of_rows_does_not():
     assert set(make_splits(shuffled, SHARES, 3)["test"]["id"]) == set(once["test"]["id"])
 
 
-def test_own_splits_are_kept_and_only_missing_ones_are_made():
+def test_splits_of_the_source_stay_and_only_missing_ones_are_made():
     frame = pd.concat([grouped("ab" * 20, split="training"), grouped("ab" * 3, split="dev").assign(group="d")])
     splits = make_splits(frame, SHARES, 0)
     assert {name: len(part) for name, part in splits.items()} == {"train": 36, "validation": 4, "dev": 6}
 
 
-def test_a_source_with_all_splits_is_left_alone():
+def test_a_source_with_all_splits_does_not_change():
     names = ["train", "Val", "test", "extra"]
     splits = make_splits(pd.concat([grouped("ab", split=name) for name in names]), SHARES, 0)
     assert {name: len(part) for name, part in splits.items()} == {"train": 2, "validation": 2, "test": 2, "extra": 2}
 
 
-def test_without_train_nothing_is_held_out():
+def test_a_source_without_train_gets_no_new_splits():
     assert list(make_splits(grouped("abab", split="dev"), SHARES, 0)) == ["dev"]
 
 
-def test_missing_labels_are_a_stratum_of_their_own():
+def test_missing_labels_form_a_separate_stratum():
     labels = pd.Series(["a"] * 10 + [None] * 10)
     groups = pd.Series([f"g{i:02d}" for i in range(20)])
-    taken = hold_out_groups(groups, labels, 0.5, seed=0)
-    assert sum(int(group[1:]) < 10 for group in taken) == 5 and len(taken) == 10
+    held_out = hold_out_groups(groups, labels, 0.5, seed=0)
+    assert sum(int(group[1:]) < 10 for group in held_out) == 5 and len(held_out) == 10
 
 
 def test_a_group_counts_under_its_most_frequent_label():
     groups = pd.Series(["x", "x", "x", "y"])
-    # x is mostly b, so the walk meets y (a) first and takes it; x would then bring 4 rows where 2 are due.
+    # Most of x is b, so the algorithm takes y (a) first. After that, x would add 4 rows where 2 are needed.
     assert hold_out_groups(groups, pd.Series(["a", "b", "b", "a"]), 0.5, seed=0) == {"y"}
 
 
-def test_a_share_of_nothing_is_an_error_that_names_the_key():
+def test_the_error_for_a_share_of_zero_names_the_key():
     with pytest.raises(ConfigError, match=r"split\.validation is 0"):
         make_splits(grouped("ab" * 10), Split(validation=0, test=0.2), 0)
 
@@ -93,7 +93,7 @@ def test_too_few_groups_for_a_split_is_an_error():
         make_splits(grouped("a", size=10), SHARES, 0)
 
 
-def test_some_rows_without_split_are_an_error_with_their_place():
+def test_the_error_for_rows_without_a_split_names_these_rows():
     frame = pd.concat([grouped("ab", split="train"), grouped("ab")], ignore_index=True)
     with pytest.raises(DataError, match=r"f\.csv, row 1: 2 row\(s\) name no split while others do"):
         make_splits(frame, SHARES, 0)

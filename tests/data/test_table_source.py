@@ -1,4 +1,4 @@
-"""The sources `table` and `hub`: a column mapping over any table."""
+"""The sources `table` and `hub` map the columns of any table."""
 
 import json
 import sys
@@ -52,7 +52,7 @@ def test_every_format_gives_the_same_rows(tmp_path, suffix):
     assert frame["source.food"].tolist() == ["human", "human", "blank", "human"]
     assert frame["id"].tolist() == ["reviews-1", "reviews-2", "reviews-3", "reviews-4"]
     assert frame["group"].tolist() == frame["id"].tolist() and frame["split"].isna().all()
-    # Numbers are ordered by size, words by the alphabet; a mapping's own order is kept.
+    # Numbers are sorted by size and words by the alphabet. The order of a mapping stays.
     assert loaded.concept_set.label.states == ("1", "2", "10")
     assert loaded.concept_set["price"].states == ("high", "low", "mid")
     assert loaded.concept_set["food"].states == ("bad", "good")
@@ -68,7 +68,7 @@ def test_id_group_and_split_columns_are_used(tmp_path):
     assert frame["split"].tolist() == ["train", "train", "train", "test"]
 
 
-def test_a_cell_of_the_wrong_type_is_kept_as_a_fault(tmp_path):
+def test_a_cell_of_the_wrong_type_is_recorded_as_a_fault(tmp_path):
     rows = [ROWS[0], ROWS[1] | {"comment": 5}, ROWS[2] | {"f": ["good"]}, ROWS[3]]
     frame = load_source(table_source(write(tmp_path, ".jsonl", rows)), tmp_path).frame
     assert len(frame) == 4 and frame["text"].isna().tolist() == [False, True, False, False]
@@ -102,16 +102,16 @@ def test_a_lone_surrogate_becomes_a_replacement_character(tmp_path):
         ),
     ],
 )
-def test_a_wrong_mapping_names_file_and_column(tmp_path, changes, message):
+def test_the_error_for_a_wrong_mapping_names_file_and_column(tmp_path, changes, message):
     source = table_source(write(tmp_path, ".csv"), **changes)
-    if message is None:  # in a csv file every cell is text, so numbers as texts are no fault of the table
+    if message is None:  # in a CSV file every cell is text, so a number in a text column is valid
         assert load_source(source, tmp_path).frame["text"][0] == "2"
         return
     with pytest.raises(DataError, match=message):
         load_source(source, tmp_path)
 
 
-def test_a_concept_with_one_state_in_the_data_is_refused(tmp_path):
+def test_a_concept_with_one_state_in_the_data_is_an_error(tmp_path):
     rows = [row | {"p": "low"} for row in ROWS]
     with pytest.raises(
         DataError, match=r"reviews\.csv, column 'p': concept 'price' has 1 state.*the rows give the states"
@@ -119,7 +119,7 @@ def test_a_concept_with_one_state_in_the_data_is_refused(tmp_path):
         load_source(table_source(write(tmp_path, ".csv", rows)), tmp_path)
 
 
-def test_a_text_column_of_numbers_is_refused(tmp_path):
+def test_a_text_column_of_numbers_is_an_error(tmp_path):
     with pytest.raises(
         DataError, match=r"reviews\.parquet: column 'stars' holds 2\.0 \(float\), not text; point source\.columns\.text"
     ):
@@ -141,14 +141,14 @@ def test_a_text_column_of_numbers_is_refused(tmp_path):
         ("a.jsonl", b'{"comment": "caf\xe9"}\n', r"a\.jsonl is not UTF-8"),
     ],
 )
-def test_a_bad_file_is_one_clear_message(tmp_path, name, content, message):
+def test_an_invalid_file_gives_one_clear_message(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         load_source(table_source(name), tmp_path)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
+def test_a_byte_order_mark_does_not_belong_to_the_first_column(tmp_path):
     path = write(tmp_path, ".csv")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert load_source(table_source(path), tmp_path).frame["text"][0] == "good soup"
@@ -178,17 +178,17 @@ def hub(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", lambda name, config, revision: loaded)
 
 
-def test_hub_classes_get_their_names_and_splits_theirs(hub, tmp_path):
+def test_hub_classes_and_splits_keep_their_names(hub, tmp_path):
     splits, manifest = ingest(hub_source(labels=("one", "two", "three")), Split(validation=0.1, test=0.2), 0, tmp_path)
     assert {name: len(frame) for name, frame in splits.items()} == {"train": 24, "validation": 6, "test": 6}
-    both = pd.concat([splits["train"], splits["test"]]).set_index("id")["label"]
-    assert both["train-2"] == "two" and both["train-6"] == "three" and pd.isna(both["train-1"])
+    labels = pd.concat([splits["train"], splits["test"]]).set_index("id")["label"]
+    assert labels["train-2"] == "two" and labels["train-6"] == "three" and pd.isna(labels["train-1"])
     assert [file["name"] for file in manifest["files"]] == ["someone/soups/train", "someone/soups/valid"]
     again = ingest(hub_source(labels=("one", "two", "three")), Split(validation=0.1, test=0.2), 0, tmp_path)
     assert again[1] == manifest
 
 
-def test_hub_reads_only_the_splits_that_are_named(hub, tmp_path):
+def test_hub_loads_only_the_named_splits(hub, tmp_path):
     frame = load_source(hub_source(splits={"valid": "dev"}), tmp_path).frame
     assert len(frame) == 6 and set(frame["split"]) == {"dev"}
     with pytest.raises(DataError, match=r"unknown split 'trian'\. Did you mean 'train'"):
@@ -197,7 +197,7 @@ def test_hub_reads_only_the_splits_that_are_named(hub, tmp_path):
         load_source(hub_source(text="review"), tmp_path)
 
 
-def test_hub_failures_are_clear(monkeypatch, tmp_path):
+def test_hub_failures_give_a_clear_message(monkeypatch, tmp_path):
     datasets = pytest.importorskip("datasets")
 
     def fail(*args, **kwargs):

@@ -9,7 +9,7 @@ from sparsecbm.data.tables import read_concepts, read_manifest, read_split, read
 from tests.support.small_tables import CONCEPTS, MANIFEST, good_rows, good_splits
 
 
-def test_splits_come_back_as_they_were_in_order(tmp_path):
+def test_loaded_splits_equal_the_saved_ones_in_order(tmp_path):
     splits = good_splits()
     write_splits(tmp_path / "s", splits, MANIFEST)
     assert split_names(tmp_path / "s") == ["train", "validation", "test"]
@@ -18,7 +18,7 @@ def test_splits_come_back_as_they_were_in_order(tmp_path):
     assert read_concepts(tmp_path / "s") == CONCEPTS
 
 
-def test_the_manifest_tells_rows_and_checksums(tmp_path):
+def test_the_manifest_holds_row_counts_and_checksums(tmp_path):
     write_splits(tmp_path / "s", good_splits(), MANIFEST)
     manifest = read_manifest(tmp_path / "s")
     assert manifest["source"] == "table" and manifest["licence"] == "CC0-1.0"
@@ -30,7 +30,7 @@ def test_the_manifest_tells_rows_and_checksums(tmp_path):
     assert manifest["columns"][:3] == ["id", "text", "label"]
 
 
-def test_the_one_checksum_follows_any_cell(tmp_path):
+def test_the_checksum_of_all_tables_depends_on_every_cell(tmp_path):
     splits = good_splits()
     write_splits(tmp_path / "a", splits, MANIFEST)
     write_splits(tmp_path / "b", splits, MANIFEST)
@@ -40,13 +40,13 @@ def test_the_one_checksum_follows_any_cell(tmp_path):
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_a_rewrite_leaves_no_old_split_behind(tmp_path):
+def test_a_rewrite_removes_old_splits(tmp_path):
     write_splits(tmp_path / "s", good_splits(), MANIFEST)
     write_splits(tmp_path / "s", {"dev": good_rows(2)}, MANIFEST)
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["dev.parquet", "manifest.json"]
 
 
-def test_an_unknown_split_lists_those_that_are_there(tmp_path):
+def test_the_error_for_an_unknown_split_lists_the_splits(tmp_path):
     write_splits(tmp_path / "s", good_splits(), MANIFEST)
     with pytest.raises(
         DataError, match=r"unknown split 'tets'\. Did you mean 'test'\? Choices: train, validation, test"
@@ -54,19 +54,19 @@ def test_an_unknown_split_lists_those_that_are_there(tmp_path):
         read_split(tmp_path / "s", "tets")
 
 
-def test_a_folder_of_another_format_is_refused(tmp_path):
+def test_a_folder_of_another_format_is_an_error(tmp_path):
     write_splits(tmp_path / "s", good_splits(), MANIFEST)
     write_json(tmp_path / "s" / "manifest.json", read_json(tmp_path / "s" / "manifest.json") | {"format": 0})
     with pytest.raises(DataError, match="has format 0, not 1"):
         split_names(tmp_path / "s")
 
 
-def test_a_disk_that_fills_up_changes_nothing(tmp_path):
+def test_a_full_disk_changes_nothing(tmp_path):
     write_splits(tmp_path / "s", good_splits(), MANIFEST)
     before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
     big = good_rows(3000)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # a write past this fails as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # a larger write fails as on a full disk
     try:
         with pytest.raises(DataError, match=r"could not write .*nothing was changed"):
             write_splits(tmp_path / "s", {"train": big}, MANIFEST)
@@ -74,5 +74,5 @@ def test_a_disk_that_fills_up_changes_nothing(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
-    write_splits(tmp_path / "s", {"train": big}, MANIFEST)  # with room, the same write succeeds
+    write_splits(tmp_path / "s", {"train": big}, MANIFEST)  # with enough space, the same write succeeds
     assert split_names(tmp_path / "s") == ["train"]

@@ -18,14 +18,14 @@ from sparsecbm.data import text_quality as texts
         ("a dash \x96 here", False, True),
     ],
 )
-def test_damage_and_wrong_decoding_are_told_apart(text, damaged, mojibake):
+def test_damage_and_wrong_decoding_are_distinguished(text, damaged, mojibake):
     cells = pd.Series([text], dtype="str")
     assert texts.is_damaged(cells).tolist() == [damaged]
     assert texts.is_mojibake(cells).tolist() == [mojibake]
 
 
 @pytest.mark.parametrize("codec", ["cp1252", "latin-1"])
-def test_a_real_wrong_decoding_is_seen(codec):
+def test_a_real_wrong_decoding_is_detected(codec):
     original = "The café’s crème brûlée" if codec == "cp1252" else "The café's crème brûlée"
     cells = pd.Series([original, original.encode("utf-8").decode(codec)], dtype="str")
     assert texts.is_mojibake(cells).tolist() == [False, True]
@@ -45,12 +45,12 @@ def test_a_real_wrong_decoding_is_seen(codec):
         ("12345 :-)", None, None),
     ],
 )
-def test_language_and_script(text, language, script):
+def test_language_and_script_are_detected(text, language, script):
     assert texts.language(text) == language
     assert texts.script(text) == script
 
 
-def test_foreign_means_unlike_most():
+def test_foreign_texts_differ_from_most_texts():
     english = ["The food was good and we have had it for years."] * 3
     german = ["Das Essen war sehr gut und wir sind nicht lange auf die Suppe wartend."]
     assert texts.is_foreign(pd.Series(english + german)).tolist() == [False, False, False, True]
@@ -58,6 +58,6 @@ def test_foreign_means_unlike_most():
     assert texts.is_foreign(pd.Series(["ok", "fine"])).tolist() == [False, False]
 
 
-def test_comparable_ignores_case_and_spacing_only():
+def test_comparable_texts_differ_in_case_and_spacing_only():
     cells = texts.comparable(pd.Series(["Food  was\ngood ", "food was good", "food was good."]))
     assert cells[0] == cells[1] != cells[2]

@@ -8,7 +8,7 @@ from tests.support.small_tables import CONCEPTS, MANIFEST, good_splits, limits
 
 
 def spoiled(**cells) -> dict[str, pd.DataFrame]:
-    """Good splits in which `split__row__column=value` are set, `__` in a column standing for a dot."""
+    """Return good splits with the cells `split__row__column=value`; `__` in a column name stands for a dot."""
     splits = good_splits()
     for key, value in cells.items():
         split, row, column = key.split("__", 2)
@@ -17,7 +17,7 @@ def spoiled(**cells) -> dict[str, pd.DataFrame]:
 
 
 def bad(splits, **changes) -> list[tuple[str, int, str]]:
-    """Split, row number and reasons of every quarantined row."""
+    """Return split, row number and reasons of every quarantined row."""
     quarantine = validate(splits, CONCEPTS, limits(**changes)).quarantine
     return list(quarantine[["split", "row", "reasons"]].itertuples(index=False, name=None))
 
@@ -27,7 +27,7 @@ def warned(splits, **changes) -> list[tuple[str, str, int | None]]:
     return [(warning["code"], warning["split"], warning.get("rows")) for warning in report["warnings"]]
 
 
-def test_good_rows_pass_unchanged_without_a_word():
+def test_good_rows_pass_unchanged_without_warnings():
     splits = good_splits()
     result = validate(splits, CONCEPTS, limits(quarantine_share=0))
     assert result.refusal is None and result.report["accepted"] and len(result.quarantine) == 0
@@ -79,7 +79,7 @@ def test_a_row_with_two_faults_has_two_reasons_and_counts_under_both():
     assert result.report["rows"]["train"] == {"in": 6, "out": 5, "quarantined": 1}
 
 
-def test_what_was_wrong_when_read_is_a_reason_and_leaves_no_column():
+def test_a_fault_of_the_source_becomes_a_reason_and_its_column_goes():
     splits = good_splits()
     splits["test"]["fault"] = pd.Series([None, None, "column 'c' holds 5 (int), not text"] + [None] * 3, dtype="str")
     splits["test"].loc[2, "text"] = None
@@ -88,7 +88,7 @@ def test_what_was_wrong_when_read_is_a_reason_and_leaves_no_column():
     assert all("fault" not in frame for frame in [*result.splits.values(), result.quarantine])
 
 
-def test_of_copies_across_splits_the_least_needed_goes():
+def test_a_text_in_several_splits_stays_only_in_the_most_important_one():
     text = "the same everywhere"
     splits = spoiled(train__0__text=text, validation__0__text=text, test__0__text=text)
     assert [(split, row) for split, row, _ in bad(splits)] == [("train", 1), ("validation", 1)]
@@ -102,7 +102,7 @@ def test_a_repeat_within_a_group_is_only_a_warning():
     text = {"train__2__text": "again", "train__4__text": "Again"}
     splits = spoiled(**text, train__2__group="g", train__4__group="g")
     assert bad(splits) == [] and warned(splits) == [("repeated text in a group", "train", 1)]
-    assert [row for _, row, _ in bad(spoiled(**text))] == [5]  # in two groups it is not
+    assert [row for _, row, _ in bad(spoiled(**text))] == [5]  # a repeat in two groups is bad
 
 
 def test_evaluation_splits_stay_whole_when_texts_repeat():
@@ -118,13 +118,13 @@ def test_a_group_in_two_evaluation_splits_is_a_warning_in_both():
     assert bad(splits) == [] and warned(splits) == [("shared group", "test", 2), ("shared group", "dev", 2)]
 
 
-def test_a_quarantined_row_takes_no_other_with_it():
-    # The copy in test is bad by itself, so the one in train is no copy any more.
+def test_a_quarantined_row_does_not_count_as_a_copy():
+    # The copy in test has another fault, so the row in train no longer counts as a copy.
     splits = spoiled(test__0__text="again", test__0__label="x", train__0__text="again")
     assert [(split, row) for split, row, _ in bad(splits)] == [("test", 1)]
 
 
-def test_decoding_and_language_are_warnings_with_places():
+def test_warnings_on_decoding_and_language_name_the_rows():
     splits = spoiled(train__0__text="the cafÃ© was nice", test__1__text="Еда была очень вкусной")
     assert bad(splits) == []
     report = validate(splits, CONCEPTS, limits()).report
@@ -132,7 +132,7 @@ def test_decoding_and_language_are_warnings_with_places():
     assert places == {"decoding": ["small.csv, row 1"], "language": ["small.csv, row 2"]}
 
 
-def test_balance_counts_states_and_warns_of_rare_ones():
+def test_balance_counts_states_and_warns_about_rare_ones():
     splits = spoiled(train__0__label=None, train__3__label=None)  # the two rows with label 1
     report = validate(splits, CONCEPTS, limits()).report
     assert report["balance"]["train"]["label"] == {"states": {"1": 0, "2": 2, "3": 2}, "missing": 2}
@@ -146,7 +146,7 @@ def test_balance_counts_states_and_warns_of_rare_ones():
     assert messages == ["concept 'food' has no state in any row of test"]
 
 
-def test_word_counts_are_summed_up():
+def test_word_counts_are_summarised():
     splits = spoiled(test__0__text="one", test__1__text="one two three")
     # The other four have eight words.
     assert validate(splits, CONCEPTS, limits()).report["words"]["test"] == {
@@ -157,7 +157,7 @@ def test_word_counts_are_summed_up():
     }
 
 
-def test_above_the_allowed_share_the_refusal_names_file_column_and_remedy():
+def test_the_error_above_the_allowed_share_names_file_column_and_remedy():
     splits = spoiled(train__1__text=" ", test__0__label="x")
     assert validate(splits, CONCEPTS, limits(quarantine_share=2 / 18)).refusal is None
     result = validate(splits, CONCEPTS, limits(quarantine_share=0.11))
@@ -171,13 +171,13 @@ def test_above_the_allowed_share_the_refusal_names_file_column_and_remedy():
     )
 
 
-def test_a_split_that_quarantine_empties_is_refused():
+def test_a_split_with_only_quarantined_rows_is_an_error():
     splits = good_splits()
     splits["test"] = splits["test"].head(1).assign(text=" ")
     assert "no row is left in 'test'" in validate(splits, CONCEPTS, limits()).refusal
 
 
-def test_nothing_but_bad_rows_is_refused_with_a_whole_report():
+def test_a_table_with_only_bad_rows_is_an_error_with_a_complete_report():
     splits = {name: frame.assign(text=" ") for name, frame in good_splits().items()}
     result = validate(splits, CONCEPTS, limits())
     assert result.refusal.startswith("18 of 18 rows are bad (100.0%)") and len(result.quarantine) == 18
@@ -185,25 +185,25 @@ def test_nothing_but_bad_rows_is_refused_with_a_whole_report():
     assert "18 of 18 rows are bad" in validation_page(result, MANIFEST)
 
 
-def test_an_empty_split_is_structural():
+def test_an_empty_split_is_a_structural_failure():
     splits = good_splits()
     splits["test"] = splits["test"].head(0)
     with pytest.raises(DataError, match=r"split 'test' has no rows"):
         validate(splits, CONCEPTS, limits())
 
 
-def test_a_label_or_concept_that_never_varies_is_structural():
+def test_a_constant_label_or_concept_is_a_structural_failure():
     splits = good_splits()
     splits["train"]["concept.price"] = "low"
     with pytest.raises(
         DataError, match=r"small\.csv, column 'concept\.price': concept 'price' is 'low' in all 6 training"
     ):
         validate(splits, CONCEPTS, limits())
-    splits["train"].loc[0, "concept.price"] = None  # an empty cell may yet become `unknown`
+    splits["train"].loc[0, "concept.price"] = None  # an empty cell can still become `unknown`
     assert validate(splits, CONCEPTS, limits()).refusal is None
 
 
-def test_an_absent_column_is_structural():
+def test_an_absent_column_is_a_structural_failure():
     splits = {name: frame.drop(columns="concept.food") for name, frame in good_splits().items()}
     with pytest.raises(DataError, match=r"small\.csv has no column 'concept\.food'"):
         validate(splits, CONCEPTS, limits())

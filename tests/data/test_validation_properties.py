@@ -1,4 +1,4 @@
-"""Whatever is wrong with the rows: none vanishes, none of the bad goes on, none of the good is held back."""
+"""For any fault in the rows, no row vanishes, no bad row passes, and no good row is quarantined."""
 
 import pandas as pd
 from hypothesis import given, settings
@@ -15,7 +15,7 @@ ROWS = 7
 texts = st.one_of(
     st.none(),
     st.sampled_from(["", " ", "same", "SAME ", "same  again", "lost \ufffd", "cafÃ©", "w " * 51]),
-    # Every character but halves of surrogate pairs, which ingest replaces.
+    # Every character except halves of surrogate pairs, which ingest replaces.
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
 )
 states = st.sampled_from(["1", "2", "3", "4", "one", "", "low", "high", "Positive", "positive"])
@@ -29,7 +29,7 @@ spoils = st.lists(st.tuples(st.sampled_from(SPLITS), st.integers(0, ROWS - 3), s
 
 
 def spoiled(changes) -> dict[str, pd.DataFrame]:
-    # The last two rows of each split stay good, so that train always has something to choose between.
+    # The last two rows of each split stay good, so that train always has more than one state.
     splits = {name: good_rows(ROWS, name) for name in SPLITS}
     for split, row, (column, value) in changes:
         splits[split].loc[row, column] = value
@@ -38,15 +38,15 @@ def spoiled(changes) -> dict[str, pd.DataFrame]:
 
 @settings(max_examples=30, deadline=None)
 @given(spoils)
-def test_rows_in_are_rows_out_and_rows_in_quarantine(changes):
+def test_every_row_is_accepted_or_quarantined(changes):
     splits = spoiled(changes)
     result = validate(splits, CONCEPTS, limits(quarantine_share=0.99))
     for name, frame in splits.items():
         out = result.splits[name]
-        held = result.quarantine[result.quarantine["split"] == name]
-        assert sorted([*out["row"], *held["row"]]) == list(frame["row"])
-        assert result.report["rows"][name] == {"in": ROWS, "out": len(out), "quarantined": len(held)}
-        # What goes on is as it came, cell by cell.
+        quarantined = result.quarantine[result.quarantine["split"] == name]
+        assert sorted([*out["row"], *quarantined["row"]]) == list(frame["row"])
+        assert result.report["rows"][name] == {"in": ROWS, "out": len(out), "quarantined": len(quarantined)}
+        # Accepted rows do not change, cell by cell.
         came = frame[frame["row"].isin(out["row"])].reset_index(drop=True)
         pd.testing.assert_frame_equal(out, came)
     assert result.quarantine["reasons"].str.len().gt(0).all()
@@ -54,7 +54,7 @@ def test_rows_in_are_rows_out_and_rows_in_quarantine(changes):
 
 @settings(max_examples=30, deadline=None)
 @given(spoils)
-def test_what_goes_on_is_good_and_passes_again(changes):
+def test_accepted_rows_are_good_and_pass_again(changes):
     result = validate(spoiled(changes), CONCEPTS, limits(quarantine_share=0.99))
     rows = pd.concat([frame.assign(split=name) for name, frame in result.splits.items()], ignore_index=True)
     assert len(failures(rows, schema(RawTable, CONCEPTS, 50), "t")) == 0
@@ -68,7 +68,7 @@ def test_what_goes_on_is_good_and_passes_again(changes):
 
 @settings(max_examples=30, deadline=None)
 @given(spoils)
-def test_a_row_that_nobody_touched_is_held_back_only_for_another_row(changes):
+def test_an_unchanged_row_is_quarantined_only_because_of_another_row(changes):
     touched = {(split, row + 1) for split, row, _ in changes}
     result = validate(spoiled(changes), CONCEPTS, limits(quarantine_share=0.99))
     for row in result.quarantine.itertuples():

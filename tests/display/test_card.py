@@ -1,4 +1,4 @@
-"""The card of an explanation as HTML: its content, texts that stay texts, and signs that need no colours."""
+"""The card of an explanation as HTML: its content, escaped texts, and signs that need no colours."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -54,12 +54,12 @@ class Parsed(HTMLParser):
             if classes.startswith("x-w")
         ]
 
-    def said(self):
+    def visible_text(self):
         return " ".join("".join(text for where, text in self.texts if where and where[0] != "style").split())
 
 
-def made(text="good food, bad noise", spans=((0, 4), (5, 9), (9, 10), (11, 14), (15, 20)), **changes):
-    """An explanation with figures that are easy to see; scores 1.0, -0.5, 0, -0.1 and 0.04 of five words."""
+def make_explanation(text="good food, bad noise", spans=((0, 4), (5, 9), (9, 10), (11, 14), (15, 20)), **changes):
+    """Return an explanation with simple figures; its five words have the scores 1.0, -0.5, 0, -0.1 and 0.04."""
     words = tuple(Word(text[start:end], start, end) for start, end in spans)
     scores = WordScores((1.0, -0.5, 0.0, -0.1, 0.04)[: len(words)], (0.25, 0.0), 0.4, 0.04, 16)
     units = (AblatedUnit(3, 7, 1.25, "Negative", 0.3), AblatedUnit(4, 1, -0.5, "Positive", 0.95))
@@ -75,30 +75,30 @@ def made(text="good food, bad noise", spans=((0, 4), (5, 9), (9, 10), (11, 14), 
         "rating", "2", {"1": 0.2, "2": 0.8}, "1", 0.125, -0.375, HardLabel("1", {"1": 0.6, "2": 0.4}), scores
     )
     origin = Origin("a" * 64, "b" * 64, None, True, "integrated_gradients", AttributionOptions())
-    whole = Explanation(
+    explanation = Explanation(
         text, False, "r-1", "test", words, ("[CLS]", "[SEP]"), label, {"food": food, "noise": noise}, origin
     )
-    return replace(whole, **changes)
+    return replace(explanation, **changes)
 
 
-def test_words_get_a_shade_by_their_share_of_the_largest_score():
-    found = made()
-    parts = segments(found, found.label.words)
-    assert "".join(part.text for part in parts) == found.text
+def test_the_shade_of_a_word_depends_on_its_share_of_the_largest_score():
+    explanation = make_explanation()
+    parts = segments(explanation, explanation.label.words)
+    assert "".join(part.text for part in parts) == explanation.text
     assert [(part.text, part.level) for part in parts if part.level] == [("good", 5), ("food", -2)]
     assert [part.text for part in parts if part.score is None] == [" ", " ", " "]
-    nothing = segments(found, replace(found.label.words, scores=(0.0,) * 5))
+    nothing = segments(explanation, replace(explanation.label.words, scores=(0.0,) * 5))
     assert not any(part.level for part in nothing)
 
 
 def test_the_strongest_words_of_each_side_come_first():
-    found = made()
-    assert strongest(found, found.label.words, 1) == [("good", 1.0), ("noise", 0.04)]
-    assert strongest(found, found.label.words, -1) == [("food", -0.5), ("bad", -0.1)]
+    explanation = make_explanation()
+    assert strongest(explanation, explanation.label.words, 1) == [("good", 1.0), ("noise", 0.04)]
+    assert strongest(explanation, explanation.label.words, -1) == [("food", -0.5), ("bad", -0.1)]
 
 
-def test_the_card_holds_all_levels():
-    said = Parsed(made().to_html()).said()
+def test_the_card_shows_all_levels():
+    text = Parsed(make_explanation().to_html()).visible_text()
     for part in (
         "rating: 2", "80% sure ✗ annotated: 1", "from hard concepts: 1, 60%",
         "mean training text +0.12", "this text −0.38", "food Positive, 90% ✓ as annotated +0.50 +0.75",
@@ -107,24 +107,24 @@ def test_the_card_holds_all_levels():
         "keeps 25% of the weights under masks", "head 3.7 by +1.25 (then predicts Negative), 4.1 by −0.50",
         "a" * 64, "b" * 64, "tolerance 0.05",
     ):  # fmt: skip
-        assert part in said, (part, said)
+        assert part in text, (part, text)
 
 
 def test_the_card_says_that_a_gap_is_above_the_tolerance():
-    """The tolerance is 5 % of the change, or of 1 if that is larger; it binds only methods that should be complete."""
-    found = made()
-    assert "above the tolerance" not in Parsed(found.to_html()).said()
+    """The tolerance is 5 % of the change, or of 1 if that is larger; it applies to complete methods only."""
+    explanation = make_explanation()
+    assert "above the tolerance" not in Parsed(explanation.to_html()).visible_text()
     for change, gap, rough in ((0.4, 0.05, False), (0.4, -0.051, True), (-3.0, 0.15, False), (-3.0, 0.151, True)):
-        scores = replace(found.label.words, change=change, gap=gap)
-        assert found.exceeds_tolerance(scores) == rough, (change, gap)
-        said = Parsed(replace(found, label=replace(found.label, words=scores)).to_html()).said()
-        assert ("after 16 gradients, above the tolerance of 5%;" in said) == rough
-    origin = replace(found.origin, method="gradient_x_input")
-    assert not replace(found, origin=origin).exceeds_tolerance(replace(found.label.words, gap=9.0))
+        scores = replace(explanation.label.words, change=change, gap=gap)
+        assert explanation.exceeds_tolerance(scores) == rough, (change, gap)
+        text = Parsed(replace(explanation, label=replace(explanation.label, words=scores)).to_html()).visible_text()
+        assert ("after 16 gradients, above the tolerance of 5%;" in text) == rough
+    origin = replace(explanation.origin, method="gradient_x_input")
+    assert not replace(explanation, origin=origin).exceeds_tolerance(replace(explanation.label.words, gap=9.0))
 
 
-def test_words_for_and_against_differ_by_line_and_title_and_not_by_colour_alone():
-    parsed = Parsed(made().to_html())
+def test_words_for_and_against_differ_by_line_and_title_too():
+    parsed = Parsed(make_explanation().to_html())
     assert [where for where, _ in parsed.words()[:2]] == ["x-w x-f x-5", "x-w x-a x-2"]
     titles = [attributes["title"] for tag, attributes in parsed.elements if tag == "span" and "title" in attributes]
     assert titles[:2] == ["+1.00", "−0.50"]
@@ -133,13 +133,13 @@ def test_words_for_and_against_differ_by_line_and_title_and_not_by_colour_alone(
     assert "prefers-color-scheme: dark" in style and "@media print" in style
 
 
-def test_texts_stay_texts():
-    """A review, a token, a state or an id that is HTML or script becomes no element and no attribute."""
+def test_html_in_texts_is_escaped():
+    """HTML or script in a review, a token, a state or an id adds no element and no attribute."""
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> & <b>x</b>"
-    found = made(evil, spans=((1, 7), (8, 13)), id=f'"{evil}', special=("<s>", "</s>"))
-    concept = replace(found.concepts["food"], gold=evil, state=evil, probabilities={evil: 1.0}, explained=evil)
-    found = replace(found, concepts={evil: concept})
-    parsed = Parsed(found.to_html())
+    explanation = make_explanation(evil, spans=((1, 7), (8, 13)), id=f'"{evil}', special=("<s>", "</s>"))
+    concept = replace(explanation.concepts["food"], gold=evil, state=evil, probabilities={evil: 1.0}, explained=evil)
+    explanation = replace(explanation, concepts={evil: concept})
+    parsed = Parsed(explanation.to_html())
     assert {tag for tag, _ in parsed.elements} <= {
         "html", "head", "meta", "title", "style", "body", "article", "h3", "h4", "p", "span", "b", "bdi", "code", "div",
         "table", "thead", "tr", "th", "td", "i", "br", "details", "summary",
@@ -150,33 +150,39 @@ def test_texts_stay_texts():
 
 
 def test_the_page_fetches_nothing():
-    html = made().to_html()
+    html = make_explanation().to_html()
     assert "http" not in html and "url(" not in html and "<script" not in html and "<link" not in html
 
 
 def test_the_part_beyond_the_limit_of_the_model_is_struck_through_and_cut():
     long = "good food, bad noise" + " and more" * 1000
-    found = made(long, truncated=True)
-    assert unread(found).startswith(" and more") and unread(found).endswith("… (8,600 more characters)")
-    parsed = Parsed(found.to_html())
-    assert "it ignores the part that is struck through" in parsed.said()
+    explanation = make_explanation(long, truncated=True)
+    assert unread(explanation).startswith(" and more") and unread(explanation).endswith("… (8,600 more characters)")
+    parsed = Parsed(explanation.to_html())
+    assert "it ignores the part that is struck through" in parsed.visible_text()
     assert sum(where[1] == "x-unread" for where, _ in parsed.texts if where) == 2
-    assert unread(made()) == "" and "is struck through" not in Parsed(made().to_html()).said()
+    assert (
+        unread(make_explanation()) == ""
+        and "is struck through" not in Parsed(make_explanation().to_html()).visible_text()
+    )
 
 
 def test_the_card_says_that_a_text_has_no_words_and_a_model_no_masks():
-    said = Parsed(made("", spans=()).to_html()).said()
-    assert "reads no word of this text" in said and "has no masks" not in said
-    dense = made()
+    text = Parsed(make_explanation("", spans=()).to_html()).visible_text()
+    assert "reads no word of this text" in text and "has no masks" not in text
+    dense = make_explanation()
     dense = replace(dense, origin=replace(dense.origin, masked=False))
     food = replace(dense.concepts["food"], subnetwork=Subnetwork(None, {}, "the heads of 'x' are not known"))
-    said = Parsed(replace(dense, concepts={"food": food}).to_html()).said()
-    assert "no masks: the same dense backbone predicts every concept" in said
-    assert "Nothing was ablated: the heads of 'x' are not known" in said and "reads no word" not in said
+    text = Parsed(replace(dense, concepts={"food": food}).to_html()).visible_text()
+    assert "no masks: the same dense backbone predicts every concept" in text
+    assert "Nothing was ablated: the heads of 'x' are not known" in text and "reads no word" not in text
 
 
 def test_concepts_are_in_the_order_of_their_contributions():
-    assert [(name, length) for name, _, length in by_contribution(made())] == [("noise", 1.0), ("food", 0.5)]
+    assert [(name, length) for name, _, length in by_contribution(make_explanation())] == [
+        ("noise", 1.0),
+        ("food", 0.5),
+    ]
 
 
 @pytest.mark.parametrize(("value", "text"), [(1.0, "+1.00"), (-0.001, "+0.00"), (-1.5, "−1.50")])
@@ -185,25 +191,25 @@ def test_numbers_have_a_sign(value, text):
 
 
 def test_right_to_left_text_sets_its_own_direction():
-    parsed = Parsed(made("הָאֹכֶל טוב", spans=((0, 7), (8, 11))).to_html())
+    parsed = Parsed(make_explanation("הָאֹכֶל טוב", spans=((0, 7), (8, 11))).to_html())
     assert all(some["dir"] == "auto" for tag, some in parsed.elements if some.get("class") == "x-text")
 
 
-def test_a_notebook_gets_a_part_of_a_page():
-    html = made()._repr_html_()
+def test_a_notebook_gets_a_fragment_of_a_page():
+    html = make_explanation()._repr_html_()
     tags = [tag for tag, _ in Parsed(html).elements]
     assert tags.count("article") == 1 and "html" not in tags and "body" not in tags
 
 
 def test_many_cards_share_a_page_and_its_style():
-    tags = [tag for tag, _ in Parsed(page([made(), made("bad", spans=((0, 3),))])).elements]
-    assert tags.count("article") == 2 and tags.count("style") == 2  # of the page, of the cards
-    assert page([made()]) == made().to_html() == made().to_html()
+    tags = [tag for tag, _ in Parsed(page([make_explanation(), make_explanation("bad", spans=((0, 3),))])).elements]
+    assert tags.count("article") == 2 and tags.count("style") == 2  # one of the page, one of the cards
+    assert page([make_explanation()]) == make_explanation().to_html() == make_explanation().to_html()
 
 
 def test_every_kind_of_unit_has_a_name_on_the_card():
-    found = made()
+    explanation = make_explanation()
     unit = AblatedUnit(2, None, 0.5, "Positive", 0.6)
-    food = replace(found.concepts["food"], subnetwork=Subnetwork(0.25, dict.fromkeys(KINDS, (unit,))))
-    said = Parsed(replace(found, concepts={"food": food}).to_html()).said()
-    assert "block 2 by +0.50 head 2 by +0.50 feed-forward of block 2 by +0.50" in said
+    food = replace(explanation.concepts["food"], subnetwork=Subnetwork(0.25, dict.fromkeys(KINDS, (unit,))))
+    text = Parsed(replace(explanation, concepts={"food": food}).to_html()).visible_text()
+    assert "block 2 by +0.50 head 2 by +0.50 feed-forward of block 2 by +0.50" in text

@@ -1,11 +1,11 @@
-"""The model card: what it says of a sparse model and of a black box."""
+"""The model card of a sparse model and of a black box."""
 
 from sparsecbm.display.model_card import model_card
 from tests.support.planted_model import planted_masks, planted_model
 from tests.support.tiny_models import tiny_model
 
 
-def test_the_card_of_a_sparse_model(backbone):
+def test_the_card_of_a_sparse_model_describes_masks_and_concepts(backbone):
     model = planted_model(backbone)
     model.masks = planted_masks()
     card = model_card(model)
@@ -18,7 +18,7 @@ def test_the_card_of_a_sparse_model(backbone):
     assert "a linear function of the concept activations (`soft`)" in card
 
 
-def test_the_card_of_a_black_box(backbone):
+def test_the_card_of_a_black_box_describes_the_label_only(backbone):
     card = model_card(tiny_model(backbone, mode="standard"))
     assert "a black box for comparison" in card and "- mode `standard`" in card
     assert "subnetworks" not in card and "linear function" not in card

@@ -6,14 +6,14 @@ from sparsecbm.evaluate.exclusive_weights import without_exclusive
 from sparsecbm.model.masks import MaskSet
 
 
-def masks(food, noise, place):
-    rows = {"food": food, "noise": noise, "place": place}
+def masks(food, noise, service):
+    rows = {"food": food, "noise": noise, "service": service}
     return MaskSet.from_masks({name: {"layer": torch.tensor([row], dtype=torch.bool)} for name, row in rows.items()})
 
 
-def test_only_weights_of_one_concept_alone_are_removed():
-    before = masks(food=[1, 1, 1, 0], noise=[0, 1, 1, 0], place=[0, 0, 1, 1])
-    assert without_exclusive(before, ["food"]) == masks(food=[0, 1, 1, 0], noise=[0, 1, 1, 0], place=[0, 0, 1, 1])
+def test_only_weights_of_a_single_concept_are_removed():
+    before = masks(food=[1, 1, 1, 0], noise=[0, 1, 1, 0], service=[0, 0, 1, 1])
+    assert without_exclusive(before, ["food"]) == masks(food=[0, 1, 1, 0], noise=[0, 1, 1, 0], service=[0, 0, 1, 1])
     assert without_exclusive(before, ["noise"]) == before
     assert without_exclusive(before, before.concepts) == masks([0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 0])
-    assert before == masks(food=[1, 1, 1, 0], noise=[0, 1, 1, 0], place=[0, 0, 1, 1])
+    assert before == masks(food=[1, 1, 1, 0], noise=[0, 1, 1, 0], service=[0, 0, 1, 1])

@@ -13,7 +13,7 @@ from tests.support.tiny_tables import annotated
 
 @pytest.fixture
 def frame():
-    """Texts of several lengths."""
+    """Return a table with texts of several lengths."""
     frame = annotated(11, seed=3)
     frame["text"] = [" ".join(text.split()[: 3 + i]) for i, text in enumerate(frame["text"])]
     return frame
@@ -22,17 +22,17 @@ def frame():
 def test_every_text_is_pooled_under_every_mask_in_order(model, frame):
     model.masks = random_masks(model)
     frame.loc[2, "concept.food"] = None
-    found = pooled_texts(model, frame, batch_size=4)
-    assert list(found.texts) == ["food", "noise"] and found.texts["food"].shape == (11, 16)
+    pooled = pooled_texts(model, frame, batch_size=4)
+    assert list(pooled.texts) == ["food", "noise"] and pooled.texts["food"].shape == (11, 16)
     for row, text in enumerate(frame["text"]):
         with torch.no_grad():
             alone = model.represent(*pad(encode(model.tokenizer, [text], 16), model.tokenizer.pad_token_id))
-        for name in found.texts:
-            np.testing.assert_allclose(found.texts[name][row], alone[name][0].numpy(), atol=1e-5)
-    assert not np.allclose(found.texts["food"], found.texts["noise"], atol=1e-3)
-    assert found.ids == tuple(frame["id"])
-    assert found.gold["food"][2] == -100 and (np.delete(found.gold["food"], 2) >= 0).all()
-    assert found.clusters["noise"].tolist() == frame["group"].tolist()
+        for name in pooled.texts:
+            np.testing.assert_allclose(pooled.texts[name][row], alone[name][0].numpy(), atol=1e-5)
+    assert not np.allclose(pooled.texts["food"], pooled.texts["noise"], atol=1e-3)
+    assert pooled.ids == tuple(frame["id"])
+    assert pooled.gold["food"][2] == -100 and (np.delete(pooled.gold["food"], 2) >= 0).all()
+    assert pooled.clusters["noise"].tolist() == frame["group"].tolist()
 
 
 def test_dropout_is_off_and_the_mode_is_restored(backbone, frame):
@@ -45,6 +45,6 @@ def test_dropout_is_off_and_the_mode_is_restored(backbone, frame):
     assert model.training and model.backbone.training
 
 
-def test_a_dense_model_is_refused(model, frame):
+def test_a_dense_model_is_an_error(model, frame):
     with pytest.raises(ModelError, match="the model is dense"):
         pooled_texts(model, frame)

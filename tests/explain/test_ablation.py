@@ -30,7 +30,7 @@ def random_masks(model, masked_from):
 
 
 def larger(model):
-    """The model with weights so large that every unit matters."""
+    """Return the model with large weights, so that every unit matters."""
     with torch.no_grad():
         for layer in prunable_layers(model.backbone).values():
             layer.weight.mul_(20)
@@ -39,7 +39,7 @@ def larger(model):
 
 @torch.no_grad()
 def without(model, unit):
-    """A copy of the model whose weights of the unit are zero."""
+    """Return a copy of the model in which all weights of a unit are zero."""
     cut = copy.deepcopy(model)
     layers = dict(cut.backbone.named_modules())
     for group in find_units(cut.backbone):
@@ -56,24 +56,26 @@ def without(model, unit):
 
 @pytest.mark.parametrize("masked_from", [None, 0, 1])
 @pytest.mark.parametrize("family", SUPPORTED)
-def test_effects_equal_those_of_zero_weights(family, masked_from, tmp_path):
+def test_effects_equal_those_of_a_copy_with_zero_weights(family, masked_from, tmp_path):
     model = larger(tiny_model(write_backbone(tmp_path / family, family)))
     if masked_from is not None:
         model.masks = random_masks(model, masked_from)
-    found = ablate_units(model, TEXTS, batch_size=2)
-    units = [effect.unit for effect in found[0]["food"].effects]
-    heads = 1 if family == "llama" else 2  # one key/value head, and both query heads read it
+    ablations = ablate_units(model, TEXTS, batch_size=2)
+    units = [effect.unit for effect in ablations[0]["food"].effects]
+    heads = 1 if family == "llama" else 2  # one key/value head, which both query heads use
     assert len(units) == 2 * (2 + heads)
-    whole = [model.logits([text]).concepts for text in TEXTS]  # one text at a time, so nothing is padded
+    full_logits = [model.logits([text]).concepts for text in TEXTS]  # one text at a time, so there is no padding
     largest = 0.0
-    for place, unit in enumerate(units):
+    for index, unit in enumerate(units):
         cut = without(model, unit)
         for i, text in enumerate(TEXTS):
             gone = cut.logits([text]).concepts
-            for name, ablation in found[i].items():
-                state = int(whole[i][name].argmax())
-                before, after = (float(of[name][0, state] - of[name][0].mean()) for of in (whole[i], gone))
-                effect = ablation.effects[place]
+            for name, ablation in ablations[i].items():
+                state = int(full_logits[i][name].argmax())
+                before, after = (
+                    float(logits[name][0, state] - logits[name][0].mean()) for logits in (full_logits[i], gone)
+                )
+                effect = ablation.effects[index]
                 assert ablation.state == model.concept_set[name].states[state]
                 assert (ablation.logit, effect.effect) == pytest.approx((before, before - after), abs=1e-4)
                 assert effect.read == model.concept_set[name].states[int(gone[name].argmax())]
@@ -84,35 +86,35 @@ def test_effects_equal_those_of_zero_weights(family, masked_from, tmp_path):
 def test_the_neurons_that_carry_a_planted_concept_are_found(backbone):
     model = planted_model(backbone)
     model.masks = planted_masks()
-    (found,) = ablate_units(model, ["the food was bad and the place was quiet"])
+    (ablations,) = ablate_units(model, ["the food was bad and the place was quiet"])
     for name, state in {"food": "Negative", "noise": "quiet"}.items():
-        ablation = found[name]
+        ablation = ablations[name]
         assert (ablation.state, ablation.masked) == (state, True)
         (ffn,) = ablation.largest("ffn", 1)
         assert (str(ffn.unit), ffn.read) == ("ffn 1", FALLBACK[name])
         assert ffn.effect > 0.1
         assert ffn.probability < ablation.probability
         others = [e for e in ablation.effects if e.unit not in (Unit("ffn", 1), Unit("block", 1))]
-        assert [effect.effect for effect in others] == [0.0] * 6  # heads and the first block hold nothing
+        assert [effect.effect for effect in others] == [0.0] * 6  # heads and the first block have no effect
         assert all(effect.read == state for effect in others)
 
 
 def test_another_state_can_be_explained(model):
     larger(model)
-    as_read = ablate_units(model, TEXTS)[0]["food"]
-    other = next(state for state in model.concept_set["food"].states if state != as_read.state)
-    found = ablate_units(model, TEXTS, {"food": other})
-    assert set(found[0]) == {"food"}
-    asked = found[0]["food"]
-    assert (asked.state, asked.masked) == (other, False)
-    assert asked.probability < as_read.probability
-    reading = model.predict(TEXTS[:1])[0].concepts["food"]
-    assert asked.probability == pytest.approx(reading.probabilities[other], abs=1e-5)
+    predicted = ablate_units(model, TEXTS)[0]["food"]
+    other = next(state for state in model.concept_set["food"].states if state != predicted.state)
+    ablations = ablate_units(model, TEXTS, {"food": other})
+    assert set(ablations[0]) == {"food"}
+    explained = ablations[0]["food"]
+    assert (explained.state, explained.masked) == (other, False)
+    assert explained.probability < predicted.probability
+    prediction = model.predict(TEXTS[:1])[0].concepts["food"]
+    assert explained.probability == pytest.approx(prediction.probabilities[other], abs=1e-5)
 
 
-def test_kinds_select_units(model):
-    (found,) = ablate_units(model, TEXTS[:1], {"noise": None}, kinds=["head"])
-    assert [str(effect.unit) for effect in found["noise"].effects] == [
+def test_kinds_select_the_ablated_units(model):
+    (ablations,) = ablate_units(model, TEXTS[:1], {"noise": None}, kinds=["head"])
+    assert [str(effect.unit) for effect in ablations["noise"].effects] == [
         "head 0.0",
         "head 0.1",
         "head 1.0",
@@ -125,7 +127,7 @@ def test_blocks_below_a_unit_run_once(model):
     for number, block in enumerate(model.backbone.encoder.layer):
         block.register_forward_hook(lambda module, args, output, number=number: rows.append((number, len(output))))
     ablate_units(model, TEXTS)
-    assert rows == [(0, 3 * 5), (1, 3 * 9)]  # 4 units a block; a dense model reads all concepts in one go
+    assert rows == [(0, 3 * 5), (1, 3 * 9)]  # 4 units per block; a dense model predicts all concepts in one pass
     rows.clear()
     model.masks = random_masks(model, masked_from=1)
     ablate_units(model, TEXTS)
@@ -143,18 +145,18 @@ def fingerprint(model):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_model_does_not_change_by_a_bit(model, masked):
+def test_no_bit_of_the_model_changes(model, masked):
     if masked:
         model.masks = random_masks(model, masked_from=0)
     before, logits = fingerprint(model.train()), model.logits(TEXTS).concepts
     first = ablate_units(model, TEXTS)
     assert fingerprint(model) == before
     assert all((model.logits(TEXTS).concepts[name] == values).all() for name, values in logits.items())
-    assert ablate_units(model.eval(), TEXTS) == first  # nor does the mode of the model matter
+    assert ablate_units(model.eval(), TEXTS) == first  # the mode of the model has no effect
     model.train()
     with torch.no_grad():
         model.backbone.encoder.layer[0].output.dense.weight[0, 0] += 1e-3
-    assert fingerprint(model) != before  # it tells
+    assert fingerprint(model) != before  # the fingerprint detects a change
 
 
 def test_an_error_does_not_change_the_model(model):
@@ -173,24 +175,24 @@ def test_an_error_does_not_change_the_model(model):
     assert all((model.logits(TEXTS).concepts[name] == values).all() for name, values in logits.items())
 
 
-def test_largest_and_plain_form():
+def test_the_largest_effects_and_the_published_form():
     effects = (
         UnitEffect(Unit("head", 0, 1), 0.5, "Positive", 0.8),
         UnitEffect(Unit("head", 1, 0), -2.0, "Positive", 0.99),
         UnitEffect(Unit("ffn", 0), 9.0, "unknown", 0.1),
     )
-    found = Ablation("food", "Positive", 1.5, 0.9, True, effects)
-    assert found.largest("head") == (effects[1], effects[0])
-    assert found.largest("head", 1) == (effects[1],)
+    ablation = Ablation("food", "Positive", 1.5, 0.9, True, effects)
+    assert ablation.largest("head") == (effects[1], effects[0])
+    assert ablation.largest("head", 1) == (effects[1],)
     with pytest.raises(ConfigError, match=r"unknown kind of unit 'heads'. Did you mean 'head'"):
-        found.largest("heads")
-    plain = json.loads(json.dumps(found.to_dict()))
-    assert plain["effects"][2] == {
+        ablation.largest("heads")
+    published = json.loads(json.dumps(ablation.to_dict()))
+    assert published["effects"][2] == {
         "kind": "ffn", "block": 0, "head": None, "effect": 9.0, "read": "unknown", "probability": 0.1,
     }  # fmt: skip
 
 
-def test_faults_are_named(backbone, model, tmp_path):
+def test_errors_name_invalid_arguments(backbone, model, tmp_path):
     with pytest.raises(TypeError, match="wrap a single text"):
         ablate_units(model, TEXTS[0])
     with pytest.raises(ConfigError, match=r"unknown concept 'fod'. Did you mean 'food'"):

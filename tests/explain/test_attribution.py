@@ -1,4 +1,4 @@
-"""The interface of attributions: numbers worked out by hand, bad input, and an unchanged model."""
+"""The interface of attributions: numbers by hand, invalid input, and an unchanged model."""
 
 import copy
 
@@ -18,9 +18,9 @@ FEW = AttributionOptions(steps=4, max_steps=8)
 
 
 def test_integrated_gradients_by_hand():
-    """Centred logit of Positive: (x_0 + 2 x_1) / 2 of the mean; a word moves it by its part of the mean."""
-    (found,) = attribute(linear_model(), [TEXT], states={"food": "Positive"})
-    result = found["food"]
+    """The centred logit of Positive is (x_0 + 2 x_1) / 2 of the mean; each word adds its part of the mean."""
+    (attributions,) = attribute(linear_model(), [TEXT], states={"food": "Positive"})
+    result = attributions["food"]
     assert result.words == ("good", "bad", "food") and result.spans == ((0, 4), (5, 8), (9, 13))
     assert result.scores == pytest.approx([(5 - 1) / 10, (-3 + 4 - 1) / 10, (1 + 2 - 1) / 10], abs=1e-6)
     assert result.special == (("[CLS]", 0.0), ("[SEP]", 0.0))
@@ -28,7 +28,7 @@ def test_integrated_gradients_by_hand():
     assert (result.concept, result.state, result.steps, result.truncated) == ("food", "Positive", 16, False)
 
 
-def test_the_other_state_by_hand_and_the_predicted_one_by_default():
+def test_another_state_by_hand_and_the_predicted_state_by_default():
     model = linear_model()  # mean embedding (3, 3) / 5: x_0 + 2 x_1 = 1.8 > 0
     (negative,) = attribute(model, [TEXT], states={"food": "Negative"})
     assert negative["food"].scores == pytest.approx([-0.4, 0, -0.2], abs=1e-6)
@@ -48,25 +48,25 @@ def test_baselines_by_hand():
 
 
 def test_gradient_x_input_by_hand():
-    (found,) = attribute(linear_model(), [TEXT], states={"food": "Positive"}, method="gradient_x_input")
-    assert found["food"].scores == pytest.approx([0.5, 0.1, 0.3], abs=1e-6)
-    assert [score for _, score in found["food"].special] == pytest.approx([0.8, -0.8], abs=1e-6)
-    assert found["food"].gap == pytest.approx(0.9 - 0.6, abs=1e-6) and found["food"].steps == 1
+    (attributions,) = attribute(linear_model(), [TEXT], states={"food": "Positive"}, method="gradient_x_input")
+    assert attributions["food"].scores == pytest.approx([0.5, 0.1, 0.3], abs=1e-6)
+    assert [score for _, score in attributions["food"].special] == pytest.approx([0.8, -0.8], abs=1e-6)
+    assert attributions["food"].gap == pytest.approx(0.9 - 0.6, abs=1e-6) and attributions["food"].steps == 1
 
 
 def test_leave_one_out_by_hand():
     """Without "good", the mean of four tokens is (-2, 3) / 4."""
-    (found,) = attribute(linear_model(), [TEXT], states={"food": "Positive"}, method="leave_one_out")
-    assert found["food"].scores == pytest.approx([0.9 - 0.5, 0.9 - 1.0, 0.9 - 0.75], abs=1e-6)
-    assert found["food"].steps == 0
+    (attributions,) = attribute(linear_model(), [TEXT], states={"food": "Positive"}, method="leave_one_out")
+    assert attributions["food"].scores == pytest.approx([0.9 - 0.5, 0.9 - 1.0, 0.9 - 0.75], abs=1e-6)
+    assert attributions["food"].steps == 0
 
 
 def test_the_label_by_hand_through_the_bottleneck():
-    """V centred over the classes gives class 1 the weights (0, 5): 5 times what "Positive" gets, not centred."""
-    (found,) = attribute_label(linear_model("logits"), [TEXT], classes="1")
-    assert found.total.scores == pytest.approx([5 * 0.8, 0, 5 * 0.4], abs=1e-5)
-    assert found.parts["food"].scores == found.total.scores
-    assert (found.total.concept, found.total.state, found.parts["food"].concept) == ("rating", "1", "food")
+    """V, centred over the classes, gives class 1 the weights (0, 5): 5 times the logit of "Positive", not centred."""
+    (label,) = attribute_label(linear_model("logits"), [TEXT], classes="1")
+    assert label.total.scores == pytest.approx([5 * 0.8, 0, 5 * 0.4], abs=1e-5)
+    assert label.parts["food"].scores == label.total.scores
+    assert (label.total.concept, label.total.state, label.parts["food"].concept) == ("rating", "1", "food")
     assert attribute_label(linear_model("logits"), [TEXT])[0].total.state == "1"  # the predicted class
 
 
@@ -78,7 +78,7 @@ def test_a_shift_of_all_states_does_not_change_attributions(model):
     after = attribute(model, ["the food was good"], options=FEW)[0]["food"]
     np.testing.assert_allclose(after.scores, before.scores, atol=1e-5)
     with torch.no_grad():
-        model.concept_heads.head("food").weight[0] += torch.linspace(-3, 3, 16)  # of one state alone
+        model.concept_heads.head("food").weight[0] += torch.linspace(-3, 3, 16)  # a shift of one state only
     assert not np.allclose(attribute(model, ["the food was good"], options=FEW)[0]["food"].scores, before.scores)
 
 
@@ -86,16 +86,16 @@ def test_a_shift_of_all_states_does_not_change_attributions(model):
 def test_results_do_not_depend_on_other_texts_and_concepts(model, method):
     model.masks = random_masks(model, masked_from=1)
     texts = ["good", "the food was bad but we came again", "", "slow service and a loud place"]
-    whole = attribute(model, texts, method=method, options=FEW)
+    together = attribute(model, texts, method=method, options=FEW)
     small = AttributionOptions(steps=4, max_steps=8, batch_tokens=1)
     for i, text in enumerate(texts):
         for concept in ("food", "noise"):
             (alone,) = attribute(model, [text], [concept], method=method, options=small)
-            assert set(alone) == {concept} and alone[concept].state == whole[i][concept].state
-            np.testing.assert_allclose(alone[concept].scores, whole[i][concept].scores, atol=2e-6)
+            assert set(alone) == {concept} and alone[concept].state == together[i][concept].state
+            np.testing.assert_allclose(alone[concept].scores, together[i][concept].scores, atol=2e-6)
             np.testing.assert_allclose(
                 [score for _, score in alone[concept].special],
-                [score for _, score in whole[i][concept].special],
+                [score for _, score in together[i][concept].special],
                 atol=2e-6,
             )
 
@@ -105,7 +105,7 @@ def test_each_concept_is_explained_through_its_own_mask(model, method):
     model.masks = random_masks(model)
     states = {"food": "Positive", "noise": "loud"}
     before = attribute(model, ["the food was good"], states=states, method=method, options=FEW)[0]
-    model.masks = model.masks.replaced("noise", {layer: ~kept for layer, kept in model.masks["noise"].items()})
+    model.masks = model.masks.replaced("noise", {layer: ~mask for layer, mask in model.masks["noise"].items()})
     after = attribute(model, ["the food was good"], states=states, method=method, options=FEW)[0]
     assert after["food"].scores == before["food"].scores
     assert not np.allclose(after["noise"].scores, before["noise"].scores, rtol=1e-3)
@@ -131,12 +131,12 @@ def test_the_model_is_not_changed(model, method, masked):
 
 @EVERY
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
-def test_unusual_texts(method, family, tmp_path):
+def test_unusual_texts_have_finite_scores(method, family, tmp_path):
     """Empty texts, special tokens alone, 10,000 words, emojis, right-to-left text, markup."""
     model = tiny_model(write_backbone(tmp_path / family, family))
     texts = ["", " ", "[SEP] [SEP]", "food " * 10_000, "👨‍👩‍👧 👍🏽", "הָאֹכֶל טוב", "<script>alert('food')</script>"]
-    for text, found in zip(texts, attribute(model, texts, method=method, options=FEW), strict=True):
-        for result in found.values():
+    for text, attributions in zip(texts, attribute(model, texts, method=method, options=FEW), strict=True):
+        for result in attributions.values():
             assert [text[start:end] for start, end in result.spans] == list(result.words)
             assert len(result.scores) == len(result.words)
             assert np.isfinite([*result.scores, result.gap, result.change, *(s for _, s in result.special)]).all()
@@ -151,14 +151,14 @@ def test_unusual_texts(method, family, tmp_path):
 def test_label_parts_add_up_to_the_total(model, method):
     model.masks = random_masks(model)
     texts = ["the food was good and a loud place", "bad"]
-    for found in attribute_label(model, texts, classes=["2", "3"], method=method, options=FEW):
-        np.testing.assert_allclose(found.total.scores, np.sum([p.scores for p in found.parts.values()], axis=0))
-        assert found.total.gap == pytest.approx(sum(part.gap for part in found.parts.values()))
-        assert found.total.special[0][1] == pytest.approx(sum(p.special[0][1] for p in found.parts.values()))
-    assert found.total.state == "3" == found.parts["noise"].state
+    for label in attribute_label(model, texts, classes=["2", "3"], method=method, options=FEW):
+        np.testing.assert_allclose(label.total.scores, np.sum([p.scores for p in label.parts.values()], axis=0))
+        assert label.total.gap == pytest.approx(sum(part.gap for part in label.parts.values()))
+        assert label.total.special[0][1] == pytest.approx(sum(p.special[0][1] for p in label.parts.values()))
+    assert label.total.state == "3" == label.parts["noise"].state
 
 
-def test_bad_input_names_the_choices(model):
+def test_the_error_for_invalid_input_names_the_choices(model):
     text = ["good"]
     with pytest.raises(ConfigError, match=r"unknown attribution method 'lime'.*integrated_gradients, gradient_x_input"):
         attribute(model, text, method="lime")
@@ -184,6 +184,6 @@ def test_bad_input_names_the_choices(model):
         attribute(model, text, options=AttributionOptions(baseline="mask"))
 
 
-def test_a_model_without_concepts_is_refused(backbone):
+def test_a_model_without_concepts_is_an_error(backbone):
     with pytest.raises(ModelError, match="mode `standard` has no concepts"):
         attribute(tiny_model(backbone, mode="standard"), ["good"])

@@ -1,4 +1,4 @@
-"""Contributions of concepts to the label: numbers worked out by hand, and exact sums."""
+"""Contributions of concepts to the label: numbers by hand and exact sums."""
 
 import json
 
@@ -13,7 +13,7 @@ from tests.support.tiny_models import tiny_model
 
 TEXTS = ["the food was good", "slow service and bad food", "a loud place", ""]
 MEANS = {"food": [0.5, 0.25, 0.25], "noise": [0.5, 0.5]}
-# Less their means over the classes, V_food is [[2, -1, 0], [-1, -1, 0], [-1, 2, 0]], V_noise is
+# Minus the means over the classes, V_food is [[2, -1, 0], [-1, -1, 0], [-1, 2, 0]], V_noise is
 # [[4, 0], [-2, 0], [-2, 0]] and b is [-1, 2, -1].
 V = [[3, 0, 0, 6, 0], [0, 0, 0, 0, 0], [0, 3, 0, 0, 0]]
 B = [0, 3, 0]
@@ -32,8 +32,8 @@ def by_hand(model):
     return model
 
 
-def read_as(food, noise):
-    """Logits of one text, from probabilities."""
+def logits_from(food, noise):
+    """Return the logits of one text from probabilities."""
     logits = {"food": np.log([food]).astype("float32"), "noise": np.log([noise]).astype("float32")}
     return Logits(logits, np.zeros((1, 3), "float32"))
 
@@ -43,48 +43,48 @@ def approximately(expected):
 
 
 def test_one_text_by_hand(by_hand):
-    (found,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]))
-    assert found.states == {"food": "Negative", "noise": "quiet"}
-    assert found.start == approximately([1.75, 0.25, -2.0])
-    assert found.steps["food"] == approximately([0.625, -0.125, -0.5])
-    assert found.steps["noise"] == approximately([-1.0, 0.5, 0.5])
-    assert found.end == approximately([1.375, 0.625, -2.0])
-    assert found.label == FIRST
+    (contributions,) = contributions_from_logits(by_hand, logits_from([0.75, 0.125, 0.125], [0.25, 0.75]))
+    assert contributions.states == {"food": "Negative", "noise": "quiet"}
+    assert contributions.start == approximately([1.75, 0.25, -2.0])
+    assert contributions.steps["food"] == approximately([0.625, -0.125, -0.5])
+    assert contributions.steps["noise"] == approximately([-1.0, 0.5, 0.5])
+    assert contributions.end == approximately([1.375, 0.625, -2.0])
+    assert contributions.label == FIRST
 
 
-def test_its_waterfall_has_the_largest_step_first(by_hand):
-    (found,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]))
-    fall = found.waterfall()
+def test_the_waterfall_starts_with_the_largest_step(by_hand):
+    (contributions,) = contributions_from_logits(by_hand, logits_from([0.75, 0.125, 0.125], [0.25, 0.75]))
+    fall = contributions.waterfall()
     assert (fall.label, fall.start, fall.end) == (FIRST, pytest.approx(1.75), pytest.approx(1.375))
     noise, food = fall.steps
     assert (noise.concept, noise.state) == ("noise", "quiet")
     assert (noise.value, noise.before, noise.after) == pytest.approx((-1.0, 1.75, 0.75))
     assert (food.concept, food.state) == ("food", "Negative")
     assert (food.value, food.before, food.after) == pytest.approx((0.625, 0.75, 1.375))
-    third = found.waterfall(THIRD)
+    third = contributions.waterfall(THIRD)
     assert sorted(step.value for step in third.steps) == pytest.approx([-0.5, 0.5])
     assert json.loads(json.dumps(fall.to_dict()))["steps"][0]["state"] == "quiet"
 
 
-def test_a_text_that_is_the_mean_has_no_contributions(by_hand):
-    (found,) = contributions_from_logits(by_hand, read_as(MEANS["food"], MEANS["noise"]))
-    assert all(step == approximately([0, 0, 0]) for step in found.steps.values())
-    assert found.end == pytest.approx(found.start)
+def test_a_text_with_mean_activations_has_contributions_0(by_hand):
+    (contributions,) = contributions_from_logits(by_hand, logits_from(MEANS["food"], MEANS["noise"]))
+    assert all(step == approximately([0, 0, 0]) for step in contributions.steps.values())
+    assert contributions.end == pytest.approx(contributions.start)
 
 
 def test_the_hard_head_sees_predicted_states_only(by_hand):
-    (found,) = contributions_from_logits(by_hand, read_as([0.75, 0.125, 0.125], [0.25, 0.75]), "hard")
-    assert found.head == "hard"
-    assert found.steps["food"] == approximately([1.25, -0.25, -1.0])  # c - mean = 0.5, -0.25, -0.25
-    assert found.steps["noise"] == approximately([-2.0, 1.0, 1.0])  # -0.5, 0.5
-    assert found.start == approximately([1.75, 0.25, -2.0])
+    (contributions,) = contributions_from_logits(by_hand, logits_from([0.75, 0.125, 0.125], [0.25, 0.75]), "hard")
+    assert contributions.head == "hard"
+    assert contributions.steps["food"] == approximately([1.25, -0.25, -1.0])  # c - mean = 0.5, -0.25, -0.25
+    assert contributions.steps["noise"] == approximately([-2.0, 1.0, 1.0])  # -0.5, 0.5
+    assert contributions.start == approximately([1.75, 0.25, -2.0])
 
 
 def test_effects_by_hand(by_hand):
-    found = compute_state_effects(by_hand)
-    assert found.values["food"]["Negative"] == approximately([1.25, -0.25, -1.0])  # 2, -1, -1 less 0.75, -0.75, 0
-    assert found.values["noise"]["quiet"] == approximately([-2.0, 1.0, 1.0])
-    table = found.table()
+    effects = compute_state_effects(by_hand)
+    assert effects.values["food"]["Negative"] == approximately([1.25, -0.25, -1.0])  # 2, -1, -1 minus 0.75, -0.75, 0
+    assert effects.values["noise"]["quiet"] == approximately([-2.0, 1.0, 1.0])
+    table = effects.table()
     assert table.shape == (5, 3)
     assert list(table.index[:2]) == [("food", "Negative"), ("food", "Positive")]
     assert table.loc[("food", "Positive"), THIRD] == pytest.approx(2.0)
@@ -100,44 +100,47 @@ def randomise(model):
 
 
 @pytest.mark.parametrize("activation", ["soft", "logits", "hard"])
-def test_contributions_add_up_exactly_to_the_label_that_the_model_computes(backbone, activation):
+def test_contributions_add_up_exactly_to_the_label_logits(backbone, activation):
     model = randomise(tiny_model(backbone, activation=activation))
-    read = model.logits(TEXTS)
-    label = read.label - read.label.mean(1, keepdims=True)
+    predicted = model.logits(TEXTS)
+    label = predicted.label - predicted.label.mean(1, keepdims=True)
     every = compute_contributions(model, TEXTS)
-    for found, logits in zip(every, label, strict=True):
-        for place, name in enumerate((FIRST, SECOND, THIRD)):
-            steps = sum(step[name] for step in found.steps.values())
-            assert found.start[name] + steps == pytest.approx(found.end[name], abs=1e-12)
-            assert found.end[name] == pytest.approx(logits[place], abs=1e-5)  # the model computes in float32
-    assert len({tuple(found.end.values()) for found in every}) > 1  # so the sums do not agree by chance
+    for contributions, logits in zip(every, label, strict=True):
+        for index, name in enumerate((FIRST, SECOND, THIRD)):
+            steps = sum(step[name] for step in contributions.steps.values())
+            assert contributions.start[name] + steps == pytest.approx(contributions.end[name], abs=1e-12)
+            assert contributions.end[name] == pytest.approx(logits[index], abs=1e-5)  # the model computes in float32
+    assert len({tuple(contributions.end.values()) for contributions in every}) > 1  # so the sums do not agree by chance
 
 
-def test_the_sum_of_the_hard_head_is_its_own_logit(model):
+def test_contributions_of_the_hard_head_add_up_to_its_logit(model):
     randomise(model)
-    read = model.logits(TEXTS)
-    for i, found in enumerate(contributions_from_logits(model, read, "hard")):
-        hard = {n: torch.eye(values.shape[1])[[values[i].argmax()]] for n, values in read.concepts.items()}
+    predicted = model.logits(TEXTS)
+    for i, contributions in enumerate(contributions_from_logits(model, predicted, "hard")):
+        hard = {n: torch.eye(values.shape[1])[[values[i].argmax()]] for n, values in predicted.concepts.items()}
         (logits,) = model.hard_head(hard).tolist()
-        for place, name in enumerate((FIRST, SECOND, THIRD)):
-            steps = sum(step[name] for step in found.steps.values())
-            assert found.start[name] + steps == pytest.approx(logits[place] - np.mean(logits), abs=1e-5)
+        for index, name in enumerate((FIRST, SECOND, THIRD)):
+            steps = sum(step[name] for step in contributions.steps.values())
+            assert contributions.start[name] + steps == pytest.approx(logits[index] - np.mean(logits), abs=1e-5)
 
 
 def test_a_contribution_is_the_mean_of_the_effects_by_activation(model):
     randomise(model)
-    found = compute_state_effects(model).values
-    for prediction, made in zip(model.predict(TEXTS), compute_contributions(model, TEXTS), strict=True):
-        for name, reading in prediction.concepts.items():
+    effects = compute_state_effects(model).values
+    for prediction, contributions in zip(model.predict(TEXTS), compute_contributions(model, TEXTS), strict=True):
+        for name, predicted_concept in prediction.concepts.items():
             for label in (FIRST, SECOND, THIRD):
-                expected = sum(p * found[name][state][label] for state, p in reading.probabilities.items())
-                assert made.steps[name][label] == pytest.approx(expected, abs=1e-6)
+                expected = sum(p * effects[name][state][label] for state, p in predicted_concept.probabilities.items())
+                assert contributions.steps[name][label] == pytest.approx(expected, abs=1e-6)
 
 
 def test_shifts_that_softmax_ignores_change_nothing(model):
-    """A shift common to the classes changes nothing; nor does a part of the bias that hides in V_k."""
+    """A shift of all classes changes nothing. Moving a part of the bias into V_k changes nothing either."""
     randomise(model)
-    before, steps = compute_state_effects(model).values, [found.steps for found in compute_contributions(model, TEXTS)]
+    before, steps = (
+        compute_state_effects(model).values,
+        [contributions.steps for contributions in compute_contributions(model, TEXTS)],
+    )
     with torch.no_grad():
         model.label_head.linear.weight += torch.randn(1, 5)  # the same for all classes
         model.label_head.linear.bias += 7
@@ -147,17 +150,17 @@ def test_shifts_that_softmax_ignores_change_nothing(model):
     for name, states in compute_state_effects(model).values.items():
         for state, by in states.items():
             assert by == pytest.approx(before[name][state], abs=1e-5)
-    for found, expected in zip(compute_contributions(model, TEXTS), steps, strict=True):
-        for name, step in found.steps.items():
+    for contributions, expected in zip(compute_contributions(model, TEXTS), steps, strict=True):
+        for name, step in contributions.steps.items():
             assert step == pytest.approx(expected[name], abs=1e-5)
     with torch.no_grad():
-        model.label_head.linear.weight[0, 0] += 1  # this is no such shift
+        model.label_head.linear.weight[0, 0] += 1  # this shift is not the same for all classes
     assert compute_state_effects(model).values["food"]["Negative"] != pytest.approx(
         before["food"]["Negative"], abs=1e-2
     )
 
 
-def test_faults_are_named(backbone, model):
+def test_errors_name_invalid_arguments(backbone, model):
     with pytest.raises(ModelError, match="no training means \\(`activations`\\)"):
         compute_contributions(model, TEXTS)
     with pytest.raises(ModelError, match="no `hard_head`"):

@@ -1,4 +1,4 @@
-"""Gradients of all texts and concepts at once, compared with captum for one text and one concept at a time."""
+"""Gradients of all texts and concepts together, compared with captum for one text and one concept."""
 
 import numpy as np
 import pytest
@@ -20,20 +20,20 @@ FIXED = AttributionOptions(steps=STEPS, max_steps=STEPS)
 @pytest.fixture(params=["bert", "gpt2", "llama"])
 def masked(request, tmp_path):
     model = tiny_model(write_backbone(tmp_path / request.param, request.param))
-    torch.nn.init.normal_(model.concept_heads.head("food").weight)  # so that scores are well above rounding
+    torch.nn.init.normal_(model.concept_heads.head("food").weight)  # so that scores are far above rounding errors
     model.masks = random_masks(model, masked_from=1)
     return model
 
 
 def ends(model, text):
-    """Embeddings of a text with words and without."""
+    """Return the embeddings of a text with and without its words."""
     embed, ids = model.backbone.get_input_embeddings(), torch.tensor([text.ids])
     void = torch.where(torch.from_numpy(text.word_indices < 0), ids, model.tokenizer.pad_token_id)
     return embed(ids).detach(), embed(void).detach()
 
 
-def read(model, embeddings, name):
-    """Logits of one concept, by the model's own forward pass under packed masks."""
+def compute_logits(model, embeddings, name):
+    """Return the logits of one concept, by the model's own forward pass under packed masks."""
     rows = {name: torch.arange(len(embeddings))}
     mask = torch.ones(embeddings.shape[:2], dtype=torch.long)
     return model.concept_heads(model.represent(embeddings, mask, rows))[name]
@@ -41,49 +41,51 @@ def read(model, embeddings, name):
 
 @pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input"])
 def test_scores_of_concepts_equal_those_of_captum(masked, method):
-    found = attribute(masked, TEXTS, method=method, options=FIXED)
-    for text, by_concept in zip(tokenize_words(masked.tokenizer, TEXTS, 16), found, strict=True):
+    attributions = attribute(masked, TEXTS, method=method, options=FIXED)
+    for text, by_concept in zip(tokenize_words(masked.tokenizer, TEXTS, 16), attributions, strict=True):
         end, start = ends(masked, text)
-        for name, own in by_concept.items():
-            place = masked.concept_set[name].index(own.state)
+        for name, attribution in by_concept.items():
+            index = masked.concept_set[name].index(attribution.state)
 
-            def value(embeddings, name=name, place=place):
-                logits = read(masked, embeddings, name)
-                return logits[:, place] - logits.mean(-1)
+            def value(embeddings, name=name, index=index):
+                logits = compute_logits(masked, embeddings, name)
+                return logits[:, index] - logits.mean(-1)
 
             if method == "integrated_gradients":
                 scores = IntegratedGradients(value).attribute(end, start, n_steps=STEPS)
             else:
                 scores = InputXGradient(value).attribute(end.clone().requires_grad_())
-            words, apart = text.merged(scores.detach().sum(-1)[0].double().numpy())
-            np.testing.assert_allclose(own.scores, words, atol=2e-6, rtol=1e-4)
-            np.testing.assert_allclose([score for _, score in own.special], apart, atol=2e-6, rtol=1e-4)
+            words, special = text.merged(scores.detach().sum(-1)[0].double().numpy())
+            np.testing.assert_allclose(attribution.scores, words, atol=2e-6, rtol=1e-4)
+            np.testing.assert_allclose([score for _, score in attribution.special], special, atol=2e-6, rtol=1e-4)
             change = (value(end) - value(start)).item()
-            assert own.change == pytest.approx(change, abs=1e-5)
-            assert own.gap == pytest.approx(words.sum() + apart.sum() - change, abs=1e-5)
+            assert attribution.change == pytest.approx(change, abs=1e-5)
+            assert attribution.gap == pytest.approx(words.sum() + special.sum() - change, abs=1e-5)
 
 
-def test_scores_of_the_label_equal_those_of_captum_through_the_whole_bottleneck(masked):
+def test_scores_of_the_label_equal_those_of_captum(masked):
     """captum differentiates the label logit with respect to the embeddings, through all concepts."""
-    found = attribute_label(masked, TEXTS, options=FIXED)
-    for text, own in zip(tokenize_words(masked.tokenizer, TEXTS, 16), found, strict=True):
+    attributions = attribute_label(masked, TEXTS, options=FIXED)
+    for text, attribution in zip(tokenize_words(masked.tokenizer, TEXTS, 16), attributions, strict=True):
         end, start = ends(masked, text)
-        place = masked.concept_set.label.index(own.total.state)
+        index = masked.concept_set.label.index(attribution.total.state)
 
-        def value(embeddings, place=place):
-            logits = masked.output({name: read(masked, embeddings, name) for name in ("food", "noise")}).label_logits
-            return logits[:, place] - logits.mean(-1)
+        def value(embeddings, index=index):
+            logits = masked.output(
+                {name: compute_logits(masked, embeddings, name) for name in ("food", "noise")}
+            ).label_logits
+            return logits[:, index] - logits.mean(-1)
 
         scores = IntegratedGradients(value).attribute(end, start, n_steps=STEPS)
         words, _ = text.merged(scores.sum(-1)[0].double().numpy())
-        np.testing.assert_allclose(own.total.scores, words, atol=2e-6, rtol=1e-4)
+        np.testing.assert_allclose(attribution.total.scores, words, atol=2e-6, rtol=1e-4)
 
 
 def test_rough_paths_get_more_gradients_until_the_gap_is_small():
-    """The value is a sigmoid that is nearly a step along the path, so a few nodes miss it."""
+    """The value is a sigmoid that is almost a step along the path, so a few nodes miss it."""
     model = linear_model("soft", sharpness=60.0)
     with torch.no_grad():
-        model.concept_heads.head("food").bias[1] = -60 * 1.2  # half-way from .6, the baseline, to 1.8, the text
+        model.concept_heads.head("food").bias[1] = -60 * 1.2  # halfway from .6 (the baseline) to 1.8 (the text)
     (few,) = attribute_label(model, ["good bad food"], options=FIXED)
     assert abs(few.total.gap) > 0.2 and few.total.steps == STEPS
     options = AttributionOptions(steps=STEPS, tolerance=0.01, max_steps=1000)

@@ -1,4 +1,4 @@
-"""The registry of attribution methods agrees with the configuration, and each method keeps what it promises."""
+"""The registry of attribution methods agrees with the configuration, and each method has its stated properties."""
 
 from typing import get_args
 
@@ -13,11 +13,11 @@ from sparsecbm.explain.variants import KINDS
 from tests.support.linear_model import linear_model
 
 
-def test_the_configuration_offers_exactly_the_methods_of_the_registry():
+def test_the_configuration_offers_the_methods_of_the_registry():
     assert get_args(Method) == get_args(Explain.model_fields["method"].annotation) == tuple(METHODS)
 
 
-def test_the_configuration_offers_exactly_the_baselines_and_kinds_of_units():
+def test_the_configuration_offers_the_baselines_and_kinds_of_units():
     assert get_args(Explain.model_fields["baseline"].annotation) == BASELINES
     (kinds,) = get_args(Explain.model_fields["units"].annotation)
     assert get_args(kinds) == KINDS
@@ -26,16 +26,16 @@ def test_the_configuration_offers_exactly_the_baselines_and_kinds_of_units():
 @pytest.mark.parametrize(("name", "gap"), [("integrated_gradients", 0.0), ("gradient_x_input", 0.3)])
 def test_only_a_complete_method_adds_up_to_the_change(name, gap):
     """The linear model of "good bad food" changes by 0.6; gradient x input adds up to its value, 0.9."""
-    (found,) = attribute(linear_model(), ["good bad food"], states={"food": "Positive"}, method=name)
-    assert found["food"].gap == pytest.approx(gap, abs=1e-6)
+    (attributions,) = attribute(linear_model(), ["good bad food"], states={"food": "Positive"}, method=name)
+    assert attributions["food"].gap == pytest.approx(gap, abs=1e-6)
     assert METHODS[name].complete == (gap == 0.0)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_only_methods_by_gradients_take_gradients(model, name):
-    (found,) = attribute(model, ["the food was good"], method=name)
-    assert (found["food"].steps > 0) == METHODS[name].by_gradients
+def test_only_gradient_methods_compute_gradients(model, name):
+    (attributions,) = attribute(model, ["the food was good"], method=name)
+    assert (attributions["food"].steps > 0) == METHODS[name].by_gradients
 
 
-def test_one_method_is_the_control():
+def test_exactly_one_method_is_the_control():
     assert [name for name, method in METHODS.items() if method.is_control] == ["random"]

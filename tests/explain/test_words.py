@@ -15,7 +15,7 @@ CORPUS = ["The food was good, but we don't wait.", "good food, bad service! we w
 
 
 def wordpiece() -> PreTrainedTokenizerFast:
-    """BERT's way: words and punctuation first, then pieces of words; accents and case are dropped."""
+    """Return a tokenizer like BERT's: words and punctuation, then word pieces; it drops accents and case."""
     pieces = ["the", "fo", "##od", "was", "good", "##s", "'", "don", "t", ",", "!", ".", "3", "5", "caf", "##e", "s"]
     vocabulary = {piece: i for i, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *pieces])}
     inner = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
@@ -29,7 +29,7 @@ def wordpiece() -> PreTrainedTokenizerFast:
 
 
 def byte_bpe(opt: bool = False) -> PreTrainedTokenizerFast:
-    """GPT-2's way: bytes, the space before a word in its first token; OPT puts a special token before the text."""
+    """Return a tokenizer like GPT-2's: bytes, with the space in the first token of a word; OPT adds a first token."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -46,11 +46,11 @@ def byte_bpe(opt: bool = False) -> PreTrainedTokenizerFast:
 
 
 def sentencepiece() -> PreTrainedTokenizerFast:
-    """Llama's way: no words at all, a mark in the place of each space, bytes for what is not in the vocabulary."""
+    """Return a tokenizer like Llama's: no words, a mark for each space, bytes for unknown characters."""
     inner = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     inner.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    apart = [pre_tokenizers.Split("▁", "merged_with_next"), pre_tokenizers.Punctuation()]
-    inner.pre_tokenizer = pre_tokenizers.Sequence(apart)  # for training only
+    splitters = [pre_tokenizers.Split("▁", "merged_with_next"), pre_tokenizers.Punctuation()]
+    inner.pre_tokenizer = pre_tokenizers.Sequence(splitters)  # for training only
     special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = trainers.BpeTrainer(vocab_size=360, special_tokens=special, show_progress=False)
     inner.train_from_iterator(CORPUS, trainer)
@@ -69,8 +69,8 @@ EVERY = pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS
 
 
 def words_of(tokenizer, text, max_length=64):
-    (found,) = tokenize_words(tokenizer, [text], max_length)
-    return found
+    (tokenized,) = tokenize_words(tokenizer, [text], max_length)
+    return tokenized
 
 
 @EVERY
@@ -88,11 +88,11 @@ def words_of(tokenizer, text, max_length=64):
         ("<b>hi</b>", ["<", "b", ">", "hi", "<", "/", "b", ">"]),
     ],
 )
-def test_words_by_hand_whatever_the_tokenizer(tokenizer, text, words):
-    found = words_of(tokenizer, text)
-    assert list(found.words) == words
-    assert [text[start:end] for start, end in found.spans] == words
-    assert not found.truncated
+def test_words_by_hand_for_every_tokenizer(tokenizer, text, words):
+    tokenized = words_of(tokenizer, text)
+    assert list(tokenized.words) == words
+    assert [text[start:end] for start, end in tokenized.spans] == words
+    assert not tokenized.truncated
 
 
 def test_a_token_that_covers_several_words_joins_them():
@@ -101,13 +101,13 @@ def test_a_token_that_covers_several_words_joins_them():
 
 
 def test_pieces_of_a_word_are_its_tokens():
-    found = words_of(wordpiece(), "foods was good")  # [CLS] fo ##od ##s was good [SEP]
-    assert found.word_indices.tolist() == [-1, 0, 0, 0, 1, 2, -1]
-    words, apart = found.merged(np.array([[10.0, 1, 2, 4, 8, 16, 20]]))
-    assert words.tolist() == [[7, 8, 16]] and apart.tolist() == [[10, 20]]
+    tokenized = words_of(wordpiece(), "foods was good")  # [CLS] fo ##od ##s was good [SEP]
+    assert tokenized.word_indices.tolist() == [-1, 0, 0, 0, 1, 2, -1]
+    words, special = tokenized.merged(np.array([[10.0, 1, 2, 4, 8, 16, 20]]))
+    assert words.tolist() == [[7, 8, 16]] and special.tolist() == [[10, 20]]
 
 
-def test_special_tokens_and_space_belong_to_no_word():
+def test_special_tokens_and_spaces_belong_to_no_word():
     assert words_of(wordpiece(), "the [SEP] food").special == ("[CLS]", "[SEP]", "[SEP]")
     assert words_of(wordpiece(), "[CLS] [SEP]").words == ()
     assert words_of(byte_bpe(), "good<|endoftext|> food").special == ("<|endoftext|>",)
@@ -117,54 +117,58 @@ def test_special_tokens_and_space_belong_to_no_word():
 
 
 def test_an_unknown_word_is_a_word():
-    found = words_of(wordpiece(), "the zzz")
-    assert found.words == ("the", "zzz") and found.special == ("[CLS]", "[SEP]")
+    tokenized = words_of(wordpiece(), "the zzz")
+    assert tokenized.words == ("the", "zzz") and tokenized.special == ("[CLS]", "[SEP]")
 
 
 @EVERY
 @pytest.mark.parametrize("text", ["", "  ", "\u200e \u200b", "\x00"])
-def test_a_text_without_words(tokenizer, text):
-    found = words_of(tokenizer, text)
-    assert found.words == () and len(found.special) == len(found.ids)
+def test_a_text_without_words_has_special_tokens_only(tokenizer, text):
+    tokenized = words_of(tokenizer, text)
+    assert tokenized.words == () and len(tokenized.special) == len(tokenized.ids)
 
 
 @EVERY
-def test_a_text_that_is_cut_says_so(tokenizer):
+def test_a_cut_text_is_marked_as_truncated(tokenizer):
     text = "good food " * 10_000
-    found = words_of(tokenizer, text, max_length=12)
-    assert found.truncated and len(found.ids) == 12
-    assert 1 < len(found.words) <= 12 and set(found.words[:-1]) == {"good", "food"}
+    tokenized = words_of(tokenizer, text, max_length=12)
+    assert tokenized.truncated and len(tokenized.ids) == 12
+    assert 1 < len(tokenized.words) <= 12 and set(tokenized.words[:-1]) == {"good", "food"}
     assert not words_of(tokenizer, "good food", max_length=12).truncated
 
 
-def test_a_word_that_is_cut_ends_at_the_cut():
-    found = words_of(byte_bpe(), "x" * 50, max_length=7)
-    assert found.words == ("x" * 7,) and found.truncated
+def test_a_cut_word_ends_at_the_cut():
+    tokenized = words_of(byte_bpe(), "x" * 50, max_length=7)
+    assert tokenized.words == ("x" * 7,) and tokenized.truncated
 
 
 @EVERY
-def test_tokens_are_those_of_the_model(tokenizer):
+def test_token_ids_equal_those_of_the_model(tokenizer):
     texts = ["The food was good", "", "👍 don't", "good food " * 50]
-    assert [list(found.ids) for found in tokenize_words(tokenizer, texts, 16)] == encode(tokenizer, texts, 16)
+    assert [list(tokenized.ids) for tokenized in tokenize_words(tokenizer, texts, 16)] == encode(tokenizer, texts, 16)
 
 
 @EVERY
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(max_size=40) | st.text("gofd the.,'!\n 3é👍‍שﷺ", max_size=40), length=st.integers(3, 40))
-def test_any_text(tokenizer, text, length):
+def test_words_of_any_text_are_consistent(tokenizer, text, length):
     """Spans ascend and do not overlap, each gives its word, and no score is lost."""
-    found = words_of(tokenizer, text, length)
-    assert all(text[start:end] == word for (start, end), word in zip(found.spans, found.words, strict=True))
-    edges = [edge for span in found.spans for edge in span]
-    assert edges == sorted(edges) and all(word == word.strip() != "" for word in found.words)
-    assert len(found.word_indices) == len(found.ids) and (found.word_indices < 0).sum() == len(found.special)
-    assert sorted(set(found.word_indices[found.word_indices >= 0].tolist())) == list(range(len(found.words)))
-    scores = np.random.default_rng(0).normal(size=(2, len(found.ids)))
-    words, apart = found.merged(scores)
-    np.testing.assert_allclose(words.sum(-1) + apart.sum(-1), scores.sum(-1), atol=1e-12)
+    tokenized = words_of(tokenizer, text, length)
+    assert all(text[start:end] == word for (start, end), word in zip(tokenized.spans, tokenized.words, strict=True))
+    edges = [edge for span in tokenized.spans for edge in span]
+    assert edges == sorted(edges) and all(word == word.strip() != "" for word in tokenized.words)
+    assert len(tokenized.word_indices) == len(tokenized.ids) and (tokenized.word_indices < 0).sum() == len(
+        tokenized.special
+    )
+    assert sorted(set(tokenized.word_indices[tokenized.word_indices >= 0].tolist())) == list(
+        range(len(tokenized.words))
+    )
+    scores = np.random.default_rng(0).normal(size=(2, len(tokenized.ids)))
+    words, special = tokenized.merged(scores)
+    np.testing.assert_allclose(words.sum(-1) + special.sum(-1), scores.sum(-1), atol=1e-12)
 
 
-def test_a_tokenizer_without_positions_is_refused():
+def test_a_tokenizer_without_positions_is_an_error():
     class Slow:
         is_fast = False
 
@@ -172,5 +176,5 @@ def test_a_tokenizer_without_positions_is_refused():
         tokenize_words(Slow(), ["good"], 16)
 
 
-def test_no_texts():
+def test_no_texts_give_no_words():
     assert tokenize_words(wordpiece(), [], 16) == []

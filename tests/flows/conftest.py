@@ -1,4 +1,4 @@
-"""One Prefect server, worker and MLflow server for all tests of flows, as `make up` starts them, on free ports."""
+"""One Prefect server, worker and MLflow server for all tests of flows, started like `make up`, on free ports."""
 
 import os
 
@@ -9,7 +9,7 @@ from tests.support.tiny_pipeline import add_flows, free_port, make_tiny_workspac
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory):
-    """The workspace and its running services; Prefect in this process uses that server."""
+    """Return the workspace and its running services; Prefect in this process uses this server."""
     workspace = add_flows(make_tiny_workspace(tmp_path_factory.mktemp("services") / "workspace"))
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):

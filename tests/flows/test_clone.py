@@ -1,4 +1,4 @@
-"""The clone of scheduled runs: at the last commit, without edits, with a shared cache; it proposes its results."""
+"""The clone of scheduled runs has the last commit, no edits and a shared cache, and proposes its results."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from sparsecbm.pipeline.lock import WorkspaceBusyError, flow_lock
 from tests.support.tiny_pipeline import add_flows, git
 
 
-def test_edits_stay_out_and_results_are_proposed_as_a_branch(finished_workspace):
+def test_the_clone_has_no_edits_and_proposes_results_as_a_branch(finished_workspace):
     workspace = finished_workspace
     secret = "['remote \"store\"']\n    url = https://example.org\n    password = hunter22\n"
     (workspace.root / ".dvc" / "config.local").write_text(secret)
@@ -25,7 +25,7 @@ def test_edits_stay_out_and_results_are_proposed_as_a_branch(finished_workspace)
     assert "hunter22" in local.read_text()
     assert str(workspace.root / ".dvc" / "cache") in local.read_text()
 
-    result = run_dvc(clone.root, "repro")  # both share the cache, so nothing runs again
+    result = run_dvc(clone.root, "repro")  # both use the same cache, so nothing runs again
     assert result.returncode == 0, result.stderr
     assert "this is finetune" not in result.stdout
     assert (clone.root / "models/dense/weights.txt").read_text() == "seed: 13"
@@ -45,7 +45,7 @@ def test_edits_stay_out_and_results_are_proposed_as_a_branch(finished_workspace)
     assert (clone.root / "stage.py").read_text() == "not committed, and broken"
     assert (clone.root / "metrics" / "evaluate.json").read_text() != "{}"
     assert not (clone.root / "left over").exists()
-    assert (clone.root / "models").exists()  # outputs stay from run to run
+    assert (clone.root / "models").exists()  # outputs stay between runs
 
 
 def test_data_is_pushed_to_the_configured_remote(finished_workspace, tmp_path):
@@ -55,7 +55,7 @@ def test_data_is_pushed_to_the_configured_remote(finished_workspace, tmp_path):
     run_dvc(clone.root, "repro")
     assert propose_results(clone).startswith("pushed to the DVC remote")
     assert any((remote / "files").rglob("*"))
-    assert any((remote / "runs").rglob("*"))  # the run cache as well
+    assert any((remote / "runs").rglob("*"))  # the run cache is pushed, too
 
 
 def test_the_clone_of_a_running_flow_is_busy(finished_workspace):

@@ -1,6 +1,6 @@
-"""From a clean clone: services up, a schedule fires, a model is trained, judged, promoted, served, rolled back; down.
+"""A clean clone: services start, a schedule fires, a model is trained, promoted, served and rolled back.
 
-The graph is short and the model tiny; everything else is the real thing.
+The graph is short and the model tiny; everything else is real.
 """
 
 import json
@@ -85,7 +85,7 @@ GATES = [
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """A clean clone of a small project, which nothing has run in, with free ports and no settings from outside."""
+    """Return a clean clone of a small project without any run, with free ports and no outside settings."""
     origin = tmp_path / "origin"
     for folder in ("sparsecbm", "flows"):
         shutil.copytree(ROOT / folder, origin / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -97,15 +97,15 @@ def clone(tmp_path, monkeypatch):
     (origin / "stage.py").write_text(STAGE)
     (origin / ".gitignore").write_text("/data/annotated\n/models/\n.sparsecbm/\n__pycache__/\n")
     (origin / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text().replace('"0 3 * * *"', '"* * * * *"'))
-    plain = yaml.safe_load((ROOT / "params.yaml").read_text())
-    plain["threads"] = 1
-    plain["finetune"] |= {
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["threads"] = 1
+    content["finetune"] |= {
         "epochs": 1, "learning_rate": 1e-6, "head_learning_rate": 1e-6, "batch_size": 8, "ema_decay": 0, "patience": 50,
         "freeze_embeddings": False, "precision": "float32", "device": "cpu",
     }  # fmt: skip
-    plain["evaluate"]["bootstrap"] = 200
-    plain["promote"]["gates"] = GATES
-    (origin / "params.yaml").write_text(yaml.safe_dump(plain))
+    content["evaluate"]["bootstrap"] = 200
+    content["promote"]["gates"] = GATES
+    (origin / "params.yaml").write_text(yaml.safe_dump(content))
     git(origin, "init", "--quiet", "--initial-branch=main")
     for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
         git(origin, "config", key, value)
@@ -128,14 +128,14 @@ def command(workspace, *arguments, good=True):
     return result.stdout + result.stderr
 
 
-def wait(ready, what, seconds=150):
+def wait(ready, description, seconds=150):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         result = ready()
         if result:
             return result
         time.sleep(0.5)
-    raise AssertionError(f"timeout: {what}")
+    raise AssertionError(f"timeout: {description}")
 
 
 def post(url, body):
@@ -145,7 +145,7 @@ def post(url, body):
 
 
 class Prefect:
-    """The server's own API, as a browser uses it."""
+    """The server's API, as a browser uses it."""
 
     def __init__(self, api):
         self.api = api
@@ -155,9 +155,9 @@ class Prefect:
             return json.load(answer)["id"]
 
     def ended(self, deployment):
-        """The first run of a deployment that has ended: its state's type, name and message."""
-        wanted = {"deployments": {"id": {"any_": [deployment]}}, "sort": "START_TIME_ASC"}
-        states = [run["state"] for run in post(f"{self.api}/flow_runs/filter", wanted)]
+        """Return type, name and message of the state of the first finished run of a deployment."""
+        query = {"deployments": {"id": {"any_": [deployment]}}, "sort": "START_TIME_ASC"}
+        states = [run["state"] for run in post(f"{self.api}/flow_runs/filter", query)]
         return next((s for s in states if s["type"] in ("COMPLETED", "FAILED", "CRASHED")), None)
 
     def pause(self, deployment):
@@ -166,15 +166,15 @@ class Prefect:
         ).close()
 
 
-def test_from_a_first_champion_to_a_rollback(clone):
-    """The workspace's own code is broken while the schedule fires; the scheduled run must not use it."""
-    # A first champion, promoted by hand, that has learnt almost nothing.
+def test_a_first_champion_is_replaced_and_restored(clone):
+    """The code in the workspace is broken while the schedule fires; the scheduled run must not use it."""
+    # The first champion is promoted by hand and has learnt almost nothing.
     subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=clone.root, check=True)
     command(clone, "track")
     assert "promoted: version 1 is the champion" in command(clone, "promote")
-    plain = yaml.safe_load(clone.params.read_text())
-    plain["finetune"] |= {"epochs": 12, "learning_rate": 3e-3, "head_learning_rate": 3e-2}
-    clone.params.write_text(yaml.safe_dump(plain))
+    content = yaml.safe_load(clone.params.read_text())
+    content["finetune"] |= {"epochs": 12, "learning_rate": 3e-3, "head_learning_rate": 3e-2}
+    clone.params.write_text(yaml.safe_dump(content))
     for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
         git(clone.root, "config", key, value)
     git(clone.root, "commit", "--quiet", "--all", "--message", "learn")
@@ -195,7 +195,7 @@ def test_from_a_first_champion_to_a_rollback(clone):
         git(clone.root, "checkout", "--quiet", "--", ".")
         assert "version 2, since" in command(clone, "status")
         branches = git(clone.root, "branch", "--list", "retrain/*")
-        assert "retrain/" in branches  # the results, proposed
+        assert "retrain/" in branches  # the proposed results
 
         port = free_port()
         with open(clone.state / "serve.log", "wb") as log:
@@ -219,7 +219,7 @@ def test_from_a_first_champion_to_a_rollback(clone):
         assert refused.value.code == 400
         assert "Did you mean 'top_k'?" in refused.value.read().decode()
 
-        # An event announces new data, but there is none, so nothing changes.
+        # An event announces new data, but there are none, so nothing changes.
         subprocess.run(
             [sys.executable, "-m", "prefect", "event", "emit", "sparsecbm.data.new", "--resource-id", "sparsecbm.data"],
             env={**os.environ, "PREFECT_API_URL": prefect.api}, check=True, capture_output=True,

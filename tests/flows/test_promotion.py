@@ -1,4 +1,4 @@
-"""The final states of the flow: promoted, held, rejected, unchanged, refused; its artifacts and notifications."""
+"""The final states of the flow (promoted, held, rejected, unchanged, refused), its artifacts and notifications."""
 
 import json
 import logging
@@ -44,7 +44,7 @@ class Canned:
 
 @pytest.fixture
 def another_run(services, finished_workspace, monkeypatch):
-    """A finished workspace whose record no other test writes, tracked into the MLflow server of the session."""
+    """Return a finished workspace with its own record on the MLflow server of the session."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", services[1]["mlflow"].url)
     text = finished_workspace.params.read_text()
     finished_workspace.params.write_text(text.replace("seed: 13", "seed: 99"))
@@ -53,7 +53,7 @@ def another_run(services, finished_workspace, monkeypatch):
 
 @pytest.fixture
 def canned(services, finished_workspace, monkeypatch):
-    """Runs the flow `promotion` on a canned verdict: its state and the service."""
+    """Run the flow `promotion` with a fixed verdict and return its state and the service."""
     from flows import promotion as module
 
     def run(verdict, **parameters):
@@ -97,8 +97,8 @@ def test_an_error_fails_with_its_message_and_gate_only_promotes_nothing(canned):
     assert (state.name, service.promoted) == ("Held", [])
 
 
-def test_it_can_be_run_alone(services, finished_workspace, monkeypatch, capsys):
-    """`python -m flows.promotion [VERSION]`: what came of it in one line, and an exit code."""
+def test_the_promotion_flow_runs_on_its_own(services, finished_workspace, monkeypatch, capsys):
+    """`python -m flows.promotion [VERSION]` prints the result in one line and gives an exit code."""
     from flows import promotion as module
 
     monkeypatch.chdir(finished_workspace.root)
@@ -148,7 +148,7 @@ def test_retrain_continues_with_the_gates(another_run, monkeypatch):
     assert len(service.promoted) == 1
 
 
-def test_nothing_is_promoted_if_code_was_edited_meanwhile(another_run, monkeypatch):
+def test_nothing_is_promoted_if_the_code_changed_during_the_run(another_run, monkeypatch):
     from flows import promotion, retrain
 
     service = Canned("PROMOTE")
@@ -163,7 +163,7 @@ def test_nothing_is_promoted_if_code_was_edited_meanwhile(another_run, monkeypat
 
 
 class WebhookHandler(BaseHTTPRequestHandler):
-    """A webhook that keeps its messages."""
+    """A webhook that records its messages."""
 
     def do_POST(self):
         self.server.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -176,7 +176,7 @@ class WebhookHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def webhook(services, monkeypatch):
-    """A server on loopback, and the block that names it."""
+    """Return a server on loopback and the block with its address."""
     from prefect.blocks.webhook import Webhook
 
     from flows.notify import save_block
@@ -191,7 +191,7 @@ def webhook(services, monkeypatch):
     server.shutdown()
 
 
-def test_a_webhook_gets_the_important_states_and_its_address_stays_hidden(canned, webhook, monkeypatch, caplog):
+def test_a_webhook_receives_the_important_states_and_its_address_stays_hidden(canned, webhook, monkeypatch, caplog):
     monkeypatch.setenv("MY_TOKEN", "t0ps3cret")
     with caplog.at_level(logging.DEBUG):
         for verdict in ("PROMOTE", "HOLD", UnchangedError("the same"), ConfigError("no, by t0ps3cret")):

@@ -1,4 +1,4 @@
-"""The flow: one task per stage, named states, retries only after crashes, artifacts, and the record at the end."""
+"""The flow has one task per stage, named states, retries only after crashes, artifacts, and a record at the end."""
 
 import subprocess
 import sys
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.flow
 
 @pytest.fixture
 def workspace(services, finished_workspace, monkeypatch):
-    """A finished workspace, tracked into the MLflow server of the session."""
+    """Return a finished workspace with a record on the MLflow server of the session."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", services[1]["mlflow"].url)
     return add_flows(finished_workspace)
 
 
 def retrain(workspace, stages=None):
-    """Run the flow; its state, and the names of its tasks' states with their run counts."""
+    """Run the flow; return its state, and the names of its tasks' states with their run counts."""
     from flows.retrain import retrain as flow
 
     state = flow(stages, str(workspace.root), return_state=True)
@@ -28,7 +28,7 @@ def retrain(workspace, stages=None):
     return state, {run.name.split("-")[0]: (run.state.name, run.run_count) for run in runs}
 
 
-def test_stages_in_order_with_their_states_and_artifacts(workspace):
+def test_stages_run_in_order_and_leave_states_and_artifacts(workspace):
     workspace.report.parent.mkdir(exist_ok=True)
     workspace.report.write_text("<!doctype html>")
     state, tasks = retrain(workspace)
@@ -57,7 +57,7 @@ def test_stages_in_order_with_their_states_and_artifacts(workspace):
     assert retrain(workspace)[1] == {**tasks, "finetune": ("Restored", 1), "track": ("UpToDate", 1)}
 
 
-def test_a_crash_is_retried_and_a_refusal_is_not(workspace):
+def test_the_flow_retries_a_crash_but_no_refusal(workspace):
     (workspace.root / "fault").write_text("ingest crash")
     state, tasks = retrain(workspace, ["ingest"])
     assert (state.type.value, state.message) == ("FAILED", "error: stage 'ingest' failed; see its output above")
@@ -120,7 +120,7 @@ def _command(workspace, *arguments):
     )
 
 
-def test_a_stage_s_secrets_stay_out_of_state_and_screen(workspace, monkeypatch, capsys):
+def test_state_and_output_contain_no_secrets_of_a_stage(workspace, monkeypatch, capsys):
     monkeypatch.setenv("STORE_PASSWORD", "hunter22")
     stage = workspace.root / "stage.py"
     text = stage.read_text().replace("row 7: no text", "no answer from https://ann:pass@example.org by hunter22")

@@ -1,4 +1,4 @@
-"""Real Prefect and MLflow servers and a worker: they answer, schedules fire, and no process is left behind."""
+"""Real Prefect and MLflow servers and a worker: they answer, schedules fire, and no process remains."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def tick(file: str):
 """
 
 
-def test_all_services_answer_and_a_second_up_finds_them(services):
+def test_all_services_answer_and_a_second_start_uses_them(services):
     workspace, started = services
     assert set(started) == {"prefect", "worker", "mlflow"}
     assert answers(f"{started['prefect'].api}/health")
@@ -58,10 +58,10 @@ def test_a_schedule_fires(services, tmp_path):
     assert not (tmp_path / "paused").exists()
 
 
-def test_a_port_in_use_is_an_error_and_nothing_is_left_running(services, tiny_workspace, monkeypatch):
+def test_a_port_in_use_is_an_error_and_no_process_remains(services, tiny_workspace, monkeypatch):
     _, started = services
-    taken = started["mlflow"].url.rsplit(":", 1)[1]
-    monkeypatch.setenv("SPARSECBM_PREFECT_PORT", taken)
+    used_port = started["mlflow"].url.rsplit(":", 1)[1]
+    monkeypatch.setenv("SPARSECBM_PREFECT_PORT", used_port)
     monkeypatch.setenv("SPARSECBM_MLFLOW_PORT", str(free_port()))
     add_flows(tiny_workspace)
     result = subprocess.run(
@@ -69,7 +69,7 @@ def test_a_port_in_use_is_an_error_and_nothing_is_left_running(services, tiny_wo
     )
     assert result.returncode == 1
     assert result.stderr == (
-        f"error: port {taken} on 127.0.0.1 is not free (Address already in use); "
+        f"error: port {used_port} on 127.0.0.1 is not free (Address already in use); "
         "stop the other process, or change SPARSECBM_PREFECT_PORT\n"
     )
     assert load_services(tiny_workspace) == {}
@@ -77,7 +77,7 @@ def test_a_port_in_use_is_an_error_and_nothing_is_left_running(services, tiny_wo
 
 
 @pytest.mark.parametrize("port", ["no", "0", "70000"])
-def test_a_port_is_a_number(tiny_workspace, monkeypatch, port):
+def test_a_port_must_be_a_number(tiny_workspace, monkeypatch, port):
     monkeypatch.setenv("SPARSECBM_MLFLOW_PORT", port)
     with pytest.raises(ServiceError, match=r"SPARSECBM_MLFLOW_PORT=.* is not a port"):
         up(tiny_workspace)
@@ -117,7 +117,7 @@ def test_a_dead_worker_is_reported(tiny_workspace):
     ]  # fmt: skip
 
 
-def test_serving_without_a_server_is_refused(tiny_workspace, monkeypatch):
+def test_serving_without_a_server_is_an_error(tiny_workspace, monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     command = [sys.executable, "-m", "flows.serve", "0 3 * * *"]
     result = subprocess.run(command, cwd=add_flows(tiny_workspace).root, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""One stage run by DVC: its final state and message, and that an interruption leaves no process."""
+"""A stage run by DVC: its final state and message; an interruption leaves no process."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def run(workspace, stage):
     return run_stage(workspace, stage, lines.append), lines
 
 
-def test_states_follow_what_dvc_did(finished_workspace):
+def test_states_agree_with_what_dvc_does(finished_workspace):
     assert run(finished_workspace, "finetune")[0] == Outcome("finetune", UP_TO_DATE)
     text = finished_workspace.params.read_text()
     finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
@@ -45,7 +45,7 @@ def test_a_crash_is_not_a_refusal(finished_workspace):
     assert outcome == Outcome("ingest", FAILED, "error: stage 'ingest' failed; see its output above")
 
 
-def test_a_missing_input_is_refused_by_dvc(tiny_workspace):
+def test_dvc_rejects_a_missing_input(tiny_workspace):
     outcome, _ = run(tiny_workspace, "validate")
     assert outcome.state == REFUSED
     assert outcome.message.startswith("error: failed to reproduce 'validate'")
@@ -63,7 +63,7 @@ def test_an_edit_while_a_stage_runs_makes_it_run_again(finished_workspace):
     assert "finetune" not in pending(finished_workspace)
 
 
-def test_repeated_edits_are_refused(finished_workspace):
+def test_repeated_edits_are_an_error(finished_workspace):
     text = finished_workspace.params.read_text()
     finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
     (finished_workspace.root / "fault").write_text("finetune edit 9")
@@ -75,7 +75,7 @@ def test_repeated_edits_are_refused(finished_workspace):
 
 def test_an_interruption_leaves_no_process(tiny_workspace):
     (tiny_workspace.root / "fault").write_text("ingest hang")
-    code = (  # a background job of a shell ignores the signal, and its children inherit that
+    code = (  # a background job of a shell ignores the signal, and so do its children
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path; from flows.stage import run_stage; from sparsecbm.base.workspace import Workspace\n"
         f"run_stage(Workspace(Path({str(tiny_workspace.root)!r})), 'ingest', print)"
@@ -93,9 +93,9 @@ def test_an_interruption_leaves_no_process(tiny_workspace):
 
 def test_one_flow_at_a_time_in_a_workspace(tiny_workspace):
     with flow_lock(tiny_workspace):
-        for _ in range(2):  # a refused flow leaves the note of the holder
-            held = rf"already running a flow \(process {os.getpid()}, since 20"
-            with pytest.raises(WorkspaceBusyError, match=held), flow_lock(tiny_workspace):
+        for _ in range(2):  # a refused flow does not change the lock file of the running flow
+            message = rf"already running a flow \(process {os.getpid()}, since 20"
+            with pytest.raises(WorkspaceBusyError, match=message), flow_lock(tiny_workspace):
                 pass
     with flow_lock(tiny_workspace):
         assert issubclass(WorkspaceBusyError, SparseCBMError)

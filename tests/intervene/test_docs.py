@@ -1,4 +1,4 @@
-"""docs/interventions.md: its commands and its Python code run, in the order of the page."""
+"""docs/interventions.md: its commands and Python code run in the order of the page."""
 
 import re
 import shlex
@@ -22,10 +22,10 @@ TEXT = "In short, the ingredients seemed cheap and past their best. The entrance
 
 @pytest.fixture
 def workspace(lively, tmp_path, monkeypatch):
-    """Tiny models and tables where the page has them; the text is predicted as Positive, by a small margin."""
-    plain = yaml.safe_load(PROJECT.params.read_text())
-    plain["intervene"] |= {"max_flipped_share": 0.02, "max_harm": 1.0, "protect": 8}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(plain))
+    """Return tiny models and tables at the paths of the page; the text is predicted as Positive with a small margin."""
+    content = yaml.safe_load(PROJECT.params.read_text())
+    content["intervene"] |= {"max_flipped_share": 0.02, "max_harm": 1.0, "protect": 8}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     with torch.no_grad():
         logits = torch.from_numpy(lively.logits([TEXT]).concepts["food"][0])
@@ -38,7 +38,7 @@ def workspace(lively, tmp_path, monkeypatch):
     return Workspace(tmp_path)
 
 
-def test_the_page_runs(workspace, monkeypatch, capsys):
+def test_all_code_of_the_page_runs(workspace, monkeypatch, capsys):
     names: dict = {}
     blocks = re.findall(r"```(sh|python)\n(.*?)```", PAGE, re.DOTALL)
     assert [kind for kind, _ in blocks].count("sh") >= 4

@@ -1,4 +1,4 @@
-"""Edited concepts and the label that follows."""
+"""Edited concepts and the resulting label."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ TEXTS = ["the food was good", "a loud place but we came again"]
 
 @pytest.fixture
 def bottleneck(model):
-    """The tiny model with a label head by hand: food Positive adds 5 to rating 3, noise loud adds 9 to rating 1."""
+    """Return the tiny model with a label head by hand: food Positive adds 5 to rating 3, noise loud 9 to rating 1."""
     V = torch.zeros(3, 5)  # food: Negative, Positive, unknown; noise: loud, quiet
     V[2, 1], V[0, 3] = 5.0, 9.0
     model.label_head.set(V, torch.tensor([0.0, 1.0, 0.0]))
@@ -26,7 +26,7 @@ def softmax(values):
     return exponents / exponents.sum()
 
 
-def test_the_label_follows_by_hand(bottleneck):
+def test_the_label_after_an_edit_by_hand(bottleneck):
     """Food Positive and noise quiet: u = (0, 1, 5)."""
     edit = intervene(bottleneck, TEXTS[0], {"food": "Positive", "noise": "quiet"})
     assert edit.set_to["food"] == {"Negative": 0.0, "Positive": 1.0, "unknown": 0.0}
@@ -57,7 +57,7 @@ def test_hard_edits_use_the_head_for_one_hot_concepts(bottleneck):
     np.testing.assert_allclose(list(edit.after.label.probabilities.values()), expected, rtol=1e-5)
 
 
-def test_what_changed_is_named(bottleneck):
+def test_the_result_names_the_changes(bottleneck):
     predicted = bottleneck.predict(TEXTS[:1])[0].concepts["food"].state
     other = "Positive" if predicted != "Positive" else "Negative"
     changed = intervene(bottleneck, TEXTS[0], {"food": other, "noise": "quiet"}).changed
@@ -66,21 +66,21 @@ def test_what_changed_is_named(bottleneck):
     assert "food" not in same.changed
 
 
-def test_a_list_gives_a_list_and_a_plain_form(bottleneck):
+def test_a_list_of_texts_gives_a_list_and_a_published_form(bottleneck):
     edits = intervene(bottleneck, TEXTS, {"noise": "loud"})
     assert [edit.text for edit in edits] == TEXTS
-    plain = edits[1].to_dict()
-    assert plain["after"]["label"] == edits[1].after.label.state == "1"
-    assert plain["set_to"] == {"noise": {"loud": 1.0, "quiet": 0.0}}
-    assert plain["head"] == "soft"
+    published = edits[1].to_dict()
+    assert published["after"]["label"] == edits[1].after.label.state == "1"
+    assert published["set_to"] == {"noise": {"loud": 1.0, "quiet": 0.0}}
+    assert published["head"] == "soft"
 
 
-def test_a_block_edits_all_batches_and_ends(bottleneck):
-    plain = bottleneck.predict(TEXTS)
+def test_a_block_edits_all_batches_until_it_ends(bottleneck):
+    unedited = bottleneck.predict(TEXTS)
     expected = [edit.after for edit in intervene(bottleneck, TEXTS, {"food": "Positive"})]
     with edited(bottleneck, {"food": "Positive"}) as inside:
         predictions = inside.predict(TEXTS, batch_size=1)
-        with edited(bottleneck, {"food": "Negative"}):  # the inner block counts
+        with edited(bottleneck, {"food": "Negative"}):  # the inner block takes precedence
             assert {p.concepts["food"].state for p in bottleneck.predict(TEXTS)} == {"Negative"}
         assert {p.concepts["food"].state for p in bottleneck.predict(TEXTS)} == {"Positive"}
     for one, other in zip(predictions, expected, strict=True):
@@ -88,23 +88,23 @@ def test_a_block_edits_all_batches_and_ends(bottleneck):
         np.testing.assert_allclose(
             list(one.label.probabilities.values()), list(other.label.probabilities.values()), atol=1e-5
         )
-    assert bottleneck.predict(TEXTS) == plain
+    assert bottleneck.predict(TEXTS) == unedited
 
 
 def test_a_block_ends_after_an_error(bottleneck):
-    plain = bottleneck.predict(TEXTS)
+    unedited = bottleneck.predict(TEXTS)
     with pytest.raises(KeyError), edited(bottleneck, {"food": "Positive"}):
         raise KeyError
-    assert bottleneck.predict(TEXTS) == plain
+    assert bottleneck.predict(TEXTS) == unedited
 
 
-def test_a_masked_model_is_edited_too(lively):
+def test_a_masked_model_can_be_edited(lively):
     edit = intervene(lively, TEXTS[0], {"food": "unknown"})
     assert edit.after.concepts["food"].probabilities["unknown"] == 1.0
     assert edit.before.concepts == lively.predict(TEXTS[:1])[0].concepts
 
 
-def test_logit_activations_keep_their_mean_and_have_a_floor(backbone):
+def test_edited_logits_keep_their_mean_and_have_a_floor(backbone):
     model = tiny_model(backbone, activation="logits")
     raw = model.logits(TEXTS[:1])
     model.label_head.set(torch.eye(5)[:3], torch.zeros(3))  # the label logits are those of food
@@ -134,14 +134,14 @@ def test_a_hard_model_takes_the_most_probable_state(backbone):
         ({}, InterventionError, "no concept was set; choices: food, noise"),
     ],
 )
-def test_bad_settings_name_the_choices(bottleneck, settings, error, message):
+def test_errors_for_invalid_edits_name_the_choices(bottleneck, settings, error, message):
     with pytest.raises(error, match=message):
         intervene(bottleneck, TEXTS[0], settings)
     with pytest.raises(error, match=message), edited(bottleneck, settings):
         pass
 
 
-def test_models_and_heads_that_cannot_be_edited(model, backbone):
+def test_some_models_and_heads_cannot_be_edited(model, backbone):
     with pytest.raises(ModelError, match="the model has no `hard_head`"):
         intervene(model, TEXTS[0], {"food": "Positive"}, head="hard")
     with pytest.raises(ConfigError, match="unknown label head 'herd'"):

@@ -19,7 +19,7 @@ def table():
     return frame
 
 
-def test_a_reference_holds_the_models_predictions(lively, table):
+def test_a_reference_holds_the_predictions_of_the_model(lively, table):
     reference, raw = predict_reference(lively, table, batch_size=3), lively.logits(table["text"].tolist())
     for name in ("food", "noise"):
         np.testing.assert_allclose(reference.logits[name], raw.concepts[name], atol=1e-5)
@@ -32,7 +32,7 @@ def test_a_reference_holds_the_models_predictions(lively, table):
     assert not reference.incorrect("food")[4]
 
 
-def test_halves_share_no_group_and_lose_no_text(lively, table):
+def test_halves_have_no_common_group_and_contain_every_text(lively, table):
     reference = predict_reference(lively, table)
     first, second = reference.halves(0.3, seed=1)
     assert len(first) == 6  # three of ten groups of two
@@ -40,21 +40,25 @@ def test_halves_share_no_group_and_lose_no_text(lively, table):
     assert sorted([*first.texts, *second.texts]) == sorted(table["text"])
     assert reference.halves(0.3, seed=1)[0].texts.tolist() == first.texts.tolist()
     assert reference.halves(0.3, seed=2)[0].texts.tolist() != first.texts.tolist()
-    both = first.joined(second)
-    order = np.argsort(both.texts.astype(str), kind="stable")
-    whole = np.argsort(reference.texts.astype(str), kind="stable")
-    for mine, others in ((both.gold, reference.gold), (both.logits, reference.logits), (both.pooled, reference.pooled)):
-        for name, values in others.items():
-            np.testing.assert_array_equal(mine[name][order], values[whole])
-    assert (both.groups[order] == reference.groups[whole]).all()
+    joined = first.joined(second)
+    joined_order = np.argsort(joined.texts.astype(str), kind="stable")
+    original_order = np.argsort(reference.texts.astype(str), kind="stable")
+    for mine, expected in (
+        (joined.gold, reference.gold),
+        (joined.logits, reference.logits),
+        (joined.pooled, reference.pooled),
+    ):
+        for name, values in expected.items():
+            np.testing.assert_array_equal(mine[name][joined_order], values[original_order])
+    assert (joined.groups[joined_order] == reference.groups[original_order]).all()
     with pytest.raises(InterventionError, match="different models"):
         first.joined(replace(second, checksum="other"))
-    left = reference.without(["3-0", "3-9"])
-    assert len(left) == 16
-    assert left.logits["noise"].shape == (16, 2)
+    remaining = reference.without(["3-0", "3-9"])
+    assert len(remaining) == 16
+    assert remaining.logits["noise"].shape == (16, 2)
 
 
-def test_a_reference_belongs_to_one_model_under_one_mask(lively, table):
+def test_a_reference_belongs_to_one_model_with_one_mask(lively, table):
     reference = predict_reference(lively, table)
     reference.check_model(lively)
     with (
@@ -65,7 +69,7 @@ def test_a_reference_belongs_to_one_model_under_one_mask(lively, table):
     reference.check_model(lively)
 
 
-def test_models_and_tables_without_a_reference_are_refused(lively, table, backbone):
+def test_models_and_tables_without_predictions_are_an_error(lively, table, backbone):
     with pytest.raises(InterventionError, match="has no concepts"):
         predict_reference(tiny_model(backbone, mode="standard"), table)
     with pytest.raises(InterventionError, match="has no rows"):

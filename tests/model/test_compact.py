@@ -1,4 +1,4 @@
-"""Compact models compared with the masked models that they were made from."""
+"""Compact models, compared with the masked models that they come from."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import find_units
 from tests.support.tiny_models import TEXTS, batch_of, random_masks, run_copies, tiny_model, write_backbone
 
-SIZES = {  # four units of attention each; a unit of Llama has two query heads
+SIZES = {  # four attention units each; a unit of Llama has two query heads
     "bert": {"num_attention_heads": 4},
     "roberta": {"num_attention_heads": 4},
     "distilbert": {"n_heads": 4},
@@ -21,7 +21,7 @@ SIZES = {  # four units of attention each; a unit of Llama has two query heads
 
 
 def family_model(tmp_path, family):
-    """A tiny model whose biases and norms are random, too; new ones are zero and one, which would hide a wrong cut."""
+    """Return a tiny model with random biases and norms; fresh ones are zero and one, which would hide a wrong cut."""
     model = tiny_model(write_backbone(tmp_path / family, family, num_hidden_layers=3, **SIZES[family]))
     with torch.no_grad():
         for parameter in model.parameters():
@@ -30,7 +30,7 @@ def family_model(tmp_path, family):
 
 
 def structured(model, masked_from=0, patterns=("*",), seed=0):
-    """Masks that keep 1 to 3 of 4 heads and some neurons of each block, drawn anew for each concept."""
+    """Return masks that keep 1 to 3 of 4 heads and some neurons of each block, different for each concept."""
     draw = torch.Generator().manual_seed(seed)
     shapes = {
         layer: tuple(m.weight.shape) for layer, m in prunable_layers(model.backbone, patterns, masked_from).items()
@@ -47,32 +47,32 @@ def structured(model, masked_from=0, patterns=("*",), seed=0):
     return MaskSet.from_masks(masks)
 
 
-def assert_same(found, expected):
+def assert_same(actual, expected):
     for name, values in expected.concept_logits.items():
-        torch.testing.assert_close(found.concept_logits[name], values, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(found.label_logits, expected.label_logits, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(actual.concept_logits[name], values, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(actual.label_logits, expected.label_logits, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("masked_from", [0, 1])
 @pytest.mark.parametrize("family", SIZES)
 @torch.no_grad()
-def test_outputs_are_those_of_the_masked_model(family, masked_from, tmp_path):
+def test_outputs_equal_those_of_the_masked_model(family, masked_from, tmp_path):
     model = family_model(tmp_path, family)
     dense = model(*batch_of(model)).concept_logits
     model.masks = structured(model, masked_from)
     small = model.compact()
-    for texts in (TEXTS, TEXTS[:1], [TEXTS[0]] * 2):  # padded, a single one, no padding at all
+    for texts in (TEXTS, TEXTS[:1], [TEXTS[0]] * 2):  # padded texts, a single text, texts without padding
         assert_same(small(*batch_of(model, texts)), model(*batch_of(model, texts)))
-    found = small(*batch_of(model)).concept_logits
-    assert not any(torch.allclose(found[name], dense[name], atol=1e-2) for name in dense)  # the masks do act
+    actual = small(*batch_of(model)).concept_logits
+    assert not any(torch.allclose(actual[name], dense[name], atol=1e-2) for name in dense)  # the masks have an effect
     model.masks = structured(model, masked_from, seed=1)
-    other = model(*batch_of(model)).concept_logits  # the oracle tells masks apart
-    assert not any(torch.allclose(found[name], other[name], atol=1e-2) for name in dense)
+    other = model(*batch_of(model)).concept_logits  # the oracle distinguishes masks
+    assert not any(torch.allclose(actual[name], other[name], atol=1e-2) for name in dense)
 
 
 @pytest.mark.parametrize("family", SIZES)
-def test_what_is_dropped_is_gone(family, tmp_path):
-    """Each map of block 2 has the rows or columns of kept units only."""
+def test_dropped_rows_and_columns_are_removed(family, tmp_path):
+    """Each map of block 2 has only the rows or columns of kept units."""
     model = family_model(tmp_path, family)
     model.masks = structured(model, masked_from=2)
     (last,) = concept_blocks(model.compact().backbone)
@@ -87,7 +87,7 @@ def test_what_is_dropped_is_gone(family, tmp_path):
 @pytest.mark.parametrize("masked_from", [0, 1])
 @pytest.mark.parametrize("family", SIZES)
 @torch.no_grad()
-def test_masks_of_any_kind_can_be_multiplied_out(family, masked_from, tmp_path):
+def test_masks_of_any_kind_can_be_unfolded(family, masked_from, tmp_path):
     model = family_model(tmp_path, family)
     dense = model(*batch_of(model)).concept_logits
     layers = prunable_layers(model.backbone, masked_from=masked_from)
@@ -107,8 +107,8 @@ def test_masks_of_any_kind_can_be_multiplied_out(family, masked_from, tmp_path):
 
 
 @torch.no_grad()
-def test_the_biases_of_dropped_units_do_not_matter(tmp_path):
-    """The output of a dropped neuron meets a column of zeros, so its bias has no effect; other biases do."""
+def test_the_biases_of_dropped_units_have_no_effect(tmp_path):
+    """The output of a dropped neuron is multiplied by zeros, so its bias has no effect. Other biases have one."""
     model = family_model(tmp_path, "bert")
     model.masks = structured(model)
     before = model(*batch_of(model))
@@ -129,21 +129,21 @@ def test_predictions_stay_the_same(tmp_path):
     model.masks = structured(model)
     small = model.compact()
     assert isinstance(small, CompactModel)
-    expected, found = model.logits(TEXTS, batch_size=2), small.logits(TEXTS, batch_size=2)
+    expected, actual = model.logits(TEXTS, batch_size=2), small.logits(TEXTS, batch_size=2)
     for name in expected.concepts:
-        assert found.concepts[name] == pytest.approx(expected.concepts[name], abs=1e-5)
-    assert found.label == pytest.approx(expected.label, abs=1e-5)
+        assert actual.concepts[name] == pytest.approx(expected.concepts[name], abs=1e-5)
+    assert actual.label == pytest.approx(expected.label, abs=1e-5)
     assert [p.label.state for p in small.predict(TEXTS)] == [p.label.state for p in model.predict(TEXTS)]
 
 
 @torch.no_grad()
-def test_rows_of_one_batch_go_through_different_concepts(tmp_path):
+def test_rows_of_one_batch_can_belong_to_different_concepts(tmp_path):
     model = family_model(tmp_path, "bert")
     model.masks = structured(model)
     rows = {"noise": torch.tensor([2, 0]), "food": torch.tensor([1])}
-    expected, found = (m.represent(*batch_of(model), rows) for m in (model, model.compact()))
+    expected, actual = (m.represent(*batch_of(model), rows) for m in (model, model.compact()))
     for name in rows:
-        torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(actual[name], expected[name], atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
@@ -153,12 +153,12 @@ def test_shared_blocks_exist_once_and_run_once(tmp_path):
     small = model.compact()
     shared = small.backbone.encoder.layer[0]
     assert len(small.backbone.encoder.layer) == 3
-    seen = []
+    calls = []
     branches = small.backbone.encoder.layer[2].branches
     for block in (shared, *branches):
-        block.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+        block.register_forward_hook(lambda module, args, output: calls.append(len(output)))
     small(*batch_of(model))
-    assert seen == [3, 3, 3]  # the shared block once, the last one by concept
+    assert calls == [3, 3, 3]  # the shared block once, the last block once for each concept
     assert branches[0].output.LayerNorm.weight is branches[1].output.LayerNorm.weight
 
 
@@ -174,7 +174,7 @@ def test_a_compact_model_is_a_snapshot(tmp_path):
     assert not torch.allclose(model(*batch_of(model)).label_logits, before.label_logits, atol=1e-3)
 
 
-def test_layers_without_masks_stay_whole(tmp_path):
+def test_layers_without_masks_stay_complete(tmp_path):
     model = family_model(tmp_path, "bert")
     model.masks = structured(model, patterns=("*.attention.*",))
     small = model.compact()
@@ -184,7 +184,7 @@ def test_layers_without_masks_stay_whole(tmp_path):
     assert first.intermediate.dense.weight is second.intermediate.dense.weight
 
 
-def test_a_compact_model_keeps_both_label_heads_and_has_the_given_class(tmp_path):
+def test_a_compact_model_has_both_label_heads_and_the_given_class(tmp_path):
     class Mine(CompactModel):
         pass
 
@@ -202,8 +202,8 @@ def test_a_compact_model_keeps_both_label_heads_and_has_the_given_class(tmp_path
 @pytest.mark.parametrize("masked_from", [0, 1])
 @pytest.mark.parametrize("family", ["modernbert", "gemma3_text"])
 @torch.no_grad()
-def test_each_block_gets_the_attention_mask_of_its_own_number(family, masked_from, tmp_path):
-    """Local and global blocks take turns; local ones see a window of 2 tokens on each side, or 1 before."""
+def test_each_block_gets_its_own_attention_mask(family, masked_from, tmp_path):
+    """Local and global blocks alternate. Local blocks see a window of 2 tokens on each side, or 1 token before."""
     model = tiny_model(write_backbone(tmp_path / family, family))
     for parameter in model.parameters():
         parameter.normal_(std=0.3)
@@ -212,37 +212,37 @@ def test_each_block_gets_the_attention_mask_of_its_own_number(family, masked_fro
     masks = random_masks(model, masked_from=masked_from)
     expected = run_copies(model, masks, ids, mask)
     model.masks = masks
-    for own in (model, unfold(model)):
-        logits = own(ids, mask).concept_logits
+    for variant in (model, unfold(model)):
+        logits = variant(ids, mask).concept_logits
         for name in masks.concepts:
             torch.testing.assert_close(logits[name], expected[name], atol=1e-5, rtol=1e-5)
-    model.backbone.config.layer_types = kinds[::-1]  # the oracle is sensitive to the kinds
+    model.backbone.config.layer_types = kinds[::-1]  # the oracle depends on the kinds
     for number, block in enumerate(model.backbone.layers):
-        block.attention_type = kinds[::-1][number]  # ModernBERT looks here
+        block.attention_type = kinds[::-1][number]  # ModernBERT uses this attribute
     assert not torch.allclose(model(ids, mask).concept_logits["food"], expected["food"], atol=1e-3)
 
 
-def test_hooks_of_others_stay_on_the_blocks(tmp_path):
+def test_foreign_hooks_stay_on_the_blocks(tmp_path):
     """Compact blocks lose the hook that splits rows, and no other hook."""
     model = family_model(tmp_path, "bert")
-    seen = []
-    model.backbone.encoder.layer[1].register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    calls = []
+    model.backbone.encoder.layer[1].register_forward_pre_hook(lambda module, args: calls.append(len(args[0])))
     model.masks = structured(model, masked_from=1)
     small = model.compact()
     small(*batch_of(model))
-    assert seen == [3, 3]  # once for each concept
-    seen.clear()
+    assert calls == [3, 3]  # once for each concept
+    calls.clear()
     model(*batch_of(model))
-    assert seen == [3]
+    assert calls == [3]
 
 
 def test_parameters_by_concept_by_hand(tmp_path):
-    """One of four heads and 8 of 32 neurons of block 2 for `food`, everything for `noise`.
+    """`food` keeps one of four heads and 8 of 32 neurons of block 2, and `noise` keeps everything.
 
-    A head of width 4 has 3 * (4 * 16 + 4) parameters of its own and 16 * 4 columns; a neuron 16 + 1 and 16.
+    A head of width 4 has 3 * (4 * 16 + 4) parameters and 16 * 4 in columns; a neuron has 16 + 1 and 16.
     """
     model = family_model(tmp_path, "bert")
-    whole = sum(p.numel() for p in model.backbone.parameters())
+    backbone_size = sum(p.numel() for p in model.backbone.parameters())
     shapes = {layer: tuple(m.weight.shape) for layer, m in prunable_layers(model.backbone, masked_from=2).items()}
     food = {}
     for group in find_units(model.backbone)[-2:]:
@@ -251,10 +251,10 @@ def test_parameters_by_concept_by_hand(tmp_path):
     model.masks = MaskSet.from_masks({"food": food, "noise": full})
     small = model.compact()
     gone = 3 * (3 * (4 * 16 + 4) + 16 * 4) + 24 * (16 + 1 + 16)
-    assert small.parameters_by_concept() == {"food": whole - gone, "noise": whole}
+    assert small.parameters_by_concept() == {"food": backbone_size - gone, "noise": backbone_size}
 
 
-def test_masks_that_are_not_of_whole_units_are_refused(tmp_path):
+def test_masks_of_partial_units_are_an_error(tmp_path):
     model = family_model(tmp_path, "bert")
     masks = structured(model)
     layer = "encoder.layer.1.intermediate.dense"
@@ -266,7 +266,7 @@ def test_masks_that_are_not_of_whole_units_are_refused(tmp_path):
         model.compact()
 
 
-def test_errors_say_what_a_compact_model_cannot_do(tmp_path, model):
+def test_errors_name_the_limits_of_a_compact_model(tmp_path, model):
     with pytest.raises(ModelError, match="has no masks; prune it first"):
         model.compact()
     masked = family_model(tmp_path, "bert")

@@ -1,4 +1,4 @@
-"""The label sees the concepts and nothing else."""
+"""The label depends on the concepts only."""
 
 import numpy as np
 import pytest
@@ -23,13 +23,13 @@ def test_concatenated_activations_keep_the_order_of_the_concepts():
 
 
 def test_a_label_head_applies_to_arrays():
-    """V is (1 2 3 4 5), its double and zero; b is (0, 1, 2); the states are food 2 and noise 0."""
+    """The rows of V are (1 2 3 4 5), its double and zero; b is (0, 1, 2); the states are food 2 and noise 0."""
     head = LabelHead(CONCEPTS)
     head.set(torch.arange(1.0, 6.0) * torch.tensor([[1.0], [2.0], [0.0]]), torch.tensor([0.0, 1.0, 2.0]))
     assert apply_label_head(head, np.array([[0.0, 0, 1, 1, 0]])).tolist() == [[7.0, 15.0, 2.0]]
 
 
-def test_a_hard_activation_has_the_gradient_of_the_soft_one():
+def test_a_hard_activation_has_the_gradient_of_the_soft_activation():
     weights = torch.tensor([1.0, 2.0, 3.0])
     gradients = []
     for kind in ("hard", "soft"):
@@ -51,8 +51,8 @@ def test_the_label_is_the_sum_of_contributions():
     assert torch.allclose(head(c), by_hand)
 
 
-def test_equal_concepts_give_equal_labels_whatever_the_text(model: SparseCBM, monkeypatch):
-    """Cut every path but the activations: two texts with the same activations must get the same label."""
+def test_equal_concepts_give_equal_labels_for_every_text(model: SparseCBM, monkeypatch):
+    """Activations are the only path to the label, so two texts with equal activations get the same label."""
     texts = ["the food was good", "we came again and again but the place was loud"]
     assert model.logits(texts).label[0].tolist() != model.logits(texts).label[1].tolist()
     fixed = {"food": torch.tensor([[1.0, 0.0, 0.5]]), "noise": torch.tensor([[0.2, 0.1]])}

@@ -1,4 +1,4 @@
-"""The masked forward pass compared with copies of the dense model whose weights are multiplied by masks."""
+"""The masked forward pass, compared with copies of the dense model whose weights are multiplied by masks."""
 
 import pytest
 import torch
@@ -22,18 +22,18 @@ def test_one_call_equals_copies_of_the_model_in_every_family(family_model, maske
     expected = run_copies(family_model, masks, ids, mask)
     dense = family_model(ids, mask).concept_logits
     family_model.masks = masks
-    found = family_model(ids, mask).concept_logits
+    logits = family_model(ids, mask).concept_logits
     for name in masks.concepts:
-        torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-5)
-        assert not torch.allclose(found[name], dense[name], atol=1e-4)  # the masks do act
+        torch.testing.assert_close(logits[name], expected[name], atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(logits[name], dense[name], atol=1e-4)  # the masks have an effect
 
 
 @torch.no_grad()
-def test_every_concept_goes_through_its_own_mask(model):
+def test_every_concept_uses_its_own_mask(model):
     ids, mask = batch_of(model)
     model.masks = random_masks(model)
     before = model(ids, mask)
-    changed = {layer: ~kept for layer, kept in model.masks["noise"].items()}
+    changed = {layer: ~layer_mask for layer, layer_mask in model.masks["noise"].items()}
     model.masks = model.masks.replaced("noise", changed)
     after = model(ids, mask)
     assert torch.equal(after.concept_logits["food"], before.concept_logits["food"])
@@ -42,12 +42,12 @@ def test_every_concept_goes_through_its_own_mask(model):
 
 
 @torch.no_grad()
-def test_the_label_sees_nothing_but_the_activations(model):
-    """With the label head's input held, no change of text or mask reaches the label."""
+def test_the_label_depends_on_the_activations_only(model):
+    """If the input of the label head is fixed, no change of text or mask changes the label."""
     model.masks = random_masks(model)
-    held = model(*batch_of(model)).activations
+    activations = model(*batch_of(model)).activations
     model.concept_heads.register_forward_hook(
-        lambda module, inputs, logits: {name: held[name].log() for name in logits}
+        lambda module, inputs, logits: {name: activations[name].log() for name in logits}
     )
     first = model(*batch_of(model)).label_logits
     model.masks = random_masks(model, seed=5)
@@ -56,28 +56,28 @@ def test_the_label_sees_nothing_but_the_activations(model):
 
 
 @torch.no_grad()
-def test_rows_of_one_batch_go_through_different_concepts(model):
+def test_rows_of_one_batch_can_belong_to_different_concepts(model):
     ids, mask = batch_of(model)
     model.masks = random_masks(model)
-    whole = model.represent(ids, mask)
+    pooled = model.represent(ids, mask)
     parts = model.represent(ids, mask, {"noise": torch.tensor([2, 0]), "food": torch.tensor([1])})
-    torch.testing.assert_close(parts["noise"], whole["noise"][[2, 0]])
-    torch.testing.assert_close(parts["food"], whole["food"][[1]])
+    torch.testing.assert_close(parts["noise"], pooled["noise"][[2, 0]])
+    torch.testing.assert_close(parts["food"], pooled["food"][[1]])
 
 
 @torch.no_grad()
 def test_blocks_below_the_first_masked_one_run_once(model):
     model.masks = random_masks(model, masked_from=1)
-    seen = []
+    calls = []
     layers = model.backbone.encoder.layer
     for block in layers:
-        block.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+        block.register_forward_hook(lambda module, args, output: calls.append(len(output)))
     model(*batch_of(model))
-    assert seen == [3, 6]
+    assert calls == [3, 6]
 
 
 @pytest.mark.parametrize("family", ["bert", "opt", "llama", "gpt2"])
-def test_outputs_are_the_same_with_a_graph_and_without(family, tmp_path):
+def test_outputs_are_the_same_with_and_without_gradients(family, tmp_path):
     model = tiny_model(write_backbone(tmp_path / family, family))
     model.masks = random_masks(model)
     with torch.no_grad():
@@ -103,8 +103,8 @@ def test_a_weight_outside_every_mask_gets_no_gradient(model):
         assert torch.any(module.weight.grad[union[layer]] != 0)
 
 
-def test_leaves_have_gradients_where_the_bit_is_zero_and_they_match_finite_differences(model):
-    """dL/d(w m) of a pruned weight: what L gains when the masked weight leaves zero."""
+def test_gradients_of_pruned_weights_match_finite_differences(model):
+    """dL/d(w m) of a pruned weight is the change of L when the masked weight moves away from zero."""
     model.double().masks = random_masks(model)
     ids, mask = batch_of(model)
     rows = {"food": torch.arange(len(ids))}
@@ -130,7 +130,7 @@ def test_leaves_have_gradients_where_the_bit_is_zero_and_they_match_finite_diffe
     assert leaves[layer, 0].grad[row, column].item() == pytest.approx((values[0] - values[1]) / 2e-4, rel=1e-4)
 
 
-def test_prunable_layers_are_named(model, tmp_path):
+def test_prunable_layers_have_the_expected_names(model, tmp_path):
     names = list(prunable_layers(model.backbone))
     assert len(names) == 12 and "encoder.layer.0.attention.self.query" in names
     assert all(".layer.1." in name for name in prunable_layers(model.backbone, masked_from=1))
@@ -143,7 +143,7 @@ def test_prunable_layers_are_named(model, tmp_path):
         prunable_layers(model.backbone, masked_from=2)
 
 
-def test_masks_of_another_model_are_refused(model):
+def test_masks_of_another_model_are_an_error(model):
     masks = random_masks(model)
     other_shape = {name: {layer: kept[:, :-1] for layer, kept in masks[name].items()} for name in masks.concepts}
     with pytest.raises(ModelError, match=r"another model: .* has weights"):
@@ -155,7 +155,7 @@ def test_masks_of_another_model_are_refused(model):
     assert model.masks is None
 
 
-def test_a_masked_backbone_alone_is_never_silently_dense(model):
+def test_a_masked_backbone_without_routing_is_an_error(model):
     model.masks = random_masks(model)
     ids, mask = batch_of(model)
     assert isinstance(model.backbone.encoder.layer[0].attention.self.query, MaskedLinear)

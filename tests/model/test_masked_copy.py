@@ -1,4 +1,4 @@
-"""A model under other masks, with its weights shared."""
+"""A copy of a model with other masks and shared weights."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from tests.support.tiny_models import random_masks
 TEXTS = ["the food was good", "slow", "a loud place but we came again"]
 
 
-def test_other_masks_share_the_weights_and_leave_the_model_as_it_is(model):
+def test_a_copy_with_other_masks_shares_weights_and_does_not_change_the_model(model):
     dense = model.logits(TEXTS).concepts["food"]
     first, second = random_masks(model, seed=1), random_masks(model, seed=2)
     masked = with_masks(model, first)
@@ -23,7 +23,7 @@ def test_other_masks_share_the_weights_and_leave_the_model_as_it_is(model):
     assert not np.allclose(masked.logits(TEXTS).concepts["food"], dense, atol=1e-3)
 
 
-def test_the_record_of_patches_stays_with_the_old_masks(model):
+def test_the_record_of_patches_stays_with_the_original_masks(model):
     model.applied_patches = ("a patch",)
     other = with_masks(model, random_masks(model))
     assert (model.applied_patches, other.applied_patches) == (("a patch",), ())

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not products._AVAILABLE, reason="this PyTorch ha
 def frozen(transposed: bool, bias: bool) -> nn.Linear:
     torch.manual_seed(0)
     layer = nn.Linear(48, 96, bias=bias).requires_grad_(False)
-    if transposed:  # as a Conv1D's weight is seen
+    if transposed:  # the layout of a Conv1D weight
         layer.weight = nn.Parameter(layer.weight.T.contiguous().T, requires_grad=False)
     return layer
 
@@ -21,9 +21,9 @@ def frozen(transposed: bool, bias: bool) -> nn.Linear:
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("rows", [0, 1, 37])
-def test_outputs_and_gradients_are_those_of_float64(transposed, bias, rows):
+def test_outputs_and_gradients_equal_those_of_float64(transposed, bias, rows):
     layer, inputs = frozen(transposed, bias), torch.randn(rows, 5, 48).requires_grad_()
-    upstream = torch.randn(5, rows, 96).transpose(0, 1)  # attention hands gradients on like this
+    upstream = torch.randn(5, rows, 96).transpose(0, 1)  # gradients from attention have this layout
     with use_onednn(layer):
         output = layer(inputs)
         assert "Product" in type(output.grad_fn).__name__
@@ -32,8 +32,8 @@ def test_outputs_and_gradients_are_those_of_float64(transposed, bias, rows):
     expected = layer.double()(exact)
     assert output.dtype == torch.float32 and output.shape == expected.shape
     torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=1e-5)
-    (wanted,) = torch.autograd.grad(expected, exact, upstream.double())
-    torch.testing.assert_close(gradient.double(), wanted, rtol=1e-5, atol=1e-5)
+    (expected_gradient,) = torch.autograd.grad(expected, exact, upstream.double())
+    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=1e-5, atol=1e-5)
 
 
 def test_layers_are_restored_after_an_error():

@@ -1,4 +1,4 @@
-"""Pooling by hand; padding never counts."""
+"""Pooling by hand, without padding."""
 
 import pytest
 import torch
@@ -18,6 +18,6 @@ def test_without_the_mask_padding_would_count():
     assert pool(STATES, torch.ones_like(MASK), "mean").tolist() != [[2.0, 3.0]]
 
 
-def test_an_unknown_kind_lists_the_choices():
+def test_the_error_for_an_unknown_kind_lists_the_choices():
     with pytest.raises(ValueError, match="choices: mean, cls, last_token"):
         pool(STATES, MASK, "max")

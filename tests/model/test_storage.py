@@ -1,4 +1,4 @@
-"""A model folder: equal bytes, detected changes, and no half-written files."""
+"""A model folder: equal bytes, detected changes, and no partial files."""
 
 import json
 import os
@@ -26,14 +26,14 @@ def folder(model, tmp_path):
     return tmp_path / "model"
 
 
-def test_saving_what_was_loaded_gives_the_same_bytes(folder, tmp_path):
+def test_saving_a_loaded_model_gives_the_same_bytes(folder, tmp_path):
     loaded = SparseCBM.from_pretrained(folder)
-    loaded.predict(TEXTS)  # a tokenizer remembers its last call; its file must not
+    loaded.predict(TEXTS)  # a tokenizer remembers its last call, but its file must not
     loaded.save_pretrained(tmp_path / "again")
     assert compute_checksums(tmp_path / "again") == compute_checksums(folder)
 
 
-def test_no_path_of_this_machine_gets_into_the_folder(folder, tmp_path):
+def test_the_folder_contains_no_path_of_this_machine(folder, tmp_path):
     for file in folder.rglob("*"):
         if file.is_file():
             assert str(tmp_path).encode() not in file.read_bytes(), file.name
@@ -45,11 +45,11 @@ def test_a_fresh_process_predicts_the_same_to_the_bit(folder):
         f"print(json.dumps([p.to_dict() for p in SparseCBM.from_pretrained(sys.argv[1]).predict({TEXTS!r})]))"
     )
     run = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
-    here = [p.to_dict() for p in SparseCBM.from_pretrained(folder).predict(TEXTS)]
-    assert json.loads(run.stdout) == here
+    expected = [p.to_dict() for p in SparseCBM.from_pretrained(folder).predict(TEXTS)]
+    assert json.loads(run.stdout) == expected
 
 
-def test_the_hard_head_comes_back_frozen_if_the_model_had_one(folder, model, tmp_path):
+def test_a_hard_head_is_loaded_frozen(folder, model, tmp_path):
     assert SparseCBM.from_pretrained(folder).hard_head is None
     V, b = torch.arange(15.0).reshape(3, 5), torch.tensor([0.5, -1e4, 0.25])
     model.add_hard_head().set(V, b)
@@ -71,19 +71,19 @@ def test_one_flipped_byte_is_detected(folder, name):
         SparseCBM.from_pretrained(folder)
 
 
-def test_a_masked_model_comes_back_with_its_masks_and_predictions(model, tmp_path):
+def test_a_loaded_masked_model_has_the_same_masks_and_predictions(model, tmp_path):
     model.means = {"activations": {}, "label_share": {}, "concept_shares": {}}
     dense = [p.to_dict() for p in model.predict(TEXTS)]
     model.masks = random_masks(model)
     model.save_pretrained(tmp_path / "sparse")
     loaded = SparseCBM.from_pretrained(tmp_path / "sparse")
     assert loaded.masks == model.masks
-    read = [p.to_dict() for p in loaded.predict(TEXTS)]
-    assert read == [p.to_dict() for p in model.predict(TEXTS)] != dense
+    predictions = [p.to_dict() for p in loaded.predict(TEXTS)]
+    assert predictions == [p.to_dict() for p in model.predict(TEXTS)] != dense
     assert f"each concept keeps: food {model.masks['food'].density:.1%}" in (tmp_path / "sparse/README.md").read_text()
 
 
-def test_a_missing_and_an_added_file_are_detected(folder):
+def test_missing_and_added_files_are_detected(folder):
     (folder / "README.md").unlink()
     (folder / "extra.bin").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"README.md is missing; extra.bin is not listed"):
@@ -105,7 +105,7 @@ def test_no_model_and_a_model_of_another_format(folder, tmp_path):
     assert SparseCBM.from_pretrained(folder).hard_head is None
 
 
-def test_weights_that_do_not_fit_are_refused(folder):
+def test_weights_that_do_not_fit_are_an_error(folder):
     config = json.loads((folder / "config.json").read_text())
     config["backbone"]["hidden_size"] = 32
     write_json(folder / "config.json", config)
@@ -114,7 +114,7 @@ def test_weights_that_do_not_fit_are_refused(folder):
         SparseCBM.from_pretrained(folder)
 
 
-def test_a_hard_head_of_other_concepts_is_refused(folder):
+def test_a_hard_head_of_other_concepts_is_an_error(folder):
     weights = load_file(folder / "model.safetensors")
     other = {"hard_head.linear.weight": torch.zeros(3, 4), "hard_head.linear.bias": torch.zeros(3)}
     save_file(weights | other, folder / "model.safetensors")
@@ -123,7 +123,7 @@ def test_a_hard_head_of_other_concepts_is_refused(folder):
         SparseCBM.from_pretrained(folder)
 
 
-def test_a_full_disk_leaves_the_old_model(folder, model, monkeypatch):
+def test_a_full_disk_keeps_the_old_model(folder, model, monkeypatch):
     before = compute_checksums(folder)
 
     def full(*_):

@@ -1,4 +1,4 @@
-"""Heads and neurons of every family, compared with rows and columns written out by hand."""
+"""Heads and neurons of every family, compared with rows and columns by hand."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def test_the_units_of_bert_by_hand(tmp_path):
     assert [(group.kind, group.block) for group in others] == [("head", 1), ("neuron", 1)]
 
 
-def test_gpt2_has_queries_keys_and_values_side_by_side_and_weights_transposed(tmp_path):
+def test_gpt2_has_queries_keys_and_values_in_one_transposed_map(tmp_path):
     head, neuron, *_ = find_units(loaded(tmp_path, "gpt2"))
     assert [(part.axis, part.start, part.width) for part in head.parts] == [
         (1, 0, 8), (1, 16, 8), (1, 32, 8), (0, 0, 8),
@@ -56,7 +56,7 @@ def test_gpt2_has_queries_keys_and_values_side_by_side_and_weights_transposed(tm
     assert second["h.0.attn.c_proj"].all(1).nonzero().squeeze(1).tolist() == list(range(8, 16))
 
 
-def test_a_unit_of_llama_is_a_key_and_value_head_with_the_query_heads_that_use_it(tmp_path):
+def test_a_unit_of_llama_is_a_key_value_head_with_its_query_heads(tmp_path):
     head, neuron, *_ = find_units(loaded(tmp_path, "llama", num_attention_heads=8, num_key_value_heads=2))
     assert head.count == 2
     assert {part.layer.rpartition(".")[2]: part.width for part in head.parts} == {
@@ -68,7 +68,7 @@ def test_a_unit_of_llama_is_a_key_and_value_head_with_the_query_heads_that_use_i
 
 
 def test_sums_and_sizes_by_hand(tmp_path):
-    """One head of the tiny BERT: 8 rows or columns of 16 in four maps; one neuron: 16 weights in each of two."""
+    """A head of the tiny BERT has 8 rows or columns of 16 in four maps. A neuron has 16 weights in each of two maps."""
     backbone = loaded(tmp_path, "bert")
     values = {layer: torch.zeros_like(weight) for layer, weight in weights_of(backbone).items()}
     head, neuron, *_ = find_units(backbone)
@@ -80,7 +80,7 @@ def test_sums_and_sizes_by_hand(tmp_path):
     assert neuron.sums(values).tolist() == [-8.0 if unit == 5 else 0.0 for unit in range(32)]
 
 
-def test_units_and_masks_convert_both_ways_and_masked_layers_have_the_same_units(model):
+def test_units_and_masks_convert_into_each_other(model):
     units = find_units(model.backbone)
     shapes = {layer: tuple(weight.shape) for layer, weight in weights_of(model.backbone).items()}
     kept = {group: torch.arange(group.count) % 2 == 1 for group in units}
@@ -93,7 +93,7 @@ def test_units_and_masks_convert_both_ways_and_masked_layers_have_the_same_units
 @pytest.mark.parametrize(
     ("layer", "at"), [("attention.self.key", (0, 3)), ("attention.output.dense", (3, 0)), ("output.dense", (3, 31))]
 )
-def test_a_mask_that_cuts_through_a_unit_is_named(model, layer, at):
+def test_the_error_names_a_mask_that_cuts_a_unit(model, layer, at):
     weights = weights_of(model.backbone)
     masks = {name: torch.ones_like(weight).bool() for name, weight in weights.items()}
     head, neuron, *_ = find_units(model.backbone)
@@ -113,7 +113,7 @@ def test_rows_without_their_columns_are_not_a_unit(model):
 
 
 @pytest.mark.parametrize("family", ["deberta", "deberta-v2"])
-def test_other_families_are_refused_with_those_that_work(family, tmp_path):
+def test_the_error_for_another_family_lists_the_supported_ones(family, tmp_path):
     with pytest.raises(ModelError, match=f"'{family}' are not known.*bert, roberta, distilbert, opt, gpt2, llama"):
         find_units(loaded(tmp_path, family))
 

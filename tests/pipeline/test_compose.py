@@ -55,7 +55,7 @@ def test_a_source_of_the_same_kind_is_merged(workspace):
     assert load_params(workspace.params).source.model_dump() == {"name": "restaurants", "path": "third"}
 
 
-def test_a_profile_replaces_the_one_before(workspace):
+def test_a_profile_replaces_the_previous_one(workspace):
     epochs = load_params(workspace.params).finetune.epochs
     compose(workspace, ["reviews"])
     assert load_params(workspace.params).finetune.epochs == 7 != epochs
@@ -71,7 +71,7 @@ def test_two_profiles_at_once_are_both_applied(workspace):
     assert (params.profile, params.finetune.epochs, params.finetune.batch_size) == ("reviews+short", 7, 4)
 
 
-def test_none_restores_the_base(workspace):
+def test_profile_none_restores_the_base(workspace):
     before = text(workspace)
     compose(workspace, ["reviews"], ["seed=5"])
     assert text(workspace) != before
@@ -102,14 +102,14 @@ def test_settings_are_yaml_and_keep_the_profile(workspace):
         ([], ["seed=[1"], r"the value of seed is not valid YAML"),
     ],
 )
-def test_an_error_is_named_and_leaves_the_file(workspace, profiles, settings, message):
+def test_an_error_names_the_fault_and_keeps_the_file(workspace, profiles, settings, message):
     before = text(workspace)
     with pytest.raises(ConfigError, match=message):
         compose(workspace, profiles, settings)
     assert text(workspace) == before
 
 
-def test_without_a_base_in_git_the_error_names_the_remedy(workspace):
+def test_without_a_base_in_git_the_error_says_what_to_do(workspace):
     compose(workspace, ["reviews"])
     git(workspace.root, "commit", "--quiet", "--all", "--message", "composed")
     before = text(workspace)

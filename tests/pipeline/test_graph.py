@@ -1,4 +1,4 @@
-"""The graph of stages, and the stages that DVC calls out of date."""
+"""The graph of stages, and the stages that DVC reports as out of date."""
 
 import sys
 from pathlib import Path
@@ -44,24 +44,24 @@ def test_each_stage_follows_its_inputs(workspace):
     assert stage_order(workspace) == ("other", "start", "mid", "late")
 
 
-def test_named_stages_include_what_they_need(workspace):
+def test_named_stages_include_their_inputs(workspace):
     assert stage_order(workspace, ["mid"]) == ("start", "mid")
     assert stage_order(workspace, ["other", "start"]) == ("other", "start")
     with pytest.raises(ConfigError, match=r"unknown stage 'lat'. Did you mean 'late'"):
         stage_order(workspace, ["lat"])
 
 
-def test_a_cycle_is_named(workspace):
+def test_the_error_names_a_cycle(workspace):
     (workspace.root / "dvc.yaml").write_text(CIRCLE)
     with pytest.raises(ConfigError, match="cycle: a -> b -> a"):
         stage_order(workspace)
 
 
-def test_outputs_are_outs_metrics_and_plots():
+def test_outputs_include_outs_metrics_and_plots():
     assert outputs({"outs": ["a", {"b": {"cache": False}}], "metrics": [{"c": None}], "plots": ["d"]}) == tuple("abcd")
 
 
-def test_pending_stages_are_those_that_are_out_of_date(finished_workspace):
+def test_pending_stages_are_the_stages_out_of_date(finished_workspace):
     assert pending(finished_workspace) == {}
     text = finished_workspace.params.read_text()
     finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
@@ -77,5 +77,5 @@ def test_a_broken_graph_is_an_error(finished_workspace):
         pending(finished_workspace)
 
 
-def test_this_python_comes_first_for_stages():
+def test_stages_run_with_this_python():
     assert tool_environment()["PATH"].startswith(str(Path(sys.executable).parent))

@@ -1,4 +1,4 @@
-"""The key changes with everything that determines a stage's outputs, and with nothing else."""
+"""The key of a stage changes with the inputs of its outputs, and with nothing else."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_a_change_of_an_input_changes_the_key(workspace, file, text):
     assert stage_key(workspace, "fit") != before
 
 
-def test_other_changes_leave_the_key(workspace):
+def test_other_changes_keep_the_key(workspace):
     before = stage_key(workspace, "fit")
     (workspace.root / "params.yaml").write_text("# another comment\ntrain: {patience: 9, epochs: 2}\nseed: 1\n")
     (workspace.root / "data" / "__pycache__").mkdir()
@@ -52,14 +52,14 @@ def test_other_changes_leave_the_key(workspace):
     assert stage_key(workspace, "fit") == before
 
 
-def test_a_renamed_file_changes_the_folder(tmp_path):
+def test_a_renamed_file_changes_the_hash_of_its_folder(tmp_path):
     (tmp_path / "a").write_text("same")
     before = content_hash(tmp_path)
     (tmp_path / "a").rename(tmp_path / "b")
     assert content_hash(tmp_path) != before
 
 
-def test_faults_are_named(workspace):
+def test_errors_name_the_fault(workspace):
     with pytest.raises(ConfigError, match=r"unknown stage 'fitt'. Did you mean 'fit'"):
         stage_key(workspace, "fitt")
     (workspace.root / "params.yaml").write_text("seed: 1\n")

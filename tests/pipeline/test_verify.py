@@ -1,4 +1,4 @@
-"""A fresh clone gives equal bytes, and a difference is found."""
+"""Verification compares the bytes of a fresh clone and finds differences."""
 
 import json
 
@@ -9,7 +9,7 @@ from sparsecbm.pipeline.verify import Output, Score, Verdict, compare_locks, com
 from tests.support.tiny_pipeline import finish, git, make_tiny_workspace
 
 
-def test_a_pure_pipeline_agrees(finished_workspace):
+def test_a_deterministic_pipeline_agrees(finished_workspace):
     lines = []
     verdict = verify(finished_workspace, lines.append)
     assert verdict.good
@@ -26,7 +26,7 @@ def test_a_pure_pipeline_agrees(finished_workspace):
     assert "this is finetune" in lines
 
 
-def test_a_stage_that_is_not_pure_is_found(tmp_path):
+def test_a_stage_that_is_not_deterministic_is_found(tmp_path):
     workspace = make_tiny_workspace(tmp_path / "workspace")
     stage = workspace.root / "stage.py"
     stage.write_text(stage.read_text().replace('write("models/dense/weights.txt", seed[0])',
@@ -38,7 +38,7 @@ def test_a_stage_that_is_not_pure_is_found(tmp_path):
     assert [out.path for out in verdict.outputs if not out.same] == ["models/dense"]
 
 
-def test_a_workspace_that_a_clone_cannot_equal_is_refused(finished_workspace):
+def test_a_workspace_that_a_clone_cannot_reproduce_is_an_error(finished_workspace):
     text = finished_workspace.params.read_text()
     finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
     with pytest.raises(ConfigError, match=r"a clone would lack these uncommitted changes: params\.yaml; commit them"):
@@ -60,7 +60,7 @@ def test_a_failure_in_the_clone_is_an_error(finished_workspace):
         verify(finished_workspace, lambda line: None)
 
 
-def test_an_output_that_one_lock_lacks_differs():
+def test_an_output_missing_from_one_lock_is_a_difference():
     lock = {"stages": {"fit": {"outs": [{"path": "a", "md5": "1"}, {"path": "b", "md5": "2"}]}}}
     other = {"stages": {"fit": {"outs": [{"path": "a", "md5": "1"}]}}}
     assert compare_locks(lock, other) == (Output("fit", "a", "1", "1"), Output("fit", "b", "2", ""))
@@ -68,7 +68,7 @@ def test_an_output_that_one_lock_lacks_differs():
     assert Verdict(compare_locks(lock, lock), ()).good
 
 
-def test_scores_are_close_within_the_tolerance(finished_workspace):
+def test_scores_within_the_tolerance_agree(finished_workspace):
     path = finished_workspace.metrics("evaluate")
     assert json.loads(path.read_text())["label"]["accuracy"] == 0.5
     splits = {"validation": {"label": {"accuracy": 0.75}}}

@@ -1,4 +1,4 @@
-"""Drawings of explanations: the numbers in them, and their labels."""
+"""Drawings of explanations: their numbers and labels."""
 
 from dataclasses import replace
 
@@ -21,14 +21,14 @@ HEADS = {
 
 
 def explained(**contributions):
-    """An explanation that starts at 0.25 and whose concepts have given contributions."""
-    whole = explanations()[0]
+    """Return an explanation that starts at 0.25 and has the given contributions."""
+    explanation = explanations()[0]
     concepts = {
-        name: replace(whole.concepts["food"], contribution=value, state="Positive")
+        name: replace(explanation.concepts["food"], contribution=value, state="Positive")
         for name, value in contributions.items()
     }
-    label = replace(whole.label, start=0.25, end=0.25 + sum(contributions.values()))
-    return replace(whole, label=label, concepts=concepts)
+    label = replace(explanation.label, start=0.25, end=0.25 + sum(contributions.values()))
+    return replace(explanation, label=label, concepts=concepts)
 
 
 def test_the_bars_of_a_waterfall_lie_end_to_end():
@@ -41,7 +41,7 @@ def test_the_bars_of_a_waterfall_lie_end_to_end():
     assert [to_hex(bar.get_facecolor()) for bar in axes.patches] == [NEUTRAL, POSITIVE, NEGATIVE, NEUTRAL]
 
 
-def test_small_contributions_of_many_concepts_share_one_bar():
+def test_small_contributions_of_many_concepts_have_a_common_bar():
     contributions = {f"c{i}": 1.0 + i for i in range(11)} | {f"small{i}": 0.5 for i in range(39)}
     axes = plot_waterfall(explained(**contributions)).axes[0]
     assert len(axes.patches) == 14
@@ -68,7 +68,7 @@ def test_effects_of_many_states_are_labelled_by_concept():
     assert (list(axes.texts), y_labels(axes)) == ([], list(many))
 
 
-def test_heads_show_every_block_under_masks():
+def test_heads_of_every_masked_block_are_shown():
     axes = plot_heads(HEADS).axes[0]
     assert (y_labels(axes), x_labels(axes)) == (["food", "noise"], ["1.0", "1.1", "2.0", "2.1"])
     assert [cell_texts(axes)[0, column] for column in range(4)] == ["0.25", "0.50", "0.00", "1.00"]

@@ -1,4 +1,4 @@
-"""The drawing of faithfulness: every method and operator with its interval, and chance."""
+"""The drawing of faithfulness shows every method and operator with its interval, and chance."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.drawings import y_labels
 
 
 def scores(operators=("delete", "replace"), items=9):
-    """Leads of .4 and .5 (comprehensiveness) of one method, of 0 and .1 of random attributions."""
+    """Return scores: leads of .4 and .5 in comprehensiveness for one method, and 0 and .1 for random attributions."""
 
     def compared(excess):
         return {"mean": {"excess": excess, "excess_interval": [excess - 0.1, excess + 0.2]}}
@@ -20,7 +20,7 @@ def scores(operators=("delete", "replace"), items=9):
     return {"methods": methods, "operators": list(operators), "items": items}
 
 
-def test_every_method_and_operator_stands_in_it_with_its_interval_and_chance():
+def test_every_method_and_operator_has_its_interval_and_chance():
     drawing = plot_faithfulness(scores())
     left, right = drawing.axes
     assert (left.get_title(), right.get_title()) == ("comprehensiveness", "sufficiency")
@@ -38,7 +38,7 @@ def test_operators_differ_in_their_markers():
     assert [line.get_marker() for line in points] == ["o", "s", "o", "s"]
 
 
-def test_nothing_measured_gives_an_empty_drawing():
+def test_no_scores_give_an_empty_drawing():
     drawing = plot_faithfulness(scores(items=0))
     assert [list(line.get_xdata()) for line in drawing.axes[0].lines] == [[0, 0]]
     assert drawing.legends == []

@@ -1,4 +1,4 @@
-"""Drawings of interventions: one line a policy or error rate, one point an attempt."""
+"""Drawings of interventions: one line for each policy or error rate, one point for each attempt."""
 
 import io
 
@@ -13,11 +13,11 @@ TABLES = intervention_tables()
 
 
 def from_csv(table: pd.DataFrame) -> pd.DataFrame:
-    """A table as it comes back from its file."""
+    """Return a table as loaded from its CSV file."""
     return pd.read_csv(io.StringIO(table.to_csv(index=False)))
 
 
-def test_policies_are_those_of_a_person_who_is_always_right():
+def test_policies_are_drawn_for_error_rate_0():
     (axes,) = plot_policies(TABLES["oracle_curves"], 0.8).axes
     assert lines_of(axes) == {
         "random": [(0, 0.5), (1, pytest.approx(0.6))],
@@ -37,7 +37,7 @@ def test_every_setting_has_a_panel():
     assert [len(lines_of(axes)) for axes in drawing.axes] == [2, 2, 2]
 
 
-def test_people_have_one_line_an_error_rate():
+def test_each_error_rate_has_one_line():
     (axes,) = plot_people(TABLES["oracle_curves"], 0.8).axes
     assert lines_of(axes) == {
         "0% wrong answers": [(0, 0.6), (1, pytest.approx(0.7))],
@@ -46,18 +46,18 @@ def test_people_have_one_line_an_error_rate():
 
 
 @pytest.mark.parametrize("table", [TABLES["oracle_patches"], from_csv(TABLES["oracle_patches"])])
-def test_attempts_stand_where_their_bits_and_harm_are(table):
+def test_the_position_of_an_attempt_shows_its_bits_and_harm(table):
     (axes,) = plot_trials(table, 100, 0.01).axes
     points = {group.get_label(): group.get_offsets().tolist() for group in axes.collections}
     assert points == {
         "repaired": [[40, 0]],
         "too much harm": [[90, 0.05]],
-        "not reached": [[pytest.approx(110), 0]],  # no bits of its own: at the right edge
+        "not reached": [[pytest.approx(110), 0]],  # without a number of bits: at the right edge
     }
     harm, budget = axes.lines
     assert (list(harm.get_ydata()), list(budget.get_xdata())) == ([0.01, 0.01], [100, 100])
 
 
-def test_memory_shows_what_is_fixed_minus_what_is_harmed():
+def test_memory_shows_fixed_minus_harmed_texts():
     (axes,) = plot_memory(TABLES["oracle_memory"]).axes
     assert lines_of(axes) == {"corrections": [(0.7, 3), (0.9, 3)], "wrong state": [(0.7, -4), (0.9, -4)]}

@@ -1,4 +1,4 @@
-"""Drawings of masks: the numbers in them, and their labels."""
+"""Drawings of masks: their numbers and labels."""
 
 from sparsecbm.plots.masks import plot_density, plot_exclusive, plot_overlap, plot_probe, plot_swap, shares_vary
 from tests.support.drawings import cell_texts, values_of, x_labels, y_labels
@@ -22,11 +22,11 @@ def test_swap_and_probe_matrices_show_concepts_in_rows_and_masks_in_columns():
         assert "own mask minus others: +0.300 (95 % from +0.250 to +0.350)" in axes.get_title()
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("under the mask of", "concept")
         assert y_labels(axes) == x_labels(axes) == ["food", "noise"]
-        assert cell_texts(axes) == {(0, 0): "0.950", (0, 1): "0.500", (1, 1): "0.850"}  # nothing without texts
+        assert cell_texts(axes) == {(0, 0): "0.950", (0, 1): "0.500", (1, 1): "0.850"}  # no number without texts
         assert values_of(axes) == [[0.95, 0.5], [None, 0.85]]
 
 
-def test_a_gap_of_a_single_concept_is_left_out_of_the_title():
+def test_the_title_shows_no_gap_of_a_single_concept():
     one = {"gap": {"mean": {"value": None, "interval": [None, None]}}, "matrix": {"food": {"food": 0.5}}}
     assert plot_swap(one).axes[0].get_title() == "Trained head of each concept"
     unsure = {**one, "gap": {"mean": {"value": 0.5, "interval": [None, None]}}}
@@ -40,7 +40,7 @@ def test_overlap_shows_chance_in_the_cell():
     assert values_of(axes) == [[None, 0.4], [0.4, None]]
 
 
-def test_shares_by_layer_have_concepts_in_rows_and_the_layers_of_each_block_side_by_side():
+def test_shares_by_layer_have_concepts_in_rows_and_layers_in_columns():
     axes = plot_exclusive(LAYERS).axes[0]
     assert y_labels(axes) == ["food", "noise"]
     parts = ["attention.self.query", "output.dense"]
@@ -55,7 +55,7 @@ def test_blocks_are_in_the_order_of_their_numbers():
     assert x_labels(plot_density(layers).axes[0]) == ["1 out", "2 out", "10 out"]
 
 
-def test_only_shares_that_differ_are_worth_a_drawing():
+def test_equal_shares_are_not_drawn():
     assert not shares_vary(LAYERS, "density") and shares_vary(LAYERS, "exclusive")
     for noise, vary in ((0.181, False), (0.179, True), (0.222, False), (0.223, True)):
         assert shares_vary({"a.0.b": {"density": {"food": 0.2, "noise": noise}}}, "density") == vary

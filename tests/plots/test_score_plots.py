@@ -1,4 +1,4 @@
-"""Drawings of scores: confusions by row share, and accuracies with what they are compared to."""
+"""Drawings of scores: confusions by row share, and accuracies with their baselines."""
 
 from sparsecbm.plots.scores import plot_accuracies, plot_confusions
 from tests.support.drawings import cell_texts, values_of, x_labels, y_labels
@@ -30,14 +30,14 @@ def test_confusions_have_gold_in_rows_and_predictions_in_columns():
     assert drawing.get_suptitle() == "split dev"
 
 
-def test_of_many_concepts_the_least_accurate_ones_are_drawn():
+def test_only_the_least_accurate_of_many_concepts_are_drawn():
     drawing = plot_confusions(scores(**{f"c{i}": score(i / 100) for i in range(50)}))
     titles = [axes.get_title() for axes in drawing.axes]
     assert titles == ["label: accuracy 0.750", *(f"c{i}: accuracy {i / 100:.3f}" for i in range(11))]
     assert drawing.get_suptitle() == "split dev: the label and the 11 least accurate of 50 concepts"
 
 
-def test_accuracies_stand_beside_majority_and_bag_of_words():
+def test_accuracies_are_drawn_with_majority_and_bag_of_words():
     words = {"label": 0.45, "concepts": {"food": 0.7}}
     drawing = plot_accuracies({**scores(food=score(0.8), unknown=score(None)), "bag_of_words": words})
     axes = drawing.axes[0]

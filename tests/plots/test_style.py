@@ -1,4 +1,4 @@
-"""The style that all drawings share: heat maps, sizes, colours, and bytes that repeat."""
+"""The common style of all drawings: heat maps, sizes, colours, and repeatable bytes."""
 
 import io
 
@@ -29,7 +29,7 @@ def drawn(values, rows, columns, **options):
     return axes
 
 
-def test_cells_hold_their_values_and_blank_cells_nothing():
+def test_cells_show_their_values_and_blank_cells_are_empty():
     axes = drawn([[0.25, np.nan], [0.5, 1.0]], ["a", "b"], ["x", "y"], texts=".2f")
     assert cell_texts(axes) == {(0, 0): "0.25", (1, 0): "0.50", (1, 1): "1.00"}
     assert (y_labels(axes), x_labels(axes)) == (["a", "b"], ["x", "y"])
@@ -47,7 +47,7 @@ def test_numbers_are_legible_on_dark_and_on_light_cells():
     assert [text.get_color() for text in axes.texts] == ["#ffffff", "#000000"]  # cividis: dark blue to yellow
 
 
-def test_many_cells_hold_no_numbers_and_many_labels_give_way_to_those_of_groups():
+def test_many_cells_have_no_numbers_and_many_labels_become_group_labels():
     few = drawn(np.zeros((1, MAX_NUMBERS)), ["a"], [str(i) for i in range(MAX_NUMBERS)], texts=".0f")
     assert len(few.texts) == MAX_NUMBERS
     groups = {f"g{number}": [f"{number}.{i}" for i in range(20)] for number in range(10)}
@@ -71,7 +71,7 @@ def test_a_figure_is_never_larger_than_a_page():
     assert drawing.get_size_inches().tolist() == [MAX_INCHES, 3]
 
 
-def test_a_file_and_a_stream_get_the_same_bytes_whatever_was_drawn_before(tmp_path):
+def test_bytes_do_not_depend_on_the_target_or_earlier_drawings(tmp_path):
     def draw(target):
         with figure(3, 2, target) as drawing:
             drawing.add_subplot().plot([0, 1], label="line")
@@ -94,7 +94,7 @@ def test_an_error_in_the_block_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dark_figure_has_light_ink_on_a_transparent_ground():
+def test_a_dark_figure_has_light_ink_on_a_transparent_background():
     stream = io.BytesIO()
     with figure(1, 1, stream, theme="dark") as drawing:
         assert drawing.add_subplot().xaxis.label.get_color() == "#e6e6e6"
@@ -106,7 +106,7 @@ def test_series_differ_in_colour_and_in_marker():
     assert len({style["color"] for style in SERIES}) == len({style["marker"] for style in SERIES}) == len(SERIES) == 8
 
 
-def test_categories_get_the_palette_and_numbers_a_scale():
+def test_categories_use_the_palette_and_numbers_use_a_scale():
     assert category_colours(["a", "b"]) == {name: matplotlib.colors.to_rgb(PALETTE[i]) for i, name in enumerate("ab")}
     one, two, three = (sum(colour) for colour in category_colours(["1", "2", "3"]).values())
     assert one < two < three, "larger numbers are lighter"
@@ -114,5 +114,5 @@ def test_categories_get_the_palette_and_numbers_a_scale():
 
 
 @pytest.mark.parametrize(("colour", "ink"), [((1, 1, 1), "#000000"), ((0, 0, 0.5), "#ffffff")])
-def test_ink_contrasts_with_its_ground(colour, ink):
+def test_ink_contrasts_with_its_background(colour, ink):
     assert ink_on(colour) == ink

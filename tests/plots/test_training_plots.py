@@ -1,4 +1,4 @@
-"""Drawings of trainings: every point of every curve, and the epoch that was kept."""
+"""Drawings of training: every point of every curve, and the selected epoch."""
 
 from sparsecbm.plots.training import plot_curves, plot_pruning
 from tests.support.drawings import lines_of
@@ -11,7 +11,7 @@ VALIDATION = {
 }
 
 
-def test_curves_of_finetuning():
+def test_curves_of_finetuning_have_every_point():
     left, right = plot_curves(TRAINING).axes
     assert lines_of(left) == {
         "total": [(5, 2.0), (10, 1.5), (20, 1.0)],
@@ -27,7 +27,7 @@ def test_a_black_box_has_no_curve_of_concepts():
     assert lines_of(right) == {"label": [(10, 0.5)], "kept": [(10, 0), (10, 1)]}
 
 
-def test_curves_of_pruning():
+def test_curves_of_pruning_have_every_point():
     sparsity, loss, right = plot_pruning(TRAINING).axes
     (steps,), (losses,) = sparsity.lines, loss.lines
     assert list(zip(steps.get_xdata(), steps.get_ydata(), strict=True)) == [(0, 0.0), (10, 0.75)]

@@ -1,4 +1,4 @@
-"""Drawings of data: shares of states, and lengths of texts."""
+"""Drawings of data: shares of states and lengths of texts."""
 
 import io
 
@@ -11,7 +11,7 @@ from tests.support.drawings import lines_of, y_labels
 COUNTS = {"train": {"low": 3, "high": 1, "missing": 0}, "test": {"low": 1, "high": 18, "missing": 1}}
 
 
-def test_bars_are_divided_by_the_share_of_each_state():
+def test_bars_show_the_share_of_each_state():
     axes = plot_shares("price", COUNTS).axes[0]
     assert (axes.get_title(loc="left"), y_labels(axes)) == ("price", ["train", "test"])
     bars = [(bar.get_x(), bar.get_width()) for bar in axes.patches]
@@ -43,7 +43,7 @@ def test_both_themes_show_the_same_colours_of_states():
     assert light.title.get_color() != dark.title.get_color()
 
 
-def test_bytes_depend_on_the_data_alone():
+def test_bytes_depend_on_the_data_only():
     def png(counts):
         stream = io.BytesIO()
         plot_shares("price", counts, stream)

@@ -1,4 +1,4 @@
-"""A workspace with everything that promotion needs of a finished pipeline: annotated tables, metrics, model, record."""
+"""A workspace with the results that promotion needs: annotated tables, metrics, a model and a record."""
 
 import shutil
 
@@ -38,7 +38,7 @@ GATES = [
 
 @pytest.fixture
 def good_model(backbone):
-    """A model that predicts every concept and label of the tables correctly."""
+    """Return a model that predicts every concept and label of the tables correctly."""
     model = planted_model(backbone)
     model.masks = planted_masks()
     with torch.no_grad():
@@ -51,18 +51,18 @@ def good_model(backbone):
 
 @pytest.fixture
 def make_promotion_service(tmp_path, migrated, monkeypatch):
-    """Makes the promotion service of a new workspace; keyword arguments change its parameters `promote`."""
+    """Return a function that makes the promotion service of a new workspace; its arguments change `promote`."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    plain = yaml.safe_load((ROOT / "params.yaml").read_text())
-    plain["threads"] = 1
-    plain["evaluate"]["bootstrap"] = 200
-    plain["promote"]["gates"] = GATES
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["threads"] = 1
+    content["evaluate"]["bootstrap"] = 200
+    content["promote"]["gates"] = GATES
 
     def make(**promote) -> PromotionService:
         workspace = Workspace(tmp_path / "workspace")
         workspace.state.mkdir(parents=True)
         shutil.copy(migrated, database(workspace))
-        write_text(workspace.params, yaml.safe_dump({**plain, "promote": {**plain["promote"], **promote}}))
+        write_text(workspace.params, yaml.safe_dump({**content, "promote": {**content["promote"], **promote}}))
         write_text(workspace.root / "dvc.yaml", "stages: {}\n")
         write_json(workspace.metrics("evaluate"), {"split": "test"})
         write_json(workspace.metrics("validate"), {"accepted": True})
@@ -75,7 +75,7 @@ def make_promotion_service(tmp_path, migrated, monkeypatch):
 
 @pytest.fixture
 def finish():
-    """Saves a model in a workspace as if its pipeline had just finished and been recorded."""
+    """Return a function that saves a model in a workspace like a finished and recorded pipeline."""
 
     def finish(service: PromotionService, model: SparseCBM) -> PromotionService:
         model.save_pretrained(service.workspace.sparse)
@@ -90,7 +90,7 @@ def finish():
 
 @pytest.fixture
 def predict_in_process(monkeypatch):
-    """Versions predict in this process, which is quick; test_pyfunc_model.py tests the subprocess."""
+    """Let versions predict in this process, which is fast; test_pyfunc_model.py tests the subprocess."""
 
     def predict(folder, texts, threads, seconds, timed=0, turns=None):
         pyfunc_model = PyfuncModel()

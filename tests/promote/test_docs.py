@@ -1,4 +1,4 @@
-"""docs/operations.md lists only messages that the code can give."""
+"""docs/operations.md lists only messages that are in the code."""
 
 import re
 
@@ -17,7 +17,7 @@ PLACEHOLDERS = re.compile(r"\.\.\.|\bNAME\b|\bN\b")
 )
 def test_every_listed_message_is_in_the_code(heading, rows):
     code = "\n".join(path.read_text() for folder in ("sparsecbm", "flows") for path in (ROOT / folder).rglob("*.py"))
-    code = re.sub(r'"\s*\n\s*f?"', "", code)  # joins the parts of a long message
+    code = re.sub(r'"\s*\n\s*f?"', "", code)  # join the parts of a long message
     table = PAGE.partition(heading)[2].partition("\n\n")[0]
     first_cells = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
     assert len(first_cells) == rows

@@ -1,4 +1,4 @@
-"""Gates on figures made by hand: wins, ties, regressions, failures, and figures that are not judged."""
+"""Gates on figures by hand: wins, ties, regressions, failures, and figures without a verdict."""
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ SETTINGS = Evaluate(bootstrap=300, calibration_bins=10, effect_texts=100)
 
 
 def frame():
-    """Half of the texts are `yes`, each in a cluster of its own; the concept `rare` has no gold states."""
+    """Return a table in which half of the texts are `yes`, each in its own cluster; `rare` has no gold states."""
     gold = ["yes" if i % 2 else "no" for i in range(TEXTS)]
     return pd.DataFrame({
         "label": gold, "group": [str(i) for i in range(TEXTS)],
@@ -31,7 +31,7 @@ def frame():
 
 
 def variable(wrong=0, confidence=0.9, states=STATES):
-    """Predictions of one variable with equal confidence; the first `wrong` texts get the wrong state."""
+    """Return predictions of one variable with equal confidence; the first `wrong` texts get the wrong state."""
     rows = []
     for i in range(TEXTS):
         state = i % 2 if i >= wrong else 1 - i % 2
@@ -50,8 +50,8 @@ def rows(gates, challenger, champion=None, figures=None):
     return {row.figure: row for row in apply_gates(parsed, evidence)}
 
 
-def score(of, bound=0.5, margin=0.05):
-    return {"kind": "score", "name": "g", "of": of, "bound": bound, "margin": margin}
+def score(metric, bound=0.5, margin=0.05):
+    return {"kind": "score", "name": "g", "of": metric, "bound": bound, "margin": margin}
 
 
 def figure(key, **condition):
@@ -62,7 +62,7 @@ def figure(key, **condition):
     ("mine", "theirs", "outcome", "gap"),
     [(0, 10, "win", 0.25), (10, 0, "regression", -0.25), (4, 4, "tie", 0.0), (3, 2, "tie", -0.025)],
 )
-def test_the_label_against_the_champion(mine, theirs, outcome, gap):
+def test_the_label_is_compared_with_the_champion(mine, theirs, outcome, gap):
     row = rows([score("label.accuracy")], predictions(label=mine), predictions(label=theirs))["label.accuracy"]
     assert (row.outcome, row.effect) == (outcome, "hold" if outcome == "regression" else "")
     assert (row.value, row.champion) == ((TEXTS - mine) / TEXTS, (TEXTS - theirs) / TEXTS)
@@ -81,7 +81,7 @@ def test_a_loss_beyond_the_margin_is_a_regression_even_if_it_is_not_significant(
     )
 
 
-def test_one_concept_below_its_floor_fails_whatever_the_mean():
+def test_one_concept_below_its_floor_fails_with_any_mean():
     outcomes = rows([score("concepts.*.accuracy", 0.8), score("concepts.mean.accuracy", 0.8)], predictions(noise=12))
     assert (outcomes["concepts.food.accuracy"].outcome, outcomes["concepts.noise.accuracy"].outcome) == (
         "passed",
@@ -102,7 +102,7 @@ def test_a_smaller_calibration_error_is_better():
     assert (row.outcome, row.reason) == ("failed", "0.400 is above 0.3")
 
 
-def test_calibration_errors_of_resamples_equal_that_of_the_drawn_texts():
+def test_calibration_errors_of_resamples_equal_those_of_the_drawn_texts():
     draw = np.random.default_rng(0)
     probabilities = draw.dirichlet([1, 1, 1], 30)
     gold = np.where(draw.random(30) < 0.1, MISSING, draw.integers(0, 3, 30))
@@ -113,7 +113,7 @@ def test_calibration_errors_of_resamples_equal_that_of_the_drawn_texts():
     assert compare_scores(score, score, "calibration_error").interval == (0.0, 0.0)
 
 
-def test_a_figure_that_cannot_be_compared_is_not_judged_and_holds():
+def test_a_figure_without_comparison_is_not_judged_and_holds():
     other = VersionPredictions(variable(0, states=["low", "high"]), {"food": variable()}, 1.0, 1.0)
     outcomes = rows([score("label.accuracy"), score("concepts.*.accuracy")], predictions(), other)
     assert (outcomes["label.accuracy"].outcome, outcomes["label.accuracy"].effect) == (NOT_JUDGED, "hold")
@@ -131,7 +131,7 @@ def test_a_variable_without_gold_in_the_split_is_not_judged():
     assert rows([score("concepts.mean.accuracy")], black_box)["concepts.mean.accuracy"].effect == "hold"
 
 
-def test_figures_are_found_by_key_and_missing_ones_never_pass():
+def test_figures_are_selected_by_key_and_missing_ones_never_pass():
     figures = {"prune": {"gap": {"food": {"value": 0.4}, "noise": {"value": 0.05}}, "word": "passed", "none": None}}
     outcomes = rows([figure("gap.*.value", at_least=0.1)], predictions(), figures=figures)
     assert outcomes["prune:gap.food.value"].outcome == "passed"
@@ -170,7 +170,7 @@ def ledger(*ledger_rows, champion=1, ties="hold"):
     return Ledger("m", 2, champion, "test", "f" * 64, 40, ledger_rows, (), ties)
 
 
-def test_the_verdict_is_that_of_the_worst_row():
+def test_the_worst_row_determines_the_verdict():
     win, tie = Row("a", "x", "win"), Row("b", "y", "tie")
     hold, reject = Row("c", "z", "regression", "hold", reason="worse"), Row("d", "w", "failed", "reject", reason="low")
     assert ledger(win, tie).verdict == PROMOTE
@@ -188,12 +188,12 @@ def test_the_verdict_is_that_of_the_worst_row():
     assert "-0.000" not in ledger(Row("b", "y", "tie", difference=-0.0)).to_markdown()
 
 
-def test_the_shipped_gates_are_valid_and_their_faults_are_named():
+def test_the_shipped_gates_are_valid_and_errors_name_faults_in_gates():
     names = [gate.name for gate in load_params(ROOT / "params.yaml").promote.gates]
     assert {"label", "each concept", "data", "specificity", "interventions", "faithfulness", "size"} <= set(names)
-    plain = read_yaml(ROOT / "params.yaml")
-    plain["promote"]["gates"] = [{**score("label.accuracy"), "boundd": 1}, figure("a", at_least=1, at_most=2)]
+    content = read_yaml(ROOT / "params.yaml")
+    content["promote"]["gates"] = [{**score("label.accuracy"), "boundd": 1}, figure("a", at_least=1, at_most=2)]
     with pytest.raises(ConfigError) as fault:
-        parse_params(plain)
+        parse_params(content)
     assert "promote.gates.0.score.boundd: unknown key 'boundd'. Did you mean 'bound'?" in str(fault.value)
     assert "gate 'g' needs one of at_least, at_most and equals" in str(fault.value)

@@ -1,10 +1,10 @@
-"""The verdict on a promotion as a page beside the report: found from it, and back."""
+"""The page with the verdict on a promotion, and the links between it and the report."""
 
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.promote.ledger import Ledger, Row
 from sparsecbm.promote.ledger_page import ledger_page
 from sparsecbm.report.index_page import index_page
-from tests.support import report_inputs as made
+from tests.support import report_inputs
 from tests.support.html_page import Page
 
 HELD = Row("faithfulness", "explain:x", "failed", "hold", 0.25, 0.5, -0.25, (-0.375, -0.125), reason="<b>less</b>")
@@ -13,16 +13,16 @@ LEDGER = Ledger("reader", 2, 1, "test", "c" * 64, 1709, (HELD,), ("a note",), "h
 
 def test_verdict_reasons_and_every_gate_are_on_the_page():
     page = Page(ledger_page(LEDGER))
-    said = " ".join(" ".join(page.texts).split())
+    text = " ".join(" ".join(page.texts).split())
     for part in ("Version 2 of reader", "HOLD", "version 1, the champion", "1,709 texts", "c" * 12, "a note"):
-        assert part in said
-    assert "failed (hold) 0.250 0.500 -0.250 -0.375 to -0.125" in said
-    assert "faithfulness (explain:x): <b>less</b>" in said and not page.find("b"), "a reason stays text"
+        assert part in text
+    assert "failed (hold) 0.250 0.500 -0.250 -0.375 to -0.125" in text
+    assert "faithfulness (explain:x): <b>less</b>" in text and not page.find("b"), "a reason stays text"
 
 
-def test_the_report_and_the_verdict_lead_to_each_other(tmp_path):
+def test_the_report_and_the_verdict_link_to_each_other(tmp_path):
     workspace = Workspace(tmp_path)
-    report = Page(index_page("restaurants", made.metrics(), {}, made.explanations()))
+    report = Page(index_page("restaurants", report_inputs.metrics(), {}, report_inputs.explanations()))
     assert workspace.promotion_page.parent == workspace.report.parent, "they lie side by side"
     assert report.find("a", href=workspace.promotion_page.name) and Page(ledger_page(LEDGER)).find(
         "a", href=workspace.report.name

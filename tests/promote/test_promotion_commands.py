@@ -1,4 +1,4 @@
-"""promote, rollback, status and history on the command line: one message, the right exit code, JSON on request."""
+"""promote, rollback, status and history on the command line: one message, the exit code, and JSON on request."""
 
 import copy
 import json
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("predict_in_process")
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """Runs a command in a workspace; exit code, what it printed, and its faults."""
+    """Return a function that runs a command in a workspace and returns exit code, output and errors."""
 
     def run(service, *arguments):
         monkeypatch.chdir(service.workspace.root)
@@ -28,7 +28,7 @@ def command(monkeypatch, capsys):
     return run
 
 
-def test_the_commands_up_to_an_altered_history(make_promotion_service, finish, good_model, command):
+def test_commands_work_until_the_history_is_altered(make_promotion_service, finish, good_model, command):
     service = make_promotion_service()
     code, _, fault = command(service, "status")
     assert (code, fault) == (1, (
@@ -52,9 +52,9 @@ def test_the_commands_up_to_an_altered_history(make_promotion_service, finish, g
     code, out, _ = command(service, "promote", "--force", "--reason", "to see it fail")
     assert (code, out.splitlines()[-1]) == (0, "promoted: version 2 is the champion (entry 3 of the history)")
     code, out, _ = command(service, "status", "--json")
-    found = json.loads(out)
-    assert (code, found["champion"], found["previous"], found["newest"], found["verdict"]) == (0, 2, 1, 2, "REJECT")
-    assert (found["uri"], found["commit"], found["faults"]) == ("models:/sparsecbm@champion", "abc", [])
+    status = json.loads(out)
+    assert (code, status["champion"], status["previous"], status["newest"], status["verdict"]) == (0, 2, 1, 2, "REJECT")
+    assert (status["uri"], status["commit"], status["faults"]) == ("models:/sparsecbm@champion", "abc", [])
     code, out, _ = command(service, "rollback", "--reason", "seen")
     assert (code, out) == (0, "rolled back: version 1 is the champion again (entry 4 of the history)\n")
     code, _, fault = command(service, "rollback")
@@ -78,5 +78,5 @@ def test_the_commands_up_to_an_altered_history(make_promotion_service, finish, g
 
 
 def out_of(service, number, old, new):
-    """An entry with something altered."""
+    """Return an altered entry."""
     return service.registry.entries()[number - 1].to_json().replace(old, new)

@@ -1,4 +1,4 @@
-"""From a run to a champion: the first one; better, worse, equal and dangerous challengers; and rollbacks."""
+"""From a run to a champion: the first champion; better, worse, equal and unsafe challengers; rollbacks."""
 
 import copy
 import multiprocessing
@@ -31,7 +31,7 @@ def rows(ledger):
     return {row.figure: (row.outcome, row.effect) for row in ledger.rows}
 
 
-def test_the_first_model_becomes_champion_without_one(make_promotion_service, finish, good_model):
+def test_the_first_model_becomes_champion(make_promotion_service, finish, good_model):
     service = finish(make_promotion_service(), good_model)
     ledger = service.gate()
     assert (ledger.verdict, ledger.champion, ledger.texts) == (PROMOTE, None, 60)
@@ -50,7 +50,7 @@ def test_the_first_model_becomes_champion_without_one(make_promotion_service, fi
     assert service.registry.aliases() == (1, None)
 
 
-def test_better_is_promoted_worse_on_one_concept_is_held_equal_is_held(make_promotion_service, finish, good_model):
+def test_a_better_model_is_promoted_and_worse_or_equal_ones_are_held(make_promotion_service, finish, good_model):
     service = make_promotion_service()
     first = service.promote(finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate())
     assert first.after == (1, None)
@@ -82,7 +82,7 @@ def test_better_is_promoted_worse_on_one_concept_is_held_equal_is_held(make_prom
     assert forced.reason.startswith("forced: wanted; ")
 
 
-def test_a_model_far_below_the_floors_is_rejected_by_name(make_promotion_service, finish, good_model):
+def test_a_model_far_below_the_floors_is_rejected_with_their_names(make_promotion_service, finish, good_model):
     service = make_promotion_service()
     service.promote(finish(service, copy.deepcopy(good_model)).gate())
     ledger = finish(service, blind_to(good_model, "food")).gate()
@@ -100,7 +100,7 @@ def test_the_same_run_is_one_version_and_the_same_bytes_are_unchanged(make_promo
         finish(service, good_model).gate()
 
 
-def test_a_name_of_another_kind_of_model_is_refused(make_promotion_service, finish, good_model):
+def test_the_name_of_another_kind_of_model_is_an_error(make_promotion_service, finish, good_model):
     service = finish(make_promotion_service(), good_model)
     client = service.store.client
     client.create_registered_model("sparsecbm")
@@ -111,7 +111,7 @@ def test_a_name_of_another_kind_of_model_is_refused(make_promotion_service, fini
 
 
 def files_of(service, number):
-    """The version's files in the artifact store."""
+    """Return the files of a version in the artifact store."""
     return Path(service.registry.source(number).removeprefix("file://"))
 
 
@@ -128,7 +128,7 @@ def test_altered_weights_are_rejected_even_if_their_checksums_match(make_promoti
     assert [row.gate for row in ledger.rows] == ["integrity"]
     assert "its files are not those that were registered" in ledger.reasons[0]
 
-    write_json(folder / "checksums.json", compute_checksums(folder))  # the checksums can be altered, too
+    write_json(folder / "checksums.json", compute_checksums(folder))  # the checksums are altered, too
     assert service.gate().verdict == REJECT
     with pytest.raises(PromotionError, match=r"back to no version: .* its files are not those that were registered"):
         service.promote(ledger, force="I know better")
@@ -137,21 +137,21 @@ def test_altered_weights_are_rejected_even_if_their_checksums_match(make_promoti
 
 
 @pytest.mark.parametrize("name", ["artifacts/model/extra.txt", "python_model.pkl", "code/weights.bin"])
-def test_a_smuggled_pickle_is_named_and_never_loaded(make_promotion_service, finish, good_model, tmp_path, name):
+def test_a_smuggled_pickle_is_an_error_and_is_never_loaded(make_promotion_service, finish, good_model, tmp_path, name):
     service = finish(make_promotion_service(), good_model)
     number = register(service.workspace, service.params, service.store, service.registry).number
     trace = tmp_path / "it was loaded"
     (files_of(service, number) / name).write_bytes(pickle.dumps(Smuggled(str(trace)), protocol=4))
     service.registry.tag_version(
         number, {"sparsecbm.version.sha256": content_hash(files_of(service, number))}
-    )  # even so
+    )  # not even then
     ledger = service.gate()
     assert ledger.verdict == REJECT
     assert f"{name} is or may be a pickle" in ledger.reasons[0]
     assert not trace.exists()
 
 
-def test_a_model_that_is_altered_before_it_is_registered_is_refused(make_promotion_service, finish, good_model):
+def test_a_model_altered_before_registration_is_an_error(make_promotion_service, finish, good_model):
     service = finish(make_promotion_service(), good_model)
     (service.workspace.sparse / "python_model.pkl").write_bytes(b"\x80\x04.")
     with pytest.raises(ModelError, match=r"python_model\.pkl is not listed"):
@@ -159,7 +159,7 @@ def test_a_model_that_is_altered_before_it_is_registered_is_refused(make_promoti
     assert service.registry.version_numbers() == []
 
 
-def test_a_champion_that_was_altered_holds_the_challenger(make_promotion_service, finish, good_model):
+def test_an_altered_champion_holds_the_challenger(make_promotion_service, finish, good_model):
     service = make_promotion_service()
     service.promote(finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate())
     (files_of(service, 1) / "artifacts" / "model" / "concepts.json").write_text("{}")
@@ -171,7 +171,7 @@ def test_a_champion_that_was_altered_holds_the_challenger(make_promotion_service
 
 
 @pytest.mark.parametrize(("cores", "at_once", "threads"), [(2, True, 1), (1, False, 2)])
-def test_both_predict_at_once_if_there_are_cores(
+def test_both_predict_in_parallel_if_there_are_enough_cores(
     make_promotion_service, finish, good_model, monkeypatch, cores, at_once, threads
 ):
     service = make_promotion_service()
@@ -180,7 +180,7 @@ def test_both_predict_at_once_if_there_are_cores(
     monkeypatch.setattr(judging.os, "sched_getaffinity", lambda _: set(range(cores)))
     meeting, calls, predict_in_process = threading.Barrier(2), [], judging.predict_in_subprocess
 
-    def read(folder, texts, threads, seconds, timed=0, turns=None):
+    def predict(folder, texts, threads, seconds, timed=0, turns=None):
         try:
             meeting.wait(60 if at_once else 0.5)
         except threading.BrokenBarrierError:
@@ -189,14 +189,14 @@ def test_both_predict_at_once_if_there_are_cores(
             calls.append((True, threads, turns))
         return predict_in_process(folder, texts, threads, seconds, timed)
 
-    monkeypatch.setattr(judging, "predict_in_subprocess", read)
+    monkeypatch.setattr(judging, "predict_in_subprocess", predict)
     ledger = finish(service, good_model).gate()
     assert (ledger.verdict, rows(ledger)["concepts.noise.accuracy"]) == (PROMOTE, ("win", ""))
     turns = {turns for _, _, turns in calls}
-    assert calls == [(at_once, threads, turns.pop())] * 2 and not turns  # both share one lock file
+    assert calls == [(at_once, threads, turns.pop())] * 2 and not turns  # both use the same lock file
 
 
-def test_another_split_is_noted_for_the_champion_and_holds_a_challenger(make_promotion_service, finish, good_model):
+def test_another_split_is_recorded_and_holds_a_challenger(make_promotion_service, finish, good_model):
     service = make_promotion_service()
     service.promote(finish(service, blind_to(copy.deepcopy(good_model), "noise")).gate())
     splits = {"train": annotated(40, 1), "test": annotated(50, 3)}
@@ -210,21 +210,21 @@ def test_another_split_is_noted_for_the_champion_and_holds_a_challenger(make_pro
     assert any("may have trained on texts of this one" in why for why in again.reasons)
 
 
-def test_without_a_record_of_the_run_the_error_names_the_remedy(make_promotion_service, finish, good_model):
+def test_without_a_record_of_the_run_the_error_says_what_to_do(make_promotion_service, finish, good_model):
     service = finish(make_promotion_service(), good_model)
     (service.workspace.root / "dvc.lock").write_text("another\n")
     with pytest.raises(ConfigError, match="MLflow has no record of this run"):
         service.gate()
 
 
-def test_of_two_promotions_at_once_one_succeeds_and_the_other_is_refused(make_promotion_service, finish, good_model):
+def test_one_of_two_parallel_promotions_succeeds_and_the_other_fails(make_promotion_service, finish, good_model):
     service = finish(make_promotion_service(), good_model)
     ledger = service.gate()
     fork = multiprocessing.get_context("fork")
-    held, done = fork.Event(), fork.Event()
+    lock_held, done = fork.Event(), fork.Event()
 
     def slow_smoke():
-        held.set()
+        lock_held.set()
         done.wait(60)
 
     def first():
@@ -234,7 +234,7 @@ def test_of_two_promotions_at_once_one_succeeds_and_the_other_is_refused(make_pr
 
     child = fork.Process(target=first)
     child.start()
-    assert held.wait(60)
+    assert lock_held.wait(60)
     with pytest.raises(
         WorkspaceBusyError, match=rf"another promotion of 'sparsecbm' is in progress \(process {child.pid}, since"
     ):
@@ -249,7 +249,7 @@ def test_of_two_promotions_at_once_one_succeeds_and_the_other_is_refused(make_pr
 
 
 class Smuggled:
-    """Leaves a trace if it is ever unpickled."""
+    """Creates a file if it is ever unpickled."""
 
     def __init__(self, path):
         self.path = path

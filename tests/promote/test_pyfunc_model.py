@@ -1,4 +1,4 @@
-"""The registered model: its answers and options, and that a version runs the code that it carries."""
+"""The registered model: its answers and options; a version runs its own copy of the code."""
 
 import fcntl
 import json
@@ -29,16 +29,16 @@ def folder(good_model, tmp_path):
 
 @pytest.fixture
 def pyfunc_model(folder):
-    made = PyfuncModel()
-    made.load_context(type("Context", (), {"artifacts": {"model": str(folder)}}))
-    return made
+    model = PyfuncModel()
+    model.load_context(type("Context", (), {"artifacts": {"model": str(folder)}}))
+    return model
 
 
 def ask(pyfunc_model, texts, **options):
     return pyfunc_model.predict(None, texts, {"options": json.dumps(options)}).to_dict("records")
 
 
-def test_it_answers_with_the_predictions_of_the_model(pyfunc_model, good_model):
+def test_answers_are_the_predictions_of_the_model(pyfunc_model, good_model):
     rows = pyfunc_model.predict(None, TEXTS).to_dict("records")
     for row, prediction in zip(rows, good_model.predict(TEXTS), strict=True):
         expected = prediction.to_dict()
@@ -72,7 +72,7 @@ def test_options_change_the_answer(pyfunc_model):
         ('{"explain": "long"}', "explain: Input should be 'none', 'short' or 'full'"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(pyfunc_model, options, message):
+def test_options_that_do_not_fit_are_an_error(pyfunc_model, options, message):
     with pytest.raises(ConfigError, match=message):
         parse_options(options)
     with pytest.raises(MlflowException, match=message) as refused:
@@ -80,21 +80,21 @@ def test_options_that_do_not_fit_are_refused(pyfunc_model, options, message):
     assert refused.value.get_http_status_code() == 400
 
 
-def test_input_that_is_no_text_is_refused(pyfunc_model):
+def test_input_other_than_text_is_an_error(pyfunc_model):
     with pytest.raises(MlflowException, match="row 2 of the input is not a text but 7"):
         pyfunc_model.predict(None, ["a", 7])
 
 
-def test_each_version_runs_the_code_that_it_carries_in_a_process_of_its_own(folder, good_model, tmp_path):
+def test_each_version_runs_its_own_code_in_its_own_process(folder, good_model, tmp_path):
     texts = annotated(12, 5)["text"].tolist()
     save_pyfunc(tmp_path / "one", {"model": folder})
     assert find_pickles(tmp_path / "one") == []
-    read = predict_in_subprocess(tmp_path / "one", texts, 1, 120, timed=2)
+    result = predict_in_subprocess(tmp_path / "one", texts, 1, 120, timed=2)
     expected = [list(p.label.probabilities.values()) for p in good_model.predict(texts)]
-    assert read.label["states"] == ["1", "2", "3"]
-    assert read.label["probabilities"] == [pytest.approx(row) for row in expected]
-    assert read.latency_ms > 0
-    assert read.size_mb == pytest.approx(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6)
+    assert result.label["states"] == ["1", "2", "3"]
+    assert result.label["probabilities"] == [pytest.approx(row) for row in expected]
+    assert result.latency_ms > 0
+    assert result.size_mb == pytest.approx(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6)
 
     pyfunc_model = tmp_path / "one" / "code" / "sparsecbm" / "promote" / "pyfunc_model.py"
     pyfunc_model.write_text(
@@ -121,16 +121,16 @@ PyfuncModel.rows = _logged
 
 
 @pytest.mark.parametrize(("skipped", "warnings_shown"), [(True, 0), (False, 1)])
-def test_loading_prints_no_warning_of_mlflow(skipped, warnings_shown):
+def test_loading_prints_no_mlflow_warning(skipped, warnings_shown):
     """MLflow warns about a class whose `predict` has no type hints, unless the class turns that warning off."""
     with warnings.catch_warnings(record=True) as caught:
-        made = {"predict": lambda self, context, model_input, params=None: None}
-        type("Another", (PyfuncModel,), made if skipped else {**made, "_skip_type_hint_validation": False})
+        methods = {"predict": lambda self, context, model_input, params=None: None}
+        type("Another", (PyfuncModel,), methods if skipped else {**methods, "_skip_type_hint_validation": False})
     assert len(caught) == warnings_shown
 
 
-def test_a_version_is_timed_while_no_other_predicts(folder, tmp_path):
-    """This process plays another version that still predicts when the first one has finished."""
+def test_a_version_is_timed_when_no_other_version_predicts(folder, tmp_path):
+    """This process acts as another version that still predicts when the first one has finished."""
     save_pyfunc(tmp_path / "one", {"model": folder})
     log, turns = tmp_path / "log", tmp_path / "turns"
     log.touch()
@@ -138,19 +138,19 @@ def test_a_version_is_timed_while_no_other_predicts(folder, tmp_path):
         file.write(LOGGED.format(log=str(log)))
     with open(turns, "a") as other, ThreadPoolExecutor(1) as pool:
         fcntl.flock(other, fcntl.LOCK_SH)
-        read = pool.submit(predict_in_subprocess, tmp_path / "one", TEXTS, 1, 120, 2, turns)
-        while not log.read_text() and not read.done():
+        future = pool.submit(predict_in_subprocess, tmp_path / "one", TEXTS, 1, 120, 2, turns)
+        while not log.read_text() and not future.done():
             time.sleep(0.05)
         time.sleep(0.3)
         ended = time.monotonic()
         fcntl.flock(other, fcntl.LOCK_UN)
-        assert read.result().latency_ms > 0
-    (texts, reading), *timed = (map(float, line.split()) for line in log.read_text().splitlines())
-    assert (texts, reading < ended) == (2, True)
+        assert future.result().latency_ms > 0
+    (texts, started), *timed = (map(float, line.split()) for line in log.read_text().splitlines())
+    assert (texts, started < ended) == (2, True)
     assert [(texts, begun > ended) for texts, begun in timed] == [(1, True), (1, True)]
 
 
-def test_an_edit_sets_a_concept_and_the_label_follows(pyfunc_model):
+def test_an_edit_sets_a_concept_and_changes_the_label(pyfunc_model):
     (row,) = ask(pyfunc_model, TEXTS[:1], edits={"food": "Negative"})
     assert (row["label"], row["concepts"]["food"]["state"]) == ("1", "Negative")
     (row,) = ask(pyfunc_model, TEXTS[:1])
@@ -159,6 +159,6 @@ def test_an_edit_sets_a_concept_and_the_label_follows(pyfunc_model):
         ask(pyfunc_model, TEXTS[:1], edits={"fodd": "Negative"})
 
 
-def test_a_patch_that_the_version_does_not_carry_is_refused(pyfunc_model):
+def test_a_patch_that_the_version_does_not_contain_is_an_error(pyfunc_model):
     with pytest.raises(MlflowException, match=r"unknown patch .abc.\. Choices: this version carries none"):
         ask(pyfunc_model, TEXTS[:1], patches=["abc"])

@@ -27,7 +27,7 @@ def fails():
 
 
 class Promotions(RuleBasedStateMachine):
-    """`stack` holds the champions that no rollback has left; `alive` holds the existing versions."""
+    """`stack` holds the champions without those left by a rollback; `alive` holds the existing versions."""
 
     @initialize()
     def begin(self):

@@ -1,4 +1,4 @@
-"""The promotion service over a real MLflow server on loopback, which also stores the files; and a server that stops."""
+"""The promotion service with a real MLflow server on loopback that also stores the files; and a server that stops."""
 
 import copy
 import subprocess
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("predict_in_process")
 
 @pytest.fixture
 def server(make_promotion_service, monkeypatch):
-    """A workspace's service over a server that was started for it, and the server."""
+    """Return the promotion service of a workspace with its own server, and the server."""
     local = make_promotion_service()
     url = f"http://127.0.0.1:{free_port()}"
     command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", url.rpartition(":")[2], "--workers", "1"]
@@ -40,7 +40,7 @@ def server(make_promotion_service, monkeypatch):
     process.wait(30)
 
 
-def test_register_judge_promote_and_roll_back(server, finish, good_model):
+def test_a_model_is_registered_judged_promoted_and_rolled_back(server, finish, good_model):
     service, process = server
     service.promote(finish(service, copy.deepcopy(good_model)).gate())
     assert service.registry.source(1).startswith("mlflow-artifacts:/")

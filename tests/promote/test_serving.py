@@ -1,4 +1,4 @@
-"""The champion behind `mlflow models serve` on loopback: edits, and a patch that was made for this very model."""
+"""The champion behind `mlflow models serve` on loopback: edits, and a patch made for this model."""
 
 import json
 import os
@@ -23,16 +23,16 @@ TEXT, OTHER = "a loud place but we came again and the food was bad", "the place 
 
 @pytest.fixture
 def patches(lively):
-    """One that makes the model read food in TEXT in another way, and one whose mask is not this model's."""
-    read = lively.predict([TEXT])[0].concepts["food"].state
-    state = next(state for state in ("Negative", "Positive", "unknown") if state != read)
+    """Return a patch that changes the predicted food of TEXT, and a patch for a mask of another model."""
+    predicted = lively.predict([TEXT])[0].concepts["food"].state
+    state = next(state for state in ("Negative", "Positive", "unknown") if state != predicted)
     patch = make_patch(lively, TEXT, "food", state, PatchOptions(40), note="it says so")
     return patch, replace(patch, mask="0" * 64)
 
 
 @pytest.fixture
 def ask(make_promotion_service, finish, lively, patches):
-    """Asks a served champion, whose version carries both patches: the rows, or the status and words of a refusal."""
+    """Return a function that queries a served champion with both patches: rows, or status and message of an error."""
     service = make_promotion_service()
     for name, patch in zip(("food", "foreign"), patches, strict=True):
         folder = service.workspace.root / "patches"
@@ -69,23 +69,23 @@ def ask(make_promotion_service, finish, lively, patches):
     process.wait(30)
 
 
-def test_a_patch_acts_for_one_request(ask, lively, patches):
+def test_a_patch_applies_to_one_request(ask, lively, patches):
     patch, foreign = patches
-    plain = ask(TEXT, OTHER)
+    unpatched = ask(TEXT, OTHER)
     with lively.patched(patch):
         expected = lively.predict([TEXT, OTHER])
     patched = ask(TEXT, OTHER, patches=[patch.id])
     for row, prediction in zip(patched, expected, strict=True):
         assert row["label"] == prediction.label.state
         assert row["probabilities"] == pytest.approx(prediction.label.probabilities, abs=1e-5)
-        for name, reading in prediction.concepts.items():
-            assert row["concepts"][name]["state"] == reading.state
-            assert row["concepts"][name]["probabilities"] == pytest.approx(reading.probabilities, abs=1e-5)
-    assert plain[0]["concepts"]["food"]["state"] != patch.state == patched[0]["concepts"]["food"]["state"]
-    assert [row["concepts"]["noise"] for row in patched] == [row["concepts"]["noise"] for row in plain]
-    assert ask(TEXT, OTHER) == plain  # it is off again
+        for name, predicted_concept in prediction.concepts.items():
+            assert row["concepts"][name]["state"] == predicted_concept.state
+            assert row["concepts"][name]["probabilities"] == pytest.approx(predicted_concept.probabilities, abs=1e-5)
+    assert unpatched[0]["concepts"]["food"]["state"] != patch.state == patched[0]["concepts"]["food"]["state"]
+    assert [row["concepts"]["noise"] for row in patched] == [row["concepts"]["noise"] for row in unpatched]
+    assert ask(TEXT, OTHER) == unpatched  # the patch no longer applies
 
-    # By the beginning of its id; with an edit of another concept, and with what each concept contributed.
+    # The request gives the start of the id, an edit of another concept, and asks for contributions.
     (row,) = ask(TEXT, patches=[patch.id[:10]], edits={"noise": "quiet"}, explain="short")
     assert (row["concepts"]["food"]["state"], row["concepts"]["noise"]["state"]) == (patch.state, "quiet")
     assert set(row["explanation"]["steps"]) == {"food", "noise"}
@@ -94,4 +94,4 @@ def test_a_patch_acts_for_one_request(ask, lively, patches):
     assert code == 400 and "unknown patch 'abc'" in words
     code, words = ask(TEXT, patches=[foreign.id])
     assert code == 400 and f"patch {foreign.id[:12]} is for another mask of 'food'" in words
-    assert ask(TEXT, OTHER) == plain  # refusals leave nothing behind
+    assert ask(TEXT, OTHER) == unpatched  # errors have no effect on later requests

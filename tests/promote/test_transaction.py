@@ -1,4 +1,4 @@
-"""The alias moves completely or not at all: failures, conflicts, deletions, and kill -9 between any two steps."""
+"""The alias moves completely or not at all, despite failures, conflicts, deletions, and kill -9 at any step."""
 
 import multiprocessing
 import os
@@ -61,7 +61,7 @@ def test_rollbacks_return_to_earlier_champions_in_turn(registry):
     assert [entry.action for entry in registry.entries()] == ["promote"] * 3 + ["rollback"] * 2
 
 
-def test_a_champion_that_does_not_answer_is_moved_back(registry):
+def test_a_champion_that_does_not_answer_is_replaced_by_the_previous_one(registry):
     promote(registry, 1, None, DECISION, works)
     with pytest.raises(PromotionError, match=r"version 2 did not answer .*; the alias moved back to version 1"):
         promote(registry, 2, 1, DECISION, fails)
@@ -77,7 +77,7 @@ def test_a_first_champion_that_does_not_answer_leaves_none(registry):
     assert registry.aliases() == (None, None)
 
 
-def test_a_version_judged_against_another_champion_is_refused(registry):
+def test_a_version_compared_with_another_champion_is_an_error(registry):
     promote(registry, 1, None, DECISION, works)
     promote(registry, 2, 1, DECISION, works)
     with pytest.raises(PromotionError, match="the champion is version 2, but version 3 was judged against version 1"):
@@ -121,7 +121,7 @@ def test_a_champion_moved_by_hand_is_reported(registry):
     assert rollback(registry, "back", works).after == (1, None)
 
 
-def test_missing_and_foreign_versions_are_named(registry):
+def test_errors_name_missing_and_foreign_versions(registry):
     with pytest.raises(RegistryError, match="no version 9; it has: 1, 2, 3, 4"):
         promote(registry, 9, None, DECISION, works)
     registry.client.create_model_version("m", tags={"other": "kind"})
@@ -148,14 +148,14 @@ def test_an_altered_history_stops_everything(registry, tamper):
     assert registry.aliases() == (3, 2)
 
 
-def test_a_missing_last_entry_is_noticed(registry):
+def test_a_missing_last_entry_is_detected(registry):
     promote(registry, 1, None, DECISION, works)
     promote(registry, 2, 1, DECISION, works)
     del registry.client.models["m"].tags["sparsecbm.history.000002"]
     assert "moved by hand" in inspect_registry(registry).fault
 
 
-def test_refusals_are_entries_and_a_clock_that_went_back_is_reported(registry):
+def test_refusals_are_entries_and_a_clock_set_back_is_reported(registry):
     refuse(registry, 1, Decision("HOLD", "no better"))
     entry = refuse(registry, 2, Decision("REJECT", "worse"))
     assert history.find_chain_faults(registry.entries()) == []
@@ -169,7 +169,7 @@ def test_refusals_are_entries_and_a_clock_that_went_back_is_reported(registry):
 
 
 class Dying:
-    """A client that kills its process before or after a certain write."""
+    """A client that kills its process before or after a given write."""
 
     def __init__(self, client, writes, before):
         self._client, self._left, self._before = client, writes, before
@@ -208,7 +208,7 @@ def _attempt(uri, act, writes, before):
 
 @pytest.fixture(scope="module")
 def two_champions(migrated, tmp_path_factory):
-    """A database whose champion is version 2, and version 1 before that."""
+    """Return a database whose champion is version 2, after version 1."""
     path = tmp_path_factory.mktemp("registry") / "mlflow.db"
     shutil.copy(migrated, path)
     registry = with_versions(MlflowClient(f"sqlite:///{path}"), 3)
@@ -221,8 +221,8 @@ AFTER = {"promote": (3, 2), "rollback": (1, None), "smoke fails": (2, 1)}
 
 
 @pytest.mark.parametrize("act", list(AFTER))
-def test_killed_at_any_step_the_registry_is_before_or_after_the_move_and_recovers(two_champions, tmp_path, act):
-    """A child process is killed after each of its writes; the state names the side, and `recover` does the rest."""
+def test_a_move_killed_at_any_step_recovers_completely(two_champions, tmp_path, act):
+    """A child process is killed after each of its writes. The state shows the progress, and `recover` completes it."""
     fork = multiprocessing.get_context("fork")
     sides, ended = set(), False
     for writes in range(1, 20):
@@ -258,7 +258,7 @@ def test_killed_at_any_step_the_registry_is_before_or_after_the_move_and_recover
     assert sides == {"before", "after"}
 
 
-def test_a_recovery_can_be_killed_and_repeated(two_champions, tmp_path):
+def test_a_killed_recovery_can_be_repeated(two_champions, tmp_path):
     fork = multiprocessing.get_context("fork")
     for first in (2, 3):
         for second in range(1, 6):

@@ -1,4 +1,4 @@
-"""Masks of all concepts, chosen together, by hand."""
+"""Joint selection of the masks of all concepts, by hand."""
 
 import pytest
 import torch
@@ -7,11 +7,11 @@ from sparsecbm.base.errors import PruningError
 from sparsecbm.pruning.contrast import choose_contrasting_masks, rank_scores
 from sparsecbm.pruning.select import prune_to
 
-# One layer of ten weights. Both concepts score the first three highest. The differences of their ranks, in ninths, are
+# One layer has ten weights. Both concepts score the first three highest. The rank differences, in ninths, are
 # 0 0 0 6 4 2 0 -2 -4 -6.
 TWO = {"food": [9, 8, 7, 6, 5, 4, 3, 2, 1, 0], "noise": [9, 8, 7, 0, 1, 2, 3, 4, 5, 6]}
-# Eight weights and three concepts. The first two weights are the best of each concept. The own rank minus the mean of
-# the others', in sevenths, is highest at 2, 3 for food (3, 3), 4, 5 for noise (4, 2.5) and 6, 7 for service (3, 2.5).
+# Eight weights, three concepts. The first two weights are the best of each concept. The rank minus the mean rank of
+# the others, in sevenths, is highest at 2, 3 for food (3, 3), 4, 5 for noise (4, 2.5) and 6, 7 for service (3, 2.5).
 THREE = {
     "food": [7, 6, 5, 4, 0, 2, 1, 3],
     "noise": [7, 6, 1, 2, 5, 4, 3, 0],
@@ -20,7 +20,7 @@ THREE = {
 
 
 def one_layer(scores, pruned=None):
-    """Scores and masks of one layer by concept; `pruned` are the indices that a concept has lost already."""
+    """Return scores and masks of one layer by concept; `pruned` holds the indices that a concept has already lost."""
     values = {name: {"layer": torch.tensor(row).float()} for name, row in scores.items()}
     masks = {name: {"layer": torch.ones(len(row), dtype=torch.bool)} for name, row in scores.items()}
     for name, indices in (pruned or {}).items():
@@ -38,7 +38,7 @@ def without_contrast(scores, sparsity):
 
 
 def test_two_concepts_by_hand():
-    """Four of ten weights stay. One is the core, that of the highest mean rank; three belong to each concept alone."""
+    """Four of ten weights stay. The core is the weight with the highest mean rank. Each concept has three more."""
     masks_by_concept = choose_contrasting_masks(*one_layer(TWO), sparsity=0.6, core=0.25)
     assert kept(masks_by_concept) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
     assert without_contrast(TWO, 0.6) == {"food": [0, 1, 2, 3], "noise": [0, 1, 2, 9]}
@@ -51,8 +51,8 @@ def test_half_of_each_mask_is_the_core():
     }
 
 
-def test_without_a_core_contrast_alone_decides():
-    """The weights that matter most to both concepts go."""
+def test_without_a_core_only_contrast_counts():
+    """The weights that are most important to both concepts go."""
     assert kept(choose_contrasting_masks(*one_layer(TWO), sparsity=0.7, core=0)) == {
         "food": [3, 4, 5],
         "noise": [7, 8, 9],
@@ -111,7 +111,7 @@ def test_sparsity_is_exact_and_the_core_is_common(scope, sparsity, core):
             assert sum(int(masks_by_concept[name][layer].sum()) for layer in layers) == round((1 - sparsity) * size)
         common = [torch.stack([masks_by_concept[name][layer] for name in names]).all(0) for layer in layers]
         assert sum(int(both.sum()) for both in common) >= round(core * (1 - sparsity) * size)
-    if core == 0:  # contrast alone gives each concept the weights that the others do not use
+    if core == 0:  # contrast gives each concept the weights that the others do not use
         shares = [
             torch.stack([masks_by_concept[name][layer] for name in names]).all(0).float().mean() for layer in shapes
         ]

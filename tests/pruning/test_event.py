@@ -1,4 +1,4 @@
-"""One event: scores equal those of a dense inverse, and masks of every granularity have exactly the target sparsity."""
+"""A pruning event: scores equal those of a dense inverse, and masks have exactly the target sparsity."""
 
 import warnings
 
@@ -37,7 +37,7 @@ def random_scores(model, seed=0):
 
 
 def dense_inverse(gradients, block, damping):
-    """diag(F^-1) from the whole matrix F, with zeros between blocks."""
+    """Return diag(F^-1) from the whole matrix F, with zeros between blocks."""
     gradients = gradients.double()
     n = gradients.shape[1]
     block_of = torch.arange(n) // block
@@ -45,7 +45,7 @@ def dense_inverse(gradients, block, damping):
     return torch.linalg.inv(fisher + damping * torch.eye(n, dtype=torch.float64)).diagonal()
 
 
-def test_obert_equals_a_dense_inverse_of_the_concepts_own_gradients(model, batches):
+def test_obert_equals_a_dense_inverse_of_the_gradients_of_the_concept(model, batches):
     model.masks = random_masks(model, density=0.7)
     params = pruning(saliency="obert", block=50, damping=1e-12)
     scored = score_weights(model, params, batches, seed=0)
@@ -67,10 +67,10 @@ def test_only_a_damping_above_the_gradients_gives_a_warning(model, batches):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         free = score_weights(model, pruning(saliency="obert", damping=1e-10), batches, seed=0)
-        plain = score_weights(model, pruning(saliency="magnitude"), [], seed=0)
+        magnitudes = score_weights(model, pruning(saliency="magnitude"), [], seed=0)
     for name in ("food", "noise"):
         assert free.correlations[name] < 0.95 < 0.999 < damped.correlations[name] <= 1
-    assert plain.correlations == {}  # magnitude ranks as magnitude by definition
+    assert magnitudes.correlations == {}  # magnitude ranks like itself by definition
 
 
 def test_random_scores_differ_by_concept_and_magnitudes_do_not(model):
@@ -133,7 +133,7 @@ def test_the_inputs_of_a_conv1d_are_its_rows(tmp_path):
 
 @pytest.mark.parametrize(("threshold", "regrow"), [("layer", False), ("global", False), ("layer", True)])
 def test_structured_masks_keep_whole_units(model, threshold, regrow):
-    """A block has 2048 weights: two heads of 512 and 32 neurons of 32. A quarter is one head, or 16 neurons."""
+    """A block has 2048 weights: two heads of 512 and 32 neurons of 32. A quarter is one head or 16 neurons."""
     model.masks = dense_masks(model)
     params = pruning(granularity="structured", threshold=threshold)
     dropped = {}
@@ -142,7 +142,7 @@ def test_structured_masks_keep_whole_units(model, threshold, regrow):
         model.masks = choose_masks(model, params, random_scores(model, event), sparsity, regrow)
         for mask in model.masks:
             assert mask.density == 1 - sparsity
-            kept = [group.kept(mask) for group in find_units(model.backbone)]  # raises where a mask cuts a unit
+            kept = [group.kept(mask) for group in find_units(model.backbone)]  # raises an error if a mask cuts a unit
             assert all(units.any() for units in kept)
             dropped[mask.name] = [(~units).nonzero().tolist() for units in kept]
             came_back = any((bits & ~before[mask.name][layer]).any() for layer, bits in mask.items())

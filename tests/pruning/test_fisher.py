@@ -1,4 +1,4 @@
-"""diag(F^-1) equals the inverse of the dense block matrix, within its memory, on any number of threads."""
+"""diag(F^-1) equals the inverse of the dense block matrix, within its memory limit, on any number of threads."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ WHERE = "layer 0, concept food"
 
 
 def dense(gradients, block, damping):
-    """The same by definition: each block's matrix is written out and inverted, in float64."""
+    """Return the inverse diagonal by definition: invert the full matrix of each block in float64."""
     g = gradients.double()
     diagonals = []
     for s in g.split(block, dim=1):
@@ -38,7 +38,7 @@ def test_two_weights_by_hand():
 
 
 def alike(m, n, scale=1.0):
-    """Gradients near three directions, like those of one concept's batches."""
+    """Return gradients near three directions, like those of batches of one concept."""
     return (normal(m, 3, seed=1) @ normal(3, n, seed=2) + normal(m, n, 1e-4)) * scale
 
 
@@ -46,7 +46,7 @@ def alike(m, n, scale=1.0):
 @pytest.mark.parametrize("damping", [1e-7, 1e-5, 1e-3])
 @pytest.mark.parametrize("m", [1, 7, 12, 40])
 @pytest.mark.parametrize("kind", [normal, alike])
-def test_equals_the_dense_inverse(kind, m, damping, scale):
+def test_the_diagonal_equals_the_dense_inverse(kind, m, damping, scale):
     # Blocks of 12, and one of 5 at the end: m is below, between and above.
     gradients = kind(m, 3 * 12 + 5, scale)
     assert error(compute_inverse_diagonal(gradients, 12, damping, 1, WHERE), dense(gradients, 12, damping)) < 1e-5
@@ -80,12 +80,12 @@ def test_streaming_equals_batch(m, monkeypatch):
         budget = blocks * working_bytes(m, 12) / fisher.MEGABYTE
         assert torch.equal(compute_inverse_diagonal(gradients, 12, 1e-7, budget, WHERE), at_once)
         assert max(sizes) <= blocks and sum(sizes) == 41
-    # In pieces that the caller makes.
+    # The caller splits the gradients into parts.
     pieces = [compute_inverse_diagonal(piece, 12, 1e-7, 100, WHERE) for piece in gradients.split(36, dim=1)]
     assert torch.equal(torch.cat(pieces), at_once)
 
 
-def test_the_number_of_threads_changes_nothing(monkeypatch):
+def test_the_number_of_threads_has_no_effect(monkeypatch):
     gradients = normal(20, 60 * 12)
     monkeypatch.setattr(fisher, "SLAB_BYTES", 5 * working_bytes(20, 12))
     threads = torch.get_num_threads()
@@ -101,8 +101,8 @@ def test_the_number_of_threads_changes_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize(("m", "block"), [(1, 50), (8, 50), (64, 50), (64, 64), (63, 64), (64, 1)])
-def test_working_bytes_bound_the_real_peak(m, block):
-    """The allocator's record of one slab is at most the bound, and at least .6 of it."""
+def test_working_bytes_are_an_upper_bound_of_the_peak(m, block):
+    """The allocator records at most the bound for one slab, and at least .6 of it."""
     from torch.profiler import ProfilerActivity, profile
 
     blocks = 16
@@ -115,10 +115,10 @@ def test_working_bytes_bound_the_real_peak(m, block):
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         solve()
     events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = peak = 0
+    in_use = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
+        in_use += event.nbytes()
+        peak = max(peak, in_use)
     assert 0.6 * blocks * working_bytes(m, block) < peak <= blocks * working_bytes(m, block)
 
 
@@ -132,7 +132,7 @@ def test_bytes_of_a_layer_by_hand():
     assert layer_bytes(1000, m=4, block=50) == 4 * 4 * 1000 + 4 * 1000 + block
 
 
-def test_too_little_memory_names_the_minimum():
+def test_the_error_for_too_little_memory_names_the_minimum():
     gradients = normal(64, 100)
     with pytest.raises(ConfigError, match=r"layer 0, concept food.*at least (0\.083) MB"):
         compute_inverse_diagonal(gradients, 50, 1e-7, 0.08, WHERE)
@@ -159,7 +159,7 @@ def test_gradients_without_information_raise_an_error():
     assert diagonal.tolist() == pytest.approx([2.0 if j == 3 else 4.0 for j in range(20)])
 
 
-def test_too_large_gradients_name_a_damping_that_works():
+def test_the_error_for_too_large_gradients_names_a_valid_damping():
     gradients = normal(4, 20, 1e4)
     with pytest.raises(PruningError, match=r"layer 0, concept food.*raise damping to (\S+) or more") as raised:
         compute_inverse_diagonal(gradients, 5, 1e-7, 1, WHERE)

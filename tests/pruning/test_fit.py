@@ -1,4 +1,4 @@
-"""From a dense model to a sparse one: what is kept, what stays frozen, and the same bytes after a kill."""
+"""From a dense model to a sparse one: the selected checkpoint, frozen weights, and the same bytes after a kill."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ from tests.support.training import copy_weights, equal_weights, finetuning, trai
 
 
 def prune(model, folder, params=None, finetune=None, rows=48, seed=5, on_step=ignore_figures, control_of=None):
-    """A sparse model, trained on 48 texts, which are 6 updates an epoch."""
+    """Return a sparse model, trained on 48 texts with 6 updates per epoch."""
     options = PruneOptions(params or pruning(), finetune or finetuning(), control_of)
     run = training_run(folder / "c", seed, on_step)
     return fit_masks(model, annotated(rows, 1), annotated(24, 2), options, run)
@@ -44,8 +44,8 @@ def test_frozen_weights_keep_their_bytes(saliency, model, tmp_path):
 
 @pytest.mark.parametrize("weights", ["frozen", "trained"])
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_model_that_is_pruned_stays_as_it_is(weights, masked, model, tmp_path):
-    """Its weights, masks, means, mode and `requires_grad`; the result shares no memory with it."""
+def test_pruning_does_not_change_the_given_model(weights, masked, model, tmp_path):
+    """Weights, masks, means, mode and `requires_grad` stay; the result shares no memory with the model."""
     if masked:
         model = prune(model, tmp_path / "first", pruning(sparsity=0.25, epochs=1)).model
         model.hard_head = None
@@ -111,24 +111,24 @@ def test_final_density_is_exact_and_every_event_is_reported(granularity, salienc
 
 
 def script_scores(monkeypatch, scores):
-    """Let validation give these scores, in order."""
-    left = iter(scores)
-    monkeypatch.setattr(loop, "validation_scores", lambda *arguments: {"score": next(left)})
+    """Make validation return these scores in order."""
+    remaining = iter(scores)
+    monkeypatch.setattr(loop, "validation_scores", lambda *arguments: {"score": next(remaining)})
 
 
-def test_only_a_checkpoint_at_the_final_sparsity_is_kept(backbone, tmp_path, monkeypatch):
-    """6 updates an epoch. The denser first epoch has the best score; of the others the second is better."""
-    kept = {}
+def test_only_a_checkpoint_at_the_final_sparsity_is_selected(backbone, tmp_path, monkeypatch):
+    """An epoch has 6 updates. The denser first epoch has the best score; the second is the best of the other two."""
+    selected = {}
     for end in (0.5, 0.25):  # of 18 updates: the last event is before update 9, or update 4
         script_scores(monkeypatch, [0.9, 0.6, 0.5])
         result = prune(tiny_model(backbone), tmp_path / str(end), pruning(end=end, epochs=3))
-        kept[end] = result.history.best_step, result.history.best_score
+        selected[end] = result.history.best_step, result.history.best_score
         assert result.model.masks.density() == {"food": 0.5, "noise": 0.5}
         assert len(list((tmp_path / str(end) / "c").glob("best-*"))) == 1
-    assert kept == {0.5: (12, 0.6), 0.25: (6, 0.9)}
+    assert selected == {0.5: (12, 0.6), 0.25: (6, 0.9)}
 
 
-def test_the_kept_masks_belong_to_the_kept_weights(backbone, tmp_path, monkeypatch):
+def test_the_selected_masks_belong_to_the_selected_weights(backbone, tmp_path, monkeypatch):
     """Learnt masks still change at the final sparsity, so each checkpoint has its own masks."""
     for best, scores in ((6, [0.0, 0.9, 0.5]), (9, [0.0, 0.5, 0.9])):
         script_scores(monkeypatch, scores)
@@ -154,7 +154,7 @@ class KilledError(Exception):
 
 
 def kill(monkeypatch, step, when):
-    """Kill a training at a step: before its event, after the event has given new masks, or an update later."""
+    """Kill a training at a step: before its event, after the event with new masks, or one update later."""
     before_update = MaskTraining.before_update
 
     def killed(self, model, now):
@@ -169,8 +169,8 @@ def kill(monkeypatch, step, when):
 
 
 @pytest.fixture(scope="module")
-def whole(backbone, tmp_path_factory):
-    """The result of an uninterrupted training of each kind."""
+def uninterrupted(backbone, tmp_path_factory):
+    """Return the result of an uninterrupted training of each kind."""
     results = {}
 
     def train_once(kind):
@@ -198,11 +198,11 @@ def event_files(folder):
     [
         ("movement", 3, "before"), ("movement", 3, "event"), ("movement", 3, "after"), ("movement", 9, "event"),
         ("obert", 3, "before"), ("obert", 3, "event"), ("obert", 3, "after"),
-        ("each epoch", 6, "after"),  # the last checkpoint is older than the event, which is repeated
+        ("each epoch", 6, "after"),  # the last checkpoint is older than the event, so the event is repeated
     ],
 )  # fmt: skip
-def test_killed_and_resumed_equals_uninterrupted(kind, step, when, whole, backbone, tmp_path, monkeypatch):
-    expected = whole(kind)
+def test_killed_and_resumed_equals_uninterrupted(kind, step, when, uninterrupted, backbone, tmp_path, monkeypatch):
+    expected = uninterrupted(kind)
     with monkeypatch.context() as patch:
         kill(patch, step, when)
         with pytest.raises(KilledError):
@@ -220,14 +220,14 @@ def test_killed_and_resumed_equals_uninterrupted(kind, step, when, whole, backbo
     assert 0 not in steps, "it must resume, not start again"
 
 
-def test_another_seed_gives_other_masks(whole, backbone, tmp_path):
+def test_another_seed_gives_other_masks(uninterrupted, backbone, tmp_path):
     for kind in ("movement", "obert"):
         other = prune(tiny_model(backbone), tmp_path / kind, *KINDS[kind], seed=6)
-        assert other.model.masks != whole(kind).model.masks
+        assert other.model.masks != uninterrupted(kind).model.masks
 
 
-def test_a_control_is_trained_under_shuffled_masks(whole, backbone, tmp_path):
-    chosen = whole("movement")
+def test_a_control_is_trained_under_shuffled_masks(uninterrupted, backbone, tmp_path):
+    chosen = uninterrupted("movement")
     result = prune(tiny_model(backbone), tmp_path, *KINDS["movement"], control_of=chosen.events)
     model, control = chosen.model, result.model
     assert [event["step"] for event in result.history.events] == [event["step"] for event in chosen.history.events]
@@ -240,25 +240,25 @@ def test_a_control_is_trained_under_shuffled_masks(whole, backbone, tmp_path):
 
 
 def test_mixed_targets_by_hand(model):
-    """A text's gold state counts 1/4, the prediction 3/4. Without a known state the target is the prediction."""
+    """The gold state of a text counts 1/4 and the prediction 3/4. Without a gold state the target is the prediction."""
     frame = annotated(2, seed=1).assign(**{"concept.noise": ["loud", None]})
     for name, shares in (("food", [0.2, 0.3, 0.5]), ("noise", [0.4, 0.6])):
         head = model.concept_heads.head(name)
         torch.nn.init.zeros_(head.weight)
         head.bias.data = torch.tensor(shares).log()
-    plain = build_examples(frame, model)
-    mixed = mix_targets(plain, model.logits(frame["text"].tolist()).concepts, 0.75)
+    unmixed = build_examples(frame, model)
+    mixed = mix_targets(unmixed, model.logits(frame["text"].tolist()).concepts, 0.75)
     assert mixed.concept_targets["noise"].flatten().tolist() == pytest.approx([0.25 + 0.3, 0.45, 0.4, 0.6])
     state_index = ["Negative", "Positive", "unknown"].index(frame["concept.food"][0])
     expected = [0.15, 0.225, 0.375]
     expected[state_index] += 0.25
     assert mixed.concept_targets["food"][0].tolist() == pytest.approx(expected)
-    assert plain.concept_targets["noise"].tolist() == [[1, 0], [0, 0]]  # unchanged
-    assert torch.equal(mixed.concepts["noise"], plain.concepts["noise"]) and mixed.rows == plain.rows
+    assert unmixed.concept_targets["noise"].tolist() == [[1, 0], [0, 0]]  # unchanged
+    assert torch.equal(mixed.concepts["noise"], unmixed.concepts["noise"]) and mixed.rows == unmixed.rows
 
 
 def test_targets_are_mixed_with_the_predictions_of_the_dense_model(model, tmp_path, monkeypatch):
-    """They are mixed before the first mask, and only if configured."""
+    """Targets are mixed before the first mask, and only if configured."""
     dense = model.logits(annotated(48, 1)["text"].tolist()).concepts["food"]
     targets = []
     init = MaskTraining.__init__
@@ -271,18 +271,18 @@ def test_targets_are_mixed_with_the_predictions_of_the_dense_model(model, tmp_pa
     assert set(targets[1]["food"].flatten().tolist()) == {0, 1}
 
 
-def test_heads_have_their_own_share_of_the_dense_predictions(model, tmp_path, monkeypatch):
-    """It does not depend on the share in the targets of the masks."""
+def test_heads_have_a_separate_share_of_the_dense_predictions(model, tmp_path, monkeypatch):
+    """The share for heads does not depend on the share for masks."""
     dense = torch.from_numpy(model.logits(annotated(48, 1)["text"].tolist()).concepts["food"]).softmax(-1)
-    plain = build_examples(annotated(48, 1), model).concept_targets["food"]
+    unmixed = build_examples(annotated(48, 1), model).concept_targets["food"]
     targets = []
     monkeypatch.setattr(
         "sparsecbm.pruning.fit.refit_concept_heads", lambda model, data, *rest: targets.append(data.concept_targets)
     )
     for masks, heads in ((0.0, 0.0), (0.0, 0.25), (0.5, 0.25)):
         prune(model, tmp_path / f"{masks}{heads}", pruning(distill=masks, head_distill=heads, epochs=1))
-    torch.testing.assert_close(targets[0]["food"], plain)
-    torch.testing.assert_close(targets[1]["food"], 0.75 * plain + 0.25 * dense)
+    torch.testing.assert_close(targets[0]["food"], unmixed)
+    torch.testing.assert_close(targets[1]["food"], 0.75 * unmixed + 0.25 * dense)
     torch.testing.assert_close(targets[2]["food"], targets[1]["food"])
     assert not torch.allclose(targets[0]["food"], targets[1]["food"], atol=0.01)
 
@@ -303,16 +303,16 @@ def test_means_and_label_head_belong_to_the_sparse_model(backbone, tmp_path):
 def test_a_saved_sparse_model_predicts_the_same_in_a_fresh_process(model, tmp_path):
     model = prune(model, tmp_path, pruning(sparsity=0.75, weights="trained")).model
     texts = annotated(10, 3)["text"].tolist()
-    here = [p.to_dict() for p in model.predict(texts)]
+    expected = [p.to_dict() for p in model.predict(texts)]
     model.save_pretrained(tmp_path / "sparse")
     code = (
         "import json, sys; from sparsecbm import SparseCBM; model = SparseCBM.from_pretrained(sys.argv[1]);"
         f"print(json.dumps([[p.to_dict() for p in model.predict({texts!r})], model.masks.content_hash()]))"
     )
     run = subprocess.run([sys.executable, "-c", code, tmp_path / "sparse"], capture_output=True, text=True, check=True)
-    assert json.loads(run.stdout) == [here, model.masks.content_hash()]
+    assert json.loads(run.stdout) == [expected, model.masks.content_hash()]
     model.masks = model.masks.replaced("food", dict(model.masks["noise"].items()))
-    assert [p.to_dict() for p in model.predict(texts)] != here
+    assert [p.to_dict() for p in model.predict(texts)] != expected
     assert SparseCBM.from_pretrained(tmp_path / "sparse").masks != model.masks
 
 
@@ -349,12 +349,12 @@ def test_unknown_layers_raise_an_error(model, tmp_path):
     ],
 )  # fmt: skip
 def test_the_error_names_a_bad_setting(changes, message):
-    plain = read_yaml(ROOT / "params.yaml")
-    plain["prune"] |= {"sparsity": 0.75, "granularity": "unstructured", "begin": 0.0, "end": 0.6, "initial": 0.0}
-    parse_params(plain)
-    plain["prune"] |= changes
+    content = read_yaml(ROOT / "params.yaml")
+    content["prune"] |= {"sparsity": 0.75, "granularity": "unstructured", "begin": 0.0, "end": 0.6, "initial": 0.0}
+    parse_params(content)
+    content["prune"] |= changes
     with pytest.raises(ConfigError, match=message):
-        parse_params(plain)
+        parse_params(content)
 
 
 def out_of_memory(*arguments, **named):
@@ -366,14 +366,14 @@ def test_a_gpu_out_of_memory_names_the_key_to_change(model, tmp_path, monkeypatc
         patch.setattr("sparsecbm.pruning.gradients._backward", out_of_memory)
         with pytest.raises(ModelError, match=r"out of memory: lower prune\.gradient_batch, or lower prune\.memory_mb"):
             prune(model, tmp_path / "event", pruning(saliency="obert"))
-        prune(model, tmp_path / "fine", pruning(epochs=1))  # uses no such gradients
+        prune(model, tmp_path / "fine", pruning(epochs=1))  # needs no gradients for saliency
     monkeypatch.setattr(MaskTraining, "compute_losses", out_of_memory)
     with pytest.raises(ModelError, match=r"lower finetune\.batch_size .*, or set prune\.concepts to sampled") as raised:
         prune(model, tmp_path / "update")
     assert isinstance(raised.value.__cause__, torch.OutOfMemoryError)
 
 
-def test_dense_training_out_of_memory_names_the_key_too(model, tmp_path, monkeypatch):
+def test_dense_training_out_of_memory_also_names_the_key(model, tmp_path, monkeypatch):
     monkeypatch.setattr(model, "represent", out_of_memory)
     with pytest.raises(ModelError, match=r"the GPU is out of memory: lower finetune\.batch_size \([^()]*\)$"):
         fit(model, annotated(16, 1), annotated(8, 2), finetuning(), training_run(tmp_path / "c"))

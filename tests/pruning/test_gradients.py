@@ -1,4 +1,4 @@
-"""Gradients of one concept through its own mask equal those of autograd on a plain copy."""
+"""Gradients of one concept through its own mask equal those of autograd on a dense copy."""
 
 import copy
 
@@ -19,7 +19,7 @@ def batches(model):
     return [build_batch(data, range(i, i + 4), model.tokenizer.pad_token_id, model.device) for i in (0, 4, 8)]
 
 
-def test_they_equal_those_of_a_dense_copy_with_masked_weights(model, batches):
+def test_gradients_equal_those_of_a_dense_copy_with_masked_weights(model, batches):
     dense = copy.deepcopy(model)
     model.masks = random_masks(model)
     masks = model.masks
@@ -37,38 +37,38 @@ def test_they_equal_those_of_a_dense_copy_with_masked_weights(model, batches):
 
 
 def test_another_mask_gives_other_gradients(model, batches):
-    """Under another concept's mask, weights that are pruned there would look worthless."""
+    """With the mask of another concept, the weights pruned there would appear useless."""
     model.masks = random_masks(model)
-    own = dict(stream_gradients(model, "food", batches, memory_mb=10))
+    gradients = dict(stream_gradients(model, "food", batches, memory_mb=10))
     model.masks = model.masks.replaced("food", dict(model.masks["noise"].items()))
     other = dict(stream_gradients(model, "food", batches, memory_mb=10))
-    layer = next(iter(own))
-    assert not torch.allclose(own[layer], other[layer])
+    layer = next(iter(gradients))
+    assert not torch.allclose(gradients[layer], other[layer])
 
 
 def test_a_small_budget_gives_the_same_gradients(model, batches):
     model.masks = random_masks(model)
-    whole = dict(stream_gradients(model, "food", batches, memory_mb=10))
+    unlimited = dict(stream_gradients(model, "food", batches, memory_mb=10))
     streamed = dict(stream_gradients(model, "food", batches, memory_mb=0.01))
-    assert list(streamed) == list(whole)
-    for layer in whole:
-        assert torch.equal(streamed[layer], whole[layer])
+    assert list(streamed) == list(unlimited)
+    for layer in unlimited:
+        assert torch.equal(streamed[layer], unlimited[layer])
 
 
 def test_groups_by_hand():
-    shapes = {"a": (2, 128), "b": (2, 128), "c": (4, 128)}  # 1, 1 and 2 kB a gradient
+    shapes = {"a": (2, 128), "b": (2, 128), "c": (4, 128)}  # 1, 1 and 2 kB per gradient
     kilobytes = {"a": 4, "b": 4, "c": 8}  # four gradients each
     assert sum(kilobytes.values()) == 16
     assert group_layers(shapes, 4, 16 / 1024) == [["a", "b", "c"]]
     assert group_layers(shapes, 4, 8 / 1024) == [["a", "b"], ["c"]]
 
 
-def test_a_budget_below_one_layer_names_the_least_budget():
+def test_the_error_for_a_budget_below_one_layer_names_the_least_budget():
     with pytest.raises(ConfigError, match=r"cannot hold 512 gradients of layer b; the least that can is 2 MB"):
         group_layers({"a": (8, 8), "b": (8, 128)}, 512, 0.5)
 
 
-def test_useless_gradients_name_layer_and_concept(model, batches):
+def test_the_error_for_useless_gradients_names_layer_and_concept(model, batches):
     model.masks = random_masks(model)
     query = "encoder.layer.1.attention.self.query"
     model.masks = model.masks.replaced("food", {query: torch.zeros(16, 16, dtype=torch.bool)})

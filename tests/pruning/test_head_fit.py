@@ -19,12 +19,12 @@ GAMMA = 2.5
 
 
 def planted(model, texts=200):
-    """Random pooled texts, and examples whose concepts and label follow from them."""
+    """Return random pooled texts, and examples whose concepts and label depend on them."""
     draw = torch.Generator().manual_seed(0)
     pooled = {name: torch.randn(texts, 16, generator=draw) * 3 + 1 for name in model.concept_set.names}
     food = (pooled["food"][:, 0] + pooled["food"][:, 1] > 2).long() + (pooled["food"][:, 2] > 3).long()
     noise = (pooled["noise"][:, 0] > 1).long()
-    doubt = (pooled["noise"][:, 5] > 1).long()  # the label depends on it, the concepts do not
+    doubt = (pooled["noise"][:, 5] > 1).long()  # the label depends on this, the concepts do not
     data = replace(
         build_examples(annotated(texts, seed=0), model),
         concept_targets={"food": one_hot(food, 3), "noise": one_hot(noise, 2)},
@@ -34,7 +34,7 @@ def planted(model, texts=200):
 
 
 def losses_of(model, data, pooled):
-    """Mean loss of the concepts, and the loss of the best label head on the predicted concepts."""
+    """Return the mean loss of the concepts, and the loss of the best label head on the predicted concepts."""
     logits = {name: model.concept_heads.head(name)(texts).detach() for name, texts in pooled.items()}
     concepts = np.mean([float(cross_entropy(logits[n], data.concept_targets[n])) for n in logits])
     probabilities = torch.cat([values.softmax(-1) for values in logits.values()], dim=-1).numpy()
@@ -56,7 +56,7 @@ def test_without_a_label_the_fit_equals_scikit_learn_on_standardised_texts(backb
         np.testing.assert_allclose(ours, expected.predict_proba(standardised), atol=1e-3)
 
 
-def test_with_a_label_heads_trade_some_concept_loss_for_label_loss(backbone):
+def test_with_a_label_heads_accept_concept_loss_for_less_label_loss(backbone):
     losses = {}
     for mode in ("sequential", "joint"):
         model = tiny_model(backbone, mode=mode)

@@ -12,7 +12,7 @@ PRIORS = {"food": torch.tensor([0.25, 0.5, 0.25]), "noise": torch.tensor([0.5, 0
 
 
 def predict_constant(model, probabilities):
-    """Let each concept's head predict the same probabilities for every text."""
+    """Make the head of each concept predict the same probabilities for every text."""
     for name, shares in probabilities.items():
         head = model.concept_heads.head(name)
         torch.nn.init.zeros_(head.weight)
@@ -42,7 +42,7 @@ def test_only_the_pooled_texts_get_gradients(model):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_one_concept_alone_has_no_penalty(model):
+def test_a_single_concept_has_no_penalty(model):
     texts = torch.randn(3, 16, requires_grad=True)
     penalty = leakage_penalty(model, {"food": texts}, {"food": PRIORS["food"]})
     penalty.backward()
@@ -50,7 +50,7 @@ def test_one_concept_alone_has_no_penalty(model):
 
 
 def test_priors_are_the_shares_of_the_known_states():
-    """Of five texts one has no known state: shares 2/4, 1/4, 1/4. A state without a text still has a prior above 0."""
+    """Four of five texts have a known state: shares 2/4, 1/4, 1/4. A state without a text has a prior above 0."""
     gold = torch.tensor([0, 0, 1, 2, MISSING])
     priors = state_priors({"food": one_hot(gold, 3), "noise": one_hot(gold.clamp(max=0), 2)})
     assert priors["food"].tolist() == pytest.approx([0.5, 0.25, 0.25], abs=1e-6)

@@ -35,7 +35,7 @@ def training_texts(model):
 
 
 def method_for(model, folder, params, finetune=None, updates=20, source=None):
-    """A method and its optimizer, for a model that gets dense masks if it has none."""
+    """Return a method and its optimizer; a model without masks gets dense ones."""
     model.masks = model.masks or dense_masks(model)
     data = training_texts(model)
     events = PruningEvents.plan(params, updates)
@@ -50,7 +50,7 @@ def batch_for(model, rows=7):
 
 
 def routes(concepts, step, rows):
-    """Which rows go through which mask, by the definition of each setting."""
+    """Return the rows of each mask, by the definition of each setting."""
     if concepts == "all":
         return {name: list(range(rows)) for name in NAMES}
     if concepts == "sampled":
@@ -59,7 +59,7 @@ def routes(concepts, step, rows):
 
 
 def by_plain_autograd(dense, masks, b, rows, priors, label, leakage_weight):
-    """The loss, and dL/d(w m_k). The dense model runs once for each concept, with W * m_k as its weights."""
+    """Return the loss and dL/d(w m_k). The dense model runs once for each concept, with weights W * m_k."""
     weights = {layer: module.weight.detach() for layer, module in prunable_layers(dense.backbone).items()}
     leaves, logits, leakage = {}, {}, []
     for index, name in enumerate(NAMES):
@@ -82,9 +82,7 @@ def by_plain_autograd(dense, masks, b, rows, priors, label, leakage_weight):
 
 @pytest.mark.parametrize("weights", ["frozen", "trained"])
 @pytest.mark.parametrize(("concepts", "step"), [("all", 0), ("sampled", 0), ("sampled", 1), ("split", 0), ("split", 1)])
-def test_the_gradient_of_a_score_is_that_of_its_masked_weight_times_the_weight(
-    concepts, step, weights, model, tmp_path
-):
+def test_the_gradient_of_a_score_is_the_masked_gradient_times_the_weight(concepts, step, weights, model, tmp_path):
     """This includes dropped weights. Trained weights learn only through their masks."""
     dense, b = copy.deepcopy(model), batch_for(model)
     model.masks = random_masks(model)
@@ -132,7 +130,7 @@ def test_gradients_of_accumulated_batches_add_up(model, tmp_path):
         torch.testing.assert_close(sums, one + other)
 
 
-def test_weights_learn_through_masks_with_other_saliencies_too(model, tmp_path):
+def test_weights_also_learn_through_masks_with_other_saliencies(model, tmp_path):
     dense, b = copy.deepcopy(model), batch_for(model)
     model.masks = random_masks(model)
     method, _ = method_for(
@@ -151,7 +149,7 @@ def test_weights_learn_through_masks_with_other_saliencies_too(model, tmp_path):
         torch.testing.assert_close(module.weight.grad, masked, atol=1e-7, rtol=1e-3)
 
 
-def test_a_mask_that_gets_no_row_of_a_small_batch_is_left_out(model, tmp_path):
+def test_a_mask_without_rows_of_a_small_batch_is_skipped(model, tmp_path):
     method, _ = method_for(model, tmp_path, pruning(concepts="split", leakage_weight=0.5))
     losses = method.compute_losses(model, batch_for(model, 1), 1)
     losses.total.backward()
@@ -204,7 +202,7 @@ def test_the_leakage_penalty_moves_scores_and_no_head(model, tmp_path):
 
 
 def run_events(method, model, updates=20):
-    """Call the method before each update; returns figures and masks of each event, by step."""
+    """Call the method before each update; return figures and masks of each event, by step."""
     events = {}
     for step in range(updates):
         figures = method.before_update(model, step)
@@ -232,7 +230,7 @@ def test_events_follow_the_schedule(model, tmp_path):
     assert [method.may_keep(updates) for updates in (5, 10, 11, 20)] == [False, False, True, True]
 
 
-def test_learnt_masks_change_on_at_the_final_sparsity(model, tmp_path):
+def test_learnt_masks_still_change_at_the_final_sparsity(model, tmp_path):
     """Four events from 2 to 10 are at least 2 updates apart, and so are those after them."""
     params = pruning(begin=0.1, end=0.5, events=4, sparsity=0.7)
     method, _ = method_for(model, tmp_path, params)
@@ -242,8 +240,8 @@ def test_learnt_masks_change_on_at_the_final_sparsity(model, tmp_path):
     assert [method.may_keep(updates) for updates in (10, 11)] == [False, True]
 
 
-def test_learnt_scores_start_from_magnitude_and_decide(model, tmp_path):
-    """An event keeps the weights with the highest scores, also such that were dropped before."""
+def test_learnt_scores_start_from_magnitude_and_determine_the_masks(model, tmp_path):
+    """An event keeps the weights with the highest scores, including weights dropped before."""
     changes = {"begin": 0.0, "end": 0.5, "events": 2, "schedule": "constant", "sparsity": 0.75}
     method, _ = method_for(model, tmp_path, pruning(**changes))
     method.before_update(model, 0)
@@ -293,7 +291,7 @@ def test_the_texts_of_an_event_depend_on_step_and_seed(model):
 @pytest.mark.parametrize("saliency", ["obert", "movement"])
 @pytest.mark.parametrize("cleared", [True, False])
 def test_a_weight_outside_every_mask_keeps_its_bytes(saliency, cleared, model, tmp_path, monkeypatch):
-    """Control: if its moments are not cleared, AdamW moves it on."""
+    """Control: if its moments are not cleared, AdamW still moves the weight."""
     if not cleared:
         monkeypatch.setattr("sparsecbm.pruning.training.clear_moments_outside_masks", lambda *arguments: None)
     params = pruning(saliency=saliency, weights="trained", concepts="all", sparsity=0.75, begin=0.2)
@@ -317,7 +315,7 @@ def test_a_weight_outside_every_mask_keeps_its_bytes(saliency, cleared, model, t
     assert moved_outside == 0 if cleared else moved_outside > 1000
 
 
-def test_control_masks_match_in_every_count_and_keep_other_weights(model, tmp_path):
+def test_control_masks_have_the_same_counts_and_other_weights(model, tmp_path):
     params = pruning(sparsity=0.75, core=0.3, saliency="random")
     chosen, _ = method_for(model, tmp_path / "chosen", params)
     events = run_events(chosen, model)
@@ -337,7 +335,7 @@ def test_control_masks_match_in_every_count_and_keep_other_weights(model, tmp_pa
                 assert mask.density_by_layer() == expected[mask.name].density_by_layer()
             assert masks != expected or step == 0
         steps = list(again)
-        for mask in again[steps[-1]][1]:  # dropped weights stay dropped, as under the chosen masks
+        for mask in again[steps[-1]][1]:  # dropped weights stay dropped, as with the chosen masks
             assert not any((kept & ~again[steps[1]][1][mask.name][layer]).any() for layer, kept in mask.items())
         weights[seed] = again[steps[-1]][1]
     assert weights[0] != weights[1]
@@ -376,5 +374,5 @@ def test_learnt_scores_start_as_ranks_of_a_saliency_of_each_concept(model, tmp_p
     layer = next(iter(model.masks.shapes))
     scores = method.scores.parameters
     assert not torch.equal(scores[layer, 0], scores[layer, 1])  # of two concepts
-    plain, _ = method_for(model, tmp_path, pruning(first_scores="magnitude"))
-    assert torch.equal(plain.scores.parameters[layer, 0], plain.scores.parameters[layer, 1])
+    by_magnitude, _ = method_for(model, tmp_path, pruning(first_scores="magnitude"))
+    assert torch.equal(by_magnitude.scores.parameters[layer, 0], by_magnitude.scores.parameters[layer, 1])

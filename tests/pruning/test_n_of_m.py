@@ -1,4 +1,4 @@
-"""n:m patterns by hand, and torch's rules for 2:4."""
+"""n:m patterns by hand, and the rules of torch for 2:4."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def pruned(scores, n, m, before=None, regrow=False):
     return prune_n_of_m({"query": scores}, {"query": before}, n, m, regrow)["query"]
 
 
-def test_by_hand():
+def test_n_of_m_masks_by_hand():
     scores = torch.tensor([[1.0, 4.0, 3.0, 2.0, 8.0, 7.0, 5.0, 6.0], [0.0, 0.0, 0.0, 0.0, -1.0, -3.0, 0.0, -2.0]])
     assert pruned(scores, 2, 4).int().tolist() == [[0, 1, 1, 0, 1, 1, 0, 0], [1, 1, 0, 0, 1, 0, 1, 0]]
     assert pruned(scores, 1, 4).int().tolist() == [[0, 1, 0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0, 1, 0]]
@@ -28,13 +28,13 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 2), (4, 8), (3, 4), (1, 16)])
-def test_exactly_n_of_each_m_inputs_and_the_best(n, m):
+def test_exactly_the_best_n_of_each_m_inputs_stay(n, m):
     scores = torch.randn(6, 48, generator=torch.Generator().manual_seed(0))
     mask = pruned(scores, n, m)
     assert mask.shape == (6, 48)
     groups, kept = scores.view(-1, m), mask.view(-1, m)
     assert (kept.sum(1) == n).all()
-    # The lowest score that stays is above the highest score that goes.
+    # The lowest kept score is above the highest dropped score.
     lowest = groups.masked_fill(~kept, float("inf")).amin(1)
     highest = groups.masked_fill(kept, float("-inf")).amax(1)
     assert (lowest > highest).all()
@@ -51,7 +51,7 @@ def test_a_pruned_weight_stays_pruned_unless_it_may_regrow():
     assert pruned(scores, 2, 4, too_few, regrow=True).int().tolist() == [[1, 1, 0, 0]]
 
 
-def test_bad_input_names_the_layer():
+def test_the_error_for_invalid_input_names_the_layer():
     with pytest.raises(ConfigError, match=r"layer query: 4 does not divide the inputs.*\[out, in\] = \[4, 6\].*2:4"):
         pruned(torch.zeros(4, 6), 2, 4)
     for n, m in ((0, 4), (5, 4), (-1, 4)):
@@ -61,7 +61,7 @@ def test_bad_input_names_the_layer():
         pruned(torch.tensor([[1.0, float("nan")]]), 1, 2)
 
 
-def test_multiples_equal_those_of_torch():
+def test_required_multiples_equal_those_of_torch():
     for backend, kind in TORCH.items():
         expected = {
             dtype: (shape.sparse_min_rows, shape.sparse_min_cols)

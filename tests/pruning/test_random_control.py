@@ -13,7 +13,7 @@ SHAPES = {"a": (30, 20), "b": (7, 5)}
 
 
 def chosen(seed=0):
-    """Masks of three concepts with the first rows as common core, and a different density for each concept."""
+    """Return masks of three concepts with the first rows as common core and a different density for each concept."""
     draw = torch.Generator().manual_seed(seed)
     masks = {}
     for number, name in enumerate(("food", "noise", "service")):
@@ -26,7 +26,7 @@ def chosen(seed=0):
 
 
 def group_sizes(masks, layer):
-    """For every group of concepts, the number of weights that exactly these concepts keep."""
+    """Return, for every group of concepts, the number of weights that exactly these concepts keep."""
     counts = {}
     for size in range(len(masks) + 1):
         for group in combinations(masks.concepts, size):

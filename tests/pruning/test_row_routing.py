@@ -1,4 +1,4 @@
-"""Which rows go through which mask, by hand."""
+"""The rows of each mask, by hand."""
 
 import pytest
 import torch
@@ -15,12 +15,12 @@ ROUTES = {
 
 @pytest.mark.parametrize("routing", list(ROUTES))
 def test_routes_by_hand(routing):
-    """Sampled: concepts in turn. Split: each row through one mask, and through each mask in turn."""
+    """Sampled batches use concepts in turn. Split batches use one mask for each row, and each mask in turn."""
     for step, expected in enumerate(ROUTES[routing]):
         routes = route_batch(routing, ("food", "noise"), torch.arange(5), step)
         assert {name: rows.tolist() for name, rows in routes.items()} == expected
 
 
-def test_a_mask_without_rows_is_left_out():
+def test_a_mask_without_rows_is_skipped():
     routes = route_batch("split", ("food", "noise", "service"), torch.arange(2), step=1)
     assert {name: rows.tolist() for name, rows in routes.items()} == {"noise": [0], "service": [1]}

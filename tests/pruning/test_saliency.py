@@ -1,4 +1,4 @@
-"""Every saliency by hand, through one interface; and when oBERT degenerates to magnitude."""
+"""Every saliency by hand through one interface, and the case in which oBERT ranks like magnitude."""
 
 import math
 import warnings
@@ -30,7 +30,7 @@ def test_magnitude_by_hand():
 
 
 def test_movement_by_hand():
-    # The gradients add up to (2, 2, -2): descent shrinks 3, and moves -2 and 1 away from zero.
+    # The gradients add up to (2, 2, -2). Descent shrinks 3 and moves -2 and 1 away from zero.
     assert scores("movement").tolist() == [-6, 4, 2]
 
 
@@ -55,7 +55,7 @@ def test_fisher_diagonal_is_obert_with_blocks_of_one():
 
 
 def test_obert_predicts_the_rise_of_a_quadratic_loss():
-    """The oracle sets w_j to zero and moves the rest of the block to the least loss."""
+    """The oracle sets w_j to zero and moves the rest of the block to the lowest loss."""
     weights, gradients, damping = normal(5).double(), normal(9, 5, seed=1).double(), 0.1
     hessian = damping * torch.eye(5, dtype=torch.float64) + gradients.T @ gradients / 9
     rises = []
@@ -69,7 +69,7 @@ def test_obert_predicts_the_rise_of_a_quadratic_loss():
     assert scores("obert", weights, gradients, block=5, damping=damping).tolist() == pytest.approx(rises, rel=1e-5)
 
 
-def test_random_scores_depend_on_seed_and_place():
+def test_random_scores_depend_on_seed_and_layer():
     weights = torch.zeros(1000)
     first = scores("random", weights, None)
     assert torch.equal(scores("random", weights, None), first)
@@ -84,7 +84,7 @@ def test_random_scores_depend_on_seed_and_place():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_one_interface():
+def test_all_saliencies_have_the_same_interface():
     weights, gradients = normal(50), normal(3, 50, seed=1)
     before = weights.clone(), gradients.clone()
     assert set(SALIENCIES) == {"obert", "fisher_diagonal", "magnitude", "movement", "random"}
@@ -102,7 +102,7 @@ def test_an_unknown_saliency_raises_an_error():
 
 
 @pytest.mark.parametrize("name", ["obert", "fisher_diagonal", "movement"])
-def test_bad_gradients_name_layer_and_concept(name):
+def test_the_error_for_invalid_gradients_names_layer_and_concept(name):
     with pytest.raises(PruningError, match="layer 0, concept food: this saliency needs gradients"):
         scores(name, gradients=None)
     with pytest.raises(PruningError, match="layer 0, concept food: gradients hold NaN"):
@@ -136,20 +136,20 @@ def test_rank_correlation_of_the_weights_in_use():
 
 
 def test_rank_correlation_of_a_sample(monkeypatch):
-    # Every 20th score has the opposite sign. A sample in steps of 20 weights would hit all of these or none.
+    # Every 20th score has the opposite sign. A sample in steps of 20 weights would contain all of these or none.
     weights = normal(20_000)
     values = weights.abs()
     values[::20] *= -1
-    whole = magnitude_correlation(values, weights)
+    full = magnitude_correlation(values, weights)
     monkeypatch.setattr(degeneracy, "SAMPLE", 1000)
     sampled = magnitude_correlation(values, weights)
     assert sampled == magnitude_correlation(values, weights)
-    assert 0 < abs(sampled - whole) < 0.05
+    assert 0 < abs(sampled - full) < 0.05
 
 
 @pytest.mark.parametrize("name", ["obert", "fisher_diagonal"])
 def test_a_large_damping_gives_a_warning(name):
-    # Gradients near a thousandth, of different size for each weight, as in models.
+    # Gradients are near 0.001 and differ in size between weights, as in models.
     weights = normal(2000)
     gradients = normal(16, 2000, seed=1) * 1e-3 * normal(2000, seed=2).exp()
     damped = magnitude_correlation(scores(name, weights, gradients, damping=1.0), weights)

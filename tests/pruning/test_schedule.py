@@ -26,7 +26,7 @@ def test_constant_by_hand():
 
 
 @pytest.mark.parametrize("kind", ["cubic", "linear"])
-def test_before_and_after(kind):
+def test_sparsity_before_and_after_the_schedule(kind):
     assert schedule(kind).sparsity(99) == 0
     assert schedule(kind).sparsity(300) == schedule(kind).sparsity(10_000) == 0.9  # exactly
 
@@ -39,19 +39,19 @@ def test_from_a_sparsity_of_zero():
 
 @pytest.mark.parametrize("kind", ["cubic", "linear", "constant"])
 @pytest.mark.parametrize("when", [{"interval": 10}, {"events": 4}])
-def test_begin_and_end_in_one_step(kind, when):
+def test_a_schedule_can_begin_and_end_in_one_step(kind, when):
     once = schedule(kind, begin=100, end=100, **when)
     assert once.event_steps() == (100,)
     assert [once.sparsity(step) for step in (99, 100, 101)] == [0, 0.9, 0.9]
 
 
-def test_steps_by_interval():
+def test_steps_by_interval_by_hand():
     assert schedule(interval=50).event_steps() == (100, 150, 200, 250, 300)
     assert schedule(interval=80).event_steps() == (100, 180, 260, 300)  # always includes the end
     assert schedule(interval=500).event_steps() == (100, 300)
 
 
-def test_steps_by_number():
+def test_steps_by_number_by_hand():
     assert schedule(events=2).event_steps() == (100, 300)
     assert schedule(events=5).event_steps() == (100, 150, 200, 250, 300)
     assert schedule(begin=0, end=10, events=4).event_steps() == (0, 3, 7, 10)  # 3.33 and 6.67
@@ -76,7 +76,7 @@ def test_steps_by_number():
         ({"interval": None}, "either interval or events"),
     ],
 )
-def test_settings_out_of_range(changes, message):
+def test_settings_out_of_range_raise_an_error(changes, message):
     with pytest.raises(ConfigError, match=message):
         schedule(**changes)
 
@@ -85,7 +85,7 @@ def test_settings_out_of_range(changes, message):
     ("changes", "updates", "steps"),
     [
         ({"begin": 0.1, "end": 0.5, "events": 4, "saliency": "random"}, 20, {2, 5, 7, 10}),
-        # Learnt masks go on: four events from 2 to 10 are at least 2 updates apart, and so are those after them.
+        # Learnt masks continue: the four events from 2 to 10 are at least 2 updates apart, and so are the later ones.
         ({"begin": 0.1, "end": 0.5, "events": 4, "saliency": "movement"}, 20, {2, 5, 7, 10, 12, 14, 16, 18}),
         ({"begin": 0.25, "end": 0.25, "saliency": "movement"}, 20, {5}),
         ({"begin": 0.0, "end": 0.5, "events": 12, "saliency": "random"}, 10, {0, 1, 2, 3, 4, 5}),  # one at each update

@@ -33,7 +33,7 @@ def test_global_by_hand():
     assert bits(masks["low"]) == [[0, 1], [1, 0]]
 
 
-def test_nothing_to_drop():
+def test_a_sparsity_of_zero_drops_nothing():
     for scope in ("layer", "global"):
         assert all(mask.all() for mask in prune_to(TWO, dense(TWO), 0.0, scope=scope).values())
 
@@ -47,7 +47,7 @@ def test_counts_round_to_the_nearest_and_a_half_rounds_up(sparsity, dropped):
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
-def test_of_equal_scores_the_first_stay_and_counts_are_exact(scope):
+def test_the_first_of_equal_scores_stay_and_counts_are_exact(scope):
     scores = {"a": torch.zeros(3, 4), "b": torch.zeros(8)}
     masks = prune_to(scores, dense(scores), 0.5, scope=scope)
     if scope == "layer":
@@ -58,14 +58,14 @@ def test_of_equal_scores_the_first_stay_and_counts_are_exact(scope):
         assert not masks["b"].any()
 
 
-def test_ties_at_the_threshold():
+def test_the_first_weights_at_the_threshold_stay():
     scores = {"a": torch.tensor([2.0, 1.0, 2.0, 9.0, 2.0, 0.0])}
     assert bits(prune_to(scores, dense(scores), 0.5)["a"]) == [1, 0, 1, 1, 0, 0]
 
 
 @pytest.mark.parametrize("sparsity", [0.1, 0.333, 0.75, 0.9])
 @pytest.mark.parametrize("scope", ["layer", "global"])
-def test_against_a_stable_sort(scope, sparsity):
+def test_selection_equals_a_stable_sort(scope, sparsity):
     """The oracle sorts all scores and keeps the first. Scores are in tenths, so hundreds of them are equal."""
     g = torch.Generator().manual_seed(0)
     scores = {
@@ -130,7 +130,7 @@ def test_a_sparsity_out_of_range_raises_an_error(sparsity):
         prune_to(TWO, dense(TWO), sparsity)
 
 
-def test_bad_input_names_the_layer():
+def test_the_error_for_invalid_input_names_the_layer():
     with pytest.raises(ConfigError, match=r"unknown threshold 'globl'\. Did you mean 'global'"):
         prune_to(TWO, dense(TWO), 0.5, scope="globl")
     for value in (float("nan"), float("inf")):

@@ -19,7 +19,7 @@ def block(number):
 
 
 def saliencies(number=0, heads=HEADS, neurons=NEURONS):
-    """All weights of a unit have the same saliency: value [3, 4], output [4, 3], up [6, 2], down [2, 6]."""
+    """Return equal saliencies for all weights of a unit: value [3, 4], output [4, 3], up [6, 2], down [2, 6]."""
     heads, neurons = torch.tensor(heads).float(), torch.tensor(neurons).float()
     return {
         f"{number}.value": heads[:, None].expand(3, 4),
@@ -30,12 +30,12 @@ def saliencies(number=0, heads=HEADS, neurons=NEURONS):
 
 
 def kept(selection, number=0):
-    """Numbers of the kept heads and neurons."""
+    """Return the numbers of the kept heads and neurons."""
     return [selection.masks[f"{number}.{layer}"].all(1).nonzero().squeeze(1).tolist() for layer in ("value", "up")]
 
 
-def test_units_go_by_saliency_per_weight_and_the_target_is_met():
-    """24 of 48 weights go: head 0 (8), neurons 0, 1, 2 (12). Head 1 does not fit any more, so neuron 3 goes (4)."""
+def test_units_with_the_least_saliency_per_weight_go_until_the_target():
+    """24 of 48 weights go: head 0 (8), neurons 0, 1, 2 (12). Head 1 no longer fits, so neuron 3 goes (4)."""
     selection = select_units(block(0), saliencies(), 0.5)
     assert kept(selection) == [[1, 2], [4, 5]]
     assert selection.sparsity == 0.5
@@ -98,7 +98,7 @@ def test_a_dropped_unit_stays_dropped():
     assert select_units(block(0), reverse, 0.1, before=first.masks).sparsity == 20 / 48
 
 
-def test_errors_name_the_wrong_input():
+def test_errors_name_the_invalid_input():
     with pytest.raises(ConfigError, match=r"sparsity is in \[0, 1\), not 1.0"):
         select_units(block(0), saliencies(), 1.0)
     with pytest.raises(ConfigError, match=r"unknown threshold 'block'\. Choices: layer, global"):

@@ -1,4 +1,4 @@
-"""The report in a real browser, from file://: no complaint, no request, and usable by mouse and keyboard."""
+"""The report in a real browser, from file://: no warnings, no requests, and usable by mouse and keyboard."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ import pytest
 
 from sparsecbm.report.embedded_plots import read_plots
 from sparsecbm.report.index_page import index_page
-from tests.support import report_inputs as made
+from tests.support import report_inputs
 
 webdriver = pytest.importorskip("selenium.webdriver")
 
@@ -25,7 +25,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """Headless Chromium with an empty profile, which logs its console and every request."""
+    """Return headless Chromium with an empty profile; it logs its console and every request."""
     programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
     if None in programs:
         pytest.skip("no chromium and chromedriver on PATH: `apt-get install chromium chromium-driver` brings them")
@@ -42,14 +42,14 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def html(tmp_path_factory):
     root = tmp_path_factory.mktemp("plots")
-    made.write_plots(root, "prune/swap", "evaluate/confusion-test")
+    report_inputs.write_plots(root, "prune/swap", "evaluate/confusion-test")
     plots = {stage: read_plots(root / stage) for stage in ("prune", "evaluate")}
-    return index_page("restaurants", made.metrics(), plots, made.explanations())
+    return index_page("restaurants", report_inputs.metrics(), plots, report_inputs.explanations())
 
 
 @pytest.fixture
 def page(browser, html, tmp_path):
-    """The browser with the report just opened."""
+    """Return a function that opens the report in the browser."""
     visit(browser, html, tmp_path)
     return browser
 
@@ -57,15 +57,15 @@ def page(browser, html, tmp_path):
 def visit(browser, html, folder):
     (folder / "index.html").write_text(html, encoding="utf-8")
     browser.get("about:blank")
-    browser.get_log("browser"), browser.get_log("performance")  # empties both logs
+    browser.get_log("browser"), browser.get_log("performance")  # clears both logs
     browser.get((folder / "index.html").as_uri())
 
 
 def requests(browser) -> list[str]:
-    """Addresses that the page asked for, apart from itself and what it carries inside."""
+    """Return the requested addresses, except the page itself and embedded data."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    return [url for url in asked if not url.startswith("data:") and url != browser.current_url.partition("#")[0]]
+    urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    return [url for url in urls if not url.startswith("data:") and url != browser.current_url.partition("#")[0]]
 
 
 def shown(browser) -> list[str]:
@@ -86,7 +86,7 @@ def focused(browser) -> str:
 
 
 def opened(browser, card) -> bool:
-    """Whether a card shows its body, or does so in a moment."""
+    """Return whether a card shows its body within a short time."""
     body = (By.CSS_SELECTOR, f"#{card}[open] > article")
     return WebDriverWait(browser, 5).until(visibility_of_element_located(body)).is_displayed()
 
@@ -95,7 +95,7 @@ def press(browser, *keys):
     webdriver.ActionChains(browser).send_keys(*keys).perform()
 
 
-def test_it_opens_without_a_complaint_or_a_request(page):
+def test_the_report_opens_without_warnings_or_requests(page):
     for summary in page.find_elements(By.CSS_SELECTOR, ".card > summary"):
         summary.click()
     assert all(opened(page, f"card-{number}") for number in range(4))
@@ -105,25 +105,25 @@ def test_it_opens_without_a_complaint_or_a_request(page):
     assert page.execute_script(loaded) and len(page.find_elements(By.TAG_NAME, "img")) == 2
 
 
-def test_the_check_sees_a_request_and_the_policy_stops_one(browser, html, tmp_path):
+def test_the_check_detects_a_request_and_the_policy_blocks_it(browser, html, tmp_path):
     image = '<img src="http://127.0.0.1:9/seen.png">'
     visit(browser, f"<!doctype html><title>t</title>{image}", tmp_path)
     assert requests(browser) == ["http://127.0.0.1:9/seen.png"]
     visit(browser, html.replace("<main", f"{image}<script>document.title = 'ran'</script><main"), tmp_path)
-    said = " ".join(entry["message"] for entry in browser.get_log("browser"))
-    assert "Loading the image" in said and "inline script" in said and browser.title == "Report: restaurants"
+    messages = " ".join(entry["message"] for entry in browser.get_log("browser"))
+    assert "Loading the image" in messages and "inline script" in messages and browser.title == "Report: restaurants"
 
 
-def test_texts_with_markup_are_shown_as_they_are(page):
+def test_texts_with_markup_are_shown_literally(page):
     card = page.find_element(By.ID, "card-3")
-    assert card.find_element(By.CSS_SELECTOR, ".text").text == made.EVIL
+    assert card.find_element(By.CSS_SELECTOR, ".text").text == report_inputs.EVIL
     card.find_element(By.TAG_NAME, "summary").click()
     assert opened(page, "card-3")
     assert "<script>alert(1)</script>" in card.find_element(By.TAG_NAME, "article").text
     assert len(page.find_elements(By.TAG_NAME, "script")) == 1
 
 
-def test_filters_look_at_one_variable_at_a_time(page):
+def test_filters_apply_to_one_variable(page):
     assert count(page) == "all 4 texts"
     choose(page, "error", "wrong")
     assert (shown(page), count(page)) == (["card-1", "card-2"], "2 of 4 texts")
@@ -137,7 +137,7 @@ def test_filters_look_at_one_variable_at_a_time(page):
     choose(page, "error", "")
     choose(page, "state", "loud")
     assert shown(page) == ["card-2"]
-    choose(page, "variable", "")  # any concept; `loud` is still on offer
+    choose(page, "variable", "")  # any concept; `loud` can still be selected
     choose(page, "state", "Positive")
     choose(page, "error", "wrong")
     assert shown(page) == ["card-2"]
@@ -145,7 +145,7 @@ def test_filters_look_at_one_variable_at_a_time(page):
     assert shown(page) == ["card-0", "card-1", "card-2", "card-3"]
 
 
-def test_states_on_offer_follow_the_variable(page):
+def test_the_offered_states_depend_on_the_variable(page):
     def states():
         return [option.text for option in Select(page.find_element(By.NAME, "state")).options]
 
@@ -154,7 +154,7 @@ def test_states_on_offer_follow_the_variable(page):
     assert states() == ["any state", "loud", "quiet"]
 
 
-def test_search_wants_every_word(page):
+def test_search_finds_texts_with_every_word(page):
     box = page.find_element(By.NAME, "search")
     box.send_keys("SOUP the")
     assert shown(page) == ["card-0", "card-1"]
@@ -166,7 +166,7 @@ def test_search_wants_every_word(page):
     assert (shown(page), count(page)) == ([], "0 of 4 texts")
 
 
-def test_all_can_be_done_by_keys(page):
+def test_the_keyboard_is_enough(page):
     press(page, "/")
     press(page, "soup")
     assert shown(page) == ["card-0", "card-1"]
@@ -174,7 +174,7 @@ def test_all_can_be_done_by_keys(page):
     assert focused(page) == "card-0"
     press(page, "j")
     assert focused(page) == "card-1"
-    press(page, "j")  # no further
+    press(page, "j")  # the last card stays
     assert focused(page) == "card-1"
     press(page, Keys.ENTER)
     assert opened(page, "card-1")
@@ -182,7 +182,7 @@ def test_all_can_be_done_by_keys(page):
     assert opened(page, "card-0")
 
 
-def test_links_lead_to_cards_and_set_filters(page):
+def test_links_open_cards_and_set_filters(page):
     choose(page, "error", "right")
     assert "card-2" not in shown(page)
     page.find_element(By.CSS_SELECTOR, "#examples a[href='#card-2']").send_keys(Keys.ENTER)
@@ -200,7 +200,7 @@ def test_an_address_with_a_card_opens_it(browser, html, tmp_path):
     assert opened(browser, "card-1")
 
 
-def test_a_phone_needs_no_scrolling_sideways(page):
+def test_a_phone_needs_no_horizontal_scrolling(page):
     page.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     )

@@ -1,4 +1,4 @@
-"""The report as bytes: whole and self-contained; texts stay texts, and sections without content are left out."""
+"""The report is complete and self-contained, escapes texts, and has no sections without content."""
 
 import base64
 import hashlib
@@ -11,34 +11,36 @@ from sparsecbm.base.errors import DataError
 from sparsecbm.report.embedded_plots import read_plots
 from sparsecbm.report.examples import Example, best_examples, frequent_confusions, worst_examples
 from sparsecbm.report.index_page import index_page
-from tests.support import report_inputs as made
+from tests.support import report_inputs
 from tests.support.html_page import Page
 
 
 @pytest.fixture
 def plots(tmp_path):
-    made.write_plots(tmp_path, "prune/swap", "prune/curves", "evaluate/confusion-test", "evaluate/confusion-dev")
+    report_inputs.write_plots(
+        tmp_path, "prune/swap", "prune/curves", "evaluate/confusion-test", "evaluate/confusion-dev"
+    )
     return {stage: read_plots(tmp_path / stage) for stage in ("prune", "evaluate", "explain")}
 
 
 @pytest.fixture
 def html(plots):
-    return index_page("restaurants", made.metrics(), plots, made.explanations())
+    return index_page("restaurants", report_inputs.metrics(), plots, report_inputs.explanations())
 
 
-def test_texts_stay_texts(html):
+def test_markup_in_texts_is_escaped(html):
     page = Page(html)
     assert len(page.find("script")) == 1 and "alert(1)" not in page.scripts[0]
-    assert made.EVIL in page.texts, "as one text, with every character"
+    assert report_inputs.EVIL in page.texts, "as one text, with every character"
     for _, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes)
         addresses = [attributes[key] for key in ("src", "href") if key in attributes]
         assert all(address.startswith(("data:", "#", "validation.html", "promotion.html")) for address in addresses)
 
 
-def test_a_name_with_markup_stays_text():
-    figures = made.metrics()
-    figures["evaluate"]["concepts"]["<b>food</b>"] = made.score()
+def test_markup_in_a_name_is_escaped():
+    figures = report_inputs.metrics()
+    figures["evaluate"]["concepts"]["<b>food</b>"] = report_inputs.score()
     html = index_page("<i>data</i>", figures, {}, [])
     assert "<b>food" not in html and "<i>data" not in html
     assert "<b>food</b>" in Page(html).texts and "<i>data</i>" in Page(html).texts
@@ -86,32 +88,32 @@ def test_tables_hold_the_figures(html):
     assert "harm ✓ passed 0.010 at most 0.020" in cells
     assert "integrated_gradients delete 0.400 0.100 0.300 0.200 to 0.400 0.900 –" in cells  # the mean
     assert "integrated_gradients 80 0.500 0.400 to 0.600 0.100" in cells
-    assert "integrated_gradients comprehensiveness delete food 0.400 0.100 0.300" in cells  # folded
+    assert "integrated_gradients comprehensiveness delete food 0.400 0.100 0.300" in cells  # collapsed
     assert "All pairs (12): less is better" in cells and "concept_edit 0.610 0.610 to 0.900 0.620 0.630 – –" in cells
     assert "zero 0.800 0.800 to 0.900 0.810 0.820 0.190 0.100 to 0.300" in cells
 
 
-def test_plots_are_inside_with_their_captions(html, tmp_path):
+def test_plots_are_embedded_with_their_captions(html, tmp_path):
     images = Page(html).find("img")
     assert len(images) == 4 and all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
     assert {image["alt"] for image in images} >= {
         "Accuracy of each concept's trained head under the mask of each concept",
         "Confusions of the label and each concept: gold states in rows, predicted ones in columns. Split test",
     }
-    made.write_plots(tmp_path, "bad/swap")
+    report_inputs.write_plots(tmp_path, "bad/swap")
     (tmp_path / "bad" / "swap.png").write_text("no picture")
     with pytest.raises(DataError, match=r"swap\.png is not a readable PNG; run the stage `report` again"):
         read_plots(tmp_path / "bad")
 
 
-def test_sections_without_content_are_left_out(html):
+def test_there_are_no_sections_without_content(html):
     def anchors(html):
         return [section["id"] for section in Page(html).find("section")]
 
     whole = ["overview", "scores", "concepts", "subnetworks", "explanations", "effects", "interventions", "training"]
     assert anchors(html) == [*whole, "examples", "cards"]
     # A black box has no concepts, masks, explanations or interventions.
-    scores = {"split": "dev", "label": made.score(), "label_hard": None, "concepts": {}, "bag_of_words": None}
+    scores = {"split": "dev", "label": report_inputs.score(), "label_hard": None, "concepts": {}, "bag_of_words": None}
     box = index_page("box", {"evaluate": scores, "prune": {"chosen": None}, "explain": {}}, {}, [])
     assert anchors(box) == ["overview", "scores"]
     assert "None" not in re.sub(r"<script>.*</script>|<style>.*</style>", "", box, flags=re.DOTALL)
@@ -120,27 +122,29 @@ def test_sections_without_content_are_left_out(html):
     assert "#cards" not in links and "validation.html" in links
 
 
-def test_every_link_inside_the_page_leads_somewhere(html):
+def test_every_link_inside_the_page_has_a_target(html):
     page = Page(html)
     targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     assert {a["href"][1:] for a in page.find("a") if a["href"].startswith("#")} <= targets
 
 
-def test_the_page_depends_on_its_inputs_alone(html, plots):
-    again = index_page("restaurants", made.metrics(), plots, made.explanations())
+def test_the_page_depends_on_its_inputs_only(html, plots):
+    again = index_page("restaurants", report_inputs.metrics(), plots, report_inputs.explanations())
     assert html == again
-    assert html != index_page("restaurants", made.metrics(), plots, made.explanations()[::-1])
+    assert html != index_page("restaurants", report_inputs.metrics(), plots, report_inputs.explanations()[::-1])
 
 
-def test_examples_and_confusions():
-    examples = [Example.from_explanation(found, number) for number, found in enumerate(made.explanations())]
-    # The highest confidence comes first; a text without a gold label is neither.
+def test_examples_and_confusions_are_selected_by_confidence():
+    examples = [
+        Example.from_explanation(explanation, number) for number, explanation in enumerate(report_inputs.explanations())
+    ]
+    # The highest confidence comes first; a text without a gold label is no example.
     assert [e.anchor for e in worst_examples(examples)] == ["card-2", "card-1"]
     assert [e.anchor for e in best_examples(examples)] == ["card-0"]
     once = [(c.concept, c.gold, c.state, c.texts, c.surest.anchor) for c in frequent_confusions(examples)]
     assert once == [("noise", "loud", "quiet", 1, "card-1"), ("food", "unknown", "Positive", 1, "card-2")]
     surer = Example.from_explanation(
-        made.explanation("calm", ("1", "1", 0.9), ("unknown", None, 0.9), ("quiet", "loud", 0.8)), 4
+        report_inputs.explanation("calm", ("1", "1", 0.9), ("unknown", None, 0.9), ("quiet", "loud", 0.8)), 4
     )
     (first, *_) = frequent_confusions([*examples, surer])
     assert (first.concept, first.texts, first.surest.anchor) == ("noise", 2, "card-4")

@@ -1,18 +1,18 @@
 from sparsecbm.report.tables import Table, figure_tables, matrix_table, number
 
 
-def test_cells():
+def test_cells_format_numbers_and_missing_values():
     assert [number(value) for value in (None, [None, None], 0.12345, 1234, True, [0.1, 0.25], "as it is")] == [
         "–", "–", "0.123", "1,234", "yes", "0.100 to 0.250", "as it is",
     ]  # fmt: skip
 
 
 def test_a_matrix_has_gaps_where_a_row_lacks_a_column():
-    found = matrix_table("t", "corner", {"a": {"x": 0.5, "y": None}, "b": {"y": 1.0}})
-    assert found == Table("t", ("corner", "x", "y"), (("a", "0.500", "–"), ("b", "–", "1.000")))
+    table = matrix_table("t", "corner", {"a": {"x": 0.5, "y": None}, "b": {"y": 1.0}})
+    assert table == Table("t", ("corner", "x", "y"), (("a", "0.500", "–"), ("b", "–", "1.000")))
 
 
-def test_nested_figures_become_rows_named_by_the_way_to_them():
+def test_nested_figures_become_rows_named_by_their_path():
     nested = {
         "by_method": {
             "a": {"delete": {"value": 0.1, "win_rate": 0.5}, "mask": {"value": 0.2, "win_rate": None}},
@@ -37,5 +37,5 @@ def test_nested_figures_become_rows_named_by_the_way_to_them():
     assert figure_tables({}) == []
 
 
-def test_long_cells_are_prose():
+def test_long_cells_are_formatted_as_prose():
     assert Table("t", ("a", "b"), (("x", "0.5"), ("y", "a sentence that is too long for a figure"))).prose == {1}

@@ -1,4 +1,4 @@
-"""The page about the data: self-contained, texts stay texts, and what it says of good and of refused data."""
+"""The page about the data is self-contained, escapes texts, and describes accepted and refused data."""
 
 import re
 from html.parser import HTMLParser
@@ -16,12 +16,12 @@ def page(splits=None, **changes) -> str:
 
 
 def tags(html: str) -> list[tuple[str, dict]]:
-    """Every start tag with its attributes."""
-    found = []
+    """Return every start tag with its attributes."""
+    elements = []
     parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: found.append((tag, dict(attributes)))
+    parser.handle_starttag = lambda tag, attributes: elements.append((tag, dict(attributes)))
     parser.feed(html)
-    return found
+    return elements
 
 
 def test_the_page_needs_no_other_file():
@@ -33,10 +33,10 @@ def test_the_page_needs_no_other_file():
     assert not re.search(r"https?://|url\(|@import", html)
 
 
-def test_there_is_a_picture_for_each_variable_in_both_themes_with_a_text():
-    found = tags(page())
-    images = [attributes for tag, attributes in found if tag == "img"]
-    dark = [attributes for tag, attributes in found if tag == "source"]
+def test_each_variable_has_a_picture_in_both_themes_with_a_text():
+    elements = tags(page())
+    images = [attributes for tag, attributes in elements if tag == "img"]
+    dark = [attributes for tag, attributes in elements if tag == "source"]
     assert len(images) == len(dark) == 4  # label, food, price, lengths
     assert all("dark" in attributes["media"] for attributes in dark)
     assert images[2]["alt"] == "price. " + "; ".join(
@@ -45,14 +45,14 @@ def test_there_is_a_picture_for_each_variable_in_both_themes_with_a_text():
     assert all(light["src"] != other["srcset"] for light, other in zip(images, dark, strict=True))
 
 
-def test_texts_from_the_data_cannot_become_markup():
+def test_markup_in_the_data_is_escaped():
     splits = good_splits()
     splits["train"].loc[1, ["text", "label"]] = ["<script>alert(1)</script>", "<b>"]
     html = page(splits)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html and "<script>" not in html and "<b>&#39;" not in html
 
 
-def test_a_long_quarantine_is_cut_and_says_so():
+def test_a_long_quarantine_is_cut_with_a_note():
     splits = good_splits()
     splits["test"] = splits["test"].loc[[0] * (SHOWN_ROWS + 6)].reset_index(drop=True)
     html = page(splits, quarantine_share=0.99)
@@ -60,7 +60,7 @@ def test_a_long_quarantine_is_cut_and_says_so():
     assert html.count("repeated id: ") == SHOWN_ROWS
 
 
-def test_a_refusal_stands_at_the_top():
+def test_a_refusal_is_at_the_top():
     splits = good_splits()
     splits["train"].loc[1, "text"] = " "
     assert "Accepted" in page(splits) and "Refused" not in page(splits)
@@ -68,11 +68,11 @@ def test_a_refusal_stands_at_the_top():
     assert "Accepted" not in refused and "more than validate.quarantine_share allows (1.0%)" in refused
 
 
-def test_the_page_depends_on_the_data_alone():
+def test_the_page_depends_on_the_data_only():
     assert page() == page()
 
 
-def test_of_many_concepts_the_least_balanced_ones_get_a_picture():
+def test_only_the_least_balanced_of_many_concepts_get_a_picture():
     """Concept c0 has its rarer state in 1 of 40 rows, c1 in 2, and so on; the table holds all of them."""
     names = [f"c{i}" for i in range(20)]
     vocabulary = ConceptSet(tuple(Concept(name, ("a", "b")) for name in names), Concept("rating", ("1", "2")))

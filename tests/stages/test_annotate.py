@@ -12,7 +12,7 @@ from tests.support.data_workspace import files_of, make_workspace, source_rows
 
 
 def run(root, blank: str, column: str = "f"):
-    """Annotate a source with three empty cells; its rows are good, so validation would pass them on unchanged."""
+    """Annotate a source with three empty cells; its rows are good, so validation would not change them."""
     rows = source_rows()
     for row in (0, 10, 20):
         rows[row][column] = ""
@@ -24,7 +24,7 @@ def run(root, blank: str, column: str = "f"):
 
 
 @pytest.mark.parametrize(("blank", "missing"), [("unknown", 0), ("leave_out", 3)])
-def test_blank_cells_follow_the_policy_and_stay_marked(tmp_path, blank, missing):
+def test_blank_cells_follow_the_policy_and_keep_their_mark(tmp_path, blank, missing):
     workspace = run(tmp_path, blank)
     frames = read_splits(workspace.annotated).values()
     assert sum(frame["concept.food"].isna().sum() for frame in frames) == missing
@@ -38,12 +38,12 @@ def test_blank_cells_follow_the_policy_and_stay_marked(tmp_path, blank, missing)
     assert read_manifest(workspace.annotated)["blank"] == blank
 
 
-def test_no_state_unknown_is_an_error_and_writes_nothing(tmp_path):
+def test_a_concept_without_unknown_is_an_error_and_writes_nothing(tmp_path):
     with pytest.raises(ConfigError, match=r"concept 'price' are empty"):
         run(tmp_path, "unknown", column="p")
     assert not (tmp_path / "data" / "annotated").exists() and not (tmp_path / "metrics" / "annotate.json").exists()
 
 
-def test_the_outputs_are_the_same_bytes_each_time(tmp_path):
+def test_a_second_run_writes_the_same_bytes(tmp_path):
     one, two = (files_of(run(tmp_path / name, "unknown").annotated) for name in ("one", "two"))
     assert one == two and "train.parquet" in one

@@ -1,4 +1,4 @@
-"""The stage `ingest`: one table a split, whose bytes depend on the content alone."""
+"""The stage `ingest`: one table for each split; the bytes depend on the content only."""
 
 import shutil
 
@@ -20,7 +20,7 @@ def test_splits_and_manifest_are_written(tmp_path):
     assert manifest["vocabulary"]["concepts"][1] == {"name": "price", "states": ["high", "low"]}
 
 
-def test_the_bytes_depend_on_the_content_alone(tmp_path):
+def test_the_bytes_depend_on_the_content_only(tmp_path):
     for name in ("one", "two"):
         ingest.run(*make_workspace(tmp_path / name))
     one, two = files_of(tmp_path / "one" / "data"), files_of(tmp_path / "two" / "data")
@@ -32,7 +32,7 @@ def test_the_bytes_depend_on_the_content_alone(tmp_path):
     assert files_of(tmp_path / "one" / "data") != two
 
 
-def test_after_a_fault_the_old_tables_are_still_there(tmp_path):
+def test_a_fault_keeps_the_old_tables(tmp_path):
     params, workspace = make_workspace(tmp_path)
     ingest.run(params, workspace)
     before = files_of(tmp_path / "data")

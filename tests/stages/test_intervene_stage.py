@@ -20,9 +20,9 @@ TABLES = ("oracle_curves", "own_curves", "oracle_subsets", "oracle_patches", "or
 
 @pytest.fixture
 def params():
-    plain = load_params(PROJECT.params).model_dump(by_alias=True)
-    plain["threads"] = 1  # tests share the cores
-    plain["intervene"] |= {
+    values = load_params(PROJECT.params).model_dump(by_alias=True)
+    values["threads"] = 1  # parallel tests use the same cores
+    values["intervene"] |= {
         "texts": 2,
         "seeds": 2,
         "max_flipped_share": 0.02,
@@ -30,20 +30,20 @@ def params():
         "training_texts": 6,
         "thresholds": [0.5, 0.9],
     }
-    return parse_params(plain)
+    return parse_params(values)
 
 
 def workspace_with(model, root):
     workspace = Workspace(root)
     vocabulary = {"source": "tiny", "vocabulary": CONCEPTS.to_dict()}
     table = annotated(40, seed=1)
-    table.loc[:15, "concept.food"] = ["Positive", "Negative"] * 8  # the model must get some of them wrong
+    table.loc[:15, "concept.food"] = ["Positive", "Negative"] * 8  # the model must be wrong on some of them
     write_splits(workspace.annotated, {"train": annotated(20, seed=2), "validation": table}, vocabulary)
     model.save_pretrained(workspace.sparse)
     return workspace
 
 
-def test_files_verdict_and_repeatability(backbone, params, tmp_path):
+def test_the_stage_writes_its_files_and_verdict_and_repeats_them(backbone, params, tmp_path):
     workspace = workspace_with(label_follows_food(backbone), tmp_path)
     intervene.run(params, workspace)
     record = read_json(workspace.metrics("intervene"))
@@ -67,17 +67,17 @@ def test_files_verdict_and_repeatability(backbone, params, tmp_path):
     assert {path: sha256_file(path) for path in before} == before
 
 
-def test_a_failed_gate_is_a_result(backbone, params, tmp_path):
-    plain = params.model_dump(by_alias=True)
-    plain["intervene"]["gates"]["concept_rise"] = 1.0
+def test_a_failed_gate_is_a_result_and_no_error(backbone, params, tmp_path):
+    values = params.model_dump(by_alias=True)
+    values["intervene"]["gates"]["concept_rise"] = 1.0
     workspace = workspace_with(label_follows_food(backbone), tmp_path)
-    intervene.run(parse_params(plain), workspace)
+    intervene.run(parse_params(values), workspace)
     record = read_json(workspace.metrics("intervene"))
     failed = next(gate for gate in record["gates"] if gate["name"] == "concept_rise")
     assert record["verdict"] == "failed" and not failed["passed"] and "is below 1" in failed["reason"]
 
 
-def test_a_model_without_concepts_passes_with_nothing(backbone, params, tmp_path):
+def test_a_model_without_concepts_passes_without_figures(backbone, params, tmp_path):
     workspace = workspace_with(tiny_model(backbone, mode="standard"), tmp_path)
     intervene.run(params, workspace)
     record = read_json(workspace.metrics("intervene"))
@@ -86,7 +86,7 @@ def test_a_model_without_concepts_passes_with_nothing(backbone, params, tmp_path
     assert list((workspace.reports / "interventions").iterdir()) == []
 
 
-def test_the_graph_knows_what_the_stage_reads_and_writes():
+def test_the_graph_contains_the_inputs_and_outputs_of_the_stage():
     stage = yaml.safe_load((PROJECT.root / "dvc.yaml").read_text())["stages"]["intervene"]
     assert {"data/annotated", "models/sparse", "sparsecbm/intervene"} < set(stage["deps"])
     assert stage["outs"] == ["reports/interventions"]

@@ -1,4 +1,4 @@
-"""What a changed drawing, template or card makes out of date: the stage `report`, and nothing that computes."""
+"""A changed drawing, template or card makes only the stage `report` out of date."""
 
 import shutil
 
@@ -14,7 +14,7 @@ DRAWING = ("sparsecbm/plots", "sparsecbm/report", "sparsecbm/display")
 
 
 def commit(workspace: Workspace) -> None:
-    """Derive the sources that stages depend on, and record in dvc.lock that every stage is up to date."""
+    """Derive the sources of each stage, and record in dvc.lock that every stage is up to date."""
     write_dependencies(workspace.root)
     result = run_dvc(workspace.root, "commit", "--force")
     assert result.returncode == 0, result.stdout + result.stderr
@@ -30,7 +30,7 @@ def edit(workspace: Workspace, file: str, old: str, new: str) -> None:
 
 @pytest.fixture(scope="module")
 def committed(tmp_path_factory) -> Workspace:
-    """The real sources and graph, with files of one line in the place of real outputs."""
+    """Return a project with the real sources and graph, and one-line files instead of real outputs."""
     root = tmp_path_factory.mktemp("outdated")
     shutil.copytree(REPOSITORY / "sparsecbm", root / "sparsecbm", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "params.yaml"):
@@ -64,8 +64,8 @@ def test_a_changed_drawing_makes_only_the_report_out_of_date(committed, file, ol
         edit(committed, file, new, old)
 
 
-def test_a_compute_stage_that_imports_a_plot_would_be_out_of_date(committed):
-    """The test above can fail: the imports of a stage decide, and not a list that somebody keeps."""
+def test_a_changed_plot_makes_a_compute_stage_that_imports_it_out_of_date(committed):
+    """Control for the test above: the imports of a stage count, not a list kept by hand."""
     with open(committed.root / "sparsecbm/stages/evaluate.py", "a", encoding="utf-8") as source:
         source.write("\nimport sparsecbm.plots.style\n")
     commit(committed)
@@ -73,7 +73,7 @@ def test_a_compute_stage_that_imports_a_plot_would_be_out_of_date(committed):
     assert set(pending(committed)) == {"evaluate", "report"}
 
 
-def test_only_the_report_depends_on_what_draws():
+def test_only_the_report_depends_on_drawing_code():
     drawing = {
         stage.stage: [path for path in stage.derived if path.startswith(DRAWING)]
         for stage in stage_dependencies(REPOSITORY)
@@ -83,12 +83,12 @@ def test_only_the_report_depends_on_what_draws():
     assert all(paths == [] for paths in drawing.values()), drawing
 
 
-def test_the_graph_lists_what_the_imports_demand():
+def test_the_graph_lists_the_imported_sources():
     for stage in stage_dependencies(REPOSITORY):
         assert (stage.missing, stage.unneeded) == ((), ()), stage.stage
 
 
-def test_the_report_reads_what_other_stages_write_and_owns_all_plots():
+def test_the_report_uses_outputs_of_other_stages_and_writes_all_plots():
     stages = read_yaml(REPOSITORY / "dvc.yaml")["stages"]
     report = stages.pop("report")
     data = {dep for dep in report["deps"] if not dep.startswith("sparsecbm")}

@@ -1,4 +1,4 @@
-"""The stage `report`: plots, pages and the model card from what lies in the workspace, the same to the byte."""
+"""The stage `report`: plots, pages and the model card from the files of the workspace, with repeatable bytes."""
 
 import json
 
@@ -11,7 +11,7 @@ from sparsecbm.data.tables import write_splits
 from sparsecbm.explain.export import LINES
 from sparsecbm.model.storage import save as save_model
 from sparsecbm.stages import report
-from tests.support import report_inputs as made
+from tests.support import report_inputs
 from tests.support.data_workspace import files_of
 from tests.support.tiny_models import CONCEPTS, tiny_model
 from tests.support.tiny_tables import annotated
@@ -32,16 +32,16 @@ PLOTS = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, backbone):
-    """A workspace in which the stage has run after the others, and had an old plot to remove."""
+    """Return a workspace in which the stage has run after the others and has removed an old plot."""
     workspace = make_workspace(tmp_path_factory.mktemp("finished"), backbone)
-    made.write_plots(workspace.plots, "prune/of-another-run")
+    report_inputs.write_plots(workspace.plots, "prune/of-another-run")
     report.run(PARAMS, workspace)
     return workspace
 
 
 @pytest.fixture
 def workspace(tmp_path, backbone):
-    """A workspace as the other stages leave it."""
+    """Return a workspace with the outputs of the other stages."""
     return make_workspace(tmp_path, backbone)
 
 
@@ -49,12 +49,12 @@ def make_workspace(root, backbone):
     workspace = Workspace(root)
     manifest = {"source": "tiny", "vocabulary": CONCEPTS.to_dict()}
     write_splits(workspace.annotated, {"train": annotated(4, 1)}, manifest)
-    made.write_validation(workspace)
-    for stage, figures in made.metrics().items():
+    report_inputs.write_validation(workspace)
+    for stage, figures in report_inputs.metrics().items():
         write_json(workspace.metrics(stage), figures)
-    for name, table in made.intervention_tables().items():
+    for name, table in report_inputs.intervention_tables().items():
         write_text(workspace.interventions / f"{name}.csv", table.to_csv(index=False))
-    write_explanations(workspace, [explanation.to_json() for explanation in made.explanations()])
+    write_explanations(workspace, [explanation.to_json() for explanation in report_inputs.explanations()])
     save_model(tiny_model(backbone), workspace.sparse)
     return workspace
 
@@ -73,15 +73,15 @@ def drawn(workspace) -> set[str]:
     return {str(path.relative_to(workspace.plots).with_suffix("")) for path in workspace.plots.rglob("*.png")}
 
 
-def test_the_page_holds_what_the_stages_wrote(finished):
+def test_the_page_shows_the_outputs_of_the_stages(finished):
     html = finished.report.read_text(encoding="utf-8")
     assert "<title>Report: tiny</title>" in html
     assert html.count('<details class="card"') == 4 and html.count("<img ") == len(PLOTS)
     assert "Verdict by gates: failed" in html and str(finished.root) not in html
 
 
-def test_every_plot_is_drawn_and_old_ones_go(finished):
-    """There is no prune/density: thresholds by layer make densities the same everywhere."""
+def test_every_plot_is_drawn_and_old_plots_are_removed(finished):
+    """There is no plot prune/density, since thresholds by layer give equal densities."""
     assert drawn(finished) == PLOTS
 
 
@@ -98,16 +98,16 @@ def test_the_model_card_describes_the_sparse_model(finished):
     assert not (finished.sparse / "README.md").exists()
 
 
-def test_the_outputs_are_the_same_bytes_each_time(finished):
+def test_a_second_run_writes_the_same_bytes(finished):
     before = files_of(finished.root)
     report.run(PARAMS, finished)
     assert files_of(finished.root) == before
 
 
 def test_a_line_separator_in_a_text_does_not_end_a_line(workspace):
-    row = made.explanation("good soup\u2028and\x85tea", *made.ROWS[0][1:])
+    row = report_inputs.explanation("good soup\u2028and\x85tea", *report_inputs.ROWS[0][1:])
     assert "\u2028" in row.to_json()
-    for stage in made.metrics():
+    for stage in report_inputs.metrics():
         workspace.metrics(stage).unlink()
     write_explanations(workspace, [row.to_json(), json.dumps(row.to_dict())])
     assert page(workspace).count('<details class="card"') == 2
@@ -124,7 +124,7 @@ def test_without_explanations_and_interventions_the_rest_is_shown(workspace):
 
 
 def test_a_black_box_has_curves_and_scores_of_the_label(workspace):
-    figures = made.metrics()
+    figures = report_inputs.metrics()
     scores = {**figures["evaluate"], "concepts": {}, "label_hard": None, "splits": {}}
     write_json(workspace.metrics("evaluate"), scores)
     write_json(workspace.metrics("prune"), {"chosen": None})

@@ -1,4 +1,4 @@
-"""The stages that train, explain and score, on a tiny backbone: whole, repeatable, in the published form."""
+"""The stages that train, explain and score, on a tiny backbone: complete, repeatable, valid by the schemas."""
 
 import json
 import shutil
@@ -27,19 +27,19 @@ FILES = ("dvc.yaml", "params.yaml")
 
 @pytest.fixture
 def params(backbone):
-    plain = load_params(PROJECT.params).model_dump(by_alias=True)
-    plain["model"]["backbone"] = str(backbone)
-    plain["finetune"] |= {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "freeze_embeddings": False}
-    plain["prune"] |= {"masked_from": 0, "events": 3, "score_learning_rate": 0.05, "gradients": 4, "probe_texts": 40}
-    plain["explain"] |= {"texts": 3, "readings": 10, "steps": 4, "max_steps": 4}
-    plain["evaluate"]["bootstrap"] = 100
-    plain["track"]["enabled"] = False
-    plain["threads"] = 1
-    return parse_params(plain)
+    values = load_params(PROJECT.params).model_dump(by_alias=True)
+    values["model"]["backbone"] = str(backbone)
+    values["finetune"] |= {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "freeze_embeddings": False}
+    values["prune"] |= {"masked_from": 0, "events": 3, "score_learning_rate": 0.05, "gradients": 4, "probe_texts": 40}
+    values["explain"] |= {"texts": 3, "readings": 10, "steps": 4, "max_steps": 4}
+    values["evaluate"]["bootstrap"] = 100
+    values["track"]["enabled"] = False
+    values["threads"] = 1
+    return parse_params(values)
 
 
 def make_workspace(root):
-    """A workspace with annotated tables, and the code that the stage's key is made from."""
+    """Return a workspace with annotated tables and the code that the key of a stage depends on."""
     shutil.copytree(PROJECT.root / "sparsecbm", root / "sparsecbm", ignore=shutil.ignore_patterns("__pycache__"))
     for file in FILES:
         shutil.copy(PROJECT.root / file, root / file)
@@ -57,14 +57,14 @@ def run(workspace, params):
 
 
 def drawn(workspace, params):
-    """Names of the plots that the stage `report` makes of what these stages wrote, by stage."""
+    """Return, by stage, the names of the plots that the stage `report` draws from these outputs."""
     write_validation(workspace)
     report.run(params, workspace)
     return {folder.name: {file.stem for file in folder.iterdir()} for folder in workspace.plots.iterdir()}
 
 
 def written(workspace):
-    """sha256 of every file that the stages wrote."""
+    """Return the sha256 of every file that the stages wrote."""
     files = [
         f
         for name in ("models", "metrics", "plots", "reports")
@@ -74,7 +74,7 @@ def written(workspace):
     return {str(file.relative_to(workspace.root)): sha256_file(file) for file in files}
 
 
-def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_path):
+def test_the_stages_write_their_outputs_with_repeatable_bytes(params, tmp_path):
     first, second = make_workspace(tmp_path / "first"), make_workspace(tmp_path / "second")
     run(first, params)
     run(second, params)
@@ -87,9 +87,12 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     for file in first.root.rglob("*.json"):
         assert str(tmp_path) not in file.read_text(), file.name
 
-    found = read_json(first.metrics("explain"))
-    assert (found["split"], found["texts"], set(found["concepts"])) == ("test", 3, {"food", "noise"})
-    assert found["faithfulness"]["texts"] == 3 and set(found["faithfulness"]["methods"]) >= {"leave_one_out", "random"}
+    figures = read_json(first.metrics("explain"))
+    assert (figures["split"], figures["texts"], set(figures["concepts"])) == ("test", 3, {"food", "noise"})
+    assert figures["faithfulness"]["texts"] == 3 and set(figures["faithfulness"]["methods"]) >= {
+        "leave_one_out",
+        "random",
+    }
     lines = (first.explanations / "explanations.jsonl").read_text(encoding="utf-8").splitlines()
     explained = {line["id"]: line for line in map(json.loads, lines)}
     test = annotated(20, 3).set_index("id")
@@ -117,7 +120,7 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
 
     assert drawn(first, params) == {
         "finetune": {"curves"},
-        # Two masks of one density that share a fixed core have equal shares of their own in every layer.
+        # Two masks with equal density and a common core have equal exclusive shares in every layer.
         "prune": {"curves", "overlap", "probe", "swap"},
         "explain": {
             "calibration",
@@ -132,7 +135,7 @@ def test_the_stages_write_their_outputs_and_the_same_bytes_again(params, tmp_pat
     }
 
 
-def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_texts_again(params, tmp_path):
+def test_the_stored_head_scores_like_a_head_fitted_to_the_training_texts(params, tmp_path):
     workspace = make_workspace(tmp_path / "work")
     run(workspace, params)
     model = SparseCBM.from_pretrained(workspace.sparse)
@@ -155,28 +158,28 @@ def test_the_head_in_the_model_scores_as_one_fitted_by_reading_the_training_text
     assert not np.allclose(model.label_head.linear.weight.detach().numpy(), weight, atol=0.1)
 
 
-def test_prune_writes_a_model_whose_masks_are_as_sparse_as_asked_and_its_control(params, tmp_path):
+def test_prune_writes_a_model_with_the_target_sparsity_and_its_control(params, tmp_path):
     workspace = make_workspace(tmp_path / "sparse")
     params = params.model_copy(update={"prune": params.prune.model_copy(update={"control": True})})
     run(workspace, params)
     model = SparseCBM.from_pretrained(workspace.sparse)
     assert set(model.masks.density().values()) == {0.25}
-    found = read_json(workspace.metrics("prune"))
-    for which in ("chosen", "random"):
-        scores = found[which]
+    figures = read_json(workspace.metrics("prune"))
+    for mask_kind in ("chosen", "random"):
+        scores = figures[mask_kind]
         assert scores["density"] == 0.25 and set(scores["swap"]["matrix"]["food"]) == {"food", "noise"}
         for square in (scores["swap"], scores["probe"]):
             food, noise = square["matrix"]["food"], square["matrix"]["noise"]
             assert square["own"] == pytest.approx((food["food"] + noise["noise"]) / 2, abs=2e-6)
             assert square["others"] == pytest.approx((food["noise"] + noise["food"]) / 2, abs=2e-6)
         assert scores["after"]["concepts.mean.accuracy"] == pytest.approx(scores["swap"]["own"], abs=1e-6)
-    assert found["chosen"]["before"] == found["random"]["before"]
-    assert found["chosen"]["overlap"]["jaccard"] == found["random"]["overlap"]["jaccard"]
-    assert found["chosen"]["overlap"]["pairs"]["food"]["noise"]["chance"] == pytest.approx(1 / 7, abs=1e-6)
-    assert set(found["excess"]) == {"swap", "probe", "ablation"}
-    assert [event["prune.sparsity"] for event in found["events"]][-1] == 0.75
-    assert found["best"] == found["epochs"][-1] and "layers" not in found["random"]
-    layers = found["chosen"]["layers"]
+    assert figures["chosen"]["before"] == figures["random"]["before"]
+    assert figures["chosen"]["overlap"]["jaccard"] == figures["random"]["overlap"]["jaccard"]
+    assert figures["chosen"]["overlap"]["pairs"]["food"]["noise"]["chance"] == pytest.approx(1 / 7, abs=1e-6)
+    assert set(figures["excess"]) == {"swap", "probe", "ablation"}
+    assert [event["prune.sparsity"] for event in figures["events"]][-1] == 0.75
+    assert figures["best"] == figures["epochs"][-1] and "layers" not in figures["random"]
+    layers = figures["chosen"]["layers"]
     assert set(layers) == set(model.masks.shapes)
     assert {share for layer in layers.values() for share in layer["density"].values()} == {0.25}
     for name in ("food", "noise"):
@@ -185,7 +188,7 @@ def test_prune_writes_a_model_whose_masks_are_as_sparse_as_asked_and_its_control
         assert {layer: by_kind["exclusive"][name] for layer, by_kind in layers.items()} == rounded
 
 
-def test_a_black_box_runs_through_the_same_stages(params, tmp_path):
+def test_a_black_box_passes_the_same_stages(params, tmp_path):
     workspace = make_workspace(tmp_path / "box")
     box = params.model_copy(update={"model": params.model.model_copy(update={"mode": "standard"})})
     run(workspace, box)
@@ -199,17 +202,19 @@ def test_a_black_box_runs_through_the_same_stages(params, tmp_path):
     }
 
 
-def test_without_a_test_split_dev_heads_the_file(params, tmp_path):
+def test_without_a_test_split_the_metrics_are_on_dev(params, tmp_path):
     workspace = make_workspace(tmp_path / "dev")
     dev = annotated(20, 3).assign(edit_type=[None, "food"] * 10)
     splits = {"train": annotated(80, 1), "validation": annotated(20, 2), "dev": dev}
     write_splits(workspace.annotated, splits, {"source": "tiny", "vocabulary": CONCEPTS.to_dict()})
     run(workspace, params)
-    found = read_json(workspace.metrics("evaluate"))
-    assert found["split"] == "dev"
-    Draft202012Validator(json_schemas()["metrics-evaluate"]).validate(found)
+    figures = read_json(workspace.metrics("evaluate"))
+    assert figures["split"] == "dev"
+    Draft202012Validator(json_schemas()["metrics-evaluate"]).validate(figures)
     states = dev["concept.food"].tolist()
-    assert found["causal"]["pairs"]["pairs"] == 2 * sum(a != b for a, b in zip(states[::2], states[1::2], strict=True))
-    assert found["causal"]["training_texts"] == 80 and found["causal"]["skipped"] is None
-    assert found["causal"]["losing"]["errors"]["zero"]["cosine"]["value"] == 1
-    assert {"mask_ablation", "word_removal"} < set(found["causal"]["losing"]["errors"])
+    assert figures["causal"]["pairs"]["pairs"] == 2 * sum(
+        a != b for a, b in zip(states[::2], states[1::2], strict=True)
+    )
+    assert figures["causal"]["training_texts"] == 80 and figures["causal"]["skipped"] is None
+    assert figures["causal"]["losing"]["errors"]["zero"]["cosine"]["value"] == 1
+    assert {"mask_ablation", "word_removal"} < set(figures["causal"]["losing"]["errors"])

@@ -1,4 +1,4 @@
-"""The stage `validate`: quarantine, repeatable bytes, and what a refusal leaves behind."""
+"""The stage `validate`: quarantine, repeatable bytes, and the files after a refusal."""
 
 import pytest
 import yaml
@@ -24,7 +24,7 @@ def run(root, spoil=(), **limits):
     return workspace
 
 
-def test_bad_rows_lie_in_quarantine_and_the_rest_goes_on(tmp_path):
+def test_bad_rows_go_to_quarantine_and_the_rest_passes(tmp_path):
     workspace = run(tmp_path, [(4, "comment", " "), (7, "f", "postive")])
     quarantine = read_parquet(workspace.validated / "quarantine.parquet")
     assert sorted(quarantine["row"]) == [5, 8]
@@ -36,13 +36,13 @@ def test_bad_rows_lie_in_quarantine_and_the_rest_goes_on(tmp_path):
     assert len(read_split(workspace.validated, "train")) == manifest["splits"][0]["rows"]
 
 
-def test_without_bad_rows_the_quarantine_is_an_empty_table_of_the_same_form(tmp_path):
+def test_without_bad_rows_the_quarantine_is_an_empty_table(tmp_path):
     none = read_parquet(run(tmp_path / "a").validated / "quarantine.parquet")
     some = read_parquet(run(tmp_path / "b", [(4, "comment", " ")]).validated / "quarantine.parquet")
     assert len(none) == 0 and list(none.columns) == list(some.columns) and none.dtypes.equals(some.dtypes)
 
 
-def test_the_outputs_are_the_same_bytes_each_time(tmp_path):
+def test_a_second_run_writes_the_same_bytes(tmp_path):
     for name in ("one", "two"):
         run(tmp_path / name, [(4, "comment", "")])
     one, two = files_of(tmp_path / "one"), files_of(tmp_path / "two")
@@ -66,8 +66,8 @@ def test_too_many_bad_rows_fail_the_stage_and_write_no_tables(tmp_path):
     assert (tmp_path / "data" / "validated" / "train.parquet").is_file()
 
 
-def test_the_process_of_a_stage_draws_the_page_of_refused_data(tmp_path, monkeypatch, capsys):
-    """The stage `report`, which draws the page of accepted data, does not run after a refusal."""
+def test_the_stage_draws_the_page_of_refused_data(tmp_path, monkeypatch, capsys):
+    """The stage `report` draws the page of accepted data, but it does not run after a refusal."""
     rows = source_rows()
     for row, column, value in SPOILED:
         rows[row][column] = value
@@ -84,13 +84,13 @@ def test_the_process_of_a_stage_draws_the_page_of_refused_data(tmp_path, monkeyp
     assert "Refused" in page and page.count("empty: text is white space") == 3
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
+def test_the_error_names_a_missing_folder(tmp_path):
     params, workspace = make_workspace(tmp_path)
     with pytest.raises(DataError, match=r"data/ingested/manifest\.json does not exist"):
         validate.run(params, workspace)
 
 
-def test_an_unreadable_table_is_named(tmp_path):
+def test_the_error_names_an_unreadable_table(tmp_path):
     params, workspace = make_workspace(tmp_path)
     ingest.run(params, workspace)
     (workspace.ingested / "test.parquet").write_bytes(b"PAR1")

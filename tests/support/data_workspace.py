@@ -21,7 +21,7 @@ def write_source(root: Path, rows: list[dict]) -> None:
 
 
 def source_rows(count: int = 60) -> list[dict]:
-    """Valid rows that go through the states in turn."""
+    """Return valid rows with the states in turn."""
     return [
         {
             "comment": f"the soup of table {i} was fine",
@@ -34,9 +34,9 @@ def source_rows(count: int = 60) -> list[dict]:
 
 
 def make_workspace(root: Path, rows: list[dict] | None = None, **changes) -> tuple[Params, Workspace]:
-    """The project's parameters with a small table as source; `changes` replaces whole blocks."""
-    plain = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    plain["source"] = {
+    """Make a workspace with the parameters of the project and a small table; `changes` replaces whole blocks."""
+    content = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    content["source"] = {
         "name": "table",
         "path": "raw/reviews.csv",
         "columns": {
@@ -50,9 +50,9 @@ def make_workspace(root: Path, rows: list[dict] | None = None, **changes) -> tup
     }
     root.mkdir(parents=True, exist_ok=True)
     write_source(root, source_rows() if rows is None else rows)
-    return parse_params(plain | changes), Workspace(root)
+    return parse_params(content | changes), Workspace(root)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Path -> bytes of every file below a folder."""
+    """Return path -> bytes of every file below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

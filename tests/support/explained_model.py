@@ -1,4 +1,4 @@
-"""A tiny model that can be explained at all levels, and options that explain it fast."""
+"""A tiny model that can be explained at all levels, and options for fast explanations."""
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.explain.explainer import ExplainOptions
@@ -9,7 +9,7 @@ WORDS_ONLY = ExplainOptions(attribution=FEW, units=())
 
 
 def with_means(model: SparseCBM) -> SparseCBM:
-    """Give a model uniform training means, and a hard head of twice the weights of its label head."""
+    """Give a model uniform training means and a hard head with twice the weights of its label head."""
     shares = {concept.name: {state: 1 / len(concept) for state in concept.states} for concept in model.concept_set}
     model.means = {"activations": shares, "concept_shares": shares}
     model.add_hard_head().set(model.label_head.linear.weight.detach() * 2, model.label_head.linear.bias.detach())

@@ -1,4 +1,4 @@
-"""An in-memory double of MLflow's registry, with the calls that `Registry` uses, for tests of thousands of steps."""
+"""An in-memory double of the MLflow registry with the calls of `Registry`, for tests of thousands of steps."""
 
 from types import SimpleNamespace
 

@@ -1,10 +1,10 @@
-"""A page as a browser sees it."""
+"""HTML pages for tests."""
 
 from html.parser import HTMLParser
 
 
 class Page(HTMLParser):
-    """The page as a browser sees it: elements with their attributes, texts, scripts."""
+    """A parsed page: elements with their attributes, texts and scripts."""
 
     def __init__(self, html: str):
         super().__init__()
@@ -25,5 +25,5 @@ class Page(HTMLParser):
         (self.scripts if self._script else self.texts).append(data)
 
     def find(self, tag: str, **attributes: str) -> list[dict]:
-        """Attributes of the elements of a kind that have the given attributes."""
-        return [found for name, found in self.elements if name == tag and attributes.items() <= found.items()]
+        """Return the attributes of all elements with a tag and the given attributes."""
+        return [element for name, element in self.elements if name == tag and attributes.items() <= element.items()]

@@ -1,4 +1,4 @@
-"""A model that is linear in the embeddings of its words, so that attributions can be worked out by hand."""
+"""A model that is linear in the embeddings of its words, so that attributions can be computed by hand."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Patches by hand, and oracles for what flips do."""
+"""Patches by hand, and oracles for the effects of flips."""
 
 import torch
 
@@ -14,22 +14,22 @@ STATES = ("Negative", "Positive", "unknown")  # of the tiny concept food
 
 
 def copied_masks(masks: MaskSet) -> MaskSet:
-    """Masks that later flips do not reach."""
+    """Return a copy of masks, which later flips do not change."""
     return MaskSet(masks.concepts, masks.shapes, {layer: bits.clone() for layer, bits in masks.bits.items()})
 
 
 def food_state(model, text: str) -> str:
-    """The predicted state of food."""
+    """Return the predicted state of food."""
     return model.predict([text])[0].concepts["food"].state
 
 
 def other_food_state(model, text: str, *excluded: str) -> str:
-    """The first state of food that the model does not predict and that is not excluded."""
+    """Return the first state of food that the model does not predict and that is not excluded."""
     return next(state for state in STATES if state not in (food_state(model, text), *excluded))
 
 
 def patch_by_hand(model, flips, concept="food", **changes) -> MaskPatch:
-    """A patch of given positions, each dropped or grown depending on its bit."""
+    """Return a patch of the given positions, each dropped or grown depending on its bit."""
     mask = model.masks[concept]
     kinds = {
         kind: {
@@ -43,7 +43,7 @@ def patch_by_hand(model, flips, concept="food", **changes) -> MaskPatch:
 
 
 def gradients_by_autograd(model, concept, text, state):
-    """Gradient of the log-odds of one text by layer, from leaves in place of the masked weights."""
+    """Return the gradient of the log-odds of one text by layer, with leaf tensors instead of the masked weights."""
     ids, mask = pad(encode(model.tokenizer, [text], model.settings.max_length), model.tokenizer.pad_token_id)
     with weight_leaves() as leaves:
         logits = model.concept_heads(model.represent(ids, mask, {concept: torch.arange(1)}))[concept]

@@ -1,4 +1,4 @@
-"""A tiny model for which it is known which weights predict which concept.
+"""A tiny model with known weights for each concept.
 
 Words are stored in dimensions 0 to 7 of their tokens. Two neurons of the last block copy "bad" and "good" to
 dimensions 8 and 9, two more copy "loud" and "quiet" to 10 and 11, and the heads use these copies only. Without neurons
@@ -21,7 +21,7 @@ INNER, OUTER = "encoder.layer.1.intermediate.dense", "encoder.layer.1.output.den
 
 @torch.no_grad()
 def planted_model(backbone: Path) -> SparseCBM:
-    """The dense model, which predicts every text of `tests.support.tiny_tables.annotated` correctly."""
+    """Return the dense model, which predicts every text of `tests.support.tiny_tables.annotated` correctly."""
     model = tiny_model(backbone)
     for module in model.backbone.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
@@ -49,7 +49,7 @@ def planted_model(backbone: Path) -> SparseCBM:
 
 
 def planted_masks() -> MaskSet:
-    """Each concept keeps its own two neurons and those of no concept: 960 of 1,024 weights, of which 896 are shared."""
+    """Return masks that keep a concept's two neurons and those of no concept: 960 of 1,024 weights, 896 shared."""
     masks = {}
     for name in NEURONS:
         inner = torch.ones(32, 16, dtype=torch.bool)
@@ -59,6 +59,6 @@ def planted_masks() -> MaskSet:
 
 
 def identical_masks() -> MaskSet:
-    """Both concepts keep everything."""
+    """Return masks with which both concepts keep all weights."""
     masks = planted_masks()
     return MaskSet.dense(masks.concepts, masks.shapes)

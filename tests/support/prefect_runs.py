@@ -1,8 +1,8 @@
-"""What a Prefect server recorded about a flow run."""
+"""Records of a Prefect server about a flow run."""
 
 
 def task_runs(flow_run_id):
-    """The task runs of a flow run."""
+    """Return the task runs of a flow run."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
@@ -11,7 +11,7 @@ def task_runs(flow_run_id):
 
 
 def artifacts(flow_run_id):
-    """The artifacts of a flow run: key -> data."""
+    """Return the artifacts of a flow run: key -> data."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:

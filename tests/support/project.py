@@ -1,4 +1,4 @@
-"""What `pyproject.toml` says about this project, and the graph of its imports."""
+"""The contents of `pyproject.toml`, and the import graph of this project."""
 
 import ast
 import re
@@ -11,18 +11,18 @@ from pathlib import Path
 import grimp
 
 ROOT = Path(__file__).parents[2]
-# Distributions that are not named like the package that they bring.
+# Distributions whose name differs from that of their package.
 DISTRIBUTIONS = {"PIL": "pillow", "ruamel": "ruamel-yaml", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
 @cache
 def pyproject() -> dict:
-    """The content of `pyproject.toml`."""
+    """Return the content of `pyproject.toml`."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def layers() -> list[set[str]]:
-    """The packages of each layer, from top to bottom, as the import contract states them."""
+    """Return the packages of each layer in the import contract, from top to bottom."""
     contracts = pyproject()["tool"]["importlinter"]["contracts"]
     (contract,) = (each for each in contracts if each["type"] == "layers")
     return [set(layer.split(" | ")) for layer in contract["layers"]]
@@ -30,12 +30,12 @@ def layers() -> list[set[str]]:
 
 @cache
 def import_graph() -> grimp.ImportGraph:
-    """All imports: of packages outside, inside functions and below `TYPE_CHECKING`, too."""
+    """Return the graph of all imports, including external packages and imports inside functions or `TYPE_CHECKING`."""
     return grimp.build_graph("sparsecbm", "flows", include_external_packages=True, cache_dir=None)
 
 
 def requirements(*extras: str) -> set[str]:
-    """Names of the distributions that the core and some extras require, with the extras that those name."""
+    """Return the distributions that the core and some extras require, including nested extras."""
     project = pyproject()["project"]
     waiting = [
         *project["dependencies"],
@@ -52,12 +52,12 @@ def requirements(*extras: str) -> set[str]:
 
 
 def normal(name: str) -> str:
-    """The normal form of a distribution's name (PEP 503)."""
+    """Return the normalised name of a distribution (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def third_party_imports(path: Path) -> Iterator[tuple[str, str]]:
-    """Pairs of file and distribution, for every import of a package from elsewhere in a file or below a folder."""
+    """Return pairs of file and distribution for every third-party import in a file or below a folder."""
     for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             for module in _imported(node):

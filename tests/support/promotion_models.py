@@ -7,7 +7,7 @@ from tests.support.tiny_models import CONCEPTS
 
 
 def uniform_training_means(model: SparseCBM) -> dict:
-    """Uniform training means, for a model that was never trained."""
+    """Return uniform training means for a model without training."""
     uniform = {concept.name: dict.fromkeys(concept.states, 1 / len(concept)) for concept in model.concept_set}
     return {"activations": uniform, "concept_shares": uniform}
 

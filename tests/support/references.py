@@ -1,4 +1,4 @@
-"""References whose predictions are set by hand, so that the effect of edits can be worked out."""
+"""References with predictions by hand, so that the effects of edits are known."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from tests.support.tiny_tables import annotated
 
 
 def label_follows_food(backbone) -> SparseCBM:
-    """The planted model: its label is 1, 2 or 3 where food is Negative, unknown or Positive, by either head."""
+    """Return the planted model; both heads predict label 1, 2 or 3 for food Negative, unknown or Positive."""
     model = planted_model(backbone)
     model.masks = planted_masks()
     weight = torch.zeros(3, 5)
@@ -23,7 +23,7 @@ def label_follows_food(backbone) -> SparseCBM:
 
 
 def reference_with_mistakes(model: SparseCBM, rows: int = 40, wrong: int = 4) -> Reference:
-    """Tiny texts; the first `wrong` of them get the state of food after the annotated one."""
+    """Return tiny texts; the first `wrong` of them are predicted with the next state of food."""
     reference = predict_reference(model, annotated(rows, seed=0))
     logits = np.where(np.eye(3)[reference.gold["food"]] == 1, 4.0, -4.0).astype(np.float32)
     logits[:wrong] = np.roll(logits[:wrong], 1, axis=1)

@@ -1,4 +1,4 @@
-"""Explanations, figures, tables and plots made by hand, for tests of the report."""
+"""Explanations, figures, tables and plots by hand, for tests of the report."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ _HITS = ("hit_at_1", "hit_at_3", "reciprocal_rank")
 _DISTANCES = {"l2": 0.0, "cosine": 0.01, "norm": 0.02}
 STATES = {"food": ("Negative", "Positive", "unknown"), "noise": ("loud", "quiet")}
 CLASSES = ("1", "2", "3")
-# Layers of two blocks; densities are equal everywhere, as thresholds by layer make them.
+# Layers of two blocks; all densities are equal, as with thresholds by layer.
 LAYERS = {
     f"encoder.layer.{block}.{part}": {
         "density": {"food": 0.25, "noise": 0.25},
@@ -36,7 +36,7 @@ LAYERS = {
     for block in (0, 1)
     for part, exclusive in (("attention.self.query", 0.1), ("output.dense", 0.05))
 }
-# A training of two epochs, the first of which was kept.
+# A training of two epochs; the first epoch is selected.
 TRAINING = {
     "best": {"epoch": 1, "step": 10},
     "curves": [
@@ -60,7 +60,7 @@ ROWS = (
 
 
 def explanation(text: str, label: tuple, food: tuple, noise: tuple, number: int = 0) -> Explanation:
-    """An explanation of given predictions of the label and two concepts: state, gold, probability of the state."""
+    """Return an explanation with the given predictions (state, gold, probability) of the label and two concepts."""
     words, at = [], 0
     for word in text.split():
         start = text.index(word, at)
@@ -98,12 +98,12 @@ def explanation(text: str, label: tuple, food: tuple, noise: tuple, number: int 
 
 
 def explanations() -> list[Explanation]:
-    """One for each of `ROWS`."""
+    """Return one explanation for each of `ROWS`."""
     return [explanation(*row, number=number) for number, row in enumerate(ROWS)]
 
 
 def score(accuracy: float = 0.75, states: tuple[str, ...] | None = None) -> dict:
-    """Scores of the label or of one concept, as `metrics/evaluate.json` holds them; the mean has no states."""
+    """Return scores of the label or one concept in the form of `metrics/evaluate.json`; the mean has no states."""
     confusion = states and [[3 if gold == state else 1 for state in states] for gold in states]
     return {
         "accuracy": accuracy, "accuracy_interval": [0.5, 0.9], "macro_f1": 0.7, "macro_f1_interval": [None, None],
@@ -113,7 +113,7 @@ def score(accuracy: float = 0.75, states: tuple[str, ...] | None = None) -> dict
 
 
 def metrics() -> dict[str, dict]:
-    """Figures of every stage that the report shows, with concepts and masks."""
+    """Return the figures of every stage in the report, with concepts and masks."""
     square = {"food": {"food": 0.9, "noise": 0.31}, "noise": {"food": 0.52, "noise": 0.8}}
     scores = {"label": score(0.625, CLASSES), "label_hard": score(0.5, CLASSES), "label_hard_refitted": None}
     concepts = {"food": score(0.8, STATES["food"]), "mean": score(0.77), "noise": score(0.74, STATES["noise"])}
@@ -184,7 +184,7 @@ def metrics() -> dict[str, dict]:
 
 
 def intervention_tables() -> dict[str, pd.DataFrame]:
-    """Tables of `reports/interventions` with two policies, two error rates and one setting."""
+    """Return tables of `reports/interventions` with two policies, two error rates and one setting."""
     curves = [
         {"policy": policy, "setting": "one_hot", "person_error": error, "edits": edits, "label_accuracy": accuracy}
         for policy, start in (("random", 0.5), ("cooperative", 0.6))
@@ -206,7 +206,7 @@ def intervention_tables() -> dict[str, pd.DataFrame]:
 
 
 def write_validation(workspace: Workspace) -> None:
-    """What the stage `validate` leaves: small tables with one row in quarantine, and their figures."""
+    """Write outputs of the stage `validate`: small tables with one row in quarantine, and their figures."""
     splits = good_splits()
     splits["train"].loc[1, "text"] = " "
     result = validate(splits, CONCEPTS, limits())
@@ -215,7 +215,7 @@ def write_validation(workspace: Workspace) -> None:
 
 
 def write_plots(root: Path, *names: str) -> None:
-    """Small PNGs as the stage `report` draws them: STAGE/NAME below `root`."""
+    """Write small PNGs like those of the stage `report`: STAGE/NAME below `root`."""
     for name in names:
         path = root / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

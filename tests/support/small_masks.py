@@ -11,7 +11,7 @@ INTO, OUT = "encoder.layer.0.intermediate.dense", "encoder.layer.0.output.dense"
 
 
 def first_rows(**rows: dict[str, int]) -> MaskSet:
-    """Masks that keep the first rows of [16, 16] weights: concept -> layer -> number of rows."""
+    """Return masks that keep the first rows of [16, 16] weights: concept -> layer -> number of rows."""
     row_numbers = torch.arange(16).unsqueeze(1).expand(16, 16)
     return MaskSet.from_masks(
         {concept: {layer: row_numbers < count for layer, count in layers.items()} for concept, layers in rows.items()}
@@ -19,7 +19,7 @@ def first_rows(**rows: dict[str, int]) -> MaskSet:
 
 
 def whole_neurons(**kept: Iterable[int]) -> MaskSet:
-    """Masks that keep whole neurons of the first block: concept -> neurons, 0 to 31."""
+    """Return masks that keep whole neurons of the first block: concept -> neurons, 0 to 31."""
     masks = {}
     for concept, neurons in kept.items():
         rows = torch.zeros(32, 16, dtype=torch.bool)

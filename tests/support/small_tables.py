@@ -1,4 +1,4 @@
-"""Small canonical tables, good in every cell, for tests to spoil."""
+"""Small valid tables, into which tests insert faults."""
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ MANIFEST = {
 
 
 def good_rows(count: int, name: str = "a") -> pd.DataFrame:
-    """Rows with distinct ids, texts and groups, and states in turn."""
+    """Return rows with distinct ids, texts and groups, and states in turn."""
     frame = pd.DataFrame(
         {
             "id": [f"{name}{i}" for i in range(count)],
@@ -35,10 +35,10 @@ def good_rows(count: int, name: str = "a") -> pd.DataFrame:
 
 
 def good_splits() -> dict[str, pd.DataFrame]:
-    """Six rows each to train, validate and test on."""
+    """Return six rows each for train, validation and test."""
     return {name: good_rows(6, name) for name in ("train", "validation", "test")}
 
 
 def limits(**changes) -> Validate:
-    """Validation that tolerates half of the rows being bad."""
+    """Return validation settings that allow half of the rows to be bad."""
     return Validate(**({"max_words": 50, "quarantine_share": 0.5, "min_state_share": 0.02} | changes))

@@ -58,7 +58,7 @@ TEXTS = ["the food was good", "slow service", "a loud place but we came again an
 
 
 def tiny_tokenizer(decoder: bool = False) -> PreTrainedTokenizerFast:
-    """A word tokenizer; that of a decoder has no pad token, only an end token."""
+    """Return a word tokenizer; a decoder's tokenizer has an end token and no pad token."""
     vocabulary = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -73,7 +73,7 @@ def tiny_tokenizer(decoder: bool = False) -> PreTrainedTokenizerFast:
 
 
 def write_backbone(folder: Path, family: str = "bert", seed: int = 0, **sizes: int) -> Path:
-    """Save a tiny backbone and its tokenizer to a folder; sizes replace those of the family."""
+    """Save a tiny backbone and its tokenizer to a folder; `sizes` replaces sizes of the family."""
     torch.manual_seed(seed)
     AutoModel.from_config(
         AutoConfig.for_model(family, **{**{**FAMILIES, **MIXED_FAMILIES}[family], **sizes})
@@ -83,16 +83,16 @@ def write_backbone(folder: Path, family: str = "bert", seed: int = 0, **sizes: i
 
 
 def tiny_model(folder: Path, concept_set: ConceptSet = CONCEPTS, **settings) -> SparseCBM:
-    """A bottleneck of random weights over a tiny backbone in a folder."""
+    """Return a bottleneck with random weights over a tiny backbone in a folder."""
     torch.manual_seed(1)
     model = SparseCBM.build(str(folder), concept_set, Settings(**{"max_length": 16, **settings})).eval()
-    if model.has_bottleneck:  # a new label head is zero, and would give every text the same label
+    if model.has_bottleneck:  # a new label head is zero and would give every text the same label
         torch.nn.init.normal_(model.label_head.linear.weight)
     return model
 
 
 def random_masks(model: SparseCBM, density: float = 0.5, masked_from: int = 0, seed: int = 0) -> MaskSet:
-    """Masks that keep each weight with the given probability, drawn for each concept."""
+    """Return masks that keep each weight with the given probability, drawn for each concept."""
     draw = torch.Generator().manual_seed(seed)
     layers = prunable_layers(model.backbone, masked_from=masked_from)
     return MaskSet.from_masks(
@@ -104,12 +104,12 @@ def random_masks(model: SparseCBM, density: float = 0.5, masked_from: int = 0, s
 
 
 def batch_of(model: SparseCBM, texts: Sequence[str] = TEXTS) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask of texts, [texts, tokens] each."""
+    """Return token ids and attention mask of texts, [texts, tokens] each."""
     return pad(encode(model.tokenizer, texts, model.settings.max_length), model.tokenizer.pad_token_id)
 
 
 def run_copies(dense: SparseCBM, masks: MaskSet, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Concept logits by an oracle: a copy of the dense model for each concept, its weights multiplied by the mask."""
+    """Return concept logits of an oracle: a dense copy for each concept, with weights multiplied by the mask."""
     logits = {}
     for concept in masks.concepts:
         copied = copy.deepcopy(dense).eval()

@@ -1,4 +1,4 @@
-"""A pipeline in the shape of the real one with stages that take no time, for tests of running and recording stages."""
+"""A pipeline like the real one with fast stages, for tests that run and record stages."""
 
 import shutil
 import socket
@@ -86,7 +86,7 @@ IGNORED = "data/ingested\nmodels/\n.sparsecbm/\n__pycache__/\nfault\npid\ntries\
 
 
 def make_tiny_workspace(root: Path) -> Workspace:
-    """A git and DVC repository with the project's `params.yaml` and the tiny stages, committed."""
+    """Make a git and DVC repository with a commit of the project's `params.yaml` and the tiny stages."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "dvc.yaml").write_text(GRAPH)
     (root / "stage.py").write_text(STAGE)
@@ -118,7 +118,7 @@ def finish(workspace: Workspace) -> Workspace:
 
 
 def free_port() -> int:
-    """A free port on loopback."""
+    """Return a free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

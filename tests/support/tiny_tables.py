@@ -9,7 +9,7 @@ from tests.support.tiny_models import CONCEPTS
 FOOD = {"Negative": "the food was bad", "Positive": "the food was good", "unknown": "we came again"}
 NOISE = {"loud": "the place was loud", "quiet": "the place was quiet"}
 
-# Shares of the states in a training split, as a trained model keeps them.
+# Shares of the states in a training split, in the form stored in a trained model.
 SHARES = {
     "label_share": {"1": 0.2, "2": 0.5, "3": 0.3},
     "concept_shares": {
@@ -20,7 +20,7 @@ SHARES = {
 
 
 def annotated(rows: int, seed: int) -> pd.DataFrame:
-    """Rows whose rating is 3 with good food, 1 with bad food and 2 without; as `annotate` writes them."""
+    """Return rows in the form of `annotate`; the rating is 3 with good food, 1 with bad food and 2 without food."""
     draw = random.Random(seed)
     table = []
     for i in range(rows):
@@ -43,7 +43,7 @@ def annotated(rows: int, seed: int) -> pd.DataFrame:
 
 
 def with_food_edits(rows: int, seed: int) -> pd.DataFrame:
-    """Originals, each followed by an edit that replaces the clause on food and keeps everything else."""
+    """Return originals, each with an edit that replaces only the clause on food."""
     frame = annotated(rows, seed)
     for i in range(1, rows, 2):
         original = frame.loc[i - 1]

@@ -1,4 +1,4 @@
-"""A data frame as a user brings it: columns of any name, integer labels."""
+"""A data frame of a user: columns of any name, integer labels."""
 
 import pandas as pd
 
@@ -6,7 +6,7 @@ from tests.support.tiny_tables import annotated
 
 
 def reviews(rows: int, seed: int) -> pd.DataFrame:
-    """Texts that name their states: `food` and `noise` are read off words, `stars` are integers."""
+    """Return texts whose words give the states of `food` and `noise`; `stars` are integers."""
     table = annotated(rows, seed)
     return pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""The check of the ends of lines and files."""
+"""The check of line ends and file ends."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def test_a_clean_file_passes(tmp_path):
     assert check(path) == (0, [])
 
 
-def test_each_fault_is_named_with_its_line(tmp_path):
+def test_the_report_names_each_fault_with_its_line(tmp_path):
     path = tmp_path / "faulty.md"
     path.write_text("A line. \n<<<<<<< HEAD\nThe last line")
     assert check(path) == (

@@ -6,7 +6,7 @@ SCORE = {"accuracy": 0.6, "accuracy_interval": [0.55, 0.6504], "majority": 0.25,
 HEAD = ["|  | accuracy | 95 % | majority | bag of words |", "| --- | --- | --- | --- | --- |"]
 
 
-def test_the_rows_by_hand():
+def test_the_rows_of_the_description_by_hand():
     scores = {
         "split": "test",
         "label": SCORE,
@@ -26,7 +26,7 @@ def test_the_rows_by_hand():
     ]
 
 
-def test_what_is_undefined_or_absent_is_left_out():
+def test_undefined_and_absent_figures_are_left_out():
     undefined = {"accuracy": None, "accuracy_interval": [None, None], "majority": None}
     box = {"split": "dev", "label": undefined, "label_hard": None, "concepts": {}, "bag_of_words": None}
     assert headline(box).splitlines()[4:] == ["| label |  |  |  |  |"]

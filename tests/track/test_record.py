@@ -1,4 +1,4 @@
-"""The record in MLflow: complete, one run per lock, joined with live curves; a server may be down."""
+"""The record in MLflow is complete, has one run per lock and includes live curves; a server may be down."""
 
 import json
 import shutil
@@ -86,7 +86,7 @@ def test_a_record_is_complete(workspace, params, monkeypatch):
     assert Path(checkpoint).read_text() == "seed: 13"
 
 
-def test_the_description_names_the_place_of_the_report(workspace, params):
+def test_the_description_names_the_path_of_the_report(workspace, params):
     workspace.report.parent.mkdir(exist_ok=True)
     workspace.report.write_text("<!doctype html>")
     link = record(workspace, params)
@@ -125,7 +125,7 @@ def test_an_unfinished_pipeline_is_not_recorded(workspace, params):
     assert runs(workspace) == []
 
 
-def test_files_that_a_run_writes_do_not_make_it_dirty(workspace):
+def test_outputs_of_a_run_do_not_make_it_dirty(workspace):
     (workspace.root / "dvc.lock").write_text("schema: '2.0'\n")
     (workspace.root / "metrics").mkdir(exist_ok=True)
     (workspace.root / "metrics" / "more.json").write_text("{}")
@@ -134,13 +134,13 @@ def test_files_that_a_run_writes_do_not_make_it_dirty(workspace):
     assert code_tags(workspace)["git.dirty"] == "true"
 
 
-def test_uncommitted_files_make_a_dirty_run(workspace, params):
+def test_uncommitted_files_make_a_run_dirty(workspace, params):
     (workspace.root / "stage2.py").write_text("")
     record(workspace, params)
     assert runs(workspace)[0].data.tags["git.dirty"] == "true"
 
 
-def test_stages_that_train_share_a_run_until_its_record_is_written(tiny_workspace):
+def test_training_stages_use_one_run_until_its_record_is_written(tiny_workspace):
     workspace, params = tiny_workspace, load_params(tiny_workspace.params)
     graph = workspace.root / "dvc.yaml"
     graph.write_text(graph.read_text() + "  prune:\n    cmd: python stage.py prune\n    params: [prune]\n")
@@ -156,7 +156,7 @@ def test_stages_that_train_share_a_run_until_its_record_is_written(tiny_workspac
     assert {f"sparsecbm.{stage}.key" for stage in ("finetune", "prune")} <= set(run.data.tags)
 
 
-def test_live_curves_join_the_record_and_its_gaps_are_filled(workspace, params):
+def test_the_record_includes_live_curves_and_fills_their_gaps(workspace, params):
     with live_run(params, workspace, "finetune") as log:
         log(10, {"loss": 0.1, "epoch": 1.0})
     (run,) = runs(workspace)
@@ -180,13 +180,13 @@ def test_an_interrupted_stage_continues_in_its_run(workspace, params):
     assert run.info.status == "KILLED"
     with live_run(params, workspace, "finetune") as log:
         assert runs(workspace)[0].info.status == "RUNNING"
-        log(20, {"loss": 0.4})  # from the last checkpoint on
+        log(20, {"loss": 0.4})  # starting at the last checkpoint
         log(30, {"loss": 0.3})
     assert steps(workspace, run.info.run_id, "finetune/loss") == [10, 20, 30]
     assert [each.info.status for each in runs(workspace)] == ["FINISHED"]
 
 
-def test_other_inputs_are_another_live_run(workspace, params):
+def test_other_inputs_start_another_live_run(workspace, params):
     with live_run(params, workspace, "finetune") as log:
         log(1, {"loss": 1.0})
     set_seed(workspace, 14)
@@ -195,7 +195,7 @@ def test_other_inputs_are_another_live_run(workspace, params):
     assert sorted(run.data.metrics["finetune/loss"] for run in runs(workspace)) == [1.0, 2.0]
 
 
-def test_tracking_off_opens_nothing(workspace, params):
+def test_disabled_tracking_opens_no_connection(workspace, params):
     shutil.rmtree(workspace.state)
     off = params.model_copy(update={"track": params.track.model_copy(update={"enabled": False})})
     with live_run(off, workspace, "finetune") as log:
@@ -203,7 +203,7 @@ def test_tracking_off_opens_nothing(workspace, params):
     assert not workspace.state.exists()
 
 
-def test_a_server_that_is_down_costs_one_line_and_no_training(workspace, params, monkeypatch, capsys):
+def test_a_server_that_is_down_gives_one_message_and_training_continues(workspace, params, monkeypatch, capsys):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -224,7 +224,7 @@ def test_a_server_that_is_down_costs_one_line_and_no_training(workspace, params,
     assert record(workspace, params).written
 
 
-def test_a_server_that_accepts_and_never_answers_is_down(workspace, params, monkeypatch):
+def test_a_server_that_never_answers_counts_as_down(workspace, params, monkeypatch):
     monkeypatch.setattr(store, "PROBE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -232,7 +232,7 @@ def test_a_server_that_accepts_and_never_answers_is_down(workspace, params, monk
             open_store(workspace, "sparsecbm")
 
 
-def test_a_store_that_fails_during_training_is_called_once(workspace, params, monkeypatch, capsys):
+def test_a_store_that_fails_during_training_is_not_called_again(workspace, params, monkeypatch, capsys):
     calls = []
 
     def broken(*_):
@@ -250,12 +250,12 @@ def test_a_store_that_fails_during_training_is_called_once(workspace, params, mo
     )
 
 
-def test_an_error_of_the_training_is_not_swallowed(workspace, params):
+def test_an_error_in_training_is_raised(workspace, params):
     with pytest.raises(ValueError, match="mine"), live_run(params, workspace, "finetune"):
         raise ValueError("mine")
 
 
-def test_a_broken_database_is_named(workspace, params):
+def test_the_error_names_a_broken_database(workspace, params):
     Path(database(workspace)).write_bytes(b"no database" * 100)
     with pytest.raises(TrackingUnavailableError, match=r"mlflow\.db cannot be opened .*; move it away"):
         record(workspace, params)

@@ -14,7 +14,7 @@ def layer():
     return layer
 
 
-def test_it_follows_quickly_at_first_and_slowly_later(layer):
+def test_the_average_follows_quickly_at_first_and_slowly_later(layer):
     average = WeightAverage(layer, decay=0.5)
     nn.init.constant_(layer.weight, 8.0)
     average.update(layer, step=1)  # keeps (1 + 1) / (10 + 1) of the old average
@@ -24,14 +24,14 @@ def test_it_follows_quickly_at_first_and_slowly_later(layer):
     assert average.averages["weight"].item() == pytest.approx(6)
 
 
-def test_without_decay_it_equals_the_weights(layer):
+def test_without_decay_the_average_equals_the_weights(layer):
     average = WeightAverage(layer, decay=0.0)
     nn.init.constant_(layer.weight, 8.0)
     average.update(layer, step=3)
     assert average.averages["weight"].item() == 8
 
 
-def test_the_model_gets_its_weights_back_even_after_an_error(layer):
+def test_the_weights_are_restored_even_after_an_error(layer):
     average = WeightAverage(layer, decay=0.5)
     nn.init.constant_(layer.weight, 8.0)
     with pytest.raises(RuntimeError), average.applied(layer):
@@ -41,5 +41,5 @@ def test_the_model_gets_its_weights_back_even_after_an_error(layer):
     assert average.averages["weight"].item() == 4
 
 
-def test_frozen_parameters_are_left_out(layer):
+def test_frozen_parameters_have_no_average(layer):
     assert set(WeightAverage(layer, 0.9).averages) == {"weight"}

@@ -8,7 +8,7 @@ from sparsecbm.train.label_head import MAX_TEMPERATURE, fit_label_head, fit_temp
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_it_learns_a_rule_over_one_hot_concepts(classes):
+def test_the_head_learns_a_rule_over_one_hot_concepts(classes):
     states = np.arange(60) % classes
     weight, bias = fit_label_head(np.eye(classes)[states], (states + 1) % classes, classes)
     assert weight.shape == (classes, classes) and bias.shape == (classes,)

@@ -23,7 +23,7 @@ def make_batch(label, food):
     return Batch(torch.zeros(2, 1), torch.ones(2, 1), targets(*label), {"food": targets(*food)})
 
 
-def test_cross_entropy_by_hand_and_without_a_target():
+def test_cross_entropy_with_and_without_a_target_by_hand():
     assert cross_entropy(LOGITS, targets(0, 1)).item() == pytest.approx(sum(BY_STATE) / 2)
     assert cross_entropy(LOGITS, targets(MISSING, 1)).item() == pytest.approx(BY_STATE[1])
     assert cross_entropy(LOGITS, targets(MISSING, MISSING)).item() == 0
@@ -35,7 +35,7 @@ def test_smoothing_by_hand():
     assert cross_entropy(LOGITS, targets(0, 0), smoothing=0.1).item() == pytest.approx(expected)
 
 
-def test_without_smoothing_and_shares_it_equals_torch_also_with_weights():
+def test_without_smoothing_and_shares_the_loss_equals_that_of_torch():
     gold, weight = torch.tensor([0, 1, MISSING]), torch.tensor([0.5, 2.0])
     logits = torch.tensor([[1.0, -2.0], [0.3, 0.4], [9.0, 9.0]])
     expected = torch.nn.functional.cross_entropy(logits, gold, weight=weight, ignore_index=MISSING)
@@ -48,7 +48,7 @@ def test_shares_of_votes_by_hand():
     assert cross_entropy(LOGITS, shares).item() == pytest.approx(expected)
 
 
-def test_targets_are_shares_of_votes_or_else_the_majority(model):
+def test_targets_are_shares_of_votes_or_otherwise_the_majority(model):
     frame = pd.DataFrame(
         {
             "text": ["good food", "bad food", "the food"],
@@ -63,7 +63,7 @@ def test_targets_are_shares_of_votes_or_else_the_majority(model):
     by_votes, by_majority = build_examples(frame, model, "votes"), build_examples(frame, model, "majority")
     assert by_votes.concept_targets["food"].tolist() == [[0.25, 0.75, 0], [0.5, 0.5, 0], [0, 0, 1]]
     assert by_majority.concept_targets["food"].tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]
-    assert by_votes.concepts["food"].tolist() == [1, MISSING, 2]  # scores use the majority
+    assert by_votes.concepts["food"].tolist() == [1, MISSING, 2]  # for scores, the majority counts
     assert by_votes.label_target.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 

@@ -1,4 +1,4 @@
-"""Fixed threads, seed and kernels, and their return afterwards."""
+"""Fixed threads, seed and kernels inside a block, and earlier settings after it."""
 
 import pytest
 import torch
@@ -8,11 +8,11 @@ from sparsecbm.train.reproducible import one_blas_thread, reproducible
 
 
 def blas_threads():
-    """How many threads each loaded BLAS library would use."""
+    """Return the number of threads of each loaded BLAS library."""
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
-def test_a_fit_has_one_blas_thread_and_the_others_come_back():
+def test_a_fit_uses_one_blas_thread_and_restores_the_others():
     with threadpool_limits(limits=2, user_api="blas"):
         assert blas_threads() == {2}
         assert one_blas_thread(blas_threads)() == {1}
@@ -36,7 +36,7 @@ def test_a_block_has_its_own_seed_threads_and_deterministic_kernels():
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_everything_returns_after_the_block_even_after_an_error(fails):
+def test_all_settings_are_restored_even_after_an_error(fails):
     torch.manual_seed(11)
     before = settings_of_torch()
     try:

@@ -1,4 +1,4 @@
-"""Training learns, keeps the best weights, and ends with the same bytes after it was killed and resumed."""
+"""Training learns, keeps the best weights, and gives the same bytes after a kill and a resumption."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from tests.support.training import copy_weights, equal_weights, finetuning, trai
 
 
 def accuracies(model, frame):
-    """Accuracy of the label and of the concept food; None for a model without concepts."""
+    """Return the accuracy of the label and of the concept food; None for a model without concepts."""
     predictions = model.predict(frame["text"].tolist())
     label = [p.label.state == gold for p, gold in zip(predictions, frame["label"], strict=True)]
     food = [
@@ -44,15 +44,15 @@ def test_each_mode_learns_the_rule(mode, backbone, tmp_path):
     assert food is None if mode == "standard" else food > 0.9
 
 
-def test_the_kept_weights_are_those_of_the_best_epoch(backbone, tmp_path):
+def test_the_selected_weights_are_those_of_the_best_epoch(backbone, tmp_path):
     model = tiny_model(backbone)
     history = fit(model, annotated(64, 1), annotated(40, 2), finetuning(), training_run(tmp_path / "c"))
     scores = {epoch["step"]: epoch["validation.score"] for epoch in history.epochs}
     assert history.best_score == max(scores.values()) == scores[history.best_step]
     validation = annotated(40, 2)
     label, _ = accuracies(model, validation)
-    kept = next(epoch for epoch in history.epochs if epoch["step"] == history.best_step)
-    assert label == pytest.approx(kept["validation.label.accuracy"])
+    best = next(epoch for epoch in history.epochs if epoch["step"] == history.best_step)
+    assert label == pytest.approx(best["validation.label.accuracy"])
 
 
 def test_refitting_changes_only_the_label_head(backbone, tmp_path):
@@ -67,7 +67,7 @@ def test_refitting_changes_only_the_label_head(backbone, tmp_path):
 
 
 def test_fitted_label_heads_are_calibrated_on_held_out_texts(backbone, tmp_path):
-    """The temperature that still fits them on the validation split is 1; that of a head as trained is not."""
+    """The best temperature of fitted heads on the validation split is 1; that of the trained head is not."""
     validation, temperatures = annotated(60, 2), {}
     third = validation.index % 3 == 0
     validation.loc[third, "label"] = validation.loc[third, "label"].map({"1": "2", "2": "3", "3": "1"})  # wrong labels
@@ -96,15 +96,15 @@ def test_a_class_without_training_texts_does_not_change_the_temperature(backbone
     training = training[training["label"] != "3"].reset_index(drop=True)
     for validation in (annotated(60, 2), annotated(60, 2).query("label != '3'").reset_index(drop=True)):
         model = tiny_model(backbone)
-        both = [
+        inputs = [
             (build_examples(frame, model), model.logits(frame["text"].tolist())) for frame in (training, validation)
         ]
-        fit_hard_head(model, *both[0], *both[1])
+        fit_hard_head(model, *inputs[0], *inputs[1])
         heads.append(copy_weights(model.hard_head))
     assert equal_weights(*heads)
 
 
-def test_it_stops_when_validation_no_longer_improves(backbone, tmp_path):
+def test_training_stops_if_validation_no_longer_improves(backbone, tmp_path):
     rates = {"learning_rate": 1e-9, "head_learning_rate": 1e-9, "label_head_learning_rate": 1e-9}
     params = finetuning(epochs=30, patience=1, **rates)
     history = fit(tiny_model(backbone), annotated(16, 1), annotated(16, 2), params, training_run(tmp_path / "c"))
@@ -126,7 +126,7 @@ def test_accumulated_batches_make_one_update(backbone, tmp_path):
     assert torch.allclose(results[0]["label_head.linear.weight"], results[1]["label_head.linear.weight"], atol=1e-5)
 
 
-def test_frozen_word_embeddings_stay_as_they_were(backbone, tmp_path):
+def test_frozen_word_embeddings_do_not_change(backbone, tmp_path):
     unchanged = {}
     for freeze in (True, False):
         model = tiny_model(backbone)
@@ -143,10 +143,10 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("at", [3, 10, 20, 25])
 def test_interrupted_and_resumed_equals_uninterrupted(at, backbone, tmp_path):
-    """Of 20 updates an epoch: killed early, in the middle, at the end of an epoch, and in the second epoch."""
+    """An epoch has 20 updates. The kill comes early, in the middle, at the end of an epoch, or in the second epoch."""
     data = annotated(160, 1), annotated(40, 2), finetuning(epochs=2, checkpoint_seconds=0.0, ema_decay=0.9)
-    whole = tiny_model(backbone)
-    history = fit(whole, *data, training_run(tmp_path / "whole", seed=5))
+    uninterrupted = tiny_model(backbone)
+    history = fit(uninterrupted, *data, training_run(tmp_path / "whole", seed=5))
 
     def kill(step, figures):
         if step >= at:
@@ -157,15 +157,15 @@ def test_interrupted_and_resumed_equals_uninterrupted(at, backbone, tmp_path):
     resumed = tiny_model(backbone)
     steps = []
     again = fit(resumed, *data, training_run(tmp_path / "cut", 5, lambda step, figures: steps.append(step)))
-    assert equal_weights(copy_weights(whole), copy_weights(resumed)) and again == history
+    assert equal_weights(copy_weights(uninterrupted), copy_weights(resumed)) and again == history
     assert steps[0] > 9 or at < 10, "it must resume, not start again"
     other = tiny_model(backbone)
     fit(other, *data, training_run(tmp_path / "other", seed=6))
-    assert not equal_weights(copy_weights(whole), copy_weights(other)), "another seed must give other weights"
+    assert not equal_weights(copy_weights(uninterrupted), copy_weights(other)), "another seed must give other weights"
 
 
-def test_kill_9_while_training_and_writing(backbone, tmp_path):
-    """A process that is killed at any moment, even while it writes a checkpoint, resumes to the same bytes."""
+def test_a_killed_process_resumes_to_the_same_bytes(backbone, tmp_path):
+    """The kill comes at any moment, even while the process writes a checkpoint."""
     script = tmp_path / "train.py"
     script.write_text(
         textwrap.dedent(
@@ -244,7 +244,7 @@ def test_data_without_labels_raises_an_error(backbone, tmp_path):
         fit(tiny_model(backbone), frame.assign(**{"concept.noise": None}), frame, finetuning(), training_run(tmp_path))
 
 
-def test_missing_cells_are_left_out_of_training(backbone, tmp_path):
+def test_missing_cells_have_no_effect_on_training(backbone, tmp_path):
     frame = annotated(160, 1)
     frame.loc[::3, "label"] = None
     frame.loc[1::3, "concept.food"] = None
@@ -254,7 +254,7 @@ def test_missing_cells_are_left_out_of_training(backbone, tmp_path):
     assert label > 0.9 and food > 0.9
 
 
-def test_training_means_are_those_of_the_training_set(backbone, tmp_path):
+def test_training_means_are_the_means_over_the_training_set(backbone, tmp_path):
     model, frame = tiny_model(backbone), annotated(30, 1)
     fit(model, frame, annotated(8, 2), finetuning(epochs=1), training_run(tmp_path / "c"))
     predictions = model.predict(frame["text"].tolist())
@@ -264,7 +264,7 @@ def test_training_means_are_those_of_the_training_set(backbone, tmp_path):
     assert model.means["concept_shares"]["noise"]["loud"] == pytest.approx((frame["concept.noise"] == "loud").mean())
 
 
-def test_precision_is_bf16_only_if_it_is_configured_or_fast(monkeypatch):
+def test_precision_is_bf16_only_if_configured_or_fast(monkeypatch):
     cpu = torch.device("cpu")
     for capability, expected in ((True, "bf16"), (False, "no")):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=capability: {"avx512_bf16": has})

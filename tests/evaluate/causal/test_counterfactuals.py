@@ -17,12 +17,12 @@ SHARES = Split(validation=0.1, test=0.2)
 
 
 def table(*rows, **changes) -> pd.DataFrame:
-    """Rows of (group, edit type, food, noise), all annotated by people."""
+    """Return a table of rows (group, edit type, food, noise), all annotated by people."""
     frame = pd.DataFrame(rows, columns=["group", "edit_type", "concept.food", "concept.noise"])
     return frame.assign(**{"source.food": "human", "source.noise": "human"} | changes)
 
 
-def found(frame):
+def collect_pairs(frame):
     pairs = counterfactual_pairs(frame, CONCEPTS)
     columns = (pairs.base, pairs.counterfactual, pairs.concept, pairs.before, pairs.after, pairs.group)
     return set(zip(*(column.tolist() for column in columns), strict=True))
@@ -37,8 +37,8 @@ FAMILY = [
 
 
 def test_pairs_of_a_family_by_hand():
-    """The original with each edit, and the two edits of food; an edit of food and one of noise differ in two things."""
-    assert found(table(*FAMILY)) == {
+    """An original pairs with each edit, and two food edits pair. Edits of food and noise differ in two concepts."""
+    assert collect_pairs(table(*FAMILY)) == {
         (0, 1, "food", "Positive", "Negative", "a"),
         (1, 0, "food", "Negative", "Positive", "a"),
         (0, 2, "food", "Positive", "unknown", "a"),
@@ -53,7 +53,7 @@ def test_pairs_of_a_family_by_hand():
 def test_groups_do_not_mix_and_rows_may_lie_anywhere():
     other = [("b", "noise", "Positive", "loud"), ("b", None, "Positive", "quiet")]
     frame = table(FAMILY[1], other[0], FAMILY[0], other[1]).set_axis([7, 7, 3, 3])
-    assert found(frame) == {
+    assert collect_pairs(frame) == {
         (0, 2, "food", "Negative", "Positive", "a"),
         (2, 0, "food", "Positive", "Negative", "a"),
         (1, 3, "noise", "loud", "quiet", "b"),
@@ -72,20 +72,20 @@ def test_groups_do_not_mix_and_rows_may_lie_anywhere():
         (("b", "food", "Negative", "loud"), "human"),  # another group
     ],
 )
-def test_rows_that_make_no_pair(second, source):
+def test_some_rows_make_no_pair(second, source):
     frame = table(FAMILY[0], second, **{"source.food": ["human", source]})
     with pytest.raises(DataError, match="no counterfactual pair"):
         counterfactual_pairs(frame, CONCEPTS)
 
 
-def test_a_selection_keeps_the_columns_together():
+def test_a_selection_applies_to_all_columns():
     pairs = counterfactual_pairs(table(*FAMILY), CONCEPTS)
     quiet = pairs.where(pairs.after == "quiet")
     assert len(pairs) == 8 and len(quiet) == 1
     assert (quiet.base[0], quiet.counterfactual[0], quiet.concept[0], quiet.before[0]) == (0, 3, "noise", "loud")
 
 
-def test_an_absent_column_is_named():
+def test_the_error_names_an_absent_column():
     with pytest.raises(DataError, match=r"dev\.parquet has no column 'edit_type'"):
         counterfactual_pairs(table(*FAMILY).drop(columns="edit_type"), CONCEPTS, "dev.parquet")
 
@@ -102,7 +102,7 @@ def test_cebab_dev_has_3898_pairs(shared_data, blank):
     }  # fmt: skip
 
 
-def test_every_edit_of_the_embedded_data_makes_a_pair_with_its_original_both_ways():
+def test_every_edit_of_the_embedded_data_makes_two_pairs_with_its_original():
     source = RestaurantsSource(name="restaurants", path="data/restaurants")
     splits, _ = ingest(source, SHARES, 0, Path(__file__).parents[3])
     test = make_annotator(Annotate(annotator="human", blank="unknown")).annotate(splits["test"], CEBAB)

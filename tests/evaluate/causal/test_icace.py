@@ -48,34 +48,34 @@ def test_distances_by_hand(true, estimated, expected):
     np.testing.assert_allclose(distances(np.array([true], float), np.array([estimated], float)), [expected], atol=1e-12)
 
 
-def test_errors_are_means_over_pairs_also_by_concept():
+def test_errors_are_means_over_pairs_and_over_the_pairs_of_each_concept():
     true = np.array([[0.4, 0], [0.4, 0], [0, 0.2]])
-    near, none = np.array([[0.4, 0], [0.1, 0], [0, 0.4]]), np.zeros((3, 2))
-    found = score_icace(true, {"near": near, "none": none}, pairs_of("abb", ["food", "food", "noise"]), "near", 50)
-    assert (found.pairs, found.groups, found.pairs_by_concept) == (3, 2, {"food": 2, "noise": 1})
-    assert found.errors["near"]["l2"].value == pytest.approx(0.5 / 3, abs=1e-6)
-    assert found.errors["none"]["cosine"].value == 1 and found.errors["near"]["cosine"].value == 0
-    assert found.by_concept["near"]["food"] == {"l2": 0.15, "cosine": 0, "norm": 0.15}
-    assert found.by_concept["none"]["noise"]["l2"] == 0.2
-    assert set(found.lead) == {"none"}
-    assert found.lead["none"]["l2"].value == pytest.approx((1.0 - 0.5) / 3, abs=1e-6)
+    close, none = np.array([[0.4, 0], [0.1, 0], [0, 0.4]]), np.zeros((3, 2))
+    scores = score_icace(true, {"close": close, "none": none}, pairs_of("abb", ["food", "food", "noise"]), "close", 50)
+    assert (scores.pairs, scores.groups, scores.pairs_by_concept) == (3, 2, {"food": 2, "noise": 1})
+    assert scores.errors["close"]["l2"].value == pytest.approx(0.5 / 3, abs=1e-6)
+    assert scores.errors["none"]["cosine"].value == 1 and scores.errors["close"]["cosine"].value == 0
+    assert scores.by_concept["close"]["food"] == {"l2": 0.15, "cosine": 0, "norm": 0.15}
+    assert scores.by_concept["none"]["noise"]["l2"] == 0.2
+    assert set(scores.lead) == {"none"}
+    assert scores.lead["none"]["l2"].value == pytest.approx((1.0 - 0.5) / 3, abs=1e-6)
 
 
 def test_intervals_are_clustered_by_group_and_leads_are_paired():
-    """The error is 0 or 1 for whole groups of four; the other explainer's is .5 more on every pair."""
+    """The error is 0 or 1 for all pairs of a group of four. The other explainer's error is .5 higher on every pair."""
     wrong = (np.random.default_rng(0).random(50) < 0.4).astype(float)
     of_pair = np.repeat(wrong, 4)
     true = np.tile([2.0, 0], (200, 1))
     estimates = {"first": true - of_pair[:, None] * [1, 0], "second": true - (of_pair[:, None] + 0.5) * [1, 0]}
-    found = score_icace(true, estimates, pairs_of(np.repeat(np.arange(50), 4)), "first", 3000)
+    scores = score_icace(true, estimates, pairs_of(np.repeat(np.arange(50), 4)), "first", 3000)
     share = wrong.mean()
-    low, high = found.errors["first"]["l2"].interval
-    assert found.errors["first"]["l2"].value == pytest.approx(share)
+    low, high = scores.errors["first"]["l2"].interval
+    assert scores.errors["first"]["l2"].value == pytest.approx(share)
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / 50), rel=0.1)
-    assert found.lead["second"]["l2"].interval == [0.5, 0.5]
+    assert scores.lead["second"]["l2"].interval == [0.5, 0.5]
 
 
-def test_bad_estimates_are_named():
+def test_the_error_names_invalid_estimates():
     true, pairs = np.zeros((2, 3)), pairs_of("ab")
     with pytest.raises(DataError, match="no counterfactual pair"):
         score_icace(true[:0], {"a": true[:0]}, pairs.where(np.array([], int)), "a")
@@ -89,14 +89,14 @@ def test_bad_estimates_are_named():
 
 @pytest.fixture
 def families():
-    """Originals with an edit of food: one clause is replaced, all else stays."""
+    """Return originals, each with an edit that replaces the clause on food only."""
     frame = with_food_edits(24, seed=5)
     assert set(frame["concept.noise"]) == set(NOISE)
     return frame
 
 
 def as_annotated(model, frame):
-    """The predictions of a backbone that is sure of every gold state."""
+    """Return the predictions of a backbone that is certain of every gold state."""
     texts = predict_texts(model, frame)
     activations = {name: np.eye(values.shape[1])[texts.gold[name]] for name, values in texts.activations.items()}
     return TextPredictions(label_probabilities(model.label_head, activations), activations, texts.gold)
@@ -107,15 +107,15 @@ def test_the_concept_edit_is_exact_for_a_bottleneck_that_predicts_every_state(mo
     fit_hard_head(model, *data, *data)
     texts = as_annotated(model, families)
     pairs = counterfactual_pairs(families, model.concept_set)
-    found = measure_icace(model, texts, pairs, make_explainers(model, texts), resamples=100)
-    assert found.pairs == 24 and found.groups == 12 and found.pairs_by_concept == {"food": 24}
+    scores = measure_icace(model, texts, pairs, make_explainers(model, texts), resamples=100)
+    assert scores.pairs == 24 and scores.groups == 12 and scores.pairs_by_concept == {"food": 24}
     for name in ("concept_edit", "concept_edit_typical", "concept_edit_gold"):
-        assert [found.errors[name][distance].value for distance in DISTANCES] == pytest.approx([0, 0, 0], abs=1e-6)
+        assert [scores.errors[name][distance].value for distance in DISTANCES] == pytest.approx([0, 0, 0], abs=1e-6)
     for name in ("zero", "conexp", "random", "s_learner", "s_learner_gold", "concept_edit_hard"):
-        low, _ = found.lead[name]["l2"].interval
-        assert low > 0 and found.errors[name]["l2"].value > 0.01
-    assert found.errors["zero"]["cosine"].value == 1
-    assert found.errors["zero"]["l2"] == found.errors["zero"]["norm"]
+        low, _ = scores.lead[name]["l2"].interval
+        assert low > 0 and scores.errors[name]["l2"].value > 0.01
+    assert scores.errors["zero"]["cosine"].value == 1
+    assert scores.errors["zero"]["l2"] == scores.errors["zero"]["norm"]
 
 
 def test_models_without_a_hard_head_or_with_logits_have_fewer_explainers(backbone, families):

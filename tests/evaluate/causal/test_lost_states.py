@@ -1,4 +1,4 @@
-"""Activations without a concept's exclusive weights, compared with masks that are built by hand."""
+"""Activations without the exclusive weights of a concept, compared with masks built by hand."""
 
 import numpy as np
 import pytest
@@ -18,11 +18,11 @@ def frame():
     return annotated(7, seed=3)
 
 
-def test_without_its_own_weights_a_concept_has_the_shared_ones(model, frame):
+def test_a_concept_without_its_exclusive_weights_keeps_the_shared_ones(model, frame):
     masks = random_masks(model)
     model.masks = masks
     food, noise = masks["food"], masks["noise"]
-    shared = {layer: food[layer] & noise[layer] for layer in food}  # for two concepts, everything that is not exclusive
+    shared = {layer: food[layer] & noise[layer] for layer in food}  # with two concepts, all other weights
     expected = predict_activations(
         with_masks(model, MaskSet.from_masks({"food": shared, "noise": shared})), frame["text"].tolist()
     )
@@ -33,7 +33,7 @@ def test_without_its_own_weights_a_concept_has_the_shared_ones(model, frame):
     assert model.masks == masks
 
 
-def test_under_the_masks_of_others(model, frame):
+def test_a_concept_under_the_masks_of_others_by_hand(model, frame):
     """With two concepts, this is the prediction of a model with exchanged masks."""
     masks = random_masks(model)
     model.masks = masks
@@ -43,7 +43,7 @@ def test_under_the_masks_of_others(model, frame):
         np.testing.assert_allclose(values, expected[name], atol=1e-6)
 
 
-def test_models_without_such_masks_are_refused(model, backbone, frame):
+def test_models_without_such_masks_are_an_error(model, backbone, frame):
     with pytest.raises(ModelError, match="dense"):
         without_own_weights(model, frame)
     with pytest.raises(ModelError, match="dense"):

@@ -1,4 +1,4 @@
-"""Comprehensiveness and sufficiency of a model that is a sum over its words, by hand."""
+"""Comprehensiveness and sufficiency by hand, for a model whose logit is a sum over words."""
 
 from math import exp
 
@@ -12,7 +12,7 @@ from sparsecbm.model.cbm import Logits
 from tests.support.linear_model import linear_model
 from tests.support.tiny_models import tiny_model
 
-# What each word adds to the logit of Positive, to be divided by the tokens of the text; [CLS] and [SEP] cancel.
+# Contribution of each word to the logit of Positive, times the number of tokens. [CLS] and [SEP] cancel.
 GOOD, BAD, FOOD = 5, 1, 3
 TEXT = "good bad food"
 
@@ -28,34 +28,34 @@ def measured(model, texts, orders, operator, shares):
 
 
 def test_deletion_by_hand():
-    """A half of three words is two, a fifth is one."""
-    found = measured(linear_model(), [TEXT], [[np.array([0, 2, 1]), np.array([1, 2, 0])]], "delete", [0.2, 0.5])
-    whole = positive(GOOD + BAD + FOOD, 5)
+    """Half of three words rounds to two words, a fifth to one."""
+    aopc = measured(linear_model(), [TEXT], [[np.array([0, 2, 1]), np.array([1, 2, 0])]], "delete", [0.2, 0.5])
+    full = positive(GOOD + BAD + FOOD, 5)
     best = [positive(BAD + FOOD, 4), positive(BAD, 3)]
     worst = [positive(GOOD + FOOD, 4), positive(GOOD, 3)]
-    np.testing.assert_allclose(found.comprehensiveness, [[whole - np.mean(best), whole - np.mean(worst)]], atol=1e-6)
-    kept = [positive(GOOD, 3), positive(GOOD + FOOD, 4)], [positive(BAD, 3), positive(BAD + FOOD, 4)]
-    np.testing.assert_allclose(found.sufficiency, [[whole - np.mean(k) for k in kept]], atol=1e-6)
+    np.testing.assert_allclose(aopc.comprehensiveness, [[full - np.mean(best), full - np.mean(worst)]], atol=1e-6)
+    remaining = [positive(GOOD, 3), positive(GOOD + FOOD, 4)], [positive(BAD, 3), positive(BAD + FOOD, 4)]
+    np.testing.assert_allclose(aopc.sufficiency, [[full - np.mean(k) for k in remaining]], atol=1e-6)
 
 
-def test_the_mask_token_by_hand():
+def test_replacement_by_the_mask_token_by_hand():
     model = linear_model()
     model.tokenizer.mask_token = "again"  # its embedding is zero
-    found = measured(model, [TEXT], [[np.array([0, 2, 1])]], "mask", [0.2])
-    whole = positive(9, 5)
-    assert found.comprehensiveness.tolist() == [[pytest.approx(whole - positive(BAD + FOOD, 5), abs=1e-6)]]
-    assert found.sufficiency.tolist() == [[pytest.approx(whole - positive(GOOD, 5), abs=1e-6)]]
+    aopc = measured(model, [TEXT], [[np.array([0, 2, 1])]], "mask", [0.2])
+    full = positive(9, 5)
+    assert aopc.comprehensiveness.tolist() == [[pytest.approx(full - positive(BAD + FOOD, 5), abs=1e-6)]]
+    assert aopc.sufficiency.tolist() == [[pytest.approx(full - positive(GOOD, 5), abs=1e-6)]]
 
 
 def test_replacement_by_hand():
-    """All words of the texts but one are `again`, which says nothing."""
+    """All words of the texts but one are `again`, which has no effect."""
     model, texts = linear_model(), ["good " + "again " * 12, "again " * 13, "again " * 12]
     worded = tokenize_words(model.tokenizer, texts, 16)
     seed = next(s for s in range(9) if good_is_replaced_by_nothing(model, worded, s))
     items = find_items(model, worded[:1], Logits({"food": np.array([[0.0, 1.0]])}, np.zeros((1, 3))))
     perturber = Perturber(model.tokenizer, worded, ["replace"], seed)
-    found = measure_aopc(model, perturber, items, [[np.arange(13)]], "replace", [1 / 13])
-    assert found.comprehensiveness.tolist() == [[pytest.approx(positive(5, 15) - 0.5, abs=1e-6)]]
+    aopc = measure_aopc(model, perturber, items, [[np.arange(13)]], "replace", [1 / 13])
+    assert aopc.comprehensiveness.tolist() == [[pytest.approx(positive(5, 15) - 0.5, abs=1e-6)]]
 
 
 def good_is_replaced_by_nothing(model, worded, seed):
@@ -64,21 +64,21 @@ def good_is_replaced_by_nothing(model, worded, seed):
     return good not in Perturber(model.tokenizer, worded, ["replace"], seed).without(0, removed, "replace")
 
 
-def test_removing_all_words_is_the_same_for_every_order():
+def test_removing_all_words_gives_the_same_scores_for_every_order():
     model = linear_model()
     orders = [[np.array(order) for order in ([0, 1, 2], [2, 1, 0])]]
-    found = measured(model, [TEXT], orders, "delete", [1.0])
-    assert found.comprehensiveness.tolist() == [[pytest.approx(positive(9, 5) - 0.5, abs=1e-6)] * 2]
-    np.testing.assert_allclose(found.sufficiency, 0, atol=1e-9)
+    aopc = measured(model, [TEXT], orders, "delete", [1.0])
+    assert aopc.comprehensiveness.tolist() == [[pytest.approx(positive(9, 5) - 0.5, abs=1e-6)] * 2]
+    np.testing.assert_allclose(aopc.sufficiency, 0, atol=1e-9)
 
 
-def test_items_are_texts_of_two_words_whose_state_is_not_unknown(backbone):
+def test_items_have_at_least_two_words_and_a_state_other_than_unknown(backbone):
     model = tiny_model(backbone)
     texts = tokenize_words(model.tokenizer, ["good food", "bad food", "good", ""], 16)
     food = np.array([[0, 1, 2], [3, 1, 2], [0, 2, 1], [2, 1, 1]], dtype=float)  # unknown, Negative, Positive, Negative
     noise = np.array([[0, 1], [1, 0], [1, 0], [1, 0]], dtype=float)
-    found = find_items(model, texts, Logits({"food": food, "noise": noise}, np.zeros((4, 3))))
-    assert [(i.text_index, i.concept, i.state, i.state_index) for i in found] == [
+    items = find_items(model, texts, Logits({"food": food, "noise": noise}, np.zeros((4, 3))))
+    assert [(i.text_index, i.concept, i.state, i.state_index) for i in items] == [
         (0, "noise", "quiet", 1), (1, "food", "Negative", 0), (1, "noise", "loud", 0),
     ]  # fmt: skip
 
@@ -99,5 +99,5 @@ def test_orders_by_hand():
 
 def test_no_items_give_no_scores():
     model = linear_model()
-    found = measure_aopc(model, Perturber(model.tokenizer, [], ["delete"], 0), [], [], "delete", [0.5])
-    assert found.comprehensiveness.shape == (0, 0) == found.sufficiency.shape
+    aopc = measure_aopc(model, Perturber(model.tokenizer, [], ["delete"], 0), [], [], "delete", [0.5])
+    assert aopc.comprehensiveness.shape == (0, 0) == aopc.sufficiency.shape

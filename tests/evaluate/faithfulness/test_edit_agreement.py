@@ -11,7 +11,7 @@ OPTIONS = AttributionOptions(steps=4, max_steps=4)
 
 
 def table(rows):
-    """An annotated table of (group, text, food, edit type)."""
+    """Return an annotated table of rows (group, text, food, edit type)."""
     frame = annotated(len(rows), seed=0)
     for i, (group, text, food, edit) in enumerate(rows):
         frame.loc[i, ["group", "text", "concept.food"]] = group, text, food
@@ -33,35 +33,35 @@ def frame():
     )
 
 
-def test_edits_are_single_spans_whose_old_state_is_known(frame, model):
-    found = single_span_edits(frame, model.concept_set)
-    rows = zip(found.texts, found.state, found.edits, strict=True)
-    said = [(text[start:end], state) for text, state, edit in rows for start, end in edit.spans]
-    assert said == [("good", "Positive"), ("bad", "Negative"), ("bad", "Negative")]
-    assert found.concept == ["food"] * 3 and found.groups == ["a", "a", "b"]
-    assert len(found.sample(2, 0)) == 2 and found.sample(3, 0) is found
-    assert set(found.sample(2, 0).texts) < set(found.texts)
+def test_edits_are_single_spans_with_a_known_old_state(frame, model):
+    edits = single_span_edits(frame, model.concept_set)
+    rows = zip(edits.texts, edits.state, edits.edits, strict=True)
+    edited_states = [(text[start:end], state) for text, state, edit in rows for start, end in edit.spans]
+    assert edited_states == [("good", "Positive"), ("bad", "Negative"), ("bad", "Negative")]
+    assert edits.concept == ["food"] * 3 and edits.groups == ["a", "a", "b"]
+    assert len(edits.sample(2, 0)) == 2 and edits.sample(3, 0) is edits
+    assert set(edits.sample(2, 0).texts) < set(edits.texts)
 
 
-def test_two_counterfactuals_that_change_the_same_words_count_once(frame, model):
+def test_two_counterfactuals_of_the_same_words_count_once(frame, model):
     rows = [("good", "Positive", None), ("bad", "Negative", "food"), ("dull", "Negative", "food")]
     twice = table([("a", f"the food was {word}", state, edit) for word, state, edit in rows])
-    found = single_span_edits(twice, model.concept_set)
-    assert found.texts == ["the food was good", "the food was bad", "the food was dull"]
+    edits = single_span_edits(twice, model.concept_set)
+    assert edits.texts == ["the food was good", "the food was bad", "the food was dull"]
 
 
 def test_a_table_without_edits_has_none(model):
-    found = single_span_edits(annotated(6, 0), model.concept_set)
-    assert len(found) == 0 and measure_edit_agreement(model, found, ["random"], OPTIONS, 50, 0) == {}
+    edits = single_span_edits(annotated(6, 0), model.concept_set)
+    assert len(edits) == 0 and measure_edit_agreement(model, edits, ["random"], OPTIONS, 50, 0) == {}
 
 
-def test_the_words_that_a_planted_model_uses_rank_first_and_random_ones_do_not(frame, backbone):
+def test_words_used_by_the_planted_model_rank_first_and_random_words_do_not(frame, backbone):
     model = planted_model(backbone)
     model.masks = planted_masks()
     edits = single_span_edits(frame, model.concept_set)
-    found = measure_edit_agreement(model, edits, ["leave_one_out", "random"], OPTIONS, 100, 0)
-    assert set(found["leave_one_out"]) == {"food", "all"}
-    right, chance = found["leave_one_out"]["all"], found["random"]["all"]
+    agreement = measure_edit_agreement(model, edits, ["leave_one_out", "random"], OPTIONS, 100, 0)
+    assert set(agreement["leave_one_out"]) == {"food", "all"}
+    right, chance = agreement["leave_one_out"]["all"], agreement["random"]["all"]
     assert right.edits == 3 and right.hit_at_1.value == 1 == right.reciprocal_rank.value
     assert chance.hit_at_1.value < 1 and right.hit_at_1.chance == pytest.approx((1 / 10 + 1 / 10 + 1 / 6) / 3, abs=1e-6)
     ranked = rank_base_texts(model, edits, "leave_one_out", OPTIONS)

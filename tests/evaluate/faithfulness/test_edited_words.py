@@ -14,7 +14,7 @@ def edited(base, counterfactual):
 
 
 def ranking(text, *scores):
-    """The words of a text as white space parts them, with scores."""
+    """Return the words of a text, split at white space, with scores."""
     starts = [0] + [i + 1 for i, letter in enumerate(text) if letter == " "]
     return [(start, start + len(word), s) for start, word, s in zip(starts, text.split(" "), scores, strict=True)]
 
@@ -35,12 +35,12 @@ def ranking(text, *scores):
     ],
 )
 def test_edited_words_by_hand(base, counterfactual, words, runs, single):
-    found = edited_words(base, counterfactual)
+    edit = edited_words(base, counterfactual)
     assert edited(base, counterfactual) == words
-    assert (found.runs, found.single_span) == (runs, single)
+    assert (edit.runs, edit.single_span) == (runs, single)
 
 
-def test_the_edited_one_of_two_equal_words_is_found():
+def test_the_edit_of_one_of_two_equal_words_is_found():
     base = "The food was good and the service was good"
     assert edited_words(base, "The food was good and the service was bad").spans == ((38, 42),)
 
@@ -61,45 +61,45 @@ def test_ties_count_against_the_attribution_but_not_among_edited_words():
     assert rank_score(two, ranking(text, 0.1, 0.1, 0.1, 0.5, 0.5, 0.5))[0].tolist() == [1, 1, 1]
 
 
-def test_a_ranked_word_counts_if_it_overlaps():
-    """Rankings may split words differently: one here has the punctuation, and one only touches the span."""
+def test_a_ranked_word_counts_if_it_overlaps_the_edited_span():
+    """Rankings may split words differently. Here one word includes the punctuation, and one only touches the span."""
     text = "soup,cold. today"
     edit = Edit(((5, 9),), 1, 3)
     assert rank_score(edit, [(0, 5, 9.0), (5, 10, 2.0), (11, 16, 3.0)])[0].tolist() == [0, 1, 1 / 3]
     assert text[5:9] == "cold"
 
 
-def test_a_word_that_was_cut_off_is_a_miss_for_any_order():
+def test_a_cut_word_is_a_miss_for_every_order():
     values, chances = rank_score(Edit(((90, 94),), 1, 20), [(0, 3, 0.5), (4, 8, 0.1)])
     assert not values.any() and not chances.any()
 
 
 @pytest.mark.parametrize(("words", "edited"), [(1, 1), (4, 1), (5, 2), (6, 5), (6, 3)])
 def test_chance_is_the_mean_over_all_orders(words, edited):
-    places = [(10 * i, 10 * i + 5) for i in range(words)]
-    edit = Edit(tuple(places[:edited]), 1, words)
+    spans = [(10 * i, 10 * i + 5) for i in range(words)]
+    edit = Edit(tuple(spans[:edited]), 1, words)
     orders = [
-        rank_score(edit, [(*place, float(s)) for place, s in zip(places, scores, strict=True)])
+        rank_score(edit, [(*span, float(s)) for span, s in zip(spans, scores, strict=True)])
         for scores in permutations(range(words))
     ]
     np.testing.assert_allclose(orders[0][1], np.mean([values for values, _ in orders], axis=0), atol=1e-12)
 
 
-def test_scores_are_means_with_intervals_over_groups_and_chance_beside_them():
+def test_scores_are_means_with_intervals_over_groups_and_with_chance():
     text = "the soup was cold"
     edit = edited_words(text, "the soup was hot")
     right, wrong = ranking(text, 0, 0, 0, 1), ranking(text, 3, 2, 1, 0)
-    found = score_edited_words([edit] * 8, [right, right, wrong, wrong] * 2, np.repeat(["a", "b"], 4), 200)
-    assert found.edits == 8
-    assert (found.hit_at_1.value, found.hit_at_3.value, found.reciprocal_rank.value) == (0.5, 0.5, 0.625)
-    assert found.hit_at_1.interval == [0.5, 0.5]  # both groups have the same mean
-    assert (found.hit_at_1.chance, found.hit_at_3.chance) == (0.25, 0.75)
-    assert found.reciprocal_rank.chance == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4, abs=1e-6)
-    apart = score_edited_words([edit] * 8, [right] * 4 + [wrong] * 4, np.repeat(["a", "b"], 4), 200)
-    assert apart.hit_at_1.interval == [0, 1]
+    scores = score_edited_words([edit] * 8, [right, right, wrong, wrong] * 2, np.repeat(["a", "b"], 4), 200)
+    assert scores.edits == 8
+    assert (scores.hit_at_1.value, scores.hit_at_3.value, scores.reciprocal_rank.value) == (0.5, 0.5, 0.625)
+    assert scores.hit_at_1.interval == [0.5, 0.5]  # both groups have the same mean
+    assert (scores.hit_at_1.chance, scores.hit_at_3.chance) == (0.25, 0.75)
+    assert scores.reciprocal_rank.chance == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4, abs=1e-6)
+    unclustered = score_edited_words([edit] * 8, [right] * 4 + [wrong] * 4, np.repeat(["a", "b"], 4), 200)
+    assert unclustered.hit_at_1.interval == [0, 1]
 
 
-def test_bad_input_is_named():
+def test_the_error_names_invalid_input():
     with pytest.raises(DataError, match="no edit"):
         score_edited_words([], [], np.array([]))
     with pytest.raises(DataError, match="word 2 is not a finite"):

@@ -1,4 +1,4 @@
-"""All measures together, on models with known reasons: right reasons win, random ones do not, wrong ones lose."""
+"""All measures on models with known reasons: right reasons beat chance, random ones do not, wrong ones lose."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ OPTIONS = AttributionOptions(steps=4, max_steps=4)
 
 
 def settings(**changes):
-    plain = {
+    values = {
         "methods": ["leave_one_out", "random"],
         "texts": 24,
         "operators": ["delete", "mask", "replace"],
@@ -31,12 +31,12 @@ def settings(**changes):
         "sanity_texts": 2,
         "edits": 10,
     }
-    return Faithfulness(**(plain | changes))
+    return Faithfulness(**(values | changes))
 
 
 @pytest.fixture(scope="module")
 def frame():
-    """Texts with an edit of food for every other one."""
+    """Return texts; every second one is an edit of food."""
     return with_food_edits(24, seed=5)
 
 
@@ -54,62 +54,66 @@ def scores(planted, frame):
 
 
 def test_right_reasons_beat_chance_with_every_operator(scores):
-    found = scores.methods["leave_one_out"]
+    method = scores.methods["leave_one_out"]
     for operator in ("delete", "mask", "replace"):
-        for measure in (found.comprehensiveness, found.sufficiency):
+        for measure in (method.comprehensiveness, method.sufficiency):
             mean = measure[operator]["mean"]
             assert mean.excess_interval[0] > 0 and mean.win_rate_interval[0] > 0.5 and mean.p < 0.01
-        assert found.comprehensiveness[operator]["mean"].value > 2 * found.comprehensiveness[operator]["mean"].random
-        assert found.sufficiency[operator]["mean"].value < found.sufficiency[operator]["mean"].random
-        assert set(found.comprehensiveness[operator]) == {"food", "noise", "mean"}
-    assert found.edited_words["all"].hit_at_3.value == 1
+        assert method.comprehensiveness[operator]["mean"].value > 2 * method.comprehensiveness[operator]["mean"].random
+        assert method.sufficiency[operator]["mean"].value < method.sufficiency[operator]["mean"].random
+        assert set(method.comprehensiveness[operator]) == {"food", "noise", "mean"}
+    assert method.edited_words["all"].hit_at_3.value == 1
 
 
-def test_chance_does_not_beat_chance(scores):
-    found = scores.methods["random"]
+def test_random_attributions_do_not_beat_chance(scores):
+    method = scores.methods["random"]
     for operator in ("delete", "mask", "replace"):
-        for measure in (found.comprehensiveness, found.sufficiency):
+        for measure in (method.comprehensiveness, method.sufficiency):
             mean = measure[operator]["mean"]
             assert mean.excess_interval[0] < 0 < mean.excess_interval[1]
             assert mean.win_rate == pytest.approx(0.5, abs=0.15) and mean.p > 0.02
-    assert abs(found.kendall_tau["mean"].value) < 0.3
-    assert found.infidelity["mean"].value > scores.methods["leave_one_out"].infidelity["mean"].value
+    assert abs(method.kendall_tau["mean"].value) < 0.3
+    assert method.infidelity["mean"].value > scores.methods["leave_one_out"].infidelity["mean"].value
 
 
-def test_wrong_reasons_lose(planted, frame):
-    """The right attributions with the opposite sign, given as those of another method."""
+def test_wrong_reasons_lose_against_chance(planted, frame):
+    """The wrong reasons are right attributions with the opposite sign, under the name of another method."""
     right = attribute(planted, frame["text"].tolist(), method="leave_one_out", options=OPTIONS)
-    turned = [{name: replace(a, scores=tuple(-score for score in a.scores)) for name, a in of.items()} for of in right]
+    turned = [
+        {name: replace(a, scores=tuple(-score for score in a.scores)) for name, a in by_concept.items()}
+        for by_concept in right
+    ]
     params = settings(methods=["attention_rollout"], operators=["delete"])
-    given = {"attention_rollout": turned, "leave_one_out": right}
-    found = measure_faithfulness(planted, frame, params, OPTIONS, 200, 0, explained=given).methods["attention_rollout"]
-    mean = found.comprehensiveness["delete"]["mean"]
+    attributions = {"attention_rollout": turned, "leave_one_out": right}
+    scores = measure_faithfulness(planted, frame, params, OPTIONS, 200, 0, explained=attributions)
+    wrong = scores.methods["attention_rollout"]
+    mean = wrong.comprehensiveness["delete"]["mean"]
     assert mean.win_rate_interval[1] < 0.5 and mean.excess_interval[1] < 0 and mean.p > 0.9
-    assert found.sufficiency["delete"]["mean"].excess_interval[1] < 0
-    assert found.kendall_tau["mean"].value == -1
+    assert wrong.sufficiency["delete"]["mean"].excess_interval[1] < 0
+    assert wrong.kendall_tau["mean"].value == -1
 
 
 def test_items_are_predictions_other_than_unknown(scores, planted, frame):
-    read = planted.predict(frame["text"].tolist())
-    says = sum(reading.state != "unknown" for of in read for reading in of.concepts.values())
-    silent = sum(of.concepts["food"].state == "unknown" for of in read)
-    assert silent > 3 and scores.items == says == 2 * 24 - silent
+    predictions = planted.predict(frame["text"].tolist())
+    known = sum(concept.state != "unknown" for prediction in predictions for concept in prediction.concepts.values())
+    unknown_food = sum(prediction.concepts["food"].state == "unknown" for prediction in predictions)
+    assert unknown_food > 3 and scores.items == known == 2 * 24 - unknown_food
     counted = scores.methods["random"].comprehensiveness["delete"]
-    assert (counted["food"].items, counted["noise"].items) == (24 - silent, 24)
+    assert (counted["food"].items, counted["noise"].items) == (24 - unknown_food, 24)
     assert scores.edits == 10 and scores.texts == 24
 
 
-def test_the_result_is_plain_and_the_same_again(scores, planted, frame):
+def test_the_result_is_json_and_repeatable(scores, planted, frame):
     again = measure_faithfulness(planted, frame, settings(), OPTIONS, resamples=200, seed=0)
     assert json.dumps(scores.to_dict(), sort_keys=True) == json.dumps(again.to_dict(), sort_keys=True)
-    found = scores.to_dict()
-    assert found["methods"]["leave_one_out"]["kendall_tau"] == {}, "it is the reference"
-    assert found["methods"]["leave_one_out"]["max_sensitivity"] == {}, "it takes no gradients"
-    assert set(found["sanity"]["random"]) == {"masks", "heads", "block 1", "block 0", "embeddings"}
+    published = scores.to_dict()
+    assert published["methods"]["leave_one_out"]["kendall_tau"] == {}, "it is the reference"
+    assert published["methods"]["leave_one_out"]["max_sensitivity"] == {}, "it takes no gradients"
+    assert set(published["sanity"]["random"]) == {"masks", "heads", "block 1", "block 0", "embeddings"}
 
 
-def test_gradients_have_a_sensitivity_and_given_attributions_are_not_computed_again(planted, frame, monkeypatch):
-    given = {
+def test_gradients_have_a_sensitivity_and_given_attributions_are_reused(planted, frame, monkeypatch):
+    attributions = {
         method: attribute(planted, frame["text"].tolist(), method=method, options=OPTIONS)
         for method in ("integrated_gradients", "leave_one_out")
     }
@@ -121,10 +125,10 @@ def test_gradients_have_a_sensitivity_and_given_attributions_are_not_computed_ag
 
     monkeypatch.setattr("sparsecbm.evaluate.faithfulness.faithfulness.attribute", counted)
     params = settings(methods=["integrated_gradients", "random"], texts=4, sanity_methods=[])
-    found = measure_faithfulness(planted, frame, params, OPTIONS, 100, 0, explained=given, edited=frame)
-    assert calls == ["random"] and found.texts == 4 and found.edits == 10 and found.sanity == {}
-    assert found.methods["integrated_gradients"].max_sensitivity["mean"].value > 0
-    assert found.methods["random"].max_sensitivity == {}
+    result = measure_faithfulness(planted, frame, params, OPTIONS, 100, 0, explained=attributions, edited=frame)
+    assert calls == ["random"] and result.texts == 4 and result.edits == 10 and result.sanity == {}
+    assert result.methods["integrated_gradients"].max_sensitivity["mean"].value > 0
+    assert result.methods["random"].max_sensitivity == {}
 
 
 def test_a_model_that_predicts_only_unknown_has_no_scores(planted, frame, backbone):
@@ -135,13 +139,13 @@ def test_a_model_that_predicts_only_unknown_has_no_scores(planted, frame, backbo
         if name == "food":
             head.bias.data[2] = 5
     params = settings(texts=3, methods=["random"], operators=["delete"])
-    found = measure_faithfulness(silent, frame[["id", "text", "group"]], params, OPTIONS, 100, 0)
-    assert found.items == 3 and set(found.methods["random"].comprehensiveness["delete"]) == {"noise", "mean"}
-    assert found.edits == 0 and found.methods["random"].edited_words == {}
-    one = measure_faithfulness(silent, frame[["id", "text", "group"]].assign(text="good"), params, OPTIONS, 100, 0)
-    assert one.items == 0 and one.methods["random"].comprehensiveness == {}
+    result = measure_faithfulness(silent, frame[["id", "text", "group"]], params, OPTIONS, 100, 0)
+    assert result.items == 3 and set(result.methods["random"].comprehensiveness["delete"]) == {"noise", "mean"}
+    assert result.edits == 0 and result.methods["random"].edited_words == {}
+    single = measure_faithfulness(silent, frame[["id", "text", "group"]].assign(text="good"), params, OPTIONS, 100, 0)
+    assert single.items == 0 and single.methods["random"].comprehensiveness == {}
 
 
-def test_a_black_box_is_refused(backbone, frame):
+def test_a_black_box_is_an_error(backbone, frame):
     with pytest.raises(ModelError, match="no concepts"):
         measure_faithfulness(tiny_model(backbone, mode="standard"), frame, settings(), OPTIONS)

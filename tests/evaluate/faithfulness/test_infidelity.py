@@ -1,4 +1,4 @@
-"""Infidelity and max-sensitivity of a model that is a sum over its words, by hand."""
+"""Infidelity and max-sensitivity by hand, for a model whose logit is a sum over words."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ OPTIONS = AttributionOptions(steps=2, max_steps=2)
 
 
 def explained(model, texts=TEXTS):
-    """The subject of the texts, and their logits."""
+    """Return the explained values of the texts, and their logits."""
     logits = model.logits(texts)
     return subject_of_predictions(model, tokenize_words(model.tokenizer, texts, 16), logits, OPTIONS), logits
 
@@ -31,21 +31,21 @@ def infidelity_of(subject, number, scores, samples):
     return measure_infidelity(subject, number, "food", {"method": scores}, samples, 0)["method"]
 
 
-def test_methods_face_the_same_parts_and_each_part_is_computed_once(monkeypatch):
+def test_methods_use_the_same_word_subsets_and_each_subset_is_computed_once(monkeypatch):
     subject, _ = explained(linear_model())
     calls, compute_values = [], type(subject).compute_values
     monkeypatch.setattr(
         type(subject), "compute_values", lambda *arguments: calls.append(1) or compute_values(*arguments)
     )
     scores = {"one": [1.0, 2.0, 0.0], "same": [1.0, 2.0, 0.0], "other": [-1.0, 0.0, 5.0]}
-    found = measure_infidelity(subject, 1, "food", scores, 20, 0)
+    infidelity = measure_infidelity(subject, 1, "food", scores, 20, 0)
     first = len(calls)
-    assert found["one"] == found["same"] != found["other"]
+    assert infidelity["one"] == infidelity["same"] != infidelity["other"]
     measure_infidelity(subject, 1, "food", {"one": [1.0, 2.0, 0.0]}, 20, 0)
     assert len(calls) == 2 * first
 
 
-def test_scores_that_predict_every_change_have_no_infidelity():
+def test_scores_that_predict_every_change_have_infidelity_0():
     """The value is linear in the words, so integrated gradients are the exact effect of each word."""
     model = linear_model().requires_grad_(False)
     subject, _ = explained(model)
@@ -57,7 +57,7 @@ def test_scores_that_predict_every_change_have_no_infidelity():
 
 
 def test_infidelity_by_hand():
-    """One word is removed or kept, so every score except 0 can be scaled to fit; 0 predicts no change."""
+    """A single word is removed or stays, so a scale fits every score except 0; 0 predicts no change."""
     model = linear_model()
     subject, _ = explained(model)
     assert subject.changes[0, 0] == pytest.approx(0, abs=1e-6), "`bad` has the value of the baseline"
@@ -65,30 +65,30 @@ def test_infidelity_by_hand():
     change = subject.changes[0, 0]
     assert change == pytest.approx((5 - 1) / 3 / 2, abs=1e-6)
     assert infidelity_of(subject, 0, [0.1], 400) == pytest.approx(0, abs=1e-6)
-    # It is removed with a probability that is uniform in 0 to 1, so half the time.
+    # The probability of removal is uniform in 0 to 1, so the word is removed half the time.
     assert infidelity_of(subject, 0, [0.0], 400) == pytest.approx(change**2 / 2, rel=0.15)
 
 
 def test_max_sensitivity_by_hand():
-    """Scores of gradient x input are linear in the embeddings, so they move by the noise."""
+    """Scores of gradient x input are linear in the embeddings, so they change by the noise."""
     model, samples = linear_model().requires_grad_(False), 7
     subject, logits = explained(model)
-    found = measure_sensitivity(subject, logits, 1, "food", "gradient_x_input", OPTIONS, samples, 3)
+    sensitivity = measure_sensitivity(subject, logits, 1, "food", "gradient_x_input", OPTIONS, samples, 3)
     generator = torch.Generator().manual_seed(3)
     noise = (torch.rand((samples, 5, 2), generator=generator) * 2 - 1).numpy()
     radius = RADIUS * float(model.backbone.embedding.weight.std())
     slope = np.array([1, 2]) / 2 / 5
     moves = radius * (noise @ slope)[:, 1:4]
     scores = np.array([5, 1, 3]) / 2 / 5
-    assert found == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
-    # The moves are the same, relative to the size of the integrated gradients.
+    assert sensitivity == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
+    # The changes are the same, relative to the norm of the integrated gradients.
     integrated = measure_sensitivity(subject, logits, 1, "food", "integrated_gradients", OPTIONS, samples, 3)
     scores = np.array([5 - 1, 1 - 1, 3 - 1]) / 2 / 5
     assert integrated == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
 
 
 @pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input"])
-def test_embeddings_that_do_not_move_give_the_same_scores(model, method, monkeypatch):
+def test_embeddings_without_noise_give_the_same_scores(model, method, monkeypatch):
     model.masks = random_masks(model, masked_from=1)
     model.requires_grad_(False)
     subject, logits = explained(model, ["good", "the food was bad"])
@@ -98,11 +98,11 @@ def test_embeddings_that_do_not_move_give_the_same_scores(model, method, monkeyp
     assert measure_sensitivity(*arguments) == pytest.approx(0, abs=1e-5)
 
 
-def test_the_subject_is_what_attribute_explains(model):
+def test_the_explained_values_are_those_of_attribute(model):
     texts = ["good", "the food was bad"]
     subject, logits = explained(model, texts)
-    for i, found in enumerate(attribute(model, texts, options=OPTIONS)):
-        for place, name in enumerate(model.concept_set.names):
-            assert found[name].change == pytest.approx(subject.changes[i, place], abs=1e-6)
+    for i, attributions in enumerate(attribute(model, texts, options=OPTIONS)):
+        for index, name in enumerate(model.concept_set.names):
+            assert attributions[name].change == pytest.approx(subject.changes[i, index], abs=1e-6)
     assert [len(row) for row in encode(model.tokenizer, texts, 16)] == subject.lengths.tolist()
     assert set(logits.concepts) == set(subject.concepts)

@@ -1,4 +1,4 @@
-"""Words removed from texts, token by token, and the predictions for these texts."""
+"""Removal of words from texts, token by token, and predictions for these texts."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ MASK = 4
 
 
 def worded(pieces, special=(90, 91)):
-    """A text whose words have the given token ids, between two special tokens."""
+    """Return a text whose words have the given token ids, between two special tokens."""
     ids = (special[0], *(token for word in pieces for token in word), special[1])
     places = np.array([-1, *(number for number, word in enumerate(pieces) for _ in word), -1])
     names = tuple(f"word{number}" for number in range(len(pieces)))
@@ -43,7 +43,7 @@ def test_operators_by_hand():
     assert perturber.without(1, np.array([True]), "delete") == (90, 91)
 
 
-def test_a_replacement_is_a_word_of_the_texts_that_fits_and_stays_the_same():
+def test_a_replacement_is_a_fixed_word_of_the_texts_that_fits():
     text, others = worded([(10, 11), (12,)]), [worded([(20 + i,), (60, 61 + i, 62)]) for i in range(30)]
     perturber = Perturber(tokenizer_with_mask(), [text, *others], ["replace"], seed=1)
     pool = {(10, 11), (12,), *((20 + i,) for i in range(30))}  # no word of three tokens fits
@@ -68,7 +68,7 @@ def test_a_word_with_separate_tokens_is_replaced_once():
     assert perturber.without(0, np.array([True]), "replace") == (90, 10, 11, 7, 91)
 
 
-def test_without_a_mask_token_there_is_no_such_operator():
+def test_a_tokenizer_without_a_mask_token_has_no_mask_operator():
     assert Perturber(tiny_tokenizer(), [], OPERATORS, 0).operators == ("delete", "replace")
     assert Perturber(tokenizer_with_mask(), [], OPERATORS, 0).operators == OPERATORS
     with pytest.raises(ConfigError, match=r"unknown operator 'blur'.*delete, mask, replace"):
@@ -76,30 +76,30 @@ def test_without_a_mask_token_there_is_no_such_operator():
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_logits_of_queries_are_those_of_whole_texts(model, masked):
+def test_logits_of_queries_equal_those_of_whole_texts(model, masked):
     if masked:
         model.masks = random_masks(model, masked_from=1)
     texts = ["good", "the food was bad but we came again", "slow service and a loud place", "good"]
     ids = [tuple(row) for row in encode(model.tokenizer, texts, 16)]
-    whole = model.logits(texts).concepts
+    all_logits = model.logits(texts).concepts
     queries = [(ids[2], "noise"), (ids[0], "food"), (ids[1], "noise"), (ids[1], "food"), (ids[3], "food")]
     expected = [(2, "noise"), (0, "food"), (1, "noise"), (1, "food"), (3, "food")]
     with prepared(model) as ready:
         for batch_tokens in (1, 20, 2048):
-            found = concept_logits_for(ready, queries, batch_tokens)
-            for (row, name), values in zip(expected, found, strict=True):
-                np.testing.assert_allclose(values, whole[name][row], atol=2e-5)
-    assert not np.allclose(found[0], found[2], atol=1e-4)
+            logits = concept_logits_for(ready, queries, batch_tokens)
+            for (row, name), values in zip(expected, logits, strict=True):
+                np.testing.assert_allclose(values, all_logits[name][row], atol=2e-5)
+    assert not np.allclose(logits[0], logits[2], atol=1e-4)
 
 
 def test_equal_queries_are_computed_once(model, monkeypatch):
-    read, represent = [], type(model).represent
+    computed, represent = [], type(model).represent
 
     def counted(self, ids, mask, rows):
-        read.append({name: len(of) for name, of in rows.items()})
+        computed.append({name: len(indices) for name, indices in rows.items()})
         return represent(self, ids, mask, rows)
 
     monkeypatch.setattr(type(model), "represent", counted)
     text = tuple(tokenize_words(model.tokenizer, ["good food"], 16)[0].ids)
     concept_logits_for(model.eval(), [(text, "food")] * 5 + [(text[:-1], "noise")])
-    assert read == [{"food": 1, "noise": 1}]
+    assert computed == [{"food": 1, "noise": 1}]

@@ -14,8 +14,8 @@ def test_win_rates_by_hand():
     assert win_rates(values, random, False).tolist() == [0.25, 0.75, 0.0]
 
 
-def test_the_randomisation_test_counts_how_often_chance_is_as_good():
-    """Each item is the best of four scores, so one resample in 4 ** items is as good."""
+def test_p_is_the_share_of_random_draws_that_are_as_good():
+    """Each item has the best of four scores, so one random draw in 4 ** items is as good."""
     for items in (1, 2):
         p = randomisation_p(np.ones(items), np.zeros((items, 3)), True, 40_000, 0)
         assert p == pytest.approx(0.25**items, abs=0.006)
@@ -35,9 +35,11 @@ def test_p_is_uniform_for_a_random_method():
 def test_comparisons_by_hand_and_their_mean_over_concepts():
     values = np.array([0.5, 0.7, 0.2])
     random = np.array([[0.1, 0.3], [0.7, 0.5], [0.4, 0.4]])
-    found = compare_with_random(values, random, True, ItemGroups(["food", "food", "noise"], ["a", "b", "a"], 500, 0))
-    assert list(found) == ["food", "noise", "mean"]
-    food, noise, mean = found.values()
+    comparisons = compare_with_random(
+        values, random, True, ItemGroups(["food", "food", "noise"], ["a", "b", "a"], 500, 0)
+    )
+    assert list(comparisons) == ["food", "noise", "mean"]
+    food, noise, mean = comparisons.values()
     assert (food.items, noise.items, mean.items) == (2, 1, 3)
     assert (food.value, food.random, food.excess, food.win_rate) == (0.6, 0.4, 0.2, 0.875)
     assert (noise.value, noise.random, noise.excess, noise.win_rate) == (0.2, 0.4, -0.2, 0.0)
@@ -48,10 +50,10 @@ def test_comparisons_by_hand_and_their_mean_over_concepts():
     assert (less["food"].excess, less["food"].win_rate, less["food"].value) == (-0.2, 0.125, 0.6)
 
 
-def test_intervals_are_clustered():
+def test_intervals_are_clustered_by_group():
     values, clusters = np.repeat([0.0, 1.0], 50), np.repeat(["a", "b"], 50)
-    found = compare_with_random(values, np.zeros((100, 2)), True, ItemGroups(["food"] * 100, clusters, 500, 0))
-    assert found["food"].excess_interval == [0, 1]
+    comparisons = compare_with_random(values, np.zeros((100, 2)), True, ItemGroups(["food"] * 100, clusters, 500, 0))
+    assert comparisons["food"].excess_interval == [0, 1]
     alone = compare_with_random(
         values, np.zeros((100, 2)), True, ItemGroups(["food"] * 100, np.arange(100).astype(str), 500, 0)
     )
@@ -63,7 +65,7 @@ def test_kendall_tau_by_hand():
     assert kendall_tau([1, 2, 3, 4], [10, 20, 30, 40]) == 1
     assert kendall_tau([1, 2, 3, 4], [4, 3, 2, 1]) == -1
     assert kendall_tau([1, 2, 3, 4], [1, 3, 2, 4]) == pytest.approx((5 - 1) / 6)
-    # One tie in the first, none in the second: 4 pairs agree, 1 does not, 5 and 6 are told apart.
+    # The first has one tie, the second none: 4 pairs agree, 1 does not, and 5 and 6 pairs are not tied.
     assert kendall_tau([1, 1, 2, 3], [1, 2, 4, 3]) == pytest.approx((4 - 1) / np.sqrt(5 * 6))
     assert np.isnan(kendall_tau([1, 1], [1, 2])) and np.isnan(kendall_tau([1], [2]))
 
@@ -74,8 +76,8 @@ def test_rank_correlation_by_hand():
     assert np.isnan(rank_correlation([1, 2], [0, 0]))
 
 
-def test_means_leave_out_items_without_a_value():
+def test_means_ignore_items_without_a_value():
     values = np.array([0.5, np.nan, 0.1, np.nan])
-    found = mean_by_concept(values, ItemGroups(["food", "food", "noise", "price"], list("abcd"), 50, 0))
-    assert {name: estimate.value for name, estimate in found.items()} == {"food": 0.5, "noise": 0.1, "mean": 0.3}
+    means = mean_by_concept(values, ItemGroups(["food", "food", "noise", "price"], list("abcd"), 50, 0))
+    assert {name: estimate.value for name, estimate in means.items()} == {"food": 0.5, "noise": 0.1, "mean": 0.3}
     assert mean_by_concept(np.array([]), ItemGroups([], [], 50, 0)) == {}

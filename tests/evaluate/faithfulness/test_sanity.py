@@ -1,4 +1,4 @@
-"""Attributions of randomised models: which part is randomised, and how much of the order of words is left."""
+"""Attributions of randomised models: the randomised parts, and the remaining similarity of the order of words."""
 
 import copy
 
@@ -17,15 +17,17 @@ from tests.support.tiny_models import random_masks
 TEXTS = ["the food was bad and the place was loud", "good food but a quiet place", "we came again and a loud place"]
 
 
-def test_weights_are_randomised_from_the_top_down_and_the_given_model_does_not_change(model):
+def test_weights_are_randomised_from_top_to_bottom_and_the_given_model_does_not_change(model):
     model.masks = random_masks(model)
     before, steps, changed = copy.deepcopy(model), [], {}
     for name, other in randomised(model, 0):
         steps.append(name)
-        own = dict(model.named_parameters())
-        changed[name] = {n for n, p in other.named_parameters() if not torch.equal(p, own[n])}
+        original = dict(model.named_parameters())
+        changed[name] = {n for n, p in other.named_parameters() if not torch.equal(p, original[n])}
         for n, p in other.named_parameters():
-            assert torch.equal(p.flatten().sort().values, own[n].flatten().sort().values), "values are only shuffled"
+            assert torch.equal(p.flatten().sort().values, original[n].flatten().sort().values), (
+                "values are only shuffled"
+            )
         if name == "masks":
             assert other.masks.density() == pytest.approx(model.masks.density())
             assert any(not torch.equal(other.masks.bits[layer], bits) for layer, bits in model.masks.bits.items())
@@ -40,18 +42,20 @@ def test_weights_are_randomised_from_the_top_down_and_the_given_model_does_not_c
     assert "masks" not in [name for name, _ in randomised(linear_model(), 0)]
 
 
-def test_attributions_by_gradients_change_and_attributions_that_ignore_the_model_do_not(backbone):
-    """The planted model uses two words; with random masks or weights it uses others."""
+def test_attributions_by_gradients_change_and_random_attributions_do_not(backbone):
+    """The planted model uses two words. With random masks or weights it uses others."""
     model = planted_model(backbone)
     model.masks = planted_masks()
     items = find_items(model, tokenize_words(model.tokenizer, TEXTS, 16), model.logits(TEXTS))
     assert {item.concept for item in items} == {"food", "noise"}
     options = AttributionOptions(steps=4, max_steps=4)
     groups = ItemGroups([item.concept for item in items], [str(item.text_index) for item in items], 50, 0)
-    found = sanity(model, TEXTS, items, groups, ["gradient_x_input", "random"], options)
-    assert list(found["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]
-    for step, by_concept in found["random"].items():
+    similarities = sanity(model, TEXTS, items, groups, ["gradient_x_input", "random"], options)
+    assert list(similarities["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]
+    for step, by_concept in similarities["random"].items():
         assert {estimate.value for estimate in by_concept.values()} == {1.0}, step
-    left = {step: by_concept["mean"].value for step, by_concept in found["gradient_x_input"].items() if by_concept}
-    assert abs(left["embeddings"]) < 0.6 and left["embeddings"] < 0.9
-    assert left["block 1"] < 0.9
+    remaining = {
+        step: by_concept["mean"].value for step, by_concept in similarities["gradient_x_input"].items() if by_concept
+    }
+    assert abs(remaining["embeddings"]) < 0.6 and remaining["embeddings"] < 0.9
+    assert remaining["block 1"] < 0.9

@@ -59,8 +59,8 @@ def test_known_predictions_give_known_scores(model, frame, monkeypatch):
     assert scores.bag_of_words is None and scores.label_hard_refitted is None
 
 
-def test_a_refitted_head_predicts_the_label_that_hard_concepts_decide(model, frame, monkeypatch):
-    """Food decides the label, so a head that knows the rule is always right, however bad the trained one is."""
+def test_a_refitted_head_predicts_the_label_that_hard_concepts_determine(model, frame, monkeypatch):
+    """Food determines the label, so a head with this rule is always right, even if the trained head is not."""
     reader = oracle(model, frame, monkeypatch)
     rule = torch.zeros(3, 5)  # food: Negative, Positive, unknown; noise: loud, quiet
     rule[0, 0] = rule[2, 1] = rule[1, 2] = 5.0
@@ -72,18 +72,18 @@ def test_a_refitted_head_predicts_the_label_that_hard_concepts_decide(model, fra
     assert scores.label_hard.accuracy < 0.9, "random weights must not pass for a fitted head"
 
 
-def test_missing_and_blank_cells(model, frame, monkeypatch):
-    read = oracle(model, frame.copy(), monkeypatch)
+def test_missing_and_blank_cells_do_not_count(model, frame, monkeypatch):
+    gold_model = oracle(model, frame.copy(), monkeypatch)
     frame.loc[:4, "label"] = None
     frame.loc[:9, "source.food"] = "blank"
-    scores = score_split(read, frame, "test", PARAMS, 0, words=None)
+    scores = score_split(gold_model, frame, "test", PARAMS, 0, words=None)
     assert scores.label.texts == len(frame) - 5 and scores.texts == len(frame)
     assert scores.concepts["food"].texts == len(frame)
     assert scores.concepts_annotated["food"].texts == len(frame) - 10
     assert scores.concepts_annotated["noise"].texts == len(frame)
 
 
-def test_the_bag_of_words_and_the_lead_over_it(model, frame, monkeypatch):
+def test_the_lead_over_the_bag_of_words_by_hand(model, frame, monkeypatch):
     reader = oracle(model, frame, monkeypatch)
     fitted = fit_bag_of_words(annotated(200, seed=9), CONCEPTS)
     scores = score_split(reader, frame, "test", PARAMS, 0, fitted)
@@ -92,7 +92,7 @@ def test_the_bag_of_words_and_the_lead_over_it(model, frame, monkeypatch):
     assert words.concepts_lead["mean"].accuracy == 0
 
 
-def test_a_bag_of_words_that_saw_no_word_of_a_text_answers_one_state(frame):
+def test_a_bag_of_words_predicts_one_state_for_texts_of_unseen_words(frame):
     blind = annotated(200, seed=9).assign(text="nothing in common")
     assert np.unique(fit_bag_of_words(blind, CONCEPTS).predict(frame["text"])["food"]).size == 1
 

@@ -1,4 +1,4 @@
-"""A model on another source."""
+"""Scores of a model on another source."""
 
 import pandas as pd
 import pytest
@@ -19,7 +19,7 @@ def params(tmp_path):
     )
     frame = frame.drop_duplicates("text").assign(food=frame["concept.food"], noise=frame["concept.noise"])
     frame[["id", "text", "label", "group", "food", "noise", "split"]].to_csv(tmp_path / "t.csv", index=False)
-    plain = load_params(Workspace.find().params).model_dump(by_alias=True, exclude_unset=True)
+    values = load_params(Workspace.find().params).model_dump(by_alias=True, exclude_unset=True)
     columns = {
         "text": "text", "label": "label", "labels": ["1", "2", "3"], "id": "id", "group": "group", "split": "split",
         "concepts": {
@@ -27,10 +27,10 @@ def params(tmp_path):
             "noise": {"column": "noise", "states": ["loud", "quiet"]},
         },
     }  # fmt: skip
-    return parse_params({**plain, "source": {"name": "table", "path": "t.csv", "columns": columns}})
+    return parse_params({**values, "source": {"name": "table", "path": "t.csv", "columns": columns}})
 
 
-def test_the_split_that_is_asked_for_is_scored(model, params, tmp_path):
+def test_the_given_split_is_scored(model, params, tmp_path):
     model.means = SHARES
     scores = evaluate_source(model, params, params.source, "test", tmp_path)
     rows = pd.read_csv(tmp_path / "t.csv")
@@ -38,24 +38,24 @@ def test_the_split_that_is_asked_for_is_scored(model, params, tmp_path):
     assert scores.bag_of_words is not None
 
 
-def test_without_training_rows_the_model_brings_the_refitted_head_and_words_are_left_out(model, params, tmp_path):
+def test_without_training_rows_the_refitted_head_comes_from_the_model(model, params, tmp_path):
     model.means = SHARES
     rows = pd.read_csv(tmp_path / "t.csv")
     rows[rows["split"] == "test"].to_csv(tmp_path / "t.csv", index=False)
     assert evaluate_source(model, params, params.source, "test", tmp_path).label_hard_refitted is None
-    model.add_hard_head()  # of zeros: it reads every text as the first class
+    model.add_hard_head()  # of zeros, so it predicts the first class for every text
     scores = evaluate_source(model, params, params.source, "test", tmp_path)
     gold = rows.loc[rows["split"] == "test", "label"]
     assert scores.label_hard_refitted.accuracy == pytest.approx((gold == 1).mean(), abs=1e-6)
     assert scores.bag_of_words is None
 
 
-def test_an_unknown_split_lists_those_there(model, params, tmp_path):
+def test_the_error_for_an_unknown_split_lists_the_splits(model, params, tmp_path):
     with pytest.raises(DataError, match=r"unknown split 'dev'.*Choices: .*test"):
         evaluate_source(model, params, params.source, "dev", tmp_path)
 
 
-def test_other_concepts_or_states_are_refused():
+def test_other_concepts_or_states_are_an_error():
     require_same_concepts(CONCEPTS, CONCEPTS)
     with pytest.raises(ModelError, match="the model has the concepts food, noise; the source has food"):
         require_same_concepts(CONCEPTS, ConceptSet((Concept("food"),), CONCEPTS.label))

@@ -13,7 +13,7 @@ STATES = {"food": 3, "noise": 2}
 
 
 def planted(texts, seed, shuffled=False):
-    """Under its own mask, each state of a concept has its own direction; everything else is noise."""
+    """Return features: under its own mask, each state of a concept has a direction; all else is noise."""
     generator = np.random.default_rng(seed)
     gold = {name: generator.integers(0, states, texts) for name, states in STATES.items()}
     features = {}
@@ -26,10 +26,10 @@ def planted(texts, seed, shuffled=False):
     return Pooled(ids, features, gold, dict.fromkeys(STATES, np.arange(texts)))
 
 
-def test_a_probe_finds_a_state_under_the_mask_that_carries_it_and_nowhere_else():
+def test_a_probe_finds_a_state_under_the_mask_of_its_concept_only():
     cells = probe(planted(600, 0), planted(600, 1)).cells()
     assert np.diagonal(cells) == pytest.approx([1, 1], abs=0.005)
-    # No information: right as often as a guess among 3 or 2 states, within four standard errors.
+    # Without information, accuracy is 1/3 or 1/2 for 3 or 2 states, within four standard errors.
     assert cells[0, 1] == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 600))
     assert cells[1, 0] == pytest.approx(1 / 2, abs=4 * np.sqrt(1 / 4 / 600))
 
@@ -52,17 +52,17 @@ def test_the_scale_of_a_feature_does_not_matter():
         np.testing.assert_array_equal(after.values[name], before.values[name])
 
 
-def test_texts_without_a_state_are_left_out_of_fit_and_score():
+def test_texts_without_a_state_count_neither_for_fit_nor_for_score():
     training, evaluated = planted(300, 0), planted(300, 1)
     lies = planted(300, 0)
     training.gold["food"][:150] = -100
-    for mask in training.texts:  # the features of texts without a state must not matter
+    for mask in training.texts:  # the features of texts without a state have no effect
         lies.texts[mask][:150] = 0
     lies.gold["food"][:150] = -100
     evaluated.gold["food"][:50] = -100
-    found = probe(training, evaluated).values["food"]
-    assert np.isnan(found[:50]).all() and np.isfinite(found[50:]).all()
-    np.testing.assert_array_equal(probe(lies, evaluated).values["food"], found)
+    correct = probe(training, evaluated).values["food"]
+    assert np.isnan(correct[:50]).all() and np.isfinite(correct[50:]).all()
+    np.testing.assert_array_equal(probe(lies, evaluated).values["food"], correct)
 
 
 def test_a_single_state_is_always_predicted_and_no_state_is_an_error():
@@ -75,7 +75,7 @@ def test_a_single_state_is_always_predicted_and_no_state_is_an_error():
         probe(training, evaluated)
 
 
-def test_the_sample_is_drawn_by_its_seed():
+def test_the_sample_depends_on_the_seed():
     frame = annotated(50, seed=0)
     ids = [sample(frame, 20, seed)["id"].tolist() for seed in (1, 1, 2)]
     assert len(set(ids[0])) == 20 and ids[0] == ids[1] != ids[2]

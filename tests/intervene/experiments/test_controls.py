@@ -1,4 +1,4 @@
-"""Controls for patches: as many flips, drawn without knowledge."""
+"""Controls for patches: the same number of random flips, and wrong states."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from sparsecbm.intervene.patches.patch import MaskPatch
 LAYER, OTHER = "encoder.layer.0.output.dense", "encoder.layer.1.output.dense"
 
 
-def test_random_flips_match_the_patch_in_number_layer_and_kind(lively):
+def test_random_flips_have_the_counts_layers_and_kinds_of_the_patch(lively):
     patch = MaskPatch("food", "Positive", (), {LAYER: (1, 2, 3)}, {LAYER: (4,), OTHER: (5, 6)}, "", "", 1)
     flips = draw_random_flips(lively, patch, np.random.default_rng(0))
     assert {layer: len(bits) for layer, bits in flips.items()} == {LAYER: 4, OTHER: 2}

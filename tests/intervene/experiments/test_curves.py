@@ -1,4 +1,4 @@
-"""Curves of edits on texts where the effect of each edit is known."""
+"""Curves of edits on texts with known effects of each edit."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def model(backbone):
 
 @pytest.fixture(scope="module")
 def reference(model):
-    """40 texts, 4 of them with a wrong food; the label follows food, so it is wrong for the same 4."""
+    """Return 40 texts, 4 with a wrong food. The label depends on food, so it is wrong for the same 4."""
     return reference_with_mistakes(model)
 
 
@@ -51,7 +51,7 @@ def test_a_person_who_is_always_wrong_harms_all(curves):
     assert (curve.concepts[-1], curve.harmed[-1], curve.fixed[-1]) == (0.0, 0.9, 0.0)
 
 
-def test_more_errors_are_worse_and_the_worst_first_is_best(curves):
+def test_more_errors_are_worse_and_the_order_worst_first_is_best(curves):
     for setting in ("one_hot", "hard"):
         ends = [curves["random", setting, error].label[-1] for error in ERRORS]
         assert ends == sorted(ends, reverse=True) and len(set(ends)) == len(ERRORS)
@@ -68,7 +68,7 @@ def test_edits_without_annotation_change_no_score(model, reference):
         assert curve.concepts == (0.95,) * 3
 
 
-def test_kinds_are_told_apart_in_their_rows(curves, model, reference):
+def test_rows_name_the_kind_of_edit(curves, model, reference):
     curve = curves["random", "hard", 0.1]
     assert isinstance(curve, OracleCurve) and not isinstance(curve, OwnCurve)
     rows = list(curve.rows())
@@ -77,7 +77,7 @@ def test_kinds_are_told_apart_in_their_rows(curves, model, reference):
     assert "person_error" not in next(own_curves(model, reference, seed=3)[0].rows())
 
 
-def test_all_subsets(model, reference):
+def test_all_subsets_of_concepts_are_measured(model, reference):
     rows = {(row["setting"], row["concepts"]): row["label_accuracy"] for row in subsets(model, reference, seed=0)}
     for setting in ("one_hot", "typical", "hard"):
         accuracies = {name: rows[setting, name] for name in ("none", "food", "noise", "food noise")}
@@ -86,7 +86,7 @@ def test_all_subsets(model, reference):
 
 
 def test_a_typical_prediction_comes_from_other_groups(model, reference):
-    """A state that no other text has is set one-hot; where the others are wrong, so is the edit."""
+    """A state that no other text has becomes one-hot. If the other texts are wrong, so is the edit."""
     always = reference.logits["food"].copy()
     always[:] = [5.0, 0.0, 0.0]  # all predicted as Negative
     other = replace(reference, logits={**reference.logits, "food": always})
@@ -95,13 +95,13 @@ def test_a_typical_prediction_comes_from_other_groups(model, reference):
     assert rows["typical", "food"] == (reference.label_gold == 0).mean()
 
 
-def test_a_model_without_the_hard_head_has_no_such_curve(backbone, reference):
+def test_a_model_without_the_hard_head_has_no_curve_of_hard_edits(backbone, reference):
     model = label_follows_food(backbone)
     model.hard_head = None
     assert {curve.setting for curve in own_curves(model, reference, seed=0)} == {"one_hot", "typical"}
 
 
-def test_the_ceiling_is_a_look_up_table(reference):
+def test_the_ceiling_is_a_lookup_table(reference):
     assert gold_ceiling(reference) == 1.0
     labels = np.array([0, 0, 1, 2, MISSING])
     gold = {"food": np.array([0, 0, 0, 1, 1]), "noise": np.array([0, 0, 0, 0, 0])}
@@ -109,7 +109,7 @@ def test_the_ceiling_is_a_look_up_table(reference):
     assert gold_ceiling(few) == 0.75  # of labels 0, 0, 1 for one combination, two are correct
 
 
-def test_answers_err_at_the_given_rate(reference):
+def test_answers_are_wrong_at_the_given_rate(reference):
     gold = {"food": np.tile([0, 1, 2, MISSING], 500), "noise": np.tile([0, 1], 1000)}
     many, rng = replace(reference, gold=gold), np.random.default_rng(0)
     states = {"food": 3, "noise": 2}

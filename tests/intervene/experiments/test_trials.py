@@ -1,4 +1,4 @@
-"""Trials on texts with a wrong prediction: what is counted, and that masks are restored."""
+"""Trials on texts with a wrong prediction: counts, and restored masks."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def reference(lively):
     return predict_reference(lively, annotated(60, seed=5))
 
 
-def test_every_trial_is_counted_and_leaves_the_masks_alone(lively, reference):
+def test_every_trial_counts_and_restores_the_masks(lively, reference):
     masks, reports = lively.masks.content_hash(), []
     trials = run_trials(lively, reference, SETTINGS, seed=0, report=lambda *done: reports.append(done))
     assert reports == [(n, 6) for n in range(1, 7)]
@@ -31,13 +31,13 @@ def test_every_trial_is_counted_and_leaves_the_masks_alone(lively, reference):
             assert trial.patch.bits <= SETTINGS.budget(lively)
             assert trial.patch.after[0].state == trial.state
             assert trial.repaired(1.0) and not trial.repaired(-1.0)
-            assert trial.side_effects.texts < len(reference) / 2 + 2  # the other half protects
+            assert trial.side_effects.texts < len(reference) / 2 + 2  # the other half is protected
     assert trials == run_trials(lively, reference, SETTINGS, seed=0)
     assert [t.text for t in trials] != [t.text for t in run_trials(lively, reference, SETTINGS, seed=1)]
 
 
-def test_more_texts_protect_and_side_effects_are_not_measured_on_them(lively, reference):
-    """With room for all, the correct predictions of the first half and of the added texts are protected."""
+def test_added_texts_are_protected_and_not_used_for_side_effects(lively, reference):
+    """If all fit, the correct predictions of the first half and of the added texts are protected."""
     frame = annotated(20, seed=11)
     beside = predict_reference(lively, frame.assign(group="beside-" + frame["group"]))
     settings = replace(SETTINGS, texts=4, protected=1000)
@@ -54,12 +54,12 @@ def test_more_texts_protect_and_side_effects_are_not_measured_on_them(lively, re
 def test_a_summary_counts_failures(lively, reference):
     trials = run_trials(lively, reference, replace(SETTINGS, texts=4), seed=0)
     assert any(trial.patch for trial in trials)
-    whole = summary(trials, max_harm=1.0)
-    assert whole["attempts"] == 4
-    assert whole["reached"] == np.mean([trial.patch is not None for trial in trials])
+    totals = summary(trials, max_harm=1.0)
+    assert totals["attempts"] == 4
+    assert totals["reached"] == np.mean([trial.patch is not None for trial in trials])
     done = [trial for trial in trials if trial.patch is not None]
     counts = [(t.side_effects.harmed.count, t.side_effects.harmed.of) for t in done]
-    assert whole["harm"] == pytest.approx(sum(c for c, _ in counts) / sum(total for _, total in counts), abs=1e-6)
+    assert totals["harm"] == pytest.approx(sum(c for c, _ in counts) / sum(total for _, total in counts), abs=1e-6)
     failed = [replace(trial, patch=None, side_effects=None, random=None) for trial in trials]
     none = summary(failed, max_harm=1.0)
     assert (none["reached"], none["repaired"], none["harm"], none["bits"]) == (0.0, 0.0, None, None)
@@ -67,7 +67,7 @@ def test_a_summary_counts_failures(lively, reference):
     assert summary([], 1.0)["repaired"] is summary([], 1.0)["repaired_interval"] is None
 
 
-def test_a_budget_that_is_too_small_is_a_failed_trial(lively, reference):
+def test_a_trial_fails_if_the_budget_is_too_small(lively, reference):
     trials = run_trials(lively, reference, replace(SETTINGS, texts=4, max_flipped_share=1e-6, margin=1e6), seed=0)
     assert [trial.patch for trial in trials] == [None] * 4
     rows = [trial.row(0.01) for trial in trials]

@@ -1,4 +1,4 @@
-"""Gates and the verdict that follows from them."""
+"""Gates and their verdict."""
 
 import pytest
 
@@ -12,7 +12,7 @@ FIGURES = {
 BOUNDS = load_params(Workspace.find().params).intervene.gates.model_dump()
 
 
-def test_all_within_bounds_passes():
+def test_figures_within_all_bounds_pass():
     gates = judge(FIGURES, BOUNDS, {})
     assert [gate.name for gate in gates] == list(GATES) == list(BOUNDS)
     assert verdict(gates) == "passed"
@@ -21,7 +21,7 @@ def test_all_within_bounds_passes():
 @pytest.mark.parametrize(
     ("name", "value"), [("concept_rise", -0.01), ("harm", 0.011), ("restored", 0.99), ("repaired", None)]
 )
-def test_one_failed_gate_fails_the_model_and_says_why(name, value):
+def test_one_failed_gate_fails_the_model_with_a_reason(name, value):
     gates = judge({**FIGURES, name: value}, BOUNDS, {})
     assert verdict(gates) == "failed"
     [failed] = [gate.to_dict() for gate in gates if not gate.passed]
@@ -29,7 +29,7 @@ def test_one_failed_gate_fails_the_model_and_says_why(name, value):
     assert ("could not be measured" if value is None else f"{value:g} is ") in failed["reason"]
 
 
-def test_the_bound_itself_passes_and_the_plain_form_holds_one_bound():
+def test_a_figure_at_the_bound_passes_and_the_published_form_has_one_bound():
     assert Gate("a", 0.8, "x", at_least=0.8).to_dict() == {
         "name": "a", "value": 0.8, "at_least": 0.8, "passed": True, "reason": "x"
     }  # fmt: skip
@@ -38,13 +38,13 @@ def test_the_bound_itself_passes_and_the_plain_form_holds_one_bound():
     }  # fmt: skip
 
 
-def test_the_least_rise():
+def test_the_smallest_rise_by_hand():
     assert least_rise((0.5, 0.7, 0.75)) == 0.05
     assert least_rise((0.5, 0.7, 0.6)) == -0.1
 
 
 @pytest.mark.parametrize(("interval", "passed"), [((0.551, 0.88), True), ((0.427, 0.788), False)])
-def test_a_gate_with_an_interval_fails_only_if_the_whole_interval_is_beyond_the_bound(interval, passed):
+def test_a_gate_fails_only_if_the_whole_interval_is_beyond_the_bound(interval, passed):
     """18 and 15 of 24, by Wilson's interval."""
     [gate] = [g for g in judge({**FIGURES, "repaired": 0.7}, BOUNDS, {"repaired": interval}) if g.name == "repaired"]
     assert gate.passed == passed and gate.to_dict()["interval"] == list(interval)

@@ -1,4 +1,4 @@
-"""What stored corrections do to new texts, and that results name them."""
+"""Effects of stored corrections on new texts; results name the corrections."""
 
 from dataclasses import replace
 
@@ -21,18 +21,20 @@ def memory(tmp_path):
     return Memory(tmp_path / "memory")
 
 
-def test_an_edit_acts_on_a_similar_text_and_is_named(backbone, memory):
+def test_an_edit_applies_to_a_similar_text_and_the_result_names_it(backbone, memory):
     model = label_follows_food(backbone)
-    made = memory.add(model, TEXT, "food", "Positive")
-    near, far = predict_with_corrections(model, memory, [SAME, OTHER], threshold=0.999)
-    assert (near.before.concepts["food"].state, near.before.label.state) == ("Negative", "1")
-    assert (near.after.concepts["food"].state, near.after.label.state) == ("Positive", "3")
-    assert near.acted["food"].correction == made and near.acted["food"].likeness == pytest.approx(1.0, abs=1e-5)
-    assert set(near.acted) == {"food"}
-    assert far.acted == {} and far.after == far.before == model.predict([OTHER])[0]
+    correction = memory.add(model, TEXT, "food", "Positive")
+    similar, different = predict_with_corrections(model, memory, [SAME, OTHER], threshold=0.999)
+    assert (similar.before.concepts["food"].state, similar.before.label.state) == ("Negative", "1")
+    assert (similar.after.concepts["food"].state, similar.after.label.state) == ("Positive", "3")
+    assert similar.acted["food"].correction == correction and similar.acted["food"].likeness == pytest.approx(
+        1.0, abs=1e-5
+    )
+    assert set(similar.acted) == {"food"}
+    assert different.acted == {} and different.after == different.before == model.predict([OTHER])[0]
 
 
-def test_the_nearest_of_several_is_offered(backbone, memory):
+def test_the_most_similar_correction_is_offered(backbone, memory):
     model = label_follows_food(backbone)
     first, second = memory.add(model, TEXT, "food", "Positive"), memory.add(model, OTHER, "food", "Negative")
     results = find_offers(model, memory, [TEXT, OTHER])
@@ -58,7 +60,7 @@ def test_a_patch_is_applied_for_similar_texts_only(lively, memory):
     assert lively.masks.content_hash() == masks
 
 
-def test_nearest_is_by_cosine():
+def test_similarity_is_the_cosine():
     nearest, similarity = find_nearest(
         np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 0.0]]), np.array([[0.0, 5.0], [3.0, 3.0]])
     )
@@ -68,7 +70,7 @@ def test_nearest_is_by_cosine():
 
 @pytest.fixture
 def halves(backbone):
-    """Corrections come from two texts, at 0 and 90 degrees; food of four others lies at 0, 10, 80 and 45 degrees."""
+    """Return two texts for corrections, at 0 and 90 degrees, and four other texts at 0, 10, 80 and 45 degrees."""
     source = reference_with_mistakes(label_follows_food(backbone), rows=4, wrong=2).take(np.arange(2))
     held_out = reference_with_mistakes(label_follows_food(backbone), rows=4, wrong=0)
 
@@ -83,8 +85,8 @@ def halves(backbone):
     return source, replace(held_out, pooled={"food": at(0, 10, 80, 45)}, gold=gold, logits={"food": logits(0, 0, 0, 1)})
 
 
-def test_fixed_and_harmed_as_the_threshold_moves(halves):
-    """Text 0 is wrong and fixed, 1 is correct and harmed, 2 is wrong and fixed, 3 is correct and stays so."""
+def test_fixed_and_harmed_texts_depend_on_the_threshold(halves):
+    """Text 0 is wrong and gets fixed, 1 is correct and gets harmed, 2 is wrong and gets fixed, 3 stays correct."""
     rows = recall_rows(*halves, thresholds=[1.0, 0.98, 0.5, 1.1], seed=0)
     by_threshold = {r["threshold"]: r for r in rows if r["control"] == "corrections"}
     assert [tuple(row[key] for key in ("acted", "changed", "fixed", "harmed")) for row in by_threshold.values()] == [
@@ -97,7 +99,7 @@ def test_fixed_and_harmed_as_the_threshold_moves(halves):
     assert {r["control"] for r in rows} == set(CONTROLS)
 
 
-def test_a_confirmed_prediction_shields_similar_texts_from_corrections(halves):
+def test_a_confirmed_prediction_protects_similar_texts_from_corrections(halves):
     """A confirmed text at 10 degrees is closer to the harmed text than the correction at 0 degrees."""
     source, held_out = halves
     more = replace(
@@ -112,7 +114,7 @@ def test_a_confirmed_prediction_shields_similar_texts_from_corrections(halves):
     assert (rows["confirmed"]["fixed"], rows["confirmed"]["harmed"]) == (2, 0)
 
 
-def test_without_wrong_predictions_nothing_is_recalled(halves):
+def test_without_wrong_predictions_there_are_no_corrections(halves):
     source, held_out = halves
     right = replace(source, gold={"food": np.array([0, 0])})
     assert {row["acted"] for row in recall_rows(right, held_out, [0.0], seed=0)} == {0}

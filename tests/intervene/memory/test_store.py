@@ -1,4 +1,4 @@
-"""The store of corrections: what it keeps, that it is complete at any moment, and what it refuses."""
+"""The store of corrections: its contents, consistency at any moment, and rejected input."""
 
 import os
 import shutil
@@ -27,26 +27,31 @@ def memory(tmp_path):
 
 @pytest.fixture
 def state(lively):
-    """A state of food that is not predicted for TEXT."""
+    """Return a state of food that the model does not predict for TEXT."""
     return other_food_state(lively, TEXT)
 
 
-def test_a_kept_correction_is_found_again(lively, memory, state):
+def test_a_stored_correction_can_be_loaded(lively, memory, state):
     assert (len(memory), memory.corrections()) == (0, [])
-    made = memory.add(lively, TEXT, "food", state, author="Ann", note="it says so")
+    correction = memory.add(lively, TEXT, "food", state, author="Ann", note="it says so")
     other = Memory(memory.folder)
-    assert other.corrections() == [made] == other.corrections_for(lively, "food")
-    assert (made.kind, made.state, made.author, made.note) == ("edit", state, "Ann", "it says so")
+    assert other.corrections() == [correction] == other.corrections_for(lively, "food")
+    assert (correction.kind, correction.state, correction.author, correction.note) == (
+        "edit",
+        state,
+        "Ann",
+        "it says so",
+    )
     assert other.corrections_for(lively, "noise") == []
-    assert np.array_equal(other.vector(made), predict_concept_logits(lively, "food", [TEXT])[1][0])
+    assert np.array_equal(other.vector(correction), predict_concept_logits(lively, "food", [TEXT])[1][0])
     assert TEXT not in (memory.folder / INDEX).read_text()
 
 
-def test_a_patch_is_kept_whole(lively, memory, state):
+def test_a_stored_patch_is_complete(lively, memory, state):
     patch = make_patch(lively, TEXT, "food", state, PatchOptions(40))
-    made = memory.add(lively, TEXT, "food", state, patch)
-    assert (made.kind, made.patch) == ("patch", patch.id)
-    assert memory.patch(made) == patch
+    correction = memory.add(lively, TEXT, "food", state, patch)
+    assert (correction.kind, correction.patch) == ("patch", patch.id)
+    assert memory.patch(correction) == patch
     edit = memory.add(lively, TEXT, "food", state)
     with pytest.raises(InterventionError, match="is a concept edit and has no patch"):
         memory.patch(edit)
@@ -56,7 +61,7 @@ def test_a_patch_is_kept_whole(lively, memory, state):
         memory.add(lively, TEXT, "food", state)
 
 
-def test_the_same_twice_is_kept_once_and_can_be_removed(lively, memory, state):
+def test_a_repeated_correction_is_stored_once_and_can_be_removed(lively, memory, state):
     first, again = (memory.add(lively, TEXT, "food", state) for _ in range(2))
     memory.add(lively, "the place was quiet", "noise", "quiet")
     assert first == again and len(memory) == 2
@@ -71,21 +76,21 @@ def test_another_model_has_other_corrections(lively, memory, state, backbone):
     memory.add(lively, TEXT, "food", state)
     dense = tiny_model(backbone)
     assert memory.corrections_for(dense, "food") == []
-    made = memory.add(dense, TEXT, "food", state)
-    assert made.mask == "dense" and memory.corrections_for(dense, "food") == [made]
+    correction = memory.add(dense, TEXT, "food", state)
+    assert correction.mask == "dense" and memory.corrections_for(dense, "food") == [correction]
 
 
-def test_writers_at_once_lose_nothing(lively, memory):
+def test_parallel_writers_lose_no_corrections(lively, memory):
     texts = [f"the food was {word}" for word in ("good", "bad", "slow", "quick", "dull", "pretty", "loud", "quiet")]
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda text: Memory(memory.folder).add(lively, text, "food", "unknown"), texts))
-    assert {c.id for c in memory.corrections()} == {c.id for c in made}
+        corrections = list(pool.map(lambda text: Memory(memory.folder).add(lively, text, "food", "unknown"), texts))
+    assert {c.id for c in memory.corrections()} == {c.id for c in corrections}
     assert len(memory) == len(texts)
 
 
 @pytest.mark.parametrize("moment", ["save_file", "replacing", "sha256_file", "write_json"])
-def test_a_kill_while_writing_leaves_the_store_as_it_was(lively, memory, state, moment, monkeypatch):
-    """A forked writer dies at one step of writing, without any clean-up; the next one finds the old state."""
+def test_a_kill_during_writing_leaves_the_store_unchanged(lively, memory, state, moment, monkeypatch):
+    """A forked writer dies at one step of writing without cleanup; the next writer finds the old state."""
     first = memory.add(lively, TEXT, "food", state)
     vector = predict_concept_logits(lively, "food", [TEXT])
     monkeypatch.setattr(module, "predict_concept_logits", lambda *_: vector)
@@ -108,19 +113,19 @@ def test_a_writer_that_never_ends_is_reported(lively, memory, state, monkeypatch
         Memory(memory.folder).add(lively, TEXT, "noise", "loud")
 
 
-def test_tampered_files_are_refused(lively, memory, state, tmp_path):
-    made = memory.add(lively, TEXT, "food", state, make_patch(lively, TEXT, "food", state, PatchOptions(40)))
-    for name, method in ((f"{made.id}.safetensors", "vector"), (f"{made.id}.patch", "patch")):
+def test_altered_files_are_an_error(lively, memory, state, tmp_path):
+    correction = memory.add(lively, TEXT, "food", state, make_patch(lively, TEXT, "food", state, PatchOptions(40)))
+    for name, method in ((f"{correction.id}.safetensors", "vector"), (f"{correction.id}.patch", "patch")):
         copy = Memory(shutil.copytree(memory.folder, tmp_path / name))
         path = copy.folder / name
         path.write_bytes(path.read_bytes()[:-1] + b"x")
         with pytest.raises(InterventionError, match="is missing or was altered"):
-            getattr(copy, method)(made)
+            getattr(copy, method)(correction)
         path.unlink()
         with pytest.raises(InterventionError, match="is missing or was altered"):
-            getattr(copy, method)(made)
-    plain = read_json(memory.folder / INDEX)
-    (memory.folder / INDEX).write_text(str(plain | {"format": 9}).replace("'", '"').replace("None", "null"))
+            getattr(copy, method)(correction)
+    index = read_json(memory.folder / INDEX)
+    (memory.folder / INDEX).write_text(str(index | {"format": 9}).replace("'", '"').replace("None", "null"))
     with pytest.raises(InterventionError, match="has format 9; this version reads format 1"):
         memory.corrections()
     (memory.folder / INDEX).write_text('{"format": 1, "corrections": [{"correction": {"concept": "food"}}]}')
@@ -128,7 +133,7 @@ def test_tampered_files_are_refused(lively, memory, state, tmp_path):
         memory.corrections()
 
 
-def test_unknown_names_are_errors_with_the_choices(lively, memory):
+def test_errors_for_unknown_names_list_the_choices(lively, memory):
     with pytest.raises(InterventionError, match="Did you mean 'food'"):
         memory.add(lively, TEXT, "foo", "Positive")
     with pytest.raises(ConfigError, match="Choices: Negative, Positive, unknown"):

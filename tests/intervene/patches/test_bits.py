@@ -1,4 +1,4 @@
-"""Single bits flipped in place."""
+"""Flips of single bits in place."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def test_flipped_bits_come_back_after_an_error(lively):
     assert lively.masks == before
 
 
-def test_bits_at_positions_are_those_of_the_mask(lively):
+def test_bits_at_positions_equal_those_of_the_mask(lively):
     expected = {
         layer: lively.masks["food"][layer].view(-1)[list(positions)].tolist() for layer, positions in FLIPS.items()
     }
@@ -74,5 +74,5 @@ def test_a_checksum_depends_on_one_concept_only(lively):
 
 def test_a_checksum_by_hand():
     masks = MaskSet.from_masks({"a": {"x": torch.tensor([[True, False, True]])}})
-    plain = json.dumps({"concept": "a", "shapes": {"x": [1, 3]}}, sort_keys=True)
-    assert mask_checksum(masks["a"]) == hashlib.sha256(plain.encode() + bytes([0b10100000])).hexdigest()
+    content = json.dumps({"concept": "a", "shapes": {"x": [1, 3]}}, sort_keys=True)
+    assert mask_checksum(masks["a"]) == hashlib.sha256(content.encode() + bytes([0b10100000])).hexdigest()

@@ -1,4 +1,4 @@
-"""Which bits are candidates, and their gains, compared with real flips."""
+"""Candidate bits and their gains, compared with real flips."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def odds(model, positions):
 
 
 def test_gains_by_hand():
-    """An active bit is dropped (-g w), an inactive one is grown (+g w): the sign decides, not the size."""
+    """Dropping an active bit gains -g w and growing an inactive bit gains +g w: the sign counts, not the size."""
     gradient, weight = torch.tensor([3.0, 4.0, -2.0, 5.0]), torch.tensor([2.0, -1.0, 0.5, 1.0])
     mask = torch.tensor([True, False, True, False])
     assert flip_gains(gradient, weight, mask).tolist() == [-6.0, -4.0, 1.0, 5.0]
@@ -33,8 +33,8 @@ def test_gains_by_hand():
     assert int(torch.where(mask, flip_gains(gradient, weight, mask), -torch.inf).argmax()) == 2
 
 
-def test_the_gain_is_what_a_flip_does_to_first_order(lively):
-    """Single weights made so small that their flips are infinitesimal, in both states of the bit, in every layer."""
+def test_the_gain_is_the_first_order_effect_of_a_flip(lively):
+    """Flips of very small weights are infinitesimal. The test flips bits of both states in every layer."""
     lively.double()
     draw = torch.Generator().manual_seed(0)
     checked = 0
@@ -55,7 +55,7 @@ def test_the_gain_is_what_a_flip_does_to_first_order(lively):
     assert checked > 15
 
 
-def test_candidates_are_the_bits_of_the_largest_gains_of_each_kind(lively):
+def test_candidates_are_the_bits_with_the_largest_gains_of_each_kind(lively):
     candidates = candidates_of(lively)
     _, factors = compute_factors(lively, "food", TEXT, STATE)
     bit_at = {layer: {} for layer in lively.masks.shapes}
@@ -65,8 +65,8 @@ def test_candidates_are_the_bits_of_the_largest_gains_of_each_kind(lively):
     for layer, mask in lively.masks["food"].items():
         weight = lively.backbone.get_submodule(layer).weight.detach()
         gains = flip_gains(factors[layer].gradient(torch.ones(1)), weight, mask).view(-1)
-        for position, (gain, kept) in enumerate(zip(gains.tolist(), mask.view(-1).tolist(), strict=True)):
-            gains_by_kind[kept].append((gain, position in bit_at[layer]))
+        for position, (gain, active) in enumerate(zip(gains.tolist(), mask.view(-1).tolist(), strict=True)):
+            gains_by_kind[active].append((gain, position in bit_at[layer]))
     for entries in gains_by_kind.values():
         entries.sort(reverse=True)
         assert [chosen for _, chosen in entries] == [True] * 50 + [False] * (len(entries) - 50)
@@ -74,7 +74,7 @@ def test_candidates_are_the_bits_of_the_largest_gains_of_each_kind(lively):
     assert sum(len(positions) for positions in candidates.positions(np.ones(100, bool)).values()) == 100
 
 
-def test_with_scope_layer_every_layer_has_its_share(lively):
+def test_scope_layer_gives_every_layer_its_share(lively):
     layers = list(lively.masks.shapes)
     candidates = candidates_of(lively, size=2 * len(layers), scope="layer")
     assert len(candidates.starts) == 2 * len(layers) + 1
@@ -83,11 +83,11 @@ def test_with_scope_layer_every_layer_has_its_share(lively):
             first, last = candidates.starts[2 * number + kind], candidates.starts[2 * number + kind + 1]
             assert last - first == 2
             assert set(candidates.layer[first:last]) == {number}
-            kept = lively.masks["food"][layers[number]].view(-1)[candidates.position[first:last]]
-            assert kept.tolist() == [kind == 0] * 2
+            bits = lively.masks["food"][layers[number]].view(-1)[candidates.position[first:last]]
+            assert bits.tolist() == [kind == 0] * 2
 
 
-def test_excluded_bits_are_left_out(lively):
+def test_excluded_bits_are_no_candidates(lively):
     free = candidates_of(lively)
     best = free.layers[free.layer[0]], int(free.position[0])
     candidates = candidates_of(lively, excluded={best[0]: [best[1]]})

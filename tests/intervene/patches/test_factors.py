@@ -1,4 +1,4 @@
-"""Gradients from factors, against autograd at the masked weights."""
+"""Gradients from factors, compared with autograd at the masked weights."""
 
 import pytest
 import torch
@@ -17,13 +17,13 @@ def family_model(request, tmp_path):
 
 
 def test_a_layer_by_hand():
-    """Two texts of two tokens, two inputs, one output: sums over tokens of slope times input."""
+    """The gradient is the sum over tokens of slope times input: two texts of two tokens, two inputs, one output."""
     inputs = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[1.0, 0.0], [0.0, 5.0]]])
     slopes = torch.tensor([[[10.0], [1.0]], [[2.0], [3.0]]])
     linear = Factors(inputs, slopes, input_first=False)
     assert linear.at(torch.tensor([0, 1])).tolist() == [[13.0, 24.0], [2.0, 15.0]]
     assert linear.gradient(torch.tensor([1.0, 0.5])).tolist() == [[14.0, 31.5]]
-    turned = Factors(slopes, inputs, input_first=True)  # one input, two outputs, as Conv1D holds them
+    turned = Factors(slopes, inputs, input_first=True)  # one input, two outputs, in the layout of Conv1D
     assert turned.gradient(torch.tensor([1.0, 0.5])).tolist() == [[14.0, 31.5]]
     assert turned.at(torch.tensor([1, 0])).tolist() == [[24.0, 13.0], [15.0, 2.0]]
     assert linear.compact().at(torch.tensor([0, 1])).tolist() == [[13.0, 24.0], [2.0, 15.0]]
@@ -50,7 +50,7 @@ def test_factors_give_the_gradients_of_each_text_in_every_family(family_model, m
             )
 
 
-def test_effects_exist_where_a_bit_is_zero(lively):
+def test_bits_that_are_zero_have_effects(lively):
     _, factors = compute_factors(lively, "food", TEXTS[:1], torch.tensor([0]))
     layer = "encoder.layer.1.output.dense"
     gradient = factors[layer].gradient(torch.ones(1))
@@ -76,7 +76,7 @@ def test_a_frozen_model_gives_the_same_factors_and_gets_no_gradients(lively):
 
 
 def test_log_odds_rank_as_cross_entropy_does():
-    """dCE/dz = -(1 - p) d(log-odds)/dz; the log-odds by hand: of .5 it is log 1, of .2 it is log .25."""
+    """dCE/dz = -(1 - p) d(log-odds)/dz. The log-odds of .5 is log 1, and that of .2 is log .25."""
     logits = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]], dtype=torch.float64)).requires_grad_()
     states = torch.tensor([0, 1])
     odds = log_odds(logits, states)

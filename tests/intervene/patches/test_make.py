@@ -1,4 +1,4 @@
-"""Patches that are made: what they reach, what they leave alone, and when there is none."""
+"""New patches: their effect, what they leave unchanged, and when there is none."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ LARGE = PatchOptions(budget=200)
 
 
 @pytest.fixture
-def wanted(lively):
-    """A state of food that is not predicted for TEXT."""
+def target(lively):
+    """Return a state of food that the model does not predict for TEXT."""
     return other_food_state(lively, TEXT)
 
 
@@ -34,7 +34,7 @@ def reference(lively):
 
 @pytest.fixture
 def texts(lively):
-    """Four texts whose food is not predicted as Positive."""
+    """Return four texts whose predicted food is not Positive."""
     return [text for text in annotated(30, seed=8)["text"] if food_state(lively, text) != "Positive"][:4]
 
 
@@ -44,24 +44,24 @@ def margin(model, state):
     return logits[index] - np.delete(logits, index).max()
 
 
-def test_the_text_gets_the_wanted_state_by_the_margin(lively, wanted):
+def test_the_text_gets_the_target_state_with_the_margin(lively, target):
     [before] = lively.predict([TEXT])
-    patch = make_patch(lively, TEXT, "food", wanted, PatchOptions(budget=40, margin=0.3))
+    patch = make_patch(lively, TEXT, "food", target, PatchOptions(budget=40, margin=0.3))
     assert lively.predict([TEXT]) == [before]
     with patched(lively, patch):
         [after] = lively.predict([TEXT])
-        assert after.concepts["food"].state == wanted
-        assert margin(lively, wanted) >= 0.3 - 1e-5
+        assert after.concepts["food"].state == target
+        assert margin(lively, target) >= 0.3 - 1e-5
     assert patch.after[0].probabilities == pytest.approx(after.concepts["food"].probabilities, abs=1e-5)
     assert patch.before[0].state == before.concepts["food"].state
     assert patch.bits in range(2, 41, 2)
     assert patch.size == lively.masks.size
 
 
-def test_nothing_but_the_chosen_bits_changes(lively, wanted):
+def test_nothing_but_the_chosen_bits_changes(lively, target):
     masks = copied_masks(lively.masks)
     weights = {name: tensor.clone() for name, tensor in lively.state_dict().items()}
-    patch = make_patch(lively, TEXT, "food", wanted, OPTIONS)
+    patch = make_patch(lively, TEXT, "food", target, OPTIONS)
     assert lively.masks == masks
     with patched(lively, patch):
         assert sum(len(p) for p in patch.dropped.values()) == sum(len(p) for p in patch.grown.values())
@@ -73,26 +73,26 @@ def test_nothing_but_the_chosen_bits_changes(lively, wanted):
     assert all(torch.equal(tensor, weights[name]) for name, tensor in lively.state_dict().items())
 
 
-def test_with_scope_layer_every_layer_stays_as_sparse(lively, wanted):
+def test_scope_layer_keeps_the_sparsity_of_every_layer(lively, target):
     masks = copied_masks(lively.masks)
-    with patched(lively, make_patch(lively, TEXT, "food", wanted, PatchOptions(budget=40, scope="layer"))):
+    with patched(lively, make_patch(lively, TEXT, "food", target, PatchOptions(budget=40, scope="layer"))):
         assert lively.masks["food"].density_by_layer() == masks["food"].density_by_layer()
-        assert food_state(lively, TEXT) == wanted
-    with patched(lively, make_patch(lively, TEXT, "food", wanted, PatchOptions(budget=200, margin=1.0))):
+        assert food_state(lively, TEXT) == target
+    with patched(lively, make_patch(lively, TEXT, "food", target, PatchOptions(budget=200, margin=1.0))):
         assert lively.masks["food"].density_by_layer() != masks["food"].density_by_layer()
 
 
-def test_only_named_layers_are_touched(lively, wanted):
+def test_only_named_layers_are_touched(lively, target):
     options = PatchOptions(budget=80, layers=("*.1.output.dense", "*.1.intermediate.*"))
-    patch = make_patch(lively, TEXT, "food", wanted, options)
+    patch = make_patch(lively, TEXT, "food", target, options)
     assert set(patch.flipped) <= {"encoder.layer.1.output.dense", "encoder.layer.1.intermediate.dense"}
     with pytest.raises(ConfigError, match="unknown layer pattern"):
-        make_patch(lively, TEXT, "food", wanted, PatchOptions(budget=40, layers=("*.9.*",)))
+        make_patch(lively, TEXT, "food", target, PatchOptions(budget=40, layers=("*.9.*",)))
 
 
-def test_random_flips_of_equal_number_rarely_reach_the_state(lively, wanted):
-    """The control: twenty draws of as many dropped and grown bits in the same layers."""
-    patch = make_patch(lively, TEXT, "food", wanted, OPTIONS)
+def test_random_flips_of_equal_number_rarely_reach_the_state(lively, target):
+    """Control: twenty random draws of the same number of dropped and grown bits in the same layers."""
+    patch = make_patch(lively, TEXT, "food", target, OPTIONS)
     rng, reached = np.random.default_rng(0), 0
     for _ in range(20):
         flips = {}
@@ -101,17 +101,17 @@ def test_random_flips_of_equal_number_rarely_reach_the_state(lively, wanted):
                 eligible = np.flatnonzero(lively.masks["food"][layer].view(-1).numpy() == bit)
                 flips[layer] = (*flips.get(layer, ()), *rng.choice(eligible, len(positions), replace=False).tolist())
         with toggled(lively, "food", flips):
-            reached += food_state(lively, TEXT) == wanted
+            reached += food_state(lively, TEXT) == target
     assert reached <= 4
 
 
-def test_flips_for_another_state_give_that_state(lively, wanted):
-    other = other_food_state(lively, TEXT, wanted)
+def test_flips_for_another_state_give_that_state(lively, target):
+    other = other_food_state(lively, TEXT, target)
     with patched(lively, make_patch(lively, TEXT, "food", other, OPTIONS)):
         assert food_state(lively, TEXT) == other
 
 
-def test_several_texts_are_patched_together_and_each_once(lively, texts):
+def test_several_texts_are_patched_together_without_duplicates(lively, texts):
     patch = make_patch(lively, [*texts, texts[0]], "food", "Positive", LARGE)
     assert len(patch.texts) == 4
     with patched(lively, patch):
@@ -125,8 +125,8 @@ def test_a_share_of_the_texts_needs_no_more_bits_than_all(lively, texts):
     assert some.bits <= make_patch(lively, texts, "food", "Positive", LARGE).bits
 
 
-def test_protection_spares_correct_predictions(lively, reference):
-    """Over six texts with a wrong prediction, protected patches harm fewer protected texts than free ones."""
+def test_protection_reduces_harm_to_correct_predictions(lively, reference):
+    """For six texts with a wrong prediction, patches with protection harm fewer protected texts than others."""
     protection = protect(lively, reference, "food")
     gold = [STATES.index(state) for state in protection.states]
     harm = {True: [], False: []}
@@ -144,10 +144,10 @@ def test_protection_spares_correct_predictions(lively, reference):
     assert np.mean(harm[True]) < np.mean(harm[False])
 
 
-def test_the_patch_carries_its_side_effects_and_options(lively, reference, wanted, tmp_path):
+def test_the_patch_records_its_side_effects_and_options(lively, reference, target, tmp_path):
     first, second = reference.halves(0.5, seed=0)
     patch = make_patch(
-        lively, TEXT, "food", wanted, PatchOptions(budget=40, max_harm=1.0),
+        lively, TEXT, "food", target, PatchOptions(budget=40, max_harm=1.0),
         protection=protect(lively, first, "food", texts=8), reference=second, author="Ann", note="x",
     )  # fmt: skip
     assert patch.side_effects.texts == len(second)
@@ -163,17 +163,17 @@ def test_the_patch_carries_its_side_effects_and_options(lively, reference, wante
     assert MaskPatch.load(tmp_path / "food.patch") == patch
 
 
-def test_too_much_harm_is_refused_unless_it_is_forced(lively, reference, wanted):
+def test_too_much_harm_is_refused_unless_it_is_forced(lively, reference, target):
     refused = PatchOptions(budget=40, max_harm=-1.0)
     with pytest.raises(HarmfulError, match=r"harms \d+ of \d+ correct predictions \(.* -100 % are allowed") as error:
-        make_patch(lively, TEXT, "food", wanted, refused, reference=reference)
+        make_patch(lively, TEXT, "food", target, refused, reference=reference)
     assert error.value.side_effects.bits == error.value.result.bits > 0
     forced = PatchOptions(budget=40, max_harm=-1.0, force=True)
-    assert make_patch(lively, TEXT, "food", wanted, forced, reference=reference).made["forced"] is True
+    assert make_patch(lively, TEXT, "food", target, forced, reference=reference).made["forced"] is True
 
 
-def test_a_patch_on_top_of_another_knows_its_parent_and_avoids_its_bits(lively, wanted):
-    first = make_patch(lively, TEXT, "food", wanted, OPTIONS)
+def test_a_patch_on_top_of_another_knows_its_parent_and_avoids_its_bits(lively, target):
+    first = make_patch(lively, TEXT, "food", target, OPTIONS)
     other = "we came again but the place was quiet"
     apply_patch(lively, first)
     goal = other_food_state(lively, other)
@@ -189,11 +189,11 @@ def test_a_patch_on_top_of_another_knows_its_parent_and_avoids_its_bits(lively, 
         apply_patch(lively, second)
 
 
-def test_a_state_out_of_reach_is_reported_and_changes_nothing(lively, wanted):
+def test_a_state_out_of_reach_is_an_error_and_changes_nothing(lively, target):
     masks = copied_masks(lively.masks)
     message = r"2 bits are too few to make 'food' predict .* fixes 0 of 1 texts, with a mean margin of"
     with pytest.raises(UnreachedError, match=message) as failed:
-        make_patch(lively, TEXT, "food", wanted, PatchOptions(budget=2, margin=1e6))
+        make_patch(lively, TEXT, "food", target, PatchOptions(budget=2, margin=1e6))
     result = failed.value.result
     assert result.bits <= 2
     assert not result.reached
@@ -201,20 +201,20 @@ def test_a_state_out_of_reach_is_reported_and_changes_nothing(lively, wanted):
     assert lively.masks == masks
 
 
-def test_bad_arguments_are_named(lively, reference, wanted, backbone):
+def test_errors_name_invalid_arguments(lively, reference, target, backbone):
     with pytest.raises(InterventionError, match=r"Did you mean 'food'\? Choices: food, noise"):
-        make_patch(lively, TEXT, "foo", wanted, OPTIONS)
+        make_patch(lively, TEXT, "foo", target, OPTIONS)
     with pytest.raises(ConfigError, match="Choices: Negative, Positive, unknown"):
         make_patch(lively, TEXT, "food", "good", OPTIONS)
     with pytest.raises(InterventionError, match="no text was given"):
-        make_patch(lively, [], "food", wanted, OPTIONS)
+        make_patch(lively, [], "food", target, OPTIONS)
     with pytest.raises(InterventionError, match=r"'food' is .* already"):
         make_patch(lively, TEXT, "food", food_state(lively, TEXT), PatchOptions(budget=40, margin=0.0))
     with pytest.raises(InterventionError, match="the model is dense"):
-        make_patch(tiny_model(backbone), TEXT, "food", wanted, OPTIONS)
+        make_patch(tiny_model(backbone), TEXT, "food", target, OPTIONS)
     other = protect(lively, reference, "noise")
     with pytest.raises(InterventionError, match="the protection belongs to 'noise'"):
-        make_patch(lively, TEXT, "food", wanted, OPTIONS, protection=other)
+        make_patch(lively, TEXT, "food", target, OPTIONS, protection=other)
 
 
 def test_examples_that_contradict_the_protection_are_an_error(lively, reference):
@@ -225,10 +225,10 @@ def test_examples_that_contradict_the_protection_are_an_error(lively, reference)
         make_patch(lively, text, "food", other, OPTIONS, protection=protection)
 
 
-def test_a_stale_protection_is_an_error(lively, reference, wanted):
+def test_a_stale_protection_is_an_error(lively, reference, target):
     protection = protect(lively, reference, "food")
     with (
         toggled(lively, "food", {"encoder.layer.0.output.dense": (0,)}),
         pytest.raises(InterventionError, match="computed under another mask"),
     ):
-        make_patch(lively, TEXT, "food", wanted, OPTIONS, protection=protection)
+        make_patch(lively, TEXT, "food", target, OPTIONS, protection=protection)

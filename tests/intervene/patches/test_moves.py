@@ -1,4 +1,4 @@
-"""Greedy choice of flips on small cases worked out by hand."""
+"""Greedy choice of flips on small cases by hand."""
 
 import itertools
 
@@ -16,26 +16,26 @@ def bits(moves):
     return [move.bits for move in moves]
 
 
-def test_without_protection_the_largest_gains_go_first_in_pairs():
+def test_without_protection_pairs_with_the_largest_gains_come_first():
     assert bits(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 100.0, 2)) == [(0, 3), (1, 4)]
 
 
-def test_moves_stop_when_the_gains_suffice_or_the_budget_is_spent():
+def test_moves_stop_if_the_gains_suffice_or_the_budget_is_used_up():
     assert bits(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 8.0, 9)) == [(0, 3)]
     assert len(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 8.1, 9)) == 2
     assert bits(choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 3, 100.0, 9)) == [(0, 3)]
     assert choose_moves(GAINS, FREE, ONE_GROUP, NONE, 1.0, 6, 0.0, 9) == []
 
 
-def test_the_penalty_prefers_a_bit_that_moves_no_protected_text():
-    """Bit 0 moves a protected text by 3: its value is 5 - 9/2 = .5, less than bit 1's 4."""
+def test_the_penalty_prefers_a_bit_without_effect_on_protected_texts():
+    """Bit 0 changes a protected text by 3. Its value is 5 - 9/2 = .5, less than 4 of bit 1."""
     effects = np.array([[3.0, 0, 0, 0, 0, 0]])
     assert bits(choose_moves(GAINS, effects, ONE_GROUP, NONE, 1.0, 6, 100.0, 1)) == [(1, 3)]
     assert bits(choose_moves(GAINS, effects, ONE_GROUP, NONE, 0.1, 6, 100.0, 1)) == [(0, 3)]
 
 
 def test_effects_that_cancel_cost_nothing():
-    """Bit 0 moves the text by 3 and bit 2 moves it back: the value of bit 2 is 1 + 9 - 9/2, more than bit 1's 4."""
+    """Bit 0 changes the text by 3 and bit 2 reverts this. The value of bit 2 is 1 + 9 - 9/2, more than 4 of bit 1."""
     effects = np.array([[3.0, 0, -3.0, 0, 0, 0]])
     flipped = np.array([True, False, False, True, False, False])
     assert bits(choose_moves(GAINS, effects, ONE_GROUP, flipped, 1.0, 6, 100.0, 1)) == [(2, 4)]
@@ -64,7 +64,7 @@ def test_the_first_exchange_is_the_best_of_all_exchanges():
         assert chosen_moves == ([best] if sets[best] > 1e-3 else [])
 
 
-def test_a_spent_budget_exchanges_bits_of_one_kind():
+def test_without_budget_bits_of_one_kind_are_exchanged():
     """Bits 2 and 5 are flipped; bit 0 gains 4 more than bit 2, bit 3 gains 4 more than bit 5: the first wins."""
     flipped = np.array([False, False, True, False, False, True])
     moves = choose_moves(GAINS, FREE, ONE_GROUP, flipped, 1.0, 2, 100.0, 9)
@@ -72,7 +72,7 @@ def test_a_spent_budget_exchanges_bits_of_one_kind():
     assert apply_moves(flipped, moves).tolist() == [True, False, False, True, False, False]
 
 
-def test_an_exchange_without_value_is_not_made():
+def test_there_is_no_exchange_without_value():
     best = np.array([True, False, False, True, False, False])
     assert choose_moves(GAINS, FREE, ONE_GROUP, best, 1.0, 2, 100.0, 9) == []
 
@@ -85,7 +85,7 @@ def test_each_group_is_balanced_separately():
     assert bits(choose_moves(gains, free, starts, none, 1.0, 4, 100.0, 2)) == [(2, 3), (0, 1)]
 
 
-def test_a_group_without_bits_of_one_kind_is_left_out():
+def test_a_group_without_bits_of_one_kind_does_not_take_part():
     starts = np.array([0, 0, 1, 2, 3])  # group 0 has nothing to drop
     gains = np.array([9.0, 1.0, 1.0])
     assert bits(choose_moves(gains, np.zeros((0, 3)), starts, np.zeros(3, bool), 1.0, 4, 9.0, 9)) == [(1, 2)]

@@ -1,4 +1,4 @@
-"""Options of a patch: protection strengths by hand, and values that are refused."""
+"""Options of a patch: protection strengths by hand, and invalid values."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def test_each_attempt_has_half_the_protection_of_the_one_before():
 
 
 @pytest.mark.parametrize("budget", [1, 0, -4])
-def test_a_budget_below_two_bits_is_refused(budget):
+def test_a_budget_below_two_bits_is_an_error(budget):
     with pytest.raises(InterventionError, match=f"a budget of {budget} bits allows no patch"):
         PatchOptions(budget)
 
@@ -28,6 +28,6 @@ def test_a_budget_below_two_bits_is_refused(budget):
         ({"scope": "model"}, "unknown scope 'model'. Choices: global, layer"),
     ],
 )
-def test_values_out_of_range_are_refused(changes, message):
+def test_values_out_of_range_are_an_error(changes, message):
     with pytest.raises(ConfigError, match=message):
         PatchOptions(4, **changes)

@@ -1,4 +1,4 @@
-"""Patches on disk: what was saved is loaded again, and nothing else is accepted."""
+"""Patches on disk: a saved patch can be loaded, and any other file is an error."""
 
 import json
 from dataclasses import replace
@@ -42,11 +42,11 @@ def saved(tmp_path):
 
 
 def rewritten(path, change):
-    """The file with its metadata and tensors changed, under the id that it had."""
+    """Return a file with changed metadata and tensors under the old id."""
     with safe_open(path, framework="pt") as file:
-        plain, tensors = json.loads(file.metadata()[METADATA]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    change(plain, tensors)
-    save_file(tensors, path, {METADATA: json.dumps(plain)})
+        metadata, tensors = json.loads(file.metadata()[METADATA]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    change(metadata, tensors)
+    save_file(tensors, path, {METADATA: json.dumps(metadata)})
     return path
 
 
@@ -68,16 +68,16 @@ def test_a_large_patch_is_a_small_file(tmp_path):
     assert (tmp_path / "b.patch").stat().st_size < 64 * 1024
 
 
-def test_figures_by_hand():
+def test_figures_of_a_patch_by_hand():
     assert PATCH.bits == 6
     assert PATCH.share == 6e-6
     assert PATCH.flipped == {"encoder.layer.0": (1, 0, 2, 5), "encoder.layer.1": (3, 70000)}
-    plain = PATCH.to_dict()
-    assert (plain["id"], plain["format"], plain["bits"], plain["share"]) == (PATCH.id, 1, 6, 6e-6)
-    assert plain["side_effects"]["harmed"] == {"count": 1, "of": 5, "share": 0.2, "interval": [0.0, None]}
-    assert plain["by_layer"]["dropped"] == {"encoder.layer.0": 1, "encoder.layer.1": 2}
-    assert "dropped" not in plain
-    assert json.loads(json.dumps(plain)) == plain
+    metadata = PATCH.to_dict()
+    assert (metadata["id"], metadata["format"], metadata["bits"], metadata["share"]) == (PATCH.id, 1, 6, 6e-6)
+    assert metadata["side_effects"]["harmed"] == {"count": 1, "of": 5, "share": 0.2, "interval": [0.0, None]}
+    assert metadata["by_layer"]["dropped"] == {"encoder.layer.0": 1, "encoder.layer.1": 2}
+    assert "dropped" not in metadata
+    assert json.loads(json.dumps(metadata)) == metadata
 
 
 def test_every_field_changes_the_id():
@@ -98,17 +98,17 @@ def test_a_missing_file_is_an_error(tmp_path):
 
 
 def test_every_truncation_is_an_error(saved):
-    whole = saved.read_bytes()
-    for length in [*range(0, len(whole), 97), len(whole) - 1]:
-        saved.write_bytes(whole[:length])
+    content = saved.read_bytes()
+    for length in [*range(0, len(content), 97), len(content) - 1]:
+        saved.write_bytes(content[:length])
         with pytest.raises(InterventionError, match="is not a complete patch"):
             MaskPatch.load(saved)
 
 
 def test_every_flipped_byte_is_an_error(saved):
-    whole = saved.read_bytes()
-    for offset in range(8, len(whole), 41):
-        saved.write_bytes(whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
+    content = saved.read_bytes()
+    for offset in range(8, len(content), 41):
+        saved.write_bytes(content[:offset] + bytes([content[offset] ^ 1]) + content[offset + 1 :])
         with pytest.raises(InterventionError):
             MaskPatch.load(saved)
 
@@ -116,15 +116,15 @@ def test_every_flipped_byte_is_an_error(saved):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda plain, tensors: plain.update(state="Negative"),
-        lambda plain, tensors: plain.update(side_effects=None),
-        lambda plain, tensors: plain["made"].update(budget=7),
-        lambda plain, tensors: tensors["grown/encoder.layer.0"].add_(1),
-        lambda plain, tensors: tensors.pop("dropped/encoder.layer.1"),
-        lambda plain, tensors: tensors.update({"grown/encoder.layer.1": tensors.pop("dropped/encoder.layer.1")}),
+        lambda metadata, tensors: metadata.update(state="Negative"),
+        lambda metadata, tensors: metadata.update(side_effects=None),
+        lambda metadata, tensors: metadata["made"].update(budget=7),
+        lambda metadata, tensors: tensors["grown/encoder.layer.0"].add_(1),
+        lambda metadata, tensors: tensors.pop("dropped/encoder.layer.1"),
+        lambda metadata, tensors: tensors.update({"grown/encoder.layer.1": tensors.pop("dropped/encoder.layer.1")}),
     ],
 )
-def test_altered_contents_are_found(saved, change):
+def test_altered_contents_are_an_error(saved, change):
     with pytest.raises(InterventionError, match="was altered: its contents do not match the sha256"):
         MaskPatch.load(rewritten(saved, change))
 
@@ -132,12 +132,12 @@ def test_altered_contents_are_found(saved, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda plain, tensors: plain.update(more=1), "is not a complete patch"),
-        (lambda plain, tensors: plain.pop("mask"), "is not a complete patch"),
-        (lambda plain, tensors: plain.update(format=2), "has patch format 2; this version reads format 1"),
+        (lambda metadata, tensors: metadata.update(more=1), "is not a complete patch"),
+        (lambda metadata, tensors: metadata.pop("mask"), "is not a complete patch"),
+        (lambda metadata, tensors: metadata.update(format=2), "has patch format 2; this version reads format 1"),
     ],
 )
-def test_other_forms_are_refused(saved, change, message):
+def test_other_formats_are_an_error(saved, change, message):
     with pytest.raises(InterventionError, match=message):
         MaskPatch.load(rewritten(saved, change))
 
@@ -155,5 +155,5 @@ def test_a_failed_write_leaves_the_old_file(saved, monkeypatch):
     assert [file.name for file in saved.parent.iterdir()] == [saved.name]
 
 
-def test_unchanged_rewriting_is_accepted(saved):
-    assert MaskPatch.load(rewritten(saved, lambda plain, tensors: None)) == PATCH
+def test_a_rewritten_file_without_changes_is_accepted(saved):
+    assert MaskPatch.load(rewritten(saved, lambda metadata, tensors: None)) == PATCH

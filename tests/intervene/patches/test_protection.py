@@ -36,8 +36,8 @@ def test_the_correct_predictions_closest_to_the_decision_boundary_are_protected(
         assert protection.weights[protection.texts.index(text)] == pytest.approx(expected, rel=1e-4)
 
 
-def test_gradients_are_those_of_each_text(lively, reference):
-    """In batches of two, padded to one length, and in the precision of bfloat16."""
+def test_gradients_of_each_text_equal_those_of_autograd(lively, reference):
+    """Batches have two texts, padded to one length; the precision is that of bfloat16."""
     protection = protect(lively, reference, "noise", texts=5, batch_size=2)
     for row, (text, state) in enumerate(zip(protection.texts, protection.states, strict=True)):
         expected = gradients_by_autograd(lively, "noise", text, torch.tensor(("loud", "quiet").index(state)))
@@ -46,8 +46,8 @@ def test_gradients_are_those_of_each_text(lively, reference):
             assert float((actual - gradient.reshape(-1)).norm()) <= 0.01 * float(gradient.norm())
 
 
-def test_effects_are_what_flips_do_to_protected_predictions(lively, reference):
-    """Columns of the candidates' effects, compared with flips of single bits of small weights."""
+def test_effects_are_the_changes_of_protected_predictions(lively, reference):
+    """The test compares columns of candidates' effects with flips of single bits of small weights."""
     protection = protect(lively, reference, "noise", texts=5)
     layer = "encoder.layer.1.output.dense"
     weight = lively.backbone.get_submodule(layer).weight
@@ -74,7 +74,7 @@ def test_without_correct_predictions_there_is_no_protection(lively, reference):
     assert protect(lively, wrong, "noise") is None
 
 
-def test_another_models_reference_and_unknown_concepts_are_errors(lively, reference):
+def test_the_reference_of_another_model_and_unknown_concepts_are_errors(lively, reference):
     with pytest.raises(InterventionError, match="unknown concept 'price'"):
         protect(lively, reference, "price")
     with (

@@ -1,4 +1,4 @@
-"""Side effects of flips whose effects are known beforehand."""
+"""Side effects of flips with known effects."""
 
 import json
 
@@ -12,13 +12,13 @@ from sparsecbm.intervene.reference import predict_concept_logits, predict_refere
 from tests.support.planted_model import OUTER, planted_masks, planted_model
 from tests.support.tiny_tables import annotated
 
-# Neuron 0 carries "bad" to dimension 8, neuron 1 "good" to dimension 9: [hidden, neurons] is 16 by 32.
+# Neuron 0 copies "bad" to dimension 8, neuron 1 copies "good" to dimension 9: [hidden, neurons] is 16 by 32.
 BAD, GOOD = 8 * 32 + 0, 9 * 32 + 1
 
 
 @pytest.fixture
 def planted(backbone):
-    """It predicts every text correctly; without the bit BAD, "bad" food is predicted as unknown."""
+    """Return a model that is always correct; without the bit BAD it predicts unknown for "bad" food."""
     model = planted_model(backbone)
     model.masks = planted_masks()
     return model
@@ -29,7 +29,7 @@ def table():
     return annotated(60, seed=0)
 
 
-def test_harm_is_counted(planted, table):
+def test_harmed_texts_are_counted(planted, table):
     reference = predict_reference(planted, table)
     bad = int((table["concept.food"] == "Negative").sum())
     effects = measure_side_effects(planted, "food", {OUTER: (BAD,)}, reference)
@@ -66,14 +66,14 @@ def test_fixed_texts_are_counted(planted, table):
 
 
 def test_flips_that_change_nothing_have_no_side_effects(planted, table):
-    """Dimension 15 stays empty, so a bit that leads from a silent neuron to it does nothing."""
+    """Dimension 15 stays empty, so a bit from an inactive neuron to it has no effect."""
     effects = measure_side_effects(planted, "food", {OUTER: (15 * 32 + 31,)}, predict_reference(planted, table))
     assert effects.harmed.count == effects.fixed.count == 0
     assert effects.concept.interval == effects.label.interval == (0.0, 0.0)
 
 
 def test_neighbours_are_the_most_similar_texts(planted, table):
-    """By the cosine of texts as the concept pools them; those with bad food among them are harmed."""
+    """Similarity is the cosine of the pooled texts. Neighbours with bad food are harmed."""
     reference = predict_reference(planted, table)
     example = "the food was bad the place was loud and slow quick"
     _, (vector,) = predict_concept_logits(planted, "food", [example])
@@ -86,7 +86,7 @@ def test_neighbours_are_the_most_similar_texts(planted, table):
     assert (effects.neighbours.texts, effects.neighbours.harmed, effects.neighbours.fixed) == (7, expected, 0)
 
 
-def test_the_examples_groups_are_left_out(planted, table):
+def test_groups_of_the_examples_do_not_count(planted, table):
     reference = predict_reference(planted, table)
     example = table["text"][7]
     groups = set(table["group"][table["text"] == example])
@@ -99,7 +99,7 @@ def test_the_examples_groups_are_left_out(planted, table):
         measure_side_effects(planted, "food", {OUTER: (GOOD,)}, reference, table["text"].tolist())
 
 
-def test_unknown_states_are_left_out(planted, table):
+def test_unknown_states_do_not_count(planted, table):
     table.loc[:9, "concept.food"] = None
     table.loc[10:14, "label"] = None
     effects = measure_side_effects(planted, "food", {OUTER: (BAD,)}, predict_reference(planted, table))
@@ -116,15 +116,15 @@ def test_a_stale_reference_is_an_error(planted, table):
 
 def test_the_published_form_is_json(planted, table):
     effects = measure_side_effects(planted, "food", {OUTER: (BAD,)}, predict_reference(planted, table))
-    plain = effects.to_dict()
-    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
-    assert plain["harmed"] == {
+    published = effects.to_dict()
+    assert json.loads(json.dumps(published, allow_nan=False)) == published
+    assert published["harmed"] == {
         "count": effects.harmed.count, "of": 60, "share": effects.harmed.share,
         "interval": list(effects.harmed.interval),
     }  # fmt: skip
 
 
-def test_one_concept_alone_is_predicted_as_with_the_others(lively):
+def test_predictions_of_one_concept_equal_those_with_all_concepts(lively):
     texts = ["the food was good", "slow", "a loud place but we came again"]
     logits, pooled = predict_concept_logits(lively, "noise", texts, batch_size=2)
     np.testing.assert_allclose(logits, lively.logits(texts).concepts["noise"], atol=1e-5)

@@ -1,4 +1,4 @@
-"""Patches applied and removed: exact in any order, also after errors, and refused where they do not fit."""
+"""Applying and removing patches is exact in any order and after errors; a patch that does not fit is an error."""
 
 import copy
 from contextlib import suppress
@@ -30,7 +30,7 @@ LAYERS = ("encoder.layer.0.output.dense", "encoder.layer.1.attention.self.query"
 
 @pytest.fixture
 def patches(lively):
-    """Three patches of food, of which the first two share a bit, and one of noise at the same positions."""
+    """Return three patches of food, the first two with a common bit, and one patch of noise at the same positions."""
     return {
         "a": patch_by_hand(lively, {LAYERS[0]: (0, 1, 2)}),
         "b": patch_by_hand(lively, {LAYERS[0]: (2, 3), LAYERS[1]: (5,)}),
@@ -39,7 +39,7 @@ def patches(lively):
     }
 
 
-def test_in_a_block_the_bits_are_flipped_and_after_it_they_are_not(lively, patches):
+def test_bits_are_flipped_inside_a_block_and_restored_after_it(lively, patches):
     before = copied_masks(lively.masks)
     with patched(lively, patches["a"], patches["c"]) as inside:
         assert inside is lively
@@ -52,7 +52,7 @@ def test_in_a_block_the_bits_are_flipped_and_after_it_they_are_not(lively, patch
     assert patches_in_force(lively) == ()
 
 
-def test_other_concepts_are_predicted_the_same_to_the_bit(lively, patches):
+def test_predictions_of_other_concepts_stay_the_same_to_the_bit(lively, patches):
     texts = ["the food was good", "a loud place"]
     before = lively.logits(texts)
     with patched(lively, patches["a"], patches["c"]):
@@ -61,7 +61,7 @@ def test_other_concepts_are_predicted_the_same_to_the_bit(lively, patches):
     assert (before.concepts["food"] != after.concepts["food"]).any()
 
 
-def test_no_patch_stays_when_a_later_one_does_not_fit(lively, patches):
+def test_no_patch_stays_applied_if_a_later_one_does_not_fit(lively, patches):
     before = copied_masks(lively.masks)
     with pytest.raises(InterventionError, match="collide"), patched(lively, patches["c"], patches["a"], patches["b"]):
         raise AssertionError("not reached")
@@ -69,7 +69,7 @@ def test_no_patch_stays_when_a_later_one_does_not_fit(lively, patches):
     assert patches_in_force(lively) == ()
 
 
-def test_colliding_bits_are_named(lively, patches):
+def test_the_error_names_colliding_patches(lively, patches):
     apply_patch(lively, patches["a"])
     with pytest.raises(
         InterventionError, match=rf"{patches['a'].id[:12]} collide: both flip bits 2 of layer {LAYERS[0]}"
@@ -81,7 +81,7 @@ def test_colliding_bits_are_named(lively, patches):
     assert patches_in_force(lively, "food") == (patches["b"],)
 
 
-def test_a_patch_is_applied_once_and_removed_only_while_in_force(lively, patches):
+def test_a_patch_is_applied_once_and_removed_only_if_applied(lively, patches):
     with pytest.raises(InterventionError, match="is not in force on this model"):
         remove_patch(lively, patches["a"])
     apply_patch(lively, patches["a"])
@@ -101,7 +101,7 @@ def test_a_child_needs_its_parent(lively, patches):
     remove_patch(lively, patches["a"])
 
 
-def test_patches_of_other_models_masks_and_concepts_are_refused(lively, patches, backbone):
+def test_patches_of_other_models_masks_and_concepts_are_errors(lively, patches, backbone):
     before = copied_masks(lively.masks)
     cases = [
         (patch_by_hand(lively, {LAYERS[0]: (0,)}, weights="0" * 64), "is for another model"),
@@ -127,14 +127,14 @@ def vars_of(patch):
     return {name: getattr(patch, name) for name in MaskPatch.__dataclass_fields__}
 
 
-def test_a_trained_weight_makes_a_patch_unfit(lively, patches):
+def test_a_patch_does_not_fit_after_a_weight_changes(lively, patches):
     with torch.no_grad():
         lively.concept_heads.head("noise").bias.add_(1)
     with pytest.raises(InterventionError, match="is for another model"):
         apply_patch(lively, patches["a"])
 
 
-def test_masks_replaced_meanwhile_are_found(lively, patches):
+def test_masks_replaced_under_a_patch_are_an_error(lively, patches):
     first = copied_masks(lively.masks)
     apply_patch(lively, patches["a"])
     lively.masks = first
@@ -157,7 +157,7 @@ def test_a_patched_copy_is_another_model_that_can_be_reverted(lively, patches, t
         expected = lively.logits(["the food was good"]).concepts["food"]
     assert (loaded.logits(["the food was good"]).concepts["food"] == expected).all()
     with pytest.raises(InterventionError, match="is for another mask"):
-        apply_patch(loaded, patches["a"])  # the patch is part of the mask already
+        apply_patch(loaded, patches["a"])  # the mask already includes the patch
     with pytest.raises(InterventionError, match="other patches are in it; revert all of them together"):
         reverted_copy(loaded, patches["a"])
     assert reverted_copy(loaded, patches["c"], patches["n"], patches["a"]).masks == before
@@ -165,7 +165,7 @@ def test_a_patched_copy_is_another_model_that_can_be_reverted(lively, patches, t
         reverted_copy(lively, patches["a"])
 
 
-def test_a_deep_copy_keeps_the_bits_and_the_record_and_stands_alone(lively, patches):
+def test_a_deep_copy_keeps_bits_and_record_and_is_independent(lively, patches):
     original = copied_masks(lively.masks)
     apply_patch(lively, patches["a"])
     apply_patch(lively, patches["n"])
@@ -181,7 +181,7 @@ def test_a_deep_copy_keeps_the_bits_and_the_record_and_stands_alone(lively, patc
     assert lively.masks == original
 
 
-def test_a_model_under_other_masks_has_no_patches(lively, patches):
+def test_a_model_with_other_masks_has_no_patches(lively, patches):
     original = copied_masks(lively.masks)
     with patched(lively, patches["a"]):
         other = with_masks(lively, original)
@@ -200,7 +200,7 @@ steps = st.recursive(
 
 
 def test_any_sequence_restores_the_mask_to_the_bit(lively, patches):
-    """Apply, remove, nested blocks, errors in them: the bits are the original ones xor those in force."""
+    """After any apply, remove, nested block or error, the bits are the original bits xor the applied flips."""
     original = copied_masks(lively.masks)
     in_force: list[str] = []
 
@@ -257,4 +257,4 @@ def test_any_sequence_restores_the_mask_to_the_bit(lively, patches):
 
     check()
     toggle(lively, "food", {LAYERS[0]: (0,)})
-    assert lively.masks != original  # the comparison can fail
+    assert lively.masks != original  # control: the comparison can fail
