@@ -6,7 +6,7 @@ from typing import Any
 Record = dict[str, Any]  # an object of a result file
 
 STRATEGIES = ("protected", "signed", "published", "iterated")
-MAX_HARM = 0.01  # share of the concept's right predictions that a repair may spoil
+MAX_HARM = 0.01  # share of the concept's correct predictions that a repair may harm
 
 
 def summarise_attempts(files: list[Record]) -> Record:
@@ -43,7 +43,7 @@ def _summarise_strategy(attempts: list[Record], parts: list[list[Record]], name:
 
 
 def _repaired_share(attempts: list[Record], name: str) -> float:
-    """Return the share of attempts that reach the state and spoil at most `MAX_HARM` of the right predictions."""
+    """Return the share of attempts that reach the state and harm at most `MAX_HARM` of the correct predictions."""
     results = [attempt[name] for attempt in attempts]
     repaired = [result for result in results if result and result["harmed"] <= MAX_HARM * result["right"]]
     return len(repaired) / len(results)

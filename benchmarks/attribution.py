@@ -1,4 +1,4 @@
-"""Integrated gradients of all concepts against captum, one text and one concept at a time.
+"""Integrated gradients of all concepts, compared with captum for one text and one concept at a time.
 
     python benchmarks/attribution.py [--model models/sparse] [--texts 1000] [--steps 16] [--adaptive 0] [--output FILE]
 

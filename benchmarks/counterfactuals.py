@@ -47,7 +47,7 @@ PUBLISHED = {"l2": 0.74, "cosine": 0.59, "norm": 0.44}
 
 
 def shifted(head: LabelHead, training: TextPredictions) -> Explainer:
-    """A variant of the concept edit: the activation of the text, shifted by the difference of the states' means."""
+    """Return a variant of the concept edit: it shifts the activation by the difference of the states' means."""
     means = state_means(training, training.activations)
 
     def explain(changes: ConceptChanges) -> np.ndarray:
@@ -61,7 +61,7 @@ def shifted(head: LabelHead, training: TextPredictions) -> Explainer:
 
 
 def redrawn(head: LabelHead, training: TextPredictions, draws: int = 100, seed: int = 0) -> Explainer:
-    """A variant: the mean label over activations that are drawn from training texts of the new state."""
+    """Return a variant of the concept edit: the mean label over activations of training texts with the new state."""
     generator = np.random.default_rng(seed)
     drawn = {
         name: np.stack(
@@ -81,7 +81,7 @@ def redrawn(head: LabelHead, training: TextPredictions, draws: int = 100, seed: 
 
 
 def tables(data: Path, seed: int) -> dict[str, pd.DataFrame]:
-    """The tables `train` (the model's training texts), `dev`, and `held_out` (other reviews, with all their edits)."""
+    """Return the tables `train` (the model's training texts), `dev`, and `held_out` (other reviews with all edits)."""
     frames, _ = annotated(configured(data, "joint", seed, []))
     all_splits, _ = annotated(configured(data, "joint", seed, ["source.train=train_inclusive"]))
     reviews = pd.concat([all_splits["train"], all_splits["validation"]], ignore_index=True)

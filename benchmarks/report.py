@@ -76,7 +76,7 @@ def opened(page: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure each number of texts, then print bytes and the median and the worst of the runs."""
+    """Measure each number of texts, then print bytes, and the median and maximum of the runs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--explanations", type=Path, required=True)
     parser.add_argument("--workspace", type=Path, default=Path.cwd(), help="whose metrics/ and plots/ go into the page")

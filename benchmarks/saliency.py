@@ -46,7 +46,7 @@ METHODS = {
 
 
 def layers(hidden: int) -> list[int]:
-    """Weights of the six linear layers of a transformer block: query, key, value, output, and the two of the FFN."""
+    """Return sizes of the six linear layers of a transformer block: query, key, value, output, and two of the FFN."""
     return [hidden * hidden] * 4 + [hidden * 4 * hidden] * 2
 
 

@@ -27,7 +27,7 @@ def test_the_summary_covers_two_models():
     assert summary["attempts"] == 4
     assert summary["protected"] == {
         "reached": 0.75,
-        "repaired": 0.5,  # the second model's first attempt spoils 2 of 100
+        "repaired": 0.5,  # the first attempt of the second model harms 2 of 100
         "repaired_parts": [0.5, 0.5],
         "median_bits": 20,
         "harm": 0.01,  # 3 of 300

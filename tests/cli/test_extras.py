@@ -10,7 +10,7 @@ from tests.support.promotion_models import uniform_training_means
 from tests.support.small_masks import QUERY, first_rows
 from tests.support.tiny_models import tiny_model
 
-# Runs commands in an interpreter that cannot import some packages; the exit code is that of the first that fails.
+# Runs commands in an interpreter that cannot import some packages; the first failure sets the exit code.
 WITHOUT = """
 import sys
 

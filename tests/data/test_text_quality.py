@@ -40,7 +40,7 @@ def test_a_real_wrong_decoding_is_detected(codec):
         ("La comida estaba muy buena pero el servicio y los precios no.", "Spanish", "Latin"),
         ("Еда была очень вкусной", None, "Cyrillic"),
         ("Food as good as usual. Still a fun place to eat.", None, "Latin"),
-        # Four German words (das, war, nicht, was) against three English ones (the, was, and) decide nothing.
+        # Four German words (das, war, nicht, was) and three English ones (the, was, and) do not determine the language.
         ("The food was good and das Essen war nicht schlecht.", None, "Latin"),
         ("12345 :-)", None, None),
     ],

@@ -24,7 +24,7 @@ VOID = {"meta", "br"}
 
 
 class Parsed(HTMLParser):
-    """Texts by the class of the innermost element that holds them, and all elements with their attributes."""
+    """A parsed card: texts with the class of their innermost element, and all elements with their attributes."""
 
     def __init__(self, html):
         super().__init__()

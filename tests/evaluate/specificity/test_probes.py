@@ -35,7 +35,7 @@ def test_a_probe_finds_a_state_under_the_mask_of_its_concept_only():
 
 
 def test_shuffled_states_leave_no_gap():
-    """The same features and probes, with states that are independent of the texts."""
+    """Features and probes are the same, but the states are independent of the texts."""
     gap = gaps(probe(planted(600, 0, shuffled=True), planted(600, 1, shuffled=True)), 500, seed=0)["mean"]
     assert gap.interval[0] < 0 < gap.interval[1]
     assert abs(gap.value) < 0.08
