@@ -77,8 +77,14 @@ def tokenize_words(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max
     return [_find_words(text, encoding, special) for text, encoding in zip(texts, encoded.encodings, strict=True)]
 
 
+def _visible_span(match: regex.Match[str]) -> tuple[int, int]:
+    """Start and end of a match without white space: a mark such as the Thai U+0E33 joins the blank before it."""
+    piece = match[0]
+    return match.end() - len(piece.lstrip()), match.start() + len(piece.rstrip())
+
+
 def _find_words(text: str, encoding: Encoding, special: set[str]) -> TokenizedText:
-    pieces = [match.span() for match in _WORD.finditer(text) if _VISIBLE.search(match[0])]
+    pieces = [_visible_span(match) for match in _WORD.finditer(text) if _VISIBLE.search(match[0])]
     starts, ends = np.array(pieces, dtype=int).reshape(-1, 2).T
     words: list[tuple[int, int]] = []  # first and last piece of each
     word_indices: list[int] = []

@@ -113,8 +113,8 @@ def test_a_saved_model_predicts_the_same(sparse, tmp_path):
     ("options", "message"),
     [
         ({"epoch": 3}, "unknown option 'epoch'. Did you mean 'epochs'"),
-        ({"epochs": 0}, "epochs: Input should be greater than or equal to 1"),
-        ({"targets": "mean"}, "targets: Input should be 'majority' or 'votes'"),
+        ({"epochs": 0}, "epochs: must be at least 1, not 0"),
+        ({"targets": "mean"}, "targets: must be 'majority' or 'votes', not 'mean'"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_before_anything_is_loaded(frame, options, message):

@@ -149,6 +149,13 @@ def test_token_ids_equal_those_of_the_model(tokenizer):
 
 
 @EVERY
+def test_a_mark_after_a_blank_is_a_word_without_the_blank(tokenizer):
+    """The Thai vowel U+0E33 and the blank before it are one grapheme."""
+    spans = words_of(tokenizer, "good \u0e33", 16).spans
+    assert spans[-1] == (5, 6) and spans[0][0] == 0
+
+
+@EVERY
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(max_size=40) | st.text("gofd the.,'!\n 3é👍‍שﷺ", max_size=40), length=st.integers(3, 40))
 def test_words_of_any_text_are_consistent(tokenizer, text, length):
