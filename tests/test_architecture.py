@@ -87,3 +87,10 @@ def find_circle(imports: dict[str, set[str]]) -> list[str] | None:
     except graphlib.CycleError as error:
         return error.args[1]
     return None
+
+
+def test_no_test_module_imports_another():
+    pattern = re.compile(r"^\s*from tests\.[\w.]*(test_\w+|conftest) import", re.MULTILINE)
+    files = [path for path in (ROOT / "tests").rglob("*.py") if pattern.search(path.read_text(encoding="utf-8"))]
+    assert files == [], "helpers that tests share are in tests/support"
+    assert pattern.search("from tests.model.test_masked import batch_of")

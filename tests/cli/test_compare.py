@@ -10,9 +10,8 @@ from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.base.errors import ModelError
 from sparsecbm.cli.inspection.compare import Sides, ValueDifference, compare_models
 from sparsecbm.model.masks import MaskSet
-from tests.model.test_masked import batch_of
 from tests.support.small_masks import KEY, QUERY, first_rows
-from tests.support.tiny_models import CONCEPTS, tiny_model, write_backbone
+from tests.support.tiny_models import CONCEPTS, batch_of, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service", "a loud place"]
 FOOD, NOISE = CONCEPTS

@@ -13,9 +13,8 @@ from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.cli.models import METHOD_HELP
 from sparsecbm.explain.methods import METHODS
 from sparsecbm.model.storage import CHECKSUMS
-from tests.explain.test_explanation import FEW, with_means
-from tests.model.test_masked import random_masks
-from tests.support.tiny_models import tiny_model
+from tests.support.explained_model import FEW, with_means
+from tests.support.tiny_models import random_masks, tiny_model
 
 TEXT = "the food was good but a loud place"
 VALIDATOR = Draft202012Validator(json_schemas()["explanation"])
