@@ -25,7 +25,7 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.validation import validate
 from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
-from sparsecbm.evaluate.scores.scores import score_split
+from sparsecbm.evaluate.scores.scores import ScoredTable, score_split
 from sparsecbm.model.cbm import Settings
 from sparsecbm.pipeline.compose import composed_params
 from sparsecbm.train.checkpoint import Checkpoints
@@ -79,7 +79,7 @@ def measure(params: Params) -> dict:
         model, history = train_dense(params, frames, concept_set)
         seconds = time.perf_counter() - start
         words = fit_bag_of_words(frames["train"], concept_set)
-        scores = score_split(model, frames["dev"], "dev", params.evaluate, seed, words)
+        scores = score_split(model, ScoredTable("dev", frames["dev"]), params.evaluate, seed, words)
         return {
             "seconds": round(seconds, 1),
             "epochs": len(history.epochs),

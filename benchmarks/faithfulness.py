@@ -20,7 +20,7 @@ from cebab import WORKSPACE, annotated, configured
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_parquet, sha256_file, write_json
 from sparsecbm.base.params import load_params
-from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, measure_faithfulness
+from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, FaithfulnessSettings, measure_faithfulness
 from sparsecbm.explain.methods import AttributionOptions
 from sparsecbm.train.reproducible import reproducible
 
@@ -83,7 +83,8 @@ def main() -> None:
         options = AttributionOptions(max_steps=arguments.max_steps)
         sample = frame.sample(min(params.texts, len(frame)), random_state=arguments.seed).reset_index(drop=True)
         wall, cpu = time.perf_counter(), time.process_time()
-        scores = measure_faithfulness(model, sample, params, options, 1000, arguments.seed, edited=frame)
+        settings = FaithfulnessSettings(params, options, seed=arguments.seed)
+        scores = measure_faithfulness(model, sample, settings, edited=frame)
         spent = {"clock_s": round(time.perf_counter() - wall, 1), "cpu_s": round(time.process_time() - cpu, 1)}
         show(scores)
         print(spent)

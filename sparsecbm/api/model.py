@@ -12,7 +12,7 @@ from sparsecbm.api.tables import prediction_table, score_table, square_table
 from sparsecbm.base.params import Evaluate
 from sparsecbm.display.model_card import model_card
 from sparsecbm.evaluate.pooled import pooled_texts
-from sparsecbm.evaluate.scores.scores import score_split
+from sparsecbm.evaluate.scores.scores import ScoredTable, score_split
 from sparsecbm.evaluate.specificity.specificity import swap
 from sparsecbm.explain.explainer import ExplainOptions, explain
 from sparsecbm.explain.explanation import Explanation
@@ -79,7 +79,7 @@ class SparseCBM(ConceptBottleneck):
             columns texts, accuracy, low and high (95 %), macro_f1, majority, calibration_error
         """
         table = annotated_table(data, self.concept_set, text, group)
-        return score_table(score_split(self, table, "given", Evaluate(), seed, None))
+        return score_table(score_split(self, ScoredTable("given", table), Evaluate(), seed))
 
     def swap_matrix(self, data: Any, *, text: str = "text") -> pd.DataFrame:
         """Accuracy of each concept (row) under the mask of each concept (column), by the concept's trained head.

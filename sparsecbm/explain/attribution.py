@@ -16,7 +16,7 @@ import numpy as np
 from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.explain.methods import DEFAULT_METHOD, DEFAULT_OPTIONS, METHODS, AttributionOptions
-from sparsecbm.explain.subject import Subject, prepared
+from sparsecbm.explain.subject import ExplainedValue, Subject, prepared
 from sparsecbm.explain.words import tokenize_words
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
@@ -101,7 +101,8 @@ def attribute(
         one_hot = {name: np.eye(len(vocabulary[name]))[indices] for name, indices in explained.items()}
         weights = {name: values - values.mean(1, keepdims=True) for name, values in one_hot.items()}
         named = {name: [vocabulary[name].states[s] for s in explained[name]] for name in names}
-        return _attributions(ready, texts, logits, weights, "logits", named, method, options)
+        subject = _subject_of(ready, texts, logits, ExplainedValue(weights), options)
+        return _attributions(subject, named, method, options)
 
 
 def attribute_label(
@@ -132,7 +133,8 @@ def attribute_label(
         weights = {name: (v - v.mean(0))[explained] for name, v in V.items()}
         activation = "logits" if model.settings.activation == "logits" else "soft"
         named = {name: [label.states[y] for y in explained] for name in V}
-        attributions = _attributions(ready, texts, logits, weights, activation, named, method, options)
+        subject = _subject_of(ready, texts, logits, ExplainedValue(weights, activation), options)
+        attributions = _attributions(subject, named, method, options)
     return [LabelAttribution(_sum_attributions(parts, label.name), parts) for parts in attributions]
 
 
@@ -151,23 +153,25 @@ def _state_indices(concept: Concept, value: States, count: int) -> np.ndarray:
     return np.array([concept.index(state) for state in states], dtype=int)
 
 
-def _attributions(
-    model: ConceptBottleneck,
-    texts: Sequence[str],
-    logits: Logits,
-    weights: Mapping[str, np.ndarray],
-    activation: str,
-    states: Mapping[str, Sequence[str]],
-    method: str,
-    options: AttributionOptions,
-) -> list[dict[str, Attribution]]:
-    """For each text: concept -> attribution of its logits or activations, weighted by the given weights."""
+def _subject_of(
+    model: ConceptBottleneck, texts: Sequence[str], logits: Logits, value: ExplainedValue, options: AttributionOptions
+) -> Subject:
     tokenized = tokenize_words(model.tokenizer, texts, model.settings.max_length)
-    subject = Subject(model, tokenized, logits, weights, activation, options.baseline, options.batch_tokens)
+    return Subject(model, tokenized, logits, value, options.baseline, options.batch_tokens)
+
+
+def _attributions(
+    subject: Subject, states: Mapping[str, Sequence[str]], method: str, options: AttributionOptions
+) -> list[dict[str, Attribution]]:
+    """For each text: concept -> attribution of the value of the subject.
+
+    Args:
+        states: concept -> name of the explained state or class of each text
+    """
     scores = METHODS[method].compute(subject, options)
     changes = subject.changes
     attributions: list[dict[str, Attribution]] = []
-    for i, text in enumerate(tokenized):
+    for i, text in enumerate(subject.texts):
         words, special = text.merged(scores.tokens[i, :, : len(text.ids)])
         attributions.append({})
         for k, name in enumerate(subject.concepts):

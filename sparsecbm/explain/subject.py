@@ -77,6 +77,19 @@ def prepared(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
             parameter.requires_grad_(flag)
 
 
+@dataclass(frozen=True, eq=False)
+class ExplainedValue:
+    """Which value of each text is explained, for each concept.
+
+    Attributes:
+        weights: concept -> w_k of each text, [texts, states]
+        activation: g, a kind that `activate` knows
+    """
+
+    weights: Mapping[str, np.ndarray]
+    activation: str = "logits"
+
+
 @dataclass(frozen=True)
 class TokenScores:
     """Scores of a method for all texts and concepts of a subject.
@@ -96,6 +109,7 @@ class Subject:
     Attributes:
         model: prepared by `prepared`
         texts: in the order of all results
+        logits: of the texts
         concepts: names, in the order of all results
         values: value of each text, [texts, concepts]
         baseline_values: value of each text's baseline, [texts, concepts]
@@ -106,26 +120,27 @@ class Subject:
         model: ConceptBottleneck,
         texts: Sequence[TokenizedText],
         logits: Logits,
-        weights: Mapping[str, np.ndarray],
-        activation: str,
+        value: ExplainedValue,
         baseline: str,
         batch_tokens: int,
     ):
         """
         Args:
             logits: of the texts
-            weights: concept -> w_k of each text, [texts, states]
-            activation: g, a kind that `activate` knows
+            value: to explain
             baseline: pad | mask | zero
             batch_tokens: maximum number of tokens in one pass, padding included
 
         Raises:
             ConfigError: the baseline is unknown, or it is `mask` and the tokenizer has no mask token.
         """
-        self.model, self.texts, self.concepts = model, list(texts), tuple(weights)
-        self.activation, self.batch_tokens = activation, batch_tokens
+        self.model, self.texts, self.logits, self.concepts = model, list(texts), logits, tuple(value.weights)
+        self.activation, self.batch_tokens = value.activation, batch_tokens
         self.lengths = np.array([len(text.ids) for text in self.texts], dtype=int)
-        self._weights = {name: torch.tensor(w, dtype=torch.float32, device=model.device) for name, w in weights.items()}
+        self._weights = {
+            name: torch.tensor(weights, dtype=torch.float32, device=model.device)
+            for name, weights in value.weights.items()
+        }
         self._embed = model.backbone.get_input_embeddings()
         self._void = self._void_embedding(baseline)
         rows = torch.arange(len(self.texts), device=model.device)

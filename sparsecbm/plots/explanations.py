@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from sparsecbm.plots.style import DIVERGING, NEGATIVE, NEUTRAL, POSITIVE, SERIES, Target, figure, heat_map
+from sparsecbm.plots.style import DIVERGING, NEGATIVE, NEUTRAL, POSITIVE, SERIES, Cells, Target, figure, heat_map
 
 if TYPE_CHECKING:
     from sparsecbm.explain.explanation import Explanation
@@ -67,10 +67,7 @@ def plot_effects(effects: Mapping, target: Target = None, hard: bool = False) ->
     limit = float(np.abs(values).max()) or 1.0
     with figure(0.9 * len(classes) + 3.4, 0.36 * len(values) + 1.4, target) as drawing:
         axes = drawing.add_subplot()
-        heat_map(
-            axes, values, rows, classes, texts="+.2f", meaning="effect on the logit", colours=DIVERGING,
-            limits=(-limit, limit),
-        )  # fmt: skip
+        heat_map(axes, values, rows, classes, Cells("+.2f", "effect on the logit", DIVERGING, (-limit, limit)))
         ending = ", from one-hot concepts" if hard else ""
         axes.set(title=f"Effect of each state on the label{ending}", xlabel="label")
     return drawing
@@ -97,7 +94,7 @@ def plot_heads(heads: Mapping, target: Target = None, exclusive: bool = False) -
     with figure(0.33 * values.shape[1] + 3.5, 0.35 * len(values) + 2, target) as drawing:
         axes = drawing.add_subplot()
         limits = (0.0, float(values.max()) or 1.0)
-        heat_map(axes, values, list(heads), columns, texts=".2f", meaning="share of weights", limits=limits)
+        heat_map(axes, values, list(heads), columns, Cells(texts=".2f", meaning="share of weights", limits=limits))
         title = (
             "Weights of each head that one concept alone keeps"
             if exclusive

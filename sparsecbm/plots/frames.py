@@ -6,7 +6,7 @@ from typing import Protocol
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sparsecbm.plots.style import NEUTRAL, PALETTE, Target, figure, heat_map
+from sparsecbm.plots.style import NEUTRAL, PALETTE, Cells, Target, figure, heat_map
 from sparsecbm.plots.training import plot_curves
 
 
@@ -34,7 +34,7 @@ def plot_matrix(matrix: pd.DataFrame, target: Target = None, title: str = "Accur
     rows, columns = list(map(str, matrix.index)), list(map(str, matrix.columns))
     with figure(0.9 * len(columns) + 3, 0.6 * len(rows) + 1.8, target) as drawing:
         axes = drawing.add_subplot()
-        heat_map(axes, matrix.to_numpy(dtype=float), rows, columns, texts=".3f", meaning="accuracy")
+        heat_map(axes, matrix.to_numpy(dtype=float), rows, columns, Cells(texts=".3f", meaning="accuracy"))
         axes.set(title=title, xlabel=matrix.columns.name or "", ylabel=matrix.index.name or "")
     return drawing
 

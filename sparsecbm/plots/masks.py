@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from sparsecbm.plots.style import Target, figure, heat_map
+from sparsecbm.plots.style import Cells, Target, figure, heat_map
 
 LEAST_RANGE = 0.1  # part of the largest share; a map of shares that differ by less is one colour
 
@@ -47,7 +47,7 @@ def plot_overlap(overlap: Mapping, target: Target = None) -> Figure:
             texts[row, column] = texts[column, row] = f"{pair['jaccard']:.2f}\nchance {pair['chance']:.2f}"
     with figure(*_square_size(len(names)), target) as drawing:
         axes = drawing.add_subplot()
-        heat_map(axes, values, names, names, texts=texts, meaning="weights in both masks / weights in either")
+        heat_map(axes, values, names, names, Cells(texts=texts, meaning="weights in both masks / weights in either"))
         axes.set(
             title=f"Overlap of the masks of two concepts\nall masks keep {overlap['core']:.1%} of the weights",
             xlabel="mask of",
@@ -96,7 +96,7 @@ def _plot_layers(layers: Layers, kind: str, title: str, target: Target) -> Figur
     with figure(0.45 * len(order) + 3.5, 0.35 * len(concepts) + 2.8, target) as drawing:
         axes = drawing.add_subplot()
         limits = (0.0, float(values.max()) or 1.0)
-        heat_map(axes, values, concepts, columns, texts=".1%", meaning="share of weights", limits=limits)
+        heat_map(axes, values, concepts, columns, Cells(texts=".1%", meaning="share of weights", limits=limits))
         axes.set(title=title, xlabel="layer, by block", ylabel="concept")
     return drawing
 
@@ -112,7 +112,7 @@ def _plot_square(scores: Mapping, title: str, target: Target) -> Figure:
             title += " (95 % from {:+.3f} to {:+.3f})".format(*gap["interval"])
     with figure(*_square_size(len(names)), target) as drawing:
         axes = drawing.add_subplot()
-        heat_map(axes, values, names, names, texts=".3f", meaning="accuracy")
+        heat_map(axes, values, names, names, Cells(texts=".3f", meaning="accuracy"))
         axes.set(title=title, xlabel="under the mask of", ylabel="concept")
     return drawing
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from sparsecbm.plots.style import MAX_PANELS, NEUTRAL, PALETTE, Target, figure, heat_map
+from sparsecbm.plots.style import MAX_PANELS, NEUTRAL, PALETTE, Cells, Target, figure, heat_map
 
 
 def plot_confusions(scores: Mapping, target: Target = None) -> Figure:
@@ -29,7 +29,7 @@ def plot_confusions(scores: Mapping, target: Target = None) -> Figure:
             counts = np.array(score["confusion"])
             shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
             axes = drawing.add_subplot(rows, columns, number)
-            heat_map(axes, shares, score["states"], score["states"], texts=counts.astype(str))
+            heat_map(axes, shares, score["states"], score["states"], Cells(texts=counts.astype(str)))
             accuracy = "no texts" if score["accuracy"] is None else f"accuracy {score['accuracy']:.3f}"
             axes.set(title=f"{name}: {accuracy}", xlabel="predicted", ylabel="gold")
         drawing.suptitle(title)

@@ -6,6 +6,7 @@ Bytes of a saved figure depend on its numbers alone, whatever was drawn before.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -59,28 +60,31 @@ def figure(
             _save(drawing, target, "png")
 
 
-def heat_map(
-    axes: Axes,
-    values: np.ndarray,
-    rows: Labels,
-    columns: Labels,
-    *,
-    texts: np.ndarray | str = "",
-    meaning: str | None = None,
-    colours: str = SEQUENTIAL,
-    limits: tuple[float, float] = (0.0, 1.0),
-) -> None:
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """How a heat map shows its values.
+
+    Attributes:
+        texts: what cells show: a format of their values, such as `.2f`, or one text for each cell
+        meaning: title of the colour bar; without one there is no bar
+        limits: values of the first and the last colour
+    """
+
+    texts: np.ndarray | str = ""
+    meaning: str | None = None
+    colours: str = SEQUENTIAL
+    limits: tuple[float, float] = (0.0, 1.0)
+
+
+def heat_map(axes: Axes, values: np.ndarray, rows: Labels, columns: Labels, cells: Cells) -> None:
     """Draw a matrix as coloured cells, with a number in each cell as long as they are few.
 
     Args:
         values: [rows, columns]; a cell of nan stays blank
         rows, columns: labels; or groups of labels, each under its name. Lines separate groups, and where there are
             too many labels, only the names of groups are written.
-        texts: what cells show: a format of their values, such as `.2f`, or one text for each cell
-        meaning: title of the colour bar; without one there is no bar
-        limits: values of the first and the last colour
     """
-    mesh = axes.pcolormesh(np.ma.masked_invalid(values), cmap=colours, vmin=limits[0], vmax=limits[1])
+    mesh = axes.pcolormesh(np.ma.masked_invalid(values), cmap=cells.colours, vmin=cells.limits[0], vmax=cells.limits[1])
     axes.grid(visible=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -96,11 +100,11 @@ def heat_map(
     if values.size <= MAX_NUMBERS:
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                text = format(value, texts) if isinstance(texts, str) else texts[row, column]
+                text = format(value, cells.texts) if isinstance(cells.texts, str) else cells.texts[row, column]
                 ink = ink_on(mesh.cmap(mesh.norm(value)))
                 axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=ink, fontsize=8)
-    if meaning is not None:
-        axes.figure.colorbar(mesh, ax=axes, label=meaning)
+    if cells.meaning is not None:
+        axes.figure.colorbar(mesh, ax=axes, label=cells.meaning)
 
 
 def category_colours(names: Sequence[str]) -> dict[str, tuple[float, float, float]]:

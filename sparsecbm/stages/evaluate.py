@@ -6,7 +6,7 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import head_split, read_split, split_names
 from sparsecbm.evaluate.causal.causal_truth import causal_scores
 from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
-from sparsecbm.evaluate.scores.scores import EvaluationFile, score_split
+from sparsecbm.evaluate.scores.scores import EvaluationFile, ScoredTable, score_split
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.stages.reproducible_stage import reproducible_stage
 
@@ -27,11 +27,12 @@ def run(params: Params, workspace: Workspace) -> None:
     words = fit_bag_of_words(training, model.concept_set)
     logits = {split: model.logits(frame["text"].tolist()) for split, frame in frames.items()}
     scores = {
-        split: score_split(model, frame, split, section, seed, words, logits[split]) for split, frame in frames.items()
+        split: score_split(model, ScoredTable(split, frame, logits[split]), section, seed, words)
+        for split, frame in frames.items()
     }
     head = head_split(workspace.annotated)
-    dense = score_split(load_model(workspace.dense), frames[head], head, section, seed, None)
-    causal = causal_scores(model, training, frames[head], logits[head], section.effect_texts, section.bootstrap, seed)
+    dense = score_split(load_model(workspace.dense), ScoredTable(head, frames[head]), section, seed)
+    causal = causal_scores(model, training, frames[head], logits[head], section, seed)
     splits = {split: score for split, score in scores.items() if split != head}
     record = EvaluationFile(**dict(scores[head]), splits=splits, dense=dense, causal=causal)
     write_json(workspace.metrics("evaluate"), record.model_dump())

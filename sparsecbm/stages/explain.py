@@ -9,7 +9,7 @@ from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.schemas import ExplanationTable, check
 from sparsecbm.data.tables import head_split, read_manifest, read_split
-from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, measure_faithfulness
+from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, FaithfulnessSettings, measure_faithfulness
 from sparsecbm.explain.explainer import ExplainOptions, TextSource, explain
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.explain.export import TABLE, word_table, write_explanations
@@ -67,16 +67,9 @@ def _measure_faithfulness(
 ) -> FaithfulnessScores:
     """Measure on the explained texts, which come first in the table; pairs of edits are of the whole table."""
     word_scores = [{name: concept.words for name, concept in each.concepts.items()} for each in explanations]
-    return measure_faithfulness(
-        model,
-        frame.head(params.explain.texts),
-        params.faithfulness,
-        _options(params),
-        params.evaluate.bootstrap,
-        params.seed,
-        explained={params.explain.method: word_scores},
-        edited=frame,
-    )
+    settings = FaithfulnessSettings(params.faithfulness, _options(params), params.evaluate.bootstrap, params.seed)
+    explained = {params.explain.method: word_scores}
+    return measure_faithfulness(model, frame.head(params.explain.texts), settings, explained, edited=frame)
 
 
 def _write(workspace: Workspace, model: ConceptBottleneck, explanations: list[Explanation], record: dict) -> None:

@@ -14,6 +14,7 @@ from sparsecbm.plots.style import (
     MAX_NUMBERS,
     PALETTE,
     SERIES,
+    Cells,
     category_colours,
     figure,
     heat_map,
@@ -25,7 +26,7 @@ from tests.support.drawings import cell_texts, x_labels, y_labels
 def drawn(values, rows, columns, **options):
     with figure(4, 3) as drawing:
         axes = drawing.add_subplot()
-        heat_map(axes, np.array(values, dtype=float), rows, columns, **options)
+        heat_map(axes, np.array(values, dtype=float), rows, columns, Cells(**options))
     return axes
 
 

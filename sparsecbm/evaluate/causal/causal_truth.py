@@ -17,6 +17,7 @@ from pydantic import Field
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.form import Form
+from sparsecbm.base.params import Evaluate
 from sparsecbm.evaluate.causal.counterfactuals import Pairs, pairs_if_any
 from sparsecbm.evaluate.causal.effects import Explainer, concept_replacement, predict_texts
 from sparsecbm.evaluate.causal.icace import IcaceScores, make_explainers, measure_icace
@@ -54,8 +55,7 @@ def causal_scores(
     training: pd.DataFrame,
     frame: pd.DataFrame,
     logits: Logits,
-    training_texts: int,
-    resamples: int,
+    params: Evaluate,
     seed: int,
 ) -> CausalScores | None:
     """Measure all explainers of the model; None without a bottleneck or without pairs.
@@ -64,13 +64,13 @@ def causal_scores(
         training: the table from which the texts that explainers are fitted on are sampled
         frame: the split
         logits: of the split's texts
-        training_texts: the most texts that explainers are fitted on
-        resamples: bootstrap resamples for each interval
+        params: `effect_texts` is the most texts that explainers are fitted on
+        seed: of the sampled texts and the resamples
     """
     pairs = pairs_if_any(frame, model.concept_set) if model.has_bottleneck else None
     if pairs is None:
         return None
-    fitting = sample(training, training_texts, seed)
+    fitting = sample(training, params.effect_texts, seed)
     with prepared(model) as ready:
         fitting_logits = ready.logits(fitting["text"].tolist())
     try:
@@ -81,11 +81,11 @@ def causal_scores(
     losing, losing_scores = _losing_pairs(pairs, seed), None
     if len(losing):
         all_explainers = explainers | removal_explainers(model, frame["text"].tolist(), texts.activations, losing)
-        losing_scores = measure_icace(model, texts, losing, all_explainers, resamples=resamples, seed=seed)
+        losing_scores = measure_icace(model, texts, losing, all_explainers, params.bootstrap, seed)
     return CausalScores(
         training_texts=len(fitting),
         skipped=None,
-        pairs=measure_icace(model, texts, pairs, explainers, resamples=resamples, seed=seed),
+        pairs=measure_icace(model, texts, pairs, explainers, params.bootstrap, seed),
         losing=losing_scores,
     )
 

@@ -86,7 +86,6 @@ def measure_icace(
     texts: TextPredictions,
     pairs: Pairs,
     explainers: Mapping[str, Explainer],
-    reference: str = REFERENCE,
     resamples: int = 1000,
     seed: int = 0,
 ) -> IcaceScores:
@@ -94,8 +93,7 @@ def measure_icace(
 
     Args:
         texts: the predictions for the table of the pairs
-        explainers: by name, such as from `make_explainers`
-        reference: name of the explainer that the others are compared with
+        explainers: by name, such as from `make_explainers`; the others are compared with `REFERENCE`
         resamples: bootstrap resamples for each interval
         seed: of the resamples
 
@@ -104,7 +102,7 @@ def measure_icace(
     """
     changes = concept_changes(model, texts, pairs)
     estimates = {name: explain(changes) for name, explain in explainers.items()}
-    return score_icace(true_effects(texts, pairs), estimates, pairs, reference, resamples, seed)
+    return score_icace(true_effects(texts, pairs), estimates, pairs, REFERENCE, resamples, seed)
 
 
 def true_effects(texts: TextPredictions, pairs: Pairs) -> np.ndarray:

@@ -34,11 +34,29 @@ from sparsecbm.explain.explanation import WordScores
 from sparsecbm.explain.methods import METHODS, AttributionOptions
 from sparsecbm.explain.subject import Subject, prepared
 from sparsecbm.explain.words import TokenizedText, tokenize_words
-from sparsecbm.model.cbm import ConceptBottleneck, Logits
+from sparsecbm.model.cbm import ConceptBottleneck
 
 REFERENCE = "leave_one_out"
 QUICK = 4  # gradients along a path for integrated gradients that are computed many times over
 Attributions = Sequence[Mapping[str, Attribution | WordScores]]  # of each text, by concept; only `scores` are used
+
+
+@dataclass(frozen=True)
+class FaithfulnessSettings:
+    """How explanations are measured.
+
+    Attributes:
+        params: the block `faithfulness` of `params.yaml`
+        attribution: options of the attributions. Attributions that are computed many times over (sensitivity,
+            randomised models) take `QUICK` gradients each instead
+        resamples: bootstrap resamples for each interval, and resamples of the randomisation test
+        seed: of everything that is drawn
+    """
+
+    params: Faithfulness
+    attribution: AttributionOptions
+    resamples: int = 1000
+    seed: int = 0
 
 
 class MethodScores(Form):
@@ -70,25 +88,20 @@ class FaithfulnessScores(Form):
 def measure_faithfulness(
     model: ConceptBottleneck,
     frame: pd.DataFrame,
-    params: Faithfulness,
-    options: AttributionOptions,
-    resamples: int = 1000,
-    seed: int = 0,
+    settings: FaithfulnessSettings,
     explained: Mapping[str, Attributions] | None = None,
     edited: pd.DataFrame | None = None,
 ) -> FaithfulnessScores:
-    """Measure explanations of predicted states on the first `params.texts` rows of an annotated table.
+    """Measure explanations of predicted states on the first `faithfulness.texts` rows of an annotated table.
 
     Args:
-        options: of the attributions. Attributions that are computed many times over (sensitivity, randomised models)
-            take `QUICK` gradients each instead
-        resamples: bootstrap resamples for each interval, and resamples of the randomisation test
         explained: method -> attributions of the table's rows for predicted states, which are not computed again
         edited: the table with counterfactual pairs, such as the whole split; by default the same table
 
     Raises:
         ModelError: the model has no concepts.
     """
+    params, options, resamples, seed = settings.params, settings.attribution, settings.resamples, settings.seed
     pairs = frame if edited is None else edited
     frame = frame.iloc[: params.texts]
     texts = frame["text"].tolist()
@@ -102,7 +115,7 @@ def measure_faithfulness(
         items = find_items(ready, tokenized, logits)
         clusters = {name: clusters_of(frame, name) for name in ready.concept_set.names}
         groups = _groups_of(items, clusters, resamples, seed)
-        sample = _Sample(tokenized, logits, items, groups)
+        sample = _Sample(tokenized, items, groups)
         perturber = Perturber(ready.tokenizer, tokenized, params.operators, seed)
         falls = _compare_falls(ready, perturber, sample, attributions, params)
         subject = subject_of_predictions(ready, tokenized, logits, options)
@@ -145,7 +158,6 @@ class _Sample:
     """The texts and items that are measured."""
 
     texts: list[TokenizedText]
-    logits: Logits
     items: list[Item]
     groups: ItemGroups
 
@@ -205,9 +217,7 @@ def _infidelity(
     values: dict[str, list[float]] = {method: [] for method in params.methods}
     for item in sample.items:
         scores = {method: attributions[method][item.text_index][item.concept].scores for method in params.methods}
-        by_method = measure_infidelity(
-            subject, item.text_index, item.concept, scores, params.infidelity_samples, sample.seed_of(item)
-        )
+        by_method = measure_infidelity(subject, item, scores, params.infidelity_samples, sample.seed_of(item))
         for method, value in by_method.items():
             values[method].append(value)
     return {method: sample.means(item_values) for method, item_values in values.items()}
@@ -219,16 +229,7 @@ def _sensitivity(
     if not METHODS[method].by_gradients:
         return {}
     values = [
-        measure_sensitivity(
-            subject,
-            sample.logits,
-            item.text_index,
-            item.concept,
-            method,
-            options,
-            params.sensitivity_samples,
-            sample.seed_of(item),
-        )
+        measure_sensitivity(subject, item, method, options, params.sensitivity_samples, sample.seed_of(item))
         if item.text_index < params.sensitivity_texts
         else float("nan")
         for item in sample.items

@@ -16,8 +16,9 @@ import torch
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
+from sparsecbm.evaluate.faithfulness.aopc import Item
 from sparsecbm.explain.methods import METHODS, AttributionOptions
-from sparsecbm.explain.subject import Ends, Subject
+from sparsecbm.explain.subject import Ends, ExplainedValue, Subject
 from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
@@ -34,19 +35,19 @@ def subject_of_predictions(
         logits: of the texts
     """
     weights = {name: _centred(values) for name, values in logits.concepts.items()}
-    return Subject(model, texts, logits, weights, "logits", options.baseline, options.batch_tokens)
+    return Subject(model, texts, logits, ExplainedValue(weights), options.baseline, options.batch_tokens)
 
 
 def measure_infidelity(
-    subject: Subject, text_index: int, concept: str, scores: Mapping[str, Sequence[float]], samples: int, seed: int
+    subject: Subject, item: Item, scores: Mapping[str, Sequence[float]], samples: int, seed: int
 ) -> dict[str, float]:
-    """Infidelity of the word scores of one text, by method. All methods face the same random parts of the words.
+    """Infidelity of the word scores of one item, by method. All methods face the same random parts of the words.
 
     Args:
         scores: method -> [words]
         samples: number of random parts of the words; the size of each part is random, too
     """
-    text = subject.texts[text_index]
+    text, concept = subject.texts[item.text_index], item.concept
     word_of_token = torch.from_numpy(text.word_indices)
     known_values: dict[bytes, Tensor] = {}
 
@@ -54,7 +55,7 @@ def measure_infidelity(
         """The value of the concept when some words are kept, [rows], from truth values as numbers, [rows, words]."""
         key = kept.numpy().tobytes()
         if key not in known_values:  # the first method fills the table
-            rows = np.full(len(kept), text_index)
+            rows = np.full(len(kept), item.text_index)
             ends = subject.ends(rows)
             present = torch.cat([kept, torch.ones(len(kept), 1)], dim=1)[:, word_of_token]  # tokens outside words stay
             tokens = torch.lerp(ends.start, ends.end, present.unsqueeze(-1).to(ends.end))
@@ -76,19 +77,11 @@ def measure_infidelity(
 
 
 def measure_sensitivity(
-    subject: Subject,
-    logits: Logits,
-    text_index: int,
-    concept: str,
-    method: str,
-    options: AttributionOptions,
-    samples: int,
-    seed: int,
+    subject: Subject, item: Item, method: str, options: AttributionOptions, samples: int, seed: int
 ) -> float:
-    """Max-sensitivity of a method at one text, over random moves of its embeddings.
+    """Max-sensitivity of a method at one item, over random moves of its embeddings.
 
     Args:
-        logits: of the texts of the subject
         method: one that takes gradients (`explain.methods`)
         samples: number of moves
     """
@@ -98,42 +91,27 @@ def measure_sensitivity(
     def explained(embeddings: Tensor | tuple[Tensor]) -> tuple[Tensor]:
         rows = embeddings[0] if isinstance(embeddings, tuple) else embeddings
         with torch.enable_grad():
-            scores = METHODS[method].compute(_MovedText(subject, logits, text_index, concept, rows, options), options)
-        return (torch.from_numpy(subject.texts[text_index].merged(scores.tokens[:, 0])[0]),)
+            scores = METHODS[method].compute(_MovedText(subject, item, rows, options), options)
+        return (torch.from_numpy(subject.texts[item.text_index].merged(scores.tokens[:, 0])[0]),)
 
     def moved(embeddings: Tensor) -> Tensor:
         noise = torch.rand(embeddings.shape, generator=generator).to(embeddings) * 2 - 1
         return embeddings + radius * noise
 
-    end = subject.ends(np.array([text_index])).end
+    end = subject.ends(np.array([item.text_index])).end
     return float(sensitivity_max(explained, end, moved, n_perturb_samples=samples))
 
 
 class _MovedText(Subject):
     """Copies of one text for one concept, each with its own embeddings, [rows, tokens, width]."""
 
-    def __init__(
-        self,
-        subject: Subject,
-        logits: Logits,
-        text_index: int,
-        concept: str,
-        embeddings: Tensor,
-        options: AttributionOptions,
-    ):
+    def __init__(self, subject: Subject, item: Item, embeddings: Tensor, options: AttributionOptions):
         self._embeddings = embeddings
         rows = len(embeddings)
-        copies = np.repeat(logits.concepts[concept][[text_index]], rows, axis=0)
-        texts, weights = [subject.texts[text_index]] * rows, {concept: _centred(copies)}
-        super().__init__(
-            subject.model,
-            texts,
-            Logits({concept: copies}, copies),
-            weights,
-            "logits",
-            options.baseline,
-            options.batch_tokens,
-        )
+        copies = np.repeat(subject.logits.concepts[item.concept][[item.text_index]], rows, axis=0)
+        logits, value = Logits({item.concept: copies}, copies), ExplainedValue({item.concept: _centred(copies)})
+        texts = [subject.texts[item.text_index]] * rows
+        super().__init__(subject.model, texts, logits, value, options.baseline, options.batch_tokens)
         self.values = self.values_at(np.arange(rows), np.ones(rows), np.ones((rows, 1), dtype=bool))
 
     def ends(self, numbers: np.ndarray) -> Ends:

@@ -4,7 +4,7 @@ The JSON Schema `evaluate.schema.json` is made from the classes below.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -78,22 +78,30 @@ class EvaluationFile(SplitScores):
     causal: CausalScores | None = Field(description="ICaCE errors on the first split; null without pairs")
 
 
+@dataclass(frozen=True, eq=False)
+class ScoredTable:
+    """An annotated table that a model is scored on.
+
+    Attributes:
+        split: its name
+        logits: of its texts, if they are known already
+    """
+
+    split: str
+    frame: pd.DataFrame
+    logits: Logits | None = None
+
+
 def score_split(
-    model: ConceptBottleneck,
-    frame: pd.DataFrame,
-    split: str,
-    params: Evaluate,
-    seed: int,
-    words: BagOfWords | None,
-    logits: Logits | None = None,
+    model: ConceptBottleneck, table: ScoredTable, params: Evaluate, seed: int, words: BagOfWords | None = None
 ) -> SplitScores:
     """Score a model on an annotated table.
 
     Args:
+        seed: of the resamples
         words: the baseline, from `fit_bag_of_words` on the training split; None leaves it out
-        logits: of the table's texts, if they are known already
     """
-    predictions = predict_split(model, frame, logits)
+    predictions = predict_split(model, table.frame, table.logits)
     shares = model.means
 
     def resampled(variable: VariablePredictions) -> Resampled:
@@ -121,10 +129,10 @@ def score_split(
         annotated = {name: _only(v, predictions.annotated[name]) for name, v in predictions.concepts.items()}
     hard, leakage = from_hard(predictions.label_hard)
     refitted, leakage_refitted = from_hard(predictions.label_hard_refitted)
-    baseline = words and _baseline(words.predict(frame["text"]), predictions, label, concepts, resampled)
+    baseline = words and _baseline(words.predict(table.frame["text"]), predictions, label, concepts, resampled)
     return SplitScores(
-        split=split,
-        texts=len(frame),
+        split=table.split,
+        texts=len(table.frame),
         label=scored(predictions.label, label, shares["label_share"]),
         label_hard=hard,
         label_hard_refitted=refitted,

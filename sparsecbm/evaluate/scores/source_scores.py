@@ -9,7 +9,7 @@ from sparsecbm.base.params import Params, Source
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.validation import validate
 from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
-from sparsecbm.evaluate.scores.scores import SplitScores, score_split
+from sparsecbm.evaluate.scores.scores import ScoredTable, SplitScores, score_split
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.train.reproducible import reproducible
 
@@ -39,7 +39,7 @@ def evaluate_source(model: ConceptBottleneck, params: Params, source: Source, sp
         annotator = make_annotator(params.annotate)
         frames = {name: annotator.annotate(frame, concept_set) for name, frame in validated.splits.items()}
         words = fit_bag_of_words(frames["train"], concept_set) if "train" in frames else None
-        return score_split(model, frames[split], split, params.evaluate, params.seed, words)
+        return score_split(model, ScoredTable(split, frames[split]), params.evaluate, params.seed, words)
 
 
 def require_same_concepts(model_set: ConceptSet, source_set: ConceptSet) -> None:

@@ -112,7 +112,6 @@ def specificity(
     probe_texts: int = 1000,
     resamples: int = 1000,
     seed: int = 0,
-    batch_size: int = 32,
 ) -> Specificity:
     """Measure a masked model on an annotated table.
 
@@ -132,10 +131,10 @@ def specificity(
         if not len(frame):
             raise DataError(f"the {name} table has no rows, so specificity cannot be measured on it")
     masks = model.masks
-    pooled = pooled_texts(model, evaluated, batch_size)
+    pooled = pooled_texts(model, evaluated)
     swapped = swap(model, pooled)
-    probed = probe(pooled_texts(model, sample(training, probe_texts, seed), batch_size), pooled)
-    falls = ablation(model, evaluated, swapped, batch_size)
+    probed = probe(pooled_texts(model, sample(training, probe_texts, seed)), pooled)
+    falls = ablation(model, evaluated, swapped)
     scores = SpecificityScores(
         texts=len(evaluated),
         density=np.mean(list(masks.density().values())),
@@ -159,7 +158,7 @@ def swap(model: ConceptBottleneck, pooled: Pooled) -> Evidence:
     return correctness(pooled, predicted)
 
 
-def cross_use(model: ConceptBottleneck, masks: MaskSet, evaluated: pd.DataFrame, batch_size: int = 32) -> Evidence:
+def cross_use(model: ConceptBottleneck, masks: MaskSet, evaluated: pd.DataFrame) -> Evidence:
     """The swap of given masks on a model without any training, such as chosen or random masks on a dense model.
 
     The model does not change. `square_scores` makes scores of the result, and `gap_excess` compares two results.
@@ -168,10 +167,10 @@ def cross_use(model: ConceptBottleneck, masks: MaskSet, evaluated: pd.DataFrame,
         ModelError: the masks do not fit the model.
     """
     masked = with_masks(model, masks)
-    return swap(masked, pooled_texts(masked, evaluated, batch_size))
+    return swap(masked, pooled_texts(masked, evaluated))
 
 
-def ablation(model: ConceptBottleneck, evaluated: pd.DataFrame, before: Evidence, batch_size: int = 32) -> Evidence:
+def ablation(model: ConceptBottleneck, evaluated: pd.DataFrame, before: Evidence) -> Evidence:
     """The fall of every concept under its own mask when one concept's exclusive weights are removed.
 
     Args:
@@ -192,7 +191,7 @@ def ablation(model: ConceptBottleneck, evaluated: pd.DataFrame, before: Evidence
         ]
         if not changed:
             continue
-        pooled = pooled_texts(with_masks(model, masks), evaluated, batch_size, changed)
+        pooled = pooled_texts(with_masks(model, masks), evaluated, concepts=changed)
         for name in changed:
             with inference_mode(model):
                 texts = torch.from_numpy(pooled.texts[name]).to(model.device)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sparsecbm.base.params import Evaluate
 from sparsecbm.evaluate.causal.causal_truth import CausalScores, causal_scores
 from sparsecbm.train.examples import build_examples
 from sparsecbm.train.modes import fit_hard_head
@@ -43,7 +44,8 @@ def planted(backbone):
 
 def scored(model, frame, training=None):
     training = annotated(60, seed=9) if training is None else training
-    return causal_scores(model, training, frame, model.logits(frame["text"].tolist()), 50, 100, 0)
+    params = Evaluate(bootstrap=100, effect_texts=50)
+    return causal_scores(model, training, frame, model.logits(frame["text"].tolist()), params, 0)
 
 
 def test_removal_explainers_predict_the_effect_of_losing_a_concept(planted, families):

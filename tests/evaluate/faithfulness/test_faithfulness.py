@@ -7,7 +7,7 @@ import pytest
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.base.params.faithfulness import Faithfulness
-from sparsecbm.evaluate.faithfulness.faithfulness import measure_faithfulness
+from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessSettings, measure_faithfulness
 from sparsecbm.explain.attribution import attribute
 from sparsecbm.explain.methods import AttributionOptions
 from tests.support.planted_model import planted_masks, planted_model
@@ -50,7 +50,7 @@ def planted(backbone):
 
 @pytest.fixture(scope="module")
 def scores(planted, frame):
-    return measure_faithfulness(planted, frame, settings(), OPTIONS, resamples=200, seed=0)
+    return measure_faithfulness(planted, frame, FaithfulnessSettings(settings(), OPTIONS, 200))
 
 
 def test_right_reasons_beat_chance_with_every_operator(scores):
@@ -85,7 +85,7 @@ def test_wrong_reasons_lose_against_chance(planted, frame):
     ]
     params = settings(methods=["attention_rollout"], operators=["delete"])
     attributions = {"attention_rollout": turned, "leave_one_out": right}
-    scores = measure_faithfulness(planted, frame, params, OPTIONS, 200, 0, explained=attributions)
+    scores = measure_faithfulness(planted, frame, FaithfulnessSettings(params, OPTIONS, 200), attributions)
     wrong = scores.methods["attention_rollout"]
     mean = wrong.comprehensiveness["delete"]["mean"]
     assert mean.win_rate_interval[1] < 0.5 and mean.excess_interval[1] < 0 and mean.p > 0.9
@@ -104,7 +104,7 @@ def test_items_are_predictions_other_than_unknown(scores, planted, frame):
 
 
 def test_the_result_is_json_and_repeatable(scores, planted, frame):
-    again = measure_faithfulness(planted, frame, settings(), OPTIONS, resamples=200, seed=0)
+    again = measure_faithfulness(planted, frame, FaithfulnessSettings(settings(), OPTIONS, 200))
     assert json.dumps(scores.to_dict(), sort_keys=True) == json.dumps(again.to_dict(), sort_keys=True)
     published = scores.to_dict()
     assert published["methods"]["leave_one_out"]["kendall_tau"] == {}, "it is the reference"
@@ -125,7 +125,7 @@ def test_gradients_have_a_sensitivity_and_given_attributions_are_reused(planted,
 
     monkeypatch.setattr("sparsecbm.evaluate.faithfulness.faithfulness.attribute", counted)
     params = settings(methods=["integrated_gradients", "random"], texts=4, sanity_methods=[])
-    result = measure_faithfulness(planted, frame, params, OPTIONS, 100, 0, explained=attributions, edited=frame)
+    result = measure_faithfulness(planted, frame, FaithfulnessSettings(params, OPTIONS, 100), attributions, frame)
     assert calls == ["random"] and result.texts == 4 and result.edits == 10 and result.sanity == {}
     assert result.methods["integrated_gradients"].max_sensitivity["mean"].value > 0
     assert result.methods["random"].max_sensitivity == {}
@@ -139,13 +139,14 @@ def test_a_model_that_predicts_only_unknown_has_no_scores(planted, frame, backbo
         if name == "food":
             head.bias.data[2] = 5
     params = settings(texts=3, methods=["random"], operators=["delete"])
-    result = measure_faithfulness(silent, frame[["id", "text", "group"]], params, OPTIONS, 100, 0)
+    result = measure_faithfulness(silent, frame[["id", "text", "group"]], FaithfulnessSettings(params, OPTIONS, 100))
     assert result.items == 3 and set(result.methods["random"].comprehensiveness["delete"]) == {"noise", "mean"}
     assert result.edits == 0 and result.methods["random"].edited_words == {}
-    single = measure_faithfulness(silent, frame[["id", "text", "group"]].assign(text="good"), params, OPTIONS, 100, 0)
+    one_word = frame[["id", "text", "group"]].assign(text="good")
+    single = measure_faithfulness(silent, one_word, FaithfulnessSettings(params, OPTIONS, 100))
     assert single.items == 0 and single.methods["random"].comprehensiveness == {}
 
 
 def test_a_black_box_is_an_error(backbone, frame):
     with pytest.raises(ModelError, match="no concepts"):
-        measure_faithfulness(tiny_model(backbone, mode="standard"), frame, settings(), OPTIONS)
+        measure_faithfulness(tiny_model(backbone, mode="standard"), frame, FaithfulnessSettings(settings(), OPTIONS))

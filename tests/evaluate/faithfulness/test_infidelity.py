@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sparsecbm.evaluate.faithfulness.aopc import Item
 from sparsecbm.evaluate.faithfulness.infidelity import (
     RADIUS,
     measure_infidelity,
@@ -27,8 +28,13 @@ def explained(model, texts=TEXTS):
     return subject_of_predictions(model, tokenize_words(model.tokenizer, texts, 16), logits, OPTIONS), logits
 
 
+def item_of(subject, number, concept="food"):
+    """Return a text of the subject and a concept; the measures do not use the state."""
+    return Item(number, len(subject.texts[number].words), concept, state="", state_index=0)
+
+
 def infidelity_of(subject, number, scores, samples):
-    return measure_infidelity(subject, number, "food", {"method": scores}, samples, 0)["method"]
+    return measure_infidelity(subject, item_of(subject, number), {"method": scores}, samples, 0)["method"]
 
 
 def test_methods_use_the_same_word_subsets_and_each_subset_is_computed_once(monkeypatch):
@@ -38,10 +44,10 @@ def test_methods_use_the_same_word_subsets_and_each_subset_is_computed_once(monk
         type(subject), "compute_values", lambda *arguments: calls.append(1) or compute_values(*arguments)
     )
     scores = {"one": [1.0, 2.0, 0.0], "same": [1.0, 2.0, 0.0], "other": [-1.0, 0.0, 5.0]}
-    infidelity = measure_infidelity(subject, 1, "food", scores, 20, 0)
+    infidelity = measure_infidelity(subject, item_of(subject, 1), scores, 20, 0)
     first = len(calls)
     assert infidelity["one"] == infidelity["same"] != infidelity["other"]
-    measure_infidelity(subject, 1, "food", {"one": [1.0, 2.0, 0.0]}, 20, 0)
+    measure_infidelity(subject, item_of(subject, 1), {"one": [1.0, 2.0, 0.0]}, 20, 0)
     assert len(calls) == 2 * first
 
 
@@ -72,8 +78,9 @@ def test_infidelity_by_hand():
 def test_max_sensitivity_by_hand():
     """Scores of gradient x input are linear in the embeddings, so they change by the noise."""
     model, samples = linear_model().requires_grad_(False), 7
-    subject, logits = explained(model)
-    sensitivity = measure_sensitivity(subject, logits, 1, "food", "gradient_x_input", OPTIONS, samples, 3)
+    subject, _ = explained(model)
+    item = item_of(subject, 1)
+    sensitivity = measure_sensitivity(subject, item, "gradient_x_input", OPTIONS, samples, 3)
     generator = torch.Generator().manual_seed(3)
     noise = (torch.rand((samples, 5, 2), generator=generator) * 2 - 1).numpy()
     radius = RADIUS * float(model.backbone.embedding.weight.std())
@@ -82,7 +89,7 @@ def test_max_sensitivity_by_hand():
     scores = np.array([5, 1, 3]) / 2 / 5
     assert sensitivity == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
     # The changes are the same, relative to the norm of the integrated gradients.
-    integrated = measure_sensitivity(subject, logits, 1, "food", "integrated_gradients", OPTIONS, samples, 3)
+    integrated = measure_sensitivity(subject, item, "integrated_gradients", OPTIONS, samples, 3)
     scores = np.array([5 - 1, 1 - 1, 3 - 1]) / 2 / 5
     assert integrated == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
 
@@ -91,8 +98,8 @@ def test_max_sensitivity_by_hand():
 def test_embeddings_without_noise_give_the_same_scores(model, method, monkeypatch):
     model.masks = random_masks(model, masked_from=1)
     model.requires_grad_(False)
-    subject, logits = explained(model, ["good", "the food was bad"])
-    arguments = (subject, logits, 1, "noise", method, OPTIONS, 3, 0)
+    subject, _ = explained(model, ["good", "the food was bad"])
+    arguments = (subject, item_of(subject, 1, "noise"), method, OPTIONS, 3, 0)
     assert measure_sensitivity(*arguments) > 1e-3
     monkeypatch.setattr("sparsecbm.evaluate.faithfulness.infidelity.RADIUS", 0.0)
     assert measure_sensitivity(*arguments) == pytest.approx(0, abs=1e-5)

@@ -12,7 +12,7 @@ from sparsecbm.base.params import Evaluate
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.json_schemas import json_schemas, write_schemas
 from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
-from sparsecbm.evaluate.scores.scores import score_split
+from sparsecbm.evaluate.scores.scores import ScoredTable, score_split
 from sparsecbm.evaluate.variables import clusters_of
 from sparsecbm.model.cbm import Logits
 from tests.support.tiny_models import CONCEPTS, tiny_model
@@ -47,7 +47,7 @@ def frame():
 
 def test_known_predictions_give_known_scores(model, frame, monkeypatch):
     wrong = frame["id"].tolist()[:4]
-    scores = score_split(oracle(model, frame, monkeypatch, wrong), frame, "test", PARAMS, 0, words=None)
+    scores = score_split(oracle(model, frame, monkeypatch, wrong), ScoredTable("test", frame), PARAMS, 0)
     assert scores.label.accuracy == pytest.approx(1 - 4 / len(frame), abs=1e-6)
     assert scores.label.texts == len(frame)
     assert scores.label.majority == pytest.approx((frame["label"] == "2").mean(), abs=1e-6)
@@ -65,7 +65,7 @@ def test_a_refitted_head_predicts_the_label_that_hard_concepts_determine(model, 
     rule = torch.zeros(3, 5)  # food: Negative, Positive, unknown; noise: loud, quiet
     rule[0, 0] = rule[2, 1] = rule[1, 2] = 5.0
     reader.add_hard_head().set(rule, torch.zeros(3))
-    scores = score_split(reader, frame, "test", PARAMS, 0, words=None)
+    scores = score_split(reader, ScoredTable("test", frame), PARAMS, 0)
     assert scores.label_hard_refitted.accuracy == 1
     assert scores.leakage_refitted.accuracy == 0
     assert scores.leakage.accuracy == pytest.approx(1 - scores.label_hard.accuracy)
@@ -76,7 +76,7 @@ def test_missing_and_blank_cells_do_not_count(model, frame, monkeypatch):
     gold_model = oracle(model, frame.copy(), monkeypatch)
     frame.loc[:4, "label"] = None
     frame.loc[:9, "source.food"] = "blank"
-    scores = score_split(gold_model, frame, "test", PARAMS, 0, words=None)
+    scores = score_split(gold_model, ScoredTable("test", frame), PARAMS, 0)
     assert scores.label.texts == len(frame) - 5 and scores.texts == len(frame)
     assert scores.concepts["food"].texts == len(frame)
     assert scores.concepts_annotated["food"].texts == len(frame) - 10
@@ -86,7 +86,7 @@ def test_missing_and_blank_cells_do_not_count(model, frame, monkeypatch):
 def test_the_lead_over_the_bag_of_words_by_hand(model, frame, monkeypatch):
     reader = oracle(model, frame, monkeypatch)
     fitted = fit_bag_of_words(annotated(200, seed=9), CONCEPTS)
-    scores = score_split(reader, frame, "test", PARAMS, 0, fitted)
+    scores = score_split(reader, ScoredTable("test", frame), PARAMS, 0, fitted)
     words = scores.bag_of_words
     assert words.concepts["food"] == 1, "the words of the food clauses decide the state"
     assert words.concepts_lead["mean"].accuracy == 0
@@ -100,7 +100,7 @@ def test_a_bag_of_words_predicts_one_state_for_texts_of_unseen_words(frame):
 def test_a_black_box_has_a_label_and_no_concepts(backbone, frame):
     box = tiny_model(backbone, mode="standard")
     box.means = SHARES
-    scores = score_split(box, frame, "test", PARAMS, 0, fit_bag_of_words(frame, CONCEPTS))
+    scores = score_split(box, ScoredTable("test", frame), PARAMS, 0, fit_bag_of_words(frame, CONCEPTS))
     assert scores.concepts == {} and scores.label_hard is None and scores.leakage is None
     assert scores.bag_of_words.concepts == {}
 
@@ -121,7 +121,7 @@ def test_the_published_schemas_are_those_of_the_code_and_fit_its_output(model, f
         assert (published / file).read_text() == (tmp_path / file).read_text(), f"renew {file}"
         Draft202012Validator.check_schema(schema)
     reader = oracle(model, frame, monkeypatch)
-    scores = score_split(reader, frame, "test", PARAMS, 0, fit_bag_of_words(frame, CONCEPTS)).model_dump()
+    scores = score_split(reader, ScoredTable("test", frame), PARAMS, 0, fit_bag_of_words(frame, CONCEPTS)).model_dump()
     validator = Draft202012Validator(json_schemas()["evaluate"])
     validator.validate(json.loads(json.dumps(scores)))
     del scores["label"]["accuracy"]
