@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class SparseCBMError(Exception):
@@ -17,6 +18,19 @@ class ConfigError(SparseCBMError):
 
 class DataError(SparseCBMError):
     """Data is missing, unreadable or breaks its contract."""
+
+
+class WriteError(DataError):
+    """A file or folder cannot be written, or what is there must not be replaced.
+
+    Attributes:
+        path: what was to be written
+        reason: why it was not, in words
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"could not write {path}: {reason}")
+        self.path, self.reason = path, reason
 
 
 class RefusedDataError(DataError):

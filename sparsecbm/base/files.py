@@ -2,60 +2,17 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsecbm.base.errors import DataError
+from sparsecbm.base.faults import system_fault
+from sparsecbm.base.replacement import recover as recover
+from sparsecbm.base.replacement import replacing as replacing
+from sparsecbm.base.replacement import replacing_folder as replacing_folder
 
 if TYPE_CHECKING:
     import pandas as pd  # imported only where tables are read, since most commands read none
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path next to `path`; rename it over `path` if the block succeeds.
-
-    On any error, such as a full disk, the temporary file is removed and `path` stays as it was.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    os.chmod(name, 0o644)
-    try:
-        yield Path(name)
-        os.replace(name, path)
-    except OSError as error:
-        raise DataError(f"could not write {path}: {error.strerror or error}; nothing was changed") from error
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder next to `path`; let it replace `path` if the block succeeds."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    os.chmod(fresh, 0o755)
-    try:
-        yield fresh
-        old = None
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            os.replace(path, old / path.name)
-        os.replace(fresh, path)
-        if old is not None:
-            shutil.rmtree(old)
-    except OSError as error:
-        raise DataError(f"could not write {path}: {error.strerror or error}; nothing was changed") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -73,14 +30,52 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: the file is missing or holds no JSON.
+        DataError: the file is missing or cannot be read, or it holds no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{path} is not valid JSON: {error}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {system_fault(error) or error}") from None
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        DataError: as `read_json`, or the file holds something else.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DataError(f"{path} holds {_kind(value)}, not a JSON object")
+    return value
+
+
+def parse_json(text: str, source: object) -> Any:
+    """Parse JSON.
+
+    Args:
+        source: where the text is from, for messages
+
+    Raises:
+        DataError: the text is no JSON, is nested too deeply, or holds a number of too many digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise DataError(f"{source} is not valid JSON: it is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{source} is not valid JSON: {error}") from None
+    except ValueError:
+        raise DataError(f"{source} is not valid JSON: a number has too many digits") from None
+
+
+def _kind(value: object) -> str:
+    kinds = {list: "a list", str: "a text", bool: "a truth value", int: "a number", float: "a number"}
+    return kinds.get(type(value), "null")
 
 
 def write_parquet(path: Path, frame: "pd.DataFrame") -> None:

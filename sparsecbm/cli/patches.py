@@ -114,8 +114,10 @@ def make(
     from sparsecbm.intervene.experiments.trials import bit_budget
     from sparsecbm.intervene.patches.make import make_patch
     from sparsecbm.intervene.patches.options import PatchOptions
+    from sparsecbm.intervene.patches.patch import check_patch_output
     from sparsecbm.intervene.patches.protection import protect
 
+    check_patch_output(output)
     texts = collect_texts(text, file)
     workspace = Workspace.find()
     params, loaded = load_params(workspace.params), load_model(model)

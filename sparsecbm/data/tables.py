@@ -22,7 +22,15 @@ import pandas as pd
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import DataError, unknown
-from sparsecbm.base.files import read_json, read_parquet, replacing_folder, sha256_file, write_json, write_parquet
+from sparsecbm.base.files import (
+    read_json_object,
+    read_parquet,
+    recover,
+    replacing_folder,
+    sha256_file,
+    write_json,
+    write_parquet,
+)
 
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.parquet"
@@ -58,7 +66,8 @@ def read_manifest(folder: Path) -> dict:
     Raises:
         DataError: the manifest is missing, broken or of another format.
     """
-    manifest: dict = read_json(Path(folder) / MANIFEST)
+    recover(Path(folder))
+    manifest = read_json_object(Path(folder) / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise DataError(
             f"{folder} has format {manifest.get('format')!r}, not {FORMAT}; run the stage that makes it again"

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.base.files import replacing
+from sparsecbm.base.outputs import check_output, tensors_with
 
 METADATA = "masks"  # the entry of a mask file's metadata
 _BIT_VALUES = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
@@ -206,7 +207,12 @@ class MaskSet:
         return {"concepts": list(self.concepts), "shapes": {k: list(self.shapes[k]) for k in sorted(self.shapes)}}
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file: the packed bits, with names, shapes and content hash as metadata."""
+        """Write one safetensors file: the packed bits, with names, shapes and content hash as metadata.
+
+        Raises:
+            WriteError: another kind of file, or a folder, is there, or writing failed.
+        """
+        check_output(path, tensors_with(METADATA), "masks")
         # One entry only, since safetensors writes several in an order that changes from run to run.
         metadata = {METADATA: json.dumps({**self._description(), "sha256": self.content_hash()}, sort_keys=True)}
         with replacing(path) as temporary:

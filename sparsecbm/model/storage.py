@@ -19,7 +19,8 @@ from transformers import AutoTokenizer
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ModelError
-from sparsecbm.base.files import read_json, replacing_folder, sha256_file, write_json, write_text
+from sparsecbm.base.files import read_json_object, recover, replacing_folder, sha256_file, write_json, write_text
+from sparsecbm.base.outputs import check_model_folder, refuse_inside_model
 from sparsecbm.model.backbone import forget_padding
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
@@ -38,8 +39,12 @@ def save(model: ConceptBottleneck, path: Path, card: str | None = None) -> None:
 
     Args:
         card: text of README.md; without it the folder has no card
+
+    Raises:
+        WriteError: something else than a model is at `path`, the path is inside a model folder, or writing failed.
     """
-    with replacing_folder(path) as folder:
+    refuse_inside_model(path)
+    with replacing_folder(path, check_model_folder) as folder:
         write_json(folder / "config.json", {"format": FORMAT, **model.config()})
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, folder / WEIGHTS)
@@ -64,15 +69,16 @@ def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:  # 
             not fit the configuration.
     """
     path = Path(path)
+    recover(path)
     verify_checksums(path)
-    config = read_json(path / "config.json")
+    config = read_json_object(path / "config.json")
     model_format = config.pop("format")
     if model_format not in READABLE:
         known = " and ".join(map(str, READABLE))
         raise ModelError(f"{path} has model format {model_format}; this version reads {known}; train the model again")
     tokenizer = AutoTokenizer.from_pretrained(str(path / "tokenizer"))
-    concept_set = ConceptSet.from_dict(read_json(path / "concepts.json"))
-    model = model_class.from_config(config, tokenizer, concept_set, read_json(path / "training_means.json"))
+    concept_set = ConceptSet.from_dict(read_json_object(path / "concepts.json"))
+    model = model_class.from_config(config, tokenizer, concept_set, read_json_object(path / "training_means.json"))
     try:
         weights = load_file(path / WEIGHTS)
         if any(name.startswith("hard_head.") for name in weights):
@@ -101,7 +107,7 @@ def verify_checksums(path: Path) -> None:
         raise ModelError(f"{path} does not exist; `make run` writes models/sparse")
     if not (path / CHECKSUMS).is_file():
         raise ModelError(f"{path} is not a model folder: it has no {CHECKSUMS}")
-    expected, actual = read_json(path / CHECKSUMS), compute_checksums(path)
+    expected, actual = read_json_object(path / CHECKSUMS), compute_checksums(path)
     faults = [f"{name} is missing" for name in sorted(expected.keys() - actual.keys())]
     faults += [f"{name} is not listed" for name in sorted(actual.keys() - expected.keys())]
     faults += [
@@ -115,7 +121,7 @@ def _save_tokenizer(model: ConceptBottleneck, folder: Path) -> None:
     """Write the tokenizer so that its bytes depend neither on where it came from nor on its last call."""
     forget_padding(model.tokenizer)
     model.tokenizer.save_pretrained(folder)
-    config = read_json(folder / "tokenizer_config.json")
+    config = read_json_object(folder / "tokenizer_config.json")
     for key in ("name_or_path", "is_local", "local_files_only"):
         config.pop(key, None)
     write_json(folder / "tokenizer_config.json", config)

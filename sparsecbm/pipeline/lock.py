@@ -10,11 +10,17 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.faults import system_fault
+from sparsecbm.base.files import write_json
 from sparsecbm.base.workspace import Workspace
 
 
 class WorkspaceBusyError(SparseCBMError):
     """Another process holds the lock."""
+
+
+class LockError(SparseCBMError):
+    """A lock file cannot be made, or is a link."""
 
 
 @contextmanager
@@ -37,16 +43,19 @@ def exclusive_lock(folder: Path, name: str, busy: str) -> Iterator[None]:
 
     Raises:
         WorkspaceBusyError: another process holds it; the message names the process and its start time.
+        LockError: the lock file cannot be made, or is a link.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{name}.lock")
-    holder = folder / f"{name}.holder.json"
+    path, holder = folder / f"{name}.lock", folder / f"{name}.holder.json"
+    lock = FileLock(path)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise WorkspaceBusyError(f"{busy} ({_describe(holder)}); wait until it ends, or stop it") from None
+    except OSError as error:
+        raise LockError(f"could not lock {path}: {system_fault(error)}") from error
     try:
-        holder.write_text(json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
+        write_json(holder, {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
         yield
     finally:
         holder.unlink(missing_ok=True)

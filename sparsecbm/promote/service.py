@@ -1,16 +1,15 @@
 """The promotion service, for the command line and the flow: register, judge, promote, roll back."""
 
 import math
-import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from tempfile import gettempdir
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.base.files import write_json, write_text
 from sparsecbm.base.params import Params
+from sparsecbm.base.private_folder import private_folder
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.lock import exclusive_lock
 from sparsecbm.promote import transaction
@@ -128,8 +127,7 @@ class PromotionService:
     def _exclusive(self) -> AbstractContextManager[None]:
         """A lock for one promotion at a time, shared by all processes on this machine that use this registry."""
         database = self.store.uri.removeprefix("sqlite:///")
-        shared = Path(gettempdir()) / f"sparsecbm-{os.getuid()}"
-        folder = Path(database).parent if database != self.store.uri else shared
+        folder = Path(database).parent if database != self.store.uri else private_folder()
         name = sha256(f"{self.store.uri} {self.registry.name}".encode()).hexdigest()[:16]
         busy = f"another promotion of {self.registry.name!r} is in progress"
         return exclusive_lock(folder, f"promotion-{name}", busy)

@@ -3,6 +3,7 @@
 No random state is stored: the order of an epoch depends on (seed, epoch), and dropout on (seed, step).
 """
 
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sparsecbm.base.files import read_json, replacing, replacing_folder, write_json
+from sparsecbm.base.errors import WriteError
+from sparsecbm.base.files import read_json, recover, replacing, replacing_folder, write_json
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.train.ema import WeightAverage
@@ -22,6 +24,7 @@ MASK_PREFIX = "mask:"  # separates the names of masked layers from those of weig
 MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 AVERAGE, METHOD = "average.safetensors", "method.safetensors"
 PROGRESS = "progress.json"
+_BEST = re.compile(r"best-\d+\.safetensors")
 
 
 @dataclass
@@ -58,15 +61,15 @@ class Checkpoints:
         progress: Progress,
     ) -> None:
         """Write the last state. The earlier one stays until the new one is complete."""
-        with replacing_folder(self.folder / "last") as folder:
+        with replacing_folder(self.folder / "last", _check_files) as folder:
             save_file(_plain(model.state_dict()), folder / MODEL)
             save_file(_optimizer_tensors(optimizer), folder / OPTIMIZER)
             save_file(_plain(average.averages), folder / AVERAGE)
             save_file(_plain(method.state(model)), folder / METHOD)
             state = {**vars(progress), "best_score": None if progress.best_step == 0 else progress.best_score}
             write_json(folder / PROGRESS, state)
-        for file in self.folder.glob("best-*.safetensors"):
-            if file != self._best(progress.best_step):
+        for file in self.folder.iterdir():
+            if _BEST.fullmatch(file.name) and file != self._best(progress.best_step):
                 file.unlink()
 
     def save_best(self, model: ConceptBottleneck, step: int) -> None:
@@ -80,6 +83,7 @@ class Checkpoints:
     ) -> Progress:
         """Load the last state into model, optimizer, average and method; without one, return a fresh `Progress`."""
         last = self.folder / "last"
+        recover(last)
         if not last.is_dir():
             return Progress()
         model.load_state_dict(load_file(last / MODEL))
@@ -103,6 +107,13 @@ class Checkpoints:
     def clear(self) -> None:
         """Remove the folder, once the training's outputs are written."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse to replace a folder that holds anything but a training's state."""
+    others = {file.name for file in folder.iterdir()} - {MODEL, OPTIMIZER, AVERAGE, METHOD, PROGRESS}
+    if others:
+        raise WriteError(folder, f"it holds {min(others)}, which is no checkpoint; name another folder for checkpoints")
 
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.files import replacing
+from sparsecbm.base.outputs import check_output, tensors_with
 from sparsecbm.base.published import PUBLISHED, published_form
 from sparsecbm.intervene.patches.side_effects import SideEffects
 from sparsecbm.model.prediction import StatePrediction
@@ -121,7 +122,12 @@ class MaskPatch:
         return {layer: list(positions) for layer, positions in sorted(getattr(self, kind).items())}
 
     def save(self, path: str | Path) -> None:
-        """Write one file; it appears whole or not at all."""
+        """Write one file; it appears whole or not at all.
+
+        Raises:
+            WriteError: another kind of file, or a folder, is there, or writing failed.
+        """
+        check_patch_output(Path(path))
         metadata = {METADATA: json.dumps({**self._description(), "id": self.id}, sort_keys=True)}
         tensors = {
             f"{kind}/{layer}": torch.tensor(positions, dtype=torch.int32)
@@ -157,3 +163,12 @@ class MaskPatch:
         if patch.id != stated_id:
             raise InterventionError(f"{path} was altered: its contents do not match the sha256 that it states")
         return patch
+
+
+def check_patch_output(path: Path) -> None:
+    """Check that a patch may be written to a path, before it is searched for.
+
+    Raises:
+        WriteError: another kind of file, or a folder, is there.
+    """
+    check_output(path, tensors_with(METADATA), "a patch")
