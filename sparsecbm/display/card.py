@@ -4,7 +4,7 @@
 and `FILTERS` to its filters. Everything from a text is escaped, and the page fetches nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,6 +14,8 @@ from sparsecbm.explain.explanation import ConceptExplanation, Explanation, Word,
 
 LEVELS = 5  # shades of a word
 NAMED = 3  # words for and against that are named below a text
+MAX_OPEN = 8  # concepts whose words are shown at once; of more, the rest is folded
+MAX_STATES = 8  # probabilities of one concept
 SHOWN_UNREAD = 400  # characters beyond the part that the model reads
 LOADER = PackageLoader("sparsecbm", "display")
 
@@ -69,6 +71,20 @@ def by_contribution(explanation: Explanation) -> list[tuple[str, ConceptExplanat
     return [(name, concept, abs(concept.contribution) / largest) for name, concept in order]
 
 
+def explained_concepts(explanation: Explanation) -> tuple[list[tuple[str, ConceptExplanation]], ...]:
+    """The concepts with scores of words that a card shows, and those that it folds, in their order."""
+    explained = {name: concept for name, concept in explanation.concepts.items() if concept.words is not None}
+    largest = sorted(explained, key=lambda name: -abs(explained[name].contribution))[:MAX_OPEN]
+    shown = [(name, concept) for name, concept in explained.items() if name in largest]
+    return shown, [(name, concept) for name, concept in explained.items() if name not in largest]
+
+
+def likely(probabilities: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The states with the largest probabilities, at most `MAX_STATES`, in their order."""
+    largest = sorted(probabilities, key=lambda state: -probabilities[state])[:MAX_STATES]
+    return [(state, probability) for state, probability in probabilities.items() if state in largest]
+
+
 def signed(value: float, digits: int = 2) -> str:
     """A number with its sign, a true minus."""
     return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
@@ -79,6 +95,8 @@ FILTERS = {
     "unread": unread,
     "strongest": strongest,
     "by_contribution": by_contribution,
+    "explained_concepts": explained_concepts,
+    "likely": likely,
     "signed": signed,
     "share": lambda value, digits=0: f"{value:.{digits}%}",
 }

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from sparsecbm.plots.style import DIVERGING, NEGATIVE, NEUTRAL, POSITIVE, SERIES, Cells, Target, figure, heat_map
+from sparsecbm.plots.style import (
+    DIVERGING,
+    MAX_LABELS,
+    NEGATIVE,
+    NEUTRAL,
+    POSITIVE,
+    SERIES,
+    Cells,
+    Target,
+    figure,
+    heat_map,
+    short_labels,
+)
 
 if TYPE_CHECKING:
     from sparsecbm.explain.explanation import Explanation
@@ -46,7 +58,7 @@ def plot_waterfall(explanation: "Explanation", target: Target = None) -> Figure:
         axes.axvline(0, color="black", linewidth=0.8)
         axes.use_sticky_edges = False  # room for the numbers at both sides
         axes.margins(x=0.12)
-        axes.set_yticks(range(len(bars)), [name for name, *_ in bars])
+        axes.set_yticks(range(len(bars)), short_labels(name for name, *_ in bars))
         axes.invert_yaxis()
         axes.grid(visible=False)
         axes.set(title=f"How the concepts make label {label.state}", xlabel="logit, against the mean of all labels")
@@ -56,20 +68,29 @@ def plot_waterfall(explanation: "Explanation", target: Target = None) -> Figure:
 def plot_effects(effects: Mapping, target: Target = None, hard: bool = False) -> Figure:
     """Effect of each state of each concept (rows) on the logit of each class (columns).
 
+    Of many states, those with the largest effects are drawn.
+
     Args:
         effects: concept -> state -> class -> effect: `effects` or `effects_hard` of `metrics/explain.json`
         hard: whether the effects are those of one-hot states
     """
-    rows = {name: [f"{name}: {state}" for state in states] for name, states in effects.items()}
-    by_state = [by_class for states in effects.values() for by_class in states.values()]
-    classes = list(by_state[0])
-    values = np.array([[by_class[name] for name in classes] for by_class in by_state])
+    by_state = {(name, state): by_class for name, states in effects.items() for state, by_class in states.items()}
+    classes = list(next(iter(by_state.values())))
+    largest = sorted(by_state, key=lambda key: -max(map(abs, by_state[key].values())))[:MAX_LABELS]
+    shown = [key for key in by_state if key in set(largest)]
+    rows: dict[str, list[str]] = {}
+    for name, state in shown:
+        rows.setdefault(name, []).append(f"{name}: {state}")
+    values = np.array([[by_state[key][label] for label in classes] for key in shown])
     limit = float(np.abs(values).max()) or 1.0
     with figure(0.9 * len(classes) + 3.4, 0.36 * len(values) + 1.4, target) as drawing:
         axes = drawing.add_subplot()
         heat_map(axes, values, rows, classes, Cells("+.2f", "effect on the logit", DIVERGING, (-limit, limit)))
         ending = ", from one-hot concepts" if hard else ""
-        axes.set(title=f"Effect of each state on the label{ending}", xlabel="label")
+        title = f"Effect of each state on the label{ending}"
+        if len(shown) < len(by_state):
+            title += f"\n{len(shown)} of {len(by_state)} states, those with the largest effects"
+        axes.set(title=title, xlabel="label")
     return drawing
 
 
@@ -115,7 +136,7 @@ def plot_calibration(concepts: Mapping, target: Target = None) -> Figure:
     """
     curves = {name: concept["calibration"] for name, concept in concepts.items()}
     by_error = sorted(curves, key=lambda name: -(curves[name]["error"] or 0.0))
-    named = set(by_error[: len(SERIES)])
+    named = dict(zip(by_error[: len(SERIES)], short_labels(by_error[: len(SERIES)]), strict=True))
     styles = cycle(SERIES)
     with figure(7.2, 4.6, target) as drawing:
         axes = drawing.add_subplot()
@@ -131,7 +152,7 @@ def plot_calibration(concepts: Mapping, target: Target = None) -> Figure:
             error = "no gold states" if curve["error"] is None else f"error {curve['error']:.3f}"
             axes.plot(confidence, accuracy, color=style["color"], linewidth=1)
             axes.scatter(confidence, accuracy, 20 + 180 * texts / max(texts.sum(), 1), **style)
-            axes.plot([], [], label=f"{name}: {error}", **style)
+            axes.plot([], [], label=f"{named[name]}: {error}", **style)
         title = "Confidence and accuracy of the concepts"
         if len(named) < len(curves):
             title += f"\n{len(named)} of {len(curves)} are named, those with the largest error"

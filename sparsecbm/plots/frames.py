@@ -6,7 +6,7 @@ from typing import Protocol
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sparsecbm.plots.style import NEUTRAL, PALETTE, Cells, Target, figure, heat_map
+from sparsecbm.plots.style import MAX_LABELS, NEUTRAL, PALETTE, Cells, Target, figure, heat_map, short_labels
 from sparsecbm.plots.training import plot_curves
 
 
@@ -40,14 +40,19 @@ def plot_matrix(matrix: pd.DataFrame, target: Target = None, title: str = "Accur
 
 
 def plot_scores(scores: pd.DataFrame, target: Target = None) -> Figure:
-    """Accuracies of `model.score(data)` with their 95 % intervals, next to the majority."""
+    """Accuracies of `model.score(data)` with their 95 % intervals, next to the majority.
+
+    Of many concepts, the least accurate ones are drawn.
+    """
+    least = scores["accuracy"].nsmallest(MAX_LABELS).index
+    scores = scores[scores.index.isin(least)]
     with figure(8, 0.5 * len(scores) + 1.4, target) as drawing:
         axes = drawing.add_subplot()
         positions = range(len(scores))
         axes.hlines(positions, scores["low"], scores["high"], color=PALETTE[0], linewidth=3)
         axes.plot(scores["accuracy"], positions, "o", color=PALETTE[0], label="model, 95 % interval")
         axes.plot(scores["majority"], positions, "x", color=NEUTRAL, label="majority")
-        axes.set(yticks=positions, yticklabels=list(scores.index), xlim=(0, 1), xlabel="accuracy")
-        axes.invert_yaxis()
+        axes.set(yticks=positions, yticklabels=short_labels(scores.index), xlim=(0, 1), xlabel="accuracy")
+        axes.set_ylim(len(scores) - 0.5, -0.5)
         drawing.legend(loc="outside upper center", ncols=2)
     return drawing

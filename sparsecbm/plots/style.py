@@ -4,7 +4,8 @@ A figure is a `matplotlib.figure.Figure` without pyplot: nothing has to be close
 Bytes of a saved figure depend on its numbers alone, whatever was drawn before.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ MAX_INCHES = 16.0  # either side of a figure
 MAX_NUMBERS = 160  # a heat map with more cells shows colours alone
 MAX_LABELS = 64  # along one side of a heat map
 MAX_PANELS = 12
+MAX_NAME = 32  # characters of a label
 
 Target = Path | str | IO[bytes] | None
 Labels = Sequence[str] | Mapping[str, Sequence[str]]
@@ -107,6 +109,20 @@ def heat_map(axes: Axes, values: np.ndarray, rows: Labels, columns: Labels, cell
         axes.figure.colorbar(mesh, ax=axes, label=cells.meaning)
 
 
+def short_labels(names: Iterable[object]) -> list[str]:
+    """Each name, in `MAX_NAME` characters at most: the middle of a longer one is left out.
+
+    Names that then look alike are numbered by their position, from 1.
+    """
+    whole = [str(name) for name in names]
+    counts = Counter(map(_cut, whole))
+    labels = []
+    for number, name in enumerate(whole, start=1):
+        ending = f" ({number})" if len(name) > MAX_NAME and counts[_cut(name)] > 1 else ""
+        labels.append(_cut(name, MAX_NAME - len(ending)) + ending)
+    return labels
+
+
 def category_colours(names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
     """A colour for each category: of the palette, or of a scale where the names are numbers or too many."""
     if len(names) > len(PALETTE) or all(name.replace(".", "", 1).isdigit() for name in names):
@@ -148,13 +164,20 @@ def _ticks(labels: Labels) -> tuple[list[float], list[str], list[int]]:
     """Positions and texts of the ticks along one side, and the positions of lines between groups."""
     groups = labels if isinstance(labels, Mapping) else {"": labels}
     ends = np.cumsum([len(names) for names in groups.values()]).tolist()
-    texts = [str(name) for names in groups.values() for name in names]
+    texts = short_labels(name for names in groups.values() for name in names)
     positions = [index + 0.5 for index in range(len(texts))]
     if len(texts) > MAX_LABELS and len(groups) > 1:
-        texts = list(groups)
+        texts = short_labels(groups)
         positions = [(start + end) / 2 for start, end in zip([0, *ends[:-1]], ends, strict=True)]
     step = -(-len(texts) // MAX_LABELS) or 1
     return positions[::step], texts[::step], ends[:-1]
+
+
+def _cut(name: str, most: int = MAX_NAME) -> str:
+    if len(name) <= most:
+        return name
+    end = (most - 1) // 2
+    return f"{name[: most - 1 - end]}…{name[len(name) - end :]}"
 
 
 def _panels_across(axes: Axes) -> int:

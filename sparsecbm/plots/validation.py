@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from sparsecbm.plots.style import INK, Target, category_colours, figure, ink_on
+from sparsecbm.plots.style import INK, Target, category_colours, figure, ink_on, short_labels
 
 MISSING = "missing"
 MISSING_GREY = {"light": "#d0d0d0", "dark": "#4a4a4a"}
@@ -29,6 +29,7 @@ def plot_shares(
     height = 0.75 + 0.36 * len(counts) + 0.24 * -(-len(states) // legend_columns)
     with figure(4.4, height, target, theme, DPI) as drawing:
         axes = drawing.add_subplot()
+        names = dict(zip(states, short_labels(states), strict=True))
         for row, by_state in enumerate(counts.values()):
             total, left = max(sum(by_state.values()), 1), 0.0
             for state, count in by_state.items():
@@ -36,7 +37,7 @@ def plot_shares(
                 axes.barh(
                     row, share, left=left, height=0.72, color=colours[state], linewidth=0,
                     hatch="////" if missing else None, edgecolor="#8a8a8a" if missing else "none",
-                    label=state if row == 0 else None,
+                    label=names[state] if row == 0 else None,
                 )  # fmt: skip
                 if share >= NARROW:
                     ink = INK[theme] if missing else ink_on(colours[state])
@@ -48,7 +49,7 @@ def plot_shares(
         axes.grid(visible=False)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_title(title, loc="left", fontweight="bold")
+        axes.set_title(*short_labels([title]), loc="left", fontweight="bold")
         axes.legend(
             loc="upper center", bbox_to_anchor=(0.42, -0.02), ncols=legend_columns, fontsize=8, handlelength=1,
             handleheight=1, columnspacing=1.2,

@@ -9,6 +9,7 @@ from sparsecbm.explain.explanation import ConceptExplanation, Explanation, Label
 LABEL = "label"  # the label's name in filters, whatever its name in the data
 MAX_EXAMPLES = 5  # in each list
 MAX_CONFUSIONS = 12
+MAX_CHIPS = 12  # predictions of concepts above a text
 EXCERPT = 120  # characters of an example
 
 
@@ -57,6 +58,12 @@ class Example:
     @property
     def excerpt(self) -> str:
         return self.text if len(self.text) <= EXCERPT else self.text[: EXCERPT - 1] + "…"
+
+    @property
+    def chips(self) -> tuple[ShownPrediction, ...]:
+        """Predictions of the concepts that are shown above the text, in their order; of many, wrong ones first."""
+        chosen = sorted(self.concepts, key=lambda concept: concept.right is not False)[:MAX_CHIPS]
+        return tuple(concept for concept in self.concepts if concept in chosen)
 
     @property
     def predictions(self) -> dict[str, dict]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 MISSING = "–"
 MAX_FIGURE = 32  # characters; a longer cell is a sentence
 MAX_LIST = 4  # values in one cell
+MAX_ROWS = 200  # of a table of nested figures
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def figure_tables(nested: Mapping, title: str = "Figures") -> list[Table]:
     """Any nested figures as tables, one or more for each key; single figures share one table, which comes first.
 
     Within a key, a mapping that holds figures is a row, named by the keys that lead to it; so is each mapping in a
-    list. Rows of the same figures at the same depth share a table. Values that fit no cell, such as the points of a
-    curve, are left out.
+    list. Rows of the same figures at the same depth share a table, which shows the first `MAX_ROWS` of them. Values
+    that fit no cell, such as the points of a curve, are left out.
     """
     single = {str(key): number(value) for key, value in nested.items() if _fits_cell(value)}
     tables = [Table(title, ("", "value"), tuple(single.items()))] if single else []
@@ -61,7 +62,10 @@ def figure_tables(nested: Mapping, title: str = "Figures") -> list[Table]:
             cells = tuple(number(each) for each in figures.values())
             rows_by_form.setdefault((len(path), tuple(map(_words, figures))), []).append((*path, *cells))
         for (depth, header), rows in rows_by_form.items():
-            tables.append(Table(name.capitalize(), (*[""] * depth, *header), tuple(rows), depth))
+            title = name.capitalize()
+            if len(rows) > MAX_ROWS:
+                title += f": the first {MAX_ROWS} of {len(rows):,} rows; the stage's file in metrics/ has all"
+            tables.append(Table(title, (*[""] * depth, *header), tuple(rows[:MAX_ROWS]), depth))
     return tables
 
 

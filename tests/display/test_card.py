@@ -5,7 +5,16 @@ from html.parser import HTMLParser
 
 import pytest
 
-from sparsecbm.display.card import by_contribution, page, segments, signed, strongest, unread
+from sparsecbm.display.card import (
+    by_contribution,
+    explained_concepts,
+    likely,
+    page,
+    segments,
+    signed,
+    strongest,
+    unread,
+)
 from sparsecbm.explain.ablation import KINDS
 from sparsecbm.explain.explanation import (
     AblatedUnit,
@@ -19,6 +28,7 @@ from sparsecbm.explain.explanation import (
     WordScores,
 )
 from sparsecbm.explain.methods import AttributionOptions
+from tests.support import many_concepts
 
 VOID = {"meta", "br"}
 
@@ -213,3 +223,23 @@ def test_every_kind_of_unit_has_a_name_on_the_card():
     food = replace(explanation.concepts["food"], subnetwork=Subnetwork(0.25, dict.fromkeys(KINDS, (unit,))))
     text = Parsed(replace(explanation, concepts={"food": food}).to_html()).visible_text()
     assert "block 2 by +0.50 head 2 by +0.50 feed-forward of block 2 by +0.50" in text
+
+
+def test_a_card_of_many_concepts_folds_those_that_contribute_least():
+    explanation = many_concepts.explanation()
+    shown, folded = explained_concepts(explanation)
+    # Contributions go from -0.25 to +0.24, and of equal sizes the first counts.
+    assert [name[:9] for name, _ in shown] == [f"aspect {number:02d}" for number in (0, 1, 2, 3, 4, 47, 48, 49)]
+    assert len(folded) == 42
+    html = page([explanation])
+    assert "The words of 42 more concepts, which contribute less" in html
+    before, after = html.split("<details><summary>The words of", 1)
+    assert (before.count("<h4>aspect"), after.count("<h4>aspect")) == (8, 42)
+    assert "The words of" not in page([many_concepts.explanation(concepts=8)])
+
+
+def test_of_many_states_the_likely_ones_are_named():
+    probabilities = {f"s{number}": 0.02 for number in range(20)} | {"s19": 0.62}
+    assert likely(probabilities) == [*((f"s{number}", 0.02) for number in range(7)), ("s19", 0.62)]
+    assert "12 less likely states" in page([many_concepts.explanation(concepts=1)])
+    assert "less likely" not in page([many_concepts.explanation(concepts=1, states=8)])

@@ -62,12 +62,6 @@ def test_effects_show_states_in_rows_and_classes_in_columns():
     assert plot_effects(EFFECTS, hard=True).axes[0].get_title().endswith(", from one-hot concepts")
 
 
-def test_effects_of_many_states_are_labelled_by_concept():
-    many = {f"c{i}": {f"s{j}": {"1": 1.0, "2": -1.0} for j in range(20)} for i in range(50)}
-    axes = plot_effects(many).axes[0]
-    assert (list(axes.texts), y_labels(axes)) == ([], list(many))
-
-
 def test_heads_of_every_masked_block_are_shown():
     axes = plot_heads(HEADS).axes[0]
     assert (y_labels(axes), x_labels(axes)) == (["food", "noise"], ["1.0", "1.1", "2.0", "2.1"])

@@ -9,9 +9,10 @@ import pytest
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.report.embedded_plots import read_plots
-from sparsecbm.report.examples import Example, best_examples, frequent_confusions, worst_examples
+from sparsecbm.report.examples import MAX_CHIPS, Example, best_examples, frequent_confusions, worst_examples
 from sparsecbm.report.index_page import index_page
-from tests.support import report_inputs
+from sparsecbm.report.tables import MAX_ROWS, Table
+from tests.support import many_concepts, report_inputs
 from tests.support.html_page import Page
 
 
@@ -91,6 +92,22 @@ def test_tables_hold_the_figures(html):
     assert "integrated_gradients comprehensiveness delete food 0.400 0.100 0.300" in cells  # collapsed
     assert "All pairs (12): less is better" in cells and "concept_edit 0.610 0.610 to 0.900 0.620 0.630 – –" in cells
     assert "zero 0.800 0.800 to 0.900 0.810 0.820 0.190 0.100 to 0.300" in cells
+
+
+def test_a_page_of_50_concepts_of_20_states_is_bounded(monkeypatch):
+    """The columns of prose are looked up once a table: once a cell, the page took the square of its cells."""
+    calls = []
+    prose = Table.prose
+    monkeypatch.setattr(Table, "prose", property(lambda table: calls.append(table) or prose.fget(table)))
+    html = index_page("many", many_concepts.metrics(), {}, [many_concepts.explanation()])
+    tables = re.findall(r"<caption>.*?</table>", html, flags=re.DOTALL)
+    assert len(calls) == len(tables) > 15
+    assert max(table.count("<tr>") for table in tables) == MAX_ROWS + 1
+    (card,) = Page(html).find("details", **{"class": "card"})
+    assert len(json.loads(card["data-predictions"])) == 51, "filters know every concept"
+    above = html[html.index('<span class="predictions">') : html.index("<template>")]
+    assert above.count('class="prediction') == 2 + MAX_CHIPS and "and 38 more concepts" in above
+    assert above.count("✗ is state 4") == 10, "wrong predictions come first"
 
 
 def test_plots_are_embedded_with_their_captions(html, tmp_path):

@@ -1,4 +1,4 @@
-from sparsecbm.report.tables import Table, figure_tables, matrix_table, number
+from sparsecbm.report.tables import MAX_ROWS, Table, figure_tables, matrix_table, number
 
 
 def test_cells_format_numbers_and_missing_values():
@@ -39,3 +39,11 @@ def test_nested_figures_become_rows_named_by_their_path():
 
 def test_long_cells_are_formatted_as_prose():
     assert Table("t", ("a", "b"), (("x", "0.5"), ("y", "a sentence that is too long for a figure"))).prose == {1}
+
+
+def test_a_table_of_many_figures_shows_the_first_rows_and_says_how_many_there_are():
+    (table,) = figure_tables({"effects": {f"c{i}": {"1": i / 1000} for i in range(1200)}})
+    assert table.title == f"Effects: the first {MAX_ROWS} of 1,200 rows; the stage's file in metrics/ has all"
+    assert [table.rows[0], table.rows[-1]] == [("c0", "0.000"), (f"c{MAX_ROWS - 1}", f"{(MAX_ROWS - 1) / 1000:.3f}")]
+    (few,) = figure_tables({"effects": {f"c{i}": {"1": 0.5} for i in range(MAX_ROWS)}})
+    assert (few.title, len(few.rows)) == ("Effects", MAX_ROWS)
