@@ -4,7 +4,7 @@ from typing import Literal
 
 import pandas as pd
 
-from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.data.source_table import BLANK
 
@@ -38,11 +38,15 @@ class HumanAnnotator:
             blank = state.isna() & (source == BLANK)
             if self.blank == UNKNOWN and blank.any():
                 if UNKNOWN not in concept.states:
-                    raise ConfigError(
-                        f"annotate.blank: {int(blank.sum())} cell(s) of concept {concept.name!r} are empty, and it has "
-                        f"no state 'unknown' (it has {', '.join(concept.states)}); "
-                        "set annotate.blank to leave_out, or add that state. Choices: unknown, leave_out"
-                    )
+                    raise ConfigError(no_unknown(concept, int(blank.sum())))
                 state = state.mask(blank, UNKNOWN)
             filled |= {f"concept.{concept.name}": state, f"source.{concept.name}": source}
         return frame.assign(**filled)
+
+
+def no_unknown(concept: Concept, blank: int) -> str:
+    """The message about a concept whose `blank` empty cells cannot become `unknown`."""
+    return (
+        f"annotate.blank: {blank} cell(s) of concept {concept.name!r} are empty, and it has no state 'unknown' (it has "
+        f"{', '.join(concept.states)}); set annotate.blank to leave_out, or add that state. Choices: unknown, leave_out"
+    )

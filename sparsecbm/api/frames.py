@@ -10,12 +10,13 @@ from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ConfigError, DataError
 from sparsecbm.base.params.source import ConceptColumn
 from sparsecbm.base.params.source import Mapping as ColumnMapping
+from sparsecbm.data.lookalikes import are_classes
 from sparsecbm.data.source_table import canonical
-from sparsecbm.data.sources.mapping import map_rows, vocabulary
+from sparsecbm.data.sources.mapping import map_rows
+from sparsecbm.data.sources.vocabulary import vocabulary
 from sparsecbm.data.splitting import hold_out_groups
 
 WHERE = "the data frame"
-MANY_STATES, LEAST_ROWS = 20, 5  # more states than this, each in fewer rows than this on average, are no categories
 Concepts = str | Sequence[str] | Mapping[str, Sequence[Any] | None]
 
 
@@ -64,7 +65,13 @@ def learn_concepts(
     require_frame_columns(frame, [text, label, *columns])
     rows = map_rows(frame.reset_index(drop=True), _mapping(text, label, columns, None, labels), WHERE)
     _check_categories(rows, {label: ("label", labels)} | {n: (f"concept.{n}", states) for n, states in columns.items()})
-    return vocabulary(rows, _mapping(text, label, columns, None, labels), WHERE)
+    return vocabulary(rows, _mapping(text, label, columns, None, labels), WHERE, _name_states)
+
+
+def _name_states(key: str, states: Sequence[str]) -> str:
+    """How to name states in a call; `key` is `labels` or `concepts.NAME.states`."""
+    named = list(states) if key == "labels" else {key.removeprefix("concepts.").removesuffix(".states"): list(states)}
+    return f"pass {key.partition('.')[0]}={named}"
 
 
 def require_frame_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
@@ -147,7 +154,7 @@ def _check_categories(rows: pd.DataFrame, columns: Mapping[str, tuple[str, Seque
         if states is None and number < 2:
             only = f"only the state {values.iloc[0]!r}" if number else "no state"
             raise DataError(f"{WHERE}, column {name!r}: it has {only}; two are needed, or there is nothing to predict")
-        if states is None and number > MANY_STATES and len(values) < LEAST_ROWS * number:
+        if states is None and not are_classes(values):
             raise DataError(
                 f"{WHERE}, column {name!r}: {number} different values in {len(values)} rows are no categories; group "
                 "them first, for example by pandas.cut, or pass the states"

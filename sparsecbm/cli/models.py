@@ -7,7 +7,7 @@ import typer
 
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.cli.concept_states import parse_states
-from sparsecbm.cli.options import Json, Model, TextFile, Texts
+from sparsecbm.cli.options import Column, Json, Model, TextFile, Texts
 
 METHOD_HELP = (  # the names of `explain.methods.METHODS`, which would import torch
     "How words are scored: integrated_gradients, gradient_x_input, leave_one_out, attention_rollout or random."
@@ -18,6 +18,7 @@ def predict(
     model: Model,
     text: Texts = None,
     file: TextFile = None,
+    column: Column = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write into this file, not to the terminal.")] = None,
 ) -> None:
     """Predict label, probabilities and concepts: one JSON line for each text."""
@@ -25,7 +26,7 @@ def predict(
     from sparsecbm.base.outputs import check_output, json_with
     from sparsecbm.cli.text_input import collect_texts
 
-    texts = collect_texts(text, file)
+    texts = collect_texts(text, file, column)
     if output is not None:
         check_output(output, json_with("text", "label", "probabilities"), "predictions")
     from sparsecbm.api import SparseCBM
@@ -43,6 +44,7 @@ def explain(
     model: Model,
     text: Texts = None,
     file: TextFile = None,
+    column: Column = None,
     concept: Annotated[
         list[str] | None, typer.Option(help="A concept to explain by words; can be repeated; default: all.")
     ] = None,
@@ -63,7 +65,7 @@ def explain(
     from sparsecbm.cli.explaining import explain_texts
     from sparsecbm.cli.text_input import collect_texts
 
-    texts = collect_texts(text, file)
+    texts = collect_texts(text, file, column)
     if json:
         check_output(json, json_with("text", "label", "origin"), "explanations")
     elif html:

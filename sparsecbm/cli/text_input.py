@@ -1,65 +1,125 @@
-"""The texts that a command is given, as options or as a file."""
+"""The texts that a command is given: as options, in a file, or on standard input."""
 
-import csv
-import io
-import json
+import os
+import re
+import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from sparsecbm.base.errors import ConfigError, DataError
+from sparsecbm.base.params import TableFormat
+from sparsecbm.data.formats.columnar import read_parquet_cells
+from sparsecbm.data.formats.decoding import decode, read_bytes
+from sparsecbm.data.formats.file_table import FileTable
+from sparsecbm.data.formats.json_rows import json_values
+from sparsecbm.data.formats.reader import SUFFIXES, parse_table
+from sparsecbm.data.formats.records import split_lines
+from sparsecbm.data.source_table import text_cells
+
+STDIN = Path("-")
+COLUMN = "text"
+_JSON = (".jsonl", ".json")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def collect_texts(texts: Sequence[str] | None, file: Path | None) -> list[str]:
-    """The texts of the options `--text`, or of the file `--file`.
+def collect_texts(texts: Sequence[str] | None, file: Path | None, column: str | None = None) -> list[str]:
+    """The texts of the options `--text`, of the file `--file`, or else of standard input.
+
+    Args:
+        file: `-` is standard input
+        column: the column or key of the texts in a table; `text` by default
 
     Raises:
-        ConfigError: both or neither are given.
-        DataError: the file holds no text, or as `load_texts`.
+        ConfigError: both or neither are given, or a column without a table.
+        DataError: there is no text, or as `load_texts`.
     """
     if texts and file:
         raise ConfigError("give only one of --text and --file")
-    if not texts and not file:
-        raise ConfigError("give --text or --file")
     if texts:
+        if column is not None:
+            raise ConfigError("--column names the column of a --file; --text needs none")
         return list(texts)
-    loaded = load_texts(file)
+    if file is None and not _waits_on_stdin():
+        raise ConfigError("give --text or --file, or texts on standard input")
+    if file is None or file == STDIN:
+        loaded, name = _parse(sys.stdin.buffer.read(), "", column, "standard input"), "standard input"
+    else:
+        loaded, name = load_texts(file, column), str(file)
     if not loaded:
-        raise DataError(f"{file} holds no text")
+        raise DataError(f"{name} holds no text")
     return loaded
 
 
-def load_texts(path: Path) -> list[str]:
+def load_texts(path: Path, column: str | None = None) -> list[str]:
     """Load texts from a file.
 
-    A `.jsonl`, `.csv` or `.tsv` file holds them under the key or column `text`. In any other file, each line is a text.
+    A csv, tsv, json, jsonl, parquet or xlsx file holds them in the column or under the key `column`; a line of a jsonl
+    file may be a text itself. In any other file, each line is a text.
 
     Raises:
-        DataError: the file is missing or not UTF-8, or a row has no text; the message names the row.
+        DataError: the file is missing, unreadable or broken, or a row has no text; the message names the row.
     """
-    try:
-        content = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8: {error.reason} at byte {error.start}; convert it first") from None
-    suffix = Path(path).suffix
-    if suffix == ".jsonl":
-        lines = [(number, line) for number, line in enumerate(content.split("\n"), 1) if line.strip()]
-        return [_parse_json_line(line, f"{path}, line {number}") for number, line in lines]
-    if suffix in (".csv", ".tsv"):
-        rows = csv.DictReader(io.StringIO(content), delimiter="\t" if suffix == ".tsv" else ",")
-        if "text" not in (rows.fieldnames or ()):
-            raise DataError(f"{path} has no column 'text'; it has {', '.join(rows.fieldnames or ()) or 'none'}")
-        return [row["text"] or "" for row in rows]
-    return [line for line in content.split("\n") if line.strip()]
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _column_of(read_parquet_cells(path), column or COLUMN, str(path))
+    return _parse(read_bytes(path), suffix, column, str(path))
 
 
-def _parse_json_line(line: str, location: str) -> str:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{location} is not valid JSON: {error}") from None
-    text = row if isinstance(row, str) else row.get("text") if isinstance(row, dict) else None
+def _parse(content: bytes, suffix: str, column: str | None, where: str) -> list[str]:
+    """The texts in the bytes of a file; without a suffix they tell the format by themselves."""
+    if not suffix and content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        suffix = ".jsonl"
+    elif not suffix and column is not None:
+        suffix = ".csv"
+    if suffix in _JSON:
+        values = json_values(decode(content, "utf-8", where), where)
+        return [_text_of(value, column or COLUMN, location) for location, value in values]
+    if suffix in SUFFIXES:
+        try:
+            return _column_of(parse_table(content, suffix, TableFormat(), where), column or COLUMN, where)
+        except DataError as error:
+            raise DataError(_without_settings(str(error))) from None
+    if column is not None:
+        raise ConfigError(f"--column names a column of a table; {where} is none, since it ends in none of {SUFFIXES}")
+    return [line.removesuffix("\r") for line in split_lines(decode(content, "utf-8", where)) if line.strip()]
+
+
+def _column_of(table: FileTable, column: str, where: str) -> list[str]:
+    table.require_whole(where)
+    names = list(table.frame.columns)
+    if column not in names:
+        listed = ", ".join(map(str, names)) or "none"
+        remedy = f"name the column of the texts by --column. {table.hint}".rstrip()
+        raise DataError(_without_settings(f"{where} has no column {column!r}; it has {listed}; {remedy}"))
+    texts, faults = text_cells(table.frame[column])
+    if faults.notna().any():
+        first = faults.first_valid_index()
+        raise DataError(f"{where}, row {first + 1}: {faults[first]}")
+    return texts.fillna("").tolist()
+
+
+def _text_of(value: object, column: str, location: str) -> str:
+    text = value if isinstance(value, str) else value.get(column) if isinstance(value, dict) else None
     if not isinstance(text, str):
-        raise DataError(f"{location} has no text; give a JSON string, or an object with the key 'text'")
-    return text
+        raise DataError(f"{location} has no text; give a JSON string, or an object with the key {column!r}")
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _without_settings(message: str) -> str:
+    """A message without the advice on `params.yaml`, which these commands do not read."""
+    return re.sub(
+        r"(, or, since it looks like ([^,]*), |; then )set source\.format: \{.*\}",
+        lambda found: f" (it looks like {found[2]})" if found[2] else "; write it with commas, or as JSON lines",
+        message,
+    )
+
+
+def _waits_on_stdin() -> bool:
+    """Whether a pipe or a file is standard input, not a terminal or nothing."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError, AttributeError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)

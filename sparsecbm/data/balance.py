@@ -22,21 +22,38 @@ def count_states(frame: pd.DataFrame, concept_set: ConceptSet) -> dict[str, dict
     return counts
 
 
-def require_variation(train: pd.DataFrame, concept_set: ConceptSet) -> None:
+def find_constants(rows: pd.DataFrame, concept_set: ConceptSet, blank_is_state: bool) -> dict[str, str]:
+    """The label and the concepts that never vary, by column, each with the reason why it cannot be learnt.
+
+    Args:
+        blank_is_state: whether an empty cell of a concept gets the state `unknown` later, which then counts
+    """
+    constants = {}
+    for column, name, _ in variables(concept_set):
+        cells = rows[column]
+        filled = cells.dropna()
+        if filled.empty:
+            constants[column] = f"{name} is empty in all {len(cells)}"
+        elif filled.nunique() == 1 and (len(filled) == len(cells) or not blank_is_state or column == "label"):
+            empty = "" if len(filled) == len(cells) else f" but {len(cells) - len(filled)}, where it is empty, of"
+            constants[column] = f"{name} is {filled.iloc[0]!r} in all{empty} {len(cells)}"
+    return constants
+
+
+def require_variation(train: pd.DataFrame, concept_set: ConceptSet, blank_is_state: bool = True) -> None:
     """Insist that the label and every concept vary in the training rows.
 
     Raises:
-        DataError: a variable has the same state in every row. An empty cell may get another state later, so it counts
-            as a state.
+        DataError: a variable has no state, or the same one in every row; the message lists all such variables.
     """
-    for column, name, _ in variables(concept_set):
-        cells = train[column]
-        if cells.notna().all() and cells.nunique() == 1:
-            files = ", ".join(sorted(train["file"].unique()))
-            raise DataError(
-                f"{files}, column {column!r}: {name} is {cells.iloc[0]!r} in all {len(train)} training rows, "
-                "so there is nothing to learn; leave it out of the mapping, or add rows with another state"
-            )
+    files = ", ".join(sorted(train["file"].unique()))
+    lines = [
+        f"{files}, column {column!r}: {reason} training rows, so there is nothing to learn; leave it out of the "
+        "mapping, or add rows with another state"
+        for column, reason in find_constants(train, concept_set, blank_is_state).items()
+    ]
+    if lines:
+        raise DataError("\n".join(lines))
 
 
 def find_rare_states(

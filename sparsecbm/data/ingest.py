@@ -6,6 +6,7 @@ import pandas as pd
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import Source, Split
+from sparsecbm.data.source_table import SourceTable
 from sparsecbm.data.sources.registry import load_source
 from sparsecbm.data.splitting import make_splits
 
@@ -22,12 +23,21 @@ def ingest(
         The splits by name, and the manifest (source, licence, files, vocabulary) that `write_splits` completes.
 
     Raises:
-        DataError: a file or column is missing or unreadable, or there is no training split.
+        DataError: a file or column is missing, unreadable or no concept, or there is no training split.
     """
     table = load_source(source, root)
+    return divide(table, split, seed, training), table.manifest()
+
+
+def divide(table: SourceTable, split: Split, seed: int, training: bool) -> dict[str, pd.DataFrame]:
+    """The rows of a source by split.
+
+    Raises:
+        DataError: there is no split `train`, though `training` needs one; or as `make_splits`.
+    """
     splits = make_splits(table.frame, split, seed)
     if training and "train" not in splits:
         raise DataError(
-            f"source {source.name} has no split `train`, only {', '.join(splits)}; training needs {table.training}"
+            f"source {table.source} has no split `train`, only {', '.join(splits)}; training needs {table.training}"
         )
-    return splits, table.manifest()
+    return splits

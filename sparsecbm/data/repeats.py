@@ -62,7 +62,7 @@ class RepeatedTexts:
 
 
 def repeated_texts(rows: pd.DataFrame) -> RepeatedTexts:
-    """Find texts that occur more than once. Case and spacing do not count."""
+    """Find texts that occur more than once. Case, spacing, invisible characters and Unicode variants do not count."""
     repeats = RepeatedTexts({}, {}, {})
     for label, first in _repeats(rows, comparable(rows["text"])).items():
         kind = repeats.removable

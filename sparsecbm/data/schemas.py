@@ -11,7 +11,7 @@ import pandera.pandas as pa
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import DataError, unknown
-from sparsecbm.data.text_quality import is_damaged, word_counts
+from sparsecbm.data.text_quality import is_blank, is_damaged, word_counts
 
 # Names of the checks, as reports and metrics hold them.
 EMPTY, OVERLONG, DAMAGED, UNKNOWN_STATE = "empty", "overlong", "damaged", "unknown state"
@@ -43,7 +43,7 @@ class RawTable(_Table):
 
     @pa.check("text", error=EMPTY)
     def _text_is_not_empty(cls, texts: pd.Series) -> pd.Series:
-        return texts.str.strip() != ""
+        return ~is_blank(texts)
 
     @pa.check("text", error=DAMAGED)
     def _text_is_whole(cls, texts: pd.Series) -> pd.Series:

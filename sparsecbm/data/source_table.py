@@ -1,8 +1,12 @@
 """The table that every source gives, and its canonical form."""
 
+import datetime
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 
 from sparsecbm.base.concepts import ConceptSet
@@ -14,6 +18,12 @@ HUMAN = "human"
 
 # JSON can hold half of a surrogate pair. It has no UTF-8 form, so parquet could not store it.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+# What the fault of a row begins with, if it is not the type of a cell.
+BROKEN_ROW, DAMAGED = "broken row", "damaged"
+_DAMAGE = re.compile(r"[\ufffd\x00-\x08\x0e-\x1f\x7f]")
+_NO_STATE = re.compile(r"[+-]?(inf|infinity|nan)|#(N/A|VALUE!|REF!|DIV/0!|NAME\?|NUM!|NULL!)", re.IGNORECASE)
+_EXACT = 2**53  # above it, floats skip whole numbers
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class SourceTable:
         licence: of the data
         files: name (without folder), sha256 and rows of each file
         training: what the split `train` comes from, for the error when it is absent
+        faults: what is wrong with whole columns, by the column of `frame`; a stand-in takes its place in `concept_set`
     """
 
     frame: pd.DataFrame
@@ -35,6 +46,7 @@ class SourceTable:
     licence: str
     files: tuple[dict, ...]
     training: str
+    faults: dict[str, str] = field(default_factory=dict)
 
     def manifest(self) -> dict:
         """Where the rows come from. It holds no paths."""
@@ -49,31 +61,58 @@ class SourceTable:
 def text_cells(cells: pd.Series, numbers: bool = False) -> tuple[pd.Series, pd.Series]:
     """Cells as text, and what is wrong with cells that are not text.
 
-    A cell with a fault becomes null. Lists and objects are always a fault.
+    A cell with a fault becomes null. Lists, objects and bytes are always a fault.
 
     Args:
-        numbers: whether numbers and truth values become text, as for labels, states and ids; else they are a fault
+        numbers: whether numbers, truth values and dates become text, as for labels, states and ids, where damaged
+            characters are a fault; else they are a fault
 
     Returns:
         Two series of strings: the cells, and the faults (null where there is none).
     """
     texts, faults = [], []
     for cell in cells.tolist():
-        text = fault = None
-        if isinstance(cell, str):
-            text = _SURROGATE.sub("\ufffd", cell)
-        elif isinstance(cell, list | tuple | dict | set) or hasattr(cell, "__array__"):
-            fault = f"column {cells.name!r} holds a {type(cell).__name__}, not text"
-        elif cell is None or pd.isna(cell):
-            pass
-        elif numbers and isinstance(cell, bool | int | float):
-            # pandas reads a column of whole numbers with gaps as floats, so 4.0 means 4.
-            text = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
-        else:
-            fault = f"column {cells.name!r} holds {cell!r} ({type(cell).__name__}), not text"
+        text, fault = _text_or_fault(cell.item() if isinstance(cell, np.generic) else cell, numbers)
         texts.append(text)
-        faults.append(fault)
+        faults.append(None if fault is None else fault.format(column=f"column {cells.name!r}"))
     return pd.Series(texts, index=cells.index, dtype="str"), pd.Series(faults, index=cells.index, dtype="str")
+
+
+def no_state(cell: str) -> bool:
+    """Whether a text is no state of anything: infinity, not a number, or an error of a spreadsheet."""
+    return _NO_STATE.fullmatch(cell.strip()) is not None
+
+
+def _text_or_fault(cell: object, numbers: bool) -> tuple[str | None, str | None]:
+    """The text of a cell, or its fault with `{column}` for the name of its column."""
+    if isinstance(cell, str):
+        text = _SURROGATE.sub("\ufffd", cell)
+        if numbers and _DAMAGE.search(text):
+            return None, f"{DAMAGED}: {{column}} holds replacement or control characters: {_brace(ascii(text[:40]))}"
+        return text, None
+    if isinstance(cell, list | tuple | dict | set | bytes) or hasattr(cell, "__array__"):
+        return None, f"{{column}} holds a {type(cell).__name__}, not text"
+    if cell is None or pd.isna(cell):
+        return None, None
+    if numbers and isinstance(cell, datetime.date | datetime.time):
+        # A spreadsheet has days as times at midnight.
+        midnight = isinstance(cell, datetime.datetime) and cell.time() == datetime.time() and cell.tzinfo is None
+        return (cell.date() if midnight else cell).isoformat(), None
+    if numbers and isinstance(cell, bool | int | float | Decimal):
+        if not math.isfinite(cell):
+            return None, f"{{column}} holds {cell}, which is no state"
+        if isinstance(cell, float) and abs(cell) >= _EXACT:
+            return None, f"{{column}} holds {cell!r} as a float, which is not exact; write it as text or whole number"
+        if isinstance(cell, Decimal):
+            cell = int(cell) if cell == cell.to_integral_value() else cell.normalize()
+            return format(cell, "f") if isinstance(cell, Decimal) else str(cell), None
+        # A column of whole numbers with gaps is often stored as floats, so 4.0 means 4.
+        return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell), None
+    return None, f"{{column}} holds {_brace(repr(cell))} ({type(cell).__name__}), not text"
+
+
+def _brace(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def canonical(frame: pd.DataFrame, concept_set: ConceptSet) -> pd.DataFrame:

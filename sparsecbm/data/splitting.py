@@ -7,10 +7,13 @@ import pandas as pd
 
 from sparsecbm.base.errors import ConfigError, DataError
 from sparsecbm.base.params import Split
+from sparsecbm.data.lookalikes import visible_form
 
-SYNONYMS = {"val": "validation", "valid": "validation", "training": "train"}
+SYNONYMS = {"val": "validation", "valid": "validation", "training": "train", "testing": "test", "development": "dev"}
 EVALUATION = ("dev", "test")
 _ORDER = ("train", "validation", *EVALUATION)
+RESERVED = ("manifest", "quarantine")  # files of these names lie beside those of the splits
+_MAX_NAME = 100
 
 
 def make_splits(frame: pd.DataFrame, split: Split, seed: int) -> dict[str, pd.DataFrame]:
@@ -69,11 +72,30 @@ def _source_splits(frame: pd.DataFrame) -> pd.Series:
             f"{first['file']}, row {first['row']}: {int(cells.isna().sum())} row(s) name no split while others do; "
             "fill them in, or leave out source.columns.split to have splits made"
         )
-    names = {name: SYNONYMS.get(name.strip().lower(), name.strip()) for name in cells.unique()}
+    names = {name: _canonical_name(name) for name in cells.unique()}
+    by_form: dict[str, str] = {}
     for name in names.values():
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-            raise DataError(f"split {name!r} cannot name a file; rename it by source.columns.splits")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or len(name) > _MAX_NAME:
+            raise DataError(f"split {name[:_MAX_NAME]!r} cannot name a file; rename it by source.columns.splits")
+        if name.casefold() in RESERVED:
+            raise DataError(
+                f"split {name!r} has the name of another file of the product; rename it, for example by "
+                f"source.columns.splits: {{{name}: {name}-rows}}"
+            )
+        other = by_form.setdefault(name.casefold(), name)
+        if other != name:
+            raise DataError(
+                f"splits {other!r} and {name!r} look alike; spell them in one way, for example by "
+                f"source.columns.splits: {{{name}: {other}}}"
+            )
     return cells.map(names)
+
+
+def _canonical_name(name: str) -> str:
+    """The project's name for a split of any spelling; the name itself, if it has none."""
+    plain = visible_form(name)
+    plain = SYNONYMS.get(plain, plain)
+    return plain if plain in _ORDER else name.strip()
 
 
 def _hold_out(train: pd.DataFrame, name: str, share: float, total: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -6,6 +6,8 @@ from collections import Counter
 
 import pandas as pd
 
+from sparsecbm.data.lookalikes import visible_form
+
 # Signs of lost characters: the replacement character, and control characters other than white space.
 _DAMAGE = r"[\ufffd\x00-\x08\x0e-\x1f\x7f]"
 
@@ -42,8 +44,13 @@ def is_mojibake(texts: pd.Series) -> pd.Series:
 
 
 def comparable(texts: pd.Series) -> pd.Series:
-    """Texts in a form that ignores case and spacing."""
-    return texts.map(lambda text: " ".join(text.split()).casefold())
+    """Texts in a form that ignores case, spacing, invisible characters and variants of Unicode."""
+    return texts.map(visible_form)
+
+
+def is_blank(texts: pd.Series) -> pd.Series:
+    """Whether a text shows nothing: it has only white space and invisible characters."""
+    return texts.map(visible_form, na_action="ignore").fillna("-") == ""
 
 
 def script(text: str) -> str | None:

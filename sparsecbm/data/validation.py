@@ -11,11 +11,13 @@ from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import Validate
 from sparsecbm.data import repeats, schemas, text_quality
 from sparsecbm.data.balance import count_states, find_rare_states, require_variation
+from sparsecbm.data.source_table import BROKEN_ROW
 
 WRONG_TYPE = "wrong type"
 EXAMPLES = 5
 
 REMEDIES = {
+    BROKEN_ROW: "quote cells that hold separators, quotes or line ends",
     WRONG_TYPE: "write the cell as text",
     schemas.MISSING: "fill the cell",
     schemas.EMPTY: "fill in the text, or remove the row",
@@ -58,8 +60,13 @@ class Validated:
     refusal: str | None
 
 
-def validate(splits: dict[str, pd.DataFrame], concept_set: ConceptSet, params: Validate) -> Validated:
+def validate(
+    splits: dict[str, pd.DataFrame], concept_set: ConceptSet, params: Validate, blank_is_state: bool = True
+) -> Validated:
     """Check every row of every split, alone and against the others.
+
+    Args:
+        blank_is_state: whether an empty cell of a concept gets the state `unknown` later
 
     Raises:
         DataError: a whole table is wrong: a column is absent or of the wrong type, a split has no rows, or the label
@@ -88,7 +95,7 @@ def validate(splits: dict[str, pd.DataFrame], concept_set: ConceptSet, params: V
 
     refusal = _refusal(rows, good, faults, params.quarantine_share)
     if refusal is None and "train" in good:
-        require_variation(good["train"], concept_set)
+        require_variation(good["train"], concept_set, blank_is_state)
     counts = {name: count_states(frame, concept_set) for name, frame in good.items()}
     report = {
         "accepted": refusal is None,
@@ -108,8 +115,11 @@ def _cell_faults(rows: pd.DataFrame, concept_set: ConceptSet, max_words: int) ->
     """Faults that show in a row alone."""
     faults = _Faults()
     if "fault" in rows:
-        for label, message in rows["fault"].dropna().items():
-            faults.add(label, WRONG_TYPE, "text", message)
+        for label, fault in rows["fault"].dropna().items():
+            code, _, message = fault.partition(": ")
+            if code not in (BROKEN_ROW, schemas.DAMAGED):
+                code, message = WRONG_TYPE, fault
+            faults.add(label, code, "text", message)
     good = faults.good_rows(rows)
     files = ", ".join(sorted(rows["file"].unique())) if "file" in rows else "the table"
     failures = schemas.failures(good, schemas.schema(schemas.RawTable, concept_set, max_words), files)
@@ -142,8 +152,13 @@ def _count_reasons(bad: pd.DataFrame, faults: _Faults) -> dict[str, dict[str, in
 
 
 def _refusal(rows: pd.DataFrame, good: dict[str, pd.DataFrame], faults: _Faults, allowed: float) -> str | None:
-    """Why the data cannot be used, with file, column, first row and remedy of each fault; None if it can."""
-    share = len(faults.reasons) / len(rows)
+    """Why the data cannot be used, with file, column, first row and remedy of each fault; None if it can.
+
+    Rows that only repeat a text are left out, but they are not bad: short reviews are often the same.
+    """
+    copies = [label for label, reasons in faults.reasons.items() if all(r[0] == repeats.REPEATED_TEXT for r in reasons)]
+    bad = len(faults.reasons) - len(copies)
+    share = bad / len(rows)
     emptied = [name for name, frame in good.items() if frame.empty]
     if share <= allowed and not emptied:
         return None
@@ -159,11 +174,13 @@ def _refusal(rows: pd.DataFrame, good: dict[str, pd.DataFrame], faults: _Faults,
         lines.append(
             f"  {file}, column {column!r}: {code} in {len(labels)} row(s); row {first}: {message}. Remedy: {remedy}"
         )
-    head = f"{len(faults.reasons)} of {len(rows)} rows are bad ({share:.1%})"
+    head = f"{bad} of {len(rows)} rows are bad ({share:.1%})"
     if share > allowed:
         head += f", more than validate.quarantine_share allows ({allowed:.1%})"
     if emptied:
         head += f"; no row is left in {', '.join(map(repr, emptied))}"
+    if copies:
+        head += f"; {len(copies)} more repeat a text"
     return "\n".join([head + ":", *lines])
 
 

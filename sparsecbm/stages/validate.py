@@ -19,7 +19,8 @@ def run(params: Params, workspace: Workspace) -> None:
     """
     manifest = read_manifest(workspace.ingested)
     concept_set = ConceptSet.from_dict(manifest["vocabulary"])
-    result = validate(read_splits(workspace.ingested), concept_set, params.validate_)
+    blank_is_state = params.annotate.blank == "unknown"
+    result = validate(read_splits(workspace.ingested), concept_set, params.validate_, blank_is_state)
     write_json(workspace.metrics("validate"), result.report)
     if result.refusal is not None:
         raise RefusedDataError(result.refusal, result)

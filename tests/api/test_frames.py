@@ -71,7 +71,7 @@ def test_a_mapping_and_a_dataset_are_frames_too():
             r"no column 'noise'; it has body, stars, food\. Pass the right names as text=, la",
         ),
         (FRAME.assign(body=["a", " ", "b", None]), r"column 'body': 2 row\(s\) have no text, the first is row 'b'"),
-        (FRAME.assign(food=["Positive", "positive", None, "Negative"]), "column 'food', row 'b': unknown state 'posi"),
+        (FRAME.assign(food=["Positive", "postive", None, "Negative"]), "column 'food', row 'b': unknown state 'post"),
         (FRAME.assign(stars=[5, 1, 10, 4]), "column 'stars', row 'd': unknown state '4'; the states are 1, 5, 10"),
         (FRAME.assign(noise=[[1], 0, 1, 0]), "row 'a': column 'noise' holds a list, not text"),
     ],

@@ -130,7 +130,7 @@ def test_a_text_column_of_numbers_is_an_error(tmp_path):
     ("name", "content", "message"),
     [
         ("a.csv", None, r"a\.csv does not exist; set source\.path"),
-        ("a.xlsx", b"x", r"a\.xlsx ends in \.xlsx; sources end in \.csv, \.tsv, \.jsonl, \.parquet"),
+        ("a.ods", b"x", r"a\.ods ends in \.ods; sources end in \.csv, \.tsv, \.jsonl, \.json, \.parquet, \.xlsx"),
         ("a.csv", b"", r"a\.csv is empty"),
         ("a.csv", b"comment,stars\n", r"a\.csv has no rows"),
         ("a.csv", b'comment,stars\n"caf\xe9",1\n', r"a\.csv is not UTF-8 \(byte \d+.*save it as UTF-8"),

@@ -12,6 +12,7 @@ from sparsecbm.base.params.source import (
     Mapping,
     RestaurantsSource,
     Source,
+    TableFormat,
     TableSource,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "RestaurantsSource",
     "Source",
     "Split",
+    "TableFormat",
     "TableSource",
     "Validate",
     "load_params",

@@ -30,8 +30,8 @@ class Annotate(Section):
     """Where concept labels come from, and what an empty cell means."""
 
     annotator: Literal["human"] = Field(default="human", description="`human` takes the labels of the source")
-    blank: Literal["unknown", "leave_out"] = Field(
-        default="unknown",
-        description="what an empty concept cell is: the state `unknown`, or no state (`leave_out`), so that loss and "
-        "scores leave it out",
+    blank: Literal["leave_out", "unknown"] = Field(
+        default="leave_out",
+        description="what an empty concept cell is: no state (`leave_out`), so that loss and scores leave it out, or "
+        "the state `unknown`",
     )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sparsecbm.base.params.section import Section
 
@@ -65,11 +65,43 @@ class Mapping(Section):
     )
 
 
+class TableFormat(Section):
+    """How a file is written, where that cannot be told from its name."""
+
+    separator: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="character between cells of a csv or tsv file; by default a comma or a tab",
+    )
+    encoding: str = Field(default="utf-8", description="encoding of characters; a byte-order mark in the file decides")
+    quote: str = Field(
+        default='"', max_length=1, description="character around cells that hold separators; empty for none"
+    )
+    header: int = Field(
+        default=1,
+        ge=0,
+        description="line of the column names, from 1; lines above it are skipped; 0: there is none, and columns are "
+        "called 1, 2, ...",
+    )
+    skip_blanks: bool = Field(default=False, description="whether blanks after separators are left out")
+    sheet: str | None = Field(default=None, description="sheet of an xlsx file; by default the first one")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "TableFormat":
+        if self.separator is not None and self.separator in (self.quote, "\n", "\r"):
+            raise ValueError("separator must be another character than quote, and no line end")
+        if self.quote in ("\n", "\r"):
+            raise ValueError("quote must be no line end")
+        return self
+
+
 class TableSource(Section):
-    """One csv, tsv, jsonl or parquet file."""
+    """One csv, tsv, json, jsonl, parquet or xlsx file."""
 
     name: Literal["table"]
     path: str = Field(description="the file")
+    format: TableFormat = Field(default=TableFormat(), description="how the file is written")
     columns: Mapping = Field(description="which columns mean what")
     licence: str = Field(default="not stated", description="licence of the data, for the manifest")
 

@@ -9,7 +9,8 @@ import pandas as pd
 from sparsecbm.base.errors import DataError, unknown
 from sparsecbm.base.params import HubSource
 from sparsecbm.data.source_table import SourceTable, canonical, require_columns
-from sparsecbm.data.sources.mapping import map_rows, mapped_columns, vocabulary
+from sparsecbm.data.sources.mapping import map_rows, mapped_columns
+from sparsecbm.data.sources.vocabulary import find_vocabulary
 
 
 def load_dataset(name: str, config: str | None = None, revision: str | None = None) -> dict:
@@ -51,9 +52,10 @@ def load_hub(source: HubSource, root: Path) -> SourceTable:
         digest = hashlib.sha256(table.to_json(orient="records", lines=True).encode("utf-8")).hexdigest()
         files.append({"name": file, "sha256": digest, "rows": len(table)})
     frame = pd.concat(frames, ignore_index=True)
-    concept_set = vocabulary(frame, source.columns, source.dataset)
+    concept_set, faults = find_vocabulary(frame, source.columns, source.dataset)
     training = f"the split `train` of {source.dataset} (source.columns.splits can rename one)"
-    return SourceTable(canonical(frame, concept_set), concept_set, source.name, source.licence, tuple(files), training)
+    rows = canonical(frame, concept_set)
+    return SourceTable(rows, concept_set, source.name, source.licence, tuple(files), training, faults)
 
 
 def _table(dataset: Any, columns: list[str], file: str) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from pathlib import Path
 from sparsecbm.annotate.annotator import make_annotator
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import DataError, ModelError, unknown
-from sparsecbm.base.params import Params, Source
+from sparsecbm.base.params import HubSource, Params, Source, TableSource
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.validation import validate
 from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
@@ -28,7 +28,7 @@ def evaluate_source(model: ConceptBottleneck, params: Params, source: Source, sp
         ModelError: the source has other concepts, states or labels than the model.
     """
     with reproducible(params.seed, params.threads):
-        splits, manifest = ingest(source, params.split, params.seed, root)
+        splits, manifest = ingest(with_states_of(model.concept_set, source), params.split, params.seed, root)
         if split not in splits:
             raise DataError(f"source {source.name}: {unknown('split', split, splits)}")
         concept_set = ConceptSet.from_dict(manifest["vocabulary"])
@@ -40,6 +40,28 @@ def evaluate_source(model: ConceptBottleneck, params: Params, source: Source, sp
         frames = {name: annotator.annotate(frame, concept_set) for name, frame in validated.splits.items()}
         words = fit_bag_of_words(frames["train"], concept_set) if "train" in frames else None
         return score_split(model, ScoredTable(split, frames[split]), params.evaluate, params.seed, words)
+
+
+def with_states_of(concept_set: ConceptSet, source: Source) -> Source:
+    """A source whose label and concepts have the states of a concept set, in its order.
+
+    A batch need not hold every state that the model knows. A source that names a state which the model does not know
+    stays as it is.
+    """
+    if not isinstance(source, TableSource | HubSource):
+        return source
+    columns = source.columns
+    known = {concept.name: concept.states for concept in concept_set}
+    concepts = {
+        name: column.model_copy(update={"states": _states_for(column.states, known.get(name))})
+        for name, column in columns.concepts.items()
+    }
+    changes = {"labels": _states_for(columns.labels, concept_set.label.states), "concepts": concepts}
+    return source.model_copy(update={"columns": columns.model_copy(update=changes)})
+
+
+def _states_for(named: tuple[str, ...] | None, known: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return known if known is not None and set(named or ()) <= set(known) else named
 
 
 def require_same_concepts(model_set: ConceptSet, source_set: ConceptSet) -> None:
@@ -57,5 +79,6 @@ def require_same_concepts(model_set: ConceptSet, source_set: ConceptSet) -> None
         if mine.states != theirs.states:
             raise ModelError(
                 f"{mine.name!r} has the states {', '.join(mine.states)} in the model "
-                f"and {', '.join(theirs.states)} in the source"
+                f"and {', '.join(theirs.states)} in the source; leave these states out of source.columns, and those of "
+                "the model count"
             )

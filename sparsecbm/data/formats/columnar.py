@@ -1,0 +1,86 @@
+"""Parquet files and spreadsheets, whose cells have types."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.params import TableFormat
+from sparsecbm.data.formats.file_table import FileTable, require_distinct
+
+
+def read_parquet_cells(path: Path) -> FileTable:
+    """The cells of a parquet file as Python values, under the file's own names of columns.
+
+    The index that pandas wrote is a column like others. Whole numbers stay exact where cells are empty.
+
+    Raises:
+        DataError: the file is missing or unreadable, or a name occurs twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path} does not exist")
+    import pyarrow.parquet
+
+    try:
+        # A ParquetFile, since read_table would read its folder's names as columns.
+        with pyarrow.parquet.ParquetFile(path) as file:
+            names = list(file.schema_arrow.names)
+            require_distinct(names, path.name)
+            table = file.read()
+            columns = {name: table.column(index).to_pylist() for index, name in enumerate(names)}
+    except DataError:
+        raise
+    except Exception as error:  # pyarrow raises many kinds
+        raise DataError(f"{path} is not a readable parquet file: {error}") from None
+    return FileTable(pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in columns.items()}))
+
+
+def read_spreadsheet(content: bytes, form: TableFormat, where: str) -> FileTable:
+    """The cells of one sheet of an xlsx file, with the values that formulas had when it was saved.
+
+    Raises:
+        DataError: openpyxl is not installed, the file is no workbook, it has no such sheet, or a name occurs twice.
+    """
+    try:
+        import openpyxl  # needed by this format alone
+    except ImportError:
+        raise DataError(
+            f"{where}: an xlsx file needs openpyxl: pip install 'sparsecbm[xlsx]'; or save it as UTF-8 csv"
+        ) from None
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+    except Exception as error:  # openpyxl and zipfile raise many kinds
+        raise DataError(f"{where} is not a readable xlsx file: {error}") from None
+    names = book.sheetnames
+    if form.sheet is not None and form.sheet not in names:
+        raise DataError(f"{where} has no sheet {form.sheet!r}; it has {', '.join(map(repr, names))}")
+    try:
+        rows = [list(row) for row in book[form.sheet or names[0]].iter_rows(values_only=True)]
+    except Exception as error:  # a sheet that is no XML
+        raise DataError(f"{where} is not a readable xlsx file: {error}") from None
+    return _table(rows, form.header, where)
+
+
+def _table(rows: list[list[Any]], header: int, where: str) -> FileTable:
+    width = max((index + 1 for row in rows for index, cell in enumerate(row) if cell is not None), default=0)
+    rows = [(row + [None] * width)[:width] for row in rows]
+    while rows and all(cell is None for cell in rows[-1]):
+        rows.pop()
+    if len(rows) <= header or not width:
+        raise DataError(f"{where} has no rows")
+    top = rows[header - 1] if header else list(range(1, width + 1))
+    names = [f"Unnamed: {index}" if name is None else str(name) for index, name in enumerate(top)]
+    require_distinct(names, where)
+    body = rows[header:]
+    frame = pd.DataFrame(
+        {name: pd.Series([row[index] for row in body], dtype=object) for index, name in enumerate(names)}
+    )
+    hint = ""
+    if header and sum(name.startswith("Unnamed: ") for name in names) > width / 2:
+        full = next((n for n, row in enumerate(rows, start=1) if all(cell is not None for cell in row)), None)
+        if full is not None and full > header:
+            hint = f"It looks as if it has its header in row {full}; then set source.format: {{header: {full}}}"
+    return FileTable(frame, hint=hint)

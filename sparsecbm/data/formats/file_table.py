@@ -1,0 +1,66 @@
+"""What every format gives: columns of cells, and the rows that are no rows of this table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from sparsecbm.base.errors import DataError
+
+MAX_LISTED = 5
+
+
+@dataclass(frozen=True)
+class BrokenRow:
+    """A row whose cells cannot be told apart.
+
+    Attributes:
+        raw: its characters in the file
+        message: what is wrong, with its row number and lines
+    """
+
+    raw: str
+    message: str
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """The cells of a file.
+
+    Attributes:
+        frame: columns of the file's own cells (text, numbers, lists, ...); an empty cell is null
+        broken: row number, from 1 -> the broken row; its cells are null in `frame`
+        hint: what the file looks like, if it does not look like what it was read as; else empty
+    """
+
+    frame: pd.DataFrame
+    broken: dict[int, BrokenRow] = field(default_factory=dict)
+    hint: str = ""
+
+    def require_whole(self, file: str) -> None:
+        """Insist that no row is broken.
+
+        Raises:
+            DataError: a row is; the message lists the first ones.
+        """
+        if self.broken:
+            lines = [f"  {row.message}" for row in list(self.broken.values())[:MAX_LISTED]]
+            more = len(self.broken) - len(lines)
+            lines += [f"  and {more} more"] if more > 0 else []
+            raise DataError("\n".join([f"{file} has {len(self.broken)} broken row(s):", *lines]))
+
+
+def require_distinct(names: Sequence[str], file: str) -> None:
+    """Insist that no name of a column occurs twice.
+
+    Raises:
+        DataError: one does; the message names both columns.
+    """
+    first: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        if name in first:
+            raise DataError(
+                f"{file}: columns {first[name]} and {number} are both named {name!r}; rename or remove one of them, "
+                "so that it is clear which one is meant"
+            )
+        first[name] = number

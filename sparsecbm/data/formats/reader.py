@@ -1,0 +1,57 @@
+"""The one reader of tables: every command and every source reads a file through `read_table`."""
+
+from pathlib import Path
+
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.params import TableFormat
+from sparsecbm.data.formats.columnar import read_parquet_cells, read_spreadsheet
+from sparsecbm.data.formats.decoding import decode, read_bytes
+from sparsecbm.data.formats.delimited import read_delimited
+from sparsecbm.data.formats.file_table import FileTable
+from sparsecbm.data.formats.json_rows import read_json
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+def read_table(path: Path, form: TableFormat | None = None) -> FileTable:
+    """The cells of a file, by the ending of its name, in capitals or not.
+
+    An empty cell of a csv or tsv file is null; a word such as `NA` is not.
+
+    Raises:
+        DataError: the file is missing, unreadable or empty, or of another format; the message names the remedy.
+    """
+    path, form = Path(path), form or TableFormat()
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise DataError(f"{path} does not exist; set source.path to a {', '.join(SUFFIXES)} file")
+    if suffix not in SUFFIXES:
+        raise DataError(f"{path.name} ends in {suffix or 'nothing'}; sources end in {', '.join(SUFFIXES)}")
+    table = read_parquet_cells(path) if suffix == ".parquet" else parse_table(read_bytes(path), suffix, form, str(path))
+    if table.frame.empty:
+        raise DataError(f"{path} has no rows")
+    return table
+
+
+def parse_table(content: bytes, suffix: str, form: TableFormat, where: str) -> FileTable:
+    """The cells of a file's bytes.
+
+    Args:
+        suffix: ending of a file's name in small letters, which is not `.parquet`
+        where: what to call the file in an error
+
+    Raises:
+        DataError: as `read_table`.
+    """
+    if suffix == ".xlsx":
+        return read_spreadsheet(content, form, where)
+    text = decode(content, form.encoding, where)
+    if "\0" in text[:1000].replace("\0\0", "") and content[:2000].count(0) > len(content[:2000]) / 3:
+        raise DataError(
+            f"{where} holds a NUL in every other byte, as UTF-16 does; set source.format: {{encoding: utf-16-le}}"
+        )
+    if suffix in (".json", ".jsonl"):
+        return read_json(text, where.rpartition("/")[2])
+    separator = form.separator or _SEPARATORS[suffix]
+    return read_delimited(text, form.model_copy(update={"separator": separator}), where)

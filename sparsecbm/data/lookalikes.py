@@ -1,0 +1,72 @@
+"""States that a person takes for one: spellings that differ in case, blanks, Unicode form or the style of numbers."""
+
+import unicodedata
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pandas as pd
+import regex
+
+_INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
+_NUMBER = regex.compile(r"[+-]?(\d{1,40}[.,]?\d{0,40}|[.,]\d{1,40})(e[+-]?\d{1,2})?", regex.ASCII)
+_TRUTH = {"true": "1", "false": "0"}
+MANY_STATES, LEAST_ROWS = 20, 5  # more states than this, each in fewer rows than this on average, are no classes
+FEW_ROWS = 10  # so few rows say nothing about how many states there are
+
+
+def visible_form(text: str) -> str:
+    """A text without what nobody sees: case, white space at its ends, invisible characters, Unicode variants."""
+    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def normal_form(state: str) -> str:
+    """What look-alike states have in common: their visible form, with numbers and truth values in one style."""
+    form = visible_form(state)
+    form = _TRUTH.get(form, form)
+    if _NUMBER.fullmatch(form):
+        number = Decimal(form.replace(",", ".")).normalize()
+        return format(number + 0, "f")  # + 0 turns -0 into 0
+    return form
+
+
+def group_lookalikes(cells: pd.Series) -> list[list[str]]:
+    """The states that look alike, most frequent spelling first; states that no other one looks like are left out."""
+    groups: dict[str, list[str]] = {}
+    counts = cells.dropna().value_counts()
+    for state in sorted(counts.index, key=lambda state: (-counts[state], len(state), state)):
+        groups.setdefault(normal_form(state), []).append(state)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def plainest(group: Sequence[str]) -> str:
+    """The spelling to keep of a group: `true` or `false`, the shortest form of a number, else the most frequent one."""
+    truth = [state for state in group if state in _TRUTH]
+    number = [state for state in group if state == normal_form(state) and _NUMBER.fullmatch(state)]
+    return (truth or number or [group[0]])[0]
+
+
+def show_lookalikes(group: Sequence[str]) -> str:
+    """The spellings of a group, with characters escaped where the spellings look the same."""
+    same = len({unicodedata.normalize("NFC", state) for state in group}) < len(group)
+    return ", ".join(ascii(state) if same else repr(state) for state in group)
+
+
+def fold_lookalikes(cells: pd.Series, states: Sequence[str]) -> pd.Series:
+    """Cells in the spelling of the named states. A cell that looks like none or several of them stays as it is."""
+    by_form: dict[str, list[str]] = {}
+    for state in states:
+        by_form.setdefault(normal_form(state), []).append(state)
+    changed = {}
+    for cell in cells.dropna().unique():
+        matches = by_form.get(normal_form(cell), [])
+        if cell not in states and len(matches) == 1:
+            changed[cell] = matches[0]
+    return cells.replace(changed) if changed else cells
+
+
+def are_classes(cells: pd.Series) -> bool:
+    """Whether a column's cells repeat as classes do. Scores, remarks and ids do not."""
+    rows, states = cells.notna().sum(), cells.nunique()
+    many = states > MANY_STATES and rows < LEAST_ROWS * states
+    return not many and not (rows >= FEW_ROWS and 2 * states > rows)
