@@ -72,24 +72,36 @@ def status(json: Json = False) -> None:
     raise typer.Exit(1 if state.faults or services else 0)
 
 
-def history(json: Json = False) -> None:
+def history(
+    json: Json = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Accept a history that is not valid as it is; needs --reason.")
+    ] = False,
+    reason: Reason = None,
+) -> None:
     """List all promotions, refusals and rollbacks, and verify the chain of entries."""
     service = _open_service()
     from dataclasses import asdict
     from json import dumps
 
-    from sparsecbm.cli.printing.promotion import show_history
-    from sparsecbm.promote.history import find_chain_faults, find_clock_jumps
+    from sparsecbm.cli.printing.promotion import show_entry, show_history
+    from sparsecbm.promote.history import find_clock_jumps
+    from sparsecbm.promote.transaction import find_history_faults
     from sparsecbm.track.store import translated_errors
 
+    if restart:
+        show_entry(service.restart_history(reason or ""))
+        return
     with translated_errors(service.store.uri):
-        entries = service.registry.entries()
-    faults, clock_jumps = find_chain_faults(entries), find_clock_jumps(entries)
+        record = service.registry.history()
+        faults = find_history_faults(service.registry, record)
+    clock_jumps = find_clock_jumps(record.entries)
     if json:
-        plain = [{**asdict(entry), "hash": entry.hash} for entry in entries]
-        print(dumps({"entries": plain, "faults": faults, "clock": clock_jumps}, indent=2, ensure_ascii=False))
+        plain = [{**asdict(entry), "hash": entry.hash} for entry in record.entries]
+        result = {"entries": plain, "faults": faults, "clock": clock_jumps, "notes": record.notes}
+        print(dumps(result, indent=2, ensure_ascii=False))
     else:
-        show_history(entries, faults, clock_jumps)
+        show_history(record, faults, clock_jumps)
     if faults:
         raise typer.Exit(1)
 

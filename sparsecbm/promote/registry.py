@@ -1,12 +1,14 @@
 """A registered model of MLflow: versions, the aliases `champion` and `previous`, and the promotion history as tags."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sparsecbm.base.errors import SparseCBMError
-from sparsecbm.promote.history import Entry
+from sparsecbm.promote.history import Entry, History, HistoryBrokenError, entry_key, entry_number, parse_history
+from sparsecbm.promote.intent import Intent
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,9 +22,9 @@ VERSION_TAG = "sparsecbm.version.sha256"  # over all files of the version
 MODEL_TAG = "sparsecbm.model.sha256"  # of the model's own checksums
 VERDICT_TAG = "sparsecbm.verdict"
 REASONS_TAG = "sparsecbm.verdict.reasons"
-ENTRY_TAG = "sparsecbm.history."
 SPLIT_TAG = "sparsecbm.split.sha256"  # of the held-out split that belongs to the training data
 INTENT_TAG = "sparsecbm.intent"
+VERSION_DIGITS = 9
 
 Result = TypeVar("Result")
 
@@ -41,16 +43,28 @@ class Version:
 
 
 class Registry:
-    """Everything that promotion reads and writes under one model name. Each writing method makes exactly one write."""
+    """Everything that promotion reads and writes under one model name. Each writing method makes exactly one write.
 
-    def __init__(self, client: "MlflowClient", name: str) -> None:
+    Args:
+        anchors: folder of this workspace for the last entry that it wrote of each history; None keeps none
+    """
+
+    def __init__(self, client: "MlflowClient", name: str, anchors: Path | None = None) -> None:
         self.client = client
         self.name = name
+        self.anchors = anchors
 
     @property
     def tracking_uri(self) -> str:
         """The server or database that holds the registry."""
         return self.client.tracking_uri
+
+    def identity(self) -> str:
+        """What distinguishes this registered model from every other one, however the registry is addressed.
+
+        MLflow keeps the time of creation, in milliseconds, and never changes it.
+        """
+        return sha256(f"{self.name} {self._model().creation_timestamp}".encode()).hexdigest()[:16]
 
     def source(self, number: int) -> str:
         """Address of the files of a version."""
@@ -67,14 +81,12 @@ class Registry:
 
     def alias(self, alias: str) -> int | None:
         """The version with an alias, or None."""
-        number = self._model().aliases.get(alias)
-        return None if number is None else int(number)
+        return self._aliased(self._model().aliases, alias)
 
     def aliases(self) -> tuple[int | None, int | None]:
         """The versions with the aliases `champion` and `previous`, read at one moment."""
         aliases = self._model().aliases
-        champion, previous = (int(aliases[alias]) if alias in aliases else None for alias in (CHAMPION, PREVIOUS))
-        return champion, previous
+        return self._aliased(aliases, CHAMPION), self._aliased(aliases, PREVIOUS)
 
     def set_alias(self, alias: str, number: int | None) -> None:
         """Move an alias to a version; None removes it."""
@@ -122,14 +134,20 @@ class Registry:
         for key, value in tags.items():
             self.client.set_model_version_tag(self.name, str(number), key, value)
 
+    def history(self) -> History:
+        """The promotion history with its faults; whatever the tags hold, it is no error."""
+        return parse_history(self._model().tags)
+
     def entries(self) -> list[Entry]:
         """The promotion history, in the order of its numbers.
 
         Raises:
-            HistoryBrokenError: an entry is unreadable.
+            HistoryBrokenError: an entry is unreadable, missing, misplaced or altered.
         """
-        tags = self._model().tags
-        return [Entry.from_json(tags[key]) for key in sorted(tags) if key.startswith(ENTRY_TAG)]
+        history = self.history()
+        if history.faults:
+            raise HistoryBrokenError("; ".join(history.faults))
+        return list(history.entries)
 
     def append_entry(self, entry: Entry) -> None:
         """Append an entry to the promotion history.
@@ -137,22 +155,45 @@ class Registry:
         Raises:
             RegistryError: another process has just written an entry with this number.
         """
-        key = f"{ENTRY_TAG}{entry.number:06d}"
+        key = entry_key(entry.number)
         if key in self._model().tags:
             raise RegistryError(f"another process has just written entry {entry.number} of the history; try again")
         self.client.set_registered_model_tag(self.name, key, entry.to_json())
 
-    def intent(self) -> dict | None:
-        """The intent of an unfinished operation, or None."""
-        text = self._model().tags.get(INTENT_TAG)
-        return json.loads(text) if text else None
+    def entry_hashes(self) -> list[tuple[int, int, str]]:
+        """(version, number of an entry, its hash) for each entry that a version vouches for."""
+        return sorted(
+            (int(version.version), number, str(value))
+            for version in self.client.search_model_versions(f"name = '{self.name}'")
+            for key, value in version.tags.items()
+            if (number := entry_number(key)) is not None
+        )
 
-    def set_intent(self, intent: dict | None) -> None:
+    def intent(self) -> Intent | None:
+        """The intent of an unfinished operation, or None.
+
+        Raises:
+            IntentUnreadableError: the registry holds something else in its place.
+        """
+        text = self._model().tags.get(INTENT_TAG)
+        return Intent.from_json(text) if text else None
+
+    def set_intent(self, intent: Intent | None) -> None:
         """Store the intent of an operation before it starts; None clears it at the end."""
         if intent is None:
-            self.client.delete_registered_model_tag(self.name, INTENT_TAG)
+            self._or_none(lambda: self.client.delete_registered_model_tag(self.name, INTENT_TAG))
         else:
-            self.client.set_registered_model_tag(self.name, INTENT_TAG, json.dumps(intent, sort_keys=True))
+            self.client.set_registered_model_tag(self.name, INTENT_TAG, intent.to_json())
+
+    def _aliased(self, aliases: dict[str, str], alias: str) -> int | None:
+        number = aliases.get(alias)
+        if number is None:
+            return None
+        if not str(number).isdecimal() or len(str(number)) > VERSION_DIGITS:
+            raise RegistryError(
+                f"the alias {alias!r} of model {self.name!r} names no version; set it to a version in MLflow"
+            )
+        return int(number)
 
     def _model(self) -> "RegisteredModel":
         model = self._or_none(lambda: self.client.get_registered_model(self.name))

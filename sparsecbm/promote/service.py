@@ -1,24 +1,24 @@
 """The promotion service, for the command line and the flow: register, judge, promote, roll back."""
 
 import math
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.base.files import write_json, write_text
 from sparsecbm.base.params import Params
-from sparsecbm.base.private_folder import private_folder
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.pipeline.lock import exclusive_lock
 from sparsecbm.promote import transaction
 from sparsecbm.promote.artifacts import EXAMPLE, fetched_version, predict_in_subprocess
 from sparsecbm.promote.history import Entry
+from sparsecbm.promote.intent import Decision
 from sparsecbm.promote.ledger import PROMOTE, Ledger
 from sparsecbm.promote.ledger_page import ledger_page
+from sparsecbm.promote.lock import promotion_lock
 from sparsecbm.promote.registry import CHAMPION, MODEL_TAG, REASONS_TAG, VERDICT_TAG, Registry
-from sparsecbm.promote.transaction import Decision, UnchangedError
+from sparsecbm.promote.transaction import UnchangedError
 from sparsecbm.track.store import Store, open_store, translated_errors
 
 REASONS_LENGTH = 4000  # of a tag
@@ -41,7 +41,12 @@ class PromotionService:
             TrackingUnavailableError: the store does not answer.
         """
         store = open_store(workspace, params.track.experiment)
-        return cls(workspace, params, store, Registry(store.client, params.promote.model))
+        return cls(
+            workspace,
+            params,
+            store,
+            Registry(store.client, params.promote.model, workspace.state / "promotion" / "anchors"),
+        )
 
     def gate(self, number: int | None = None) -> Ledger:
         """Judge a version and publish the ledger; without a number, register this workspace's model first.
@@ -63,7 +68,8 @@ class PromotionService:
         version, champion = self.registry.version(number), self.registry.alias(CHAMPION)
         if champion == number:
             raise UnchangedError(f"version {number} is the champion")
-        if champion is not None and self.registry.version(champion).tags.get(MODEL_TAG) == version.tags[MODEL_TAG]:
+        sha256 = version.tags.get(MODEL_TAG)
+        if champion is not None and sha256 and self.registry.version(champion).tags.get(MODEL_TAG) == sha256:
             raise UnchangedError(f"version {number} has the same bytes as version {champion}, the champion")
         ledger = judge_version(self.workspace, self.params, self.registry, number)
         self._publish(ledger, version.run_id)
@@ -97,6 +103,15 @@ class PromotionService:
         with translated_errors(self.store.uri), self._exclusive():
             return transaction.rollback(self.registry, reason, self.smoke)
 
+    def restart_history(self, reason: str) -> Entry:
+        """Accept a history that is not valid, and verify it from here on.
+
+        Raises:
+            WorkspaceBusyError, ConfigError, PromotionError, RegistryError: as `transaction.restart`.
+        """
+        with translated_errors(self.store.uri), self._exclusive():
+            return transaction.restart(self.registry, reason, self.smoke)
+
     def smoke(self) -> None:
         """Load the champion by its alias, as any user would, and let it predict.
 
@@ -124,13 +139,11 @@ class PromotionService:
         self.registry.tag_version(ledger.challenger, {VERDICT_TAG: ledger.verdict, REASONS_TAG: reasons})
         self.store.client.set_tag(run_id, VERDICT_TAG, ledger.verdict)
 
-    def _exclusive(self) -> AbstractContextManager[None]:
-        """A lock for one promotion at a time, shared by all processes on this machine that use this registry."""
-        database = self.store.uri.removeprefix("sqlite:///")
-        folder = Path(database).parent if database != self.store.uri else private_folder()
-        name = sha256(f"{self.store.uri} {self.registry.name}".encode()).hexdigest()[:16]
-        busy = f"another promotion of {self.registry.name!r} is in progress"
-        return exclusive_lock(folder, f"promotion-{name}", busy)
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """A lock for one promotion at a time, however the registry is addressed."""
+        with promotion_lock(self.store.uri, self.registry.name, self.registry.identity()):
+            yield
 
 
 def ledger_folder(workspace: Workspace, number: int) -> Path:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from sparsecbm.base.redaction import redacted
-from sparsecbm.promote.history import PROMOTE, ROLLBACK, find_chain_faults, find_clock_jumps
-from sparsecbm.promote.registry import CHAMPION, VERDICT_TAG
+from sparsecbm.promote.history import PROMOTE, ROLLBACK, find_clock_jumps
+from sparsecbm.promote.registry import CHAMPION, VERDICT_TAG, Registry, RegistryError, Version
 from sparsecbm.promote.service import PromotionService
 from sparsecbm.promote.transaction import inspect_registry
 from sparsecbm.track.lineage import LOCK_TAG
@@ -49,13 +49,16 @@ def load_status(service: PromotionService) -> Status:
         RegistryError: no model is registered under the name.
     """
     registry = service.registry
-    state, entries, numbers = inspect_registry(registry), registry.entries(), registry.version_numbers()
+    state, numbers = inspect_registry(registry), registry.version_numbers()
+    entries = state.history.entries
     moves = [entry for entry in entries if entry.action in (PROMOTE, ROLLBACK) and entry.version == state.champion]
-    champion = registry.version(state.champion) if state.champion else None
+    faults = [*state.history_faults, *(fault for fault in (state.fault, state.interrupted) if fault)]
+    champion = _version(registry, state.champion, faults)
     tags = champion.tags if champion else {}
-    newest = numbers[-1] if numbers else None
-    faults = [*find_chain_faults(entries), *(fault for fault in (state.fault, state.interrupted) if fault)]
-    notes = find_clock_jumps(entries)
+    newest = _version(registry, numbers[-1] if numbers else None, faults)
+    notes = [*state.history.notes, *find_clock_jumps(entries)]
+    if state.history_faults:
+        notes.append("nothing can be promoted before `sparsecbm history --restart` or a backup settles the history")
     if state.champion is None and not faults:
         notes.append("there is no champion yet; `sparsecbm promote` makes the first one")
     if state.interrupted:
@@ -70,9 +73,19 @@ def load_status(service: PromotionService) -> Status:
         run=champion.run_id if champion else "",
         commit=tags.get("git.commit", ""),
         lock=tags.get(LOCK_TAG, ""),
-        newest=newest,
-        verdict=registry.version(newest).tags.get(VERDICT_TAG, "") if newest else "",
+        newest=numbers[-1] if numbers else None,
+        verdict=newest.tags.get(VERDICT_TAG, "") if newest else "",
         entries=len(entries),
         faults=tuple(faults),
         notes=tuple(notes),
     )
+
+
+def _version(registry: Registry, number: int | None, faults: list[str]) -> Version | None:
+    """A version, or None and a further fault if it is none of ours."""
+    try:
+        return registry.version(number) if number else None
+    except RegistryError as error:
+        if str(error) not in faults:
+            faults.append(str(error))
+        return None

@@ -7,30 +7,33 @@ on which side of the write the registry is, and `recover` completes or undoes th
     write intent -> previous := champion -> champion := version -> smoke test -> write entry -> clear intent
 """
 
-import getpass
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
 from sparsecbm.base.errors import ConfigError, SparseCBMError
-from sparsecbm.base.redaction import redacted
+from sparsecbm.promote.anchor import anchor, find_anchor_faults
 from sparsecbm.promote.history import (
     FIRST,
+    LARGEST,
     PROMOTE,
     REFUSE,
+    RESTART,
     ROLLBACK,
     UNDO,
+    Aliases,
     Entry,
+    History,
     HistoryBrokenError,
     champion_stack,
-    find_chain_faults,
 )
+from sparsecbm.promote.intent import Decision, Intent, IntentUnreadableError
+from sparsecbm.promote.record_texts import check_reason, recordable, user_name
 from sparsecbm.promote.registry import CHAMPION, PREVIOUS, Registry
 
 Smoke = Callable[[], None]  # loads the champion by its alias and lets it predict; raises on failure
-Aliases = tuple[int | None, int | None]  # versions with the aliases `champion` and `previous`
 
 
 class PromotionError(SparseCBMError):
@@ -42,23 +45,6 @@ class UnchangedError(PromotionError):
 
 
 @dataclass(frozen=True)
-class Decision:
-    """The grounds of an operation.
-
-    Attributes:
-        verdict: of the gates; empty if no gate ran
-        reason: free text
-        forced: whether the operation goes against the verdict
-        ledger: sha256 of the ledger; empty without one
-    """
-
-    verdict: str = ""
-    reason: str = ""
-    forced: bool = False
-    ledger: str = ""
-
-
-@dataclass(frozen=True)
 class RegistryState:
     """The state of the aliases, compared with the history.
 
@@ -67,6 +53,8 @@ class RegistryState:
         recorded: the champion by the history; None before the first promotion
         interrupted: describes an unfinished operation; empty without one
         fault: what is wrong with the champion; empty if nothing is
+        history: the history
+        history_faults: what is wrong with the history; nothing moves before it is settled
     """
 
     champion: int | None
@@ -74,6 +62,8 @@ class RegistryState:
     recorded: int | None
     interrupted: str
     fault: str
+    history: History
+    history_faults: tuple[str, ...]
 
     @property
     def aliases(self) -> Aliases:
@@ -83,18 +73,29 @@ class RegistryState:
 def inspect_registry(registry: Registry) -> RegistryState:
     """Compare aliases, intent and history; changes nothing."""
     champion, previous = registry.aliases()
-    intent, entries = registry.intent(), registry.entries()
-    stack = champion_stack(entries)
+    history = registry.history()
+    faults = find_history_faults(registry, history)
+    stack = champion_stack(history.entries)
     recorded = stack[-1] if stack else None
     interrupted = ""
-    if intent is not None and not _is_recorded(entries, intent):
-        side = "after" if champion == intent["version"] else "before"
-        interrupted = (
-            f"a {intent['action']} to version {intent['version']} was interrupted {side} the champion moved; "
-            f"the champion is {_name(champion)}"
-        )
-    fault = "" if interrupted else _champion_fault(registry, champion, recorded)
-    return RegistryState(champion, previous, recorded, interrupted, fault)
+    try:
+        intent = registry.intent()
+    except IntentUnreadableError as error:
+        interrupted = str(error)
+    else:
+        if intent is not None and not _is_recorded(history, intent):
+            side = "after" if champion == intent.version else "before"
+            interrupted = (
+                f"a {intent.action} to version {intent.version} was interrupted {side} the champion moved; "
+                f"the champion is {_name(champion)}"
+            )
+    fault = "" if interrupted or history.faults else _champion_fault(registry, champion, recorded)
+    return RegistryState(champion, previous, recorded, interrupted, fault, history, tuple(faults))
+
+
+def find_history_faults(registry: Registry, history: History) -> list[str]:
+    """What is wrong with the history itself; if nothing is, where its anchors contradict it. One message each."""
+    return list(history.faults) or find_anchor_faults(registry, history)
 
 
 def promote(registry: Registry, number: int, expected: int | None, decision: Decision, smoke: Smoke) -> Entry:
@@ -128,9 +129,11 @@ def rollback(registry: Registry, reason: str, smoke: Smoke) -> Entry:
     """Return to the previous champion; a second rollback returns to the one before it. Deleted versions are skipped.
 
     Raises:
+        ConfigError: the reason is too long.
         PromotionError: there is no earlier champion, or it does not answer.
         RegistryError, HistoryBrokenError: as in `promote`.
     """
+    reason = check_reason(reason)
     _check_and_recover(registry, smoke)
     champion, _ = registry.aliases()
     # Without the deleted versions, a version may follow itself.
@@ -146,9 +149,47 @@ def rollback(registry: Registry, reason: str, smoke: Smoke) -> Entry:
 def refuse(registry: Registry, number: int, decision: Decision) -> Entry:
     """Add to the history that a version was not promoted."""
     _check_history(registry)
-    aliases = inspect_registry(registry).aliases
-    intent = _intent(REFUSE, number, aliases, aliases, decision)
-    return _append(registry, intent, REFUSE, aliases, decision)
+    aliases = registry.aliases()
+    return _append(registry, Intent(REFUSE, number, aliases, aliases, decision), REFUSE, aliases, decision)
+
+
+def restart(registry: Registry, reason: str, smoke: Smoke) -> Entry:
+    """Accept a history that is not valid, and verify it from here on. Its tags stay as they are.
+
+    Raises:
+        ConfigError: there is no reason, or it is too long.
+        PromotionError: the history is valid.
+    """
+    reason, by = check_reason(reason), user_name()
+    if not reason:
+        raise ConfigError('a restart accepts what may be forged, so it needs --reason "..."')
+    history = registry.history()
+    faults = find_history_faults(registry, history)
+    if not faults:
+        raise PromotionError("the promotion history is valid, so there is nothing to restart")
+    number = max([*history.numbers, *(number for _, number, _ in registry.entry_hashes())], default=0) + 1
+    if number > LARGEST:
+        raise PromotionError(f"the history holds entry {number - 1}, the last possible one; delete its tag in MLflow")
+    aliases = registry.aliases()
+    entry = Entry(
+        number=number,
+        time=_now(),
+        action=RESTART,
+        version=aliases[0] or 0,
+        before=aliases,
+        after=aliases,
+        verdict="",
+        reason=recordable(f"{reason} ({'; '.join(faults)})"),
+        forced=True,
+        by=by,
+        operation=uuid.uuid4().hex,
+        ledger="",
+        earlier=history.digest,
+    )
+    registry.append_entry(entry)
+    anchor(registry, entry)
+    recover(registry, smoke)
+    return entry
 
 
 def recover(registry: Registry, smoke: Smoke) -> Entry | None:
@@ -157,17 +198,20 @@ def recover(registry: Registry, smoke: Smoke) -> Entry | None:
     Returns:
         the entry that ends the operation; None if nothing was interrupted
     """
-    intent = registry.intent()
+    try:
+        intent = registry.intent()
+    except IntentUnreadableError as error:
+        return _drop_intent(registry, str(error))
     if intent is None:
         return None
     entry = None
-    if not _is_recorded(registry.entries(), intent):
-        decision = Decision(**intent["why"])
-        if registry.alias(CHAMPION) == intent["version"]:
+    if not _is_recorded(registry.history(), intent):
+        decision = intent.why
+        if registry.alias(CHAMPION) == intent.version:
             return _confirm(registry, intent, decision, smoke)
         _restore_aliases(registry, intent)
         undone = Decision(decision.verdict, "interrupted before the champion moved")
-        entry = _append(registry, intent, UNDO, intent["before"], undone)
+        entry = _append(registry, intent, UNDO, intent.before, undone)
     registry.set_intent(None)
     return entry
 
@@ -176,95 +220,105 @@ def require_reason(force: bool, reason: str | None) -> str:
     """The reason of a forced promotion; empty if it is not forced.
 
     Raises:
-        ConfigError: the promotion is forced and has no reason.
+        ConfigError: the promotion is forced and has no reason, or the reason is too long.
     """
-    if force and not (reason or "").strip():
+    reason = check_reason(reason or "")
+    if force and not reason:
         raise ConfigError('--force overrides the gates, so it needs --reason "..."')
-    return (reason or "").strip() if force else ""
+    return reason if force else ""
 
 
 def _check_and_recover(registry: Registry, smoke: Smoke) -> None:
     _check_history(registry)
     recover(registry, smoke)
+    last = registry.history().last
+    if last is not None:
+        anchor(registry, last)  # a killed process may have left it out; and a place that cannot be written shows now
 
 
 def _check_history(registry: Registry) -> None:
-    faults = find_chain_faults(registry.entries())
+    faults = find_history_faults(registry, registry.history())
     if faults:
         raise HistoryBrokenError(
-            f"the promotion history is not valid: {'; '.join(faults)}. Nothing can be promoted; "
-            "restore the registry from a backup (docs/operations.md)"
+            f"the promotion history is not valid: {'; '.join(faults)}. Nothing can be promoted; restore the registry "
+            "from a backup, or find out what happened and accept the history as it is: "
+            '`sparsecbm history --restart --reason "..."` (docs/operations.md)'
         )
 
 
 def _move(registry: Registry, action: str, aliases: tuple[int, int | None], decision: Decision, smoke: Smoke) -> Entry:
     champion, previous = aliases
-    intent = _intent(action, champion, registry.aliases(), aliases, decision)
+    intent = Intent(action, champion, registry.aliases(), aliases, decision)
     registry.set_intent(intent)
+    stored = registry.intent()
+    if stored is None or stored.operation != intent.operation:  # locks do not reach other machines
+        raise PromotionError("another machine has just begun a promotion; see `sparsecbm status`, then try again")
     registry.set_alias(PREVIOUS, previous)
     registry.set_alias(CHAMPION, champion)
     return _confirm(registry, intent, decision, smoke)
 
 
-def _confirm(registry: Registry, intent: dict, decision: Decision, smoke: Smoke) -> Entry:
+def _confirm(registry: Registry, intent: Intent, decision: Decision, smoke: Smoke) -> Entry:
     """After the champion moved: test that it answers and record it, or move it back."""
     try:
-        registry.set_alias(PREVIOUS, intent["after"][1])
+        registry.set_alias(PREVIOUS, intent.after[1])
         smoke()
     except Exception as error:  # any failure: the old champion must return
         _restore_aliases(registry, intent)
         undone = Decision(decision.verdict, str(error), decision.forced, decision.ledger)
-        entry = _append(registry, intent, UNDO, intent["before"], undone)
+        entry = _append(registry, intent, UNDO, intent.before, undone)
         registry.set_intent(None)
         raise PromotionError(
-            f"version {intent['version']} did not answer as the champion; "
+            f"version {intent.version} did not answer as the champion; "
             f"the alias moved back to {_name(entry.after[0])}: {error}"
         ) from error
-    entry = _append(registry, intent, intent["action"], intent["after"], decision)
+    entry = _append(registry, intent, intent.action, intent.after, decision)
     registry.set_intent(None)
     return entry
 
 
-def _intent(action: str, number: int, before: Aliases, after: Aliases, decision: Decision) -> dict:
-    """An operation in the plain form that the registry keeps until the operation ends."""
-    return {
-        "operation": uuid.uuid4().hex,
-        "action": action,
-        "version": number,
-        "before": list(before),
-        "after": list(after),
-        "why": asdict(decision),
-    }
+def _drop_intent(registry: Registry, fault: str) -> Entry:
+    """Drop an intent that nobody can read; aliases and history are then compared as always."""
+    aliases = registry.aliases()
+    dropped = Intent(UNDO, aliases[0] or 0, aliases, aliases, Decision())
+    entry = _append(registry, dropped, UNDO, aliases, Decision(reason=fault))
+    registry.set_intent(None)
+    return entry
 
 
-def _restore_aliases(registry: Registry, intent: dict) -> None:
-    for alias, number in zip((CHAMPION, PREVIOUS), intent["before"], strict=True):
+def _restore_aliases(registry: Registry, intent: Intent) -> None:
+    for alias, number in zip((CHAMPION, PREVIOUS), intent.before, strict=True):
         registry.set_alias(alias, number if number is None or registry.has_version(number) else None)
 
 
-def _is_recorded(entries: list[Entry], intent: dict) -> bool:
-    return any(entry.operation == intent["operation"] for entry in entries)
+def _is_recorded(history: History, intent: Intent) -> bool:
+    return any(entry.operation == intent.operation for entry in history.entries)
 
 
-def _append(registry: Registry, intent: dict, action: str, after: Sequence[int | None], decision: Decision) -> Entry:
-    entries = registry.entries()
+def _append(registry: Registry, intent: Intent, action: str, after: Aliases, decision: Decision) -> Entry:
+    last = registry.history().last
     entry = Entry(
-        number=len(entries) + 1,
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        number=last.number + 1 if last else 1,
+        time=_now(),
         action=action,
-        version=intent["version"],
-        before=tuple(intent["before"]),
-        after=tuple(after),
+        version=intent.version,
+        before=intent.before,
+        after=after,
         verdict=decision.verdict,
-        reason=redacted(decision.reason),
+        reason=recordable(decision.reason),
         forced=decision.forced,
-        by=getpass.getuser(),
-        operation=intent["operation"],
+        by=intent.by,
+        operation=intent.operation,
         ledger=decision.ledger,
-        earlier=entries[-1].hash if entries else FIRST,
+        earlier=last.hash if last else FIRST,
     )
     registry.append_entry(entry)
+    anchor(registry, entry)
     return entry
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _champion_fault(registry: Registry, champion: int | None, recorded: int | None) -> str:

@@ -6,8 +6,10 @@ import sys
 import time
 
 import pytest
+from mlflow import MlflowClient
 
 from flows.settings import answers
+from sparsecbm.promote.registry import Registry
 from sparsecbm.promote.service import PromotionService
 from sparsecbm.track.store import TrackingUnavailableError, database
 from tests.support.promotion_models import blind_to
@@ -45,6 +47,8 @@ def test_a_model_is_registered_judged_promoted_and_rolled_back(server, finish, g
     service.promote(finish(service, copy.deepcopy(good_model)).gate())
     assert service.registry.source(1).startswith("mlflow-artifacts:/")
     assert list((service.workspace.state / "served").rglob("model.safetensors"))
+    local = MlflowClient(f"sqlite:///{database(service.workspace)}")
+    assert Registry(local, service.registry.name).identity() == service.registry.identity()
     ledger = finish(service, blind_to(good_model, "noise")).gate()
     assert service.promote(ledger).action == "refuse"
     assert service.promote(ledger, force="a test").after == (2, 1)

@@ -17,7 +17,9 @@ class FakeClient:
         self.models = {}
 
     def create_registered_model(self, name, tags=None):
-        self.models[name] = SimpleNamespace(aliases={}, tags=dict(tags or {}), versions={}, made=0)
+        self.models[name] = SimpleNamespace(
+            aliases={}, tags=dict(tags or {}), versions={}, made=0, creation_timestamp=len(self.models)
+        )
 
     def create_model_version(self, name, source="", run_id="", tags=None, description=""):
         model = self.models[name]
@@ -33,7 +35,9 @@ class FakeClient:
 
     def get_registered_model(self, name):
         model = self._model(name)
-        return SimpleNamespace(aliases=dict(model.aliases), tags=dict(model.tags))
+        return SimpleNamespace(
+            aliases=dict(model.aliases), tags=dict(model.tags), creation_timestamp=model.creation_timestamp
+        )
 
     def get_model_version(self, name, version):
         if int(version) not in self._model(name).versions:

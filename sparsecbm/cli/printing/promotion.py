@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsecbm.cli.printing.tables import plain
-from sparsecbm.promote.history import Entry
+from sparsecbm.promote.history import Entry, History
 from sparsecbm.promote.ledger import Ledger, format_figure
 from sparsecbm.promote.status import Status
 
@@ -16,6 +16,7 @@ DONE = {
     "rollback": "rolled back: version {version} is the champion again",
     "refuse": "not promoted: version {version} ({verdict})",
     "undo": "undone: version {version} is not the champion",
+    "restart": "restarted: the history is verified from here on",
 }
 
 
@@ -46,25 +47,29 @@ def show_entry(entry: Entry) -> None:
     print(f"{done} (entry {entry.number} of the history)")
 
 
-def show_history(entries: Sequence[Entry], faults: Sequence[str], clock_jumps: Sequence[str]) -> None:
+def show_history(history: History, faults: Sequence[str], clock_jumps: Sequence[str]) -> None:
     """Print the history, the newest entry last, and whether its chain is intact."""
     console = Console(highlight=False)
     table = Table(
         "", "time (UTC)", "action", "version", "champion", "verdict", "by", "reason", box=None, pad_edge=False
     )  # fmt: skip
-    for entry in entries:
+    for entry in history.entries:
         champions = f"{entry.before[0] or '-'} -> {entry.after[0] or '-'}"
         action = f"{entry.action}, forced" if entry.forced else entry.action
         reason = entry.reason if len(entry.reason) <= 80 else f"{entry.reason[:79]}…"
-        cells = (entry.time[:19], action, str(entry.version), champions, entry.verdict, entry.by, reason)
+        cells = (entry.time[:19], action, str(entry.version or "-"), champions, entry.verdict, entry.by, reason)
         table.add_row(str(entry.number), *map(plain, cells))
     console.print(table)
-    for line in clock_jumps:
+    for line in (*history.notes, *clock_jumps):
         console.print(f"[yellow]{plain(line)}[/]", soft_wrap=True)
     for line in faults:
         console.print(f"[red]{plain(line)}[/]", soft_wrap=True)
     if not faults:
-        console.print(f"[green]the chain of {len(entries)} entries is intact[/]")
+        console.print(f"[green]the chain of {len(history.entries)} entries is intact[/]")
+    if history.first > 1:
+        console.print(f"entries before {history.first}, a restart, are kept as they were, and not verified")
+    if history.last:
+        console.print(f"sha256 of entry {history.last.number}: {history.last.hash}", soft_wrap=True)
 
 
 def show_status(status: Status) -> None:
