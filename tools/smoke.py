@@ -67,11 +67,9 @@ def check_absent(names: Sequence[str]) -> None:
 def save_backbone(folder: Path) -> Path:
     """Save a tiny BERT of random weights and its word tokenizer."""
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
-    )  # fmt: skip
-    BertModel(config).save_pretrained(folder)
     vocabulary = {word: index for index, word in enumerate((*SPECIAL, *WORDS))}
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(vocabulary), **sizes)).save_pretrained(folder)
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     words.post_processor = processors.TemplateProcessing(

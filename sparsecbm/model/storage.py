@@ -10,20 +10,29 @@ README.md              the model card; folders that a stage of the pipeline writ
 checksums.json         sha256 of each file above
 """
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer
 
-from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ModelError
 from sparsecbm.base.files import read_json_object, recover, replacing_folder, sha256_file, write_json, write_text
 from sparsecbm.base.outputs import check_model_folder, refuse_inside_model
-from sparsecbm.model.backbone import forget_padding
+from sparsecbm.model.architecture import (
+    check_weights_file,
+    empty_backbone,
+    foreign_faults,
+    make_config,
+    stored_names,
+    without_memory,
+)
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.folder_entries import check_entries
 from sparsecbm.model.masks import MaskSet
+from sparsecbm.model.positions import check_max_length
+from sparsecbm.model.saved_json import read_checksums, read_concepts, read_config, read_means
+from sparsecbm.model.tokenizer import check_vocabulary, forget_padding, load_tokenizer
 
 Model = TypeVar("Model", bound=ConceptBottleneck)
 
@@ -71,24 +80,37 @@ def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:  # 
     path = Path(path)
     recover(path)
     verify_checksums(path)
-    config = read_json_object(path / "config.json")
-    model_format = config.pop("format")
-    if model_format not in READABLE:
-        known = " and ".join(map(str, READABLE))
-        raise ModelError(f"{path} has model format {model_format}; this version reads {known}; train the model again")
-    tokenizer = AutoTokenizer.from_pretrained(str(path / "tokenizer"))
-    concept_set = ConceptSet.from_dict(read_json_object(path / "concepts.json"))
-    model = model_class.from_config(config, tokenizer, concept_set, read_json_object(path / "training_means.json"))
-    try:
-        weights = load_file(path / WEIGHTS)
-        if any(name.startswith("hard_head.") for name in weights):
+    source = str(path / "config.json")
+    config = read_config(path / "config.json", READABLE)
+    concept_set = read_concepts(path / "concepts.json")
+    means = read_means(path / "training_means.json", concept_set)
+    tokenizer = load_tokenizer(path / "tokenizer")
+    empty_backbone(make_config(config["backbone"], source), source)
+    names = stored_names(path / WEIGHTS)
+
+    def build() -> Model:
+        model = model_class.from_config(config, tokenizer, concept_set, means)
+        if any(name.startswith("hard_head.") for name in names):
             model.add_hard_head()
-        model.load_state_dict(weights)
-    except (RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{path}: {WEIGHTS} does not fit config.json: {error}") from error
+        return model
+
+    with foreign_faults(f"{source} describes no model that can be built"):
+        check_weights_file(without_memory(build), path / WEIGHTS)
+        model = build()
+        model.load_state_dict(load_file(path / WEIGHTS))
     if (path / MASKS).is_file():
         model.masks = MaskSet.load(path / MASKS)
-    return model.eval()
+    _check_use(model.eval(), path)
+    return model
+
+
+def _check_use(model: ConceptBottleneck, path: Path) -> None:
+    """Check that a loaded model can predict: values of a configuration may fit the weights and yet not work."""
+    embeddings = model.backbone.get_input_embeddings()
+    check_vocabulary(model.tokenizer, len(embeddings.weight), model.settings.max_length, str(path / "tokenizer"))
+    check_max_length(model.backbone, model.settings.max_length, str(path / "config.json"))
+    with foreign_faults(f"the model in {path} cannot predict"):
+        model.logits("a")
 
 
 def compute_checksums(folder: Path) -> dict[str, str]:
@@ -105,9 +127,10 @@ def verify_checksums(path: Path) -> None:
     """
     if not path.exists():
         raise ModelError(f"{path} does not exist; `make run` writes models/sparse")
-    if not (path / CHECKSUMS).is_file():
+    if not os.path.lexists(path / CHECKSUMS):
         raise ModelError(f"{path} is not a model folder: it has no {CHECKSUMS}")
-    expected, actual = read_json_object(path / CHECKSUMS), compute_checksums(path)
+    check_entries(path)
+    expected, actual = read_checksums(path / CHECKSUMS), compute_checksums(path)
     faults = [f"{name} is missing" for name in sorted(expected.keys() - actual.keys())]
     faults += [f"{name} is not listed" for name in sorted(actual.keys() - expected.keys())]
     faults += [

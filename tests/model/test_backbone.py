@@ -52,22 +52,41 @@ def test_the_error_names_a_missing_folder(tmp_path):
         load_backbone(str(tmp_path / "nowhere"))
 
 
-def test_the_error_for_an_unavailable_hub_name_says_what_to_do(tmp_path):
-    with pytest.raises(ModelError, match="Give a hub name"):
+def test_the_error_for_an_unavailable_hub_name_says_what_to_do(capfd):
+    with pytest.raises(ModelError, match=r"there is no such folder, the hub cannot be reached.*Give a hub name"):
         load_backbone("nobody/has-this-model")
+    assert "etry" not in "".join(capfd.readouterr())
 
 
-def test_the_revision_is_passed_to_the_hub(monkeypatch):
+def test_the_revision_is_passed_to_the_hub_and_its_fault_is_one_message(monkeypatch):
     arguments = {}
 
     def remember(name, revision=None, **_):
         arguments.update(name=name, revision=revision)
-        raise OSError("no network")
+        raise OSError("no network\nand a second line")
 
-    monkeypatch.setattr(module.AutoTokenizer, "from_pretrained", remember)
-    with pytest.raises(ModelError):
+    monkeypatch.setattr(module, "snapshot_download", remember)
+    with pytest.raises(ModelError, match=r"could not load 'someone/model': no network\. Give a hub name"):
         load_backbone("someone/model@abc123")
     assert arguments == {"name": "someone/model", "revision": "abc123"}
+
+
+def test_a_snapshot_of_the_hub_is_loaded_through_its_links(monkeypatch, tmp_path):
+    """The hub's cache holds each file once, below `blobs`; a link that leads elsewhere is refused."""
+    source = write_backbone(tmp_path / "source")
+    snapshot = tmp_path / "hub" / "snapshots" / "abc123"
+    blobs = tmp_path / "hub" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, file in enumerate(sorted(source.iterdir())):
+        file.rename(blobs / str(number))
+        (snapshot / file.name).symlink_to(f"../../blobs/{number}")
+    monkeypatch.setattr(module, "snapshot_download", lambda name, **_: str(snapshot))
+    assert load_backbone("someone/model")[1].get_vocab()["food"] == 5
+    assert load_backbone(str(snapshot))[0].config.model_type == "bert"
+    (snapshot / "added_tokens.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(ModelError, match=r"added_tokens\.json is a link"):
+        load_backbone("someone/model")
 
 
 def test_the_error_for_an_unknown_wheel_lists_the_known_ones():

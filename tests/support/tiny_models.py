@@ -21,16 +21,17 @@ WORDS = (
     "dull", "pretty", "we", "came", "again",
 )  # fmt: skip
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+VOCABULARY_SIZE = 40  # rows of the embeddings; words that no text has fill them up
 CONCEPTS = ConceptSet((Concept("food"), Concept("noise", ("loud", "quiet"))), Concept("rating", ("1", "2", "3")))
 
-SMALL = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+SMALL = {"vocab_size": VOCABULARY_SIZE, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 FAMILIES = {
     "bert": {**SMALL, "intermediate_size": 32},
     "roberta": {**SMALL, "intermediate_size": 32, "max_position_embeddings": 70},
-    "distilbert": {"vocab_size": 40, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32},
+    "distilbert": {"vocab_size": VOCABULARY_SIZE, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32},
     "deberta": {**SMALL, "intermediate_size": 32},
     "deberta-v2": {**SMALL, "intermediate_size": 32},
-    "gpt2": {"vocab_size": 40, "n_embd": 16, "n_layer": 2, "n_head": 2},
+    "gpt2": {"vocab_size": VOCABULARY_SIZE, "n_embd": 16, "n_layer": 2, "n_head": 2},
     "opt": {**SMALL, "ffn_dim": 32, "word_embed_proj_dim": 12},
     "llama": {**SMALL, "intermediate_size": 32, "num_key_value_heads": 1},
 }
@@ -59,7 +60,9 @@ TEXTS = ["the food was good", "slow service", "a loud place but we came again an
 
 def tiny_tokenizer(decoder: bool = False) -> PreTrainedTokenizerFast:
     """Return a word tokenizer; a decoder's tokenizer has an end token and no pad token."""
-    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
+    known = [*SPECIAL, *WORDS]
+    spare = [f"spare{i}" for i in range(len(known), VOCABULARY_SIZE)]
+    vocabulary = {word: i for i, word in enumerate([*known, *spare])}
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     if decoder:
