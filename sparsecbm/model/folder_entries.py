@@ -13,6 +13,7 @@ from sparsecbm.base.errors import ModelError
 from sparsecbm.base.files import read_json_object
 
 MOST_BYTES = 64 * 2**20  # of a JSON file; those of the largest tokenizers have 35 MB, and these are not read here
+DEEPEST = 40  # objects and lists in one another
 CODE_KEYS = ("auto_map", "custom_pipelines")
 KINDS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
@@ -55,7 +56,12 @@ def read_settings(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MOST_BYTES:
         raise ModelError(f"{path} has more than {MOST_BYTES // 2**20} MB, so it is no file of settings")
     content = read_json_object(path)
-    keys = _keys(content)
+    keys, level = set(), [content]
+    for _ in range(DEEPEST):
+        keys |= {key for value in level if isinstance(value, dict) for key in value}
+        level = [inner for value in level for inner in _inner_values(value)]
+    if level:
+        raise ModelError(f"{path} is nested too deeply to be a file of settings; restore the file")
     for key in CODE_KEYS:
         if key in keys:
             raise ModelError(
@@ -65,10 +71,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     return content
 
 
-def _keys(content: Any) -> set[str]:
-    """The keys of all objects in a JSON value."""
-    if isinstance(content, dict):
-        return {*content, *(key for value in content.values() for key in _keys(value))}
-    if isinstance(content, list):
-        return {key for value in content for key in _keys(value)}
-    return set()
+def _inner_values(value: object) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []

@@ -191,6 +191,17 @@ def test_each_file_with_no_content_or_another_one_is_refused_by_name(folder, fil
     assert isinstance(result, str) and (file in result or "tokenizer in" in result)
 
 
+@pytest.mark.parametrize("file", JSON_FILES)
+@pytest.mark.parametrize("depth", [60, 300, 900])
+def test_nesting_that_json_can_read_ends_in_predictions_or_in_one_message(folder, file, depth):
+    content = json.loads((folder / file).read_text())
+    nested = "[" * depth + "]" * depth
+    (folder / file).write_text(json.dumps({**content, "deep": 0}).replace('"deep": 0', f'"deep": {nested}'))
+    renew_checksums(folder)
+    assert file == "tokenizer/tokenizer.json" or "nested" in outcome(folder)
+    outcome(folder)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
