@@ -24,8 +24,8 @@ from sparsecbm.model.batches import pad
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.compact import unfold
 from sparsecbm.model.heads import activate
-from sparsecbm.model.inference import evaluation_mode
 from sparsecbm.model.masked import needs_separate_passes
+from sparsecbm.model.masked_copy import frozen_copy
 from sparsecbm.model.onednn import use_onednn
 
 BASELINES = ("pad", "mask", "zero")
@@ -53,9 +53,10 @@ class Ends:
 
 @contextmanager
 def prepared(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
-    """The model in eval mode, frozen, with its masks multiplied out if its family allows it; restored after the block.
+    """A copy of the model in eval mode, frozen, with its masks multiplied out if its family allows it.
 
-    Masks are then multiplied once and not in every pass. Frozen weights also allow products by oneDNN.
+    Masks are then multiplied once and not in every pass. Frozen weights also allow products by oneDNN. The model itself
+    is not changed, so others can use it meanwhile.
 
     Raises:
         ModelError: the model has no concepts.
@@ -63,18 +64,11 @@ def prepared(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
     if not model.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts to explain; train one with another mode")
     if model.masks is not None and not needs_separate_passes(model.backbone):
-        unfolded = unfold(model)
-        with use_onednn(unfolded.backbone):
-            yield unfolded
-        return
-    flags = [parameter.requires_grad for parameter in model.parameters()]
-    try:
-        model.requires_grad_(False)
-        with evaluation_mode(model), use_onednn(model.backbone):
-            yield model
-    finally:
-        for parameter, flag in zip(model.parameters(), flags, strict=True):
-            parameter.requires_grad_(flag)
+        copied: ConceptBottleneck = unfold(model)
+    else:
+        copied = frozen_copy(model)
+    with use_onednn(copied.backbone):
+        yield copied
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from sparsecbm.base.errors import ModelError
+from sparsecbm.model.batches import tokenize
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"  # written without spaces
 _WORD = regex.compile(
@@ -72,7 +73,7 @@ def tokenize_words(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max
         )
     if not texts:
         return []
-    encoded = tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False)
+    encoded = tokenize(tokenizer, texts, max_length)
     special = set(tokenizer.all_special_tokens)
     return [_find_words(text, encoding, special) for text, encoding in zip(texts, encoded.encodings, strict=True)]
 

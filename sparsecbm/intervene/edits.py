@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import InterventionError, unknown
 from sparsecbm.base.published import PUBLISHED, published_form
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.in_context import LogitEdit, changed
 from sparsecbm.model.prediction import Prediction, state_predictions
 from sparsecbm.model.prediction_form import PublishedPrediction
 
@@ -89,21 +90,15 @@ def intervene(
 def edited(model: Model, settings: Mapping[str, Setting]) -> Iterator[Model]:
     """Set concepts of every text that the model predicts while the block runs, with the label head as trained.
 
-    Blocks may be nested; where two set the same concept, the inner one counts.
+    Only this thread or task sees the edit. Blocks may be nested; where two set the same concept, the inner one counts.
 
     Raises:
         InterventionError, ConfigError: as `intervene`.
     """
     targets = resolve_settings(model, settings)
 
-    def set_concepts(heads: nn.Module, pooled: tuple, logits: dict[str, Tensor]) -> dict[str, Tensor]:
-        return _set_concepts(model, targets, logits)
-
-    handle = model.concept_heads.register_forward_hook(set_concepts)
-    try:
+    with changed(model.owner, LogitEdit(lambda logits: _set_concepts(model, targets, logits))):
         yield model
-    finally:
-        handle.remove()
 
 
 def resolve_settings(model: ConceptBottleneck, settings: Mapping[str, Setting]) -> dict[str, np.ndarray]:

@@ -1,21 +1,32 @@
 """From texts to padded batches of texts of similar length."""
 
+import threading
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 # Batches are sorted by length within pools of this many batches: little padding, enough shuffling.
 POOL = 32
+# A fast tokenizer keeps the length to cut at as a setting of its own, and fails if two threads set and use it at once.
+_tokenizer_lock = threading.Lock()
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> BatchEncoding:
+    """Texts, at least one, as tokens, special ones included, cut at `max_length`; one thread at a time."""
+    with _tokenizer_lock:
+        encoded: BatchEncoding = tokenizer(
+            list(texts), truncation=True, max_length=max_length, return_attention_mask=False
+        )
+    return encoded
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[list[int]]:
     """Token ids of each text, special tokens included, cut at `max_length`."""
     if not texts:
         return []
-    encoded = tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False)
-    ids: list[list[int]] = encoded["input_ids"]
+    ids: list[list[int]] = tokenize(tokenizer, texts, max_length)["input_ids"]
     return ids
 
 

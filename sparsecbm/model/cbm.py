@@ -3,6 +3,7 @@
 Users work with its subclass `sparsecbm.SparseCBM`, which adds explanations and interventions.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self, overload
@@ -17,8 +18,15 @@ from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.model.backbone import build_backbone, hidden_size, load_backbone, plain_config
 from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.heads import HEADS, ConceptHeads, LabelHead, activate
+from sparsecbm.model.in_context import Owner, changes_of
 from sparsecbm.model.inference import inference_mode
-from sparsecbm.model.masked import attach_masks, is_masked, needs_separate_passes, packed_masks
+from sparsecbm.model.masked import (
+    MaskedLinear,
+    attach_masks,
+    is_masked,
+    needs_separate_passes,
+    packed_masks,
+)
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import Overlap, compute_overlap
 from sparsecbm.model.pooling import pool
@@ -96,15 +104,31 @@ class ConceptBottleneck(nn.Module):
         self.means = means or {}
         # None until it is fitted, and always in mode `standard`.
         self.hard_head: LabelHead | None = None
-        # Mask patches in force, oldest first. `intervene.patches.stack` keeps this record; a deep copy takes it along.
+        # Changes that hold in one context only, such as those of `edited` and `patched`, are kept under this key.
+        self.owner = Owner()
+        # Patches that were applied for good, oldest first. `intervene.patches.stack` keeps this record.
         self.applied_patches: tuple[Any, ...] = ()
         width = hidden_size(backbone)
         if settings.mode == "standard":
             self.dropout = nn.Dropout(settings.dropout)
             self.direct_head = nn.Linear(width, len(concept_set.label))
         else:
-            self.concept_heads = ConceptHeads(concept_set, width, settings.dropout)
+            self.concept_heads = ConceptHeads(concept_set, width, settings.dropout, self.owner)
             self.label_head = LabelHead(concept_set)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A model of its own: what is patched in this context is in its masks for good; edits stay with this model."""
+        owner = memo.setdefault(id(self.owner), Owner())
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other
+        other.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        if owner is not self.owner:
+            other.applied_patches += changes_of(self.owner).patches
+            for name, bits in packed_masks(self.backbone).items():
+                layer = other.backbone.get_submodule(name)
+                assert isinstance(layer, MaskedLinear)
+                layer.own_bits = bits.clone()
+        return other
 
     @classmethod
     def build(cls, backbone: str, concept_set: ConceptSet, settings: Settings) -> Self:
@@ -151,7 +175,9 @@ class ConceptBottleneck(nn.Module):
             )
         if not self.has_bottleneck:
             raise ModelError("a model of mode `standard` has no concepts, so it cannot have masks")
-        attach_masks(self.backbone, masks)
+        if changes_of(self.owner).flips_bits:
+            raise ModelError("masks cannot be replaced in a block in which patches are in force; do it after the block")
+        attach_masks(self.backbone, masks, self.owner)
 
     def add_hard_head(self) -> LabelHead:
         """Add a label head for one-hot concepts, to be fitted or loaded. Training does not change it."""

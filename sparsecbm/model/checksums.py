@@ -18,13 +18,14 @@ def weights_checksum(model: ConceptBottleneck) -> str:
     """sha256 over the names, shapes and values of all weights, as hex. Masks do not count."""
     state = model.state_dict()
     versions = tuple((tensor.data_ptr(), tensor._version) for tensor in state.values())
-    if model not in _cache or _cache[model][0] != versions:
+    known = _cache.get(model)
+    if known is None or known[0] != versions:
         digest = hashlib.sha256()
         for name in sorted(state):
             digest.update(f"{name} {tuple(state[name].shape)} {state[name].dtype}".encode())
             digest.update(_to_bytes(state[name]))
-        _cache[model] = versions, digest.hexdigest()
-    return _cache[model][1]
+        known = _cache[model] = versions, digest.hexdigest()
+    return known[1]
 
 
 def model_checksum(model: ConceptBottleneck) -> str:

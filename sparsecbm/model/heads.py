@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.model.in_context import Owner, changes_of
 
 HEADS = ("soft", "hard")
 
@@ -61,8 +62,9 @@ def concatenated_activations(concept_logits: Mapping[str, np.ndarray], kind: str
 class ConceptHeads(nn.Module):
     """One linear head for each concept, which predicts it from the pooled text of its own subnetwork."""
 
-    def __init__(self, concept_set: ConceptSet, width: int, dropout: float):
+    def __init__(self, concept_set: ConceptSet, width: int, dropout: float, owner: Owner):
         super().__init__()
+        self.owner = owner  # the model whose edits in this context replace logits
         self.names = concept_set.names
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleList(nn.Linear(width, len(concept)) for concept in concept_set)
@@ -74,8 +76,9 @@ class ConceptHeads(nn.Module):
         return head
 
     def forward(self, pooled: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Logits of each given concept, [batch, states], from its pooled text, [batch, hidden]."""
-        return {name: self.head(name)(self.dropout(values)) for name, values in pooled.items()}
+        """Logits of each given concept, [batch, states], from its pooled text, [batch, hidden]; edited in blocks."""
+        logits = {name: self.head(name)(self.dropout(values)) for name, values in pooled.items()}
+        return changes_of(self.owner).edit(logits)
 
 
 class LabelHead(nn.Module):

@@ -4,7 +4,7 @@ The subnetworks share weights and inputs. Each routed row of a batch goes throug
 Blocks below the first masked one are the same for all concepts and run once, before rows are copied for each concept.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
@@ -16,9 +16,12 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
+from sparsecbm.model.in_context import Owner, changes_of
 from sparsecbm.model.masks import MaskSet, unpack
 from sparsecbm.model.routing import RowSplitter, current_route
 
+CallRecorder = Callable[["MaskedLinear", Tensor, Tensor], Tensor]  # layer, input, output -> the output to go on with
+_recorder: ContextVar[CallRecorder | None] = ContextVar("recorder", default=None)
 Leaves = dict[tuple[str, int], Tensor]  # (layer, index of the concept in the mask set) -> [weight's shape]
 _leaves: ContextVar[Leaves | None] = ContextVar("leaves", default=None)
 
@@ -37,20 +40,37 @@ def weight_leaves() -> Iterator[Leaves]:
         _leaves.reset(token)
 
 
+@contextmanager
+def call_recorder(record: CallRecorder) -> Iterator[None]:
+    """Pass the input and the output of every call of a masked layer to a function while the block runs."""
+    token = _recorder.set(record)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
+
+
 class MaskedLinear(nn.Module):
     """An `nn.Linear` or `Conv1D` that applies the mask of each row's concept to its weight.
 
-    The packed masks are a buffer: they follow the module's device. They are saved in a file of their own.
+    The packed masks are a buffer: they follow the module's device. They are saved in a file of their own. They are
+    never written to, only replaced, so a mask set that was taken from a model stays as it is.
     """
 
-    bits: Tensor  # [concepts, bytes], uint8
+    own_bits: Tensor  # [concepts, bytes], uint8
 
-    def __init__(self, name: str, layer: nn.Linear | Conv1D, bits: Tensor):
+    def __init__(self, name: str, layer: nn.Linear | Conv1D, bits: Tensor, owner: Owner):
         super().__init__()
         self.name = name  # full name of the layer in the backbone
+        self.owner = owner
         self.weight, self.bias = layer.weight, layer.bias
         self.input_first = isinstance(layer, Conv1D)  # Conv1D holds [in, out], nn.Linear [out, in]
-        self.register_buffer("bits", bits, persistent=False)
+        self.register_buffer("own_bits", bits, persistent=False)
+
+    @property
+    def bits(self) -> Tensor:
+        """Packed masks in force in this context, patches included, [concepts, bytes], uint8."""
+        return changes_of(self.owner).bits(self.name, self.own_bits)
 
     def mask(self, concept: int) -> Tensor:
         """Boolean mask of one concept, in the weight's shape."""
@@ -70,6 +90,10 @@ class MaskedLinear(nn.Module):
         Raises:
             ModelError: there is no route, or the inputs are not those of the routed rows.
         """
+        outputs, record = self._map(inputs), _recorder.get()
+        return outputs if record is None else record(self, inputs, outputs)
+
+    def _map(self, inputs: Tensor) -> Tensor:
         route = current_route("a masked layer")
         if len(route.segments) == 1:
             return functional.linear(inputs, self.masked_weight(route.segments[0][0]), self.bias)
@@ -164,10 +188,13 @@ def prunable_layers(
     return {layer: m for layer, m in layers.items() if any(fnmatchcase(layer, pattern) for pattern in patterns)}
 
 
-def attach_masks(backbone: nn.Module, masks: MaskSet) -> None:
+def attach_masks(backbone: nn.Module, masks: MaskSet, owner: Owner) -> None:
     """Put masks into a backbone: its pruned layers become `MaskedLinear`, with the same parameters and names.
 
     If the backbone has masks over these layers, they are replaced.
+
+    Args:
+        owner: the model that the backbone belongs to
 
     Raises:
         ModelError: a layer is not in the backbone, or its weight has another shape.
@@ -187,10 +214,10 @@ def attach_masks(backbone: nn.Module, masks: MaskSet) -> None:
     for layer in masks.shapes:
         module, bits = layers[layer], masks.bits[layer]
         if isinstance(module, MaskedLinear):
-            module.bits = bits.to(module.weight.device)
+            module.own_bits = bits.to(module.weight.device)
         elif fresh:
             parent, _, child = layer.rpartition(".")
-            setattr(layers[parent], child, MaskedLinear(layer, module, bits.to(module.weight.device)))
+            setattr(layers[parent], child, MaskedLinear(layer, module, bits.to(module.weight.device), owner))
         else:
             raise ModelError(f"the model has masks over other layers already; {layer} is not among them")
     if fresh:

@@ -1,7 +1,9 @@
-"""A model under other masks, with its weights shared."""
+"""Copies of a model that share its weights."""
 
 import copy
 from typing import TypeVar
+
+from torch import nn
 
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
@@ -22,3 +24,14 @@ def with_masks(model: Model, masks: MaskSet) -> Model:
     other.masks = masks
     other.applied_patches = ()
     return other
+
+
+def frozen_copy(model: Model) -> Model:
+    """Return the same model in eval mode, whose weights take no gradients; the given model stays as it is.
+
+    Both share the memory of weights and masks, and the changes of a context. So modules of the copy can be replaced,
+    and hooks be added to them, while others use the model.
+    """
+    shared = [*model.buffers(), model.tokenizer, model.owner]
+    frozen = {id(weight): nn.Parameter(weight.detach(), requires_grad=False) for weight in model.parameters()}
+    return copy.deepcopy(model, {id(part): part for part in shared} | frozen).eval()

@@ -1,7 +1,7 @@
-"""Single bits of a concept's mask, flipped in place.
+"""Single bits of a concept's mask, flipped in a context or for good.
 
 Bits are flipped by exclusive or on the packed bytes. So a second flip of the same bits exactly undoes the first,
-whatever was flipped in between, and no copy of a mask is kept.
+whatever was flipped in between. Packed bytes are replaced and never written to.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sparsecbm.base.errors import InterventionError, unknown
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.in_context import BitFlips, changed
 from sparsecbm.model.masked import MaskedLinear
 from sparsecbm.model.masks import ConceptMask
 
@@ -46,35 +47,46 @@ def concept_index(model: ConceptBottleneck, concept: str) -> int:
 
 
 def toggle(model: ConceptBottleneck, concept: str, positions: Positions) -> None:
-    """Flip bits of one concept's mask in place; the masks of other concepts are untouched.
+    """Flip bits of one concept's mask for good, in every context; the masks of other concepts are untouched.
 
     Raises:
-        InterventionError: a layer is not masked, or a position is out of range or repeated. Then nothing is flipped.
+        InterventionError: as `bit_flips`. Then nothing is flipped.
     """
-    index, layers = concept_index(model, concept), masked_layers(model)
-    changes = [
-        (layers[layer].bits[index], *_changed_bytes(layers[layer], indices))
-        for layer, indices in check_positions(layers, positions)
-    ]
-    for packed, byte_indices, values in changes:
-        packed.scatter_(0, byte_indices, packed[byte_indices] ^ values)
+    flips, layers = bit_flips(model, concept, positions), masked_layers(model)
+    for layer in flips.layers:
+        layers[layer].own_bits = flips.apply(layer, layers[layer].own_bits)
 
 
 @contextmanager
 def toggled(model: ConceptBottleneck, concept: str, positions: Positions) -> Iterator[None]:
-    """Flip bits while the block runs, and flip them back afterwards, also after an error."""
-    toggle(model, concept, positions)
-    try:
+    """Flip bits in this context while the block runs; other threads and tasks see the model as it is.
+
+    Raises:
+        InterventionError: as `bit_flips`.
+    """
+    with changed(model.owner, bit_flips(model, concept, positions)):
         yield
-    finally:
-        toggle(model, concept, positions)
+
+
+def bit_flips(model: ConceptBottleneck, concept: str, positions: Positions, patch: object = None) -> BitFlips:
+    """Return flips of one concept's mask.
+
+    Args:
+        patch: the patch that the flips belong to
+
+    Raises:
+        InterventionError: a layer is not masked, or a position is out of range or repeated.
+    """
+    index, layers = concept_index(model, concept), masked_layers(model)
+    checked = check_positions(layers, positions)
+    return BitFlips(index, {layer: _changed_bytes(indices) for layer, indices in checked}, patch)
 
 
 def bits_at(model: ConceptBottleneck, concept: str, positions: Positions) -> dict[str, Tensor]:
     """Return the bits at some positions by layer, [positions], bool.
 
     Raises:
-        InterventionError: as `toggle`.
+        InterventionError: as `bit_flips`.
     """
     index, layers = concept_index(model, concept), masked_layers(model)
     bits = {}
@@ -115,8 +127,8 @@ def mask_checksum(mask: ConceptMask) -> str:
     return digest.hexdigest()
 
 
-def _changed_bytes(layer: MaskedLinear, indices: Tensor) -> tuple[Tensor, Tensor]:
+def _changed_bytes(indices: Tensor) -> tuple[Tensor, Tensor]:
     """Return which bytes of a layer's packed mask change, and the value that each is xored with."""
     byte_indices, inverse = (indices // 8).unique(return_inverse=True)
     values = torch.zeros(len(byte_indices), dtype=torch.long).index_add_(0, inverse, 1 << (7 - indices % 8))
-    return byte_indices.to(layer.bits.device), values.to(torch.uint8).to(layer.bits.device)
+    return byte_indices, values.to(torch.uint8)

@@ -18,7 +18,7 @@ from torch import Tensor
 from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.inference import evaluation_mode
-from sparsecbm.model.masked import MaskedLinear
+from sparsecbm.model.masked import MaskedLinear, call_recorder
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,17 +133,11 @@ def _recorded_calls(model: ConceptBottleneck) -> Iterator[dict[str, list[tuple[T
     """Record the input and output of every call of a masked layer while the block runs, by layer."""
     calls: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
-    def record(layer: MaskedLinear, arguments: tuple[Tensor], output: Tensor) -> Tensor:
+    def record(layer: MaskedLinear, inputs: Tensor, output: Tensor) -> Tensor:
         if not output.requires_grad:  # the weights are frozen, and no layer below needs a gradient
             output = output.detach().requires_grad_()
-        calls.setdefault(layer.name, []).append((arguments[0].detach(), output))
+        calls.setdefault(layer.name, []).append((inputs.detach(), output))
         return output
 
-    masked = [module for module in model.backbone.modules() if isinstance(module, MaskedLinear)]
-    handles = [module.register_forward_hook(record) for module in masked]
-    try:
-        with evaluation_mode(model):
-            yield calls
-    finally:
-        for handle in handles:
-            handle.remove()
+    with evaluation_mode(model), call_recorder(record):
+        yield calls

@@ -2,72 +2,68 @@
 
 They are removed in any order, except that a patch made on top of another must be removed first.
 
-A model records the patches in force on it, in `applied_patches`. Each of them fits the mask without any patch, so their
-order does not matter as long as no two flip the same bit.
+`patched` applies patches in one context, a thread or a task; nobody else sees them, and the model is not written to.
+`apply_patch` and `remove_patch` change the model itself, for everybody who uses it. Each patch fits the mask without
+any patch, so their order does not matter as long as no two flip the same bit.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.intervene.patches.bits import bits_at, concept_index, mask_checksum, masked_layers, toggle
+from sparsecbm.intervene.patches.bits import (
+    bit_flips,
+    bits_at,
+    concept_index,
+    mask_checksum,
+    masked_layers,
+    toggle,
+    toggled,
+)
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import weights_checksum
+from sparsecbm.model.in_context import BitFlips, changed, changes_of, drop_change
 from sparsecbm.model.masked_copy import Model, with_masks
-from sparsecbm.model.masks import MaskSet
 
 
 def patches_in_force(model: ConceptBottleneck, concept: str | None = None) -> tuple[MaskPatch, ...]:
-    """Return the patches in force, in the order in which they were applied; of one concept, or of all."""
-    return tuple(patch for patch in model.applied_patches if concept in (None, patch.concept))
+    """Return the patches in force in this context, of one concept or of all: those of the model, then of blocks."""
+    patches = (*model.applied_patches, *changes_of(model.owner).patches)
+    return tuple(patch for patch in patches if concept in (None, patch.concept))
 
 
 @contextmanager
 def patched(model: Model, *patches: MaskPatch) -> Iterator[Model]:
-    """Apply patches while the block runs. Afterwards every mask is as it was, to the bit, also after an error.
+    """Apply patches in this thread or task while the block runs; others see the model without them.
+
+    The masks of the model are not written to, so they are the same to the bit, also after an error. A block may remove
+    a patch before it ends.
 
     Raises:
         InterventionError: as `apply_patch`; then none of them is in force.
     """
-    applied: list[MaskPatch] = []
-    try:
+    with ExitStack() as stack:
         for patch in patches:
-            apply_patch(model, patch)
-            applied.append(patch)
+            _check_applicable(model, patch, patches_in_force(model))
+            stack.enter_context(changed(model.owner, bit_flips(model, patch.concept, patch.flipped, patch)))
         yield model
-    finally:
-        for patch in reversed(applied):
-            if patch in patches_in_force(model):  # the block may have removed it itself
-                remove_patch(model, patch)
 
 
 def apply_patch(model: ConceptBottleneck, patch: MaskPatch) -> None:
-    """Apply a patch to a model, in place.
+    """Apply a patch to a model for everybody who uses it. No other thread may predict with the model meanwhile.
 
     Raises:
         InterventionError: the patch was made for other weights or another mask, or was altered; its parent is not in
             force; or it shares bits with a patch in force, which the message names. Then nothing is changed.
     """
-    _check_weights(model, patch)
-    others = patches_in_force(model, patch.concept)
-    if any(other.id == patch.id for other in others):
-        raise InterventionError(f"patch {patch.id[:12]} is in force already")
-    if patch.parent is not None and all(other.id != patch.parent for other in others):
-        raise InterventionError(
-            f"patch {patch.id[:12]} was made on top of patch {patch.parent[:12]}, which is not in force; "
-            "apply that one first"
-        )
-    _check_mask(model, patch)
-    for other in others:
-        _check_no_shared_bits(patch, other)
-    _check_bits(model, patch, flipped=False)
+    _check_applicable(model, patch, model.applied_patches)
     toggle(model, patch.concept, patch.flipped)
     model.applied_patches = (*model.applied_patches, patch)
 
 
 def remove_patch(model: ConceptBottleneck, patch: MaskPatch) -> None:
-    """Remove a patch, in place, even if others were applied after it.
+    """Remove a patch, even if others were applied after it: from this context if a block applied it, else for good.
 
     Raises:
         InterventionError: it is not in force, another one was made on top of it, or the masks were replaced meanwhile.
@@ -81,8 +77,12 @@ def remove_patch(model: ConceptBottleneck, patch: MaskPatch) -> None:
                 f"patch {other.id[:12]} was made on top of patch {patch.id[:12]}; remove that one first"
             )
     _check_bits(model, patch, flipped=True)
+    for entry in changes_of(model.owner).entries:
+        if isinstance(entry, BitFlips) and entry.patch is not None and entry.patch.id == patch.id:
+            drop_change(model.owner, entry)
+            return
     toggle(model, patch.concept, patch.flipped)
-    model.applied_patches = others
+    model.applied_patches = tuple(other for other in model.applied_patches if other.id != patch.id)
 
 
 def patched_copy(model: Model, *patches: MaskPatch) -> Model:
@@ -92,7 +92,7 @@ def patched_copy(model: Model, *patches: MaskPatch) -> Model:
         InterventionError: as `apply_patch`.
     """
     with patched(model, *patches):
-        return with_masks(model, _copied_masks(model.masks))
+        return with_masks(model, model.masks)
 
 
 def reverted_copy(model: Model, *patches: MaskPatch) -> Model:
@@ -106,7 +106,7 @@ def reverted_copy(model: Model, *patches: MaskPatch) -> Model:
     for patch in patches:
         _check_weights(model, patch)
         _check_bits(model, patch, flipped=True)
-    other = with_masks(model, _copied_masks(model.masks))
+    other = with_masks(model, model.masks)
     for patch in patches:
         toggle(other, patch.concept, patch.flipped)
     for patch in patches:
@@ -129,12 +129,8 @@ def flipped_positions(model: ConceptBottleneck, concept: str) -> dict[str, tuple
 
 def unpatched_mask_checksum(model: ConceptBottleneck, concept: str) -> str:
     """Return the checksum of a concept's mask without the patches in force."""
-    flipped = flipped_positions(model, concept)
-    toggle(model, concept, flipped)
-    try:
+    with toggled(model, concept, flipped_positions(model, concept)):
         return mask_checksum(model.masks[concept])
-    finally:
-        toggle(model, concept, flipped)
 
 
 def check_patch_fits(model: ConceptBottleneck, patch: MaskPatch) -> None:
@@ -145,6 +141,23 @@ def check_patch_fits(model: ConceptBottleneck, patch: MaskPatch) -> None:
     """
     _check_weights(model, patch)
     _check_mask(model, patch)
+
+
+def _check_applicable(model: ConceptBottleneck, patch: MaskPatch, parents: tuple[MaskPatch, ...]) -> None:
+    """Check that a patch can be applied; its parent must be one of the given patches."""
+    _check_weights(model, patch)
+    others = patches_in_force(model, patch.concept)
+    if any(other.id == patch.id for other in others):
+        raise InterventionError(f"patch {patch.id[:12]} is in force already")
+    if patch.parent is not None and all(other.id != patch.parent for other in parents):
+        raise InterventionError(
+            f"patch {patch.id[:12]} was made on top of patch {patch.parent[:12]}, which is not in force; "
+            "apply that one first"
+        )
+    _check_mask(model, patch)
+    for other in others:
+        _check_no_shared_bits(patch, other)
+    _check_bits(model, patch, flipped=False)
 
 
 def _check_weights(model: ConceptBottleneck, patch: MaskPatch) -> None:
@@ -181,7 +194,3 @@ def _check_no_shared_bits(patch: MaskPatch, other: MaskPatch) -> None:
                 f"patches {patch.id[:12]} and {other.id[:12]} collide: both flip bits "
                 f"{', '.join(map(str, shared[:5]))}{more} of layer {layer}; remove the other one first"
             )
-
-
-def _copied_masks(masks: MaskSet) -> MaskSet:
-    return MaskSet(masks.concepts, masks.shapes, {layer: bits.clone() for layer, bits in masks.bits.items()})

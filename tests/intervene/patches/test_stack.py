@@ -200,13 +200,17 @@ steps = st.recursive(
 
 
 def test_any_sequence_restores_the_mask_to_the_bit(lively, patches):
-    """After any apply, remove, nested block or error, the bits are the original bits xor the applied flips."""
+    """After any apply, remove, nested block or error, the bits are the original bits xor the applied flips.
+
+    What is applied in a block stays after it; what the block itself applies does not.
+    """
     original = copied_masks(lively.masks)
-    in_force: list[str] = []
+    for_good: list[str] = []
+    of_blocks: list[str] = []
 
     def expected():
         bits = {layer: rows.clone() for layer, rows in original.bits.items()}
-        for name in in_force:
+        for name in for_good + of_blocks:
             index = original.concepts.index(patches[name].concept)
             for layer, positions in patches[name].flipped.items():
                 for position in positions:
@@ -214,26 +218,26 @@ def test_any_sequence_restores_the_mask_to_the_bit(lively, patches):
         return MaskSet(original.concepts, original.shapes, bits)
 
     def fits(name):
-        return name not in in_force and not (name in "ab" and {"a", "b"} & set(in_force))
+        return name not in for_good + of_blocks and not (name in "ab" and {"a", "b"} & {*for_good, *of_blocks})
 
     def run(step):
         kind, name, *rest = step
         if kind == "on" and fits(name):
             apply_patch(lively, patches[name])
-            in_force.append(name)
-        elif kind == "off" and name in in_force:
+            for_good.append(name)
+        elif kind == "off" and name in for_good + of_blocks:
             remove_patch(lively, patches[name])
-            in_force.remove(name)
+            (of_blocks if name in of_blocks else for_good).remove(name)
         elif kind == "block" and fits(name):
             inner, fails = rest
             with suppress(ZeroDivisionError), patched(lively, patches[name]):
-                in_force.append(name)
+                of_blocks.append(name)
                 for one in inner:
                     run(one)
                 if fails:
                     raise ZeroDivisionError
-            if name in in_force:
-                in_force.remove(name)
+            if name in of_blocks:
+                of_blocks.remove(name)
         else:
             change = {
                 "on": lambda: apply_patch(lively, patches[name]),
@@ -244,14 +248,14 @@ def test_any_sequence_restores_the_mask_to_the_bit(lively, patches):
             with pytest.raises(InterventionError):
                 change()
         assert lively.masks == expected()
-        assert [patch.id for patch in patches_in_force(lively)] == [patches[name].id for name in in_force]
+        assert [patch.id for patch in patches_in_force(lively)] == [patches[name].id for name in for_good + of_blocks]
 
     @settings(max_examples=40, deadline=None)
     @given(st.lists(steps, max_size=8))
     def check(sequence):
         for step in sequence:
             run(step)
-        for name in list(in_force):
+        for name in list(for_good):
             run(("off", name))
         assert lively.masks == original
 
