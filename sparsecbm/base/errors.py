@@ -64,6 +64,8 @@ class DegenerateSaliencyWarning(UserWarning):
 def unknown(kind: str, name: object, choices: Iterable[object]) -> str:
     """Say that `name` is not a known `kind`, with the closest choice and all choices."""
     names = [str(choice) for choice in choices]
+    if isinstance(name, str) and len(name) > 60:
+        name = f"{name[:60]}..."
     matches = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" Did you mean {matches[0]!r}?" if matches else ""
     shown = name if isinstance(name, int | float) else str(name)

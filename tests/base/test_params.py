@@ -1,11 +1,12 @@
 """The typed params.yaml: an error names the key and the closest match."""
 
 import copy
+from datetime import date
 
 import pytest
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.base.params import Finetune, Params, Prune, load_params, params, parse_params, read_yaml
+from sparsecbm.base.params import Finetune, Params, Prune, faults, load_params, parse_params, read_yaml
 from tests.support.tiny_pipeline import ROOT
 
 
@@ -37,6 +38,14 @@ def test_the_shipped_file_is_valid_and_immutable():
         ("finetune", 3, "finetune: must be a mapping, not 3"),
         ("source.name", "restaurant", r"source.name: unknown source 'restaurant'. Did you mean 'restaurants'"),
         ("source.paht", "x", r"source.paht: unknown key 'paht'. Did you mean 'path'"),
+        ("source", {}, r"source.name: this key is missing"),
+        ("source", "cebab", r"source: must be a mapping, not 'cebab'"),
+        ("finetune.learning_rate", float("inf"), "finetune.learning_rate: must be a finite number, not inf"),
+        ("model.backbone", 3, r'model.backbone: must be text, not the number 3; quote it: "3"$'),
+        ("model.backbone", True, r'model.backbone: must be text, not the truth value true; quote it: "true"$'),
+        ("model.backbone", date(2024, 1, 2), r'must be text, not the date 2024-01-02; quote it: "2024-01-02"$'),
+        ("model.backbone", None, r"model.backbone: must be text, not null$"),
+        ("model.backbone", ["x" * 100], r"model.backbone: must be text, not \['x{58}\.\.\.$"),
     ],
 )
 def test_an_error_names_the_key(content, key, value, message):
@@ -57,6 +66,14 @@ def test_one_error_lists_all_invalid_keys(content):
     assert str(fault.value).startswith("params.yaml is not valid:\n")
     assert "  seed: this key is missing" in str(fault.value)
     assert "  threads: " in str(fault.value)
+
+
+def test_one_error_lists_at_most_thirty_faults(content):
+    content |= {f"key {number}": 1 for number in range(40)}
+    with pytest.raises(ConfigError) as fault:
+        parse_params(content)
+    assert len(str(fault.value).splitlines()) == 1 + 30 + 1
+    assert str(fault.value).endswith("\n  ... and 10 more")
 
 
 def test_columns_of_a_table_are_checked(content):
@@ -82,6 +99,23 @@ def test_a_file_without_a_complete_mapping_is_an_error(tmp_path, text, message):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_params(tmp_path / "params.yaml")
+
+
+def test_faults_of_gates_name_the_gate_and_its_choices(content):
+    content["promote"]["gates"] = [
+        {"kind": "scroe", "name": "a"},
+        {"kind": "cost", "name": "b", "of": "size_mb", "bound": 1, "tims": 2},
+        {"kind": "figure", "name": "c", "file": "f", "key": "k", "equals": [1], "failed": "hold", "required": True},
+    ]
+    with pytest.raises(ConfigError) as fault:
+        parse_params(content)
+    assert str(fault.value).splitlines()[1:] == [
+        "  promote.gates.0.kind: unknown kind 'scroe'. Did you mean 'score'? Choices: score, figure, cost",
+        "  promote.gates.1.times: this key is missing",
+        "  promote.gates.1.tims: unknown key 'tims'. Did you mean 'times'? Choices: kind, name, of, bound, times",
+        "  promote.gates.2.equals: must be true or false, not [1]",
+        "  promote.gates.2.equals: must be text, not [1]",
+    ]
 
 
 def test_a_missing_file_is_an_error(tmp_path):
@@ -116,7 +150,7 @@ def test_a_missing_key_takes_its_default(content):
 
 
 def test_the_error_for_a_renamed_key_gives_the_new_name(content, monkeypatch):
-    monkeypatch.setitem(params.RENAMED, "finetune.rounds", "finetune.epochs")
+    monkeypatch.setitem(faults.RENAMED, "finetune.rounds", "finetune.epochs")
     content["finetune"]["rounds"] = 3
     with pytest.raises(ConfigError, match=r"\n  finetune\.rounds is now finetune\.epochs$"):
         parse_params(content)

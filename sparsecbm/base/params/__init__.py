@@ -3,7 +3,7 @@
 from sparsecbm.base.params.data import Annotate, Split, Validate
 from sparsecbm.base.params.evaluate import Evaluate
 from sparsecbm.base.params.finetune import Finetune
-from sparsecbm.base.params.params import Params, load_params, other_source, parse_params, read_yaml
+from sparsecbm.base.params.params import Params, load_params, other_source, parse_params
 from sparsecbm.base.params.prune import Prune
 from sparsecbm.base.params.source import (
     CebabSource,
@@ -15,6 +15,7 @@ from sparsecbm.base.params.source import (
     TableFormat,
     TableSource,
 )
+from sparsecbm.base.yaml_reader import read_yaml
 
 __all__ = [
     "Annotate",

@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from sparsecbm.base.yaml_reader import describe_plain, plain_text
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 # Type of pydantic's error -> what a value must be.
@@ -16,6 +18,7 @@ REQUIREMENTS = {
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a finite number",
+    "int_parsing_size": "a whole number",
     "string_type": "text",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
@@ -39,7 +42,7 @@ class Section(BaseModel):
     The descriptions of its fields are the tables of docs/configuration.md (see `document`).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def matching(pattern: str, form: str) -> AfterValidator:
@@ -64,4 +67,7 @@ def describe_fault(fault: ErrorDetails, key: str) -> str:
         return f"{key}: {context['error']}" if key else str(context["error"])
     requirement = REQUIREMENTS.get(fault["type"])
     message = fault["msg"] if requirement is None else f"must be {requirement.format(**context)}"
-    return f"{key}: {message}, not {fault['input']!r}"
+    value = fault["input"]
+    if fault["type"] == "string_type" and not isinstance(value, dict | list | tuple | None):
+        return f'{key}: {message}, not {describe_plain(value)}; quote it: "{plain_text(value)}"'
+    return f"{key}: {message}, not {plain_text(value)}"
