@@ -17,7 +17,6 @@ PIPELINE_IMPORTS = {
     "pandera": ("sparsecbm.data.schemas", "sparsecbm.data.validation"),
     "prefect": ("flows",),
     "psutil": ("flows",),
-    "ruamel": ("sparsecbm.base.yaml_reader", "sparsecbm.pipeline"),
 }
 # A row such as "| 4 | `track`, `report` | the record in MLflow; the pages |".
 LAYER_ROW = re.compile(r"^\| \d+ \| ([^|]+) \|", re.MULTILINE)
