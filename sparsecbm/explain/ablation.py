@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import ConfigError, unknown
+from sparsecbm.base.progress import progress
 from sparsecbm.explain.variants import KINDS, Unit, Variants
 from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -101,7 +102,8 @@ def ablate_units(
     variants = Variants(model, list(states), kinds, first)
     token_ids = encode(model.tokenizer, texts, model.settings.max_length)
     ablations: list[dict[str, Ablation]] = [{} for _ in token_ids]
-    for rows in batch_by_length([len(ids) for ids in token_ids], batch_size):
+    batches = batch_by_length([len(ids) for ids in token_ids], batch_size)
+    for rows in progress(batches, "ablate units", "batch"):
         ids, mask = pad([token_ids[row] for row in rows], model.tokenizer.pad_token_id)
         for name, logits in variants.logits(ids.to(model.device), mask.to(model.device)).items():
             for row, text_logits in zip(rows, logits.double().cpu().unbind(1), strict=True):

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsecbm.base.progress import progress
 from sparsecbm.explain.subject import Ends, Subject, TokenScores
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.compact import concept_blocks
@@ -89,7 +90,7 @@ def integrated_gradients(subject: Subject, steps: int, tolerance: float, max_ste
 def gradient_x_input(subject: Subject) -> TokenScores:
     """The gradient at the text times the embedding, summed over its width, without a baseline (arXiv 1605.01713)."""
     scores = subject.no_scores()
-    for texts in subject.batches(np.arange(len(subject.texts))):
+    for texts in progress(list(subject.batches(np.arange(len(subject.texts)))), "gradients", "batch"):
         ends = subject.ends(texts)
         for concept, gradient in _gradients(subject, ends, texts, np.ones(len(texts)), subject.concepts):
             scores[texts, concept, : ends.mask.shape[1]] = _sum_width(gradient * ends.end)
@@ -110,7 +111,7 @@ def _integrals(subject: Subject, parts: Parts, nodes: np.ndarray, weights: np.nd
         part_of_node = np.repeat(open_parts, len(nodes))
         at = parts.start[part_of_node] + share[part_of_node] * np.tile(nodes, len(open_parts))
         weight = share[part_of_node] * np.tile(weights, len(open_parts))
-        for batch in subject.batches(parts.texts[part_of_node]):
+        for batch in progress(list(subject.batches(parts.texts[part_of_node])), "gradients", "batch"):
             texts = parts.texts[part_of_node[batch]]
             ends = subject.ends(texts)
             for concept, gradient in _gradients(subject, ends, texts, at[batch], names):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsecbm.base.progress import progress
 from sparsecbm.explain.subject import Subject, TokenScores
 from sparsecbm.model.batches import pad
 from sparsecbm.model.pooling import pool
@@ -20,7 +21,7 @@ def leave_one_out(subject: Subject) -> TokenScores:
     scores = subject.no_scores()
     pairs = [(i, word) for i, text in enumerate(subject.texts) for word in range(len(text.words))]
     texts, words = np.array(pairs, dtype=int).reshape(-1, 2).T
-    for batch in subject.batches(texts):
+    for batch in progress(list(subject.batches(texts)), "leave words out", "batch"):
         numbers, rows, first = texts[batch], [], []
         for i, word in zip(numbers, words[batch], strict=True):
             deleted = subject.texts[i].word_indices == word

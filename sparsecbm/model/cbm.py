@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
+from sparsecbm.base.progress import progress
 from sparsecbm.model.backbone import build_backbone, hidden_size, load_backbone, plain_config
 from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.heads import HEADS, ConceptHeads, LabelHead, activate
@@ -265,7 +266,8 @@ class ConceptBottleneck(nn.Module):
         concepts = {name: np.zeros((len(token_ids), len(self.concept_set[name])), np.float32) for name in names}
         label = np.zeros((len(token_ids), len(self.concept_set.label)), np.float32)
         with inference_mode(self):
-            for rows in batch_by_length([len(ids) for ids in token_ids], batch_size):
+            batches = batch_by_length([len(ids) for ids in token_ids], batch_size)
+            for rows in progress(batches, "predict", "batch"):
                 ids, mask = pad([token_ids[row] for row in rows], self.tokenizer.pad_token_id)
                 output = self(ids.to(self.device), mask.to(self.device))
                 label[rows] = output.label_logits.float().cpu().numpy()

@@ -1,6 +1,5 @@
 """The training loop: updates, validation, selection and checkpoints. It knows nothing of DVC or MLflow."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from sparsecbm.base.metrics import accuracy
 from sparsecbm.base.params import Finetune
+from sparsecbm.base.progress import pause
 from sparsecbm.model.batches import batch_by_length, shuffle_batches
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.inference import inference_mode
@@ -150,9 +150,8 @@ class _Loop:
             self.optimizer, int(params.warmup * self.total), self.total, last_epoch=self.progress.step - 1
         )
         self.saved_at = time.monotonic()
-        pause = 1.0 if sys.stderr.isatty() else 20.0  # a log file needs fewer lines than a terminal
         self.bar = tqdm(
-            total=self.total, initial=self.progress.step, unit="update", desc=method.name, mininterval=pause
+            total=self.total, initial=self.progress.step, unit="update", desc=method.name, mininterval=pause()
         )
 
     def train_epoch(self) -> None:

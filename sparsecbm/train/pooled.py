@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sparsecbm.base.progress import progress
 from sparsecbm.model.batches import batch_by_length, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.inference import inference_mode
@@ -25,7 +26,7 @@ def pooled_under_masks(
     concepts = model.concept_set.names if concepts is None else concepts
     pooled: dict[str, Tensor] = {}
     with inference_mode(model):
-        for indices in batch_by_length(data.lengths, batch_size):
+        for indices in progress(batch_by_length(data.lengths, batch_size), "pool texts", "batch"):
             ids, mask = pad([data.rows[i] for i in indices], model.tokenizer.pad_token_id)
             rows = dict.fromkeys(concepts, torch.arange(len(ids), device=model.device))
             for name, texts in model.represent(ids.to(model.device), mask.to(model.device), rows).items():

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from sparsecbm.base.progress import progress
 from sparsecbm.model.batches import pad
 from sparsecbm.model.cbm import ConceptBottleneck
 
@@ -30,7 +31,8 @@ def concept_logits_for(
     for ids, concept in queries:
         concepts[ids].add(concept)
     results: dict[Query, np.ndarray] = {}
-    for batch in _batches(sorted(concepts, key=lambda ids: (-len(ids), ids)), batch_tokens):
+    batches = list(_batches(sorted(concepts, key=lambda ids: (-len(ids), ids)), batch_tokens))
+    for batch in progress(batches, "predict changed texts", "batch"):
         ids, mask = (t.to(model.device) for t in pad(batch, model.tokenizer.pad_token_id))
         by_concept = {
             name: [i for i, row in enumerate(batch) if name in concepts[row]] for name in model.concept_set.names

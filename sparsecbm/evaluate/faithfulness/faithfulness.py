@@ -14,6 +14,7 @@ from pydantic import Field
 
 from sparsecbm.base.form import Form
 from sparsecbm.base.params.faithfulness import Faithfulness
+from sparsecbm.base.progress import progress
 from sparsecbm.evaluate.evidence import Estimate
 from sparsecbm.evaluate.faithfulness.aopc import Item, find_items, measure_aopc, random_orders, rank_words
 from sparsecbm.evaluate.faithfulness.edit_agreement import measure_edit_agreement, single_span_edits
@@ -215,7 +216,7 @@ def _infidelity(
     subject: Subject, sample: _Sample, attributions: Mapping[str, Attributions], params: Faithfulness
 ) -> dict[str, dict[str, Estimate]]:
     values: dict[str, list[float]] = {method: [] for method in params.methods}
-    for item in sample.items:
+    for item in progress(sample.items, "infidelity", "item"):
         scores = {method: attributions[method][item.text_index][item.concept].scores for method in params.methods}
         by_method = measure_infidelity(subject, item, scores, params.infidelity_samples, sample.seed_of(item))
         for method, value in by_method.items():
@@ -232,6 +233,6 @@ def _sensitivity(
         measure_sensitivity(subject, item, method, options, params.sensitivity_samples, sample.seed_of(item))
         if item.text_index < params.sensitivity_texts
         else float("nan")
-        for item in sample.items
+        for item in progress(sample.items, f"sensitivity of {method}", "item")
     ]
     return sample.means(values)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sparsecbm.base.progress import progress
 from sparsecbm.evaluate.evidence import Estimate
 from sparsecbm.evaluate.faithfulness.aopc import Item
 from sparsecbm.evaluate.faithfulness.item_groups import ItemGroups, mean_by_concept
@@ -67,7 +68,7 @@ def sanity(
     states = {name: [model.concept_set[name].states[index] for index in logits[name].argmax(1)] for name in names}
     original: dict[str, list[Mapping[str, Attribution]]] = {}
     correlations: dict[str, dict[str, dict[str, Estimate]]] = {method: {} for method in methods}
-    for step, changed in randomised(model, groups.seed):
+    for step, changed in progress(randomised(model, groups.seed), "attributions of randomised models", "model"):
         for method in methods:
             attributions = attribute(changed, texts, states=states, method=method, options=options)
             if step == ORIGINAL:

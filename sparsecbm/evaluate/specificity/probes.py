@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.metrics import MISSING
+from sparsecbm.base.progress import progress
 from sparsecbm.evaluate.evidence import Evidence, correctness
 from sparsecbm.evaluate.pooled import Pooled
 
@@ -41,7 +42,7 @@ def probe(training: Pooled, evaluated: Pooled) -> Evidence:
         DataError: no training text has a known state of a concept.
     """
     predicted = {}
-    for name, gold in training.gold.items():
+    for name, gold in progress(training.gold.items(), "probe", "concept", len(training.gold)):
         known = gold != MISSING
         if not known.any():
             raise DataError(f"no training text of the probes has a state for concept {name!r}; add texts with states")

@@ -18,6 +18,7 @@ from pydantic import Field
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.form import Form
 from sparsecbm.base.numbers import Number
+from sparsecbm.base.progress import progress
 from sparsecbm.evaluate.evidence import Estimate, Evidence, column_gaps, correctness, gap_excess, gaps
 from sparsecbm.evaluate.exclusive_weights import without_exclusive
 from sparsecbm.evaluate.pooled import Pooled, pooled_texts
@@ -181,7 +182,7 @@ def ablation(model: ConceptBottleneck, evaluated: pd.DataFrame, before: Evidence
         whose weights are removed.
     """
     values = {name: np.zeros_like(right) for name, right in before.values.items()}
-    for column, removed in enumerate(before.concepts):
+    for column, removed in enumerate(progress(before.concepts, "ablate exclusive weights", "concept")):
         masks = without_exclusive(model.masks, [removed])
         # Equal masks give equal predictions, so only concepts whose mask has changed are predicted again.
         changed = [
