@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from sparsecbm.base.progress import progress
 from sparsecbm.explain.explanation import Explanation
@@ -16,7 +15,7 @@ from sparsecbm.plots.masks import plot_density, plot_exclusive, plot_overlap, pl
 from sparsecbm.plots.scores import plot_accuracies, plot_confusions
 from sparsecbm.plots.training import plot_curves, plot_pruning
 
-Plots = list[Callable[[], Figure]]
+Plots = list[Callable[[], object]]
 
 
 def draw_plots(
