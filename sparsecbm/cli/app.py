@@ -1,14 +1,18 @@
 """The command line. Commands import what they need when they run, so that `--help` is quick."""
 
 import os
+import re
 import sys
+import warnings
 from typing import Annotated
 
 import typer
 
-from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.errors import DataError
 from sparsecbm.base.extras import missing_extras_explained
+from sparsecbm.base.fault_boundary import exit_code
 from sparsecbm.base.redaction import redacted
+from sparsecbm.base.terminal_text import visible
 from sparsecbm.cli import doctor, memory, models, patches, pipeline, promotion
 
 app = typer.Typer(
@@ -20,6 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+# The base of all errors in the use of a command. Typer exports it under no name of its own.
+_WrongUse = typer.BadParameter.__mro__[2]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 MODELS, PIPELINE, PROMOTION = "Models", "Pipeline", "Promotion"  # panels of `sparsecbm --help`, in this order
 PANELS = {
@@ -58,15 +66,31 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; an error in the input is one message and exit code 1."""
+    """Run the command line. The exit code is 1 for a fault and 2 for wrong use, each with one message."""
+    warnings.showwarning = _show_warning
     arguments = sys.argv[1:]
     if "--debug" in arguments:  # at any position
         arguments = ["--debug", *(argument for argument in arguments if argument != "--debug")]
+    sys.exit(exit_code(lambda: _run(arguments)))
+
+
+def _run(arguments: list[str]) -> int | None:
+    for argument in arguments:
+        if _SURROGATE.search(argument):  # bytes that are no UTF-8
+            raise DataError(f"the argument {argument!r} is not UTF-8; convert it first")
     try:
         with missing_extras_explained():
-            app(arguments, prog_name="sparsecbm")
-    except SparseCBMError as error:
-        if os.environ.get("SPARSECBM_DEBUG") == "1":
-            raise
-        print(f"error: {redacted(str(error))}", file=sys.stderr)
-        sys.exit(1)
+            return app(arguments, prog_name="sparsecbm", standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except _WrongUse as error:
+        from typer.rich_utils import rich_format_error
+
+        error.message = visible(error.message)
+        rich_format_error(error)
+        return error.exit_code
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as one message without the line of source that raised it."""
+    print(f"warning: {visible(redacted(str(message)))}", file=sys.stderr)

@@ -71,8 +71,10 @@ def remove(
     store: Store, correction: Annotated[str, typer.Argument(help="The id of the correction, or the start of it.")]
 ) -> None:
     """Remove a correction."""
+    from sparsecbm.cli.printing.terminal import say
+
     removed = _open_store(store).remove(correction)
-    print(f"removed: {removed.concept}={removed.state} ({removed.id[:12]})")
+    say(f"removed: {removed.concept}={removed.state} ({removed.id[:12]})")
 
 
 @memory_app.command()

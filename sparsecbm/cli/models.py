@@ -30,12 +30,14 @@ def predict(
     if output is not None:
         check_output(output, json_with("text", "label", "probabilities"), "predictions")
     from sparsecbm.api import SparseCBM
+    from sparsecbm.base.terminal_text import visible_json
     from sparsecbm.cli.predictions import prediction_lines
+    from sparsecbm.cli.printing.terminal import say
 
     lines = prediction_lines(SparseCBM.from_pretrained(model), texts)
     if output is None:
         for line in lines:
-            print(line)
+            say(visible_json(line))
     else:
         write_text(output, "".join(f"{line}\n" for line in lines))
 

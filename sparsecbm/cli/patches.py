@@ -1,6 +1,5 @@
 """The commands `sparsecbm intervene` and `sparsecbm patch ...`."""
 
-import json as jsonlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -106,10 +105,9 @@ def make(
 
     Half of the split and some training texts are protected. Side effects are measured on the other half.
     """
-    from rich.console import Console
-
     from sparsecbm.base.params import load_params
     from sparsecbm.cli.printing.interventions import show_patch
+    from sparsecbm.cli.printing.terminal import Terminal, say
     from sparsecbm.cli.text_input import collect_texts
     from sparsecbm.intervene.experiments.trials import bit_budget
     from sparsecbm.intervene.patches.make import make_patch
@@ -132,7 +130,7 @@ def make(
         max_harm=settings.max_harm if max_harm is None else max_harm,
         force=force,
     )
-    with Console(stderr=True).status("predicting the reference ...") as status:
+    with Terminal(stderr=True).status("predicting the reference ...") as status:
         protecting, held_out = _split_reference(loaded, data or workspace.annotated, split, params)
         status.update("protecting correct predictions ...")
         protection = protect(loaded, protecting.without_texts(texts), concept, settings.protect)
@@ -145,7 +143,7 @@ def make(
         print_json(patch)
     else:
         show_patch(patch)
-        print(f"written to {output}; the model is unchanged")
+        say(f"written to {output}; the model is unchanged")
 
 
 @patch_app.command()
@@ -236,8 +234,9 @@ def load_model(path: Path) -> "SparseCBM":
 def print_json(result: object) -> None:
     """Print published results, or plain values, as JSON."""
     from sparsecbm.base.published import published_form
+    from sparsecbm.cli.printing.terminal import say_json
 
-    print(jsonlib.dumps(published_form(result), indent=2, ensure_ascii=False, allow_nan=False))
+    say_json(published_form(result))
 
 
 def _split_reference(model: "SparseCBM", folder: Path, split: str, params: "Params") -> "tuple[Reference, Reference]":
@@ -266,6 +265,7 @@ def _reference(
 
 def _write_model(model: "SparseCBM", output: Path, json: bool) -> None:
     from sparsecbm.cli.json_forms import WrittenModel
+    from sparsecbm.cli.printing.terminal import say
     from sparsecbm.model.checksums import model_checksum
 
     model.save_pretrained(output)
@@ -273,4 +273,4 @@ def _write_model(model: "SparseCBM", output: Path, json: bool) -> None:
     if json:
         print_json(written)
     else:
-        print(f"written to {output}; its checksum is {written.checksum[:12]}")
+        say(f"written to {output}; its checksum is {written.checksum[:12]}")

@@ -37,6 +37,7 @@ def run(
     """Bring the pipeline up to date, as a Prefect flow."""
     require("prefect", "dvc")
     from sparsecbm.base.params import load_params
+    from sparsecbm.cli.printing.terminal import say
     from sparsecbm.pipeline.compose import compose
     from sparsecbm.pipeline.graph import stage_order
     from sparsecbm.pipeline.lock import flow_lock
@@ -48,7 +49,7 @@ def run(
     if profile or set_:
         with flow_lock(workspace):  # the parameters must not change under a running flow
             if compose(workspace, profile or (), set_ or ()):
-                print("params.yaml updated")
+                say("params.yaml updated")
     load_params(workspace.params)
     options = [] if promote == "off" else [f"--promote={promote}"]
     raise typer.Exit(run_flow_module(workspace, "retrain", *options, *(stages or ())))
@@ -63,6 +64,7 @@ def track() -> None:
     """Write the record of the finished pipeline to MLflow, unless it exists."""
     require("mlflow", "dvc")
     from sparsecbm.base.params import load_params
+    from sparsecbm.cli.printing.terminal import say
     from sparsecbm.pipeline.graph import pending
     from sparsecbm.track.record import record
 
@@ -74,21 +76,20 @@ def track() -> None:
     if link is None:
         stages = ", ".join(pending(workspace)) or "all"
         raise ConfigError(f"the pipeline is not finished; stages out of date: {stages}; run `sparsecbm run`")
-    print(f"{link.note}: {link.url}")
+    say(f"{link.note}: {link.url}")
 
 
 def verify() -> None:
     """Run the committed pipeline in a fresh clone and compare the outputs, byte for byte."""
     require("dvc")
-    from rich.console import Console
-
+    from sparsecbm.cli.printing.terminal import Terminal
     from sparsecbm.cli.printing.verification import show_verdict
     from sparsecbm.pipeline.verify import verify as verify_workspace
 
-    console = Console(highlight=False)
+    console = Terminal()
 
     def print_line(line: str) -> None:
-        console.print(f"  {line}", markup=False, style="dim", soft_wrap=True)
+        console.print(f"  {line}", style="dim", soft_wrap=True)
 
     verdict = verify_workspace(Workspace.find(), print_line)
     show_verdict(verdict)
@@ -112,17 +113,18 @@ def deps(
     check: Annotated[bool, typer.Option("--check", help="Only compare; exit code 1 if dvc.yaml is wrong.")] = False,
 ) -> None:
     """Write the source files that each stage imports into its dependencies in dvc.yaml."""
+    from sparsecbm.cli.printing.terminal import say
     from sparsecbm.pipeline.deps import describe_faults, stage_dependencies, write_dependencies
 
     workspace = Workspace.find()
     if not check:
         stages = write_dependencies(workspace.root)
-        print(f"dvc.yaml updated: {', '.join(stages)}" if stages else "dvc.yaml is up to date")
+        say(f"dvc.yaml updated: {', '.join(stages)}" if stages else "dvc.yaml is up to date")
         return
     faults = describe_faults(stage_dependencies(workspace.root))
     for fault in faults:
-        print(fault)
+        say(fault)
     if faults:
-        print("`sparsecbm pipeline deps` corrects dvc.yaml")
+        say("`sparsecbm pipeline deps` corrects dvc.yaml")
         raise typer.Exit(1)
-    print("dvc.yaml lists exactly the source files that the stages import")
+    say("dvc.yaml lists exactly the source files that the stages import")

@@ -28,15 +28,16 @@ def promote(
     force_reason = require_reason(force, reason)
     service = _open_service()
     from sparsecbm.cli.printing.promotion import show_entry, show_ledger
+    from sparsecbm.cli.printing.terminal import say
     from sparsecbm.promote.service import ledger_folder
 
     try:
         ledger = service.gate(version)
     except UnchangedError as error:
-        print(f"unchanged: {error}")
+        say(f"unchanged: {error}")
         return
     show_ledger(ledger)
-    print(f"ledger: {ledger_folder(service.workspace, ledger.challenger)}")
+    say(f"ledger: {ledger_folder(service.workspace, ledger.challenger)}")
     if gate_only:
         return
     entry = service.promote(ledger, force_reason)
@@ -82,9 +83,9 @@ def history(
     """List all promotions, refusals and rollbacks, and verify the chain of entries."""
     service = _open_service()
     from dataclasses import asdict
-    from json import dumps
 
     from sparsecbm.cli.printing.promotion import show_entry, show_history
+    from sparsecbm.cli.printing.terminal import say_json
     from sparsecbm.promote.history import find_clock_jumps
     from sparsecbm.promote.transaction import find_history_faults
     from sparsecbm.track.store import translated_errors
@@ -98,8 +99,7 @@ def history(
     clock_jumps = find_clock_jumps(record.entries)
     if json:
         plain = [{**asdict(entry), "hash": entry.hash} for entry in record.entries]
-        result = {"entries": plain, "faults": faults, "clock": clock_jumps, "notes": record.notes}
-        print(dumps(result, indent=2, ensure_ascii=False))
+        say_json({"entries": plain, "faults": faults, "clock": clock_jumps, "notes": record.notes})
     else:
         show_history(record, faults, clock_jumps)
     if faults:

@@ -10,28 +10,22 @@ import sys
 # Threads that wait by spinning take time from other work on a shared machine. Read when torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from sparsecbm.base.errors import RefusedDataError, SparseCBMError
+from sparsecbm.base.errors import RefusedDataError
+from sparsecbm.base.fault_boundary import exit_code
 from sparsecbm.base.files import write_text
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.stages import STAGES, run_stage
 
 
 def main(arguments: list[str]) -> int:
-    """Run the named stage; a fault in the input prints one message and gives exit code 1."""
-    debug = "--debug" in arguments or os.environ.get("SPARSECBM_DEBUG") == "1"
+    """Run the named stage; a fault prints one message and gives exit code 1."""
+    if "--debug" in arguments:
+        os.environ["SPARSECBM_DEBUG"] = "1"
     names = [argument for argument in arguments if argument != "--debug"]
     if len(names) != 1:
         print(f"usage: python -m sparsecbm.stages [--debug] {{{','.join(STAGES)}}}", file=sys.stderr)
         return 2
-    try:
-        workspace = Workspace.find()
-        _run(names[0], workspace)
-    except SparseCBMError as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: _run(names[0], Workspace.find()))
 
 
 def _run(name: str, workspace: Workspace) -> None:

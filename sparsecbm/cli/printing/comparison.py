@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Column, Table
+from rich.text import Text
 
 from sparsecbm.cli.inspection.compare import (
     Comparison,
@@ -13,18 +14,23 @@ from sparsecbm.cli.inspection.compare import (
     Sides,
     ValueDifference,
 )
-from sparsecbm.cli.printing.tables import figures, plain, share
+from sparsecbm.cli.printing.tables import figures, share
+from sparsecbm.cli.printing.terminal import Terminal, cell
 
 MAX_ROWS = 12  # of a long list
 
 
 def show_comparison(comparison: Comparison, a: Path, b: Path) -> None:
     """Print what differs, part by part; a part without differences is one line."""
-    console = Console(highlight=False)
+    console = Terminal()
     for side, folder in (("A", a), ("B", b)):
-        console.print(f"{side} is {folder}", markup=False, soft_wrap=True)
+        console.print(f"{side} is {folder}", soft_wrap=True)
     files = ", ".join(comparison.files)
-    console.print(f"\nfiles that differ: {plain(files)}" if files else "\n[green]all files are equal, byte for byte[/]")
+    console.print()
+    if files:
+        console.print(f"files that differ: {files}")
+    else:
+        console.print("all files are equal, byte for byte", style="green")
     for part in _parts(comparison):
         console.print()
         console.print(part)
@@ -45,9 +51,9 @@ def _parts(comparison: Comparison) -> list[RenderableType]:
 def _sides(name: str, differing: Mapping[str, Sides]) -> RenderableType:
     if not differing:
         return f"{name}: no difference"
-    table = Table(Column(plain(name), overflow="fold"), "A", "B", box=None, pad_edge=False)
+    table = Table(Column(cell(name), overflow="fold"), "A", "B", box=None, pad_edge=False)
     for key, sides in list(differing.items())[:MAX_ROWS]:
-        table.add_row(plain(key), _value(sides.a), _value(sides.b))
+        table.add_row(cell(key), _value(sides.a), _value(sides.b))
     return _with_remainder(table, len(differing))
 
 
@@ -61,7 +67,7 @@ def _weights(comparison: Comparison) -> RenderableType:
     )
     largest_first = sorted(comparison.weights.items(), key=lambda item: -_size(item[1]))
     for layer, values in largest_first[:MAX_ROWS]:
-        table.add_row(plain(layer), *_differences(values))
+        table.add_row(cell(layer), *_differences(values))
     return _with_remainder(table, len(comparison.weights))
 
 
@@ -71,7 +77,7 @@ def _masks(comparison: Comparison) -> RenderableType:
     table = figures("masks", "bits", "differ", "Jaccard", "kept in A", "kept in B")
     for name, mask in comparison.masks.items():
         kept = share(mask.density.a), share(mask.density.b)
-        table.add_row(plain(name), f"{mask.bits:,}", f"{mask.differing:,}", f"{mask.jaccard:.3f}", *kept)
+        table.add_row(cell(name), f"{mask.bits:,}", f"{mask.differing:,}", f"{mask.jaccard:.3f}", *kept)
     return table
 
 
@@ -80,7 +86,7 @@ def _label_head(name: str, difference: LabelHeadDifference | None) -> Renderable
         return f"{name}: none to compare"
     table = figures(name, "values", "differ", "by at most")
     for concept, values in difference.V.items():
-        table.add_row(plain(f"V of {concept}"), *_differences(values))
+        table.add_row(cell(f"V of {concept}"), *_differences(values))
     table.add_row("b", *_differences(difference.b))
     return table
 
@@ -90,8 +96,8 @@ def _predictions(difference: PredictionDifference) -> RenderableType:
     table.add_column("from A to B")
     variables = {"label": difference.label, **difference.concepts} if difference.label else difference.concepts
     for name, variable in variables.items():
-        changes = [f"{count:,} x {a} → {b}" for a, row in variable.changes.items() for b, count in row.items()]
-        table.add_row(plain(name), f"{variable.differing:,}", f"{variable.largest:.3f}", plain("\n".join(changes)))
+        changes = [cell(f"{count:,} x {a} → {b}") for a, row in variable.changes.items() for b, count in row.items()]
+        table.add_row(cell(name), f"{variable.differing:,}", f"{variable.largest:.3f}", Text("\n").join(changes))
     table.add_row("any of these", f"{difference.differing:,}", style="bold")
     return table
 
@@ -110,7 +116,7 @@ def _size(difference: ValueDifference) -> float:
     return float("inf") if difference.largest is None else difference.largest
 
 
-def _value(value: object) -> str:
+def _value(value: object) -> Text:
     if isinstance(value, dict):  # shapes by parameter
-        return ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in value.items())
-    return "none" if value is None else plain(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        return cell(", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in value.items()))
+    return cell("none" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else value)

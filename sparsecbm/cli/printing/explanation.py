@@ -4,29 +4,28 @@ Words for the explained state are blue and underlined, words against it orange a
 colours. The strongest words and their scores are listed below, for a terminal without styles.
 """
 
-import re
-
-from rich.console import Console
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from sparsecbm.cli.printing.tables import plain, share
+from sparsecbm.base.terminal_text import visible
+from sparsecbm.cli.printing.tables import share
+from sparsecbm.cli.printing.terminal import Terminal, cell
 from sparsecbm.display.card import by_contribution, segments, signed, strongest, unread
 from sparsecbm.explain.explanation import ConceptExplanation, Explanation, WordScores
 
 FOR, AGAINST = "underline dodger_blue2", "italic dark_orange"
 BAR = 12  # characters of the longest bar
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a text must not control the terminal
 
 
 def show_explanation(explanation: Explanation) -> None:
     """Print the card of one text."""
-    console = Console(highlight=False)
+    console = Terminal()
     label = explanation.label
-    console.print(Rule(Text(f"{label.name}: {label.state}, {share(label.probabilities[label.state])}"), align="left"))
+    title = f"{label.name}: {label.state}, {share(label.probabilities[label.state])}"
+    console.print(Rule(cell(title), align="left"))
     for line in _notes(explanation):
-        console.print(line, style="dim", markup=False)
+        console.print(line, style="dim")
     _show_words(console, explanation, label.words)
     console.print()
     console.print(_concepts(explanation))
@@ -34,10 +33,10 @@ def show_explanation(explanation: Explanation) -> None:
         if concept.words is not None:
             console.print()
             other = "" if concept.explained == concept.state else f", explained for {concept.explained}"
-            console.print(f"[bold]{plain(name)}: {plain(concept.state)}{plain(other)}[/]")
+            console.print(f"{name}: {concept.state}{other}", style="bold")
             _show_words(console, explanation, concept.words)
             _show_subnetwork(console, concept)
-    console.print(f"\n{explanation.origin.method}, model {explanation.origin.model[:12]}", style="dim", markup=False)
+    console.print(f"\n{explanation.origin.method}, model {explanation.origin.model[:12]}", style="dim")
 
 
 def _notes(explanation: Explanation) -> list[str]:
@@ -54,20 +53,19 @@ def _notes(explanation: Explanation) -> list[str]:
     return lines
 
 
-def _show_words(console: Console, explanation: Explanation, scores: WordScores) -> None:
+def _show_words(console: Terminal, explanation: Explanation, scores: WordScores) -> None:
     line = Text()
     for part in segments(explanation, scores):
         style = "" if not part.level else FOR if part.level > 0 else AGAINST
-        line.append(_without_control_characters(part.text), f"{style} bold" if abs(part.level) > 2 else style)
-    line.append(_without_control_characters(unread(explanation)), "dim strike")
+        line.append(visible(part.text), f"{style} bold" if abs(part.level) > 2 else style)
+    line.append(visible(unread(explanation)), "dim strike")
     console.print(line, soft_wrap=True)
     for direction, sign in (("for it", 1), ("against it", -1)):
         strongest_words = ", ".join(
-            f"{_without_control_characters(word)} {signed(score)}"
-            for word, score in strongest(explanation, scores, sign)
+            f"{visible(word)} {signed(score)}" for word, score in strongest(explanation, scores, sign)
         )
         if strongest_words:
-            console.print(f"{direction}: {strongest_words}", style="dim", markup=False)
+            console.print(f"{direction}: {strongest_words}", style="dim")
     special_tokens = ", ".join(
         f"{token} {signed(score)}"
         for token, score in zip(explanation.special, scores.special, strict=True)
@@ -76,13 +74,13 @@ def _show_words(console: Console, explanation: Explanation, scores: WordScores) 
     gap = f"all words {signed(scores.change)}, completeness gap {signed(scores.gap, 3)}"
     if explanation.exceeds_tolerance(scores):
         gap += f", above the tolerance of {share(explanation.origin.parameters.tolerance)}"
-    console.print(gap + (f", special tokens {special_tokens}" if special_tokens else ""), style="dim", markup=False)
+    console.print(gap + (f", special tokens {special_tokens}" if special_tokens else ""), style="dim")
 
 
 def _concepts(explanation: Explanation) -> Table:
     table = Table(box=None, pad_edge=False)
     for column, side in (("concept", "left"), ("predicted", "left"), (f"to {explanation.label.state}", "right")):
-        table.add_column(plain(column), justify=side)
+        table.add_column(cell(column), justify=side)
     table.add_column("")
     table.add_column("hard", justify="right")
     table.add_row("mean training text", "", signed(explanation.label.start), "", "", style="dim")
@@ -91,12 +89,12 @@ def _concepts(explanation: Explanation) -> Table:
         bar = Text(("█" if positive else "░") * round(BAR * length), "dodger_blue2" if positive else "dark_orange")
         hard = "" if concept.hard_contribution is None else signed(concept.hard_contribution)
         predicted = f"{concept.state}, {share(concept.probabilities[concept.state])}"
-        table.add_row(plain(name), plain(predicted), signed(concept.contribution), bar, hard)
+        table.add_row(cell(name), cell(predicted), signed(concept.contribution), bar, hard)
     table.add_row("this text", "", signed(explanation.label.end), "", "", style="dim")
     return table
 
 
-def _show_subnetwork(console: Console, concept: ConceptExplanation) -> None:
+def _show_subnetwork(console: Terminal, concept: ConceptExplanation) -> None:
     subnetwork = concept.subnetwork
     parts = []
     if subnetwork.density is not None:
@@ -106,8 +104,4 @@ def _show_subnetwork(console: Console, concept: ConceptExplanation) -> None:
             f"{unit.block}{'' if unit.head is None else f'.{unit.head}'} {signed(unit.effect)}" for unit in units
         ]
         parts.append(f"without {kind} {', '.join(effects)}")
-    console.print("; ".join(parts or [subnetwork.note or "nothing was ablated"]), style="dim", markup=False)
-
-
-def _without_control_characters(text: str) -> str:
-    return _CONTROL.sub("�", text)
+    console.print("; ".join(parts or [subnetwork.note or "nothing was ablated"]), style="dim")

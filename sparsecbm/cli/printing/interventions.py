@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from sparsecbm.base.published import published_form
 from sparsecbm.cli.json_forms import PatchRow
-from sparsecbm.cli.printing.tables import figures, plain, share
+from sparsecbm.cli.printing.tables import figures, share
+from sparsecbm.cli.printing.terminal import Terminal, cell, say
 from sparsecbm.intervene.edits import Edit
 from sparsecbm.intervene.memory.recall import CorrectedPrediction, TextOffers
 from sparsecbm.intervene.memory.store import Correction
@@ -32,26 +32,26 @@ def show_corrected(results: Sequence[CorrectedPrediction]) -> None:
         changed = ("label",) if result.before.label.state != result.after.label.state else ()
         _show_change(result.before, result.after, marks, changed)
         if not marks:
-            print("no correction acted")
+            say("no correction acted")
 
 
 def _show_change(before: Prediction, after: Prediction, marks: Mapping[str, str], changed: Collection[str]) -> None:
-    console = Console(highlight=False)
-    console.print(before.text, markup=False, style="bold")
+    console = Terminal()
+    console.print(before.text, style="bold")
     table = Table("", "before", "after", "", box=None, pad_edge=False)
     rows = {name: (before.concepts[name], after.concepts[name]) for name in before.concepts}
     for name, pair in {**rows, "label": (before.label, after.label)}.items():
         mark = marks.get(name) or ("changed" if name in changed else "")
         cells = (f"{prediction.state} {share(prediction.confidence)}" for prediction in pair)
-        table.add_row(plain(name), *map(plain, cells), f"[green]{mark}[/]")
+        table.add_row(cell(name), *map(cell, cells), cell(mark, "green"))
     console.print(table)
 
 
 def show_offers(results: Sequence[TextOffers]) -> None:
     """Print the most similar correction of each concept for each text."""
-    console = Console(highlight=False)
+    console = Terminal()
     for result in results:
-        console.print(result.text, markup=False, style="bold")
+        console.print(result.text, style="bold")
         if not result.offers:
             console.print("no correction is similar enough")
             continue
@@ -61,42 +61,42 @@ def show_offers(results: Sequence[TextOffers]) -> None:
         for concept, offer in result.offers.items():
             correction = offer.correction
             by = f"{correction.kind} {correction.id[:12]}"
-            cells = map(plain, (correction.state, by, correction.author, correction.note))
-            table.add_row(plain(concept), f"{offer.likeness:.3f}", *cells)
+            cells = map(cell, (correction.state, by, correction.author, correction.note))
+            table.add_row(cell(concept), f"{offer.likeness:.3f}", *cells)
         console.print(table)
 
 
 def show_patch(patch: MaskPatch) -> None:
     """Print what a patch is for, what it flips, the predictions of its texts before and after, and its side effects."""
-    console = Console(highlight=False)
-    console.print(f"patch {patch.id[:12]}: {patch.concept} should be {patch.state}", markup=False, style="bold")
+    console = Terminal()
+    console.print(f"patch {patch.id[:12]}: {patch.concept} should be {patch.state}", style="bold")
     layers = Table("layer", "dropped", "grown", box=None, pad_edge=False)
     for layer in patch.flipped:
         dropped, grown = len(patch.dropped.get(layer, ())), len(patch.grown.get(layer, ()))
-        layers.add_row(plain(layer), str(dropped), str(grown))
+        layers.add_row(cell(layer), str(dropped), str(grown))
     layers.add_row("all", *(str(sum(map(len, kind.values()))) for kind in (patch.dropped, patch.grown)), style="bold")
     console.print(layers)
-    console.print(f"{patch.bits} of {patch.size:,} bits, {100 * patch.share:.5f} %", markup=False)
+    console.print(f"{patch.bits} of {patch.size:,} bits, {100 * patch.share:.5f} %")
     texts = Table("text", "before", "after", box=None, pad_edge=False)
     for text, before, after in zip(patch.texts, patch.before, patch.after, strict=True):
         cells = (f"{prediction.state} {share(prediction.confidence)}" for prediction in (before, after))
-        texts.add_row(text[:12], *map(plain, cells))
+        texts.add_row(cell(text[:12]), *map(cell, cells))
     console.print(texts)
     if patch.side_effects:
         show_side_effects(patch.side_effects, patch.concept)
     for name in ("author", "note", "parent"):
         if getattr(patch, name):
-            console.print(f"{name}: {getattr(patch, name)}", markup=False)
+            console.print(f"{name}: {getattr(patch, name)}")
     if patch.made.get("forced"):
-        console.print("[red]made with --force: its harm had no limit[/]")
+        console.print("made with --force: its harm had no limit", style="red")
 
 
 def show_side_effects(effects: SideEffects, concept: str) -> None:
     """Print side effects: accuracies, what was fixed and harmed, and the most similar texts."""
-    console = Console(highlight=False)
+    console = Terminal()
     table = figures(f"on {effects.texts} other texts", "before", "after", "change, 95 %")
     for name, change in ((concept, effects.concept), ("label", effects.label)):
-        table.add_row(plain(name), _number(change.before), _number(change.after), _interval(change.interval))
+        table.add_row(cell(name), _number(change.before), _number(change.after), _interval(change.interval))
     console.print(table)
     table = figures("", "count", "of", "share", "95 %")
     rows = {
@@ -107,7 +107,7 @@ def show_side_effects(effects: SideEffects, concept: str) -> None:
     }
     for name, part in rows.items():
         cells = (str(part.count), str(part.of), _number(part.share), _interval(part.interval))
-        table.add_row(plain(name), *cells)
+        table.add_row(cell(name), *cells)
     console.print(table)
     neighbours = effects.neighbours
     console.print(
@@ -117,15 +117,15 @@ def show_side_effects(effects: SideEffects, concept: str) -> None:
 
 def show_list(rows: Sequence[PatchRow] | Sequence[Correction], empty: str) -> None:
     """Print one row for each patch or correction, or the message `empty`."""
-    console = Console(highlight=False)
+    console = Terminal()
     if not rows:
         console.print(empty)
         return
     columns = [name for name in published_form(rows[0]) if name != "id"]
     table = Table("id", *columns, box=None, pad_edge=False)
     for row in rows:
-        cells = (getattr(row, name) for name in columns)
-        table.add_row(row.id[:12], *(plain("" if cell is None else str(cell)) for cell in cells))
+        values = (getattr(row, name) for name in columns)
+        table.add_row(cell(row.id[:12]), *(cell("" if value is None else value) for value in values))
     console.print(table)
 
 

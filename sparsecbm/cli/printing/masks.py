@@ -2,22 +2,22 @@
 
 from itertools import takewhile
 
-from rich.console import Console
 from rich.table import Table
 
 from sparsecbm.cli.inspection.mask_summary import MaskSummary, PairSummary
-from sparsecbm.cli.printing.tables import figures, plain, share
+from sparsecbm.cli.printing.tables import figures, share
+from sparsecbm.cli.printing.terminal import Terminal, cell
 
 
 def show_masks(summary: MaskSummary) -> None:
     """Print density by layer and concept, overlap of concepts, and what masks cost and save."""
-    console = Console(highlight=False)
+    console = Terminal()
     for table in (_layers(summary), _concepts(summary), _pairs(summary)):
         if table.row_count:
             console.print(table)
             console.print()
     for line in describe_cost(summary):
-        console.print(line, markup=False)
+        console.print(line)
 
 
 def describe_cost(summary: MaskSummary) -> list[str]:
@@ -44,7 +44,7 @@ def _layers(summary: MaskSummary) -> Table:
     prefix = ".".join(parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, paths))  # `encoder.layer`
     table = figures(f"share kept in {prefix or 'layer'}", "weights", *summary.concepts)
     for name, layer in summary.layers.items():
-        table.add_row(plain(name.removeprefix(f"{prefix}.")), f"{layer.weights:,}", *map(share, layer.density.values()))
+        table.add_row(cell(name.removeprefix(f"{prefix}.")), f"{layer.weights:,}", *map(share, layer.density.values()))
     totals = [share(concept.density) for concept in summary.concepts.values()]
     table.add_row("all layers", f"{summary.weights:,}", *totals, style="bold")
     return table
@@ -53,7 +53,7 @@ def _layers(summary: MaskSummary) -> Table:
 def _concepts(summary: MaskSummary) -> Table:
     table = figures("weights kept by", "weights", "share", "exclusive")
     for name, concept in summary.concepts.items():
-        table.add_row(plain(name), f"{concept.kept:,}", share(concept.density), share(concept.exclusive))
+        table.add_row(cell(name), f"{concept.kept:,}", share(concept.density), share(concept.exclusive))
     for name, kept_share in (("every concept (core)", summary.core), ("no concept", summary.unused)):
         table.add_row(name, f"{round(kept_share * summary.weights):,}", share(kept_share))
     return table
@@ -63,7 +63,7 @@ def _pairs(summary: MaskSummary) -> Table:
     table = figures("overlap of", "Jaccard", "by chance", "excess")
     for first, pairs in summary.overlap.pairs.items():
         for second, pair in pairs.items():
-            table.add_row(plain(f"{first}, {second}"), *_overlap(pair))
+            table.add_row(cell(f"{first}, {second}"), *_overlap(pair))
     if table.row_count > 1:
         table.add_row("mean", *_overlap(summary.overlap), style="bold")
     return table

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from sparsecbm.cli.printing.tables import plain
+from sparsecbm.cli.printing.terminal import Terminal, cell, say
 from sparsecbm.promote.history import Entry, History
 from sparsecbm.promote.ledger import Ledger, format_figure
 from sparsecbm.promote.status import Status
@@ -22,7 +22,7 @@ DONE = {
 
 def show_ledger(ledger: Ledger) -> None:
     """Print every gate with its figures, then verdict and reasons."""
-    console = Console(highlight=False)
+    console = Terminal()
     table = Table(box=None, pad_edge=False)
     for column in ("gate", "figure", "outcome"):
         table.add_column(column, overflow="fold")
@@ -32,24 +32,24 @@ def show_ledger(ledger: Ledger) -> None:
         colour = {"reject": "red", "hold": "yellow"}.get(row.effect, "green" if row.outcome == "win" else "default")
         interval = "" if row.interval is None else " to ".join(map(format_figure, row.interval))
         cells = (format_figure(row.value), format_figure(row.champion), format_figure(row.difference), interval)
-        table.add_row(plain(row.gate), plain(row.figure), f"[{colour}]{row.outcome}[/]", *map(plain, cells))
+        table.add_row(cell(row.gate), cell(row.figure), cell(row.outcome, colour), *map(cell, cells))
     console.print(table)
     against = f"version {ledger.champion}" if ledger.champion else "no champion"
-    verdict = f"[{COLOURS[ledger.verdict]}]{ledger.verdict}[/]"
-    console.print(f"{verdict} version {ledger.challenger} of {plain(ledger.model)}, against {against}")
+    verdict = (ledger.verdict, COLOURS[ledger.verdict])
+    console.print(Text.assemble(verdict, f" version {ledger.challenger} of {ledger.model}, against {against}"))
     for line in (*ledger.reasons, *ledger.notes):
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        console.print(f"  {line}", soft_wrap=True)
 
 
 def show_entry(entry: Entry) -> None:
     """Print the result of an operation in one line."""
     done = DONE[entry.action].format(version=entry.version, verdict=entry.verdict)
-    print(f"{done} (entry {entry.number} of the history)")
+    say(f"{done} (entry {entry.number} of the history)")
 
 
 def show_history(history: History, faults: Sequence[str], clock_jumps: Sequence[str]) -> None:
     """Print the history, the newest entry last, and whether its chain is intact."""
-    console = Console(highlight=False)
+    console = Terminal()
     table = Table(
         "", "time (UTC)", "action", "version", "champion", "verdict", "by", "reason", box=None, pad_edge=False
     )  # fmt: skip
@@ -58,14 +58,14 @@ def show_history(history: History, faults: Sequence[str], clock_jumps: Sequence[
         action = f"{entry.action}, forced" if entry.forced else entry.action
         reason = entry.reason if len(entry.reason) <= 80 else f"{entry.reason[:79]}…"
         cells = (entry.time[:19], action, str(entry.version or "-"), champions, entry.verdict, entry.by, reason)
-        table.add_row(str(entry.number), *map(plain, cells))
+        table.add_row(str(entry.number), *map(cell, cells))
     console.print(table)
     for line in (*history.notes, *clock_jumps):
-        console.print(f"[yellow]{plain(line)}[/]", soft_wrap=True)
+        console.print(line, style="yellow", soft_wrap=True)
     for line in faults:
-        console.print(f"[red]{plain(line)}[/]", soft_wrap=True)
+        console.print(line, style="red", soft_wrap=True)
     if not faults:
-        console.print(f"[green]the chain of {len(history.entries)} entries is intact[/]")
+        console.print(f"the chain of {len(history.entries)} entries is intact", style="green")
     if history.first > 1:
         console.print(f"entries before {history.first}, a restart, are kept as they were, and not verified")
     if history.last:
@@ -74,7 +74,7 @@ def show_history(history: History, faults: Sequence[str], clock_jumps: Sequence[
 
 def show_status(status: Status) -> None:
     """Print one fact per line."""
-    console = Console(highlight=False)
+    console = Terminal()
     table = Table(box=None, pad_edge=False, show_header=False)
     champion = "none" if status.champion is None else f"version {status.champion}"
     rows = {
@@ -88,9 +88,9 @@ def show_status(status: Status) -> None:
     }
     for name, value in rows.items():
         if value:
-            table.add_row(name, plain(value))
+            table.add_row(name, cell(value))
     console.print(table)
     for line in status.notes:
-        console.print(plain(line), soft_wrap=True)
+        console.print(line, soft_wrap=True)
     for line in status.faults:
-        console.print(f"[red]{plain(line)}[/]", soft_wrap=True)
+        console.print(line, style="red", soft_wrap=True)

@@ -1,28 +1,29 @@
 """`sparsecbm verify` in the terminal."""
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from sparsecbm.cli.printing.terminal import Terminal, cell
 from sparsecbm.pipeline.verify import TOLERANCE, Verdict
 
 
 def show_verdict(verdict: Verdict) -> None:
     """Print every output with its hashes, then the differences of outputs and scores."""
-    console = Console(highlight=False)
+    console = Terminal()
     table = Table("stage", "output", "here", "fresh clone", "", box=None, pad_edge=False)
     for output in verdict.outputs:
-        mark = "[green]same[/]" if output.same else "[red]differs[/]"
-        table.add_row(output.stage, output.path, output.here[:12] or "none", output.clone[:12] or "none", mark)
+        mark = Text("same", "green") if output.same else Text("differs", "red")
+        hashes = (output.here[:12] or "none", output.clone[:12] or "none")
+        table.add_row(cell(output.stage), cell(output.path), *hashes, mark)
     console.print(table)
     different = [output.path for output in verdict.outputs if not output.same]
-    console.print(
-        f"[red]different: {', '.join(different)}[/]"
-        if different
-        else f"[green]all {len(verdict.outputs)} outputs are equal, byte for byte[/]"
-    )
+    if different:
+        console.print(f"different: {', '.join(different)}", style="red")
+    else:
+        console.print(f"all {len(verdict.outputs)} outputs are equal, byte for byte", style="green")
     far_off = [score for score in verdict.scores if not score.close]
     for score in far_off:
-        console.print(f"[red]{score.name}: {score.fresh:.4f} here, {score.committed:.4f} in git[/]")
+        console.print(f"{score.name}: {score.fresh:.4f} here, {score.committed:.4f} in git", style="red")
     if verdict.scores:
         close = len(verdict.scores) - len(far_off)
         console.print(f"{close} of {len(verdict.scores)} scores are within {TOLERANCE} of those in git")
