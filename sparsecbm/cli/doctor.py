@@ -2,6 +2,7 @@
 
 import typer
 
+from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 
 
@@ -20,12 +21,12 @@ def doctor() -> None:
         for finding in check_workspace(Workspace.find()):
             good, fatal = Text("ok", "green"), Text("!!", "red")
             mark = good if finding.good else fatal if finding.fatal else Text("!", "yellow")
-            table.add_row(mark, cell(finding.name), cell(finding.result))
+            table.add_row(mark, cell(finding.name), cell(redacted(finding.result)))
             if not finding.good:
                 faults.append(finding)
     console.print(table)
     for fault in faults:
-        console.print(Text.assemble((fault.name, "red"), f" fix: {fault.fix}"), soft_wrap=True)
+        console.print(Text.assemble((fault.name, "red"), f" fix: {redacted(fault.fix)}"), soft_wrap=True)
     if any(fault.fatal for fault in faults):
         raise typer.Exit(1)
     if not faults:

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.params import load_params
+from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.graph import stage_order
 from sparsecbm.stages import STAGES
@@ -146,17 +148,19 @@ def check_cores(workspace: Workspace) -> Finding:
 
 def check_mlflow_database(workspace: Workspace) -> Finding:
     """Whether the MLflow server answers, or the workspace's own database opens."""
-    from sparsecbm.track.store import TrackingUnavailableError, database, probe, tracking_uri
+    from sparsecbm.base.addresses import HTTP
+    from sparsecbm.track.probe import TrackingUnavailableError, probe
+    from sparsecbm.track.store import database, tracking_uri
 
     uri = tracking_uri(workspace)
     try:
-        probe(uri)
+        address = probe(uri)
     except TrackingUnavailableError as error:
-        return Finding(
-            "MLflow", str(error), "start the server, or unset MLFLOW_TRACKING_URI; a run works without MLflow"
-        )
+        remedy = "start the server" if uri.lower().startswith(HTTP) else "do what the message says"
+        later = "a run works without MLflow, and `sparsecbm track` writes its record later"
+        return Finding("MLflow", str(error), f"{remedy}, or unset MLFLOW_TRACKING_URI; {later}")
     if uri != f"sqlite:///{database(workspace)}":
-        return Finding("MLflow", f"{uri} answers")
+        return Finding("MLflow", f"{redacted(address.uri)} answers")
     return _check_database("MLflow", Path(database(workspace)))
 
 
@@ -183,17 +187,22 @@ def check_backbone(workspace: Workspace) -> Finding:
     return Finding("backbone", f"{name}, sha256 as pinned")
 
 
-def _check_database(name: str, path: Path) -> Finding:
+def _check_database(name: str, path: Path, seconds: float = 5) -> Finding:
     """Whether an sqlite database opens, with the version of its schema."""
     if not path.exists():
         return Finding(name, f"the first run creates {path}")
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as connection:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=seconds)) as connection:
             (version,) = connection.execute("select version_num from alembic_version").fetchone()
+    except sqlite3.OperationalError as error:
+        from sparsecbm.track.probe import explain
+
+        fault = explain(f"sqlite:///{path}", error)
+        return Finding(name, f"{path} does not open: {fault}", "wait, or stop what uses it; the file itself is fine")
     except (sqlite3.Error, TypeError) as error:
-        return Finding(
-            name, f"{path} does not open: {error}", f"stop what uses it, or move it away: mv {path}{{,.old}}"
-        )
+        keep = f"mv --no-clobber {shlex.quote(str(path))} {shlex.quote(f'{path}.damaged')}"
+        fix = f"stop the services (`sparsecbm down`) and put a backup back; without one, keep it and begin anew: {keep}"
+        return Finding(name, f"{path} does not open: {error}", fix)
     return Finding(name, f"{path.name}, schema {version}")
 
 

@@ -15,8 +15,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from sparsecbm.pipeline.lock import WorkspaceBusyError, exclusive_lock
-
-SQLITE = "sqlite:///"
+from sparsecbm.track.probe import sqlite_path
 
 
 @contextmanager
@@ -31,7 +30,8 @@ def promotion_lock(uri: str, model: str, identity: str) -> Iterator[None]:
         WorkspaceBusyError: another process holds it; the message names the process.
     """
     busy = f"another promotion of {model!r} is in progress"
-    folder = Path(uri.removeprefix(SQLITE)).resolve().parent if uri.startswith(SQLITE) else None
+    database = sqlite_path(uri)
+    folder = Path(database).resolve().parent if database else None
     with exclusive_lock(folder, f"promotion-{identity}", busy) if folder else nullcontext():
         name = f"\0sparsecbm-promotion-{identity}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:

@@ -12,8 +12,9 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.keys import stage_key, stage_params
 from sparsecbm.track.lineage import code_tags
 from sparsecbm.track.metric_names import grouped_numbers
+from sparsecbm.track.probe import TrackingUnavailableError, first_line
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_run, key_tag
-from sparsecbm.track.store import Store, TrackingUnavailableError, first_line, open_store
+from sparsecbm.track.store import Store, open_store
 
 FLUSH_SECONDS = 2
 ANSWER_SECONDS = 3

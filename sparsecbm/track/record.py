@@ -14,8 +14,9 @@ from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.track.headline import NOTE_TAG, headline
 from sparsecbm.track.lineage import LOCK_TAG, code_tags, lock_sha256, result_tags
 from sparsecbm.track.metric_names import grouped_numbers
+from sparsecbm.track.probe import TrackingUnavailableError, first_line
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_run, key_tag
-from sparsecbm.track.store import Store, TrackingUnavailableError, first_line, open_store
+from sparsecbm.track.store import Store, open_store, translated_errors
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -52,11 +53,10 @@ def record(workspace: Workspace, params: Params) -> RunLink | None:
     if lock is None or pending(workspace):
         return None
     store = open_store(workspace, params.track.experiment)
-    from mlflow.exceptions import MlflowException
-
     try:
-        return _write(store, workspace, params, lock)
-    except (MlflowException, OSError) as error:
+        with translated_errors(store.uri):
+            return _write(store, workspace, params, lock)
+    except OSError as error:
         raise TrackingUnavailableError(f"MLflow at {redacted(store.uri)} failed: {first_line(error)}") from error
 
 

@@ -2,30 +2,23 @@
 
 import logging
 import os
-import sqlite3
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.track.probe import TrackingUnavailableError, explain, probe, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PROBE_SECONDS = 3
 LOCK_SECONDS = 60
-
-
-class TrackingUnavailableError(SparseCBMError):
-    """The tracking store cannot be reached or opened."""
+OF_MLFLOW = ("mlflow", "sqlalchemy", "requests", "urllib3")  # packages whose errors mean that a request failed
 
 
 @dataclass(frozen=True)
@@ -62,16 +55,14 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
     Raises:
         TrackingUnavailableError: the server does not answer, or the database cannot be opened.
     """
-    uri = tracking_uri(workspace)
-    probe(uri)
+    uri = probe(tracking_uri(workspace), seconds).uri
     _silence_mlflow(seconds)
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    path = uri.removeprefix("sqlite:///")
-    folder = Path(path).with_name("mlartifacts").resolve().as_uri() if path != uri else None
-    workspace.state.mkdir(parents=True, exist_ok=True)
+    path = sqlite_path(uri)
+    folder = Path(path).with_name("mlartifacts").resolve().as_uri() if path else None
     try:
+        from mlflow import MlflowClient
+
+        workspace.state.mkdir(parents=True, exist_ok=True)
         # Two processes that open a new database at once would both create its tables.
         with FileLock(workspace.state / "mlflow.lock", timeout=LOCK_SECONDS):
             client = MlflowClient(tracking_uri=uri)
@@ -81,34 +72,13 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
         raise TrackingUnavailableError(
             f"another process has been opening {redacted(uri)} for more than {LOCK_SECONDS} s"
         ) from None
-    except (MlflowException, OSError) as error:
-        raise TrackingUnavailableError(f"MLflow at {redacted(uri)} cannot be opened: {first_line(error)}") from error
+    except ImportError as error:
+        if error.name == "mlflow":
+            raise
+        raise TrackingUnavailableError(f"MLflow at {redacted(uri)} cannot be opened: {explain(uri, error)}") from error
+    except Exception as error:  # MLflow, SQLAlchemy, drivers and servers raise many kinds
+        raise TrackingUnavailableError(f"MLflow at {redacted(uri)} cannot be opened: {explain(uri, error)}") from error
     return Store(client, uri, experiment_id)
-
-
-def probe(uri: str) -> None:
-    """Test quickly whether a store answers; MLflow itself would retry for minutes.
-
-    Raises:
-        TrackingUnavailableError: the server does not answer, or the file is not a database.
-    """
-    if uri.startswith(("http://", "https://")):
-        try:
-            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
-        except urllib.error.HTTPError:
-            return  # the server answers; a proxy in front of it may not know /health
-        except (OSError, ValueError) as error:
-            raise TrackingUnavailableError(f"MLflow at {redacted(uri)} does not answer ({first_line(error)})") from None
-    elif uri.startswith("sqlite:///"):
-        path = uri.removeprefix("sqlite:///")
-        if os.path.exists(path):
-            try:
-                with closing(sqlite3.connect(path, timeout=PROBE_SECONDS)) as connection:
-                    connection.execute("select count(*) from sqlite_master").fetchone()
-            except sqlite3.Error as error:
-                raise TrackingUnavailableError(
-                    f"the MLflow database {path} cannot be opened ({error}); move it away"
-                ) from None
 
 
 @contextmanager
@@ -118,12 +88,12 @@ def translated_errors(uri: str) -> Iterator[None]:
     Raises:
         TrackingUnavailableError: a request to MLflow failed.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except MlflowException as error:
-        raise TrackingUnavailableError(f"MLflow at {redacted(uri)} failed: {first_line(error)}") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in OF_MLFLOW:
+            raise
+        raise TrackingUnavailableError(f"MLflow at {redacted(uri)} failed: {explain(uri, error)}") from error
 
 
 def _silence_mlflow(seconds: int) -> None:
@@ -134,8 +104,3 @@ def _silence_mlflow(seconds: int) -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     logging.getLogger("alembic").setLevel(logging.ERROR)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, without secrets."""
-    return redacted((str(getattr(error, "reason", None) or error).splitlines() or [type(error).__name__])[0])

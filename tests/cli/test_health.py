@@ -3,6 +3,8 @@
 import importlib.metadata
 import os
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -104,7 +106,7 @@ def test_the_check_opens_the_databases(workspace):
     (home / "prefect.db").write_bytes(b"no database at all" * 100)
     finding = health.check_prefect_database(workspace)
     assert "does not open: file is not a database" in finding.result
-    assert f"mv {home / 'prefect.db'}" in finding.fix
+    assert f"put a backup back; without one, keep it and begin anew: mv --no-clobber {home}/prefect.db" in finding.fix
 
 
 def test_a_tracking_server_that_is_down_is_reported(workspace, monkeypatch):
@@ -128,3 +130,27 @@ def test_a_repository_without_a_commit_is_reported(workspace, tmp_path):
     assert health.check_git(workspace).good
     (tmp_path / "bare").mkdir()
     assert health.check_git(Workspace(tmp_path / "bare")).result == "no commit here"
+
+
+def test_a_locked_database_is_named_with_its_holder_and_never_moved(workspace):
+    path = workspace.state / "prefect" / "prefect.db"
+    path.parent.mkdir(parents=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table alembic_version (version_num text)")
+    script = f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('begin exclusive'); print(); input()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        finding = health._check_database("Prefect", path, 0.1)
+        holder.communicate(b"\n")
+    connection.close()
+    assert f"is locked by process {holder.pid} (python" in finding.result
+    assert "mv" not in finding.fix
+
+
+def test_doctor_shows_no_password(workspace, monkeypatch, sparsecbm):
+    for address in ("postgresql://ann:p@ss77/w@127.0.0.1:9/x?password=other-ss77", "http://ann:p@ss77@127.0.0.1:9"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        monkeypatch.chdir(workspace.root)
+        code, out, err = sparsecbm("doctor")
+        assert code == 1
+        assert "127.0.0.1:9" in out and "ss77" not in out + err

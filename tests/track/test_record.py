@@ -10,7 +10,7 @@ import pytest
 from sparsecbm.base.files import sha256_file
 from sparsecbm.base.params import load_params
 from sparsecbm.pipeline.keys import stage_key
-from sparsecbm.track import live, store
+from sparsecbm.track import live, probe
 from sparsecbm.track.lineage import code_tags
 from sparsecbm.track.live import live_run
 from sparsecbm.track.record import record
@@ -225,7 +225,7 @@ def test_a_server_that_is_down_gives_one_message_and_training_continues(workspac
 
 
 def test_a_server_that_never_answers_counts_as_down(workspace, params, monkeypatch):
-    monkeypatch.setattr(store, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(TrackingUnavailableError, match="does not answer"):
@@ -257,7 +257,7 @@ def test_an_error_in_training_is_raised(workspace, params):
 
 def test_the_error_names_a_broken_database(workspace, params):
     Path(database(workspace)).write_bytes(b"no database" * 100)
-    with pytest.raises(TrackingUnavailableError, match=r"mlflow\.db cannot be opened .*; move it away"):
+    with pytest.raises(TrackingUnavailableError, match=r"mlflow\.db cannot be opened .*: put a backup back"):
         record(workspace, params)
 
 
