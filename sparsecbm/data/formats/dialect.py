@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from sparsecbm.base.params import TableFormat
 SEPARATORS = (",", ";", "\t", "|")
 _NAMES = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "vertical bars"}
 _SAMPLE = 60
+_SINGLE_QUOTED = re.compile(r"(^|[,;\t|])'[^']")
 
 
 def declared_separator(line: str) -> str | None:
@@ -20,10 +22,12 @@ def declared_separator(line: str) -> str | None:
 
 def describe(lines: Sequence[str], form: TableFormat) -> str:
     """What the lines look like, and the setting that reads them; empty if they look like `form`."""
-    sample = [line.rstrip("\r") for line in lines[:_SAMPLE]]
+    sample = [line.rstrip("\r").replace("\r", " ") for line in lines[:_SAMPLE]]
+    single = sum(_SINGLE_QUOTED.search(line) is not None for line in sample)
+    quote = "'" if form.quote == '"' and 2 * single > len(sample) else form.quote
     best: tuple[float, int, str, int] | None = None
     for separator in SEPARATORS:
-        shape = _shape(sample, separator)
+        shape = _shape(sample, separator, quote)
         if shape is not None and (best is None or shape[:2] > best[:2]):
             best = (*shape[:2], separator, shape[2])
     if best is None:
@@ -37,11 +41,10 @@ def describe(lines: Sequence[str], form: TableFormat) -> str:
     if header > form.header > 0:
         settings["header"] = header
         looks.append(f"has its header in line {header}, below other lines")
-    quoted = sum(f"{separator}'" in line or line.startswith("'") for line in sample[header - 1 :])
-    if form.quote == '"' and 2 * quoted > len(sample[header - 1 :]):
-        settings["quote"] = "'"
+    if quote != form.quote:
+        settings["quote"] = quote
         looks.append("has its cells between single quotes")
-    if not settings and not form.skip_blanks and _blanks_after(sample[header - 1 :], separator):
+    if not settings and not form.skip_blanks and f"{separator} " in sample[header - 1]:
         settings["skip_blanks"] = True
         looks.append("has blanks after its separators")
     if not settings:
@@ -50,9 +53,10 @@ def describe(lines: Sequence[str], form: TableFormat) -> str:
     return f"It looks as if it {' and '.join(looks)}; then set source.format: {{{pairs}}}"
 
 
-def _shape(lines: Sequence[str], separator: str) -> tuple[float, int, int] | None:
+def _shape(lines: Sequence[str], separator: str, quote: str) -> tuple[float, int, int] | None:
     """How many lines from the header on have its number of fields, this number, and the header's line from 1."""
-    counts = [len(next(csv.reader([line], delimiter=separator), [])) for line in lines]
+    quoting = {"quotechar": quote} if quote not in ("", separator) else {"quoting": csv.QUOTE_NONE}
+    counts = [len(next(csv.reader([line], delimiter=separator, **quoting), [])) for line in lines]
     common = Counter(count for count in counts if count > 1).most_common(1)
     if not common:
         return None
@@ -60,7 +64,3 @@ def _shape(lines: Sequence[str], separator: str) -> tuple[float, int, int] | Non
     header = counts.index(width)
     below = [count for count in counts[header:] if count]
     return (round(sum(count == width for count in below) / len(below), 1), width, header + 1)
-
-
-def _blanks_after(lines: Sequence[str], separator: str) -> bool:
-    return sum(f"{separator} " in line for line in lines) > len(lines) / 2

@@ -112,6 +112,7 @@ def _fault(error: Exception, text: str, where: str) -> DataError:
     if isinstance(error, RecursionError):
         return DataError(f"{where} is not valid JSON: it is nested too deeply")
     if isinstance(error, json.JSONDecodeError):
-        hint = "; the file may be cut off here" if error.pos >= len(text.rstrip()) else ""
+        ends = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
+        hint = "; the file may be cut off here" if ends else ""
         return DataError(f"{where} is not valid JSON: {error}{hint}")
     return DataError(f"{where} is not valid JSON: it holds a number with too many digits")

@@ -22,9 +22,9 @@ class RowShape:
         self.longest = [max(map(len, cells), default=0) for cells in columns]
         lengths = [sum(map(len, cells)) for cells in columns]
         self.text_column = lengths.index(max(lengths)) if width else 0
-        # A column of categories has each value in two rows on average.
+        # A column of categories has each value in one and a half rows, on average.
         self.categories = {
-            index: set(cells) for index, cells in enumerate(columns) if cells and 2 * len(set(cells)) <= len(cells)
+            index: set(cells) for index, cells in enumerate(columns) if cells and 3 * len(set(cells)) <= 2 * len(cells)
         }
 
     def swallows_rows(self, record: Record) -> bool:
@@ -44,17 +44,18 @@ class RowShape:
     def _is_row(self, line: str, considered: Sequence[int]) -> bool:
         """Whether a line has the fields of a row. Fields outside `considered` are in the record's own cells."""
         quote, separator = self.form.quote, self.form.separator
-        bare = line.replace(quote, "") if quote else line
+        bare = (line.replace(quote, "") if quote else line).replace("\r", " ")
         fields = next(csv.reader([bare], delimiter=separator, quoting=csv.QUOTE_NONE), [])
         if len(fields) != self.width or not considered:
             return False
         known = [index for index in considered if index in self.categories]
-        if known:
-            return all(fields[index] in self.categories[index] for index in known)
+        if known and 2 * sum(fields[index] in self.categories[index] for index in known) >= len(known):
+            return True
         # In prose a blank follows a comma; in a row of a table the next cell does.
+        if any(not cell or cell[0].isspace() for cell in fields):
+            return False
         return all(
-            cell and not cell[0].isspace() and len(cell) <= self.longest[index]
-            for index, cell in ((index, fields[index]) for index in considered)
+            index == self.text_column or len(fields[index]) <= max(8, self.longest[index]) for index in considered
         )
 
     def halves(self, records: Sequence[Record], swallowing: Sequence[bool]) -> dict[int, int]:
