@@ -9,10 +9,10 @@ from pathlib import Path
 
 from sparsecbm.base.errors import ConfigError, DataError
 from sparsecbm.base.params import TableFormat
-from sparsecbm.data.formats.columnar import read_parquet_cells
 from sparsecbm.data.formats.decoding import decode, read_bytes
 from sparsecbm.data.formats.file_table import FileTable
 from sparsecbm.data.formats.json_rows import json_values
+from sparsecbm.data.formats.parquet import read_parquet_cells
 from sparsecbm.data.formats.reader import SUFFIXES, parse_table
 from sparsecbm.data.formats.records import split_lines
 from sparsecbm.data.source_table import text_cells

@@ -1,14 +1,16 @@
 """`sparsecbm predict` and `sparsecbm evaluate` from a user's point of view."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from sparsecbm.base.errors import DataError
+from sparsecbm.base.errors import ConfigError, DataError
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.cli.predictions import prediction_lines
-from sparsecbm.cli.text_input import load_texts
+from sparsecbm.cli.text_input import collect_texts, load_texts
 from tests.support.tiny_models import tiny_model
 
 VALIDATOR = Draft202012Validator(json_schemas()["predict"])
@@ -89,6 +91,80 @@ def test_the_error_names_an_invalid_file(name, content, message, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         load_texts(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("A.CSV", b'\xef\xbb\xbftext,id\r\nthe food,1\r\n"bad, ""so""",2\r\n', ["the food", 'bad, "so"']),
+        ("a.jsonl", b'\xef\xbb\xbf{"text": "half \\ud83d smile"}\n', ["half \ufffd smile"]),
+        ("a.txt", b"the food\rwas good\r\nbad\n", ["the food\rwas good", "bad"]),
+        ("a.json", b'[{"text": "the food"}, "bad"]', ["the food", "bad"]),
+        ("a.csv", b"text,id\n" + b"soup " * 30_000 + b",1\n", ["soup " * 30_000]),
+        ("a.csv", "sep=;\ntext;id\nbad;1\n".encode("utf-16"), ["bad"]),
+    ],
+)
+def test_files_are_read_as_ingest_reads_them(name, content, texts, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    assert load_texts(tmp_path / name) == texts
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", 'text,id\n"the food,1\nbad,2\n', "line 2: a quote opens in this row and never closes"),
+        ("a.csv", "text,text\na,b\n", "columns 1 and 2 are both named 'text'"),
+        ("a.csv", "id,text\n1,the food, bad\n2,good\n3,good\n", r"row 1 \(line 2\) has 3 field\(s\), the header has 2"),
+        ("a.csv", "id;text\n1;the food\n", "no column 'text'.*looks as if it has its cells between semicolons; write"),
+        ("a.csv", "café\n1\n".encode("cp1252"), r"save it as UTF-8 \(it looks like Windows-1252\)"),
+        ("a.jsonl", '{"text": "a", "text": "b"}', "line 1 names the key 'text' twice"),
+        ("a.jsonl", '{"text": NaN}', "line 1 has no text"),
+        ("a.jsonl", '{"text": ' + "[" * 100_000, "nested too deeply"),
+        ("a.jsonl", '{"text": "a", "n": ' + "1" * 5_000 + "}", "too many digits"),
+    ],
+)
+def test_what_ingest_refuses_is_refused_with_one_message(name, content, message, tmp_path):
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=message) as caught:
+        load_texts(tmp_path / name)
+    assert "params.yaml" not in str(caught.value) and "source.format" not in str(caught.value)
+
+
+def test_another_column_holds_the_texts(tmp_path, folder, sparsecbm):
+    (tmp_path / "a.csv").write_text("body,text\nthe food was good,no\n")
+    code, output, _ = sparsecbm("predict", folder, "--file", tmp_path / "a.csv", "--column", "body")
+    assert code == 0 and json.loads(output)["text"] == "the food was good"
+    (tmp_path / "a.jsonl").write_text('{"body": "bad"}\n')
+    assert load_texts(tmp_path / "a.jsonl", "body") == ["bad"]
+    with pytest.raises(DataError, match="no column 'titel'; it has body, text; name the column of the texts by --col"):
+        load_texts(tmp_path / "a.csv", "titel")
+    with pytest.raises(ConfigError, match="--text needs none"):
+        collect_texts(["a"], None, "body")
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "texts"),
+    [
+        ("the food was good\n\nbad\n", [], ["the food was good", "bad"]),
+        ("the food was good\n", ["--file", "-"], ["the food was good"]),
+        ('{"text": "bad"}\n', [], ["bad"]),
+        ("id,body\n1,bad\n", ["--column", "body"], ["bad"]),
+    ],
+)
+def test_texts_come_from_a_pipe(content, arguments, texts, folder):
+    command = [sys.executable, "-m", "sparsecbm", "predict", str(folder), *arguments]
+    done = subprocess.run(command, input=content, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == texts
+
+
+def test_a_text_that_is_not_utf8_is_one_message(folder):
+    command = [sys.executable, "-m", "sparsecbm", "predict", str(folder), "--text", b"half \xff smile"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode in (1, 2) and done.stdout == ""
+    assert (
+        done.stderr == "error: --text: text 1 holds bytes that are not UTF-8: 'half \ufffd smile'; convert it first\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -102,3 +102,26 @@ def test_the_error_for_rows_without_a_split_names_these_rows():
 def test_a_split_that_cannot_name_a_file_is_an_error():
     with pytest.raises(DataError, match=r"'../x' cannot name a file"):
         make_splits(grouped("ab", split="../x"), SHARES, 0)
+
+
+def with_splits(names: list[str]) -> pd.DataFrame:
+    return grouped("a" * len(names)).assign(split=names)
+
+
+def test_known_splits_are_known_in_every_spelling():
+    frame = with_splits(["TRAIN", "Test ", "Valid", "ｔｒａｉｎ"])
+    assert list(make_splits(frame, SHARES, 0)) == ["train", "validation", "test"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train", "quarantine"], r"'quarantine' has the name of another file.*splits: {quarantine: quarantine-rows}"),
+        (["train", "Manifest"], "'Manifest' has the name of another file"),
+        (["train", "holdout", "Holdout"], r"'holdout' and 'Holdout' look alike|'Holdout' and 'holdout' look alike"),
+        (["train", "x" * 300], "cannot name a file"),
+    ],
+)
+def test_a_split_cannot_have_every_name(names, message):
+    with pytest.raises(DataError, match=message):
+        make_splits(with_splits(names), SHARES, 0)

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import TableFormat
-from sparsecbm.data.formats.columnar import read_parquet_cells, read_spreadsheet
 from sparsecbm.data.formats.decoding import decode, read_bytes
 from sparsecbm.data.formats.delimited import read_delimited
 from sparsecbm.data.formats.file_table import FileTable
 from sparsecbm.data.formats.json_rows import read_json
+from sparsecbm.data.formats.parquet import read_parquet_cells
+from sparsecbm.data.formats.spreadsheet import read_spreadsheet
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}

@@ -62,3 +62,23 @@ def test_other_concepts_or_states_are_an_error():
     other = ConceptSet((Concept("food"), Concept("noise", ("quiet", "loud"))), CONCEPTS.label)
     with pytest.raises(ModelError, match="'noise' has the states loud, quiet in the model and quiet, loud"):
         require_same_concepts(CONCEPTS, other)
+
+
+def test_a_batch_without_one_class_is_scored_with_the_states_of_the_model(model, params, tmp_path):
+    model.means = SHARES
+    rows = pd.read_csv(tmp_path / "t.csv")
+    rows[(rows["split"] == "test") & (rows["label"] != 2)].to_csv(tmp_path / "t.csv", index=False)
+    columns = params.source.columns
+    unnamed = {name: column.model_copy(update={"states": None}) for name, column in columns.concepts.items()}
+    columns = columns.model_copy(update={"labels": None, "concepts": unnamed})
+    source = params.source.model_copy(update={"columns": columns})
+    scores = evaluate_source(model, params, source, "test", tmp_path)
+    named = evaluate_source(model, params, params.source, "test", tmp_path)
+    assert scores == named and scores.texts == ((rows["split"] == "test") & (rows["label"] != 2)).sum()
+
+
+def test_states_that_a_model_does_not_know_are_an_error_with_a_remedy(model, params, tmp_path):
+    columns = params.source.columns.model_copy(update={"labels": ("1", "2", "3", "4")})
+    source = params.source.model_copy(update={"columns": columns})
+    with pytest.raises(ModelError, match=r"1, 2, 3 in the model and 1, 2, 3, 4 in the source; leave these states out"):
+        evaluate_source(model, params, source, "test", tmp_path)

@@ -1,7 +1,6 @@
-"""Parquet files and spreadsheets, whose cells have types."""
+"""Spreadsheets: one sheet of an xlsx file."""
 
 import io
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,33 +8,6 @@ import pandas as pd
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import TableFormat
 from sparsecbm.data.formats.file_table import FileTable, require_distinct
-
-
-def read_parquet_cells(path: Path) -> FileTable:
-    """The cells of a parquet file as Python values, under the file's own names of columns.
-
-    The index that pandas wrote is a column like others. Whole numbers stay exact where cells are empty.
-
-    Raises:
-        DataError: the file is missing or unreadable, or a name occurs twice.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path} does not exist")
-    import pyarrow.parquet
-
-    try:
-        # A ParquetFile, since read_table would read its folder's names as columns.
-        with pyarrow.parquet.ParquetFile(path) as file:
-            names = list(file.schema_arrow.names)
-            require_distinct(names, path.name)
-            table = file.read()
-            columns = {name: table.column(index).to_pylist() for index, name in enumerate(names)}
-    except DataError:
-        raise
-    except Exception as error:  # pyarrow raises many kinds
-        raise DataError(f"{path} is not a readable parquet file: {error}") from None
-    return FileTable(pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in columns.items()}))
 
 
 def read_spreadsheet(content: bytes, form: TableFormat, where: str) -> FileTable:
