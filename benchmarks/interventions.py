@@ -36,7 +36,7 @@ from sparsecbm.intervene.experiments.controls import draw_random_flips
 from sparsecbm.intervene.experiments.trials import TrialSettings, bit_budget, sample_mispredicted
 from sparsecbm.intervene.patches.bits import Positions, concept_index, masked_layers, toggled
 from sparsecbm.intervene.patches.factors import compute_factors
-from sparsecbm.intervene.patches.make import UnreachedError, make_patch
+from sparsecbm.intervene.patches.make import Safeguards, UnreachedError, make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.protection import Protection, protect
@@ -106,7 +106,7 @@ def attempt(
     start, patch = time.perf_counter(), None
     for name, used_protection in (("protected", protection), ("signed", None)):
         try:
-            new_patch = make_patch(model, text, concept, state, options, protection=used_protection)
+            new_patch = make_patch(model, text, concept, state, options, Safeguards(used_protection))
         except UnreachedError:
             result[name] = None
         else:
@@ -166,7 +166,7 @@ def group_trial(model: SparseCBM, reference: Reference, concept: str, protection
     result = {"concept": concept, "state": states[gold], "read": states[predicted]}
     result |= {"members": len(rows), "unseen": len(rows) - GROUP_SIZE, "budget": options.budget}
     try:
-        patch = make_patch(model, texts[:GROUP_SIZE], concept, states[gold], options, protection=protection)
+        patch = make_patch(model, texts[:GROUP_SIZE], concept, states[gold], options, Safeguards(protection))
     except UnreachedError as failed:
         return result | {"reached": float((failed.result.margins > SETTINGS.margin).mean())}
     unseen = reference.without_texts(texts).without(protection.groups)

@@ -7,7 +7,7 @@ from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.base.errors import ConfigError, DataError, ModelError, SparseCBMError
 
 if TYPE_CHECKING:
-    from sparsecbm.api import SparseCBM, fit, prune
+    from sparsecbm.api import FitOptions, PatchSettings, SparseCBM, TrainOptions, fit, prune
     from sparsecbm.explain.explanation import Explanation
     from sparsecbm.model.cbm import Settings
     from sparsecbm.model.masks import MaskSet
@@ -19,13 +19,16 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Explanation",
+    "FitOptions",
     "MaskSet",
     "ModelError",
+    "PatchSettings",
     "Prediction",
     "Settings",
     "SparseCBM",
     "SparseCBMError",
     "StatePrediction",
+    "TrainOptions",
     "fit",
     "prune",
 ]
@@ -37,6 +40,9 @@ _WITH_TORCH = {
     "StatePrediction": "sparsecbm.model.prediction",
     "Settings": "sparsecbm.model.cbm",
     "SparseCBM": "sparsecbm.api",
+    "FitOptions": "sparsecbm.api",
+    "PatchSettings": "sparsecbm.api",
+    "TrainOptions": "sparsecbm.api",
     "fit": "sparsecbm.api",
     "prune": "sparsecbm.api",
 }

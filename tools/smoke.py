@@ -160,10 +160,10 @@ def check_training(backbone: Path) -> None:
     ]
     frame = pd.DataFrame(rows * 10)
     dense = api.fit(
-        frame, ["food", "service"], label="rating", validation=frame, backbone=str(backbone),
-        settings=Settings(max_length=16), epochs=1,
+        frame, ["food", "service"], label="rating", epochs=1,
+        options=api.FitOptions(validation=frame, backbone=str(backbone), settings=Settings(max_length=16)),
     )  # fmt: skip
-    sparse = api.prune(dense, frame, validation=frame, epochs=1, probe_texts=10)
+    sparse = api.prune(dense, frame, options=api.TrainOptions(validation=frame), epochs=1, probe_texts=10)
     assert set(sparse.masks.concepts) == {"food", "service"}
     assert sparse.predict([TEXT])[0].label.state in ("1", "2")
 

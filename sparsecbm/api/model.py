@@ -8,6 +8,7 @@ from typing import Any, Self
 import pandas as pd
 
 from sparsecbm.api.frames import annotated_table
+from sparsecbm.api.options import PatchSettings
 from sparsecbm.api.tables import prediction_table, score_table, square_table
 from sparsecbm.base.params import Evaluate
 from sparsecbm.display.model_card import model_card
@@ -21,7 +22,7 @@ from sparsecbm.explain.methods import DEFAULT_METHOD, DEFAULT_OPTIONS, Attributi
 from sparsecbm.explain.variants import KINDS
 from sparsecbm.intervene.edits import Edit, Setting, edited, intervene
 from sparsecbm.intervene.experiments.trials import bit_budget
-from sparsecbm.intervene.patches.make import make_patch
+from sparsecbm.intervene.patches.make import Safeguards, make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.protection import protect
@@ -141,11 +142,7 @@ class SparseCBM(ConceptBottleneck):
         data: Any,
         *,
         text: str = "text",
-        group: str | None = None,
-        max_flipped_share: float = 2e-5,
-        max_harm: float = 0.01,
-        protected: int = 600,
-        seed: int = 0,
+        options: PatchSettings = DEFAULT_PATCH,
     ) -> MaskPatch:
         """Find bits of a concept's mask to flip so that texts get a state; the model stays as it is.
 
@@ -155,19 +152,18 @@ class SparseCBM(ConceptBottleneck):
             texts: one text, or several that share a mistake
             state: the state that the concept should have in them
             data: labelled texts, with columns named like the label and the concepts
-            max_flipped_share: share of the mask's bits that may be flipped
-            max_harm: share of correct predictions that may become wrong
-            protected: number of correct predictions that protect
+            text: the column of the texts
+            options: what the patch may cost, and how the data is used
 
         Raises:
             UnreachedError, HarmfulError: no patch within these bounds gives the texts that state.
         """
-        reference = predict_reference(self, annotated_table(data, self.concept_set, text, group))
-        protecting, held_out = reference.halves(0.5, seed)
+        reference = predict_reference(self, annotated_table(data, self.concept_set, text, options.group))
+        protecting, held_out = reference.halves(0.5, options.seed)
         given = [texts] if isinstance(texts, str) else list(texts)
-        protection = protect(self, protecting.without_texts(given), concept, protected)
-        options = PatchOptions(budget=bit_budget(self, max_flipped_share), max_harm=max_harm)
-        return make_patch(self, given, concept, state, options, protection=protection, reference=held_out)
+        protection = protect(self, protecting.without_texts(given), concept, options.protected)
+        limits = PatchOptions(budget=bit_budget(self, options.max_flipped_share), max_harm=options.max_harm)
+        return make_patch(self, given, concept, state, limits, Safeguards(protection, held_out))
 
     def patched(self, *patches: MaskPatch) -> AbstractContextManager["SparseCBM"]:
         """Flip the bits of mask patches while a block runs; see `sparsecbm.intervene.patches.stack`."""

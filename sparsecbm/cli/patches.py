@@ -1,5 +1,6 @@
 """The commands `sparsecbm intervene` and `sparsecbm patch ...`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,7 +111,7 @@ def make(
     from sparsecbm.cli.printing.terminal import Terminal, say
     from sparsecbm.cli.text_input import collect_texts
     from sparsecbm.intervene.experiments.trials import bit_budget
-    from sparsecbm.intervene.patches.make import make_patch
+    from sparsecbm.intervene.patches.make import Safeguards, make_patch
     from sparsecbm.intervene.patches.options import PatchOptions
     from sparsecbm.intervene.patches.patch import check_patch_output
     from sparsecbm.intervene.patches.protection import protect
@@ -135,9 +136,8 @@ def make(
         status.update("protecting correct predictions ...")
         protection = protect(loaded, protecting.without_texts(texts), concept, settings.protect)
         status.update("searching for bits ...")
-        patch = make_patch(
-            loaded, texts, concept, state, options, protection=protection, reference=held_out, author=author, note=note
-        )
+        patch = make_patch(loaded, texts, concept, state, options, Safeguards(protection, held_out))
+    patch = replace(patch, author=author, note=note)
     patch.save(output)
     if json:
         print_json(patch)

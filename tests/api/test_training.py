@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsecbm import ConfigError, Settings, SparseCBM, fit, prune
+from sparsecbm import ConfigError, FitOptions, PatchSettings, Settings, SparseCBM, fit, prune
 from sparsecbm.plots.frames import plot_history, plot_matrix, plot_scores
 from tests.support.user_frames import reviews
 
@@ -20,8 +20,8 @@ def frame():
 @pytest.fixture(scope="module")
 def dense(backbone, frame):
     return fit(
-        frame, ["food", "noise"], label="stars", text="review", backbone=str(backbone),
-        settings=Settings(max_length=32), **FAST,
+        frame, ["food", "noise"], label="stars", text="review",
+        options=FitOptions(backbone=str(backbone), settings=Settings(max_length=32)), **FAST,
     )  # fmt: skip
 
 
@@ -44,8 +44,8 @@ def test_fit_learns_the_task_of_a_frame(dense, frame):
 
 def test_fit_repeats_to_the_bit(backbone, dense, frame):
     again = fit(
-        frame, ["food", "noise"], label="stars", text="review", backbone=str(backbone),
-        settings=Settings(max_length=32), **FAST,
+        frame, ["food", "noise"], label="stars", text="review",
+        options=FitOptions(backbone=str(backbone), settings=Settings(max_length=32)), **FAST,
     )  # fmt: skip
     np.testing.assert_array_equal(again.logits(["good food"]).label, dense.logits(["good food"]).label)
 
@@ -85,7 +85,9 @@ def test_a_patch_changes_the_state_of_its_text_only_while_it_is_in_force(sparse,
     unsure = sparse.predict_frame(frame["review"]).sort_values("noise_probability").iloc[0]
     text, before = unsure["text"], unsure["noise"]
     other = next(state for state in ("loud", "quiet") if state != before)
-    patch = sparse.make_patch(text, "noise", other, frame, text="review", max_flipped_share=0.5, max_harm=1.0)
+    patch = sparse.make_patch(
+        text, "noise", other, frame, text="review", options=PatchSettings(max_flipped_share=0.5, max_harm=1.0)
+    )
     with sparse.patched(patch):
         assert sparse.predict(text).concepts["noise"].state == other
     assert sparse.predict(text).concepts["noise"].state == before
@@ -119,7 +121,7 @@ def test_a_saved_model_predicts_the_same(sparse, tmp_path):
 )
 def test_options_that_do_not_fit_are_refused_before_anything_is_loaded(frame, options, message):
     with pytest.raises(ConfigError, match=message):
-        fit(frame, "food", label="stars", text="review", backbone="no/such/backbone", **options)
+        fit(frame, "food", label="stars", text="review", options=FitOptions(backbone="no/such/backbone"), **options)
 
 
 def test_prune_names_unknown_options(dense, frame):
@@ -129,8 +131,9 @@ def test_prune_names_unknown_options(dense, frame):
 
 def test_a_held_out_frame_takes_the_place_of_a_share(backbone, frame):
     model = fit(
-        frame, "noise", label="stars", text="review", validation=reviews(40, seed=2), backbone=str(backbone),
-        settings=Settings(max_length=32), **FAST | {"epochs": 1},
+        frame, "noise", label="stars", text="review", **FAST | {"epochs": 1}, options=FitOptions(
+            validation=reviews(40, seed=2), backbone=str(backbone), settings=Settings(max_length=32)
+        ),
     )  # fmt: skip
     assert model.concept_set.names == ("noise",)
     assert model.history.best_step == 15, "120 texts in batches of 8: none is held out"

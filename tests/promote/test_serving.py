@@ -26,7 +26,7 @@ def patches(lively):
     """Return a patch that changes the predicted food of TEXT, and a patch for a mask of another model."""
     predicted = lively.predict([TEXT])[0].concepts["food"].state
     state = next(state for state in ("Negative", "Positive", "unknown") if state != predicted)
-    patch = make_patch(lively, TEXT, "food", state, PatchOptions(40), note="it says so")
+    patch = make_patch(lively, TEXT, "food", state, PatchOptions(40))
     return patch, replace(patch, mask="0" * 64)
 
 

@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from sparsecbm.intervene.experiments.controls import choose_wrong_state, draw_random_flips
 from sparsecbm.intervene.experiments.policies import set_state
 from sparsecbm.intervene.patches.bits import Positions, mask_checksum, masked_layers, toggled
-from sparsecbm.intervene.patches.make import UnreachedError, make_patch
+from sparsecbm.intervene.patches.make import Safeguards, UnreachedError, make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.protection import Protection, protect
@@ -236,7 +236,7 @@ class _TrialRun:
     def _make_patch(self, text: str, concept: str, state: str, protection: Protection | None) -> MaskPatch | None:
         options = PatchOptions(self.settings.budget(self.model), self.settings.margin)
         try:
-            return make_patch(self.model, text, concept, state, options, protection=protection)
+            return make_patch(self.model, text, concept, state, options, Safeguards(protection))
         except UnreachedError:
             return None
 

@@ -1,6 +1,7 @@
 """Making a patch: from texts with a wrong prediction to a patch that a person can judge."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,28 +35,39 @@ class HarmfulError(InterventionError):
         self.result, self.side_effects = result, side_effects
 
 
+@dataclass(frozen=True)
+class Safeguards:
+    """Predictions that keep a patch from doing harm.
+
+    Attributes:
+        protection: correct predictions that should not change, from `protect`
+        reference: predictions to measure side effects on; groups that protect are left out
+    """
+
+    protection: Protection | None = None
+    reference: Reference | None = None
+
+
+NO_SAFEGUARDS = Safeguards()
+
+
 def make_patch(
     model: ConceptBottleneck,
     texts: str | Sequence[str],
     concept: str,
     state: str,
     options: PatchOptions,
-    *,
-    protection: Protection | None = None,
-    reference: Reference | None = None,
-    author: str = "",
-    note: str = "",
+    safeguards: Safeguards = NO_SAFEGUARDS,
 ) -> MaskPatch:
     """Find bits of a concept's mask to flip so that the model predicts a state for texts; the model stays unchanged.
 
-    Patches in force stay in force. The new patch is made on top of the last of them on this concept, its parent.
+    Patches in force stay in force. The new patch is made on top of the last of them on this concept, its parent. Its
+    author and a note can be added by `dataclasses.replace`.
 
     Args:
         texts: one text, or several that share a mistake
         state: name of the state that the model should predict
-        protection: correct predictions that should not change, from `protect`
-        reference: predictions to measure side effects on; groups that protect are left out
-        author, note: recorded in the patch
+        safeguards: without them the patch protects nothing, and its side effects are unknown
 
     Raises:
         UnreachedError: the state cannot be reached; the message gives the best margin.
@@ -64,6 +76,7 @@ def make_patch(
             in another state.
         ConfigError: an unknown state or layer pattern.
     """
+    protection, reference = safeguards.protection, safeguards.reference
     texts = [texts] if isinstance(texts, str) else list(dict.fromkeys(texts))
     concept_index(model, concept)
     states = model.concept_set[concept].states
@@ -103,8 +116,6 @@ def make_patch(
             "forced": options.force,
         },
         side_effects=side_effects,
-        author=author,
-        note=note,
         parent=parents[-1].id if parents else None,
     )
 

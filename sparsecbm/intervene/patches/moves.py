@@ -23,15 +23,25 @@ class Move:
     bits: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class MoveLimits:
+    """When to stop, and how much protection counts.
+
+    Attributes:
+        strength: weight of the penalty
+        budget: bits that may be flipped at once
+        required_gain: the gains of the moves need not add up to more
+        max_moves: number of moves
+    """
+
+    strength: float
+    budget: int
+    required_gain: float
+    max_moves: int
+
+
 def choose_moves(
-    gains: np.ndarray,
-    effects: np.ndarray,
-    starts: np.ndarray,
-    flipped: np.ndarray,
-    strength: float,
-    budget: int,
-    required_gain: float,
-    max_moves: int,
+    gains: np.ndarray, effects: np.ndarray, starts: np.ndarray, flipped: np.ndarray, limits: MoveLimits
 ) -> list[Move]:
     """Return the best next moves, in order, until their gains add up to what is required.
 
@@ -40,20 +50,19 @@ def choose_moves(
         effects: on protected texts, [texts, bits]; the penalty is half the squared norm of their sum over flipped bits
         starts: of the segments, as in `Candidates`, [2 * groups + 1]
         flipped: bits that are flipped already, [bits], bool
-        budget: bits that may be flipped at once
     """
-    flipped, moves = flipped.copy(), []
+    flipped, moves, required_gain, strength = flipped.copy(), [], limits.required_gain, limits.strength
     shift = effects[:, flipped].sum(1)
     own_penalty = 0.5 * np.square(effects).sum(0)
     # Segment by segment: an empty segment has no best bit, and reduceat would return its neighbour's.
     filled = np.flatnonzero(np.diff(starts))
-    for _ in range(max_moves):
+    for _ in range(limits.max_moves):
         if required_gain <= 0:
             break
         slope = shift @ effects if len(effects) else 0.0
         value_to_enter = gains - strength * (slope + own_penalty)
         enter = _best_by_segment(np.where(flipped, -np.inf, value_to_enter), starts, filled)
-        if flipped.sum() + 2 <= budget:
+        if flipped.sum() + 2 <= limits.budget:
             move, value = _best_pair(enter)
         else:
             value_to_leave = -gains + strength * (slope - own_penalty)

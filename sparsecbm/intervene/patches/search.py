@@ -16,7 +16,7 @@ from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.intervene.patches.bits import Positions, concept_index, masked_layers, toggled
 from sparsecbm.intervene.patches.candidates import CandidateOptions, Candidates, select_candidates
 from sparsecbm.intervene.patches.factors import Factors, compute_factors
-from sparsecbm.intervene.patches.moves import Move, apply_moves, choose_moves
+from sparsecbm.intervene.patches.moves import Move, MoveLimits, apply_moves, choose_moves
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.protection import Protection
 from sparsecbm.intervene.patches.stack import flipped_positions
@@ -186,10 +186,7 @@ def _run_rounds(
             candidates.effects,
             candidates.starts,
             flipped,
-            strength,
-            options.budget,
-            required_gain,
-            MOVES_PER_ROUND,
+            MoveLimits(strength, options.budget, required_gain, MOVES_PER_ROUND),
         )
         if not moves:
             break

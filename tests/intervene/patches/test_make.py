@@ -6,7 +6,7 @@ import torch
 
 from sparsecbm.base.errors import ConfigError, InterventionError
 from sparsecbm.intervene.patches.bits import bits_at, toggled
-from sparsecbm.intervene.patches.make import HarmfulError, UnreachedError, make_patch
+from sparsecbm.intervene.patches.make import HarmfulError, Safeguards, UnreachedError, make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.protection import protect
@@ -136,7 +136,7 @@ def test_protection_reduces_harm_to_correct_predictions(lively, reference):
         state = STATES[reference.gold["food"][row]]
         for is_protected, shares in harm.items():
             patch = make_patch(
-                lively, reference.texts[row], "food", state, LARGE, protection=protection if is_protected else None
+                lively, reference.texts[row], "food", state, LARGE, Safeguards(protection if is_protected else None)
             )
             with toggled(lively, "food", patch.flipped):
                 after = lively.logits(list(protection.texts)).concepts["food"].argmax(-1)
@@ -148,7 +148,7 @@ def test_the_patch_records_its_side_effects_and_options(lively, reference, targe
     first, second = reference.halves(0.5, seed=0)
     patch = make_patch(
         lively, TEXT, "food", target, PatchOptions(budget=40, max_harm=1.0),
-        protection=protect(lively, first, "food", texts=8), reference=second, author="Ann", note="x",
+        Safeguards(protect(lively, first, "food", texts=8), second),
     )  # fmt: skip
     assert patch.side_effects.texts == len(second)
     assert patch.side_effects.bits == patch.bits
@@ -158,7 +158,6 @@ def test_the_patch_records_its_side_effects_and_options(lively, reference, targe
         "budget": 40, "margin": 0.05, "share": 1.0, "layers": ["*"], "scope": "global", "caution": 256.0,
         "protected": 8, "max_harm": 1.0, "forced": False,
     }  # fmt: skip
-    assert (patch.author, patch.note) == ("Ann", "x")
     patch.save(tmp_path / "food.patch")
     assert MaskPatch.load(tmp_path / "food.patch") == patch
 
@@ -166,10 +165,10 @@ def test_the_patch_records_its_side_effects_and_options(lively, reference, targe
 def test_too_much_harm_is_refused_unless_it_is_forced(lively, reference, target):
     refused = PatchOptions(budget=40, max_harm=-1.0)
     with pytest.raises(HarmfulError, match=r"harms \d+ of \d+ correct predictions \(.* -100 % are allowed") as error:
-        make_patch(lively, TEXT, "food", target, refused, reference=reference)
+        make_patch(lively, TEXT, "food", target, refused, Safeguards(reference=reference))
     assert error.value.side_effects.bits == error.value.result.bits > 0
     forced = PatchOptions(budget=40, max_harm=-1.0, force=True)
-    assert make_patch(lively, TEXT, "food", target, forced, reference=reference).made["forced"] is True
+    assert make_patch(lively, TEXT, "food", target, forced, Safeguards(reference=reference)).made["forced"] is True
 
 
 def test_a_patch_on_top_of_another_knows_its_parent_and_avoids_its_bits(lively, target):
@@ -214,7 +213,7 @@ def test_errors_name_invalid_arguments(lively, reference, target, backbone):
         make_patch(tiny_model(backbone), TEXT, "food", target, OPTIONS)
     other = protect(lively, reference, "noise")
     with pytest.raises(InterventionError, match="the protection belongs to 'noise'"):
-        make_patch(lively, TEXT, "food", target, OPTIONS, protection=other)
+        make_patch(lively, TEXT, "food", target, OPTIONS, Safeguards(other))
 
 
 def test_examples_that_contradict_the_protection_are_an_error(lively, reference):
@@ -222,7 +221,7 @@ def test_examples_that_contradict_the_protection_are_an_error(lively, reference)
     text, state = protection.texts[0], protection.states[0]
     other = next(s for s in STATES if s != state)
     with pytest.raises(InterventionError, match=f"contradict each other: .* correctly predicted as '{state}'"):
-        make_patch(lively, text, "food", other, OPTIONS, protection=protection)
+        make_patch(lively, text, "food", other, OPTIONS, Safeguards(protection))
 
 
 def test_a_stale_protection_is_an_error(lively, reference, target):
@@ -231,4 +230,4 @@ def test_a_stale_protection_is_an_error(lively, reference, target):
         toggled(lively, "food", {"encoder.layer.0.output.dense": (0,)}),
         pytest.raises(InterventionError, match="computed under another mask"),
     ):
-        make_patch(lively, TEXT, "food", target, OPTIONS, protection=protection)
+        make_patch(lively, TEXT, "food", target, OPTIONS, Safeguards(protection))
