@@ -33,6 +33,8 @@ from sparsecbm.model.compact import CompactModel, compact
 from sparsecbm.model.storage import load, save
 from sparsecbm.train.loop import History
 
+DEFAULT_PATCH = PatchSettings()
+
 
 class SparseCBM(ConceptBottleneck):
     """A concept bottleneck over a transformer that explains its predictions and takes corrections.

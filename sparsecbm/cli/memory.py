@@ -40,14 +40,17 @@ def add(
         raise ConfigError("give only one of --set and --patch")
     if not set_ and not patch:
         raise ConfigError("give --set or --patch")
-    loaded_patch = MaskPatch.load(patch) if patch else None
-    states = {loaded_patch.concept: loaded_patch.state} if loaded_patch else parse_states(set_ or (), "--set")
-    loaded, memory = load_model(model), Memory(store)
-    corrections = [
-        memory.add(loaded, one_text, concept, state, loaded_patch, author, note)
-        for one_text in text
-        for concept, state in states.items()
-    ]
+    memory = Memory(store)
+    if patch:
+        loaded_patch, loaded = MaskPatch.load(patch), load_model(model)
+        corrections = [memory.add_patch(loaded, one_text, loaded_patch, author, note) for one_text in text]
+    else:
+        states, loaded = parse_states(set_ or (), "--set"), load_model(model)
+        corrections = [
+            memory.add(loaded, one_text, concept, state, author, note)
+            for one_text in text
+            for concept, state in states.items()
+        ]
     if json:
         print_json(corrections)
     else:
@@ -121,7 +124,8 @@ def _open_store(store: Path) -> "Memory":
     Raises:
         InterventionError: it holds no correction yet.
     """
-    from sparsecbm.intervene.memory.store import INDEX, Memory
+    from sparsecbm.intervene.memory.index import INDEX
+    from sparsecbm.intervene.memory.store import Memory
 
     if not (store / INDEX).is_file():
         raise InterventionError(f"{store} holds no corrections; add the first one with `sparsecbm memory add`")

@@ -106,5 +106,5 @@ def test_an_error_prints_one_message(folder, memory, sparsecbm):
         code, output, errors = memory(command, *options)
         assert (code, output) == (1, "") and errors.startswith("error: ") and message in errors
     memory("add", "--text", TEXT, "--set", "food=Positive")
-    code, _, errors = sparsecbm("memory", "remove", folder / "store", "zzz")
-    assert code == 1 and "unknown correction 'zzz'" in errors
+    code, _, errors = sparsecbm("memory", "remove", folder / "store", "zzzz")
+    assert code == 1 and "unknown correction 'zzzz'" in errors

@@ -9,8 +9,8 @@ from sparsecbm.cli.json_forms import PatchRow
 from sparsecbm.cli.printing.tables import figures, share
 from sparsecbm.cli.printing.terminal import Terminal, cell, say
 from sparsecbm.intervene.edits import Edit
+from sparsecbm.intervene.memory.index import Correction
 from sparsecbm.intervene.memory.recall import CorrectedPrediction, TextOffers
-from sparsecbm.intervene.memory.store import Correction
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.side_effects import SideEffects
 from sparsecbm.model.prediction import Prediction

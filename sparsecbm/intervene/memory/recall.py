@@ -11,10 +11,12 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.metrics import MISSING
 from sparsecbm.base.published import PUBLISHED
 from sparsecbm.intervene.edits import Setting, intervene
-from sparsecbm.intervene.memory.store import Correction, Memory
+from sparsecbm.intervene.memory.index import Correction
+from sparsecbm.intervene.memory.store import Memory
 from sparsecbm.intervene.patches.stack import patched
 from sparsecbm.intervene.reference import Reference, find_nearest, predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -61,11 +63,26 @@ def find_offers(
         if not stored:
             continue
         _, vectors = predict_concept_logits(model, concept, list(texts))
-        nearest, similarity = find_nearest(vectors, np.stack([memory.vector(correction) for correction in stored]))
+        nearest, similarity = find_nearest(vectors, _stored_vectors(memory, stored, vectors.shape[1]))
         for row, (index, cosine) in enumerate(zip(nearest, similarity, strict=True)):
             if cosine >= threshold:
                 offers[row][concept] = Offer(round(float(cosine), 6), stored[index])
     return [TextOffers(text, by_concept) for text, by_concept in zip(texts, offers, strict=True)]
+
+
+def _stored_vectors(memory: Memory, stored: Sequence[Correction], width: int) -> np.ndarray:
+    """Return the vectors of corrections, [corrections, width].
+
+    Raises:
+        InterventionError: one is missing, altered or of another width.
+    """
+    vectors = [memory.vector(correction) for correction in stored]
+    for correction, vector in zip(stored, vectors, strict=True):
+        if len(vector) != width:
+            raise InterventionError(
+                f"{memory.folder}: the vector of correction {correction.id[:12]} has {len(vector)} numbers, not {width}"
+            )
+    return np.stack(vectors)
 
 
 def predict_with_corrections(

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, computed_field
+from pydantic import Field, ValidationError, computed_field
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sparsecbm.base.errors import InterventionError
+from sparsecbm.base.faults import system_fault
 from sparsecbm.base.files import replacing
 from sparsecbm.base.outputs import check_output, tensors_with
 from sparsecbm.base.published import PUBLISHED, published_form
 from sparsecbm.intervene.patches.side_effects import SideEffects
+from sparsecbm.intervene.stored import check_sha256, explain_invalid, parse_record
 from sparsecbm.model.prediction import StatePrediction
 
 METADATA = "patch"
@@ -145,24 +147,46 @@ class MaskPatch:
             InterventionError: the file is missing, truncated or altered, or is not a patch.
         """
         path = Path(path)
-        if not path.is_file():
+        if not path.exists():
             raise InterventionError(f"{path} does not exist")
-        try:
-            with safe_open(path, framework="pt") as file:
-                plain = json.loads((file.metadata() or {})[METADATA])
-                tensors = {name: tuple(file.get_tensor(name).tolist()) for name in file.keys()}  # noqa: SIM118
-            stated_id, version = plain.pop("id"), plain.pop("format")
-            for kind in _KINDS:
-                prefix = f"{kind}/"
-                plain[kind] = {name.removeprefix(prefix): p for name, p in tensors.items() if name.startswith(prefix)}
-            patch = cls(**plain)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise InterventionError(f"{path} is not a complete patch: {error}") from error
+        if not path.is_file():
+            raise InterventionError(f"{path} is no file, so it holds no patch")
+        metadata, positions = _read_file(path)
+        plain = parse_record(metadata, path)
+        stated_id, version = plain.pop("id", None), plain.pop("format", None)
         if version != FORMAT:
             raise InterventionError(f"{path} has patch format {version}; this version reads format {FORMAT}")
+        try:
+            patch = cls(**{**plain, **positions})
+        except ValidationError as error:
+            raise InterventionError(f"{path} is not a complete patch: {explain_invalid(error)}") from None
+        check_sha256((*patch.texts, *([patch.parent] if patch.parent else [])), "each text and the parent", path)
+        check_sha256((patch.weights, patch.mask), "weights and mask", path)
+        if not 0 < patch.bits <= patch.size:
+            raise InterventionError(f"{path} is not a complete patch: it flips {patch.bits} of {patch.size} bits")
         if patch.id != stated_id:
             raise InterventionError(f"{path} was altered: its contents do not match the sha256 that it states")
         return patch
+
+
+def _read_file(path: Path) -> tuple[str, dict[str, dict[str, tuple[int, ...]]]]:
+    """Return the metadata of a patch file, and the positions by kind and layer."""
+    positions: dict[str, dict[str, tuple[int, ...]]] = {kind: {} for kind in _KINDS}
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = (file.metadata() or {}).get(METADATA)
+            for name in file.keys():  # noqa: SIM118 (no mapping)
+                kind, _, layer = name.partition("/")
+                tensor = file.get_tensor(name)
+                if kind not in _KINDS or tensor.dtype != torch.int32 or tensor.ndim != 1 or (tensor < 0).any():
+                    raise InterventionError(f"{path} is not a complete patch: {name[:80]!r} holds no positions of bits")
+                positions[kind][layer] = tuple(tensor.tolist())
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        reason = system_fault(error) or str(error)
+        raise InterventionError(f"{path} is not a complete patch: {reason}") from error
+    if metadata is None:
+        raise InterventionError(f"{path} is not a patch: it has no description")
+    return metadata, positions
 
 
 def check_patch_output(path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_patch_is_applied_for_similar_texts_only(lively, memory):
     text = "a loud place but we came again and the food was bad"
     state = other_food_state(lively, text)
     patch, masks = make_patch(lively, text, "food", state, PatchOptions(40)), lively.masks.content_hash()
-    memory.add(lively, text, "food", state, patch)
+    memory.add_patch(lively, text, patch)
     [result] = predict_with_corrections(lively, memory, [text], threshold=0.999)
     with lively.patched(patch):
         expected = lively.predict([text])[0]

@@ -3,6 +3,7 @@
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from sparsecbm.base.errors import ConfigError, InterventionError
 from sparsecbm.base.files import read_json
 from sparsecbm.intervene.memory import store as module
-from sparsecbm.intervene.memory.store import INDEX, Memory
+from sparsecbm.intervene.memory.index import INDEX
+from sparsecbm.intervene.memory.store import Memory
 from sparsecbm.intervene.patches.make import make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.reference import predict_concept_logits
@@ -49,14 +51,14 @@ def test_a_stored_correction_can_be_loaded(lively, memory, state):
 
 def test_a_stored_patch_is_complete(lively, memory, state):
     patch = make_patch(lively, TEXT, "food", state, PatchOptions(40))
-    correction = memory.add(lively, TEXT, "food", state, patch)
+    correction = memory.add_patch(lively, TEXT, patch)
     assert (correction.kind, correction.patch) == ("patch", patch.id)
     assert memory.patch(correction) == patch
     edit = memory.add(lively, TEXT, "food", state)
     with pytest.raises(InterventionError, match="is a concept edit and has no patch"):
         memory.patch(edit)
-    with pytest.raises(InterventionError, match="or to another concept or state"):
-        memory.add(lively, TEXT, "noise", "loud", patch)
+    with pytest.raises(InterventionError, match="belongs to another model or to another mask"):
+        memory.add_patch(lively, TEXT, replace(patch, mask="0" * 64))
     with lively.patched(patch), pytest.raises(InterventionError, match="patches of 'food' are in force"):
         memory.add(lively, TEXT, "food", state)
 
@@ -88,7 +90,7 @@ def test_parallel_writers_lose_no_corrections(lively, memory):
     assert len(memory) == len(texts)
 
 
-@pytest.mark.parametrize("moment", ["save_file", "replacing", "sha256_file", "write_json"])
+@pytest.mark.parametrize("moment", ["save_file", "replacing", "sha256_file", "write_index"])
 def test_a_kill_during_writing_leaves_the_store_unchanged(lively, memory, state, moment, monkeypatch):
     """A forked writer dies at one step of writing without cleanup; the next writer finds the old state."""
     first = memory.add(lively, TEXT, "food", state)
@@ -114,7 +116,7 @@ def test_a_writer_that_never_ends_is_reported(lively, memory, state, monkeypatch
 
 
 def test_altered_files_are_an_error(lively, memory, state, tmp_path):
-    correction = memory.add(lively, TEXT, "food", state, make_patch(lively, TEXT, "food", state, PatchOptions(40)))
+    correction = memory.add_patch(lively, TEXT, make_patch(lively, TEXT, "food", state, PatchOptions(40)))
     for name, method in ((f"{correction.id}.safetensors", "vector"), (f"{correction.id}.patch", "patch")):
         copy = Memory(shutil.copytree(memory.folder, tmp_path / name))
         path = copy.folder / name
