@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sparsecbm.base.flat import flat
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.keys import stage_key, stage_params
 from sparsecbm.track.lineage import code_tags
-from sparsecbm.track.metric_names import grouped_numbers
+from sparsecbm.track.metric_names import grouped_numbers, param_names
 from sparsecbm.track.probe import TrackingUnavailableError, first_line
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_run, key_tag
 from sparsecbm.track.store import Store, open_store
@@ -98,7 +97,7 @@ def _open(params: Params, workspace: Workspace, stage: str) -> LiveRun:
     else:
         store.client.update_run(run_id, status="RUNNING")
         add_tags(store, run_id, tags)
-    add_params(store, run_id, flat(stage_params(workspace, stage)))
+    add_params(store, run_id, param_names(stage_params(workspace, stage)))
     return LiveRun(store, run_id, stage)
 
 

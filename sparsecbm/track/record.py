@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.files import read_json
-from sparsecbm.base.flat import flat
 from sparsecbm.base.params import Params
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
@@ -13,7 +12,7 @@ from sparsecbm.pipeline.graph import pending, stage_order
 from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.track.headline import NOTE_TAG, headline
 from sparsecbm.track.lineage import LOCK_TAG, code_tags, lock_sha256, result_tags
-from sparsecbm.track.metric_names import grouped_numbers
+from sparsecbm.track.metric_names import grouped_numbers, param_names
 from sparsecbm.track.probe import TrackingUnavailableError, first_line
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_run, key_tag
 from sparsecbm.track.store import Store, open_store, translated_errors
@@ -82,7 +81,7 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
     if run_id is None:
         run_id = create_run(store, name, tags)
     add_tags(store, run_id, {**tags, "mlflow.runName": name, **_note(workspace)})
-    add_params(store, run_id, flat(params.model_dump(mode="json", by_alias=True)))
+    add_params(store, run_id, param_names(params.model_dump(mode="json", by_alias=True)))
     add_points(store, run_id, _points(workspace))
     workspace.promotion_page.unlink(missing_ok=True)  # it belongs to the model that was judged before
     for folder in FOLDERS:
@@ -119,7 +118,7 @@ def _points(workspace: Workspace) -> list[tuple[int, dict[str, float]]]:
         if not isinstance(content, dict):
             raise DataError(f"{path} must hold a mapping")
         for split, scores in {**content.pop("splits", {}), "dense": content.pop("dense", {})}.items():
-            points.append((0, grouped_numbers(f"{stage}/{split}", scores)))
+            points.append((0, grouped_numbers(stage, scores, split)))
         points.append((0, grouped_numbers(stage, content)))
         for row in (*content.get("curves", ()), *content.get("epochs", ()), *content.get("events", ())):
             figures = {name: value for name, value in row.items() if name != "step"}

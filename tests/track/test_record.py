@@ -267,3 +267,28 @@ def test_metrics_may_have_any_concept_name(workspace, params):
     (workspace.root / "dvc.yaml").write_text((workspace.root / "dvc.yaml").read_text().split("  evaluate:")[0])
     record(workspace, params)
     assert runs(workspace)[0].data.metrics["evaluate/concepts.food _ drink.accuracy"] == 1
+
+
+def test_long_and_colliding_names_of_concepts_are_recorded_with_all_their_figures(workspace, params):
+    question = "How satisfied were you with the time that passed until the goods arrived? " * 5
+    names = [
+        question,
+        "service/quality",
+        "service_quality",
+        "service.quality",
+        "[bold]x[/bold] <i>",
+        "العربية",
+        "..",
+        "a" * 249,
+    ]
+    scores = {name: {"accuracy": number / 10} for number, name in enumerate(names)}
+    pairs = {name: dict.fromkeys(names, 0.5) for name in names}
+    workspace.metrics("evaluate").write_text(json.dumps({"concepts": scores, "overlap": pairs}))
+    (workspace.root / "dvc.yaml").write_text((workspace.root / "dvc.yaml").read_text().split("  evaluate:")[0])
+    record(workspace, params)
+    metrics = runs(workspace)[0].data.metrics
+    values = {name: value for name, value in metrics.items() if name.startswith("evaluate/concepts.")}
+    assert sorted(values.values()) == [number / 10 for number in range(len(names))]
+    assert metrics["evaluate/concepts.service_quality.accuracy"] == 0.2
+    assert max(map(len, metrics)) <= 250
+    assert sum(name.startswith("evaluate/overlap.") for name in metrics) == len(names) ** 2
