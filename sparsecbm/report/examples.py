@@ -9,6 +9,7 @@ from sparsecbm.explain.explanation import ConceptExplanation, Explanation, Label
 LABEL = "label"  # the label's name in filters, whatever its name in the data
 MAX_EXAMPLES = 5  # in each list
 MAX_CONFUSIONS = 12
+SURE = 0.8  # least probability of a label that is called highly confident
 MAX_CHIPS = 12  # predictions of concepts above a text
 EXCERPT = 120  # characters of an example
 
@@ -100,6 +101,23 @@ def worst_examples(examples: Sequence[Example]) -> list[Example]:
     """Texts whose label is wrong, the highest confidence first."""
     wrong = [e for e in examples if e.label.right is False]
     return sorted(wrong, key=lambda e: -e.label.confidence)[:MAX_EXAMPLES]
+
+
+def confidence_in_words(examples: Sequence[Example]) -> str:
+    """The confidence of the labels of a list as the end of its heading; nothing for an empty list.
+
+    It is called high if every label has a probability of `SURE` or more, and low if none reaches one half.
+    """
+    if not examples:
+        return ""
+    shares = [example.label.confidence for example in examples]
+    low, high = f"{100 * min(shares):.0f}", f"{100 * max(shares):.0f}"
+    numbers = f"{high} %" if low == high else f"{low} to {high} %"
+    if min(shares) >= SURE:
+        return f", with high confidence ({numbers})"
+    if max(shares) < 0.5:
+        return f", with low confidence ({numbers})"
+    return f", with a confidence of {numbers}"
 
 
 def frequent_confusions(examples: Sequence[Example]) -> list[Confusion]:

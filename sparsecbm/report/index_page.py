@@ -10,7 +10,14 @@ from markupsafe import Markup
 from sparsecbm.display import card
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.report.embedded_plots import Plot
-from sparsecbm.report.examples import Example, best_examples, filter_choices, frequent_confusions, worst_examples
+from sparsecbm.report.examples import (
+    Example,
+    best_examples,
+    confidence_in_words,
+    filter_choices,
+    frequent_confusions,
+    worst_examples,
+)
 from sparsecbm.report.render import render
 from sparsecbm.report.score_tables import tiles
 from sparsecbm.report.sections import sections
@@ -35,7 +42,7 @@ def index_page(
     return render(
         "index.html.jinja",
         loader=card.LOADER,
-        filters=card.FILTERS,
+        filters={**card.FILTERS, "confidence": confidence_in_words},
         title=source,
         origin=explanations[0].origin if explanations else None,
         sections=sections(metrics, plots),

@@ -107,9 +107,19 @@ def _gate_table(verdict: str, gates: Sequence[Mapping]) -> Table:
         bounds = [
             f"at {side} {number(gate[key])}" for side in ("least", "most") if gate.get(key := f"at_{side}") is not None
         ]
-        passed = "✓ passed" if gate["passed"] else "✗ failed"
-        rows.append((gate["name"], passed, number(gate.get("value")), ", ".join(bounds), gate.get("reason") or ""))
+        rows.append(
+            (gate["name"], _outcome(gate), number(gate.get("value")), ", ".join(bounds), gate.get("reason") or "")
+        )
     return Table(f"Verdict by gates: {verdict}", ("gate", "", "value", "bound", "reason"), tuple(rows), 2)
+
+
+def _outcome(gate: Mapping) -> str:
+    """How a gate ended, in words: a figure beyond its bound whose interval is not is neither passed nor failed."""
+    value, least, most = (gate.get(key) for key in ("value", "at_least", "at_most"))
+    if not gate["passed"]:
+        return "✗ failed"
+    beyond = (least is not None and value < least) or (most is not None and value > most)
+    return "? undecided" if beyond else "✓ passed"
 
 
 def _curves(plots: Mapping[str, Sequence[Plot]]) -> list[Plot]:

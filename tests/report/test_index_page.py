@@ -9,7 +9,14 @@ import pytest
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.report.embedded_plots import read_plots
-from sparsecbm.report.examples import MAX_CHIPS, Example, best_examples, frequent_confusions, worst_examples
+from sparsecbm.report.examples import (
+    MAX_CHIPS,
+    Example,
+    best_examples,
+    confidence_in_words,
+    frequent_confusions,
+    worst_examples,
+)
 from sparsecbm.report.index_page import index_page
 from sparsecbm.report.tables import MAX_ROWS, Table
 from tests.support import many_concepts, report_inputs
@@ -166,3 +173,40 @@ def test_examples_and_confusions_are_selected_by_confidence():
     (first, *_) = frequent_confusions([*examples, surer])
     assert (first.concept, first.texts, first.surest.anchor) == ("noise", 2, "card-4")
     assert best_examples([surer]) == [], "one concept is wrong"
+
+
+@pytest.mark.parametrize(
+    "shares, words",
+    [
+        ([], ""),
+        ([0.95, 0.8], ", with high confidence (80 to 95 %)"),
+        ([0.9], ", with high confidence (90 %)"),
+        ([0.95, 0.79], ", with a confidence of 79 to 95 %"),
+        ([0.44, 0.5], ", with a confidence of 44 to 50 %"),
+        ([0.49, 0.44], ", with low confidence (44 to 49 %)"),
+    ],
+)
+def test_the_words_for_confidence_follow_from_the_numbers(shares, words):
+    texts = [
+        report_inputs.explanation("calm", ("1", "1", p), ("unknown", None, 0.9), ("quiet", None, 0.8)) for p in shares
+    ]
+    assert confidence_in_words([Example.from_explanation(text, 0) for text in texts]) == words
+
+
+def test_the_lists_of_examples_say_how_confident_their_labels_are(html):
+    assert "<h3>Worst: label wrong, with a confidence of 70 to 85 %</h3>" in html
+    assert "<h3>Best: label and annotated concepts right, with high confidence (90 %)</h3>" in html
+
+
+def test_a_figure_beyond_its_bound_with_an_interval_across_it_is_undecided():
+    figures = report_inputs.metrics()
+    figures["intervene"]["gates"] = [
+        {"name": "repaired", "value": 0.75, "interval": [0.6, 0.9], "at_least": 0.8, "passed": True, "reason": "few"},
+        {"name": "harm", "value": 0.03, "interval": [0.01, 0.05], "at_most": 0.02, "passed": True, "reason": "few"},
+        {"name": "exact", "value": 0.8, "at_least": 0.8, "passed": True, "reason": ""},
+        {"name": "lost", "value": None, "at_least": 0.8, "passed": False, "reason": "not measured"},
+    ]
+    cells = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", index_page("restaurants", figures, {}, [])))
+    assert "repaired ? undecided 0.750 at least 0.800 few" in cells
+    assert "harm ? undecided 0.030 at most 0.020 few" in cells
+    assert "exact ✓ passed 0.800" in cells and "lost ✗ failed –" in cells
