@@ -1,29 +1,12 @@
 """Arguments and options that several commands share."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sparsecbm.base.errors import ConfigError
-
-
-def require_unicode(texts: list[str] | None) -> list[str] | None:
-    """The texts of an option, which the shell gave as bytes.
-
-    Raises:
-        ConfigError: one holds bytes that are not UTF-8.
-    """
-    for number, text in enumerate(texts or (), start=1):
-        shown = re.sub(r"[\ud800-\udfff]", "\ufffd", text)
-        if shown != text:
-            raise ConfigError(f"--text: text {number} holds bytes that are not UTF-8: {shown[:60]!r}; convert it first")
-    return texts
-
-
 Model = Annotated[Path, typer.Argument(help="A model folder, such as models/sparse.")]
-Texts = Annotated[list[str] | None, typer.Option("--text", help="A text; can be repeated.", callback=require_unicode)]
+Texts = Annotated[list[str] | None, typer.Option("--text", help="A text; can be repeated.")]
 TextFile = Annotated[
     Path | None,
     typer.Option(

@@ -9,7 +9,7 @@ import typer
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.concept_states import parse_settings
-from sparsecbm.cli.options import TextFile, require_unicode
+from sparsecbm.cli.options import TextFile
 from sparsecbm.intervene.patches.options import PROTECTION_STRENGTH
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Model = Annotated[Path, typer.Argument(help="A model folder, such as models/spar
 Patches = Annotated[list[Path], typer.Argument(help="Patch files.")]
 Author = Annotated[str, typer.Option(help="Your name, for the record.")]
 Note = Annotated[str, typer.Option(help="A remark, for the record.")]
-Texts = Annotated[list[str], typer.Option("--text", help="A text; can be repeated.", callback=require_unicode)]
+Texts = Annotated[list[str], typer.Option("--text", help="A text; can be repeated.")]
 Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Output = Annotated[Path, typer.Option("--output", help="The model folder to write.")]
 Table = Annotated[
@@ -66,9 +66,7 @@ def make(
     concept: Annotated[str, typer.Option(help="The concept whose mask is patched.")],
     state: Annotated[str, typer.Option(help="The state that the model should predict for the texts.")],
     output: Annotated[Path, typer.Option("--output", help="The patch file to write.")],
-    text: Annotated[
-        list[str] | None, typer.Option("--text", help="A text; can be repeated.", callback=require_unicode)
-    ] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", help="A text; can be repeated.")] = None,
     file: TextFile = None,
     bits: Annotated[int | None, typer.Option(help="Bits that may be flipped (default: from params.yaml).")] = None,
     margin: Annotated[
@@ -201,7 +199,6 @@ def test(
         typer.Option(
             "--text",
             help="A text that the patch was made for, to leave out of the measurement; can be repeated.",
-            callback=require_unicode,
         ),
     ] = None,
     data: Table = None,

@@ -7,6 +7,7 @@ import pandas as pd
 from sparsecbm.base.files import replacing_folder, write_json, write_text
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.data.csv_output import csv_text
 from sparsecbm.data.tables import read_split
 from sparsecbm.intervene.experiments.curves import (
     OracleCurve,
@@ -156,5 +157,5 @@ def _write(workspace: Workspace, tables: dict[str, list[dict]], record: dict) ->
     with replacing_folder(workspace.interventions) as folder:
         for name, rows in tables.items():
             if rows:
-                write_text(folder / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+                write_text(folder / f"{name}.csv", csv_text(rows))
     write_json(workspace.metrics("intervene"), record)

@@ -1,5 +1,7 @@
 """Stage `validate`: check every row, move bad ones to quarantine with their reasons."""
 
+from collections import Counter
+
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import RefusedDataError
 from sparsecbm.base.files import write_json
@@ -25,3 +27,9 @@ def run(params: Params, workspace: Workspace) -> None:
     if result.refusal is not None:
         raise RefusedDataError(result.refusal, result)
     write_splits(workspace.validated, result.splits, manifest, quarantine=result.quarantine)
+    if len(result.quarantine):
+        counts = Counter[str]()
+        for reasons in result.report["reasons"].values():
+            counts.update(reasons)
+        listed = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
+        print(f"{len(result.quarantine)} row(s) went to quarantine: {listed}")
