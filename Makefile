@@ -40,9 +40,9 @@ up: setup  ## start a Prefect server, a worker and MLflow's pages
 down: setup  ## stop them
 	sparsecbm down
 
-clean:  ## remove what runs wrote, but not the environment, dvc.lock and metrics
+clean:  ## remove what runs wrote, but not the environment and dvc.lock
 	if [ -f .sparsecbm/services.json ]; then $(VENV)/bin/python -m flows.services down; fi
-	rm -rf .sparsecbm .dvc/cache .dvc/tmp data/ingested data/validated data/annotated models plots reports
+	rm -rf .sparsecbm .dvc/cache .dvc/tmp data/ingested data/validated data/annotated data/params.json models plots reports metrics
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

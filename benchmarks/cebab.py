@@ -27,7 +27,7 @@ from sparsecbm.data.validation import validate
 from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
 from sparsecbm.evaluate.scores.scores import ScoredTable, score_split
 from sparsecbm.model.cbm import Settings
-from sparsecbm.pipeline.compose import composed_params
+from sparsecbm.pipeline.compose import compose
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.loop import History, TrainingRun
 from sparsecbm.train.modes import fit
@@ -42,7 +42,7 @@ def configured(
 ) -> Params:
     """Return parameters of params.yaml, profiles and command line; without a folder, the source of params.yaml."""
     over = [f"seed={seed}", f"model.mode={mode}", *settings]
-    return composed_params(WORKSPACE, profiles, [f"source.path={data.resolve()}", *over] if data else over)
+    return compose(WORKSPACE, profiles, [f"source.path={data.resolve()}", *over] if data else over).params
 
 
 def annotated(params: Params) -> tuple[dict[str, pd.DataFrame], ConceptSet]:

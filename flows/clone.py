@@ -17,7 +17,7 @@ from sparsecbm.pipeline.graph import run_dvc
 from sparsecbm.pipeline.lock import flow_lock
 from sparsecbm.track.lineage import lock_sha256
 
-RESULTS = ("dvc.lock", "metrics")  # tracked files that a run changes
+RESULT = "dvc.lock"  # the file that identifies a run and its outputs, figures included
 IDENTITY = ("-c", "user.name=sparsecbm", "-c", "user.email=sparsecbm@localhost")
 
 
@@ -38,13 +38,15 @@ def refresh_clone(workspace: Workspace) -> Workspace:
     with flow_lock(clone):
         _git(clone.root, "fetch", "--quiet", "origin", "HEAD")
         _git(clone.root, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
-        _git(clone.root, "clean", "--quiet", "--force", "-d")
+        _git(clone.root, "clean", "--quiet", "--force", "-d", "--exclude", RESULT)
         _share_cache(workspace, clone)
     return clone
 
 
 def propose_results(clone: Workspace) -> str:
-    """Push data to the DVC remote, if there is one, and `RESULTS` as a commit to a branch of the origin.
+    """Push data to the DVC remote, if there is one, and `dvc.lock` as a commit to a branch of the origin.
+
+    The clone itself stays at its commit, so that its next run finds its `dvc.lock`.
 
     Returns:
         a description of what was pushed
@@ -58,11 +60,14 @@ def propose_results(clone: Workspace) -> str:
         if result.returncode != 0:
             raise CloneError(f"dvc push failed: {redacted(result.stderr.strip())}")
         done.append("pushed to the DVC remote")
-    if _git(clone.root, "status", "--porcelain", "--", *RESULTS):
+    if _git(clone.root, "status", "--porcelain", "--untracked-files=all", "--", RESULT):
         branch = f"retrain/{(lock_sha256(clone) or '')[:8]}"
-        _git(clone.root, "add", "--", *RESULTS)
-        _git(clone.root, *IDENTITY, "commit", "--quiet", "--message", "Results of a scheduled run", "--", *RESULTS)
-        _git(clone.root, "push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
+        _git(clone.root, "add", "--", RESULT)
+        tree = _git(clone.root, "write-tree")
+        _git(clone.root, "reset", "--quiet")
+        message = "Results of a scheduled run"
+        commit = _git(clone.root, *IDENTITY, "commit-tree", tree, "-p", "HEAD", "-m", message)
+        _git(clone.root, "push", "--quiet", "--force", "origin", f"{commit}:refs/heads/{branch}")
         done.append(f"proposed as branch {branch}")
     return "; ".join(done) or "no results to propose"
 

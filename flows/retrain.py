@@ -34,7 +34,7 @@ from flows.promotion import Mode, as_flow_state, gate_and_promote  # noqa: E402
 from flows.screen import Screen  # noqa: E402
 from flows.stage import REFUSED, run_stage  # noqa: E402
 from sparsecbm.base.files import content_hash  # noqa: E402
-from sparsecbm.base.params import load_params  # noqa: E402
+from sparsecbm.base.params import load_run_params  # noqa: E402
 from sparsecbm.base.redaction import redacted  # noqa: E402
 from sparsecbm.pipeline.graph import stage_order  # noqa: E402
 from sparsecbm.pipeline.lock import flow_lock  # noqa: E402
@@ -80,7 +80,7 @@ def track(root: str) -> State:
     from sparsecbm.track.store import TrackingUnavailableError
 
     workspace = Workspace(Path(root))
-    params = load_params(workspace.params)
+    params = load_run_params(workspace)
     if not params.track.enabled:
         return Completed(name=SKIPPED, message="tracking is off (track.enabled)")
     try:

@@ -1,9 +1,12 @@
 """Where things are in a workspace, the folder that holds `dvc.yaml` and `params.yaml`."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from sparsecbm.base.errors import ConfigError
+
+RUN_PARAMS = "SPARSECBM_RUN_PARAMS"  # variable that names the parameters of a run with `--profile` or `--set`
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,19 @@ class Workspace:
 
     @property
     def params(self) -> Path:
-        return self.root / "params.yaml"
+        """`params.yaml`; within a run with `--profile` or `--set`, the parameters that were composed for that run."""
+        composed = Path(os.environ.get(RUN_PARAMS, ""))
+        return composed if composed.parent == self.composed else self.root / "params.yaml"
+
+    @property
+    def composed(self) -> Path:
+        """Folder of the parameters that `--profile` and `--set` gave, one file for each composition."""
+        return self.state / "composed"
+
+    @property
+    def run_params(self) -> Path:
+        """The parameters of the last run, which its stages read. The first stage, `ingest`, writes them."""
+        return self.root / "data" / "params.json"
 
     @property
     def ingested(self) -> Path:

@@ -142,7 +142,7 @@ def check_cores(workspace: Workspace) -> Finding:
         threads = load_params(workspace.params).threads
     except SparseCBMError:
         return Finding("cores", str(cores))
-    slow = f"training will be slow; run `sparsecbm run --set threads={cores}` (it changes the last digits of results)"
+    slow = f"training will be slow; set threads: {cores} in params.yaml (it changes the last digits of results)"
     return Finding("cores", f"{cores}, threads={threads}", "" if threads <= cores else slow, fatal=False)
 
 

@@ -1,5 +1,6 @@
 """The commands on the pipeline: run, prune, track, verify, up, down, and `sparsecbm pipeline ...`."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -12,10 +13,14 @@ from sparsecbm.cli.flow_process import run_flow_module
 PROMOTE_MODES = ("off", "gate-only", "auto")
 
 Profiles = Annotated[
-    list[str] | None, typer.Option(help="Apply profiles/NAME.yaml to params.yaml; `none` undoes it; can be repeated.")
+    list[str] | None,
+    typer.Option(
+        help="Lay profiles/NAME.yaml over params.yaml for this run; can be repeated. The file stays as it is."
+    ),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one parameter; can be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set one parameter for this run; can be repeated."),
 ]
 
 pipeline_app = typer.Typer(no_args_is_help=True, help="Maintain the definition of the pipeline, dvc.yaml.")
@@ -34,22 +39,25 @@ def run(
         ),
     ] = "off",
 ) -> None:
-    """Bring the pipeline up to date, as a Prefect flow."""
+    """Bring the pipeline up to date, as a Prefect flow.
+
+    --profile and --set act on this run alone; `sparsecbm run` without them goes by params.yaml again.
+    """
     require("prefect", "dvc")
     from sparsecbm.base.params import load_params
     from sparsecbm.cli.printing.terminal import say
-    from sparsecbm.pipeline.compose import compose
+    from sparsecbm.pipeline.compose import compose, run_environment
     from sparsecbm.pipeline.graph import stage_order
-    from sparsecbm.pipeline.lock import flow_lock
 
     workspace = Workspace.find()
     stage_order(workspace, stages or ())  # an unknown stage is an error before anything changes
     if promote not in PROMOTE_MODES:
         raise ConfigError(unknown("value of --promote", promote, PROMOTE_MODES))
     if profile or set_:
-        with flow_lock(workspace):  # the parameters must not change under a running flow
-            if compose(workspace, profile or (), set_ or ()):
-                say("params.yaml updated")
+        composed = compose(workspace, profile or (), set_ or ())
+        for change in composed.changes:
+            say(f"for this run: {change}")
+        os.environ.update(run_environment(workspace, composed.params))
     load_params(workspace.params)
     options = [] if promote == "off" else [f"--promote={promote}"]
     raise typer.Exit(run_flow_module(workspace, "retrain", *options, *(stages or ())))
@@ -63,15 +71,15 @@ def prune(profile: Profiles = None, set_: Settings = None) -> None:
 def track() -> None:
     """Write the record of the finished pipeline to MLflow, unless it exists."""
     require("mlflow", "dvc")
-    from sparsecbm.base.params import load_params
+    from sparsecbm.base.params import load_run_params
     from sparsecbm.cli.printing.terminal import say
     from sparsecbm.pipeline.graph import pending
     from sparsecbm.track.record import record
 
     workspace = Workspace.find()
-    params = load_params(workspace.params)
+    params = load_run_params(workspace)
     if not params.track.enabled:
-        raise ConfigError("tracking is off; turn it on with `sparsecbm run --set track.enabled=true`")
+        raise ConfigError("the last run had tracking off; run `sparsecbm run` with track.enabled: true in params.yaml")
     link = record(workspace, params)
     if link is None:
         stages = ", ".join(pending(workspace)) or "all"

@@ -1,84 +1,87 @@
-"""Applies profiles and single values to `params.yaml`; the result is validated before it is written."""
+"""Lays profiles and single values over `params.yaml` for one run; `params.yaml` itself never changes.
 
-import io
-from collections.abc import Iterable
+The result goes to a file of its own below `.sparsecbm`, named by its content, and the environment of the run names it.
+So a killed run leaves nothing behind that acts, and a run without profiles goes by `params.yaml` again.
+"""
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import ScalarNode
-from ruamel.yaml.representer import RoundTripRepresenter
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from sparsecbm.base.errors import ConfigError, unknown
-from sparsecbm.base.files import write_text
-from sparsecbm.base.git import GitError, git
-from sparsecbm.base.params import Params, parse_params
-from sparsecbm.base.workspace import Workspace
+from sparsecbm.base.flat import flat
+from sparsecbm.base.params import Params, parse_params, plain_params, read_yaml, write_params
+from sparsecbm.base.workspace import RUN_PARAMS, Workspace
+from sparsecbm.base.yaml_reader import parse_yaml, plain_text
 
 BASE = "none"  # the profile name for no profile
 
 
-def compose(workspace: Workspace, profiles: Iterable[str] = (), settings: Iterable[str] = ()) -> bool:
-    """Apply profiles, then `key=value` settings to `params.yaml`, and return whether the file changed.
+@dataclass(frozen=True)
+class Composed:
+    """The parameters of one run.
 
-    Profiles always apply to the base: if `params.yaml` holds a profile already, its version in git is the base.
-    Comments are kept. On an error the file does not change.
+    Attributes:
+        changes: a line for each key that differs from `params.yaml`, with both values
+    """
+
+    params: Params
+    changes: tuple[str, ...]
+
+
+def compose(workspace: Workspace, profiles: Iterable[str] = (), settings: Iterable[str] = ()) -> Composed:
+    """Lay profiles, then `key=value` settings over `params.yaml`. Writes nothing.
 
     Raises:
-        ConfigError: an unknown profile or key, an invalid value, or no base in git.
+        ConfigError: an unknown profile or key, an invalid value, or a key that is set twice.
     """
-    text, _ = _composed(workspace, tuple(profiles), tuple(settings))
-    if text == workspace.params.read_text(encoding="utf-8"):
-        return False
-    write_text(workspace.params, text)
-    return True
-
-
-def composed_params(workspace: Workspace, profiles: Iterable[str] = (), settings: Iterable[str] = ()) -> Params:
-    """The parameters that `compose` would write, validated; writes nothing."""
-    return _composed(workspace, tuple(profiles), tuple(settings))[1]
-
-
-def _composed(workspace: Workspace, profiles: tuple[str, ...], settings: tuple[str, ...]) -> tuple[str, Params]:
-    current = _parse(workspace.params.read_text(encoding="utf-8"), "params.yaml")
-    composed = _base(workspace, current) if profiles else current
-    names = [name for name in profiles if name != BASE]
+    profiles, settings = tuple(profiles), tuple(settings)
+    base = read_yaml(workspace.root / "params.yaml")
+    composed = copy.deepcopy(base)
+    names = _checked_names(profiles)
     for name in names:
         _merge(composed, _profile(workspace, name))
-    if profiles:
-        composed["profile"] = "+".join(names) or None
-    for setting in settings:
-        _set(composed, setting)
-    text = _dump(composed)
+    if names:
+        before = [base["profile"]] if isinstance(base.get("profile"), str) else []
+        composed["profile"] = "+".join([*before, *names])
+    for key, value in _parse_settings(settings).items():
+        _set(composed, key, value)
     origin = " ".join([*(f"--profile {name}" for name in profiles), *(f"--set {setting}" for setting in settings)])
-    return text, parse_params(_plain(text), f"params.yaml with {origin}" if origin else "params.yaml")
+    params = parse_params(composed, f"params.yaml with {origin}" if origin else "params.yaml")
+    return Composed(params, tuple(_changes(base, composed)))
 
 
-def _profile(workspace: Workspace, name: str) -> dict:
+def run_environment(workspace: Workspace, params: Params) -> dict[str, str]:
+    """Write composed parameters, and return the environment variable by which a run and its stages find them."""
+    content = json.dumps(plain_params(params)).encode()
+    path = workspace.composed / f"{hashlib.sha256(content).hexdigest()[:12]}.json"
+    write_params(path, params)
+    return {RUN_PARAMS: str(path)}
+
+
+def _checked_names(profiles: tuple[str, ...]) -> list[str]:
+    names = [name for name in profiles if name != BASE]
+    if names and BASE in profiles:
+        raise ConfigError(f"--profile {BASE} means params.yaml alone; leave it out, or leave out {', '.join(names)}")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"a profile is named twice: {', '.join(names)}; name it once")
+    return names
+
+
+def _profile(workspace: Workspace, name: str) -> dict[str, Any]:
     """The content of a profile."""
-    path = workspace.root / "profiles" / f"{name}.yaml"
-    known = sorted(file.stem for file in path.parent.glob("*.yaml"))
+    folder = workspace.root / "profiles"
+    known = sorted(file.stem for file in folder.glob("*.yaml"))
     if name not in known:
         raise ConfigError(unknown("profile", name, [*known, BASE]))
-    plain = _plain(path.read_text(encoding="utf-8"), f"profiles/{path.name}")
-    if not isinstance(plain, dict):
-        raise ConfigError(f"profiles/{path.name} must hold a mapping of keys to values")
+    path = folder / f"{name}.yaml"
+    plain = read_yaml(path)
+    if "profile" in plain:
+        raise ConfigError(f"{path}: remove the key `profile`; the name of the file is the name of the profile")
     return plain
-
-
-def _base(workspace: Workspace, current: dict) -> dict:
-    """The parameters without any profile."""
-    if current.get("profile") is None:
-        return current
-    remedy = "restore params.yaml as it was before the profile, with `profile: null`, and run again"
-    try:
-        committed = git(workspace.root, "show", "HEAD:./params.yaml") + "\n"
-    except GitError:
-        fault = f"params.yaml holds profile {current['profile']!r} and git has no other version"
-        raise ConfigError(f"{fault}; {remedy}") from None
-    base = _parse(committed, "params.yaml in git")
-    if base.get("profile") is not None:
-        raise ConfigError(f"params.yaml in git holds profile {base['profile']!r} as well; {remedy}")
-    return base
 
 
 def _merge(base: dict, over: dict) -> None:
@@ -89,69 +92,41 @@ def _merge(base: dict, over: dict) -> None:
         if blocks and not (key == "source" and value.get("name", old.get("name")) != old.get("name")):
             _merge(old, value)
         else:
-            base[key] = value
+            base[key] = copy.deepcopy(value)
 
 
-def _set(composed: dict, setting: str) -> None:
-    """Set one dotted key to a YAML value."""
-    key, equals, text = setting.partition("=")
-    if not (key and equals):
-        raise ConfigError(f"--set takes KEY=VALUE, such as finetune.epochs=2, not {setting!r}")
-    value = _plain(text, f"the value of {key}")
+def _parse_settings(settings: Iterable[str]) -> dict[str, object]:
+    """Dotted key -> YAML value. No key may be set twice, nor be part of another one that is set."""
+    values: dict[str, object] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not (all(key.split(".")) and equals):
+            raise ConfigError(f"--set takes KEY=VALUE, such as finetune.epochs=2, not {plain_text(setting)}")
+        for other in values:
+            if f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}."):
+                raise ConfigError(f"--set {key} and --set {other} set the same key; give it one value")
+        values[key] = parse_yaml(text, f"--set {key}: the value")
+    return values
+
+
+def _set(composed: dict, key: str, value: object) -> None:
+    """Set one dotted key."""
     *blocks, last = key.split(".")
     block = composed
     for depth, name in enumerate(blocks, start=1):
         block = block.setdefault(name, {})
         if not isinstance(block, dict):
-            raise ConfigError(f"--set {setting}: {'.'.join(blocks[:depth])} is a value, not a block of keys")
+            raise ConfigError(f"--set {key}: {'.'.join(blocks[:depth])} is a value, not a block of keys")
     block[last] = value
 
 
-def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.Representer = _Representer
-    return yaml
-
-
-class _Representer(RoundTripRepresenter):
-    """Writes 0.00001 as 1.0e-05: YAML 1.1 parsers read a number without the point as a string."""
-
-    def represent_float(self, data: float) -> ScalarNode:
-        text = repr(data)
-        if "." not in text and "e" in text:
-            return self.represent_scalar("tag:yaml.org,2002:float", text.replace("e", ".0e"))
-        return super().represent_float(data)
-
-    def represent_none(self, data: None) -> ScalarNode:
-        return self.represent_scalar("tag:yaml.org,2002:null", "null")
-
-
-_Representer.add_representer(float, _Representer.represent_float)
-_Representer.add_representer(type(None), _Representer.represent_none)
-
-
-def _parse(text: str, where: str) -> dict:
-    """Parse YAML and keep its comments."""
-    try:
-        parsed = _yaml().load(text)
-    except YAMLError as error:
-        raise ConfigError(f"{where} is not valid YAML: {error}") from None
-    if not isinstance(parsed, dict):
-        raise ConfigError(f"{where} must hold a mapping of keys to values")
-    return parsed
-
-
-def _plain(text: str, where: str = "params.yaml") -> object:
-    """Parse YAML without its comments."""
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ConfigError(f"{where} is not valid YAML: {error}") from None
-
-
-def _dump(composed: dict) -> str:
-    stream = io.StringIO()
-    _yaml().dump(composed, stream)
-    return stream.getvalue()
+def _changes(base: Mapping, composed: Mapping) -> Iterable[str]:
+    old, new = flat(base), flat(composed)
+    for key in dict.fromkeys([*old, *new]):
+        if key == "profile" or (
+            key in old and key in new and old[key] == new[key] and type(old[key]) is type(new[key])
+        ):
+            continue
+        before = plain_text(old[key]) if key in old else "not set"
+        after = plain_text(new[key]) if key in new else "not set"
+        yield f"{key}: {before} -> {after}"

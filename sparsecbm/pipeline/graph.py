@@ -48,6 +48,15 @@ def outputs(definition: dict) -> tuple[str, ...]:
     return tuple(entry if isinstance(entry, str) else next(iter(entry)) for entry in entries)
 
 
+def param_files(definition: dict) -> dict[str, list[str]]:
+    """File -> keys of the parameters that a stage depends on; keys without a file are those of `params.yaml`."""
+    files: dict[str, list[str]] = {}
+    for entry in definition.get("params", []):
+        for file, names in entry.items() if isinstance(entry, dict) else [("params.yaml", [entry])]:
+            files.setdefault(file, []).extend(names or [])
+    return files
+
+
 def pending(workspace: Workspace) -> dict[str, list]:
     """Stages that are out of date by `dvc.lock`, with DVC's reasons; empty if the pipeline is up to date.
 
@@ -93,7 +102,7 @@ def _needs(stages: dict[str, dict]) -> dict[str, list[str]]:
     written = {stage: outputs(definition) for stage, definition in stages.items()}
 
     def reads_from(stage: str, other: str) -> bool:
-        deps = stages[stage].get("deps", [])
+        deps = [*stages[stage].get("deps", []), *param_files(stages[stage])]
         return any(_overlap(dep, out) for dep in deps for out in written[other])
 
     return {stage: [other for other in stages if other != stage and reads_from(stage, other)] for stage in stages}

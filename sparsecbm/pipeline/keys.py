@@ -4,9 +4,10 @@ import hashlib
 import json
 
 from sparsecbm.base.errors import ConfigError, unknown
-from sparsecbm.base.files import content_hash
+from sparsecbm.base.files import content_hash, read_json
 from sparsecbm.base.params import read_yaml
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.graph import param_files
 
 
 def stage_key(workspace: Workspace, stage: str) -> str:
@@ -30,21 +31,22 @@ def stage_key(workspace: Workspace, stage: str) -> str:
 
 
 def stage_params(workspace: Workspace, stage: str) -> dict[str, object]:
-    """The values in `params.yaml` that the stage depends on, by their dotted keys.
+    """The values in the files of parameters that the stage depends on, by their dotted keys.
 
     Raises:
         ConfigError: the stage or one of its params is unknown.
     """
-    names = _definition(workspace, stage).get("params", [])
-    plain = read_yaml(workspace.params) if names else {}
     values = {}
-    for name in names:
-        value: object = plain
-        for part in name.split("."):
-            if not isinstance(value, dict) or part not in value:
-                raise ConfigError(f"dvc.yaml names the parameter {name!r}, which params.yaml does not have")
-            value = value[part]
-        values[name] = value
+    for file, names in param_files(_definition(workspace, stage)).items():
+        path = workspace.root / file
+        plain = read_json(path) if path.suffix == ".json" else read_yaml(path)
+        for name in names:
+            value: object = plain
+            for part in name.split("."):
+                if not isinstance(value, dict) or part not in value:
+                    raise ConfigError(f"dvc.yaml names the parameter {name!r}, which {file} does not have")
+                value = value[part]
+            values[name] = value
     return values
 
 

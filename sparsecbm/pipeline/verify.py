@@ -1,6 +1,5 @@
-"""Compares a run in a fresh clone with this workspace, byte for byte, and with the scores in git, with a tolerance."""
+"""Compares a run in a fresh clone with this workspace, byte for byte, and its scores with a reference in git."""
 
-import json
 import os
 import subprocess
 import tempfile
@@ -10,15 +9,15 @@ from pathlib import Path
 
 from sparsecbm.base.errors import ConfigError, SparseCBMError
 from sparsecbm.base.files import read_json
-from sparsecbm.base.flat import flat_numbers
+from sparsecbm.base.flat import flat, flat_numbers
 from sparsecbm.base.git import git_or_empty
-from sparsecbm.base.params import read_yaml
+from sparsecbm.base.params import load_params, load_run_params, plain_params, read_yaml
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.graph import dvc_command, pending, tool_environment
 
 SCORES = ("accuracy", "macro_f1")  # scores on which two machines must agree
 TOLERANCE = 0.03
-RUN_WRITES = ("dvc.lock", "metrics/")  # tracked files that a run may change
+RUN_WRITES = ("dvc.lock",)  # a file that a run changes; git may track it
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,15 @@ class Output:
 
 @dataclass(frozen=True)
 class Score:
-    """One score: its value in git and in this workspace."""
+    """One score: its value in the reference and in this workspace."""
 
     name: str
-    committed: float
+    reference: float
     fresh: float
 
     @property
     def close(self) -> bool:
-        return abs(self.committed - self.fresh) <= TOLERANCE
+        return abs(self.reference - self.fresh) <= TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ def verify(workspace: Workspace, print_line: Callable[[str], None]) -> Verdict:
         print_line: receives each line that the run prints
 
     Raises:
-        ConfigError: stages of this workspace are out of date, or it differs from its commit.
+        ConfigError: stages of this workspace are out of date, it differs from its commit, or its last run had other
+            parameters.
         SparseCBMError: the run in the clone failed.
     """
     _check_comparable(workspace)
@@ -90,14 +90,19 @@ def compare_locks(here: dict, clone: dict) -> tuple[Output, ...]:
 
 
 def compare_scores(workspace: Workspace) -> tuple[Score, ...]:
-    """The scores in `metrics/evaluate.json`: committed and present values."""
-    path = workspace.metrics("evaluate")
-    committed = git_or_empty(workspace.root, "show", f"HEAD:./{path.relative_to(workspace.root).as_posix()}")
-    if not committed:
+    """The scores in `metrics/summary.json`, and those of the reference; empty without a reference."""
+    path = reference_file(workspace)
+    if not path.is_file():
         return ()
-    old, new = flat_numbers(json.loads(committed)), flat_numbers(read_json(path))
+    old, new = flat_numbers(read_json(path)), flat_numbers(read_json(workspace.metrics("summary")))
     names = [name for name in old if name.split(".")[-1] in SCORES]
     return tuple(Score(name, old[name], new.get(name, float("nan"))) for name in names)
+
+
+def reference_file(workspace: Workspace) -> Path:
+    """A `metrics/summary.json` in git to compare with: one for each source, or for each profile."""
+    params = load_params(workspace.root / "params.yaml")
+    return workspace.root / "reference" / f"{params.profile or params.source.name}.json"
 
 
 def _check_comparable(workspace: Workspace) -> None:
@@ -114,6 +119,14 @@ def _check_comparable(workspace: Workspace) -> None:
     stages = pending(workspace)
     if stages:
         raise ConfigError(f"these stages are out of date: {', '.join(stages)}; run `sparsecbm run` first")
+    configured, of_run = load_params(workspace.root / "params.yaml"), load_run_params(workspace)
+    if configured != of_run:
+        old, new = flat(plain_params(configured)), flat(plain_params(of_run))
+        keys = ", ".join(key for key in new if new[key] != old.get(key)) or "source"
+        raise ConfigError(
+            f"the last run had other parameters than params.yaml: {keys}; "
+            "run `sparsecbm run` without --profile and --set"
+        )
 
 
 def _hashes(lock: dict) -> dict[tuple[str, str], str]:

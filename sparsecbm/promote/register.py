@@ -29,7 +29,7 @@ ARTIFACTS = ("metrics", "reports", "patches")  # folders that go with the model,
 # What a prediction needs; the tools of the pipeline are left out.
 REQUIRED = (
     "torch", "transformers", "safetensors", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "threadpoolctl",
-    "pydantic", "pyyaml", "captum", "jinja2", "filelock", "mlflow",
+    "pydantic", "ruamel.yaml", "captum", "jinja2", "filelock", "mlflow",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from sparsecbm.base.concepts import ConceptSet
-from sparsecbm.base.files import read_json, read_parquet, replacing_folder, write_text
+from sparsecbm.base.files import read_json, read_parquet, replacing_folder, write_json, write_text
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import QUARANTINE, read_manifest, read_splits
@@ -19,13 +19,14 @@ from sparsecbm.model.storage import load as load_model
 from sparsecbm.report.drawings import draw_plots
 from sparsecbm.report.embedded_plots import read_plots
 from sparsecbm.report.index_page import index_page
+from sparsecbm.report.summary import summarise
 from sparsecbm.report.validation_page import validation_page
 
 SHOWN = ("finetune", "prune", "explain", "intervene", "evaluate")  # stages whose figures and plots the page shows
 
 
 def run(params: Params, workspace: Workspace) -> None:
-    """Write `plots`, `reports/index.html`, `reports/validation.html` and `reports/model-card.md`.
+    """Write `plots`, `reports/index.html`, `reports/validation.html`, `reports/model-card.md`, `metrics/summary.json`.
 
     What other stages did not write is left out of the pages.
     """
@@ -39,6 +40,9 @@ def run(params: Params, workspace: Workspace) -> None:
     write_text(workspace.report, index_page(manifest["source"], metrics, plots, explanations))
     _write_validation_page(workspace)
     write_text(workspace.model_card, model_card(load_model(workspace.sparse)))
+    write_json(
+        workspace.metrics("summary"), summarise({**metrics, "validate": read_json(workspace.metrics("validate"))})
+    )
 
 
 def _write_validation_page(workspace: Workspace) -> None:

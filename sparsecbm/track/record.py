@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 RECORD_TAG = "sparsecbm.record"
 FOLDERS = ("metrics", "plots", "reports", "models/dense", "models/sparse")
-FILES = ("params.yaml", "dvc.yaml", "dvc.lock")
-COUNTS = ("validate", "annotate")  # their figures count rows: files of the run, but not metrics to plot or compare
+FILES = ("data/params.json", "params.yaml", "dvc.yaml", "dvc.lock")
+# Files of the run, but not metrics to plot or compare: counts of rows, and a selection of the other files.
+UNPLOTTED = ("validate", "annotate", "summary")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def _write(store: Store, workspace: Workspace, params: Params, lock: str) -> Run
         if (workspace.root / folder).is_dir():
             store.client.log_artifacts(run_id, str(workspace.root / folder), folder)
     for file in FILES:
-        store.client.log_artifact(run_id, str(workspace.root / file))
+        if (workspace.root / file).is_file():
+            store.client.log_artifact(run_id, str(workspace.root / file))
     store.client.set_terminated(run_id, "FINISHED")
     add_tags(store, run_id, {RECORD_TAG: "complete"})
     return RunLink(run_id, name, store.page(run_id), written=True)
@@ -112,7 +114,7 @@ def _points(workspace: Workspace) -> list[tuple[int, dict[str, float]]]:
     points = []
     for path in sorted((workspace.root / "metrics").glob("*.json")):
         stage = path.stem
-        if stage in COUNTS:
+        if stage in UNPLOTTED:
             continue
         content = read_json(path)
         if not isinstance(content, dict):

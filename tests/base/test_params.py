@@ -6,7 +6,8 @@ from datetime import date
 import pytest
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.base.params import Finetune, Params, Prune, faults, load_params, parse_params, read_yaml
+from sparsecbm.base.params import Finetune, Params, Prune, load_params, parse_params, read_yaml
+from sparsecbm.base.params.messages import RENAMED
 from tests.support.tiny_pipeline import ROOT
 
 
@@ -150,7 +151,7 @@ def test_a_missing_key_takes_its_default(content):
 
 
 def test_the_error_for_a_renamed_key_gives_the_new_name(content, monkeypatch):
-    monkeypatch.setitem(faults.RENAMED, "finetune.rounds", "finetune.epochs")
+    monkeypatch.setitem(RENAMED, "finetune.rounds", "finetune.epochs")
     content["finetune"]["rounds"] = 3
     with pytest.raises(ConfigError, match=r"\n  finetune\.rounds is now finetune\.epochs$"):
         parse_params(content)

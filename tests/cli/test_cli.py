@@ -9,8 +9,17 @@ import pytest
 import sparsecbm.cli.app
 import sparsecbm.cli.pipeline
 from sparsecbm.base.params import load_params
-from sparsecbm.pipeline.lock import flow_lock
+from sparsecbm.base.workspace import RUN_PARAMS
 from tests.support.tiny_pipeline import ROOT, add_flows
+
+# A flow that prints its arguments and the seed that is in force.
+SHOW_PARAMS = """\
+import sys
+from sparsecbm.base.params import load_params
+from sparsecbm.base.workspace import Workspace
+print(sys.argv[1:], load_params(Workspace.find().params).seed)
+sys.exit(7)
+"""
 
 
 def command(workspace, *arguments, **environment):
@@ -117,21 +126,14 @@ def test_a_workspace_without_flows_prints_one_message(tiny_workspace, arguments)
     assert result.stderr.startswith(f"error: {tiny_workspace.root} has no folder flows/, which comes with a clone")
 
 
-def test_the_parameters_of_a_running_flow_do_not_change(tiny_workspace):
-    before = tiny_workspace.params.read_text()
-    with flow_lock(tiny_workspace):
-        result = command(tiny_workspace, "run", "--set", "seed=5")
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: this workspace is already running a flow")
-    assert tiny_workspace.params.read_text() == before
-
-
 def test_the_exit_code_of_the_flow_is_that_of_the_command(tiny_workspace):
     add_flows(tiny_workspace)
-    (tiny_workspace.root / "flows" / "retrain.py").write_text("import sys\nprint(sys.argv[1:])\nsys.exit(7)\n")
+    (tiny_workspace.root / "flows" / "retrain.py").write_text(SHOW_PARAMS)
+    before = tiny_workspace.params.read_bytes()
     result = command(tiny_workspace, "run", "finetune", "--promote", "auto", "--set", "seed=5")
-    assert (result.returncode, result.stdout) == (7, "params.yaml updated\n['--promote=auto', 'finetune']\n")
-    assert load_params(tiny_workspace.params).seed == 5
+    assert (result.returncode, result.stdout) == (7, "for this run: seed: 13 -> 5\n['--promote=auto', 'finetune'] 5\n")
+    assert command(tiny_workspace, "run").stdout == "[] 13\n", "the next run goes by params.yaml again"
+    assert tiny_workspace.params.read_bytes() == before
 
 
 @pytest.mark.parametrize("arguments", [["prune"], ["run", "prune"]])
@@ -143,6 +145,8 @@ def test_prune_is_short_for_run_prune(tiny_workspace, monkeypatch, arguments):
     monkeypatch.setattr(
         sparsecbm.cli.pipeline, "run_flow_module", lambda workspace, *arguments: calls.append(arguments) or 0
     )
+    monkeypatch.setenv(RUN_PARAMS, "")
     assert run_in_process(monkeypatch, *arguments, "--profile", "none", "--set", "seed=5") == 0
     assert calls == [("retrain", "prune")]
-    assert load_params(tiny_workspace.params).seed == 5
+    assert load_params(tiny_workspace.params).seed == 5, "the environment of the flow names the composed parameters"
+    assert load_params(tiny_workspace.root / "params.yaml").seed == 13

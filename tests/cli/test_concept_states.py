@@ -19,10 +19,20 @@ def test_a_missing_concept_or_state_is_named(argument):
         parse_states([argument], "--state")
 
 
-def test_the_error_names_contradictions_and_invalid_probabilities():
+def test_a_state_may_hold_commas():
+    assert parse_settings(["price=cheap, fair", "wait=1,x", 'size="1,5"']) == {
+        "price": "cheap, fair", "wait": "1,x", "size": "1,5",
+    }  # fmt: skip
+    assert parse_states(["size=1,5", 'price="cheap, fair"', 'quote="'], "--state") == {
+        "size": "1,5", "price": "cheap, fair", "quote": '"',
+    }  # fmt: skip
+    assert parse_settings(["size=1,5"]) == {"size": [1.0, 5.0]}, "without quotes, numbers are probabilities"
+
+
+def test_the_error_names_contradictions():
     with pytest.raises(ConfigError, match=r"^--set food=b: food is also set to a; give it one state"):
         parse_settings(["food=a", "food=b"])
-    with pytest.raises(ConfigError, match=r"^--set food=a,b: a,b is not a list of numbers"):
-        parse_settings(["food=a,b"])
-    with pytest.raises(ConfigError, match=r"^--set food=0.1,0.9: give a state, not probabilities"):
-        parse_states(["food=.1,.9"], "--set")
+    with pytest.raises(ConfigError, match=r"^--set food=.1,.9: food is also set to a; give it one state"):
+        parse_settings(["food=a", "food=.1,.9"])
+    with pytest.raises(ConfigError, match=r"^--state food=b: food is also set to a; give it one state"):
+        parse_states(["food=a", "food=b"], "--state")

@@ -89,7 +89,7 @@ def test_more_threads_than_cores_are_reported(workspace):
     workspace.params.write_text(workspace.params.read_text().replace("threads: 2", "threads: 4000"))
     have = len(os.sched_getaffinity(0))
     finding = health.check_cores(workspace)
-    assert finding.fix.startswith(f"training will be slow; run `sparsecbm run --set threads={have}`")
+    assert finding.fix.startswith(f"training will be slow; set threads: {have} in params.yaml")
     assert not finding.fatal
 
 

@@ -31,19 +31,22 @@ def test_the_clone_has_no_edits_and_proposes_results_as_a_branch(finished_worksp
     assert (clone.root / "models/dense/weights.txt").read_text() == "seed: 13"
     assert propose_results(clone) == "no results to propose"
 
-    (clone.root / "metrics" / "evaluate.json").write_text("{}")
+    lock = (clone.root / "dvc.lock").read_text()
+    (clone.root / "dvc.lock").write_text(f"{lock}# another run\n")
     (clone.root / "left over").write_text("")
     message = propose_results(clone)
     assert message.startswith("proposed as branch retrain/")
     branch = message.rpartition(" ")[2]
-    assert git(workspace.root, "show", f"{branch}:metrics/evaluate.json") == "{}"
+    assert git(workspace.root, "show", f"{branch}:dvc.lock") == f"{lock}# another run\n"
+    assert git(clone.root, "diff", "--name-only", "HEAD") == "dvc.lock\n", "the clone stays at its commit"
+    assert git(workspace.root, "diff", "--name-only", "HEAD", branch) == "dvc.lock\n"
     assert git(workspace.root, "branch", "--show-current").strip() == "main"
-    assert "{}" not in (workspace.root / "metrics" / "evaluate.json").read_text()
+    assert (workspace.root / "dvc.lock").read_text() == lock
 
     git(workspace.root, "commit", "--quiet", "--all", "--message", "it is broken indeed")
     refresh_clone(workspace)
     assert (clone.root / "stage.py").read_text() == "not committed, and broken"
-    assert (clone.root / "metrics" / "evaluate.json").read_text() != "{}"
+    assert (clone.root / "dvc.lock").read_text() == lock
     assert not (clone.root / "left over").exists()
     assert (clone.root / "models").exists()  # outputs stay between runs
 

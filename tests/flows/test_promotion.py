@@ -12,7 +12,7 @@ from sparsecbm.promote.history import FIRST, Entry
 from sparsecbm.promote.ledger import Ledger, Row
 from sparsecbm.promote.transaction import UnchangedError
 from tests.support.prefect_runs import artifacts, task_runs
-from tests.support.tiny_pipeline import ROOT
+from tests.support.tiny_pipeline import ROOT, set_run_seed
 
 pytestmark = pytest.mark.flow
 
@@ -46,8 +46,7 @@ class Canned:
 def another_run(services, finished_workspace, monkeypatch):
     """Return a finished workspace with its own record on the MLflow server of the session."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", services[1]["mlflow"].url)
-    text = finished_workspace.params.read_text()
-    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 99"))
+    set_run_seed(finished_workspace, 99)
     return finished_workspace
 
 

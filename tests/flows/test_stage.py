@@ -13,7 +13,7 @@ from flows.stage import COMPLETED, FAILED, REFUSED, RESTORED, UP_TO_DATE, Outcom
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.pipeline.graph import pending
 from sparsecbm.pipeline.lock import WorkspaceBusyError, flow_lock
-from tests.support.tiny_pipeline import ROOT
+from tests.support.tiny_pipeline import ROOT, set_run_seed
 
 
 def run(workspace, stage):
@@ -23,12 +23,11 @@ def run(workspace, stage):
 
 def test_states_agree_with_what_dvc_does(finished_workspace):
     assert run(finished_workspace, "finetune")[0] == Outcome("finetune", UP_TO_DATE)
-    text = finished_workspace.params.read_text()
-    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
+    set_run_seed(finished_workspace, 14)
     outcome, lines = run(finished_workspace, "finetune")
     assert outcome == Outcome("finetune", COMPLETED)
     assert lines == ["Running stage 'finetune':", "> python stage.py finetune", "this is finetune"]
-    finished_workspace.params.write_text(text)
+    set_run_seed(finished_workspace, 13)
     assert run(finished_workspace, "finetune")[0] == Outcome("finetune", RESTORED)
 
 
@@ -53,8 +52,7 @@ def test_dvc_rejects_a_missing_input(tiny_workspace):
 
 
 def test_an_edit_while_a_stage_runs_makes_it_run_again(finished_workspace):
-    text = finished_workspace.params.read_text()
-    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
+    set_run_seed(finished_workspace, 14)
     (finished_workspace.root / "fault").write_text("finetune edit 1")
     outcome, lines = run(finished_workspace, "finetune")
     assert outcome == Outcome("finetune", COMPLETED)
@@ -64,8 +62,7 @@ def test_an_edit_while_a_stage_runs_makes_it_run_again(finished_workspace):
 
 
 def test_repeated_edits_are_an_error(finished_workspace):
-    text = finished_workspace.params.read_text()
-    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
+    set_run_seed(finished_workspace, 14)
     (finished_workspace.root / "fault").write_text("finetune edit 9")
     outcome, lines = run(finished_workspace, "finetune")
     assert outcome.state == REFUSED

@@ -7,7 +7,8 @@ import pytest
 
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.pipeline.graph import outputs, pending, stage_order, tool_environment
+from sparsecbm.pipeline.graph import outputs, param_files, pending, stage_order, tool_environment
+from tests.support.tiny_pipeline import set_run_seed
 
 GRAPH = """
 stages:
@@ -25,6 +26,11 @@ stages:
     cmd: c
     metrics:
     - start: {cache: false}
+  after:
+    cmd: c
+    params:
+    - seed
+    - start/params.json: [train]
 """
 
 CIRCLE = """
@@ -41,11 +47,12 @@ def workspace(tmp_path):
 
 
 def test_each_stage_follows_its_inputs(workspace):
-    assert stage_order(workspace) == ("other", "start", "mid", "late")
+    assert stage_order(workspace) == ("other", "start", "mid", "late", "after")
 
 
 def test_named_stages_include_their_inputs(workspace):
     assert stage_order(workspace, ["mid"]) == ("start", "mid")
+    assert stage_order(workspace, ["after"]) == ("start", "after"), "parameters can be an output, too"
     assert stage_order(workspace, ["other", "start"]) == ("other", "start")
     with pytest.raises(ConfigError, match=r"unknown stage 'lat'. Did you mean 'late'"):
         stage_order(workspace, ["lat"])
@@ -61,12 +68,18 @@ def test_outputs_include_outs_metrics_and_plots():
     assert outputs({"outs": ["a", {"b": {"cache": False}}], "metrics": [{"c": None}], "plots": ["d"]}) == tuple("abcd")
 
 
+def test_parameters_are_grouped_by_their_file():
+    definition = {"params": ["seed", {"a.json": ["x.y", "z"]}, "train", {"b.json": None}]}
+    assert param_files(definition) == {"params.yaml": ["seed", "train"], "a.json": ["x.y", "z"], "b.json": []}
+    assert param_files({}) == {}
+
+
 def test_pending_stages_are_the_stages_out_of_date(finished_workspace):
     assert pending(finished_workspace) == {}
-    text = finished_workspace.params.read_text()
-    finished_workspace.params.write_text(text.replace("seed: 13", "seed: 14"))
+    set_run_seed(finished_workspace, 14)
     assert list(pending(finished_workspace)) == ["finetune"]
-    finished_workspace.params.write_text(text)
+    set_run_seed(finished_workspace, 13)
+    assert pending(finished_workspace) == {}
     (finished_workspace.root / "data/ingested/train.txt").write_text("other")
     assert {"ingest", "validate"} <= set(pending(finished_workspace))
 

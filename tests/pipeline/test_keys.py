@@ -43,6 +43,19 @@ def test_a_change_of_an_input_changes_the_key(workspace, file, text):
     assert stage_key(workspace, "fit") != before
 
 
+def test_parameters_of_a_json_file_count_by_their_values(workspace):
+    (workspace.root / "dvc.yaml").write_text(
+        GRAPH.replace("[seed, train.epochs]", "[{run.json: [seed, train.epochs]}]")
+    )
+    (workspace.root / "run.json").write_text('{"seed": 1, "train": {"epochs": 2}}')
+    before = stage_key(workspace, "fit")
+    (workspace.root / "run.json").write_text('{"train": {"epochs": 2, "more": 1},\n"seed": 1}')
+    (workspace.root / "params.yaml").write_text("seed: 5\n")
+    assert stage_key(workspace, "fit") == before
+    (workspace.root / "run.json").write_text('{"seed": 1, "train": {"epochs": 3}}')
+    assert stage_key(workspace, "fit") != before
+
+
 def test_other_changes_keep_the_key(workspace):
     before = stage_key(workspace, "fit")
     (workspace.root / "params.yaml").write_text("# another comment\ntrain: {patience: 9, epochs: 2}\nseed: 1\n")

@@ -1,12 +1,11 @@
 """Verification compares the bytes of a fresh clone and finds differences."""
 
-import json
-
 import pytest
 
 from sparsecbm.base.errors import ConfigError, SparseCBMError
-from sparsecbm.pipeline.verify import Output, Score, Verdict, compare_locks, compare_scores, verify
-from tests.support.tiny_pipeline import finish, git, make_tiny_workspace
+from sparsecbm.base.files import write_json
+from sparsecbm.pipeline.verify import Output, Score, Verdict, compare_locks, compare_scores, reference_file, verify
+from tests.support.tiny_pipeline import finish, git, make_tiny_workspace, set_run_seed
 
 
 def test_a_deterministic_pipeline_agrees(finished_workspace):
@@ -15,21 +14,20 @@ def test_a_deterministic_pipeline_agrees(finished_workspace):
     assert verdict.good
     assert [(out.stage, out.path) for out in verdict.outputs] == [
         ("evaluate", "metrics/evaluate.json"),
+        ("evaluate", "metrics/summary.json"),
         ("finetune", "metrics/finetune.json"),
         ("finetune", "models/dense"),
         ("ingest", "data/ingested"),
         ("validate", "metrics/validate.json"),
     ]
-    assert [(score.name, score.committed) for score in verdict.scores] == [
-        ("concepts.food.accuracy", 0.25), ("label.accuracy", 0.5), ("splits.validation.label.accuracy", 0.75),
-    ]  # fmt: skip
+    assert verdict.scores == (), "there is no reference"
     assert "this is finetune" in lines
 
 
 def test_a_stage_that_is_not_deterministic_is_found(tmp_path):
     workspace = make_tiny_workspace(tmp_path / "workspace")
     stage = workspace.root / "stage.py"
-    stage.write_text(stage.read_text().replace('write("models/dense/weights.txt", seed[0])',
+    stage.write_text(stage.read_text().replace('write("models/dense/weights.txt", f"seed: {seed}")',
                                                'write("models/dense/weights.txt", os.getcwd())'))  # fmt: skip
     git(workspace.root, "commit", "--quiet", "--all", "--message", "impure")
     finish(workspace)
@@ -44,6 +42,11 @@ def test_a_workspace_that_a_clone_cannot_reproduce_is_an_error(finished_workspac
     with pytest.raises(ConfigError, match=r"a clone would lack these uncommitted changes: params\.yaml; commit them"):
         verify(finished_workspace, print)
     git(finished_workspace.root, "commit", "--quiet", "--all", "--message", "seed")
+    with pytest.raises(ConfigError, match=r"the last run had other parameters than params\.yaml: seed; run `sparsecbm"):
+        verify(finished_workspace, print)
+    finished_workspace.params.write_text(text)
+    git(finished_workspace.root, "commit", "--quiet", "--all", "--message", "seed as before")
+    set_run_seed(finished_workspace, 14)
     with pytest.raises(ConfigError, match=r"out of date: finetune; run `sparsecbm run` first"):
         verify(finished_workspace, print)
 
@@ -68,16 +71,27 @@ def test_an_output_missing_from_one_lock_is_a_difference():
     assert Verdict(compare_locks(lock, lock), ()).good
 
 
-def test_scores_within_the_tolerance_agree(finished_workspace):
-    path = finished_workspace.metrics("evaluate")
-    assert json.loads(path.read_text())["label"]["accuracy"] == 0.5
-    splits = {"validation": {"label": {"accuracy": 0.75}}}
-    path.write_text(
-        json.dumps({"label": {"accuracy": 0.52}, "concepts": {"food": {"accuracy": 0.29}}, "splits": splits})
+def test_scores_within_the_tolerance_of_the_reference_agree(tiny_workspace):
+    assert reference_file(tiny_workspace) == tiny_workspace.root / "reference" / "restaurants.json"
+    reference = {"evaluate": {"label.accuracy": 0.5, "concepts.food.macro_f1": 0.25, "label.calibration_error": 0.1}}
+    write_json(reference_file(tiny_workspace), reference)
+    write_json(
+        tiny_workspace.metrics("summary"),
+        {"evaluate": {"label.accuracy": 0.52, "concepts.food.macro_f1": 0.29, "label.calibration_error": 0.9}},
     )
-    assert [(score.name, score.close) for score in compare_scores(finished_workspace)] == [
-        ("concepts.food.accuracy", False), ("label.accuracy", True), ("splits.validation.label.accuracy", True),
+    assert [(score.name, score.reference, score.fresh, score.close) for score in compare_scores(tiny_workspace)] == [
+        ("evaluate.concepts.food.macro_f1", 0.25, 0.29, False), ("evaluate.label.accuracy", 0.5, 0.52, True),
     ]  # fmt: skip
-    path.write_text(json.dumps({"label": {}}))
-    assert not any(score.close for score in compare_scores(finished_workspace))
+    write_json(tiny_workspace.metrics("summary"), {})
+    assert not any(score.close for score in compare_scores(tiny_workspace))
     assert not Verdict((), (Score("label.accuracy", 0.5, float("nan")),)).good
+
+
+def test_the_scores_of_other_data_are_not_compared_with_the_reference(tiny_workspace):
+    """Control for the test above: restaurants are no yardstick for a table, nor for a profile."""
+    write_json(reference_file(tiny_workspace), {"evaluate": {"label.accuracy": 0.5}})
+    text = tiny_workspace.params.read_text()
+    tiny_workspace.params.write_text(text.replace("profile: null", "profile: sparse-95"))
+    write_json(tiny_workspace.metrics("summary"), {"evaluate": {"label.accuracy": 0.9}})
+    assert reference_file(tiny_workspace).name == "sparse-95.json"
+    assert compare_scores(tiny_workspace) == ()

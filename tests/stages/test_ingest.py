@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from sparsecbm.base.errors import DataError
+from sparsecbm.base.params import load_run_params
 from sparsecbm.data.tables import read_manifest, read_splits
 from sparsecbm.stages import annotate, ingest, validate
 from tests.support.data_workspace import REPOSITORY, files_of, make_workspace, source_rows, write_source
@@ -18,13 +19,14 @@ def test_splits_and_manifest_are_written(tmp_path):
     manifest = read_manifest(workspace.ingested)
     assert manifest["source"] == "table" and manifest["files"][0]["name"] == "reviews.csv"
     assert manifest["vocabulary"]["concepts"][1] == {"name": "price", "states": ["high", "low"]}
+    assert load_run_params(workspace) == params, "the other stages read what this one read"
 
 
 def test_the_bytes_depend_on_the_content_only(tmp_path):
     for name in ("one", "two"):
         ingest.run(*make_workspace(tmp_path / name))
     one, two = files_of(tmp_path / "one" / "data"), files_of(tmp_path / "two" / "data")
-    assert one == two and len(one) == 4
+    assert one == two and len(one) == 5
     params, workspace = make_workspace(
         tmp_path / "one", rows=[source_rows()[0] | {"comment": "other"}, *source_rows()[1:]]
     )

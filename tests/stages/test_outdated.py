@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from sparsecbm.base.params import read_yaml
+from sparsecbm.base.params import load_params, read_yaml, write_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.deps import stage_dependencies, write_dependencies
 from sparsecbm.pipeline.graph import outputs, pending, run_dvc
@@ -41,6 +41,7 @@ def committed(tmp_path_factory) -> Workspace:
             file = path if path.suffix else path / "manifest.json"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("{}\n", encoding="utf-8")
+    write_params(Workspace(root).run_params, load_params(root / "params.yaml"))
     assert run_dvc(root, "init", "--no-scm", "--quiet").returncode == 0
     workspace = Workspace(root)
     commit(workspace)
@@ -95,4 +96,10 @@ def test_the_report_uses_outputs_of_other_stages_and_writes_all_plots():
     written = {output for definition in stages.values() for output in outputs(definition)}
     assert data - written == {"data/annotated/manifest.json"}, "a file within an output"
     assert not any("plots" in definition for definition in stages.values())
-    assert outputs(report) == ("reports/index.html", "reports/validation.html", "reports/model-card.md", "plots")
+    assert outputs(report) == (
+        "reports/index.html",
+        "reports/validation.html",
+        "reports/model-card.md",
+        "metrics/summary.json",
+        "plots",
+    )

@@ -1,5 +1,6 @@
 """A pipeline like the real one with fast stages, for tests that run and record stages."""
 
+import json
 import shutil
 import socket
 import subprocess
@@ -19,23 +20,20 @@ stages:
     outs: [data/ingested]
   validate:
     cmd: python stage.py validate
-    params: [validate]
+    params: [{data/params.json: [validate]}]
     deps: [data/ingested]
-    metrics:
-    - metrics/validate.json: {cache: false}
+    outs: [metrics/validate.json]
   finetune:
     cmd: python stage.py finetune
-    params: [seed, finetune]
+    params: [{data/params.json: [seed, finetune]}]
     deps: [data/ingested]
-    outs: [models/dense]
-    metrics:
-    - metrics/finetune.json: {cache: false}
+    outs: [models/dense, metrics/finetune.json]
   evaluate:
     cmd: python stage.py evaluate
-    params: [evaluate]
+    params: [{data/params.json: [evaluate]}]
     deps: [models/dense]
-    metrics:
-    - metrics/evaluate.json: {cache: false}
+    outs: [metrics/evaluate.json]
+    metrics: [metrics/summary.json]
 """
 
 # A file `fault` in the workspace makes a stage misbehave: "STAGE refuse", "STAGE crash", "STAGE hang", or
@@ -67,12 +65,17 @@ def write(path, value):
     Path(path).write_text(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
 
 if name == "ingest":
+    from sparsecbm.base.params import load_params, write_params
+    from sparsecbm.base.workspace import Workspace
+
     write("data/ingested/train.txt", "good\\n")
+    workspace = Workspace.find()
+    write_params(workspace.run_params, load_params(workspace.params))
 if name == "validate":
     write("metrics/validate.json", {"rows": {"kept": 3, "quarantined": 1}})
 if name == "finetune":
-    seed = [line for line in Path("params.yaml").read_text().splitlines() if line.startswith("seed:")]
-    write("models/dense/weights.txt", seed[0])
+    seed = json.loads(Path("data/params.json").read_text())["seed"]
+    write("models/dense/weights.txt", f"seed: {seed}")
     curves = [{"step": step, "epoch": step / 10, "loss": 1 / step} for step in (10, 20)]
     epochs = [{"epoch": 1, "step": 20, "validation.label.accuracy": 0.75}]
     write("metrics/finetune.json", {"best": {"epoch": 1}, "curves": curves, "epochs": epochs})
@@ -80,9 +83,11 @@ if name == "evaluate":
     label = {"accuracy": 0.5, "accuracy_interval": [0.4, 0.6], "majority": 0.25, "confusion": [[1, 1], [1, 1]]}
     test = {"split": "test", "label": label, "concepts": {"food": {"accuracy": 0.25}}}
     write("metrics/evaluate.json", {**test, "splits": {"validation": {"label": {"accuracy": 0.75}}}})
+    write("metrics/summary.json", {"evaluate": {"label.accuracy": 0.5, "concepts.food.accuracy": 0.25}})
 """
 
-IGNORED = "data/ingested\nmodels/\n.sparsecbm/\n__pycache__/\nfault\npid\ntries\n/flows/\n/prefect.yaml\n"
+IGNORED = "data/ingested\ndata/params.json\nmetrics/\nmodels/\n"
+IGNORED += ".sparsecbm/\n__pycache__/\nfault\npid\ntries\n/flows/\n/prefect.yaml\n"
 
 
 def make_tiny_workspace(root: Path) -> Workspace:
@@ -106,6 +111,12 @@ def add_flows(workspace: Workspace) -> Workspace:
     shutil.copytree(ROOT / "flows", workspace.root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "prefect.yaml", workspace.root)
     return workspace
+
+
+def set_run_seed(workspace: Workspace, seed: int) -> None:
+    """Edit the seed in the parameters of the last run, so that the stage `finetune` is out of date."""
+    content = json.loads(workspace.run_params.read_text())
+    workspace.run_params.write_text(json.dumps({**content, "seed": seed}))
 
 
 def finish(workspace: Workspace) -> Workspace:

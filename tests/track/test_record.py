@@ -15,7 +15,7 @@ from sparsecbm.track.lineage import code_tags
 from sparsecbm.track.live import live_run
 from sparsecbm.track.record import record
 from sparsecbm.track.store import TrackingUnavailableError, database, open_store
-from tests.support.tiny_pipeline import git
+from tests.support.tiny_pipeline import git, set_run_seed
 
 
 @pytest.fixture
@@ -39,11 +39,6 @@ def runs(workspace):
 
 def steps(workspace, run_id, name):
     return [point.step for point in open_store(workspace, "sparsecbm").client.get_metric_history(run_id, name)]
-
-
-def set_seed(workspace, seed):
-    text = workspace.params.read_text()
-    workspace.params.write_text(text.replace("seed: 13", f"seed: {seed}"))
 
 
 def test_a_record_is_complete(workspace, params, monkeypatch):
@@ -76,7 +71,7 @@ def test_a_record_is_complete(workspace, params, monkeypatch):
 
     client = open_store(workspace, "sparsecbm").client
     assert {file.path for file in client.list_artifacts(link.run_id)} == {
-        "metrics", "models", "params.yaml", "dvc.yaml", "dvc.lock",
+        "metrics", "models", "params.json", "params.yaml", "dvc.yaml", "dvc.lock",
     }  # fmt: skip
     assert {name.rpartition("/")[0] for name in run.data.metrics} == {"evaluate", "evaluate/validation", "finetune"}
     assert "metrics/validate.json" in {file.path for file in client.list_artifacts(link.run_id, "metrics")}
@@ -120,7 +115,7 @@ def test_an_interrupted_record_is_completed_without_writing_points_twice(workspa
 
 
 def test_an_unfinished_pipeline_is_not_recorded(workspace, params):
-    set_seed(workspace, 14)
+    set_run_seed(workspace, 14)
     assert record(workspace, params) is None
     assert runs(workspace) == []
 
@@ -189,7 +184,7 @@ def test_an_interrupted_stage_continues_in_its_run(workspace, params):
 def test_other_inputs_start_another_live_run(workspace, params):
     with live_run(params, workspace, "finetune") as log:
         log(1, {"loss": 1.0})
-    set_seed(workspace, 14)
+    set_run_seed(workspace, 14)
     with live_run(load_params(workspace.params), workspace, "finetune") as log:
         log(1, {"loss": 2.0})
     assert sorted(run.data.metrics["finetune/loss"] for run in runs(workspace)) == [1.0, 2.0]

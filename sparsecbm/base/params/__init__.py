@@ -3,7 +3,15 @@
 from sparsecbm.base.params.data import Annotate, Split, Validate
 from sparsecbm.base.params.evaluate import Evaluate
 from sparsecbm.base.params.finetune import Finetune
-from sparsecbm.base.params.params import Params, load_params, other_source, parse_params
+from sparsecbm.base.params.params import (
+    Params,
+    load_params,
+    load_run_params,
+    other_source,
+    parse_params,
+    plain_params,
+    write_params,
+)
 from sparsecbm.base.params.prune import Prune
 from sparsecbm.base.params.source import (
     CebabSource,
@@ -34,7 +42,10 @@ __all__ = [
     "TableSource",
     "Validate",
     "load_params",
+    "load_run_params",
     "other_source",
     "parse_params",
+    "plain_params",
     "read_yaml",
+    "write_params",
 ]

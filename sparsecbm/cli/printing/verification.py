@@ -23,9 +23,9 @@ def show_verdict(verdict: Verdict) -> None:
         console.print(f"all {len(verdict.outputs)} outputs are equal, byte for byte", style="green")
     far_off = [score for score in verdict.scores if not score.close]
     for score in far_off:
-        console.print(f"{score.name}: {score.fresh:.4f} here, {score.committed:.4f} in git", style="red")
+        console.print(f"{score.name}: {score.fresh:.4f} here, {score.reference:.4f} in the reference", style="red")
     if verdict.scores:
         close = len(verdict.scores) - len(far_off)
-        console.print(f"{close} of {len(verdict.scores)} scores are within {TOLERANCE} of those in git")
+        console.print(f"{close} of {len(verdict.scores)} scores are within {TOLERANCE} of the reference")
     else:
-        console.print("git holds no metrics/evaluate.json to compare scores with")
+        console.print("the folder reference/ has no scores of this source to compare with")
