@@ -82,8 +82,10 @@ def _share_cache(workspace: Workspace, clone: Workspace) -> None:
     if not settings.has_section("cache"):
         settings.add_section("cache")
     settings.set("cache", "dir", str(workspace.root / result.stdout.strip()))
-    with replacing(clone.root / ".dvc" / "config.local") as temporary, open(temporary, "w", encoding="utf-8") as file:
-        temporary.chmod(0o600)
+    local = clone.root / ".dvc" / "config.local"
+    local.touch()
+    local.chmod(0o600)  # it may hold secrets; a file that others may not read stays so when it is replaced
+    with replacing(local) as temporary, open(temporary, "w", encoding="utf-8") as file:
         settings.write(file)
 
 

@@ -1,6 +1,7 @@
 """The commands on the pipeline: run, prune, track, verify, up, down, and `sparsecbm pipeline ...`."""
 
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -57,6 +58,7 @@ def run(
         composed = compose(workspace, profile or (), set_ or ())
         for change in composed.changes:
             say(f"for this run: {change}")
+        sys.stdout.flush()  # before the lines of the flow
         os.environ.update(run_environment(workspace, composed.params))
     load_params(workspace.params)
     options = [] if promote == "off" else [f"--promote={promote}"]

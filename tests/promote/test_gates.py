@@ -195,5 +195,5 @@ def test_the_shipped_gates_are_valid_and_errors_name_faults_in_gates():
     content["promote"]["gates"] = [{**score("label.accuracy"), "boundd": 1}, figure("a", at_least=1, at_most=2)]
     with pytest.raises(ConfigError) as fault:
         parse_params(content)
-    assert "promote.gates.0.score.boundd: unknown key 'boundd'. Did you mean 'bound'?" in str(fault.value)
+    assert "promote.gates.0.boundd: unknown key 'boundd'. Did you mean 'bound'?" in str(fault.value)
     assert "gate 'g' needs one of at_least, at_most and equals" in str(fault.value)

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_json, read_parquet, sha256_file
 from sparsecbm.base.metrics import confusion
-from sparsecbm.base.params import load_params, parse_params
+from sparsecbm.base.params import load_params, parse_params, write_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.data.tables import read_split, write_splits
@@ -44,6 +44,7 @@ def make_workspace(root):
     for file in FILES:
         shutil.copy(PROJECT.root / file, root / file)
     workspace = Workspace(root)
+    write_params(workspace.run_params, load_params(workspace.params))
     splits = {"train": annotated(80, 1), "validation": annotated(20, 2), "test": annotated(20, 3)}
     write_splits(workspace.annotated, splits, {"source": "tiny", "vocabulary": CONCEPTS.to_dict()})
     return workspace

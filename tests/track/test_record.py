@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sparsecbm.base.files import sha256_file
-from sparsecbm.base.params import load_params
+from sparsecbm.base.params import load_params, write_params
 from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.track import live, probe
 from sparsecbm.track.lineage import code_tags
@@ -140,6 +140,7 @@ def test_training_stages_use_one_run_until_its_record_is_written(tiny_workspace)
     graph = workspace.root / "dvc.yaml"
     graph.write_text(graph.read_text() + "  prune:\n    cmd: python stage.py prune\n    params: [prune]\n")
     (workspace.root / "data" / "ingested").mkdir(parents=True)
+    write_params(workspace.run_params, params)
     for stage, figure in (("finetune", 1.0), ("prune", 0.5)):
         with live_run(params, workspace, stage) as log:
             log(10, {"loss": figure})
