@@ -4,6 +4,9 @@ MLflow creates it by running `pyfunc_entry.py` (models from code), so nothing is
 this package, so it still loads after the project has changed.
 """
 
+import logging
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,16 +14,21 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError, SparseCBMError, unknown
+from sparsecbm.promote.request_limits import LARGE, RequestLimits, chunks, is_served, release_memory
 from sparsecbm.promote.request_options import Options, parse_options
 
 if TYPE_CHECKING:
     from sparsecbm.intervene.patches.patch import MaskPatch
 
 PATCHES = (".patch", ".safetensors")
+_log = logging.getLogger(__name__)
+# A full explanation holds a copy of the masked blocks for each concept, so requests make them one after another.
+_explaining = threading.Lock()
 
 
 class PyfuncModel(PythonModel):
@@ -32,26 +40,45 @@ class PyfuncModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Verify the checksums of the version's model folder and load it."""
         self.model = SparseCBM.from_pretrained(context.artifacts["model"])
+        self.limits = RequestLimits.from_environment(os.environ)
         folder = Path(context.artifacts["patches"]) if "patches" in context.artifacts else None
         self.patch_files = sorted(file for file in folder.rglob("*") if file.suffix in PATCHES) if folder else []
 
     def predict(self, context, model_input, params=None) -> pd.DataFrame:
         """One row for each text: `label`, `confidence`, `probabilities`, `concepts`, and `explanation` on request.
 
+        Many threads may call it at once: what a request asks for is kept in the context of its thread.
+
         Raises:
-            MlflowException: an option or the input is invalid (HTTP 400).
+            MlflowException: an option or the input is invalid, or too large to be served (HTTP 400); or the model fails
+                (HTTP 500), and the log of the server says how.
         """
+        texts: Sequence[str] = ()
         try:
             options = parse_options((params or {}).get("options", "{}"))
-            return pd.DataFrame(self.rows(input_texts(model_input), options))
+            texts = input_texts(model_input)
+            if is_served():
+                self.limits.check(texts, options.explain == "full")
+            return pd.DataFrame(self.rows(texts, options))
         except SparseCBMError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+        except Exception as error:
+            if not is_served():
+                raise
+            _log.exception("a request failed")
+            message = "the model failed to answer; the log of the server says why"
+            raise MlflowException(message, error_code=INTERNAL_ERROR) from error
+        finally:
+            if len(texts) > LARGE and is_served():
+                release_memory()
 
     def rows(self, texts: list[str], options: Options) -> list[dict]:
         """Predictions in plain form, under the options of a request."""
+        rows, explanations = [], []
         with self._under(options) as model:
-            rows = [prediction.to_dict() for prediction in model.predict(texts)]
-            explanations = self._explanations(model, texts, options.explain)
+            for part in chunks(texts):
+                rows += [prediction.to_dict() for prediction in model.predict(part)]
+                explanations += self._explanations(model, part, options.explain)
         for row, explanation in zip(rows, explanations, strict=True):
             del row["text"]
             if options.top_k is not None:
@@ -68,29 +95,33 @@ class PyfuncModel(PythonModel):
             if options.patches:
                 from sparsecbm.intervene.patches.stack import patched
 
-                stack.enter_context(patched(self.model, *map(self._load_patch, options.patches)))
+                stack.enter_context(patched(self.model, *self._load_patches(options.patches)))
             if options.edits:
                 from sparsecbm.intervene.edits import edited
 
                 stack.enter_context(edited(self.model, options.edits))
             yield self.model
 
-    def _load_patch(self, prefix: str) -> "MaskPatch":
-        """The patch whose id begins with a prefix."""
+    def _load_patches(self, prefixes: Sequence[str]) -> list["MaskPatch"]:
+        """The patches whose ids begin with the prefixes."""
         from sparsecbm.intervene.patches.patch import MaskPatch
 
         known = {patch.id: patch for patch in map(MaskPatch.load, self.patch_files)}
-        matches = [patch for identity, patch in known.items() if identity.startswith(prefix)]
-        if len(matches) != 1:
-            raise ConfigError(unknown("patch", prefix, known or ["this version carries none"]))
-        return matches[0]
+        patches = []
+        for prefix in prefixes:
+            matches = [patch for identity, patch in known.items() if identity.startswith(prefix)]
+            if len(matches) != 1:
+                raise ConfigError(unknown("patch", prefix, known or ["this version carries none"]))
+            patches += matches
+        return patches
 
     @staticmethod
     def _explanations(model: SparseCBM, texts: Sequence[str], kind: str) -> list[dict | None]:
         if kind == "none":
             return [None] * len(texts)
         if kind == "full":
-            return [explanation.to_dict() for explanation in model.explain(list(texts))]
+            with _explaining:
+                return [explanation.to_dict() for explanation in model.explain(list(texts))]
         from sparsecbm.explain.contributions import compute_contributions
 
         return [contribution.to_dict() for contribution in compute_contributions(model, texts)]
@@ -100,7 +131,7 @@ def input_texts(model_input: pd.DataFrame | Sequence[str]) -> list[str]:
     """The column `text` of a table, or a list of texts.
 
     Raises:
-        ConfigError: there is no such column, or a value is not a text.
+        ConfigError: there is no such column, or a value is not a text; names the row.
     """
     if isinstance(model_input, pd.DataFrame):
         if "text" not in model_input:
@@ -109,5 +140,11 @@ def input_texts(model_input: pd.DataFrame | Sequence[str]) -> list[str]:
     texts = list(model_input)
     for number, text in enumerate(texts, start=1):
         if not isinstance(text, str):
-            raise ConfigError(f"row {number} of the input is not a text but {text!r}")
+            raise ConfigError(f"row {number} of the input is not a text but {repr(text)[:60]}")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"row {number} of the input holds half of a surrogate pair, which is no character"
+            ) from None
     return texts

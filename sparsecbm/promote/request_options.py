@@ -1,12 +1,16 @@
 """The only parameter of the registered model: a JSON string, parsed strictly, since MLflow ignores unknown keys."""
 
-import json
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from sparsecbm.base.errors import ConfigError, unknown
-from sparsecbm.base.params.section import Section
+from sparsecbm.base.errors import ConfigError, DataError, unknown
+from sparsecbm.base.files import parse_json
+from sparsecbm.base.params.section import Section, describe_fault
+
+MIN_ID = 4  # characters that name a patch
+MAX_PATCHES = 32
 
 
 class Options(Section):
@@ -20,7 +24,7 @@ class Options(Section):
     """
 
     edits: dict[str, str | dict[str, float]] = Field({})
-    patches: tuple[str, ...] = ()
+    patches: tuple[str, ...] = Field((), max_length=MAX_PATCHES)
     explain: Literal["none", "short", "full"] = "none"
     top_k: int | None = Field(None, ge=1)
 
@@ -32,9 +36,9 @@ def parse_options(text: str) -> Options:
         ConfigError: the text is not a JSON object, an option is unknown, or a value is invalid.
     """
     try:
-        plain = json.loads(text or "{}")
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"`options` must be a JSON object: {error}") from None
+        plain = parse_json(text or "{}", "`options`")
+    except DataError as error:
+        raise ConfigError(str(error)) from None
     if not isinstance(plain, dict):
         raise ConfigError(f"`options` must be a JSON object, not {text[:80]}")
     for name in plain:
@@ -43,8 +47,22 @@ def parse_options(text: str) -> Options:
     try:
         options = Options.model_validate(plain)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise ConfigError(f"`options` are invalid: {'; '.join(faults)}") from None
+        faults = list(dict.fromkeys(_describe(fault, plain) for fault in error.errors()))
+        raise ConfigError(f"`options` are invalid: {'; '.join(faults[:5])}") from None
+    for prefix in options.patches:
+        if len(prefix) < MIN_ID:
+            raise ConfigError(f"`options` are invalid: patches: give at least the first {MIN_ID} characters of an id")
     if options.edits and options.explain == "full":
         raise ConfigError("`explain: full` cannot explain concepts that `edits` set; use `explain: short` or no edits")
     return options
+
+
+def _describe(fault: ErrorDetails, plain: dict[str, Any]) -> str:
+    """A wrong option in words."""
+    option, *rest = map(str, fault["loc"])
+    if option == "edits" and rest:
+        value = str(plain["edits"][rest[0]])[:60]
+        return f"edits.{rest[0][:60]} must be a state, or a probability for each state, not {value}"
+    if fault["type"] == "too_long":
+        return f"{option}: at most {MAX_PATCHES} are allowed"
+    return describe_fault(fault, ".".join([option, *rest]))[:200]

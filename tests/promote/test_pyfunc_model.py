@@ -13,6 +13,7 @@ from sparsecbm.base.errors import ConfigError
 from sparsecbm.promote.artifacts import UnreadableError, find_pickles, predict_in_subprocess
 from sparsecbm.promote.pyfunc_model import PyfuncModel
 from sparsecbm.promote.register import save_pyfunc
+from sparsecbm.promote.request_limits import SERVED
 from sparsecbm.promote.request_options import parse_options
 from tests.support.promotion_models import uniform_training_means
 from tests.support.tiny_tables import annotated
@@ -63,13 +64,22 @@ def test_options_change_the_answer(pyfunc_model):
     [
         ('{"edit": {}}', r"unknown option 'edit'. Did you mean 'edits'\? Choices: edits, patches, explain, top_k"),
         ("[]", r"must be a JSON object, not \[\]"),
-        ("{", "must be a JSON object: "),
-        ('{"top_k": 0}', "top_k: Input should be greater than or equal to 1"),
+        ("{", "`options` is not valid JSON: "),
+        ('{"top_k": 0}', "top_k: must be at least 1, not 0"),
         (
             '{"explain": "full", "edits": {"food": "Positive"}}',
             "`explain: full` cannot explain concepts",
         ),
-        ('{"explain": "long"}', "explain: Input should be 'none', 'short' or 'full'"),
+        ('{"top_k": "many"}', "top_k: must be a whole number, not 'many'"),
+        ('{"edits": {"food": 7}}', "edits.food must be a state, or a probability for each state, not 7"),
+        ('{"edits": {"food": {"Positive": NaN}}}', "edits.food must be a state, or a probability for each state"),
+        ('{"edits": ["food"]}', "edits: must be a mapping"),
+        ('{"patches": "abcd"}', "patches: must be a list, not 'abcd'"),
+        ('{"patches": [""]}', "patches: give at least the first 4 characters of an id"),
+        (json.dumps({"patches": ["abcd"] * 99}), "patches: at most 32 are allowed"),
+        ("[" * 100_000, "`options` is not valid JSON: it is nested too deeply"),
+        ('{"top_k": ' + "9" * 5000 + "}", "a number has too many digits"),
+        ('{"explain": "long"}', "explain: must be 'none', 'short' or 'full', not 'long'"),
     ],
 )
 def test_options_that_do_not_fit_are_an_error(pyfunc_model, options, message):
@@ -78,6 +88,29 @@ def test_options_that_do_not_fit_are_an_error(pyfunc_model, options, message):
     with pytest.raises(MlflowException, match=message) as refused:
         pyfunc_model.predict(None, TEXTS, {"options": options})
     assert refused.value.get_http_status_code() == 400
+
+
+def test_no_message_shows_the_words_of_a_library(pyfunc_model):
+    for plain in ({"edits": 1}, {"explain": []}, {"top_k": 1.5}, {"patches": [1]}, {"edits": {"food": {"a": []}}}):
+        with pytest.raises(ConfigError) as refused:
+            parse_options(json.dumps(plain))
+        assert "Input should" not in str(refused.value) and "pydantic" not in str(refused.value)
+
+
+def test_a_server_tells_of_a_failure_of_the_model_without_a_trace(pyfunc_model, monkeypatch, caplog):
+    monkeypatch.setattr(pyfunc_model.model, "predict", lambda texts: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        pyfunc_model.predict(None, TEXTS)
+    monkeypatch.setenv(SERVED, "true")
+    with pytest.raises(MlflowException, match="the log of the server says why") as failed:
+        pyfunc_model.predict(None, TEXTS)
+    assert failed.value.get_http_status_code() == 500 and "division" not in str(failed.value)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_half_of_a_surrogate_pair_is_an_error_with_its_row(pyfunc_model):
+    with pytest.raises(MlflowException, match="row 2 of the input holds half of a surrogate pair"):
+        pyfunc_model.predict(None, ["a", "b\ud800"])
 
 
 def test_input_other_than_text_is_an_error(pyfunc_model):
@@ -98,7 +131,7 @@ def test_each_version_runs_its_own_code_in_its_own_process(folder, good_model, t
 
     pyfunc_model = tmp_path / "one" / "code" / "sparsecbm" / "promote" / "pyfunc_model.py"
     pyfunc_model.write_text(
-        pyfunc_model.read_text().replace("for prediction in model.predict(texts)", "for _ in [1 / 0]")
+        pyfunc_model.read_text().replace("for prediction in model.predict(part)", "for _ in [1 / 0]")
     )
     with pytest.raises(UnreadableError, match="does not load and predict: ZeroDivisionError: division by zero"):
         predict_in_subprocess(tmp_path / "one", texts, 1, 120)
@@ -160,5 +193,5 @@ def test_an_edit_sets_a_concept_and_changes_the_label(pyfunc_model):
 
 
 def test_a_patch_that_the_version_does_not_contain_is_an_error(pyfunc_model):
-    with pytest.raises(MlflowException, match=r"unknown patch .abc.\. Choices: this version carries none"):
-        ask(pyfunc_model, TEXTS[:1], patches=["abc"])
+    with pytest.raises(MlflowException, match=r"unknown patch .abcd.\. Choices: this version carries none"):
+        ask(pyfunc_model, TEXTS[:1], patches=["abcd"])
