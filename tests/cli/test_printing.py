@@ -1,15 +1,28 @@
 """`sparsecbm masks` and `sparsecbm compare` from a user's point of view."""
 
 import json
+import re
 from dataclasses import asdict
+from itertools import combinations
 
 import pytest
 import torch
 from jsonschema import Draft202012Validator
 
 from sparsecbm.cli.inspection.compare import compare_models
-from sparsecbm.cli.inspection.mask_summary import summarize_masks
+from sparsecbm.cli.inspection.mask_summary import (
+    ConceptSummary,
+    LayerSummary,
+    MaskSummary,
+    OverlapSummary,
+    PairSummary,
+    StorageSummary,
+    summarize_masks,
+)
 from sparsecbm.cli.json_schemas import json_schemas
+from sparsecbm.cli.printing.explanation import show_explanation
+from sparsecbm.cli.printing.masks import show_masks
+from tests.support import many_concepts
 from tests.support.small_masks import QUERY, first_rows, whole_neurons
 from tests.support.tiny_models import tiny_model
 
@@ -45,6 +58,43 @@ def test_masks_are_shown_by_layer_concept_and_pair(folders, sparsecbm):
     assert ["food", "256", "25.0%", "18.8%"] in rows
     assert ["every", "concept", "(core)", "64", "6.2%"] in rows
     assert ["food,", "noise", "0.091", "0.200", "-0.109"] in rows
+
+
+def test_masks_of_many_concepts_stay_within_the_width_of_a_terminal(capsys):
+    names = many_concepts.concept_names(50)
+    layers = {f"encoder.layer.{i}.dense": LayerSummary(512, {n: k / 100 for k, n in enumerate(names)}) for i in (0, 1)}
+    pairs: dict = {}
+    for k, (first, second) in enumerate(combinations(names, 2)):
+        pairs.setdefault(first, {})[second] = PairSummary(0.2 + k / 10_000, 0.2, k / 10_000)
+    show_masks(
+        MaskSummary(
+            weights=1024,
+            concepts={n: ConceptSummary(100 + k, k / 100, 0.01) for k, n in enumerate(names)},
+            layers=layers,
+            core=0.1,
+            unused=0.2,
+            overlap=OverlapSummary(0.3, 0.2, 0.1, pairs),
+            storage=StorageSummary(1, 1, 1.0, 1),
+            structured=False,
+            sha256="0",
+        )
+    )
+    output = capsys.readouterr().out
+    assert max(map(len, output.splitlines())) <= 80
+    rows = cells(output)
+    assert ["0.dense", "512", "0.0%", "24.5%", "49.0%"] in rows, "least, mean and most of 0 % to 49 %"
+    assert "of 50 concepts" in output and "36 of 1,225 pairs" in " ".join(output.split())
+    excesses = re.findall(r"\+0\.(\d{3})$", output, re.MULTILINE)
+    assert len(excesses) == 36 + 1 and min(excesses[:36]) == "119" and max(excesses) == "122", "0.1189 to 0.1224"
+
+
+def test_an_explanation_of_many_concepts_shows_those_that_contribute_most(capsys):
+    show_explanation(many_concepts.explanation())
+    output = capsys.readouterr().out
+    assert output.count("all words") == 1 + 8, "the label, and eight concepts"
+    assert "42 more concepts contribute less; `--concept NAME` shows one of them" in " ".join(output.split())
+    show_explanation(many_concepts.explanation(concepts=8))
+    assert "more concepts" not in capsys.readouterr().out
 
 
 def test_sizes_of_masks_and_savings_are_shown(folders, sparsecbm):

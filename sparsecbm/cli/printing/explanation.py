@@ -11,7 +11,7 @@ from rich.text import Text
 from sparsecbm.base.terminal_text import visible
 from sparsecbm.cli.printing.tables import share
 from sparsecbm.cli.printing.terminal import Terminal, cell
-from sparsecbm.display.card import by_contribution, segments, signed, strongest, unread
+from sparsecbm.display.card import by_contribution, explained_concepts, segments, signed, strongest, unread
 from sparsecbm.explain.explanation import ConceptExplanation, Explanation, WordScores
 
 FOR, AGAINST = "underline dodger_blue2", "italic dark_orange"
@@ -29,13 +29,16 @@ def show_explanation(explanation: Explanation) -> None:
     _show_words(console, explanation, label.words)
     console.print()
     console.print(_concepts(explanation))
-    for name, concept in explanation.concepts.items():
-        if concept.words is not None:
-            console.print()
-            other = "" if concept.explained == concept.state else f", explained for {concept.explained}"
-            console.print(f"{name}: {concept.state}{other}", style="bold")
-            _show_words(console, explanation, concept.words)
-            _show_subnetwork(console, concept)
+    shown, folded = explained_concepts(explanation)
+    for name, concept in shown:
+        console.print()
+        other = "" if concept.explained == concept.state else f", explained for {concept.explained}"
+        console.print(f"{name}: {concept.state}{other}", style="bold")
+        _show_words(console, explanation, concept.words)
+        _show_subnetwork(console, concept)
+    if folded:
+        advice = "`--concept NAME` shows one of them, and `--html` all"
+        console.print(f"\n{len(folded)} more concepts contribute less; {advice}", style="dim")
     console.print(f"\n{explanation.origin.method}, model {explanation.origin.model[:12]}", style="dim")
 
 

@@ -1,12 +1,16 @@
 """`sparsecbm masks` in the terminal."""
 
 from itertools import takewhile
+from statistics import fmean
 
 from rich.table import Table
 
 from sparsecbm.cli.inspection.mask_summary import MaskSummary, PairSummary
 from sparsecbm.cli.printing.tables import figures, share
 from sparsecbm.cli.printing.terminal import Terminal, cell
+
+MAX_COLUMNS = 8  # concepts beside each other
+MAX_PAIRS = 36  # of concepts; `--json` has all
 
 
 def show_masks(summary: MaskSummary) -> None:
@@ -42,12 +46,22 @@ def describe_cost(summary: MaskSummary) -> list[str]:
 def _layers(summary: MaskSummary) -> Table:
     paths = zip(*(name.split(".")[:-1] for name in summary.layers), strict=False)
     prefix = ".".join(parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, paths))  # `encoder.layer`
-    table = figures(f"share kept in {prefix or 'layer'}", "weights", *summary.concepts)
+    many = len(summary.concepts) > MAX_COLUMNS
+    title = f"share kept in {prefix or 'layer'}" + (f", of {len(summary.concepts)} concepts" if many else "")
+    table = figures(title, "weights", *(("least", "mean", "most") if many else summary.concepts))
     for name, layer in summary.layers.items():
-        table.add_row(cell(name.removeprefix(f"{prefix}.")), f"{layer.weights:,}", *map(share, layer.density.values()))
-    totals = [share(concept.density) for concept in summary.concepts.values()]
+        shares = _shares(list(layer.density.values()))
+        table.add_row(cell(name.removeprefix(f"{prefix}.")), f"{layer.weights:,}", *shares)
+    totals = _shares([concept.density for concept in summary.concepts.values()])
     table.add_row("all layers", f"{summary.weights:,}", *totals, style="bold")
     return table
+
+
+def _shares(by_concept: list[float]) -> list[str]:
+    """A share for each concept; of more than fit beside each other, the least, the mean and the largest."""
+    if len(by_concept) > MAX_COLUMNS:
+        by_concept = [min(by_concept), fmean(by_concept), max(by_concept)]
+    return list(map(share, by_concept))
 
 
 def _concepts(summary: MaskSummary) -> Table:
@@ -60,11 +74,15 @@ def _concepts(summary: MaskSummary) -> Table:
 
 
 def _pairs(summary: MaskSummary) -> Table:
-    table = figures("overlap of", "Jaccard", "by chance", "excess")
-    for first, pairs in summary.overlap.pairs.items():
-        for second, pair in pairs.items():
-            table.add_row(cell(f"{first}, {second}"), *_overlap(pair))
-    if table.row_count > 1:
+    pairs = [(f"{first}, {second}", pair) for first, by in summary.overlap.pairs.items() for second, pair in by.items()]
+    shown = pairs
+    if len(pairs) > MAX_PAIRS:
+        shown = sorted(pairs, key=lambda named: -named[1].excess)[:MAX_PAIRS]
+    only = f" ({len(shown)} of {len(pairs):,} pairs, the largest excess)" if len(shown) < len(pairs) else ""
+    table = figures(f"overlap of{only}", "Jaccard", "by chance", "excess")
+    for names, pair in shown:
+        table.add_row(cell(names), *_overlap(pair))
+    if len(pairs) > 1:
         table.add_row("mean", *_overlap(summary.overlap), style="bold")
     return table
 
