@@ -36,6 +36,8 @@ def refresh_clone(workspace: Workspace) -> Workspace:
     if not (clone.root / ".git").is_dir():
         _git(workspace.root, "clone", "--quiet", str(workspace.root), str(clone.root))
     with flow_lock(clone):
+        # A workspace that was copied holds a clone of the one that it was copied from.
+        _git(clone.root, "remote", "set-url", "origin", str(workspace.root))
         _git(clone.root, "fetch", "--quiet", "origin", "HEAD")
         _git(clone.root, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
         _git(clone.root, "clean", "--quiet", "--force", "-d", "--exclude", RESULT)
@@ -83,7 +85,7 @@ def _share_cache(workspace: Workspace, clone: Workspace) -> None:
         settings.add_section("cache")
     settings.set("cache", "dir", str(workspace.root / result.stdout.strip()))
     local = clone.root / ".dvc" / "config.local"
-    local.touch()
+    local.touch(mode=0o600)
     local.chmod(0o600)  # it may hold secrets; a file that others may not read stays so when it is replaced
     with replacing(local) as temporary, open(temporary, "w", encoding="utf-8") as file:
         settings.write(file)

@@ -46,17 +46,17 @@ def parse_address(text: str) -> Address:
     A password may hold `@`, `:` and, unless the address can be understood in two ways, `/`, `?` and `#`.
 
     Raises:
-        AddressError: it holds blanks or control characters, has no host or a wrong port, or has two meanings.
+        AddressError: a server's address holds blanks or control characters, has no host or a wrong port, or has two
+            meanings.
     """
-    text = text.strip()
-    if any(character.isspace() or not character.isprintable() for character in text):
-        raise AddressError("the address holds blanks or control characters; write a blank as %20")
     head, separator, rest = text.partition("://")
     match = _SCHEME.match(text)
     scheme = match[1].lower() if match else ""
     kind = scheme.partition("+")[0]
     if not separator or not match or match[1] != head or kind in LOCAL:
         return Address(kind, None, None, "", None, text, text)
+    if any(character.isspace() or not character.isprintable() for character in text):
+        raise AddressError("the address holds blanks or control characters; write a blank as %20")
     userinfo, tail = _split(rest, kind in HTTP)
     end = _END.search(tail).start()
     host, path = tail[:end], tail[end:]

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.track.probe import TrackingUnavailableError, explain, probe, sqlite_path
+from sparsecbm.track.relocation import follow_workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,6 +66,8 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
         workspace.state.mkdir(parents=True, exist_ok=True)
         # Two processes that open a new database at once would both create its tables.
         with FileLock(workspace.state / "mlflow.lock", timeout=LOCK_SECONDS):
+            if path:
+                follow_workspace(path)
             client = MlflowClient(tracking_uri=uri)
             known = client.get_experiment_by_name(experiment)
             experiment_id = known.experiment_id if known else client.create_experiment(experiment, folder)
@@ -72,6 +75,8 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
         raise TrackingUnavailableError(
             f"another process has been opening {redacted(uri)} for more than {LOCK_SECONDS} s"
         ) from None
+    except TrackingUnavailableError:
+        raise
     except ImportError as error:
         if error.name == "mlflow":
             raise

@@ -79,6 +79,7 @@ def test_other_addresses_are_one_message_without_secrets(address, message):
         "sqlite:////home/a@b/mlflow.db", "sqlite:///mlflow.db", "file:///srv/mlruns", "file:/srv/mlruns", "./mlruns",
         "/srv/ml@runs", "databricks", "databricks://profile", "databricks-uc", "http://127.0.0.1:5000", "s3://bucket/x",
         "https://example.org/mlflow", "postgresql:///mlflow", "uc:http://host:8080", "C:\\mlruns", "",
+        "sqlite:////srv/my own/ml flow.db", "/srv/my own",
     ],
 )  # fmt: skip
 def test_addresses_without_users_stay_as_they_are(address):
