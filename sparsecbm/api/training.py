@@ -17,6 +17,7 @@ from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.params import Finetune, Prune
 from sparsecbm.base.params.section import Section, describe_fault
+from sparsecbm.model.dry_run import dry_run
 from sparsecbm.model.masked import find_blocks
 from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
@@ -54,6 +55,7 @@ def fit(
     Raises:
         ConfigError: an option is unknown or out of range; names the choices.
         DataError: a column is missing, a text is missing, or a label or concept never varies.
+        ModelError: the backbone cannot be loaded, or a dry run of training, pruning and explaining with it fails.
     """
     params = _checked(Finetune, finetune)
     frame = to_frame(data)
@@ -61,6 +63,7 @@ def fit(
     training, held_out = _parts(frame, concept_set, text, group, options)
     with _training(options) as run:
         model = SparseCBM.build(options.backbone, concept_set, options.settings)
+        dry_run(model)
         model.history = fit_dense(model, training, held_out, params, run)
     return model.to("cpu").eval()
 

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
-from sparsecbm.model.branches import BranchedBlock
+from sparsecbm.model.branches import BranchedBlock, join_outputs
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import find_blocks, first_masked_block
 from sparsecbm.model.pooling import pool
-from sparsecbm.model.routing import remove_row_splitter, route_rows, routed, run_rows
+from sparsecbm.model.routing import BlockOutput, remove_row_splitter, route_rows, routed, run_rows
 from sparsecbm.model.units import Part, find_units
 
 KINDS = ("block", "head", "ffn")
@@ -176,7 +176,7 @@ class _VariantBlock(BranchedBlock):
         super().__init__([block])
         self.layout, self.new, self.concepts = layout, new, concepts
 
-    def forward(self, hidden: Tensor, *args: object, **kwargs: object) -> Tensor:
+    def forward(self, hidden: Tensor, *args: object, **kwargs: object) -> BlockOutput:
         """Hidden states in the layout -> the same with the new variants, and concept by concept if there are masks."""
         batch = len(hidden) // (self.layout.concepts * self.layout.variants)
         parts = hidden.split(self.layout.variants * batch)
@@ -189,4 +189,4 @@ class _VariantBlock(BranchedBlock):
             states = torch.cat([states, states[:batch].repeat(self.new, 1, 1)])
             with nullcontext() if concept is None else routed(route_rows(batch, [rows], [concept])):
                 outputs.append(run_rows(self.branches[0], states, rows, batch, args, kwargs))
-        return torch.cat(outputs)
+        return join_outputs(outputs)

@@ -26,7 +26,10 @@ TEXT_MODELS = {
     *MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     *MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 }
-REFUSED = {"xlnet": "its blocks lay the tokens before the texts, so rows of texts cannot be routed to concepts"}
+REFUSED = {
+    "xlnet": "its blocks lay the tokens before the texts, so rows of texts cannot be routed to concepts",
+    "albert": "its blocks are one block that runs many times, so a mask of one would cut all of them",
+}
 # Keys that change how weights are stored or which code runs, not what the network is.
 FOREIGN_KEYS = ("quantization_config", "auto_map", "attn_implementation", "_attn_implementation")
 # The most of each number. The largest published models have 126 blocks, 53,248 neurons and 262,208 words.

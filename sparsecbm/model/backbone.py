@@ -131,7 +131,7 @@ def load_backbone(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             "config.json describes; take weights and configuration of one model"
         )
     prepare_tokenizer(tokenizer)
-    rows = len(backbone.get_input_embeddings().weight)
+    rows = embedding_rows(backbone)
     check_vocabulary(tokenizer, rows, 8, str(folder))
     check_filled(tokenizer, folder, rows)
     return backbone, tokenizer
@@ -190,6 +190,13 @@ def hidden_size(backbone: PreTrainedModel) -> int:
     """Width of the last hidden states. OPT may project them to the width of its embeddings."""
     config = backbone.config
     return int(config.word_embed_proj_dim if getattr(config, "model_type", "") == "opt" else config.hidden_size)
+
+
+def embedding_rows(backbone: PreTrainedModel) -> int:
+    """The number of tokens that have an embedding."""
+    weight = backbone.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return len(weight)
 
 
 def _strip(backbone: PreTrainedModel) -> PreTrainedModel:

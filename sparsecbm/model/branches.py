@@ -4,13 +4,13 @@ Every block of a backbone keeps its number in the list. So each branch receives 
 that number: ModernBERT and Gemma 3 give local and global blocks different attention masks and positions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sparsecbm.model.routing import current_route, run_rows
+from sparsecbm.model.routing import BlockOutput, current_route, run_rows
 
 
 class BranchedBlock(nn.Module):
@@ -46,7 +46,7 @@ class ConceptBlock(BranchedBlock):
         super().__init__(branches)
         self.first = first
 
-    def forward(self, hidden: Tensor, *args: object, **kwargs: object) -> Tensor:
+    def forward(self, hidden: Tensor, *args: object, **kwargs: object) -> BlockOutput:
         """Hidden states of the batch or of the routed rows -> of the routed rows, [routed, tokens, hidden]."""
         route = current_route("a compact backbone")
         rows = [route.rows[start:stop] for _, start, stop in route.segments]
@@ -55,4 +55,13 @@ class ConceptBlock(BranchedBlock):
             run_rows(self.branches[concept], states, part, route.batch, args, kwargs)
             for (concept, _, _), states, part in zip(route.segments, inputs, rows, strict=True)
         ]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return join_outputs(outputs)
+
+
+def join_outputs(outputs: Sequence[BlockOutput]) -> BlockOutput:
+    """The rows of several branches, one after another. A block may return a tuple that begins with its states."""
+    if len(outputs) == 1:
+        return outputs[0]
+    if isinstance(outputs[0], tuple):
+        return (torch.cat([output[0] for output in outputs]), *outputs[0][1:])
+    return torch.cat(outputs)  # type: ignore[arg-type]

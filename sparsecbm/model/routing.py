@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from sparsecbm.base.errors import ModelError
 
+BlockOutput = Tensor | tuple[Any, ...]  # a block returns its states, alone or first in a tuple
+
 
 @dataclass(frozen=True)
 class Route:
@@ -85,7 +87,7 @@ def select_rows(value: object, rows: Tensor, batch: int) -> object:
 
 def run_rows(
     block: nn.Module, hidden: Tensor, rows: Tensor, batch: int, args: Sequence[object], kwargs: Mapping[str, object]
-) -> Tensor:
+) -> BlockOutput:
     """Run a block on copies of rows of the batch.
 
     Args:
@@ -95,10 +97,10 @@ def run_rows(
         args, kwargs: other arguments of the block, for the batch
 
     Returns:
-        [copies, tokens, hidden]
+        [copies, tokens, hidden]; a tuple that begins with them, if the block returns one
     """
     selected = [select_rows(value, rows, batch) for value in args]
-    output: Tensor = block(
+    output: BlockOutput = block(
         hidden, *selected, **{name: select_rows(value, rows, batch) for name, value in kwargs.items()}
     )
     return output

@@ -27,6 +27,7 @@ from sparsecbm.model.architecture import (
     stored_names,
     without_memory,
 )
+from sparsecbm.model.backbone import embedding_rows
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.folder_entries import check_entries
 from sparsecbm.model.masks import MaskSet
@@ -106,8 +107,8 @@ def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:  # 
 
 def _check_use(model: ConceptBottleneck, path: Path) -> None:
     """Check that a loaded model can predict: values of a configuration may fit the weights and yet not work."""
-    embeddings = model.backbone.get_input_embeddings()
-    check_vocabulary(model.tokenizer, len(embeddings.weight), model.settings.max_length, str(path / "tokenizer"))
+    rows = embedding_rows(model.backbone)
+    check_vocabulary(model.tokenizer, rows, model.settings.max_length, str(path / "tokenizer"))
     check_max_length(model.backbone, model.settings.max_length, str(path / "config.json"))
     with foreign_faults(f"the model in {path} cannot predict"):
         model.logits("a")

@@ -117,20 +117,28 @@ _BERT = _Family(
     ("intermediate.dense",),
     "output.dense",
 )
+_LLAMA = _Family(
+    ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "self_attn.o_proj",
+    ("mlp.gate_proj", "mlp.up_proj"),
+    "mlp.down_proj",
+)
 _FAMILIES = {
     "bert": _BERT,
     "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "camembert": _BERT,
+    "electra": _BERT,
     "distilbert": _Family(
         ("attention.q_lin", "attention.k_lin", "attention.v_lin"), "attention.out_lin", ("ffn.lin1",), "ffn.lin2"
     ),
+    "modernbert": _Family(("attn.Wqkv",) * 3, "attn.Wo", ("mlp.Wi",) * 2, "mlp.Wo"),
     "opt": _Family(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "self_attn.out_proj", ("fc1",), "fc2"),
     "gpt2": _Family(("attn.c_attn",) * 3, "attn.c_proj", ("mlp.c_fc",), "mlp.c_proj"),
-    "llama": _Family(
-        ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-        "self_attn.o_proj",
-        ("mlp.gate_proj", "mlp.up_proj"),
-        "mlp.down_proj",
-    ),
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "qwen3": _LLAMA,
+    "gemma3_text": _LLAMA,
 }
 
 

@@ -79,6 +79,7 @@ def fit_masks(
     if not dense.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts, so there is nothing to find masks for")
     params, model = options.prune, copy.deepcopy(dense)
+    layers = prunable_layers(model.backbone, params.layers, params.masked_from)
     # No average: masks change abruptly, and averaged heads would lag behind them.
     changes = {"epochs": params.epochs, "learning_rate": params.learning_rate, "ema_decay": 0.0}
     finetune = options.finetune.model_copy(update=changes)
@@ -88,7 +89,6 @@ def fit_masks(
     )
     dense_logits = model.logits(training["text"].tolist()).concepts
     train_examples = mix_targets(annotated, dense_logits, params.distill) if params.distill else annotated
-    layers = prunable_layers(model.backbone, params.layers, params.masked_from)
     parameters = dict(model.backbone.named_parameters())
     shapes = {layer: tuple(parameters[f"{layer}.weight"].shape) for layer in layers}
     model.masks = MaskSet.dense(model.concept_set.names, shapes)

@@ -5,6 +5,7 @@ from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_concepts, read_split
 from sparsecbm.model.cbm import ConceptBottleneck, Settings
+from sparsecbm.model.dry_run import PlannedMasks, dry_run
 from sparsecbm.model.storage import save as save_model
 from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.stages.reproducible_stage import reproducible_stage
@@ -23,6 +24,7 @@ def run(params: Params, workspace: Workspace) -> None:
     """
     settings = Settings(**params.model.model_dump(exclude={"backbone"}))
     model = ConceptBottleneck.build(params.model.backbone, read_concepts(workspace.annotated), settings)
+    dry_run(model, _planned_masks(params))
     training, validation = (read_split(workspace.annotated, split) for split in ("train", "validation"))
     checkpoints = Checkpoints(workspace.checkpoints / f"finetune-{stage_key(workspace, 'finetune')[:16]}")
     with live_run(params, workspace, stage="finetune") as log:
@@ -30,6 +32,12 @@ def run(params: Params, workspace: Workspace) -> None:
     save_model(model.to("cpu"), workspace.dense)
     write_json(workspace.metrics("finetune"), _record(model, history))
     checkpoints.clear()
+
+
+def _planned_masks(params: Params) -> PlannedMasks:
+    """What the stage `prune` will ask for. It is checked before training, and nothing that is written depends on it."""
+    prune = params.prune
+    return PlannedMasks(prune.layers, prune.masked_from, prune.granularity == "structured")
 
 
 def _record(model: ConceptBottleneck, history: History) -> dict:

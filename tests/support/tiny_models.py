@@ -35,7 +35,7 @@ FAMILIES = {
     "opt": {**SMALL, "ffn_dim": 32, "word_embed_proj_dim": 12},
     "llama": {**SMALL, "intermediate_size": 32, "num_key_value_heads": 1},
 }
-DECODERS = ("gpt2", "opt", "llama")
+DECODERS = ("gpt2", "gpt_neox", "opt", "llama", "mistral", "qwen3", "gemma3_text")
 # Families whose blocks are not all alike: some attend to a window of tokens only.
 MIXED = {
     **SMALL,
@@ -54,6 +54,33 @@ MIXED_FAMILIES = {
         "sep_token_id": 3,
     },
     "gemma3_text": {**MIXED, "num_key_value_heads": 1, "head_dim": 8, "sliding_window": 2},
+}
+# Every family of docs/backbones.md that works, with four blocks, so that there are blocks with and without masks.
+DEEP = {**SMALL, "num_hidden_layers": 4, "intermediate_size": 32, "max_position_embeddings": 64}
+DEEP_FAMILIES = {
+    "bert": DEEP,
+    "roberta": {**DEEP, "pad_token_id": 0},
+    "distilbert": {**FAMILIES["distilbert"], "n_layers": 4},
+    "deberta-v2": {
+        **DEEP,
+        "relative_attention": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+        "share_att_key": True,
+        "norm_rel_ebd": "layer_norm",
+        "position_buckets": 8,
+        "type_vocab_size": 0,
+    },
+    "electra": {**DEEP, "embedding_size": 8},
+    "mobilebert": {**DEEP, "embedding_size": 8, "intra_bottleneck_size": 8, "num_feedforward_networks": 2},
+    "modernbert": MIXED_FAMILIES["modernbert"],
+    "gpt2": {**FAMILIES["gpt2"], "n_layer": 4},
+    "gpt_neox": DEEP,
+    "opt": {**FAMILIES["opt"], "num_hidden_layers": 4},
+    "llama": {**DEEP, "num_key_value_heads": 1},
+    "mistral": {**DEEP, "num_key_value_heads": 1, "sliding_window": 4},
+    "qwen3": {**DEEP, "num_key_value_heads": 1, "head_dim": 8},
+    "gemma3_text": MIXED_FAMILIES["gemma3_text"],
 }
 TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
 
@@ -78,9 +105,8 @@ def tiny_tokenizer(decoder: bool = False) -> PreTrainedTokenizerFast:
 def write_backbone(folder: Path, family: str = "bert", seed: int = 0, **sizes: int) -> Path:
     """Save a tiny backbone and its tokenizer to a folder; `sizes` replaces sizes of the family."""
     torch.manual_seed(seed)
-    AutoModel.from_config(
-        AutoConfig.for_model(family, **{**{**FAMILIES, **MIXED_FAMILIES}[family], **sizes})
-    ).save_pretrained(folder)
+    known = {**DEEP_FAMILIES, **FAMILIES, **MIXED_FAMILIES}.get(family, {})
+    AutoModel.from_config(AutoConfig.for_model(family, **{**known, **sizes})).save_pretrained(folder)
     tiny_tokenizer(family in DECODERS).save_pretrained(folder)
     return folder
 
