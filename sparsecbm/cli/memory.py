@@ -45,7 +45,9 @@ def add(
         loaded_patch, loaded = MaskPatch.load(patch), load_model(model)
         corrections = [memory.add_patch(loaded, one_text, loaded_patch, author, note) for one_text in text]
     else:
-        states, loaded = parse_states(set_ or (), "--set"), load_model(model)
+        parse_states(set_ or (), "--set")  # what is no CONCEPT=STATE is told before the model is loaded
+        loaded = load_model(model)
+        states = parse_states(set_ or (), "--set", loaded.concept_set.names)
         corrections = [
             memory.add(loaded, one_text, concept, state, author, note)
             for one_text in text

@@ -52,8 +52,9 @@ def intervene(
     """Set concepts of texts and see what the label becomes."""
     from sparsecbm.cli.printing.interventions import show_edits
 
-    settings = parse_settings(set_)
-    edits = load_model(model).intervene(text, settings, head)
+    parse_settings(set_)  # what is no CONCEPT=STATE is told before the model is loaded
+    loaded = load_model(model)
+    edits = loaded.intervene(text, parse_settings(set_, names=loaded.concept_set.names), head)
     if json:
         print_json(edits)
     else:
@@ -106,7 +107,7 @@ def make(
     """
     from sparsecbm.base.params import load_params
     from sparsecbm.cli.printing.interventions import show_patch
-    from sparsecbm.cli.printing.terminal import Terminal, say
+    from sparsecbm.cli.printing.terminal import say
     from sparsecbm.cli.text_input import collect_texts
     from sparsecbm.intervene.experiments.trials import bit_budget
     from sparsecbm.intervene.patches.make import Safeguards, make_patch
@@ -129,12 +130,9 @@ def make(
         max_harm=settings.max_harm if max_harm is None else max_harm,
         force=force,
     )
-    with Terminal(stderr=True).status("predicting the reference ...") as status:
-        protecting, held_out = _split_reference(loaded, data or workspace.annotated, split, params)
-        status.update("protecting correct predictions ...")
-        protection = protect(loaded, protecting.without_texts(texts), concept, settings.protect)
-        status.update("searching for bits ...")
-        patch = make_patch(loaded, texts, concept, state, options, Safeguards(protection, held_out))
+    protecting, held_out = _split_reference(loaded, data or workspace.annotated, split, params)
+    protection = protect(loaded, protecting.without_texts(texts), concept, settings.protect)
+    patch = make_patch(loaded, texts, concept, state, options, Safeguards(protection, held_out))
     patch = replace(patch, author=author, note=note)
     patch.save(output)
     if json:

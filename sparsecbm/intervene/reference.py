@@ -12,6 +12,7 @@ import torch
 
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.metrics import MISSING
+from sparsecbm.base.progress import progress
 from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
@@ -155,7 +156,7 @@ def predict_concept_logits(
     logits: list = [None] * len(rows)
     vectors: list = [None] * len(rows)
     with inference_mode(model):
-        for batch in batch_by_length([len(row) for row in rows], batch_size):
+        for batch in progress(batch_by_length([len(row) for row in rows], batch_size), f"predict {concept}", "batch"):
             ids, mask = pad([rows[i] for i in batch], model.tokenizer.pad_token_id)
             all_rows = {concept: torch.arange(len(batch), device=model.device)}
             pooled = model.represent(ids.to(model.device), mask.to(model.device), all_rows)

@@ -93,7 +93,7 @@ def test_an_error_prints_one_message(folder, memory, sparsecbm):
     for command, options, message in (
         ("add", ("--text", TEXT), "give --set or --patch"),
         ("add", ("--text", TEXT, "--set", "food=Positive", "--patch", "x"), "give only one of --set and --patch"),
-        ("add", ("--text", TEXT, "--set", "food=.1,.9,0"), "give a state, not probabilities"),
+        ("add", ("--text", TEXT, "--set", "food=.1,.9,0"), "unknown state of 'food' '.1,.9,0'"),
         ("add", ("--text", TEXT, "--set", "fod=Positive"), "Did you mean 'food'"),
         ("add", ("--text", TEXT, "--patch", folder / "none.patch"), "does not exist"),
         ("offer", ("--text", TEXT), "holds no corrections; add the first one with `sparsecbm memory add`"),

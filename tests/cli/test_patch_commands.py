@@ -6,6 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sparsecbm.api import SparseCBM
+from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.data.tables import write_splits
 from sparsecbm.intervene.patches.options import PROTECTION_STRENGTH
@@ -104,6 +105,14 @@ def test_json_has_the_published_form(folder, state, sparsecbm, make):
     assert json.loads(outputs[0][1]) == json.loads(outputs[2][1])
 
 
+def test_progress_goes_to_stderr_and_json_stays_alone_on_stdout(make, monkeypatch):
+    monkeypatch.setattr("sparsecbm.base.progress.DELAY", 0.0)
+    code, output, errors = make("--json")
+    assert code == 0 and json.loads(output)["concept"] == "food"
+    for work in ("pool texts", "protect food", "search for bits", "predict food"):
+        assert work in errors
+
+
 def test_an_empty_folder_is_listed(folder, sparsecbm):
     (folder / "empty").mkdir()
     assert "no patches in this folder" in sparsecbm("patch", "list", folder / "empty")[1]
@@ -165,7 +174,7 @@ def test_an_error_prints_one_message(folder, sparsecbm, make):
     for arguments, message in (
         (("intervene", model, "--text", TEXT, "--set", "fod=Positive"), "Did you mean 'food'"),
         (("intervene", model, "--text", TEXT, "--set", "food"), "give CONCEPT=STATE"),
-        (("intervene", model, "--text", TEXT, "--set", "food=a,b"), "a,b is not a list of numbers, such as .1,.9,0"),
+        (("intervene", model, "--text", TEXT, "--set", "food=a,b"), "unknown state of 'food' 'a,b'"),
         (("patch", "test", folder / "patched", patch, "--data", folder / "annotated"), "is for another mask"),
         (("patch", "revert", model, patch, "--output", folder / "x"), "does not fit"),
         (("patch", "show", model / "config.json"), "is not a complete patch"),
@@ -174,3 +183,18 @@ def test_an_error_prints_one_message(folder, sparsecbm, make):
         code, output, errors = sparsecbm(*arguments)
         assert (code, output) == (1, "")
         assert errors.startswith("error: ") and message in errors and "Traceback" not in errors
+
+
+def test_odd_names_and_states_with_commas_can_be_set(tmp_path, backbone, sparsecbm):
+    """Names and states as in a survey: slashes, markup, an equals sign, Arabic, a comma."""
+    odd = ("service/quality", "[bold]price[/bold] <i>*</i>", "a=b", "\u0627\u0644\u062e\u062f\u0645\u0629")
+    concepts = ConceptSet(tuple(Concept(name, ("cheap, fair", "1,5")) for name in odd), Concept("rating", ("1", "2")))
+    tiny_model(backbone, concepts).save_pretrained(tmp_path / "model")
+    settings = [argument for name in odd for argument in ("--set", f"{name}=cheap, fair")]
+    code, output, _ = sparsecbm("intervene", tmp_path / "model", "--text", TEXT, *settings, "--json")
+    [edit] = json.loads(output)
+    assert code == 0 and {edit["after"]["concepts"][name]["state"] for name in odd} == {"cheap, fair"}
+    code, output, _ = sparsecbm("intervene", tmp_path / "model", "--text", TEXT, "--set", 'a=b="1,5"')
+    assert code == 0 and "1,5" in output
+    code, _, errors = sparsecbm("intervene", tmp_path / "model", "--text", TEXT, "--set", "a=b=1,5", "--set", "a=b=1,5")
+    assert code == 1 and "give it one state, once" in errors

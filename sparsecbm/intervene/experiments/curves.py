@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from sparsecbm.base.metrics import MISSING
+from sparsecbm.base.progress import progress
 from sparsecbm.intervene.edits import edited_logits
 from sparsecbm.intervene.experiments.policies import ORACLE_POLICIES, POLICIES, edit_order
 from sparsecbm.intervene.reference import Reference
@@ -90,7 +91,7 @@ def oracle_curves(model: ConceptBottleneck, reference: Reference, seed: int, dra
     """
     policies, states = (*POLICIES, *ORACLE_POLICIES), {c.name: len(c) for c in model.concept_set}
     curves = []
-    for policy in ("random", *policies):
+    for policy in progress(("random", *policies), "edit concepts", "policy"):
         orders = _draw_orders(policy, model, reference, draws, seed)
         for error in ERRORS:
             # Where neither order nor answers are drawn, every draw is the same.

@@ -5,12 +5,13 @@ who is right, not the value of finding mistakes. Every trial counts: one that re
 harm, is a failure.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
 
+from sparsecbm.base.progress import progress
 from sparsecbm.intervene.experiments.controls import choose_wrong_state, draw_random_flips
 from sparsecbm.intervene.experiments.policies import set_state
 from sparsecbm.intervene.patches.bits import Positions, mask_checksum, masked_layers, toggled
@@ -138,7 +139,6 @@ def run_trials(
     settings: TrialSettings,
     seed: int,
     more_protecting: Reference | None = None,
-    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[OracleTrial]:
     """Patch a sample of texts with wrong predictions, as evenly over the concepts as possible.
 
@@ -146,7 +146,6 @@ def run_trials(
 
     Args:
         more_protecting: texts of other groups that protect as well
-        report: called after each trial with the number of finished trials and of all trials
     """
     protecting, held_out = reference.halves(0.5, seed)
     protecting = protecting.joined(more_protecting) if more_protecting else protecting
@@ -155,12 +154,11 @@ def run_trials(
     trial_run = _TrialRun(model, held_out, settings, seed, rng)
     protections: dict[str, Protection | None] = {}
     trials: list[OracleTrial] = []
-    for number, (concept, row) in enumerate(sample, start=1):
+    for concept, row in progress(sample, f"try patches with seed {seed}", "text"):
         if concept not in protections:  # one at a time: they are large
             protections = {concept: protect(model, protecting, concept, settings.protected)}
         earlier = [t.patch for t in trials if t.concept == concept and t.patch is not None]
         trials.append(trial_run.try_patch(concept, row, protections[concept], earlier))
-        report(number, len(sample))
     return trials
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsecbm.base.progress import progress
 from sparsecbm.intervene.patches.bits import Positions, concept_index, masked_layers
 from sparsecbm.intervene.patches.factors import Factors
 from sparsecbm.intervene.patches.protection import Protection
@@ -151,7 +152,7 @@ def _weighted_gradients(
     """Return gradients of the protected log-odds at the bits, times the roots of the texts' weights, [texts, bits]."""
     weighted = np.zeros((len(protection.texts), len(layer_index)), np.float32)
     roots = protection.weights.sqrt()[:, None]
-    for number, layer in enumerate(layers):
+    for number, layer in enumerate(progress(layers, "weigh bits", "layer")):
         bits = np.flatnonzero(layer_index == number)
         if len(bits):
             gradients = protection.gradients_at(layer, torch.from_numpy(position[bits]))

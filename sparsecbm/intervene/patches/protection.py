@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsecbm.base.progress import progress
 from sparsecbm.intervene.patches.bits import concept_index, mask_checksum
 from sparsecbm.intervene.patches.factors import CompactFactors, compute_factors, log_odds
 from sparsecbm.intervene.reference import Reference
@@ -86,7 +87,7 @@ def protect(
     protected_texts = reference.texts[rows[closest.numpy()]].tolist()
     order = sorted(range(len(protected_texts)), key=lambda i: len(protected_texts[i]))
     parts = []
-    for start in range(0, len(order), batch_size):
+    for start in progress(range(0, len(order), batch_size), f"protect {concept}", "batch"):
         batch = order[start : start + batch_size]
         _, factors = compute_factors(model, concept, [protected_texts[i] for i in batch], gold[closest[batch]])
         parts.append({layer: layer_factors.compact() for layer, layer_factors in factors.items()})

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from sparsecbm.base.errors import ConfigError, unknown
+from sparsecbm.base.progress import progress
 from sparsecbm.intervene.patches.bits import Positions, concept_index, masked_layers, toggled
 from sparsecbm.intervene.patches.candidates import CandidateOptions, Candidates, select_candidates
 from sparsecbm.intervene.patches.factors import Factors, compute_factors
@@ -95,7 +96,8 @@ def search(
     )
     flipped = np.zeros(len(candidates), bool)
     best = flipped, current
-    for strength in (0.0,) if protection is None else options.strengths:
+    strengths = (0.0,) if protection is None else options.strengths
+    for strength in progress(strengths, "search for bits", "attempt"):
         flipped, current = _run_rounds(evaluator, candidates, flipped, current, options, strength)
         if current.margins.mean() > best[1].margins.mean() or current.reaches(options):
             best = flipped, current
