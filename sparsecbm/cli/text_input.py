@@ -10,8 +10,8 @@ from pathlib import Path
 from sparsecbm.base.errors import ConfigError, DataError
 from sparsecbm.base.params import TableFormat
 from sparsecbm.data.formats.decoding import decode, read_bytes
-from sparsecbm.data.formats.file_table import FileTable
-from sparsecbm.data.formats.json_rows import json_values
+from sparsecbm.data.formats.file_table import FileTable, shortened
+from sparsecbm.data.formats.json_rows import SURROGATE, json_values
 from sparsecbm.data.formats.parquet import read_parquet_cells
 from sparsecbm.data.formats.reader import SUFFIXES, parse_table
 from sparsecbm.data.formats.records import split_lines
@@ -20,7 +20,6 @@ from sparsecbm.data.source_table import text_cells
 STDIN = Path("-")
 COLUMN = "text"
 _JSON = (".jsonl", ".json")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def collect_texts(texts: Sequence[str] | None, file: Path | None, column: str | None = None) -> list[str]:
@@ -90,7 +89,7 @@ def _column_of(table: FileTable, column: str, where: str) -> list[str]:
     table.require_whole(where)
     names = list(table.frame.columns)
     if column not in names:
-        listed = ", ".join(map(str, names)) or "none"
+        listed = ", ".join(shortened(names)) or "none"
         remedy = f"name the column of the texts by --column. {table.hint}".rstrip()
         raise DataError(_without_settings(f"{where} has no column {column!r}; it has {listed}; {remedy}"))
     texts, faults = text_cells(table.frame[column])
@@ -104,7 +103,7 @@ def _text_of(value: object, column: str, location: str) -> str:
     text = value if isinstance(value, str) else value.get(column) if isinstance(value, dict) else None
     if not isinstance(text, str):
         raise DataError(f"{location} has no text; give a JSON string, or an object with the key {column!r}")
-    return _SURROGATE.sub("\ufffd", text)
+    return SURROGATE.sub("\ufffd", text)
 
 
 def _without_settings(message: str) -> str:

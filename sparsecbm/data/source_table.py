@@ -11,13 +11,12 @@ import pandas as pd
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import DataError
+from sparsecbm.data.formats.file_table import shortened
+from sparsecbm.data.formats.json_rows import SURROGATE
 
 BLANK = "blank"
 NO_MAJORITY = "no majority"
 HUMAN = "human"
-
-# JSON can hold half of a surrogate pair. It has no UTF-8 form, so parquet could not store it.
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 # What the fault of a row begins with, if it is not the type of a cell.
 BROKEN_ROW, DAMAGED = "broken row", "damaged"
@@ -86,7 +85,7 @@ def no_state(cell: str) -> bool:
 def _text_or_fault(cell: object, numbers: bool) -> tuple[str | None, str | None]:
     """The text of a cell, or its fault with `{column}` for the name of its column."""
     if isinstance(cell, str):
-        text = _SURROGATE.sub("\ufffd", cell)
+        text = SURROGATE.sub("\ufffd", cell)
         if numbers and _DAMAGE.search(text):
             return None, f"{DAMAGED}: {{column}} holds replacement or control characters: {_brace(ascii(text[:40]))}"
         return text, None
@@ -159,4 +158,4 @@ def require_columns(present: list[str], needed: list[str], where: str, remedy: s
     """
     missing = [column for column in needed if column not in present]
     if missing:
-        raise DataError(f"{where} has no column {', '.join(map(repr, missing))}; it has {present}. {remedy}")
+        raise DataError(f"{where} has no column {', '.join(map(repr, missing))}; it has {shortened(present)}. {remedy}")

@@ -2,19 +2,23 @@
 
 import csv
 import io
+import json
 import random
 
+import pandas as pd
 import pytest
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import TableFormat
+from sparsecbm.cli.text_input import load_texts
 from sparsecbm.data.formats.delimited import read_delimited
+from sparsecbm.data.formats.reader import read_table
 
 WORDS = (
     *("the", "soup", "waiter", "bread", "was", "cold", "kind", "rich", "stale"),
     *("and,", "but;", "so", "'quoted'", "7", "café", "slow"),
 )
-TABLES = 40
+TABLES, MUTATIONS = 40, 100
 
 
 class Table:
@@ -183,3 +187,48 @@ def test_cells_in_are_cells_out(defect, harmless):
             assert len(good) == len(originals), seed
     assert harmless == (reported + refused == 0)
     assert not harmless or read > 12 * TABLES
+
+
+def valid_files() -> dict[str, bytes]:
+    """A small file of each format."""
+    rows = [{"text": f"dish {n}, was \u00e9 fine", "stars": n % 3, "food": "good"} for n in range(20)]
+    frame = pd.DataFrame(rows)
+    parquet = io.BytesIO()
+    frame.to_parquet(parquet)
+    return {
+        ".csv": frame.to_csv(index=False).encode(),
+        ".tsv": frame.to_csv(index=False, sep="\t").encode("utf-8-sig"),
+        ".jsonl": "\n".join(map(json.dumps, rows)).encode(),
+        ".json": json.dumps(rows, indent=1).encode(),
+        ".parquet": parquet.getvalue(),
+    }
+
+
+def mutated(content: bytes, draw: random.Random) -> bytes:
+    """The content with a few bytes changed, cut out, doubled, or with bytes that often do harm put in."""
+    harmful = [b'"', b"\0", b"\r", b"\n", b",", b"\xff\xfe", b"{" * 5_000, b"[" * 5_000, b"9" * 5_000, b"\\ud800"]
+    for _ in range(draw.randint(1, 4)):
+        start = draw.randrange(len(content) + 1)
+        end = min(len(content), start + draw.choice((0, 1, 30)))
+        middle = draw.choice((b"", content[start:end] * 2, bytes([draw.randrange(256)]), draw.choice(harmful)))
+        content = content[:start] + middle + content[end:]
+    return content
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".parquet"])
+def test_a_damaged_file_is_read_or_refused_with_one_message(suffix, tmp_path):
+    draw, outcomes = random.Random(suffix), {"read": 0, "refused": 0}
+    content = valid_files()[suffix]
+    path = tmp_path / f"t{suffix}"
+    for _ in range(MUTATIONS):
+        path.write_bytes(mutated(content, draw))
+        try:
+            table = read_table(path)
+            load_texts(path)
+        except DataError as error:
+            outcomes["refused"] += 1
+            assert "t" + suffix in str(error) and len(str(error)) < 3_000
+        else:
+            outcomes["read"] += 1
+            assert len(table.frame)
+    assert min(outcomes.values()) > 0, outcomes

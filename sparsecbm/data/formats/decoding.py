@@ -16,16 +16,15 @@ _MARKS = (
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a regular file.
+    """The content of a file or pipe.
 
     Raises:
-        DataError: it is missing, no regular file, or unreadable.
+        DataError: it is missing, a folder or a device, or unreadable.
     """
     path = Path(path)
     try:
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no regular file"
-            raise DataError(f"{path} is {kind}; name a file")
+        if path.exists() and not (path.is_file() or path.is_fifo()):
+            raise DataError(f"{path} is {'a folder' if path.is_dir() else 'a device'}; name a file")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None

@@ -8,6 +8,7 @@ import pandas as pd
 from sparsecbm.base.errors import DataError
 
 MAX_LISTED = 5
+MAX_NAMES, MAX_NAME = 40, 60
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,13 @@ def require_distinct(names: Sequence[str], file: str) -> None:
     for number, name in enumerate(names, start=1):
         if name in first:
             raise DataError(
-                f"{file}: columns {first[name]} and {number} are both named {name!r}; rename or remove one of them, "
-                "so that it is clear which one is meant"
+                f"{file}: columns {first[name]} and {number} are both named {name[:MAX_NAME]!r}; rename or remove one of "
+                "them, so that it is clear which one is meant"
             )
         first[name] = number
+
+
+def shortened(names: Sequence[object]) -> list[str]:
+    """The first names of columns, cut for a message."""
+    listed = [str(name)[:MAX_NAME] for name in names[:MAX_NAMES]]
+    return [*listed, "..."] if len(names) > MAX_NAMES else listed

@@ -1,6 +1,7 @@
 """Rows of JSON: one object a line, a list of objects, or objects over several lines."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pandas as pd
@@ -8,6 +9,8 @@ import pandas as pd
 from sparsecbm.base.errors import DataError
 from sparsecbm.data.formats.file_table import FileTable
 
+# JSON can hold half of a surrogate pair. It has no UTF-8 form, so no table could store it.
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 _WHITE = " \t\r\n"
 _DECODER_FAULTS = (json.JSONDecodeError, RecursionError, ValueError)
 
@@ -97,9 +100,10 @@ def _pretty_values(text: str, where: str) -> Iterator[tuple[str, object]]:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     row: dict[str, object] = {}
     for number, (key, value) in enumerate(pairs, start=1):
+        key = SURROGATE.sub("\ufffd", key)
         if key in row:
             raise _RepeatedKeyError(
-                f"names the key {key!r} twice, as entries {list(row).index(key) + 1} and {number} of its object; "
+                f"names the key {key[:60]!r} twice, as entries {list(row).index(key) + 1} and {number} of its object; "
                 "remove or rename one of them"
             )
         row[key] = value

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from sparsecbm.base.errors import DataError
+from sparsecbm.data.formats.decoding import read_bytes
 from sparsecbm.data.formats.file_table import FileTable, require_distinct
 
 
@@ -17,13 +18,13 @@ def read_parquet_cells(path: Path) -> FileTable:
         DataError: the file is missing or unreadable, or a name occurs twice.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path} does not exist")
+    content = read_bytes(path)
+    import pyarrow
     import pyarrow.parquet
 
     try:
-        # A ParquetFile, since read_table would read its folder's names as columns.
-        with pyarrow.parquet.ParquetFile(path) as file:
+        # A ParquetFile of bytes, since a path would give the names of its folders as columns.
+        with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content)) as file:
             names = list(file.schema_arrow.names)
             require_distinct(names, path.name)
             table = file.read()

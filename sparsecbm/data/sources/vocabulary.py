@@ -89,7 +89,10 @@ def _fault(frame: pd.DataFrame, cell: str, column: str, name_states: Callable[[S
         other = other[other.str.startswith(f"column {column!r} holds")]
         if len(other):
             kind = other.iloc[0].removeprefix(f"column {column!r} ")
-            return f"no cell is a state: it {kind} in row {frame.at[other.index[0], 'row']}, and nothing else anywhere"
+            return (
+                f"no cell is a state: it {kind} in row {frame.at[other.index[0], 'row']}, and no state in any other; "
+                "write one state in each cell, or leave the column out of the mapping"
+            )
         return "it is empty in every row; annotate some rows, or leave the column out of the mapping"
     if not are_classes(cells):
         first = ", ".join(repr(state[:40]) for state in cells.dropna().unique()[:SHOWN_STATES])
