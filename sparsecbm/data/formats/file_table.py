@@ -61,8 +61,8 @@ def require_distinct(names: Sequence[str], file: str) -> None:
     for number, name in enumerate(names, start=1):
         if name in first:
             raise DataError(
-                f"{file}: columns {first[name]} and {number} are both named {name[:MAX_NAME]!r}; rename or remove one of "
-                "them, so that it is clear which one is meant"
+                f"{file}: columns {first[name]} and {number} are both named {name[:MAX_NAME]!r}; rename or remove one "
+                "of them, so that it is clear which one is meant"
             )
         first[name] = number
 
