@@ -1,5 +1,6 @@
 """The model card: what a saved model predicts, how it was built and how to use it."""
 
+from sparsecbm.base.markdown import markdown, markdown_code
 from sparsecbm.model.cbm import ConceptBottleneck
 
 
@@ -8,7 +9,7 @@ def model_card(model: ConceptBottleneck) -> str:
     settings = model.settings
     parameters = sum(p.numel() for p in model.parameters())
     label = model.concept_set.label
-    rows = "\n".join(f"| {c.name} | {', '.join(c.states)} |" for c in model.concept_set)
+    rows = "\n".join(f"| {markdown(c.name)} | {', '.join(map(markdown, c.states))} |" for c in model.concept_set)
     kind = (
         f"The label is a linear function of the concept activations (`{settings.activation}`) and of nothing else."
         if model.has_bottleneck
@@ -23,8 +24,8 @@ tags: [text-classification, concept-bottleneck, interpretability]
 
 {kind}
 
-- label `{label.name}`: {", ".join(label.states)}
-- backbone: {model.backbone.config.model_type}, {parameters:,} parameters with heads
+- label {markdown_code(label.name)}: {", ".join(map(markdown, label.states))}
+- backbone: {markdown(model.backbone.config.model_type)}, {parameters:,} parameters with heads
 {_subnetworks(model)}- mode `{settings.mode}`, pooling `{settings.pooling}`, texts cut at {settings.max_length} tokens
 
 | concept | states |
@@ -48,6 +49,6 @@ def _subnetworks(model: ConceptBottleneck) -> str:
     """A line about the masks; empty for a model without masks."""
     if model.masks is None:
         return ""
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in model.masks.density().items())
+    shares = ", ".join(f"{markdown(name)} {share:.1%}" for name, share in model.masks.density().items())
     layers = len(model.masks.shapes)
     return f"- subnetworks: of {model.masks.size:,} weights in {layers} layers each concept keeps: {shares}\n"

@@ -4,6 +4,8 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from sparsecbm.base.markdown import markdown, markdown_code
+
 PROMOTE = "PROMOTE"
 HOLD = "HOLD"  # nothing is broken, but nothing shows that the version is better
 REJECT = "REJECT"
@@ -103,18 +105,19 @@ class Ledger:
     def to_markdown(self) -> str:
         """The ledger as Markdown, for Prefect and MLflow."""
         against = f"version {self.champion}" if self.champion else "no champion"
+        split = f"{markdown_code(self.split)} (`{self.split_sha256[:12]}`)"
         lines = [
-            f"## Version {self.challenger} of `{self.model}`: {self.verdict}",
+            f"## Version {self.challenger} of {markdown_code(self.model)}: {self.verdict}",
             "",
-            f"Against {against}, on {self.texts} texts of split `{self.split}` (`{self.split_sha256[:12]}`).",
+            f"Against {against}, on {self.texts} texts of split {split}.",
             "",
-            *(f"- {reason}" for reason in self.reasons),
+            *(f"- {markdown(reason)}" for reason in self.reasons),
             "",
             "| gate | figure | outcome | challenger | champion | better by | 95 % | condition |",
             "|---|---|---|---|---|---|---|---|",
             *(_line(row) for row in self.rows),
             "",
-            *(f"{note}\n" for note in self.notes),
+            *(f"{markdown(note)}\n" for note in self.notes),
         ]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -129,8 +132,9 @@ def format_figure(value: float | str | None) -> str:
 def _line(row: Row) -> str:
     interval = "" if row.interval is None else " to ".join(map(format_figure, row.interval))
     outcome = f"**{row.outcome}** ({row.effect})" if row.effect else row.outcome
-    figures = map(format_figure, (row.value, row.champion, row.difference))
-    return f"| {' | '.join((row.gate, f'`{_short(row.figure)}`', outcome, *figures, interval, row.wanted))} |"
+    figures = (markdown(format_figure(figure)) for figure in (row.value, row.champion, row.difference))
+    gate, figure, wanted = markdown(row.gate), markdown_code(_short(row.figure)), markdown(row.wanted)
+    return f"| {' | '.join((gate, figure, outcome, *figures, interval, wanted))} |"
 
 
 def _short(figure: str) -> str:
