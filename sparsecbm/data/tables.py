@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from sparsecbm.base.concepts import ConceptSet
-from sparsecbm.base.errors import DataError, unknown
+from sparsecbm.base.errors import ConfigError, DataError, unknown
 from sparsecbm.base.files import (
     read_json_object,
     read_parquet,
@@ -70,14 +70,29 @@ def read_manifest(folder: Path) -> dict:
     manifest = read_json_object(Path(folder) / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise DataError(
-            f"{folder} has format {manifest.get('format')!r}, not {FORMAT}; run the stage that makes it again"
+            f"{folder} has format {manifest.get('format')!r:.40}, not {FORMAT}; run the stage that makes it again"
         )
+    entries = manifest.get("splits")
+    if not isinstance(entries, list) or not all(_is_split(entry) for entry in entries):
+        raise DataError(f"{folder}/{MANIFEST} has no list of splits with names; run the stage that makes it again")
     return manifest
 
 
+def _is_split(entry: object) -> bool:
+    name = entry.get("name") if isinstance(entry, dict) else None
+    return isinstance(name, str) and name not in ("", ".", "..") and "/" not in name and "\0" not in name
+
+
 def read_concepts(folder: Path) -> ConceptSet:
-    """The concepts and the label of a folder of splits."""
-    return ConceptSet.from_dict(read_manifest(folder)["vocabulary"])
+    """The concepts and the label of a folder of splits.
+
+    Raises:
+        DataError: the manifest names none.
+    """
+    try:
+        return ConceptSet.from_dict(read_manifest(folder)["vocabulary"])
+    except (KeyError, TypeError, ConfigError) as error:
+        raise DataError(f"{folder}/{MANIFEST}: the vocabulary is damaged ({error}); run the stage again") from None
 
 
 def split_names(folder: Path) -> list[str]:

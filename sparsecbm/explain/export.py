@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from pydantic import ValidationError
 
-from sparsecbm.base.files import write_parquet, write_text
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.faults import system_fault
+from sparsecbm.base.files import parse_json, write_parquet, write_text
 from sparsecbm.explain.explanation import Explanation
 
 LINES, TABLE = "explanations.jsonl", "explanations.parquet"
@@ -39,6 +42,28 @@ def word_table(explanations: Sequence[Explanation]) -> pd.DataFrame:
         for word, score in zip(explanation.words, concept.words.scores, strict=True)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def read_explanations(folder: Path) -> list[Explanation]:
+    """Read the explanations that `write_explanations` wrote.
+
+    Raises:
+        DataError: the file is missing, or a line is no explanation; the message names the line.
+    """
+    path, explanations = folder / LINES, []
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"{path} cannot be read: {system_fault(error) or error}; run the stage explain") from None
+    for number, line in enumerate(lines, 1):
+        if line:
+            try:
+                explanations.append(Explanation.from_dict(parse_json(line, f"{path}, line {number}")))
+            except ValidationError as error:
+                fault = error.errors()[0]
+                key = ".".join(map(str, fault["loc"]))
+                raise DataError(f"{path}, line {number} is no explanation: {key}: {fault['msg']}") from None
+    return explanations
 
 
 def write_explanations(folder: Path, explanations: Sequence[Explanation]) -> None:

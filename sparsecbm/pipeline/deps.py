@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.files import write_text
-from sparsecbm.base.params import read_yaml
+from sparsecbm.pipeline.graph import read_stages
 
 PACKAGE = "sparsecbm"
 COMMAND = f"python -m {PACKAGE}.stages "
@@ -62,7 +62,7 @@ def stage_dependencies(root: Path) -> list[StageDependencies]:
             tuple(dep for dep in definition.get("deps", []) if _is_source(dep)),
             source_files(root, stage, graph),
         )
-        for stage, definition in read_yaml(root / "dvc.yaml").get("stages", {}).items()
+        for stage, definition in read_stages(root).items()
         if str(definition.get("cmd", "")).startswith(COMMAND)
     ]
 

@@ -12,6 +12,8 @@ from sparsecbm.base.extras import require
 from sparsecbm.base.params import read_yaml
 from sparsecbm.base.workspace import Workspace
 
+WRITTEN = ("outs", "metrics", "plots")  # keys of a stage that name what it writes
+
 
 def stage_order(workspace: Workspace, targets: Iterable[str] = ()) -> tuple[str, ...]:
     """The stages in an order in which each follows its inputs; with `targets`, only those and what they need.
@@ -21,7 +23,7 @@ def stage_order(workspace: Workspace, targets: Iterable[str] = ()) -> tuple[str,
     Raises:
         ConfigError: a target is unknown, or the graph has a cycle.
     """
-    needs = _needs(read_yaml(workspace.root / "dvc.yaml").get("stages", {}))
+    needs = _needs(read_stages(workspace.root))
     order: list[str] = []
 
     def visit(stage: str, path: tuple[str, ...]) -> None:
@@ -42,9 +44,45 @@ def stage_order(workspace: Workspace, targets: Iterable[str] = ()) -> tuple[str,
     return tuple(order)
 
 
+def read_stages(root: Path) -> dict[str, dict]:
+    """The definitions of all stages in `dvc.yaml`, by name.
+
+    Raises:
+        ConfigError: there is no such file, or an entry has not the form that DVC takes.
+    """
+    path = root / "dvc.yaml"
+    stages = read_yaml(path).get("stages", {})
+    if not isinstance(stages, dict):
+        raise ConfigError(f"{path}: stages must be a mapping of names to stages")
+    for name, definition in stages.items():
+        if not isinstance(definition, dict) or not isinstance(definition.get("cmd"), str | list):
+            raise ConfigError(f"{path}: stage {name!r} must be a mapping with a cmd")
+        for key, valid in (("deps", _is_text), ("params", _is_parameter), *((key, _is_path) for key in WRITTEN)):
+            entries = definition.get(key, [])
+            if not isinstance(entries, list) or not all(map(valid, entries)):
+                raise ConfigError(f"{path}: {key} of stage {name!r} must be a list, as DVC takes it")
+    return stages
+
+
+def _is_text(entry: object) -> bool:
+    return isinstance(entry, str)
+
+
+def _is_parameter(entry: object) -> bool:
+    """Whether an entry is a key, or a file with a list of keys."""
+    if isinstance(entry, dict):
+        return all(isinstance(names or [], list) and all(map(_is_text, names or [])) for names in entry.values())
+    return isinstance(entry, str)
+
+
+def _is_path(entry: object) -> bool:
+    """Whether an entry is a path, or one with options, as `metrics/a.json: {cache: false}`."""
+    return isinstance(entry, str) or (isinstance(entry, dict) and [type(key) for key in entry] == [str])
+
+
 def outputs(definition: dict) -> tuple[str, ...]:
     """Paths that a stage writes: its outs, metrics and plots."""
-    entries = [entry for kind in ("outs", "metrics", "plots") for entry in definition.get(kind, [])]
+    entries = [entry for kind in WRITTEN for entry in definition.get(kind, [])]
     return tuple(entry if isinstance(entry, str) else next(iter(entry)) for entry in entries)
 
 

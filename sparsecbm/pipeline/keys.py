@@ -7,7 +7,7 @@ from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.files import content_hash, read_json
 from sparsecbm.base.params import read_yaml
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.pipeline.graph import param_files
+from sparsecbm.pipeline.graph import param_files, read_stages
 
 
 def stage_key(workspace: Workspace, stage: str) -> str:
@@ -52,7 +52,7 @@ def stage_params(workspace: Workspace, stage: str) -> dict[str, object]:
 
 def _definition(workspace: Workspace, stage: str) -> dict:
     """The definition of a stage in `dvc.yaml`."""
-    stages = read_yaml(workspace.root / "dvc.yaml").get("stages", {})
+    stages = read_stages(workspace.root)
     if stage not in stages:
         raise ConfigError(unknown("stage", stage, stages))
     return stages[stage]

@@ -1,6 +1,5 @@
 """Locks between processes: one flow at a time in a workspace, one promotion at a time of a registered model."""
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -9,9 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sparsecbm.base.errors import SparseCBMError
+from sparsecbm.base.errors import DataError, SparseCBMError
 from sparsecbm.base.faults import system_fault
-from sparsecbm.base.files import write_json
+from sparsecbm.base.files import read_json_object, write_json
 from sparsecbm.base.workspace import Workspace
 
 
@@ -65,7 +64,7 @@ def exclusive_lock(folder: Path, name: str, busy: str) -> Iterator[None]:
 def _describe(holder: Path) -> str:
     """The process that holds a lock, by its note."""
     try:
-        note = json.loads(holder.read_text())
+        note = read_json_object(holder)
         return f"process {note['pid']}, since {note['since']}"
-    except (OSError, ValueError, KeyError):
+    except (DataError, KeyError):
         return "another process"

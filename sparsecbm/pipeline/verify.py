@@ -84,7 +84,11 @@ def verify(workspace: Workspace, print_line: Callable[[str], None]) -> Verdict:
 
 
 def compare_locks(here: dict, clone: dict) -> tuple[Output, ...]:
-    """Every output in either lock; a missing one has an empty hash."""
+    """Every output in either lock; a missing one has an empty hash.
+
+    Raises:
+        ConfigError: an entry has not the form that DVC writes.
+    """
     first, second = _hashes(here), _hashes(clone)
     return tuple(Output(*key, first.get(key, ""), second.get(key, "")) for key in sorted({*first, *second}))
 
@@ -130,11 +134,14 @@ def _check_comparable(workspace: Workspace) -> None:
 
 
 def _hashes(lock: dict) -> dict[tuple[str, str], str]:
-    return {
-        (stage, out["path"]): out["md5"]
-        for stage, entry in lock.get("stages", {}).items()
-        for out in entry.get("outs", [])
-    }
+    try:
+        return {
+            (str(stage), str(out["path"])): str(out["md5"])
+            for stage, entry in lock.get("stages", {}).items()
+            for out in entry.get("outs", [])
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise ConfigError("dvc.lock has not the form that DVC writes; restore it (`git checkout dvc.lock`)") from None
 
 
 def _run(

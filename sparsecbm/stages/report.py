@@ -1,20 +1,18 @@
 """Stage `report`: draw every plot, and write the pages and the model card, from what the other stages wrote."""
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from sparsecbm.base.concepts import ConceptSet
-from sparsecbm.base.files import read_json, read_parquet, replacing_folder, write_json, write_text
+from sparsecbm.base.files import read_json_object, read_parquet, replacing_folder, write_json, write_text
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import QUARANTINE, read_manifest, read_splits
 from sparsecbm.data.validation import Validated
 from sparsecbm.display.model_card import model_card
-from sparsecbm.explain.explanation import Explanation
-from sparsecbm.explain.export import LINES
+from sparsecbm.explain.export import read_explanations
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.report.drawings import draw_plots
 from sparsecbm.report.embedded_plots import read_plots
@@ -31,8 +29,9 @@ def run(params: Params, workspace: Workspace) -> None:
     What other stages did not write is left out of the pages.
     """
     manifest = read_manifest(workspace.annotated)
-    explanations = _load_explanations(workspace)
-    metrics = {stage: read_json(workspace.metrics(stage)) for stage in SHOWN if workspace.metrics(stage).is_file()}
+    explanations = read_explanations(workspace.explanations)
+    files = {stage: workspace.metrics(stage) for stage in SHOWN}
+    metrics = {stage: read_json_object(file) for stage, file in files.items() if file.is_file()}
     metrics = _in_order(metrics, _vocabulary(manifest))
     with replacing_folder(workspace.plots) as folder:
         draw_plots(folder, metrics, _load_interventions(workspace), explanations)
@@ -40,23 +39,17 @@ def run(params: Params, workspace: Workspace) -> None:
     write_text(workspace.report, index_page(manifest["source"], metrics, plots, explanations))
     _write_validation_page(workspace)
     write_text(workspace.model_card, model_card(load_model(workspace.sparse)))
-    write_json(
-        workspace.metrics("summary"), summarise({**metrics, "validate": read_json(workspace.metrics("validate"))})
-    )
+    validation = read_json_object(workspace.metrics("validate"))
+    write_json(workspace.metrics("summary"), summarise({**metrics, "validate": validation}))
 
 
 def _write_validation_page(workspace: Workspace) -> None:
     manifest = read_manifest(workspace.validated)
     splits = read_splits(workspace.validated)
-    report = _in_order(read_json(workspace.metrics("validate")), [*splits, *_vocabulary(manifest)])
+    report = _in_order(read_json_object(workspace.metrics("validate")), [*splits, *_vocabulary(manifest)])
     quarantine = read_parquet(workspace.validated / QUARANTINE)
     page = validation_page(Validated(splits, quarantine, report, refusal=None), manifest)
     write_text(workspace.validation_page, page)
-
-
-def _load_explanations(workspace: Workspace) -> list[Explanation]:
-    with open(workspace.explanations / LINES, encoding="utf-8") as lines:
-        return [Explanation.from_dict(json.loads(line)) for line in lines]
 
 
 def _load_interventions(workspace: Workspace) -> dict[str, pd.DataFrame]:

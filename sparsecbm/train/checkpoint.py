@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sparsecbm.base.errors import WriteError
-from sparsecbm.base.files import read_json, recover, replacing, replacing_folder, write_json
+from sparsecbm.base.errors import DataError, WriteError
+from sparsecbm.base.files import read_json_object, recover, replacing, replacing_folder, write_json
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.train.ema import WeightAverage
@@ -90,10 +91,24 @@ class Checkpoints:
         _restore_optimizer(optimizer, load_file(last / OPTIMIZER))
         average.averages = {name: t.to(model.device) for name, t in load_file(last / AVERAGE).items()}
         method.restore(model, load_file(last / METHOD))
-        state = read_json(last / PROGRESS)
-        if state["best_score"] is None:
+        return self.progress()
+
+    def progress(self) -> Progress:
+        """How far the training had come when its last state was written.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        path = self.folder / "last" / PROGRESS
+        state = read_json_object(path)
+        if state.get("best_score") is None:
             state["best_score"] = float("-inf")
-        return Progress(**state)
+        try:
+            TypeAdapter(Progress).validate_python(state)
+            return Progress(**state)  # not the validated one, in which whole numbers are floats
+        except (ValidationError, TypeError) as error:
+            fault = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
+            raise DataError(f"{path} is damaged ({fault}); remove {self.folder} to train from the start") from None
 
     def load_best(self, model: ConceptBottleneck, step: int) -> None:
         """Load the best weights, and masks if they are stored, into the model."""
