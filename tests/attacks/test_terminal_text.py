@@ -102,7 +102,7 @@ def files(named, tmp_path_factory):
     patch.save(root / "patches" / "a.patch")
     memory = Memory(root / "store")
     for seed in range(40, 43):
-        memory.add(named, hostile(seed), concept, patch.state, None, hostile(seed + 50), hostile(seed + 60))
+        memory.add(named, hostile(seed), concept, patch.state, hostile(seed + 50), hostile(seed + 60))
     (root / "texts.jsonl").write_text("".join(json.dumps(hostile(seed)) + "\n" for seed in range(70, 76)))
     return root
 
