@@ -10,7 +10,7 @@ from sparsecbm.base.params import Evaluate
 from sparsecbm.base.params.promote import CostGate, FigureGate, Gate, ScoreGate
 from sparsecbm.evaluate.variables import VariablePredictions
 from sparsecbm.promote.artifacts import VersionPredictions
-from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, REGRESSION, TIE, WIN, Row
+from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, REGRESSION, TIE, UNDECIDED, WIN, Row
 from sparsecbm.promote.version_scores import (
     SMALLER_IS_BETTER,
     BootstrappedScore,
@@ -131,7 +131,9 @@ def _figure_rows(gate: FigureGate, figures: Mapping[str, dict]) -> Iterator[Row]
         reason = f"metrics/{gate.file}.json has no such key"
         yield _not_judged(gate.name, f"{gate.file}:{gate.key}", reason, effect_if_missing)
     for name, value in values:
-        yield _figure_row(gate, f"{gate.file}:{name}", value, effect_if_missing)
+        row = _figure_row(gate, f"{gate.file}:{name}", value, effect_if_missing)
+        undecided = list(_undecided(figures[gate.file])) if name == "verdict" and row.outcome == PASSED else []
+        yield replace(row, outcome=UNDECIDED, reason="; ".join(undecided)) if undecided else row
 
 
 def _figure_row(gate: FigureGate, figure: str, value: object, effect_if_missing: str) -> Row:
@@ -146,6 +148,22 @@ def _figure_row(gate: FigureGate, figure: str, value: object, effect_if_missing:
     if passes[word]():
         return Row(gate.name, figure, PASSED, value=shown, wanted=condition)
     return Row(gate.name, figure, FAILED, gate.failed, shown, wanted=condition, reason=f"{shown} is not {condition}")
+
+
+def _undecided(figures: Mapping[str, object]) -> Iterator[str]:
+    """Gates behind a verdict that passed only since their interval reaches the bound; one sentence each."""
+    gates = figures.get("gates")
+    for gate in gates if isinstance(gates, list) else ():
+        value, interval = gate.get("value"), gate.get("interval")
+        for word, key in (("at least", "at_least"), ("at most", "at_most")):
+            bound = gate.get(key)
+            if bound is None or value is None or not gate.get("passed"):
+                continue
+            if value < bound if key == "at_least" else value > bound:
+                reaches = (
+                    "" if interval is None else f"; the interval {interval[0]:.3f} to {interval[1]:.3f} reaches it"
+                )
+                yield f"undecided: {gate.get('name')} is {value:.3f}, wanted is {word} {bound:g}{reaches}"
 
 
 def _cost_row(gate: CostGate, evidence: Evidence) -> Row:

@@ -16,6 +16,7 @@ from sparsecbm.promote.artifacts import AlteredError, VersionPredictions, fetche
 from sparsecbm.promote.gates import Evidence, apply_gates
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, Ledger, Row
 from sparsecbm.promote.registry import CHAMPION, SPLIT_TAG, Registry
+from sparsecbm.promote.task import check_same_task
 
 TIMED = 20  # single texts behind a latency
 
@@ -29,7 +30,7 @@ def judge_version(workspace: Workspace, params: Params, registry: Registry, numb
     challenger.
 
     Raises:
-        RegistryError: there is no such version, or it is a model of another kind.
+        RegistryError: there is no such version, it is a model of another kind, or the champion has another task.
         DataError: this workspace has no annotated data.
     """
     champion, rows, notes = registry.alias(CHAMPION), [], []
@@ -38,6 +39,8 @@ def judge_version(workspace: Workspace, params: Params, registry: Registry, numb
     frame = read_split(workspace.annotated, split)
     outcomes, figures = _predict_versions(registry, number, champion, frame["text"].tolist(), params)
     challenger, reference = outcomes[number], outcomes.get(champion)
+    if isinstance(challenger, VersionPredictions) and isinstance(reference, VersionPredictions):
+        check_same_task(registry, champion, challenger, reference)
     if isinstance(challenger, ModelError):
         altered = isinstance(challenger, AlteredError)
         gate, figure = ("integrity", "files") if altered else ("loading", "a process of its own")

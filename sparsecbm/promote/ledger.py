@@ -15,6 +15,7 @@ TIE = "tie"
 REGRESSION = "regression"
 PASSED = "passed"
 FAILED = "failed"
+UNDECIDED = "undecided"  # beyond a bound, but the interval reaches it: neither passed nor failed; it holds nothing
 NOT_JUDGED = "not judged"
 
 NAME_WIDTH = 40
@@ -27,12 +28,12 @@ class Row:
     Attributes:
         gate: its name in params.yaml
         figure: its dotted name
-        outcome: win | tie | regression | passed | failed | not judged
+        outcome: win | tie | regression | passed | failed | undecided | not judged
         effect: on the verdict: empty, hold or reject
         value, champion: the figure of the challenger and of the champion
         difference, interval: how much better the challenger is, and the 95 % interval
         wanted: the condition, in words
-        reason: why the gate failed or did not judge
+        reason: why the gate failed, is undecided or did not judge
     """
 
     gate: str

@@ -17,6 +17,7 @@ from sparsecbm.promote.intent import Decision
 from sparsecbm.promote.ledger import PROMOTE, Ledger
 from sparsecbm.promote.ledger_page import ledger_page
 from sparsecbm.promote.lock import promotion_lock
+from sparsecbm.promote.model_name import model_name
 from sparsecbm.promote.registry import CHAMPION, MODEL_TAG, REASONS_TAG, VERDICT_TAG, Registry
 from sparsecbm.promote.transaction import UnchangedError
 from sparsecbm.track.store import Store, open_store, translated_errors
@@ -45,7 +46,7 @@ class PromotionService:
             workspace,
             params,
             store,
-            Registry(store.client, params.promote.model, workspace.state / "promotion" / "anchors"),
+            Registry(store.client, model_name(params), workspace.state / "promotion" / "anchors"),
         )
 
     def gate(self, number: int | None = None) -> Ledger:

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.metrics import MISSING, expected_calibration_error
 from sparsecbm.base.params import Evaluate, load_params, parse_params, read_yaml
-from sparsecbm.base.params.promote import Gate
+from sparsecbm.base.params.promote import FigureGate, Gate
 from sparsecbm.evaluate.variables import VariablePredictions
 from sparsecbm.promote.artifacts import VersionPredictions
 from sparsecbm.promote.gates import Evidence, apply_gates
@@ -197,3 +197,33 @@ def test_the_shipped_gates_are_valid_and_errors_name_faults_in_gates():
         parse_params(content)
     assert "promote.gates.0.boundd: unknown key 'boundd'. Did you mean 'bound'?" in str(fault.value)
     assert "gate 'g' needs one of at_least, at_most and equals" in str(fault.value)
+
+
+VERDICT = FigureGate(kind="figure", name="interventions", file="intervene", key="verdict", equals="passed",
+                     failed="hold", required=True)  # fmt: skip
+
+
+def evidence_of(figures):
+    return Evidence(frame(), None, None, figures, SETTINGS, 0)
+
+
+@pytest.mark.parametrize(
+    ("gate", "outcome", "reason"),
+    [
+        ({"value": 0.75, "at_least": 0.8, "interval": [0.64, 0.93]}, "undecided",
+         "undecided: repaired is 0.750, wanted is at least 0.8; the interval 0.640 to 0.930 reaches it"),
+        ({"value": 0.2, "at_most": 0.1}, "undecided", "undecided: repaired is 0.200, wanted is at most 0.1"),
+        ({"value": 0.85, "at_least": 0.8, "interval": [0.64, 0.93]}, "passed", ""),
+        ({"value": None, "at_least": 0.8}, "passed", ""),
+    ],
+)  # fmt: skip
+def test_a_verdict_that_only_an_interval_lets_pass_is_undecided(gate, outcome, reason):
+    figures = {"intervene": {"verdict": "passed", "gates": [{"name": "repaired", "passed": True, **gate}]}}
+    (row,) = apply_gates((VERDICT,), evidence_of(figures))
+    assert (row.outcome, row.effect, row.reason) == (outcome, "", reason)
+
+
+def test_a_verdict_that_failed_stays_failed():
+    gates = [{"name": "repaired", "passed": False, "value": 0.2, "at_least": 0.8, "interval": [0.1, 0.3]}]
+    (row,) = apply_gates((VERDICT,), evidence_of({"intervene": {"verdict": "failed", "gates": gates}}))
+    assert (row.outcome, row.effect, row.reason) == ("failed", "hold", "failed is not equal to passed")

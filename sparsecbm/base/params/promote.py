@@ -68,8 +68,10 @@ Gate = Annotated[ScoreGate | FigureGate | CostGate, Field(discriminator="kind")]
 class Promote(Section):
     """Which model is registered, and what a challenger must achieve. See [promotion.md](promotion.md)."""
 
-    model: Annotated[str, matching(r"[\w\-.]+", "a name of letters, digits, `_`, `-` and `.`")] = Field(
-        default="sparsecbm", description="name of the registered model in MLflow"
+    model: Annotated[str, matching(r"[\w\-.]+", "a name of letters, digits, `_`, `-` and `.`")] | None = Field(
+        default=None,
+        description="name of the registered model in MLflow; by default `sparsecbm` for the embedded data, else "
+        "`sparsecbm-` and the name of the data: of the source, of the file or of the data set",
     )
     ties: Literal["hold", "promote"] = Field(
         default="hold", description="what happens to a challenger that is better than the champion in no score"
