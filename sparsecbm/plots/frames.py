@@ -44,15 +44,16 @@ def plot_scores(scores: pd.DataFrame, target: Target = None) -> Figure:
 
     Of many concepts, the least accurate ones are drawn.
     """
-    least = scores["accuracy"].nsmallest(MAX_LABELS).index
-    scores = scores[scores.index.isin(least)]
+    shown = scores[scores.index.isin(scores["accuracy"].nsmallest(MAX_LABELS).index)]
+    hidden, scores = len(scores) - len(shown), shown
     with figure(8, 0.5 * len(scores) + 1.4, target) as drawing:
         axes = drawing.add_subplot()
         positions = range(len(scores))
         axes.hlines(positions, scores["low"], scores["high"], color=PALETTE[0], linewidth=3)
         axes.plot(scores["accuracy"], positions, "o", color=PALETTE[0], label="model, 95 % interval")
         axes.plot(scores["majority"], positions, "x", color=NEUTRAL, label="majority")
-        axes.set(yticks=positions, yticklabels=short_labels(scores.index), xlim=(0, 1), xlabel="accuracy")
+        axes.set(yticks=positions, yticklabels=short_labels(scores.index), xlim=(0, 1))
+        axes.set_xlabel(f"accuracy, without the {hidden} most accurate" if hidden else "accuracy")
         axes.set_ylim(len(scores) - 0.5, -0.5)
         drawing.legend(loc="outside upper center", ncols=2)
     return drawing

@@ -11,6 +11,7 @@ MISSING = "missing"
 MISSING_GREY = {"light": "#d0d0d0", "dark": "#4a4a4a"}
 NARROW = 0.09  # a bar of a smaller share has no room for a number
 BINS = 25
+WIDTH = 4.4  # inches
 DPI = 160  # the page scales these drawings to its columns
 
 
@@ -25,11 +26,11 @@ def plot_shares(
     """
     states = list(next(iter(counts.values())))
     colours = category_colours([state for state in states if state != MISSING]) | {MISSING: MISSING_GREY[theme]}
-    legend_columns = len(states) if len(states) <= 6 else 4
+    names = dict(zip(states, short_labels(states), strict=True))
+    legend_columns = _legend_columns(list(names.values()))
     height = 0.75 + 0.36 * len(counts) + 0.24 * -(-len(states) // legend_columns)
-    with figure(4.4, height, target, theme, DPI) as drawing:
+    with figure(WIDTH, height, target, theme, DPI) as drawing:
         axes = drawing.add_subplot()
-        names = dict(zip(states, short_labels(states), strict=True))
         for row, by_state in enumerate(counts.values()):
             total, left = max(sum(by_state.values()), 1), 0.0
             for state, count in by_state.items():
@@ -70,7 +71,7 @@ def plot_lengths(
     width = max(1, -(-(longest + 1) // BINS))  # whole units, so that every bin holds equally many lengths
     edges = np.arange(0, longest + 1 + width, width)
     colours = category_colours(list(lengths))
-    with figure(4.4, 2.3, target, theme, DPI) as drawing:
+    with figure(WIDTH, 2.3, target, theme, DPI) as drawing:
         axes = drawing.add_subplot()
         for name, values in lengths.items():
             counts, _ = np.histogram(values, bins=edges)
@@ -82,3 +83,15 @@ def plot_lengths(
         axes.set_title(title, loc="left", fontweight="bold")
         axes.legend(fontsize=8)
     return drawing
+
+
+def _legend_columns(labels: list[str]) -> int:
+    """The most columns of a legend that fit into the width; a legend is filled column by column."""
+
+    def width(columns: int) -> float:
+        rows = -(-len(labels) // columns)
+        longest = [max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows)]
+        return sum(0.4 + 0.07 * letters for letters in longest)  # inches: a handle, and letters of 8 points
+
+    most = len(labels) if len(labels) <= 6 else 4
+    return max((columns for columns in range(1, most + 1) if width(columns) <= WIDTH), default=1)

@@ -2,10 +2,12 @@
 
 from itertools import chain
 
+import pandas as pd
 import pytest
 from matplotlib.text import Text
 
 from sparsecbm.plots.explanations import plot_calibration, plot_effects, plot_heads, plot_waterfall
+from sparsecbm.plots.frames import plot_scores
 from sparsecbm.plots.masks import plot_density, plot_exclusive, plot_overlap, plot_probe, plot_swap
 from sparsecbm.plots.scores import plot_accuracies, plot_confusions
 from sparsecbm.plots.style import MAX_INCHES, MAX_LABELS, MAX_NAME, short_labels
@@ -78,3 +80,12 @@ def test_long_names_keep_their_beginning_and_their_end_and_stay_apart():
     first, food, second = short_labels(twins)
     assert (first, food, second) == ("How satisfied …in your town? (1)", "food", "How satisfied …in your town? (3)")
     assert short_labels(["food", "food"]) == ["food", "food"], "rows of two variables may have the same state"
+
+
+def test_scores_of_a_frame_with_many_concepts_are_the_least_accurate():
+    accuracies = {"accuracy": [1 - row / 100 for row in range(80)], "low": 0.1, "high": 0.9, "majority": 0.4}
+    axes = plot_scores(pd.DataFrame(accuracies, index=[f"c{row}" for row in range(80)])).axes[0]
+    assert y_labels(axes) == [f"c{row}" for row in range(80 - MAX_LABELS, 80)]
+    assert axes.get_xlabel() == "accuracy, without the 16 most accurate"
+    few = plot_scores(pd.DataFrame(accuracies).head(3)).axes[0]
+    assert few.get_xlabel() == "accuracy"

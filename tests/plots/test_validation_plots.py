@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 
+from sparsecbm.plots.style import MAX_NAME
 from sparsecbm.plots.validation import plot_lengths, plot_shares
 from tests.support.drawings import lines_of, y_labels
 
@@ -51,3 +52,23 @@ def test_bytes_depend_on_the_data_only():
 
     assert png(COUNTS) == png(COUNTS)
     assert png(COUNTS) != png({**COUNTS, "train": {"low": 1, "high": 3, "missing": 0}})
+
+
+@pytest.mark.parametrize(
+    "states, columns",
+    [
+        (["1", "2", "3", "4", "5"], 6),  # and `missing`: six short names stand beside each other
+        (["Negative", "Positive", "unknown"], 4),
+        ([f"state {number}" for number in range(20)], 4),
+        ([f"How satisfied are you, all in all, on {number}" for number in range(20)], 1),
+    ],
+)
+def test_the_names_of_states_fit_below_the_bars(states, columns):
+    counts = dict.fromkeys(("train", "validation"), dict.fromkeys([*states, "missing"], 5))
+    drawing = plot_shares("food", counts)
+    (axes,) = drawing.axes
+    legend = axes.get_legend()
+    assert legend._ncols == columns and len(legend.get_texts()) == len(states) + 1
+    box, page = legend.get_window_extent(), drawing.bbox
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= page.x1, "nothing of the legend is cut off"
+    assert max(len(text.get_text()) for text in legend.get_texts()) <= MAX_NAME
