@@ -12,6 +12,8 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli import app as cli
 from sparsecbm.data.tables import write_splits
 from sparsecbm.intervene.experiments.verdict import GATES
+from sparsecbm.intervene.memory.recall import predict_with_corrections
+from sparsecbm.intervene.memory.store import Memory
 from tests.support.tiny_models import CONCEPTS
 from tests.support.tiny_tables import annotated
 
@@ -61,3 +63,18 @@ def test_all_code_of_the_page_runs(workspace, monkeypatch, capsys):
 
 def test_the_page_names_the_gates_and_tables():
     assert all(f"`{gate}`" in PAGE for gate in GATES)
+
+
+def test_the_example_of_a_stored_correction_acts_on_the_model_of_the_pipeline(tmp_path):
+    """On the default model, whose food is wrong in both texts; another workspace has no such model."""
+    if not (PROJECT.sparse / "checksums.json").is_file():
+        pytest.skip("the pipeline has not run here")
+    model, memory = SparseCBM.from_pretrained(PROJECT.sparse), Memory(tmp_path / "corrections")
+    [(new_text, threshold)] = re.findall(r'memory apply models/sparse corrections --text "(.*)" --threshold (.*)', PAGE)
+    memory.add(model, TEXT, "food", "Negative")
+    [result] = predict_with_corrections(model, memory, [new_text], float(threshold))
+    assert result.before.concepts["food"].state == "Positive" and result.after.concepts["food"].state == "Negative"
+    assert (result.before.label.state, result.after.label.state) == ("4", "2")
+    assert result.acted["food"].likeness == pytest.approx(0.98, abs=0.01)
+    [unchanged] = predict_with_corrections(model, memory, [new_text], 0.995)
+    assert unchanged.acted == {} and unchanged.after == unchanged.before
