@@ -6,10 +6,12 @@ import sys
 import pandas as pd
 import pytest
 
+from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import DataError
-from sparsecbm.base.params import HubSource, Split, TableSource
+from sparsecbm.base.params import HubSource, Split, TableSource, Validate
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.sources.registry import load_source
+from sparsecbm.data.validation import validate
 
 COLUMNS = {
     "text": "comment",
@@ -152,6 +154,70 @@ def test_a_byte_order_mark_does_not_belong_to_the_first_column(tmp_path):
     path = write(tmp_path, ".csv")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert load_source(table_source(path), tmp_path).frame["text"][0] == "good soup"
+
+
+def many_rows(count: int = 40) -> list[dict]:
+    return [
+        {"comment": f"soup {n} was fine", "stars": 1 + n % 3, "f": ("bad", "good")[n % 2], "p": ("low", "high")[n % 2],
+         "s": "train" if n < 30 else "test", "k": f"k{n}"}
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def test_broken_rows_go_to_quarantine_with_their_characters_and_none_is_lost(tmp_path):
+    path = write(tmp_path, ".csv", many_rows())
+    lines = path.read_text().split("\n")
+    lines[5], lines[35] = lines[5] + ",more", "soup 34 was"
+    path.write_text("\n".join(lines))
+    splits, manifest = ingest(table_source(path, split="s", id="k"), Split(validation=0.1, test=0.2), 0, tmp_path)
+    result = validate(splits, ConceptSet.from_dict(manifest["vocabulary"]), Validate(quarantine_share=0.2))
+    bad = result.quarantine.set_index("row")["reasons"].to_dict()
+    assert sorted(bad) == [5, 35, 36]
+    assert bad[5] == "broken row: row 5 (line 6) has 7 field(s), the header has 6"
+    assert bad[36].startswith("broken row: row 36 (line 37) is probably the other half of row 35")
+    assert set(result.quarantine["text"]) == {lines[5], lines[35], lines[36]}
+    kept = pd.concat(result.splits.values())
+    assert sorted([*kept["row"], *bad]) == list(range(1, 41))
+    assert (kept["text"] == "soup " + (kept["row"] - 1).astype(str) + " was fine").all()
+    assert (kept["id"] == "k" + (kept["row"] - 1).astype(str)).all()
+
+
+def test_a_damaged_or_infinite_state_is_a_fault_of_its_cell(tmp_path):
+    rows = many_rows()
+    rows[3]["f"], rows[4]["p"], rows[5]["stars"] = "go\0od", float("inf"), "Infinity"
+    frame = load_source(table_source(write(tmp_path, ".jsonl", rows)), tmp_path).frame
+    assert frame["fault"].dropna().tolist() == [
+        "damaged: column 'f' holds replacement or control characters: 'go\\x00od'",
+        "column 'p' holds inf, which is no state",
+        "column 'stars' holds Infinity, which is no state",
+    ]
+    assert frame["fault"].dropna().index.tolist() == [3, 4, 5]
+    # Where a person names such a state, it is one.
+    rows[5]["stars"] = "inf"
+    frame = load_source(table_source(write(tmp_path, ".jsonl", rows), labels=("1", "2", "3", "inf")), tmp_path).frame
+    assert frame["label"][5] == "inf" and pd.isna(frame["fault"][5])
+
+
+def test_states_that_look_alike_are_refused_until_they_are_named(tmp_path):
+    rows = many_rows()
+    rows[0]["p"], rows[1]["p"], rows[2]["p"], rows[4]["stars"] = "LOW", "hi\u200bgh", "low ", "2.0"
+    path = write(tmp_path, ".csv", rows)
+    with pytest.raises(DataError) as caught:
+        load_source(table_source(path), tmp_path)
+    message = str(caught.value)
+    assert "'high', 'hi\\u200bgh'" in message and "'low', 'LOW', 'low '" in message and "'2', '2.0'" in message
+    assert 'set source.columns.concepts.price.states: ["high", "low"]' in message
+    assert 'set source.columns.labels: ["1", "2", "3"]' in message
+    concepts = COLUMNS["concepts"] | {"price": {"column": "p", "states": ("high", "low")}}
+    loaded = load_source(table_source(path, concepts=concepts, labels=("1", "2", "3")), tmp_path)
+    assert loaded.frame["concept.price"].tolist()[:4] == ["low", "high", "low", "high"]
+    assert loaded.frame["label"][4] == "2"
+
+
+def test_a_column_of_lists_is_named_as_such(tmp_path):
+    rows = [row | {"stars": [row["stars"]]} for row in many_rows()]
+    with pytest.raises(DataError, match=r"column 'stars': no cell is a state: it holds a list, not text in row 1"):
+        load_source(table_source(write(tmp_path, ".parquet", rows)), tmp_path)
 
 
 def hub_source(**changes) -> HubSource:

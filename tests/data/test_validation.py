@@ -62,6 +62,11 @@ def test_good_rows_pass_unchanged_without_warnings():
             "repeated text: text repeats small.csv, row 1 (split train)",
         ),
         (
+            {"train__1__text": "\ufeffthe so\u200bup of\u00a0table tra\u00adin 0 was ﬁne"},
+            "repeated text: text repeats small.csv, row 1 (split train)",
+        ),
+        ({"train__1__text": "\u200b \u2060"}, "empty: text is white space"),
+        (
             {"train__1__text": "the soup of table validation 3 was fine"},
             "repeated text: text repeats small.csv, row 4 (split validation)",
         ),
@@ -201,6 +206,16 @@ def test_a_constant_label_or_concept_is_a_structural_failure():
         validate(splits, CONCEPTS, limits())
     splits["train"].loc[0, "concept.price"] = None  # an empty cell can still become `unknown`
     assert validate(splits, CONCEPTS, limits()).refusal is None
+
+
+def test_a_label_or_concept_without_a_state_in_training_is_a_structural_failure():
+    splits = good_splits()
+    splits["train"]["concept.price"] = pd.Series([None] * 6, dtype="str")
+    splits["train"]["label"] = pd.Series(["1", None] * 3, dtype="str")
+    with pytest.raises(DataError) as caught:
+        validate(splits, CONCEPTS, limits())
+    assert "label 'rating' is '1' in all but 3, where it is empty, of 6 training rows" in str(caught.value)
+    assert "concept 'price' is empty in all 6 training rows" in str(caught.value)
 
 
 def test_an_absent_column_is_a_structural_failure():
