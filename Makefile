@@ -40,9 +40,11 @@ up: setup  ## start a Prefect server, a worker and MLflow's pages
 down: setup  ## stop them
 	sparsecbm down
 
-clean:  ## remove what runs wrote, but not the environment and dvc.lock
+clean:  ## remove what runs wrote, but not the environment, dvc.lock and the record in MLflow
 	if [ -f .sparsecbm/services.json ]; then $(VENV)/bin/python -m flows.services down; fi
-	rm -rf .sparsecbm .dvc/cache .dvc/tmp data/ingested data/validated data/annotated data/params.json models plots reports metrics
+	# The registry and the promotion history cannot be made again; whoever means to lose them deletes .sparsecbm.
+	if [ -d .sparsecbm ]; then find .sparsecbm -mindepth 1 -maxdepth 1 ! -name 'mlflow.db*' ! -name mlartifacts ! -name promotion -exec rm -rf {} +; fi
+	rm -rf .dvc/cache .dvc/tmp data/ingested data/validated data/annotated data/params.json models plots reports metrics
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

@@ -97,7 +97,11 @@ def check_params(workspace: Workspace) -> Finding:
     try:
         loaded = load_params(workspace.params)
     except SparseCBMError as error:
-        return Finding("params.yaml", str(error), "correct these keys, or git checkout params.yaml")
+        return Finding(
+            "params.yaml",
+            str(error),
+            "correct these keys; `git diff params.yaml` shows what differs from the last commit",
+        )
     return Finding("params.yaml", f"valid (source {loaded.source.name}, profile {loaded.profile or 'none'})")
 
 
@@ -106,7 +110,9 @@ def check_stages(workspace: Workspace) -> Finding:
     try:
         order = stage_order(workspace)
     except SparseCBMError as error:
-        return Finding("dvc.yaml", str(error), "git checkout dvc.yaml")
+        return Finding(
+            "dvc.yaml", str(error), "correct it; `git diff dvc.yaml` shows what differs from the last commit"
+        )
     unknown_stages = [stage for stage in order if stage not in STAGES]
     if unknown_stages:
         return Finding("dvc.yaml", f"unknown stages: {', '.join(unknown_stages)}", f"use these: {', '.join(STAGES)}")
@@ -131,7 +137,11 @@ def check_folders(workspace: Workspace) -> Finding:
 def check_disk(workspace: Workspace) -> Finding:
     """Whether there is disk space for checkpoints, cache and records."""
     free = shutil.disk_usage(workspace.root).free / 1e9
-    fix = "" if free >= DISK_GB else f"free {DISK_GB} GB; `dvc gc --workspace` removes old outputs"
+    fix = (
+        ""
+        if free >= DISK_GB
+        else f"free {DISK_GB} GB; `du -sh .dvc/cache .sparsecbm .venv` shows what takes the space here"
+    )
     return Finding("disk", f"{free:.0f} GB free", fix)
 
 
@@ -149,19 +159,20 @@ def check_cores(workspace: Workspace) -> Finding:
 def check_mlflow_database(workspace: Workspace) -> Finding:
     """Whether the MLflow server answers, or the workspace's own database opens."""
     from sparsecbm.base.addresses import HTTP
-    from sparsecbm.track.probe import TrackingUnavailableError, probe
+    from sparsecbm.track.probe import TrackingUnavailableError, probe, sqlite_path
     from sparsecbm.track.store import database, tracking_uri
 
-    uri = tracking_uri(workspace)
+    named = os.environ.get("MLFLOW_TRACKING_URI", "")
     try:
-        address = probe(uri)
+        address = probe(tracking_uri(workspace))
+        own = Path(database(workspace)) if sqlite_path(address.uri) else None
     except TrackingUnavailableError as error:
-        remedy = "start the server" if uri.lower().startswith(HTTP) else "do what the message says"
+        remedy = "start the server" if named.lower().startswith(HTTP) else "do what the message says"
         later = "a run works without MLflow, and `sparsecbm track` writes its record later"
         return Finding("MLflow", str(error), f"{remedy}, or unset MLFLOW_TRACKING_URI; {later}")
-    if uri != f"sqlite:///{database(workspace)}":
+    if own is None or address.uri != f"sqlite:///{own}":
         return Finding("MLflow", f"{redacted(address.uri)} answers")
-    return _check_database("MLflow", Path(database(workspace)))
+    return _check_database("MLflow", own)
 
 
 def check_prefect_database(workspace: Workspace) -> Finding:

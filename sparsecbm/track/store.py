@@ -43,8 +43,18 @@ def tracking_uri(workspace: Workspace) -> str:
 
 
 def database(workspace: Workspace) -> str:
-    """Path of the workspace's own MLflow database."""
-    return str((workspace.state / "mlflow.db").resolve())
+    """Path of the workspace's own MLflow database.
+
+    Raises:
+        TrackingUnavailableError: the path holds `?`. An address of sqlite would end there, outside the workspace.
+    """
+    path = str((workspace.state / "mlflow.db").resolve())
+    if "?" in path:
+        raise TrackingUnavailableError(
+            f"the path of this workspace, {workspace.root}, holds `?`, so its MLflow database would lie outside; "
+            "rename the folder, or set MLFLOW_TRACKING_URI"
+        )
+    return path
 
 
 def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Store:

@@ -64,7 +64,7 @@ def test_invalid_params_are_reported_with_their_keys(workspace):
     workspace.params.write_text(workspace.params.read_text().replace("seed:", "sed:"))
     finding = health.check_params(workspace)
     assert "Did you mean 'seed'?" in finding.result
-    assert "git checkout params.yaml" in finding.fix
+    assert "git diff params.yaml" in finding.fix and "checkout" not in finding.fix
     assert health.check_cores(workspace).good
 
 

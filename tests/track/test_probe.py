@@ -169,3 +169,14 @@ def test_a_write_into_a_database_that_is_locked_or_read_only_names_the_remedy(tm
             raise OperationalError("insert", {}, sqlite3.OperationalError(words))
     with pytest.raises(ZeroDivisionError), translated_errors(uri):  # negative control: a fault of ours is no server's
         1 / 0  # noqa: B018
+
+
+def test_a_workspace_whose_path_ends_an_address_early_writes_nothing_outside(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    workspace = Workspace(tmp_path / "what now?" / "w")
+    workspace.root.mkdir(parents=True)
+    with pytest.raises(
+        TrackingUnavailableError, match=r"holds `\?`, .*; rename the folder, or set MLFLOW_TRACKING_URI"
+    ):
+        open_store(workspace, "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["what now?"]
