@@ -1,129 +1,141 @@
 """`python -m flows.services up|down|status`: Prefect server, worker and MLflow pages, for this machine only."""
 
-import contextlib
-import json
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 from filelock import FileLock
 
-from flows.settings import answers, configure, services_file
+from flows.access import access, access_file
+from flows.guard import HOST
+from flows.processes import (
+    MARK,
+    STOP_ORDER,
+    Service,
+    find_processes,
+    is_free,
+    listens,
+    load_services,
+    mark,
+    services_file,
+    stop,
+)
+from flows.settings import answers, configure
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.files import write_json
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.graph import tool_environment
-from sparsecbm.track.store import database, tracking_uri
+from sparsecbm.pipeline.lock import exclusive_lock
+from sparsecbm.track.store import tracking_uri
 
 POOL = "sparsecbm"
-HOST = "127.0.0.1"
 START_SECONDS = 180
-STOP_SECONDS = 10
-STOP_ORDER = ("worker", "prefect", "mlflow")  # a worker without its server would keep retrying
+STOP_ROUNDS = 3  # a process may start another one while it ends
+PORTS = {"prefect": ("SPARSECBM_PREFECT_PORT", 4200), "mlflow": ("SPARSECBM_MLFLOW_PORT", 5000)}
 
 
 class ServiceError(SparseCBMError):
     """A service cannot start."""
 
 
-@dataclass(frozen=True)
-class Service:
-    """A started process; `created` distinguishes it from a later process with the same pid."""
-
-    pid: int
-    created: float
-    url: str
-    api: str = ""
-
-    def process(self) -> psutil.Process | None:
-        """The process, or None if it has ended."""
-        try:
-            process = psutil.Process(self.pid)
-            running = process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return None
-        return process if running else None
-
-
 def up(workspace: Workspace) -> dict[str, Service]:
-    """Start the services, unless all of them run, and wait until each answers.
+    """Start the services that do not run, and wait until each answers. Those that run stay as they are.
 
     Raises:
-        ServiceError: a port is not free, or a service does not start; then all of them are stopped.
+        ServiceError: a port is not free, and nothing is stopped; or a service does not start, and those that this call
+            started are stopped.
     """
-    running = load_services(workspace)
-    if set(running) == set(STOP_ORDER) and all(service.process() for service in running.values()):
-        return running
-    down(workspace)
-    prefect_port, mlflow_port = _port("SPARSECBM_PREFECT_PORT", 4200), _port("SPARSECBM_MLFLOW_PORT", 5000)
-    if prefect_port == mlflow_port:
-        raise ServiceError("SPARSECBM_PREFECT_PORT and SPARSECBM_MLFLOW_PORT are the same port")
-    _check_free(prefect_port, "SPARSECBM_PREFECT_PORT")
-    _check_free(mlflow_port, "SPARSECBM_MLFLOW_PORT")
-    workspace.state.mkdir(parents=True, exist_ok=True)
-    try:
-        # MLflow's server creates a missing database; no stage may create it at the same time.
-        with FileLock(workspace.state / "mlflow.lock", timeout=START_SECONDS):
-            wait_for_mlflow = _start_mlflow(workspace, mlflow_port)
-            wait_for_prefect = _start_prefect(workspace, prefect_port)
-            wait_for_mlflow()
-        wait_for_prefect()
-        _start_worker(workspace, f"http://{HOST}:{prefect_port}")()
-        _deploy(workspace, f"http://{HOST}:{prefect_port}")
-    except BaseException:
-        down(workspace)
-        raise
-    return load_services(workspace)
+    ports = _ports()
+    with _services_lock(workspace):
+        running = _running(workspace)
+        missing = [name for name in STOP_ORDER if name not in running]
+        for name in set(missing) & set(PORTS):
+            _check_port(workspace, name, ports[name])
+        _stop_services(workspace, missing)  # what is left of those that ended
+        try:
+            _start_services(workspace, missing, ports)
+        except BaseException:
+            _stop_services(workspace, missing)
+            raise
+        return load_services(workspace)
 
 
 def down(workspace: Workspace) -> list[str]:
-    """Stop the services and all their child processes, the worker first; return the names of those that ran."""
+    """End every process of the services, the worker first; return the names of those that had any."""
+    with _services_lock(workspace):
+        stopped = _stop_services(workspace, STOP_ORDER)
+        services_file(workspace).unlink(missing_ok=True)
+        return stopped
+
+
+def _services_lock(workspace: Workspace) -> AbstractContextManager[None]:
+    return exclusive_lock(workspace.state, "services", "the services of this workspace are being started or stopped")
+
+
+def _running(workspace: Workspace) -> dict[str, Service]:
+    """The services that need no start: the process lives, and was started by this version of `up`."""
+    running = {}
+    for name, service in load_services(workspace).items():
+        process = service.process()
+        if process and process.environ().get(MARK) == mark(workspace, name)[MARK]:
+            running[name] = service
+    if "prefect" not in running:
+        running.pop("worker", None)  # it works for a server that is gone
+    return running
+
+
+def _start_services(workspace: Workspace, missing: list[str], ports: dict[str, int]) -> None:
+    waits = []
+    if "mlflow" in missing:
+        # MLflow's server creates a missing database; no stage may create it at the same time.
+        with FileLock(workspace.state / "mlflow.lock", timeout=START_SECONDS):
+            wait_for_mlflow = _start_server(workspace, "mlflow", ports["mlflow"])
+            if "prefect" in missing:
+                waits.append(_start_server(workspace, "prefect", ports["prefect"]))
+            wait_for_mlflow()
+    elif "prefect" in missing:
+        waits.append(_start_server(workspace, "prefect", ports["prefect"]))
+    for wait in waits:
+        wait()
+    if "worker" in missing:
+        server = load_services(workspace)["prefect"].url
+        _start_worker(workspace, server)()
+        _deploy(workspace, server)
+
+
+def _stop_services(workspace: Workspace, names: tuple[str, ...] | list[str]) -> list[str]:
+    """End all processes of some services, also those whose parent died; return the names of those that had any."""
     services, stopped = load_services(workspace), []
-    for name in STOP_ORDER:
-        process = services[name].process() if name in services else None
-        if process:
-            _stop(process)
+    for name in (name for name in STOP_ORDER if name in names):
+        for _ in range(STOP_ROUNDS):
+            processes = find_processes(workspace, name, services.get(name))
+            if not processes:
+                break
+            stop(processes)
             stopped.append(name)
-    services_file(workspace).unlink(missing_ok=True)
-    return stopped
+        services.pop(name, None)
+    if services_file(workspace).exists():
+        write_json(services_file(workspace), {name: asdict(service) for name, service in services.items()})
+    return list(dict.fromkeys(stopped))
 
 
-def load_services(workspace: Workspace) -> dict[str, Service]:
-    """The services that `up` started, by name; empty without any."""
-    try:
-        plain = json.loads(services_file(workspace).read_text(encoding="utf-8"))
-        return {name: Service(**service) for name, service in plain.items()}
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _start_prefect(workspace: Workspace, port: int) -> Callable[[], None]:
+def _start_server(workspace: Workspace, name: str, port: int) -> Callable[[], None]:
     url = f"http://{HOST}:{port}"
-    command = ["-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    _start(workspace, "prefect", command, url, f"{url}/api")
-    return lambda: _wait(workspace, "prefect", lambda: answers(f"{url}/api/health"))
-
-
-def _start_mlflow(workspace: Workspace, port: int) -> Callable[[], None]:
-    url = f"http://{HOST}:{port}"
-    command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{database(workspace)}"]
-    # Artifacts are read and written in place, so the server and direct users of its database see the same addresses.
-    command += ["--no-serve-artifacts", "--default-artifact-root", (workspace.state / "mlartifacts").resolve().as_uri()]
-    _start(workspace, "mlflow", command, url, "")
-    return lambda: _wait(workspace, "mlflow", lambda: answers(f"{url}/health"))
+    api = f"{url}/api" if name == "prefect" else ""
+    _start(workspace, name, ["-m", "flows.guarded_server", name, str(port)], Service(0, 0, url, api))
+    return lambda: _wait(workspace, name, lambda: answers(f"{api or url}/health"))
 
 
 def _start_worker(workspace: Workspace, server: str) -> Callable[[], None]:
     command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "workspace"]
-    _start(workspace, "worker", command, server, "", server)
+    _start(workspace, "worker", command, Service(0, 0, server), server)
     log = _log(workspace, "worker")
     return lambda: _wait(workspace, "worker", lambda: "started!" in log.read_text(errors="replace"))
 
@@ -142,21 +154,19 @@ def _deploy(workspace: Workspace, server: str) -> None:
             raise ServiceError(f"{' '.join(command)} failed:\n{output}")
 
 
-def _start(workspace: Workspace, name: str, command: list[str], url: str, api: str, server: str = "") -> None:
-    """Start a process in its own session and note it in the services file."""
+def _start(workspace: Workspace, name: str, command: list[str], service: Service, server: str = "") -> None:
+    """Start a process in its own session, with the mark of the service, and note it in the services file."""
     log = _log(workspace, name)
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = _environment(workspace, server)
-    if api:
-        environment["PREFECT_SERVER_UI_API_URL"] = api  # by default its pages call the default port
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=workspace.root, env=environment,
+            [sys.executable, *command], cwd=workspace.root,
+            env={**_environment(workspace, server), **mark(workspace, name)},
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    service = Service(process.pid, psutil.Process(process.pid).create_time(), url, api)
-    services = {**load_services(workspace), name: service}
-    write_json(services_file(workspace), {name: asdict(service) for name, service in services.items()})
+    started = Service(process.pid, psutil.Process(process.pid).create_time(), service.url, service.api)
+    services = {**load_services(workspace), name: started}
+    write_json(services_file(workspace), {key: asdict(value) for key, value in services.items()})
 
 
 def _wait(workspace: Workspace, name: str, ready: Callable[[], bool]) -> None:
@@ -175,48 +185,45 @@ def _wait(workspace: Workspace, name: str, ready: Callable[[], bool]) -> None:
 
 
 def _environment(workspace: Workspace, server: str) -> dict[str, str]:
+    """The environment of a service; with the address of a server, of a client of that server."""
     environment = {**tool_environment(), "SPARSECBM_WORKSPACE": str(workspace.root)}
     environment["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # goes to the log file, as the flows' output does
     environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
     environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # saves seven processes for an unused feature
     # Runs in a clone use the workspace's store under the same address, so one lock covers all promotions.
     environment.setdefault("MLFLOW_TRACKING_URI", tracking_uri(workspace))
-    environment.pop("PREFECT_API_URL", None)
-    return {**environment, "PREFECT_API_URL": f"{server}/api"} if server else environment
+    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
+        environment.pop(name, None)
+    if not server:
+        return environment
+    return {**environment, "PREFECT_API_URL": f"{server}/api", "PREFECT_API_AUTH_STRING": access(workspace)}
 
 
-def _stop(process: psutil.Process) -> None:
-    """End a process and all its descendants, including those in other process groups."""
-    family = [process, *process.children(recursive=True)]
-    for relative in family:
-        _signal(relative.terminate)
-    _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
-    for relative in alive:
-        _signal(relative.kill)
-    psutil.wait_procs(alive, timeout=STOP_SECONDS)
+def _ports() -> dict[str, int]:
+    """The ports of the servers.
 
-
-def _signal(send: Callable[[], None]) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        send()
+    Raises:
+        ServiceError: a variable holds no port, or both hold the same one.
+    """
+    ports = {name: _port(*PORTS[name]) for name in PORTS}
+    if ports["prefect"] == ports["mlflow"]:
+        raise ServiceError("SPARSECBM_PREFECT_PORT and SPARSECBM_MLFLOW_PORT are the same port")
+    return ports
 
 
 def _port(variable: str, default: int) -> int:
     text = os.environ.get(variable, str(default))
-    if not (text.isdigit() and 0 < int(text) < 65536):
-        raise ServiceError(f"{variable}={text!r} is not a port; give a number from 1 to 65535")
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536):
+        raise ServiceError(f"{variable}={text[:40]!r} is not a port; give a number from 1 to 65535")
     return int(text)
 
 
-def _check_free(port: int, variable: str) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise ServiceError(
-                f"port {port} on {HOST} is not free ({error.strerror}); stop the other process, or change {variable}"
-            ) from None
+def _check_port(workspace: Workspace, name: str, port: int) -> None:
+    """Refuse a port that a process of others uses; what is left of this service will be stopped."""
+    if is_free(port) or listens(port, find_processes(workspace, name, load_services(workspace).get(name))):
+        return
+    variable, _ = PORTS[name]
+    raise ServiceError(f"port {port} on {HOST} is not free; stop the process that uses it, or change {variable}")
 
 
 def _log(workspace: Workspace, name: str) -> Path:
@@ -234,6 +241,15 @@ def _print_status(workspace: Workspace) -> int:
     return 1 if dead else 0
 
 
+def _print_addresses(workspace: Workspace, services: dict[str, Service]) -> None:
+    file = access_file(workspace)
+    print(
+        f"Prefect  {services['prefect'].url}  asks for the whole line in {file}\n"
+        f"MLflow   {services['mlflow'].url}  asks for its two parts, user:password\n"
+        f"logs     {workspace.state / 'logs'}"
+    )
+
+
 def main(arguments: list[str]) -> int:
     """Start, stop or list the services; an error is one message and exit code 1."""
     if arguments not in (["up"], ["down"], ["status"]):
@@ -241,23 +257,22 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         workspace = Workspace.find()
-        configure(workspace)
         if arguments == ["status"]:
             return _print_status(workspace)
+        configure(workspace)
         if arguments == ["down"]:
             stopped = down(workspace)
             print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
             return 0
-        services = up(workspace)
+        _print_addresses(workspace, up(workspace))
     except KeyboardInterrupt:
-        print("interrupted; all services are stopped", file=sys.stderr)
+        print("interrupted; what was being started is stopped", file=sys.stderr)
         return 130
     except SparseCBMError as error:
         if os.environ.get("SPARSECBM_DEBUG") == "1":
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"Prefect  {services['prefect'].url}\nMLflow   {services['mlflow'].url}\nlogs     {workspace.state / 'logs'}")
     return 0
 
 

@@ -1,11 +1,11 @@
 """Settings of Prefect for a workspace. Call `configure` before the first import of Prefect."""
 
-import json
 import os
 import urllib.error
 import urllib.request
-from pathlib import Path
 
+from flows.access import access, credentials
+from flows.processes import load_services
 from sparsecbm.base.workspace import Workspace
 
 
@@ -32,20 +32,33 @@ def configure(workspace: Workspace, debug: bool = False) -> None:
     api = running_server(workspace)
     if api:
         os.environ.setdefault("PREFECT_API_URL", api)
+    _use_access(workspace, api)
 
 
-def services_file(workspace: Workspace) -> Path:
-    """The file in which `flows.services` notes the processes that it started."""
-    return workspace.state / "services.json"
+def _use_access(workspace: Workspace, api: str | None) -> None:
+    """Give the password to clients of this workspace's own servers, a temporary one included, and to no other server.
+
+    A temporary server takes it, too: it is a child of the flow, and listens on a port of loopback while the flow runs.
+    """
+    if os.environ.get("PREFECT_API_URL") in (None, "", api):
+        os.environ |= dict.fromkeys(("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"), access(workspace))
+        os.environ.setdefault("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", "http://127.0.0.1")
+    tracking = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
+    if tracking in ("", running_mlflow(workspace)):
+        user, password = credentials(workspace)
+        os.environ |= {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
 
 
 def running_server(workspace: Workspace) -> str | None:
-    """The API address of this workspace's Prefect server, or None if it does not answer."""
-    try:
-        api = json.loads(services_file(workspace).read_text(encoding="utf-8"))["prefect"]["api"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return api if answers(f"{api}/health") else None
+    """The API address of this workspace's Prefect server, or None if it does not run and answer."""
+    service = load_services(workspace).get("prefect")
+    return service.api if service and service.process() and answers(f"{service.api}/health") else None
+
+
+def running_mlflow(workspace: Workspace) -> str | None:
+    """The address of this workspace's MLflow server, or None if it does not run and answer."""
+    service = load_services(workspace).get("mlflow")
+    return service.url if service and service.process() and answers(f"{service.url}/health") else None
 
 
 def answers(url: str, seconds: float = 2) -> bool:

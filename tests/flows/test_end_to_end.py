@@ -16,8 +16,10 @@ import psutil
 import pytest
 import yaml
 
+from flows.access import access, credentials
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
+from tests.support.service_access import authorization, request
 from tests.support.tiny_models import CONCEPTS, write_backbone
 from tests.support.tiny_pipeline import ROOT, free_port, git
 from tests.support.tiny_tables import annotated
@@ -138,32 +140,24 @@ def wait(ready, description, seconds=150):
     raise AssertionError(f"timeout: {description}")
 
 
-def post(url, body):
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
 class Prefect:
-    """The server's API, as a browser uses it."""
+    """The server's API, as a program of this machine uses it."""
 
-    def __init__(self, api):
+    def __init__(self, workspace, api):
         self.api = api
+        self._headers = authorization(workspace)
 
     def deployment(self, name):
-        with urllib.request.urlopen(f"{self.api}/deployments/name/{name}", timeout=30) as answer:
-            return json.load(answer)["id"]
+        return request(f"{self.api}/deployments/name/{name}", headers=self._headers)["id"]
 
     def ended(self, deployment):
         """Return type, name and message of the state of the first finished run of a deployment."""
         query = {"deployments": {"id": {"any_": [deployment]}}, "sort": "START_TIME_ASC"}
-        states = [run["state"] for run in post(f"{self.api}/flow_runs/filter", query)]
+        states = [run["state"] for run in request(f"{self.api}/flow_runs/filter", query, self._headers)]
         return next((s for s in states if s["type"] in ("COMPLETED", "FAILED", "CRASHED")), None)
 
     def pause(self, deployment):
-        urllib.request.urlopen(
-            urllib.request.Request(f"{self.api}/deployments/{deployment}/pause_deployment", method="POST"), timeout=30
-        ).close()
+        request(f"{self.api}/deployments/{deployment}/pause_deployment", None, self._headers, "POST")
 
 
 def test_a_first_champion_is_replaced_and_restored(clone):
@@ -186,7 +180,10 @@ def test_a_first_champion_is_replaced_and_restored(clone):
     family = [psutil.Process(service["pid"]) for service in noted.values()]
     served = None
     try:
-        prefect = Prefect(noted["prefect"]["api"])
+        prefect = Prefect(clone, noted["prefect"]["api"])
+        user, password = credentials(clone)
+        tracking = {"MLFLOW_TRACKING_URI": noted["mlflow"]["url"], "MLFLOW_TRACKING_USERNAME": user}
+        tracking["MLFLOW_TRACKING_PASSWORD"] = password
         nightly = prefect.deployment("retrain/nightly")
         state = wait(lambda: prefect.ended(nightly), "the scheduled run")
         prefect.pause(nightly)
@@ -202,27 +199,28 @@ def test_a_first_champion_is_replaced_and_restored(clone):
             served = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/sparsecbm@champion",
                  "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)],
-                cwd=clone.state, env={**os.environ, "MLFLOW_TRACKING_URI": noted["mlflow"]["url"]},
+                cwd=clone.state, env={**os.environ, **tracking},
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         family.append(psutil.Process(served.pid))
         url = f"http://127.0.0.1:{port}"
         wait(lambda: _answers(f"{url}/ping"), "the model's server")
-        request = {"dataframe_records": [{"text": "the food was good"}], "params": {"options": '{"top_k": 1}'}}
-        (row,) = post(f"{url}/invocations", request)["predictions"]
+        texts = {"dataframe_records": [{"text": "the food was good"}], "params": {"options": '{"top_k": 1}'}}
+        (row,) = request(f"{url}/invocations", texts)["predictions"]
         assert row["label"] == "3"
         assert list(row["probabilities"]) == ["3"]
         assert row["concepts"]["food"]["state"] == "Positive"
-        request["params"] = {"options": '{"topk": 1}'}
+        texts["params"] = {"options": '{"topk": 1}'}
         with pytest.raises(urllib.error.HTTPError) as refused:
-            post(f"{url}/invocations", request)
+            request(f"{url}/invocations", texts)
         assert refused.value.code == 400
         assert "Did you mean 'top_k'?" in refused.value.read().decode()
 
         # An event announces new data, but there are none, so nothing changes.
         subprocess.run(
             [sys.executable, "-m", "prefect", "event", "emit", "sparsecbm.data.new", "--resource-id", "sparsecbm.data"],
-            env={**os.environ, "PREFECT_API_URL": prefect.api}, check=True, capture_output=True,
+            env={**os.environ, "PREFECT_API_URL": prefect.api, "PREFECT_API_AUTH_STRING": access(clone)},
+            check=True, capture_output=True,
         )  # fmt: skip
         on_new_data = prefect.deployment("retrain/on-new-data")
         state = wait(lambda: prefect.ended(on_new_data), "the run on new data")

@@ -1,5 +1,8 @@
 """Real Prefect and MLflow servers and a worker: they answer, schedules fire, and no process remains."""
 
+import os
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,10 +12,11 @@ from datetime import timedelta
 import psutil
 import pytest
 
-from flows.services import Service, ServiceError, down, load_services, up
-from flows.settings import answers, running_server, services_file
+from flows.processes import Service, is_free, load_services, mark, services_file
+from flows.services import ServiceError, down, up
+from flows.settings import answers, running_server
 from sparsecbm.base.files import write_json
-from tests.support.tiny_pipeline import add_flows, free_port
+from tests.support.tiny_pipeline import add_flows, free_port, make_tiny_workspace
 
 pytestmark = pytest.mark.flow
 
@@ -33,6 +37,16 @@ def test_all_services_answer_and_a_second_start_uses_them(services):
     assert answers(f"{started['mlflow'].url}/health")
     assert running_server(workspace) == started["prefect"].api
     assert up(workspace) == started
+
+
+def test_a_killed_server_is_started_again_and_the_others_stay(services):
+    workspace, _ = services
+    before = load_services(workspace)
+    os.kill(before["mlflow"].pid, signal.SIGKILL)
+    after = up(workspace)
+    assert {name for name in after if after[name].pid != before[name].pid} == {"mlflow"}
+    assert answers(f"{after['mlflow'].url}/health")
+    services[1].update(after)
 
 
 def test_a_schedule_fires(services, tmp_path):
@@ -69,8 +83,8 @@ def test_a_port_in_use_is_an_error_and_no_process_remains(services, tiny_workspa
     )
     assert result.returncode == 1
     assert result.stderr == (
-        f"error: port {used_port} on 127.0.0.1 is not free (Address already in use); "
-        "stop the other process, or change SPARSECBM_PREFECT_PORT\n"
+        f"error: port {used_port} on 127.0.0.1 is not free; "
+        "stop the process that uses it, or change SPARSECBM_PREFECT_PORT\n"
     )
     assert load_services(tiny_workspace) == {}
     assert not (tiny_workspace.state / "mlflow.db").exists()
@@ -99,6 +113,70 @@ def test_down_ends_a_process_with_all_its_children(tiny_workspace):
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert load_services(tiny_workspace) == {}
     assert down(tiny_workspace) == []
+
+
+def test_down_finds_the_children_of_a_killed_parent(tiny_workspace):
+    """The parent dies without a chance to end its child, which keeps the port, and the services file is lost."""
+    parent, child, port = _start_listener(tiny_workspace, "mlflow")
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    assert not is_free(port)
+    assert load_services(tiny_workspace) == {}
+    assert down(tiny_workspace) == ["mlflow"]
+    assert is_free(port)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_no_process_of_others_is_ended(tiny_workspace, tmp_path):
+    other = make_tiny_workspace(tmp_path / "other")
+    parent, child, port = _start_listener(other, "mlflow")
+    try:
+        write_json(services_file(tiny_workspace), {"mlflow": asdict(Service(parent.pid, 1.0, ""))})
+        assert down(tiny_workspace) == []
+        assert parent.poll() is None and child.is_running()
+        assert not is_free(port)
+    finally:
+        assert down(other) == ["mlflow"]
+        parent.wait()
+
+
+def test_a_port_of_others_is_noticed_before_anything_is_stopped(tiny_workspace, monkeypatch, tmp_path):
+    """MLflow died and another program took its port, while Prefect and the worker are well."""
+    well = {name: _start_listener(tiny_workspace, name)[0] for name in ("prefect", "worker")}
+    noted = {
+        name: asdict(Service(process.pid, psutil.Process(process.pid).create_time(), "http://127.0.0.1:9"))
+        for name, process in well.items()
+    }
+    write_json(services_file(tiny_workspace), noted | {"mlflow": asdict(Service(1, 1.0, "http://127.0.0.1:9"))})
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("SPARSECBM_MLFLOW_PORT", str(taken.getsockname()[1]))
+        with pytest.raises(ServiceError, match=r"port \d+ on 127.0.0.1 is not free; .* change SPARSECBM_MLFLOW_PORT"):
+            up(tiny_workspace)
+    assert all(process.poll() is None for process in well.values())
+    assert set(load_services(tiny_workspace)) == {"prefect", "worker", "mlflow"}
+    assert down(tiny_workspace) == ["worker", "prefect"]
+    assert all(process.wait(10) is not None for process in well.values())
+
+
+def _start_listener(workspace, name):
+    """Start a parent, marked as a service, with a child that listens; return both and the port."""
+    code = (
+        "import socket, time; listener = socket.create_server(('127.0.0.1', 0))\n"
+        "import os; print(os.getpid(), listener.getsockname()[1], flush=True); time.sleep(300)"
+    )
+    parent_code = (
+        "import subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {code!r}], start_new_session=True)\n"
+        "child.wait()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", parent_code], stdout=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, **mark(workspace, name)},
+    )  # fmt: skip
+    child, port = parent.stdout.readline().split()
+    return parent, psutil.Process(int(child)), int(port)
 
 
 def test_a_dead_worker_is_reported(tiny_workspace):

@@ -1,0 +1,44 @@
+"""How a process ends: by a signal, with its parent, or since nobody reads its output any more."""
+
+import ctypes
+import os
+import signal
+import sys
+from types import FrameType
+
+PR_SET_PDEATHSIG = 1
+TERMINATED = 128 + signal.SIGTERM  # exit code
+PIPE_CLOSED = 128 + signal.SIGPIPE
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal asked this process to end; what runs is cleaned up as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.exit_code = 128 + number
+
+
+def raise_on_signals() -> None:
+    """Let SIGTERM, and SIGHUP of a closed terminal, raise `Terminated` in the main thread."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP
+            signal.signal(number, _terminate)
+
+
+def end_with(parent: int) -> None:
+    """Let Linux send SIGTERM to this process when its parent dies, even by SIGKILL."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def discard_output() -> None:
+    """Let nothing more be written to a closed pipe, not even on exit."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise Terminated(number)
