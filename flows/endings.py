@@ -7,8 +7,14 @@ import sys
 from types import FrameType
 
 PR_SET_PDEATHSIG = 1
-TERMINATED = 128 + signal.SIGTERM  # exit code
-PIPE_CLOSED = 128 + signal.SIGPIPE
+PIPE_CLOSED = 128 + signal.SIGPIPE  # exit code
+
+
+PARENT = "SPARSECBM_PARENT"  # the process of the command line that started this one
+
+
+class PipeClosed(KeyboardInterrupt):
+    """Nobody reads the output any more, as after `| head`; what runs is cleaned up as after Ctrl-C."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -17,6 +23,14 @@ class Terminated(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
         self.exit_code = 128 + number
+
+
+def begin_process() -> None:
+    """Make a process of `python -m flows.NAME` end in good order: by signals, and with its parent."""
+    raise_on_signals()
+    parent = os.environ.pop(PARENT, "")
+    if parent.isdigit():
+        end_with(int(parent))
 
 
 def raise_on_signals() -> None:

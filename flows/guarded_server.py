@@ -19,7 +19,10 @@ from sparsecbm.track.store import database
 
 
 def prefect_app(workspace: Workspace, port: int, temporary: bool = False) -> App:
-    """Prefect's server; a temporary one serves no pages and no schedules. It checks the password for every request to its API, but neither Host nor Origin."""
+    """Prefect's server; a temporary one serves no pages and no schedules.
+
+    It checks the password for every request to its API, but neither Host nor Origin.
+    """
     origin = f"http://{HOST}:{port}"
     os.environ |= {
         "PREFECT_SERVER_API_AUTH_STRING": access(workspace),

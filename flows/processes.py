@@ -19,6 +19,7 @@ from flows.guard import HOST
 from sparsecbm.base.workspace import Workspace
 
 MARK = "SPARSECBM_SERVICE_OF"
+STAGE_MARK = "SPARSECBM_STAGE_OF"
 STOP_ORDER = ("worker", "prefect", "mlflow")  # a worker without its server would keep retrying
 STOP_SECONDS = 10
 
@@ -58,11 +59,16 @@ def load_services(workspace: Workspace) -> dict[str, Service]:
 
 def mark(workspace: Workspace, name: str) -> dict[str, str]:
     """The variable that marks a service and what it starts."""
-    return {MARK: _mark(workspace, name)}
+    return {MARK: f"{name} {workspace.root.resolve()}"}
 
 
-def find_processes(workspace: Workspace, name: str, service: Service | None) -> list[psutil.Process]:
-    """The processes of one service: those with its mark, its session, and all their descendants.
+def stage_mark(workspace: Workspace) -> dict[str, str]:
+    """The variable that marks a stage of this workspace and what it starts."""
+    return {STAGE_MARK: str(workspace.root.resolve())}
+
+
+def find_processes(marks: dict[str, str], service: Service | None = None) -> list[psutil.Process]:
+    """Marked processes, those in the session of a service, and all their descendants.
 
     Never this process and its ancestors: a flow that a worker started carries the mark, too.
     """
@@ -71,7 +77,7 @@ def find_processes(workspace: Workspace, name: str, service: Service | None) -> 
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            marked = process.environ().get(MARK) == _mark(workspace, name)
+            marked = marks.items() <= process.environ().items()
             # While the leader lives, no other session has its number.
             if marked or (leader and os.getsid(process.pid) == leader.pid):
                 found[process.pid] = process
@@ -111,10 +117,6 @@ def listens(port: int, processes: list[psutil.Process]) -> bool:
                 if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
                     return True
     return False
-
-
-def _mark(workspace: Workspace, name: str) -> str:
-    return f"{name} {workspace.root.resolve()}"
 
 
 def _signal(send: Callable[[], None]) -> None:

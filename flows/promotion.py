@@ -23,6 +23,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed, State
 
 from flows import publish
+from flows.calls import call
+from flows.heartbeat import heartbeat
 from flows.notify import notify
 from flows.screen import Screen
 from sparsecbm.base.params import load_params
@@ -72,11 +74,14 @@ def promote(root: str, ledger: Ledger, force: str = "") -> State:
 
 def gate_and_promote(root: Path, mode: Mode, screen: Screen, version: int | None = None, force: str = "") -> State:
     """Run `gate`, then `promote` if the mode is `auto`; return the state of the last task."""
-    judged = gate(str(root), version, return_state=True)
+    screen.line("judging the model")
+    with heartbeat("gate", screen.line):
+        judged = call(gate, str(root), version)
     screen.end("gate", judged.name, None, judged.message or "")
     if not judged.is_completed() or judged.name == UNCHANGED or mode == "gate-only":
         return judged
-    promoted = promote(str(root), judged.result(), force, return_state=True)
+    with heartbeat("promote", screen.line):
+        promoted = call(promote, str(root), judged.result(), force)
     screen.end("promote", promoted.name, None, promoted.message or "")
     return promoted
 

@@ -2,6 +2,7 @@
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from flows.calls import has_server
 from sparsecbm.base.files import read_json
 from sparsecbm.base.flat import flat_numbers
 from sparsecbm.base.redaction import redacted
@@ -14,7 +15,7 @@ from sparsecbm.track.record import RunLink
 def validation_report(workspace: Workspace) -> None:
     """Publish the figures of the validation stage and the path of its page."""
     path = workspace.metrics("validate")
-    if not path.is_file():
+    if not (has_server() and path.is_file()):
         return
     rows = "\n".join(f"| {name} | {value:g} |" for name, value in flat_numbers(read_json(path)).items())
     page = workspace.validation_page
@@ -27,7 +28,7 @@ def validation_report(workspace: Workspace) -> None:
 
 def report_page(workspace: Workspace) -> None:
     """Publish the path of the report and the main scores."""
-    if not workspace.report.is_file():
+    if not (has_server() and workspace.report.is_file()):
         return
     path = workspace.metrics("evaluate")
     scores = headline(read_json(path)) if path.is_file() else ""
@@ -41,7 +42,7 @@ def report_page(workspace: Workspace) -> None:
 def metrics_table(workspace: Workspace) -> None:
     """Publish every number of the evaluation."""
     path = workspace.metrics("evaluate")
-    if not path.is_file():
+    if not (has_server() and path.is_file()):
         return
     rows = [{"metric": name, "value": value} for name, value in flat_numbers(read_json(path)).items()]
     create_table_artifact(key="metrics", table=rows, description="Scores of the held-out splits")
@@ -49,13 +50,15 @@ def metrics_table(workspace: Workspace) -> None:
 
 def mlflow_run(link: RunLink) -> None:
     """Publish a link to the run in MLflow."""
-    create_link_artifact(key="mlflow-run", link=link.url, link_text=link.name, description=link.note)
+    if has_server():
+        create_link_artifact(key="mlflow-run", link=link.url, link_text=link.name, description=link.note)
 
 
 def promotion_ledger(ledger: Ledger) -> None:
     """Publish the ledger of the gates."""
-    create_markdown_artifact(
-        key="promotion-ledger",
-        markdown=redacted(ledger.to_markdown()),
-        description=f"Version {ledger.challenger}: {ledger.verdict}",
-    )
+    if has_server():
+        create_markdown_artifact(
+            key="promotion-ledger",
+            markdown=redacted(ledger.to_markdown()),
+            description=f"Version {ledger.challenger}: {ledger.verdict}",
+        )

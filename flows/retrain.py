@@ -11,28 +11,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.endings import PIPE_CLOSED, PipeClosed, Terminated, begin_process, discard_output
 from flows.settings import configure
+from flows.temporary_server import TemporaryServer
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
 
 DEBUG = "--debug" in sys.argv or os.environ.get("SPARSECBM_DEBUG") == "1"
+SERVER: TemporaryServer | None = None  # starts while the imports below run
 if "prefect" not in sys.modules:
     try:
         configure(Workspace.find(), DEBUG)
+        if __name__ == "__main__":
+            begin_process()
+            SERVER = None if os.environ.get("PREFECT_API_URL") else TemporaryServer(Workspace.find())
     except SparseCBMError as error:
         sys.exit(f"error: {error}")
 
-from prefect import flow, get_run_logger, task  # noqa: E402  (Prefect reads its settings on import)
+from prefect import flow, task  # noqa: E402  (Prefect reads its settings on import)
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.runtime import flow_run  # noqa: E402
 from prefect.states import Completed, Failed, State  # noqa: E402
 
 from flows import publish  # noqa: E402
+from flows.calls import call, run_logger, without_server  # noqa: E402
 from flows.clone import propose_results  # noqa: E402
+from flows.heartbeat import heartbeat  # noqa: E402
 from flows.notify import notify  # noqa: E402
+from flows.processes import find_processes, stage_mark, stop  # noqa: E402
 from flows.promotion import Mode, as_flow_state, gate_and_promote  # noqa: E402
 from flows.screen import Screen  # noqa: E402
 from flows.stage import REFUSED, run_stage  # noqa: E402
+from flows.summary import duration, score_lines  # noqa: E402
 from sparsecbm.base.files import content_hash  # noqa: E402
 from sparsecbm.base.params import load_run_params  # noqa: E402
 from sparsecbm.base.redaction import redacted  # noqa: E402
@@ -58,14 +68,15 @@ def _should_retry(_task: object, _run: object, state: State) -> bool:
 )
 def stage(name: str, root: str) -> State:
     """Run one stage with DVC; the name of the state tells whether it ran."""
-    logger, screen = get_run_logger(), Screen()
+    logger, screen = run_logger(), Screen()
 
     def print_line(line: str) -> None:
         line = redacted(line)
         logger.info(line)
         screen.line(line)
 
-    outcome = run_stage(Workspace(Path(root)), name, print_line)
+    with heartbeat(name, print_line) as print_and_note:
+        outcome = run_stage(Workspace(Path(root)), name, print_and_note)
     if outcome.good:
         return Completed(name=outcome.state, message=f"{name}: {outcome.state}")
     message = redacted(outcome.message)
@@ -112,21 +123,26 @@ def retrain(
     screen, started = Screen(), time.monotonic()
     try:
         with flow_lock(workspace), _flow_run_in_environment():
+            stop(
+                find_processes(stage_mark(workspace))
+            )  # left of a flow that was killed: only the lock's holder runs any
             order, code = stage_order(workspace, stages or ()), _code_hashes(workspace)
             for number, name in enumerate(order, start=1):
                 screen.begin(number, len(order), name)
                 begun = time.monotonic()
-                state = stage.with_options(name=name)(name, str(workspace.root), return_state=True)
+                state = call(stage, name, str(workspace.root), name=name)
                 if not state.is_completed():
                     return Failed(name=state.name, message=state.message)
                 screen.end(name, state.name, time.monotonic() - begun)
             publish.validation_report(workspace)
             publish.metrics_table(workspace)
             publish.report_page(workspace)
-            recorded = track(str(workspace.root), return_state=True)
+            with heartbeat("track", screen.line):
+                recorded = call(track, str(workspace.root))
             screen.end("track", recorded.name, None, recorded.message)
             if not recorded.is_completed():
                 return Failed(message=f"error: the record in MLflow failed: {recorded.message}")
+            _show_results(workspace, order, screen)
             if _code_hashes(workspace) != code:
                 return Failed(name=REFUSED, message="error: code was edited while the flow ran; nothing is promoted")
             if propose:
@@ -137,7 +153,16 @@ def retrain(
                 return as_flow_state(gate_and_promote(workspace.root, promote, screen))
     except SparseCBMError as error:
         return Failed(name=REFUSED, message=f"error: {error}")
-    return Completed(message=f"all {len(order)} stages are up to date after {time.monotonic() - started:.0f} s")
+    return Completed(message=f"all {len(order)} stages are up to date after {duration(time.monotonic() - started)}")
+
+
+def _show_results(workspace: Workspace, order: list[str], screen: Screen) -> None:
+    """Print what the stages of this run made."""
+    lines = score_lines(workspace) if "evaluate" in order else []
+    if "report" in order and workspace.report.is_file():
+        lines.append(f"report: {workspace.report.relative_to(workspace.root)}")
+    for line in lines:
+        screen.result(line)
 
 
 def _code_hashes(workspace: Workspace) -> dict[str, str]:
@@ -157,17 +182,21 @@ def _flow_run_in_environment() -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the flow here; return 0 if all stages are up to date, 1 after an error, 130 after an interruption."""
+    """Run the flow here; return 0 if all stages are up to date, 1 after an error, else 128 + the number of a signal."""
     screen = Screen()
     if DEBUG:
         os.environ["SPARSECBM_DEBUG"] = "1"
     stages = [name for name in arguments if not name.startswith("--")]
     promote = next((name.removeprefix("--promote=") for name in arguments if name.startswith("--promote=")), "off")
     try:
-        state = retrain(stages, promote=promote, return_state=True)
-    except KeyboardInterrupt:
-        screen.failure("interrupted; the next run continues from here")
-        return 130
+        state = _run(stages, promote, screen)
+    except PipeClosed:
+        discard_output()
+        return PIPE_CLOSED
+    except KeyboardInterrupt as ending:
+        word = "terminated" if isinstance(ending, Terminated) else "interrupted"
+        screen.failure(f"{word}; the next run continues from here")
+        return ending.exit_code if isinstance(ending, Terminated) else 130
     except Exception as error:  # an error of Prefect itself, such as no server or a full disk
         if DEBUG:
             raise
@@ -178,6 +207,15 @@ def main(arguments: list[str]) -> int:
         return 0
     screen.failure(state.message or "error: the flow failed")
     return 1
+
+
+def _run(stages: list[str], promote: Mode, screen: Screen) -> State:
+    """Run the flow with Prefect; if its server does not start, run the same steps without it."""
+    if SERVER is None or SERVER.wait():
+        return retrain(stages, promote=promote, return_state=True)
+    screen.line(f"Prefect's server does not start (see {SERVER.log}); this run goes on without it, so no page shows it")
+    with without_server():
+        return retrain.fn(stages, promote=promote)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,23 @@
 
 from rich.console import Console
 
+from flows.endings import PipeClosed
+
 COLOURS = {"UpToDate": "cyan", "Restored": "cyan", "Skipped": "yellow", "Postponed": "yellow"}
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich itself would end the process with code 1, in the middle of a task."""
+        raise PipeClosed from None
 
 
 class Screen:
     """Progress on stdout, the final error on stderr."""
 
     def __init__(self) -> None:
-        self._out = Console(highlight=False)
-        self._err = Console(stderr=True, highlight=False)
+        self._out = _Console(highlight=False)
+        self._err = _Console(stderr=True, highlight=False)
 
     def begin(self, number: int, total: int, stage: str) -> None:
         """Announce a stage."""
@@ -26,6 +34,10 @@ class Screen:
         self._out.print(f"  [{COLOURS.get(state, 'green')}]{stage}: {state}[/]{duration}", soft_wrap=True)
         if note:
             self.line(note)
+
+    def result(self, text: str) -> None:
+        """A line about what the flow made."""
+        self._out.print(f"  {text}", markup=False, soft_wrap=True)
 
     def success(self, text: str) -> None:
         """Print the final message of a flow that succeeded."""

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import psutil
 from filelock import FileLock
 
 from flows.access import access, access_file
+from flows.endings import Terminated, begin_process
 from flows.guard import HOST
 from flows.processes import (
     MARK,
@@ -24,6 +25,7 @@ from flows.processes import (
     load_services,
     mark,
     services_file,
+    stage_mark,
     stop,
 )
 from flows.settings import answers, configure
@@ -32,7 +34,7 @@ from sparsecbm.base.files import write_json
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.graph import tool_environment
-from sparsecbm.pipeline.lock import exclusive_lock
+from sparsecbm.pipeline.lock import WorkspaceBusyError, exclusive_lock, flow_lock
 from sparsecbm.track.store import tracking_uri
 
 POOL = "sparsecbm"
@@ -71,6 +73,10 @@ def down(workspace: Workspace) -> list[str]:
     """End every process of the services, the worker first; return the names of those that had any."""
     with _services_lock(workspace):
         stopped = _stop_services(workspace, STOP_ORDER)
+        with suppress(WorkspaceBusyError), flow_lock(workspace):  # no flow runs, so a stage is left of a killed one
+            orphans = find_processes(stage_mark(workspace))
+            stop(orphans)
+            stopped += ["stages"] if orphans else []
         services_file(workspace).unlink(missing_ok=True)
         return stopped
 
@@ -115,7 +121,7 @@ def _stop_services(workspace: Workspace, names: tuple[str, ...] | list[str]) -> 
     services, stopped = load_services(workspace), []
     for name in (name for name in STOP_ORDER if name in names):
         for _ in range(STOP_ROUNDS):
-            processes = find_processes(workspace, name, services.get(name))
+            processes = find_processes(mark(workspace, name), services.get(name))
             if not processes:
                 break
             stop(processes)
@@ -220,7 +226,7 @@ def _port(variable: str, default: int) -> int:
 
 def _check_port(workspace: Workspace, name: str, port: int) -> None:
     """Refuse a port that a process of others uses; what is left of this service will be stopped."""
-    if is_free(port) or listens(port, find_processes(workspace, name, load_services(workspace).get(name))):
+    if is_free(port) or listens(port, find_processes(mark(workspace, name), load_services(workspace).get(name))):
         return
     variable, _ = PORTS[name]
     raise ServiceError(f"port {port} on {HOST} is not free; stop the process that uses it, or change {variable}")
@@ -256,6 +262,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m flows.services {up,down,status}", file=sys.stderr)
         return 2
     try:
+        begin_process()
         workspace = Workspace.find()
         if arguments == ["status"]:
             return _print_status(workspace)
@@ -265,9 +272,9 @@ def main(arguments: list[str]) -> int:
             print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
             return 0
         _print_addresses(workspace, up(workspace))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as ending:
         print("interrupted; what was being started is stopped", file=sys.stderr)
-        return 130
+        return ending.exit_code if isinstance(ending, Terminated) else 130
     except SparseCBMError as error:
         if os.environ.get("SPARSECBM_DEBUG") == "1":
             raise

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flows.processes import stage_mark
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.graph import dvc_command, tool_environment
@@ -80,7 +81,7 @@ def _repro(workspace: Workspace, stage: str, print_line: Callable[[str], None], 
     process = subprocess.Popen(
         dvc_command("repro", "--single-item", *options, stage),
         cwd=workspace.root,
-        env=tool_environment(),
+        env={**tool_environment(), **stage_mark(workspace)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

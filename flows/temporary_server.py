@@ -1,5 +1,6 @@
 """A Prefect server for one flow, for the time when `make up` runs none. It ends with the flow, however that ends."""
 
+import atexit
 import os
 import socket
 import subprocess
@@ -28,6 +29,8 @@ class TemporaryServer:
         self._root = workspace.root
         self._port = _free_port()
         self._process = self._start()
+        # Handlers run in the reverse order of registration, so Prefect sends its last log lines before.
+        atexit.register(self.stop)
         os.environ["PREFECT_API_URL"] = f"http://{HOST}:{self._port}/api"
 
     def wait(self, attempts: int = ATTEMPTS, seconds: float = START_SECONDS) -> bool:

@@ -1,11 +1,17 @@
 """Runs a module of the workspace's `flows` folder in a process of its own."""
 
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.extras import require
 from sparsecbm.base.workspace import Workspace
+
+PARENT = "SPARSECBM_PARENT"  # the module ends with this process, even if it is killed
 
 
 def has_flows(workspace: Workspace) -> bool:
@@ -14,7 +20,9 @@ def has_flows(workspace: Workspace) -> bool:
 
 
 def run_flow_module(workspace: Workspace, name: str, *arguments: str) -> int:
-    """Run `python -m flows.NAME` in the workspace and return its exit code.
+    """Run `python -m flows.NAME` in the workspace and return its exit code, 128 + N if signal N ended it.
+
+    SIGTERM and SIGHUP are passed on to the module, which then stops what it started.
 
     Raises:
         ConfigError: the workspace holds no `flows` folder, or Prefect is not installed.
@@ -25,9 +33,27 @@ def run_flow_module(workspace: Workspace, name: str, *arguments: str) -> int:
             f"{workspace.root} has no folder flows/, which comes with a clone of the project; "
             "run this command there, or run the stages with `dvc repro`"
         )
-    process = subprocess.Popen([sys.executable, "-m", f"flows.{name}", *arguments], cwd=workspace.root)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue  # the terminal interrupts the child, too; it stops cleanly and prints a message
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"flows.{name}", *arguments],
+        cwd=workspace.root,
+        env={**os.environ, PARENT: str(os.getpid())},
+    )
+    with _signals_passed_on(process):
+        while True:
+            try:
+                code = process.wait()
+                return code if code >= 0 else 128 - code
+            except KeyboardInterrupt:
+                continue  # the terminal interrupts the child, too; it stops cleanly and prints a message
+
+
+@contextmanager
+def _signals_passed_on(process: subprocess.Popen) -> Iterator[None]:
+    """Send SIGTERM and SIGHUP to the process instead of ending this one, which would leave it behind."""
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda sent, _: process.send_signal(sent)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
