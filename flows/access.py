@@ -29,6 +29,7 @@ def access(workspace: Workspace) -> str:
     path = access_file(workspace)
     try:
         if not path.exists():
+            workspace.writable_state()
             _create(path)
         path.chmod(0o600)
         text = path.read_text(encoding="ascii").strip()
@@ -50,7 +51,6 @@ def credentials(workspace: Workspace) -> tuple[str, str]:
 
 def _create(path: Path) -> None:
     """Write a new password; of two processes that do so at once, both then read the one that came first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".access.{os.getpid()}")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -25,7 +25,7 @@ if "prefect" not in sys.modules:
         if __name__ == "__main__":
             begin_process()
             SERVER = None if os.environ.get("PREFECT_API_URL") else TemporaryServer(Workspace.find())
-    except SparseCBMError as error:
+    except (SparseCBMError, OSError) as error:
         sys.exit(f"error: {error}")
 
 from prefect import flow, task  # noqa: E402  (Prefect reads its settings on import)
@@ -87,6 +87,7 @@ def stage(name: str, root: str) -> State:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def track(root: str) -> State:
     """Write the record of this pipeline to MLflow."""
+    from sparsecbm.track.pages import page_hint
     from sparsecbm.track.record import record
     from sparsecbm.track.store import TrackingUnavailableError
 
@@ -101,7 +102,9 @@ def track(root: str) -> State:
     if link is None:
         return Completed(name=SKIPPED, message="some stages are out of date; a complete run writes the record")
     publish.mlflow_run(link)
-    return Completed(name="Recorded" if link.written else "UpToDate", message=f"{link.note}: {link.url}")
+    return Completed(
+        name="Recorded" if link.written else "UpToDate", message=f"{link.note}: {page_hint(workspace, link.url)}"
+    )
 
 
 @flow(

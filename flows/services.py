@@ -275,7 +275,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt as ending:
         print("interrupted; what was being started is stopped", file=sys.stderr)
         return ending.exit_code if isinstance(ending, Terminated) else 130
-    except SparseCBMError as error:
+    except (SparseCBMError, OSError) as error:
         if os.environ.get("SPARSECBM_DEBUG") == "1":
             raise
         print(f"error: {error}", file=sys.stderr)

@@ -12,11 +12,13 @@ from sparsecbm.base.workspace import Workspace
 def configure(workspace: Workspace, debug: bool = False) -> None:
     """Keep Prefect's data in the workspace and its logs out of the terminal; settings of the user have priority.
 
-    The flow uses the server that `flows.services up` started for this workspace. Without one, Prefect starts a
-    temporary server that ends with the flow.
+    The flow uses the server that `flows.services up` started for this workspace. Without one, a temporary server
+    starts that ends with the flow.
+
+    Raises:
+        ConfigError: the workspace's state cannot be written.
     """
-    home = workspace.state / "prefect"
-    home.mkdir(parents=True, exist_ok=True)
+    home = workspace.writable_state() / "prefect"
     defaults = {
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",

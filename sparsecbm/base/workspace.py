@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from sparsecbm.base.errors import ConfigError
 
@@ -108,6 +109,23 @@ class Workspace:
     def state(self) -> Path:
         """What is neither code nor output, such as checkpoints, databases and logs. Git ignores it."""
         return self.root / ".sparsecbm"
+
+    def writable_state(self) -> Path:
+        """The folder `state`, which is created if it is missing.
+
+        Raises:
+            ConfigError: it is no folder, or cannot be written.
+        """
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.state):
+                pass
+        except OSError as error:
+            remedy = "make it writable (chmod u+w, chown), or free space"
+            if os.path.lexists(self.state) and not self.state.is_dir():
+                remedy = f"it must be a folder; move away what is there: mv {self.state} {self.state}.old"
+            raise ConfigError(f"{self.state} cannot be written ({error.strerror or error}); {remedy}") from None
+        return self.state
 
     @property
     def checkpoints(self) -> Path:

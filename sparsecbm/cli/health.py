@@ -121,8 +121,12 @@ def check_stages(workspace: Workspace) -> Finding:
 
 def check_folders(workspace: Workspace) -> Finding:
     """Whether the folders that a run writes to are writable."""
+    try:
+        workspace.writable_state()
+    except SparseCBMError as error:
+        return Finding("folders", f"{workspace.state.name} cannot be written", str(error))
     wrong = []
-    for folder in (workspace.root, workspace.state, workspace.root / ".dvc", workspace.root / "data"):
+    for folder in (workspace.root, workspace.root / ".dvc", workspace.root / "data"):
         try:
             folder.mkdir(exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):

@@ -76,6 +76,7 @@ def track() -> None:
     from sparsecbm.base.params import load_run_params
     from sparsecbm.cli.printing.terminal import say
     from sparsecbm.pipeline.graph import pending
+    from sparsecbm.track.pages import page_hint
     from sparsecbm.track.record import record
 
     workspace = Workspace.find()
@@ -86,7 +87,7 @@ def track() -> None:
     if link is None:
         stages = ", ".join(pending(workspace)) or "all"
         raise ConfigError(f"the pipeline is not finished; stages out of date: {stages}; run `sparsecbm run`")
-    say(f"{link.note}: {link.url}")
+    say(f"{link.note}: {page_hint(workspace, link.url)}")
 
 
 def verify() -> None:

@@ -66,6 +66,7 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
     Raises:
         TrackingUnavailableError: the server does not answer, or the database cannot be opened.
     """
+    workspace.writable_state()
     uri = probe(tracking_uri(workspace), seconds).uri
     _silence_mlflow(seconds)
     path = sqlite_path(uri)
@@ -73,7 +74,6 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
     try:
         from mlflow import MlflowClient
 
-        workspace.state.mkdir(parents=True, exist_ok=True)
         # Two processes that open a new database at once would both create its tables.
         with FileLock(workspace.state / "mlflow.lock", timeout=LOCK_SECONDS):
             if path:

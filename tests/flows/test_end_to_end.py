@@ -130,7 +130,7 @@ def command(workspace, *arguments, good=True):
     return result.stdout + result.stderr
 
 
-def wait(ready, description, seconds=150):
+def wait(ready, description, seconds=600):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         result = ready()
