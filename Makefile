@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run repro test lint verify doctor up down clean
+.PHONY: help setup run repro test lint verify doctor up down audit clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +40,14 @@ up: setup  ## start a Prefect server, a worker and MLflow's pages
 down: setup  ## stop them
 	sparsecbm down
 
+# A package that the service does not know is a fault (--strict), or an audit without a network would pass.
+audit:  ## look up known weaknesses of the pinned packages at pypi.org
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
+	  "$$folder/bin/pip" install --quiet --disable-pip-version-check pip-audit==2.10.1 && \
+	  "$$folder/bin/pip-audit" --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
+
 clean:  ## remove what runs wrote, but not the environment, dvc.lock and the record in MLflow
-	if [ -f .sparsecbm/services.json ]; then $(VENV)/bin/python -m flows.services down; fi
+	if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python -m flows.services down; fi
 	# The registry and the promotion history cannot be made again; whoever means to lose them deletes .sparsecbm.
 	if [ -d .sparsecbm ]; then find .sparsecbm -mindepth 1 -maxdepth 1 ! -name 'mlflow.db*' ! -name mlartifacts ! -name promotion -exec rm -rf {} +; fi
 	rm -rf .dvc/cache .dvc/tmp data/ingested data/validated data/annotated data/params.json models plots reports metrics
