@@ -51,7 +51,7 @@ class Guard:
             realm = (b"www-authenticate", b'Basic realm="sparsecbm"')
             await _refuse(scope, send, 401, "user and password are needed: see the file .sparsecbm/access", realm)
         else:
-            await self._app(scope, receive, _with_frame_policy(send))
+            await self._app(scope, receive, self._with_policies(send))
 
     def _fault(self, scope: Message, headers: "_Headers") -> str:
         """Why a request is refused; empty for a good one."""
@@ -79,6 +79,24 @@ class Guard:
         except ValueError:
             return False
         return scheme.lower() == "basic" and hmac.compare_digest(given, self._access)
+
+    def _with_policies(self, send: Send) -> Send:
+        """Let pages connect to their own server alone, and stand in no frame of another page, which steals clicks."""
+        sources = f"'self' {self._origin} {self._origin.replace('http', 'ws', 1)}"
+        policies = {
+            b"content-security-policy": f"connect-src {sources}; frame-ancestors 'self'".encode(),
+            b"x-frame-options": b"SAMEORIGIN",
+        }
+
+        async def send_with_policies(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", []))
+                present = {name.lower() for name, _ in headers}
+                headers += [(name, value) for name, value in policies.items() if name not in present]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        return send_with_policies
 
 
 class _Headers:
@@ -112,17 +130,3 @@ async def _refuse(scope: Message, send: Send, status: int, text: str, *headers: 
     plain = (b"content-type", b"text/plain; charset=utf-8")
     await send({"type": "http.response.start", "status": status, "headers": [plain, *headers]})
     await send({"type": "http.response.body", "body": f"{text}\n".encode()})
-
-
-def _with_frame_policy(send: Send) -> Send:
-    """Forbid pages of other origins to show a page of this one in a frame, where a click can be stolen."""
-
-    async def send_with_policy(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", []))
-            if not any(name.lower() == b"x-frame-options" for name, _ in headers):
-                headers.append((b"x-frame-options", b"SAMEORIGIN"))
-            message = {**message, "headers": headers}
-        await send(message)
-
-    return send_with_policy

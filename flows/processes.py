@@ -37,10 +37,9 @@ class Service:
         """The process, or None if it has ended."""
         try:
             process = psutil.Process(self.pid)
-            running = process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
+        except (psutil.Error, ValueError, TypeError, OverflowError):
             return None
-        return process if running else None
+        return process if _runs(process) and process.create_time() == self.created else None
 
 
 def services_file(workspace: Workspace) -> Path:
@@ -77,15 +76,19 @@ def find_processes(marks: dict[str, str], service: Service | None = None) -> lis
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            marked = marks.items() <= process.environ().items()
             # While the leader lives, no other session has its number.
-            if marked or (leader and os.getsid(process.pid) == leader.pid):
+            if carries(process, marks) or (leader and os.getsid(process.pid) == leader.pid):
                 found[process.pid] = process
                 found |= {child.pid: child for child in process.children(recursive=True)}
-    return [
-        process for pid, process in found.items()
-        if pid not in kept and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    ]  # fmt: skip
+    return [process for pid, process in found.items() if pid not in kept and _runs(process)]
+
+
+def carries(process: psutil.Process, marks: dict[str, str]) -> bool:
+    """Whether a process was started with the marks; False for one that has ended or belongs to another user."""
+    try:
+        return marks.items() <= process.environ().items()
+    except (psutil.Error, OSError):
+        return False
 
 
 def stop(processes: list[psutil.Process]) -> None:
@@ -117,6 +120,13 @@ def listens(port: int, processes: list[psutil.Process]) -> bool:
                 if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
                     return True
     return False
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _signal(send: Callable[[], None]) -> None:

@@ -16,9 +16,9 @@ from flows.access import access, access_file
 from flows.endings import Terminated, begin_process
 from flows.guard import HOST
 from flows.processes import (
-    MARK,
     STOP_ORDER,
     Service,
+    carries,
     find_processes,
     is_free,
     listens,
@@ -90,7 +90,7 @@ def _running(workspace: Workspace) -> dict[str, Service]:
     running = {}
     for name, service in load_services(workspace).items():
         process = service.process()
-        if process and process.environ().get(MARK) == mark(workspace, name)[MARK]:
+        if process and carries(process, mark(workspace, name)):
             running[name] = service
     if "prefect" not in running:
         running.pop("worker", None)  # it works for a server that is gone

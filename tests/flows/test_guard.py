@@ -126,5 +126,10 @@ def test_a_health_check_needs_no_password_and_a_401_names_the_scheme():
     assert (b"www-authenticate", b'Basic realm="sparsecbm"') in call(HOST, access="sparsecbm:abc")[0]["headers"]
 
 
-def test_pages_are_not_shown_in_frames_of_others():
-    assert call(HOST)[0]["headers"] == [(b"x-app", b"yes"), (b"x-frame-options", b"SAMEORIGIN")]
+def test_pages_connect_to_their_own_server_alone_and_are_in_no_frame_of_others():
+    headers = dict(call(HOST)[0]["headers"])
+    assert headers[b"x-app"] == b"yes"
+    assert headers[b"x-frame-options"] == b"SAMEORIGIN"
+    assert headers[b"content-security-policy"] == (
+        b"connect-src 'self' http://127.0.0.1:4200 ws://127.0.0.1:4200; frame-ancestors 'self'"
+    )
