@@ -13,7 +13,7 @@ from tests.support.project import ROOT, import_graph, layers
 PIPELINE_IMPORTS = {
     "captum": ("sparsecbm.evaluate.faithfulness.infidelity",),
     "matplotlib": ("sparsecbm.plots", "sparsecbm.report.validation_page"),
-    "mlflow": ("sparsecbm.promote", "sparsecbm.track"),
+    "mlflow": ("flows.guarded_server", "sparsecbm.promote", "sparsecbm.track"),
     "pandera": ("sparsecbm.data.schemas", "sparsecbm.data.validation"),
     "prefect": ("flows",),
     "psutil": ("flows",),
