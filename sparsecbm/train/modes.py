@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sparsecbm.base.errors import DataError
+from sparsecbm.base.errors import DataError, ModelError
 from sparsecbm.base.params import Finetune
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import LabelHead, activate, concatenated_activations
@@ -22,6 +22,8 @@ from sparsecbm.train.loop import History, TrainingRun, train
 from sparsecbm.train.loss import ClassWeights, balanced_class_weights
 from sparsecbm.train.method import DenseTraining
 from sparsecbm.train.oom import SMALLER_BATCH_HINT, out_of_memory_hint
+
+MOST_UNKNOWN = 0.99  # of the words of a split
 
 
 @out_of_memory_hint(SMALLER_BATCH_HINT)
@@ -35,7 +37,7 @@ def fit(
 
     Raises:
         DataError: no text has a label, all training texts have the same one, or a concept has no labelled text.
-        ModelError: the GPU is out of memory.
+        ModelError: the GPU is out of memory, or the tokenizer knows no word of the texts.
     """
     train_examples = build_examples(training, model, params.targets)
     validation_examples = build_examples(validation, model)
@@ -122,7 +124,8 @@ def _gold_activations(gold: torch.Tensor, states: int) -> np.ndarray:
 
 
 def _check(data: Examples, model: ConceptBottleneck, split: str) -> None:
-    """Raises DataError unless the split can be trained on, or validated with."""
+    """Raises DataError unless the split can be trained on, or validated with, and ModelError if no word is known."""
+    _check_words(data, model, split)
     labels = data.label[data.label != MISSING].unique()
     if not len(labels):
         raise DataError(f"split {split!r}: no text has a label; check the label column")
@@ -135,3 +138,13 @@ def _check(data: Examples, model: ConceptBottleneck, split: str) -> None:
                 f"split {split!r}: no text has a state for concept {name!r}; "
                 "leave the concept out, or annotate it (annotate.blank: unknown fills empty cells)"
             )
+
+
+def _check_words(data: Examples, model: ConceptBottleneck, split: str) -> None:
+    unknown, special = model.tokenizer.unk_token_id, set(model.tokenizer.all_special_ids)
+    words = [token for row in data.rows for token in row if token == unknown or token not in special]
+    if unknown is not None and words and words.count(unknown) > MOST_UNKNOWN * len(words):
+        raise ModelError(
+            f"split {split!r}: the tokenizer of the backbone knows no word of the texts, so nothing can be learnt from "
+            "them; set model.backbone to a model of their language, or give its folder the tokenizer that belongs to it"
+        )

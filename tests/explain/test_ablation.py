@@ -18,6 +18,8 @@ from tests.support.tiny_models import tiny_model, write_backbone
 
 TEXTS = ["the food was good", "slow service", "a loud place but we came again and the food was bad"]
 SUPPORTED = ("bert", "roberta", "distilbert", "gpt2", "opt", "llama")
+LATER = ("electra", "modernbert", "mistral", "qwen3", "gemma3_text")
+HEADS = {"llama": 1, "mistral": 1, "qwen3": 1, "gemma3_text": 1}  # one key/value head, which both query heads use
 
 
 def random_masks(model, masked_from):
@@ -54,16 +56,16 @@ def without(model, unit):
     return cut
 
 
-@pytest.mark.parametrize("masked_from", [None, 0, 1])
-@pytest.mark.parametrize("family", SUPPORTED)
+@pytest.mark.parametrize(
+    ("family", "masked_from"), [(f, m) for f in SUPPORTED for m in (None, 0, 1)] + [(f, 1) for f in LATER]
+)
 def test_effects_equal_those_of_a_copy_with_zero_weights(family, masked_from, tmp_path):
     model = larger(tiny_model(write_backbone(tmp_path / family, family)))
     if masked_from is not None:
         model.masks = random_masks(model, masked_from)
     ablations = ablate_units(model, TEXTS, batch_size=2)
     units = [effect.unit for effect in ablations[0]["food"].effects]
-    heads = 1 if family == "llama" else 2  # one key/value head, which both query heads use
-    assert len(units) == 2 * (2 + heads)
+    assert len(units) == model.backbone.config.num_hidden_layers * (2 + HEADS.get(family, 2))
     full_logits = [model.logits([text]).concepts for text in TEXTS]  # one text at a time, so there is no padding
     largest = 0.0
     for index, unit in enumerate(units):

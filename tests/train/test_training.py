@@ -12,7 +12,7 @@ import torch
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from sparsecbm.base.errors import DataError
+from sparsecbm.base.errors import DataError, ModelError
 from sparsecbm.model.heads import concatenated_activations
 from sparsecbm.train.examples import build_examples
 from sparsecbm.train.label_head import fit_temperature
@@ -285,3 +285,13 @@ def test_bf16_learns_the_rule(backbone, tmp_path):
     label, food = accuracies(model, annotated(60, seed=3))
     assert label > 0.9 and food > 0.9
     assert all(weight.dtype == torch.float32 for weight in model.parameters())
+
+
+def test_texts_of_which_no_word_is_known_are_an_error(backbone, tmp_path):
+    """A tokenizer of another language makes all texts alike; one known word in ten is enough to go on."""
+    known, model = annotated(16, seed=1), tiny_model(backbone)
+    foreign = known.assign(text="l'auberge n'est pas chère " * 30)
+    with pytest.raises(ModelError, match="split 'train': the tokenizer of the backbone knows no word of the texts"):
+        fit(model, foreign, known, finetuning(epochs=1), training_run(tmp_path / "foreign"))
+    mixed = known.assign(text=["was " + "inconnu " * 8] * 16)
+    fit(model, mixed, known, finetuning(epochs=1), training_run(tmp_path / "mixed"))
