@@ -9,17 +9,21 @@ cuts: embeddings, norms, and the blocks below the first masked one.
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from sparsecbm.base.errors import ModelError
+from sparsecbm.model.backbone import build_backbone, plain_config
 from sparsecbm.model.branches import ConceptBlock
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import MaskedLinear, find_blocks, first_masked_block, needs_separate_passes
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.routing import remove_row_splitter
+from sparsecbm.model.storage import load, save
 from sparsecbm.model.units import Part, find_units, output_axis, select_pruned_units
 
 
@@ -27,9 +31,13 @@ class CompactModel(ConceptBottleneck):
     """A `ConceptBottleneck` for inference that gives each concept a dense network of its own; `compact` makes it.
 
     `logits`, `predict` and the forward pass are those of the masked model. The compact model is a snapshot: later
-    changes of the masked model do not change it. It has no masks and cannot be saved. Save the masked model instead,
-    and compact it again after loading.
+    changes of the masked model do not change it. It takes no masks.
+
+    Attributes:
+        cut: the masks that it was cut out by, from which a masked model can be made again
     """
+
+    cut: MaskSet | None = None
 
     @property
     def masked(self) -> bool:
@@ -45,13 +53,28 @@ class CompactModel(ConceptBottleneck):
     def masks(self, masks: object) -> None:
         raise ModelError("a compact model takes no masks; give them to the masked model and compact it again")
 
-    def save_pretrained(self, path: object) -> None:
-        """Compact models cannot be saved.
+    def save_pretrained(self, path: str | Path) -> None:
+        """Save as the masked model that it was cut out of, without the weights that no mask keeps, which become zero.
+
+        Every command and `SparseCBM.from_pretrained` read the folder; `CompactModel.from_pretrained` cuts it again.
 
         Raises:
-            ModelError: always.
+            WriteError: something else than a model is at `path`, or writing failed.
         """
-        raise ModelError("a compact model cannot be saved; save the masked model, and call compact() after loading it")
+        save(to_masked(self), Path(path))
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> Self:
+        """Load a masked model and cut it: whole heads and neurons if its masks drop these, or else single weights.
+
+        Raises:
+            ModelError: the folder is missing, incomplete or altered, or its model has no masks.
+        """
+        masked: ConceptBottleneck = load(Path(path))
+        try:
+            return compact(masked, cls)
+        except ModelError:
+            return unfold(masked, cls)
 
     def parameters_by_concept(self) -> dict[str, int]:
         """Parameters of each concept's network, shared ones included and heads excluded."""
@@ -125,6 +148,56 @@ def unfold(model: ConceptBottleneck, model_class: type[Compact] = CompactModel) 
     return _branched(model, multiply, model_class)
 
 
+@torch.no_grad()
+def to_masked(model: CompactModel) -> ConceptBottleneck:
+    """The masked model that a compact one was cut out of; weights and biases that no concept keeps are zero.
+
+    Raises:
+        ModelError: the model was not made by `compact` or `unfold`.
+    """
+    if model.cut is None:
+        raise ModelError("this compact model was not made by compact() or unfold(), so its masks are not known")
+    with torch.random.fork_rng([]):  # the weights of a new backbone are random until they are replaced
+        backbone = build_backbone(plain_config(model.backbone.config))
+        masked = ConceptBottleneck(backbone, model.tokenizer, model.concept_set, model.settings, model.means)
+        if model.hard_head is not None:
+            masked.add_hard_head()
+    prefix, _ = find_blocks(model.backbone)
+    stored, state = model.state_dict(), masked.state_dict()
+    for name, tensor in state.items():
+        branches = [_name_in_branch(name, f"backbone.{prefix}.", number) for number in range(len(model.concept_set))]
+        values = [stored[branch] for branch in branches if branch in stored] or [stored[name]]
+        layer, _, kind = name.removeprefix("backbone.").rpartition(".")
+        if layer not in model.cut.shapes:
+            tensor.copy_(values[0])
+            continue
+        tensor.zero_()
+        input_first = isinstance(backbone.get_submodule(layer), Conv1D)  # its weight is [in, out]
+        whole = tensor.T if input_first and kind == "weight" else tensor
+        for value, mask in zip(values, model.cut, strict=True):
+            _put_back(whole, value, mask[layer].T if input_first else mask[layer])
+    masked.load_state_dict(state)
+    masked.masks = model.cut
+    return masked.eval()
+
+
+def _name_in_branch(name: str, prefix: str, concept: int) -> str:
+    """The name that a weight of a block has in the branch of a concept."""
+    number, dot, inner = name.removeprefix(prefix).partition(".")
+    return f"{prefix}{number}.branches.{concept}{dot}{inner}"
+
+
+def _put_back(whole: Tensor, values: Tensor, mask: Tensor) -> None:
+    """Write the weights, [out, in], or biases, [out], of one concept to where they were before they were cut."""
+    rows, columns = mask.any(1), mask.any(0)
+    if whole.ndim == 1:
+        whole[rows if len(values) < len(whole) else slice(None)] = values
+    elif values.shape == whole.shape:
+        whole[mask] = values[mask]
+    elif values.numel():
+        whole[rows.nonzero(), columns.nonzero().T] = values
+
+
 def _masks_of(model: ConceptBottleneck) -> MaskSet:
     if model.masks is None:
         raise ModelError("the model has no masks; prune it first")
@@ -159,8 +232,8 @@ def _branched(
     for name in ("concept_heads", "label_head", "hard_head"):
         head = copy.deepcopy(getattr(model, name))
         setattr(branched, name, head if head is None else head.requires_grad_(False))
-    branched.eval()
-    return branched
+    branched.cut = model.masks
+    return branched.eval()
 
 
 def _masked_layers(block: nn.Module) -> list[tuple[str, MaskedLinear]]:

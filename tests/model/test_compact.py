@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ModelError
 from sparsecbm.model.compact import CompactModel, compact, concept_blocks, unfold
 from sparsecbm.model.masked import prunable_layers
@@ -275,7 +276,8 @@ def test_errors_name_the_limits_of_a_compact_model(tmp_path, model):
     assert small.masks is None
     with pytest.raises(ModelError, match="takes no masks"):
         small.masks = structured(masked)
-    with pytest.raises(ModelError, match="save the masked model"):
+    small.cut = None
+    with pytest.raises(ModelError, match="its masks are not known"):
         small.save_pretrained(tmp_path / "small")
     with pytest.raises(ModelError, match="without a route"):
         small.backbone(*batch_of(masked))
@@ -286,3 +288,41 @@ def test_errors_name_the_limits_of_a_compact_model(tmp_path, model):
         other.compact()
     with pytest.raises(ModelError, match="family 'deberta' cannot be unfolded"):
         unfold(other)
+
+
+@pytest.mark.parametrize(
+    ("family", "masked_from"), [("bert", 0), ("bert", 1), ("gpt2", 1), ("opt", 1), ("llama", 0), ("modernbert", 1)]
+)
+@torch.no_grad()
+def test_a_compact_model_is_saved_and_loaded(family, masked_from, tmp_path):
+    """The folder holds a masked model: what no concept keeps is zero, and everything else is as it was."""
+    sizes = {"num_hidden_layers": 4, **SIZES.get(family, {})}
+    model = tiny_model(write_backbone(tmp_path / family, family, **sizes))
+    for parameter in model.parameters():
+        parameter.normal_(std=0.3)
+    for masks in (structured(model, masked_from), random_masks(model, masked_from=masked_from)):
+        model.masks = masks
+        model.add_hard_head().set(torch.randn(3, 5), torch.randn(3))
+        whole = model.logits(TEXTS)
+        small = compact(model) if masks == structured(model, masked_from) else unfold(model)
+        before = torch.get_rng_state()
+        small.save_pretrained(tmp_path / "small")
+        assert torch.equal(torch.get_rng_state(), before)
+        loaded = CompactModel.from_pretrained(tmp_path / "small")
+        masked = SparseCBM.from_pretrained(tmp_path / "small")
+        assert masked.masks == masks
+        changed = 0
+        for name, weight in masked.backbone.state_dict().items():
+            layer = name.rpartition(".")[0]
+            if name.endswith("weight") and layer in masks.shapes:
+                kept = masks.union()[layer]
+                expected = torch.where(kept, model.backbone.state_dict()[name], 0)
+                assert torch.equal(weight, expected)
+                changed += not kept.all()
+        assert changed
+        for logits in (loaded.logits(TEXTS), masked.logits(TEXTS)):
+            assert logits.label == pytest.approx(whole.label, abs=1e-5)
+            for name in whole.concepts:
+                assert logits.concepts[name] == pytest.approx(whole.concepts[name], abs=1e-5)
+        assert {n: p.shape for n, p in loaded.named_parameters()} == {n: p.shape for n, p in small.named_parameters()}
+        assert torch.equal(loaded.hard_head.linear.weight, model.hard_head.linear.weight)
