@@ -4,3 +4,4 @@ Importing this package registers the HTML of each type in `sparsecbm.base.rich`.
 """
 
 from sparsecbm.display import card as card
+from sparsecbm.display import summary as summary

@@ -104,13 +104,13 @@ FILTERS = {
 
 def page(explanations: Sequence[Explanation]) -> str:
     """A whole page with a card for each explanation; a function of these alone, to the byte."""
-    return _environment().get_template("page.html.jinja").render(explanations=explanations)
+    return environment().get_template("page.html.jinja").render(explanations=explanations)
 
 
 @rich.fragment.register
 def fragment(explanation: Explanation) -> str:
     """The card with its style, as a part of a page, such as a notebook."""
-    macros = _environment().get_template("card.html.jinja").module
+    macros = environment().get_template("card.html.jinja").module
     return f"<div>{macros.style()}{macros.card(explanation)}</div>"
 
 
@@ -119,7 +119,8 @@ def _page(explanation: Explanation) -> str:
     return page([explanation])
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates of this package, with automatic escapes and the filters of cards."""
     environment = Environment(
         loader=LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

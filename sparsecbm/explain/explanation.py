@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pydantic import TypeAdapter
 
 from sparsecbm.base.rich import Rich
+from sparsecbm.base.terminal_text import one_line
 from sparsecbm.explain.methods import METHODS, AttributionOptions
 
 DIGITS = 6  # decimals of numbers in the plain form; further ones are noise of float32
@@ -199,7 +200,9 @@ class Explanation(Rich):
             other = "" if concept.explained == concept.state else f"; for {concept.explained}"
             words = "" if concept.words is None else self._strongest(concept.words)
             lines.append(f"  {name}: {state}, contributes {concept.contribution:+.2f}{other}{words}")
-        return "\n".join(lines)
+        return "\n".join(map(one_line, lines))
+
+    __repr__ = __str__  # in an interactive session, a page of fields would say less
 
     def _strongest(self, scores: WordScores) -> str:
         ranked = sorted(zip(self.words, scores.scores, strict=True), key=lambda pair: -abs(pair[1]))

@@ -16,6 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.base.progress import progress
+from sparsecbm.base.rich import Rich
+from sparsecbm.base.terminal_text import one_line
 from sparsecbm.model.backbone import build_backbone, hidden_size, load_backbone, plain_config
 from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.heads import HEADS, ConceptHeads, LabelHead, activate
@@ -77,7 +79,7 @@ class Logits:
     label: np.ndarray
 
 
-class ConceptBottleneck(nn.Module):
+class ConceptBottleneck(nn.Module, Rich):
     """A concept bottleneck over a transformer.
 
     A model of mode `standard` has no bottleneck: it predicts the label from the pooled text directly, and no concepts.
@@ -142,6 +144,15 @@ class ConceptBottleneck(nn.Module):
         model, tokenizer = load_backbone(backbone)
         check_max_length(model, settings.max_length)
         return cls(model, tokenizer, concept_set, settings)
+
+    def __repr__(self) -> str:
+        """What it predicts, on one line; `print(model.backbone)` shows the layers."""
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        concepts = ", ".join(map(one_line, self.concept_set.names)) if self.has_bottleneck else "none"
+        label = f"label {one_line(self.concept_set.label.name)} from concepts {concepts}"
+        masks = "dense" if self.masks is None else repr(self.masks)
+        backbone = one_line(self.backbone.config.model_type)
+        return f"<{type(self).__name__}: {label}; {backbone}, {parameters:,} parameters; {masks}>"
 
     @property
     def has_bottleneck(self) -> bool:

@@ -19,6 +19,8 @@ from torch import Tensor
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.base.files import replacing
 from sparsecbm.base.outputs import check_output, tensors_with
+from sparsecbm.base.rich import Rich
+from sparsecbm.base.terminal_text import one_line
 
 METADATA = "masks"  # the entry of a mask file's metadata
 _KEYS = ("concepts", "shapes")  # in this entry
@@ -49,7 +51,7 @@ _WORDS = (torch.arange(256, dtype=torch.uint8).unsqueeze(1) & _BIT_VALUES).ne(0)
 _ONES = torch.tensor([bin(byte).count("1") for byte in range(256)])
 
 
-class ConceptMask(Mapping[str, Tensor]):
+class ConceptMask(Mapping[str, Tensor], Rich):
     """The mask of one concept: layer name -> boolean tensor of the weight's shape."""
 
     def __init__(self, name: str, bits: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]):
@@ -76,6 +78,11 @@ class ConceptMask(Mapping[str, Tensor]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        size = sum(prod(shape) for shape in self.shapes.values())
+        kept = f"{self.weights:,} of {size:,} weights ({self.density:.1%}) in {len(self.shapes)} layers"
+        return f"<{type(self).__name__} {one_line(self.name)}: keeps {kept}>"
+
     @property
     def weights(self) -> int:
         """Weights kept."""
@@ -92,7 +99,7 @@ class ConceptMask(Mapping[str, Tensor]):
 
 
 @dataclass(frozen=True, eq=False)
-class MaskSet:
+class MaskSet(Rich):
     """The masks of all concepts over the same pruned layers.
 
     Attributes:
@@ -114,6 +121,10 @@ class MaskSet:
                 raise ModelError(
                     f"the masks of layer {layer} have {tuple(self.bits[layer].shape)} bytes, not {expected}"
                 )
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{one_line(name)} {share:.1%}" for name, share in self.density().items())
+        return f"<{type(self).__name__}: of {self.size:,} weights in {len(self.shapes)} layers, {shares} are kept>"
 
     @classmethod
     def dense(cls, concepts: tuple[str, ...], shapes: dict[str, tuple[int, ...]]) -> "MaskSet":

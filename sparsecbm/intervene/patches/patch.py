@@ -22,6 +22,8 @@ from sparsecbm.base.faults import system_fault
 from sparsecbm.base.files import replacing
 from sparsecbm.base.outputs import check_output, tensors_with
 from sparsecbm.base.published import PUBLISHED, published_form
+from sparsecbm.base.rich import Rich
+from sparsecbm.base.terminal_text import one_line
 from sparsecbm.intervene.patches.side_effects import SideEffects
 from sparsecbm.intervene.stored import check_sha256, explain_invalid, parse_record
 from sparsecbm.model.prediction import StatePrediction
@@ -40,7 +42,7 @@ class BitsByLayer:
 
 
 @dataclass(frozen=True, config=PUBLISHED)
-class MaskPatch:
+class MaskPatch(Rich):
     """Bits of one concept's mask to flip. The published form holds their number in each layer, not their positions.
 
     Attributes:
@@ -70,6 +72,12 @@ class MaskPatch:
     author: str = ""
     note: str = ""
     parent: str | None = None
+
+    def __repr__(self) -> str:
+        flips = f"flips {self.bits:,} of {self.size:,} bits for {len(self.texts)} text(s)"
+        return (
+            f"<{type(self).__name__} {self.id[:12]}: {one_line(self.concept)} becomes {one_line(self.state)}, {flips}>"
+        )
 
     @property
     def flipped(self) -> dict[str, tuple[int, ...]]:
