@@ -35,10 +35,9 @@ def summarise_model(model: ConceptBottleneck) -> Summary:
         ("masks", "none, so all concepts share the dense backbone" if masks is None else f"of {masks.size:,} weights"),
     ]
     kept = {} if masks is None else masks.density()
-    rows = [
-        (c.name, ", ".join(c.states), f"{kept[c.name]:.1%}" if c.name in kept else "all") for c in model.concept_set
-    ]
-    return Summary(type(model).__name__, tuple(facts), ("concept", "states", "weights kept"), tuple(rows))
+    shares = {name: f"{share:.1%}" for name, share in kept.items()}
+    rows = tuple((c.name, ", ".join(c.states), shares.get(c.name, "all")) for c in model.concept_set)
+    return Summary(type(model).__name__, tuple(facts), ("concept", "states", "weights kept"), rows)
 
 
 def summarise_masks(masks: MaskSet) -> Summary:
@@ -52,9 +51,8 @@ def summarise_mask(mask: ConceptMask) -> Summary:
     """How many weights of each layer a concept keeps."""
     size = sum(prod(shape) for shape in mask.shapes.values())
     facts = (("keeps", f"{mask.weights:,} of {size:,} weights, {mask.density:.1%}"),)
-    rows = tuple(
-        (layer, f"{prod(mask.shapes[layer]):,}", f"{kept:.1%}") for layer, kept in mask.density_by_layer().items()
-    )
+    densities = mask.density_by_layer()
+    rows = tuple((layer, f"{prod(mask.shapes[layer]):,}", f"{kept:.1%}") for layer, kept in densities.items())
     return Summary(f"Mask of {mask.name}", facts, ("layer", "weights", "share kept"), rows)
 
 
@@ -79,9 +77,7 @@ def _fragment(summary: Summary) -> str:
 
 
 def _page(summary: Summary) -> str:
-    head = (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{type(summary).__name__}</title></head>'
-    )
+    head = '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Summary</title></head>'
     return f"{head}\n<body>{_fragment(summary)}</body>\n</html>\n"
 
 

@@ -75,9 +75,8 @@ class MaskPatch(Rich):
 
     def __repr__(self) -> str:
         flips = f"flips {self.bits:,} of {self.size:,} bits for {len(self.texts)} text(s)"
-        return (
-            f"<{type(self).__name__} {self.id[:12]}: {one_line(self.concept)} becomes {one_line(self.state)}, {flips}>"
-        )
+        aim = f"{one_line(self.concept)} becomes {one_line(self.state)}"
+        return f"<{type(self).__name__} {self.id[:12]}: {aim}, {flips}>"
 
     @property
     def flipped(self) -> dict[str, tuple[int, ...]]:
