@@ -15,7 +15,7 @@ from flows.guard import HOST, App, Guard
 from flows.temporary_server import PARENT
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.track.store import database
+from sparsecbm.track.store import database_uri
 
 
 def prefect_app(workspace: Workspace, port: int, temporary: bool = False) -> App:
@@ -54,7 +54,7 @@ def mlflow_app(workspace: Workspace, port: int) -> App:
     from mlflow.server import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR, REGISTRY_STORE_URI_ENV_VAR
     from mlflow.server.handlers import initialize_backend_stores
 
-    store = f"sqlite:///{database(workspace)}"
+    store = database_uri(workspace)
     # Artifacts are read and written in place, so the server and direct users of its database see the same addresses.
     artifacts = (workspace.state / "mlartifacts").resolve().as_uri()
     os.environ |= {

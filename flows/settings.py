@@ -3,6 +3,8 @@
 import os
 import urllib.error
 import urllib.request
+from pathlib import Path
+from urllib.parse import quote
 
 from flows.access import access, credentials
 from flows.processes import load_services
@@ -26,6 +28,7 @@ def configure(workspace: Workspace, debug: bool = False) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",
+        **_quoted_database(home),
         # The flow prints its own progress. Prefect's lines and traces go to its database; --debug prints them, too.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "DEBUG" if debug else "CRITICAL",
     }
@@ -61,6 +64,13 @@ def running_mlflow(workspace: Workspace) -> str | None:
     """The address of this workspace's MLflow server, or None if it does not run and answer."""
     service = load_services(workspace).get("mlflow")
     return service.url if service and service.process() and answers(f"{service.url}/health") else None
+
+
+def _quoted_database(home: Path) -> dict[str, str]:
+    """The address of Prefect's database if the path holds a `?`, at which SQLAlchemy would end the path."""
+    if "?" not in str(home):
+        return {}
+    return {"PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///file:{quote(str(home))}/prefect.db?uri=true"}
 
 
 def answers(url: str, seconds: float = 2) -> bool:

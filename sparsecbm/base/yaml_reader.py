@@ -139,7 +139,9 @@ def _check_keys(value: object, where: str) -> None:
         for key, inner in value.items():
             if not isinstance(key, str):
                 shown = describe_plain(key)
-                raise ConfigError(f'{where}: a key is {shown}, but keys are texts; quote it: "{plain_text(key)}"')
+                raise ConfigError(
+                    f'{where}: a key is {shown}, but keys are texts; quote it as it is spelt, as in "{plain_text(key)}"'
+                )
             _check_keys(inner, where)
     elif isinstance(value, list):
         for inner in value:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.params import load_params
@@ -163,7 +164,7 @@ def check_cores(workspace: Workspace) -> Finding:
 def check_mlflow_database(workspace: Workspace) -> Finding:
     """Whether the MLflow server answers, or the workspace's own database opens."""
     from sparsecbm.base.addresses import HTTP
-    from sparsecbm.track.probe import TrackingUnavailableError, probe, sqlite_path
+    from sparsecbm.track.probe import TrackingUnavailableError, probe, sqlite_path, sqlite_uri
     from sparsecbm.track.store import database, tracking_uri
 
     named = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -174,7 +175,7 @@ def check_mlflow_database(workspace: Workspace) -> Finding:
         remedy = "start the server" if named.lower().startswith(HTTP) else "do what the message says"
         later = "a run works without MLflow, and `sparsecbm track` writes its record later"
         return Finding("MLflow", str(error), f"{remedy}, or unset MLFLOW_TRACKING_URI; {later}")
-    if own is None or address.uri != f"sqlite:///{own}":
+    if own is None or address.uri != sqlite_uri(str(own)):
         return Finding("MLflow", f"{redacted(address.uri)} answers")
     return _check_database("MLflow", own)
 
@@ -207,12 +208,12 @@ def _check_database(name: str, path: Path, seconds: float = 5) -> Finding:
     if not path.exists():
         return Finding(name, f"the first run creates {path}")
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=seconds)) as connection:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=seconds)) as connection:
             (version,) = connection.execute("select version_num from alembic_version").fetchone()
     except sqlite3.OperationalError as error:
-        from sparsecbm.track.probe import explain
+        from sparsecbm.track.probe import explain, sqlite_uri
 
-        fault = explain(f"sqlite:///{path}", error)
+        fault = explain(sqlite_uri(str(path)), error)
         return Finding(name, f"{path} does not open: {fault}", "wait, or stop what uses it; the file itself is fine")
     except (sqlite3.Error, TypeError) as error:
         keep = f"mv --no-clobber {shlex.quote(str(path))} {shlex.quote(f'{path}.damaged')}"

@@ -4,7 +4,7 @@ import urllib.error
 import urllib.request
 
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.track.store import database, tracking_uri
+from sparsecbm.track.store import database_uri, tracking_uri
 
 PROBE_SECONDS = 2
 
@@ -15,7 +15,7 @@ def page_hint(workspace: Workspace, url: str) -> str:
     Args:
         url: of the page, by `Store.page`
     """
-    if tracking_uri(workspace) != f"sqlite:///{database(workspace)}" or _answers(f"{url.partition('/#/')[0]}/health"):
+    if tracking_uri(workspace) != database_uri(workspace) or _answers(f"{url.partition('/#/')[0]}/health"):
         return url
     return "`make up` shows it in MLflow"
 

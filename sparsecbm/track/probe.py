@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from sparsecbm.base.addresses import HTTP, Address, parse_address
 from sparsecbm.base.errors import ConfigError, SparseCBMError
@@ -15,7 +16,7 @@ from sparsecbm.base.redaction import redacted
 
 PROBE_SECONDS = 3
 LINE = 300  # a server may answer with a whole page
-SQLITE = "sqlite:///"
+SQLITE, SQLITE_FILE = "sqlite:///", "sqlite+pysqlite:///file:"
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient", "pymysql": "PyMySQL"}  # module -> package
 LOCKED, READ_ONLY = ("database is locked", "database table is locked"), "readonly database"
@@ -48,8 +49,18 @@ def probe(uri: str, seconds: float = PROBE_SECONDS) -> Address:
     return address
 
 
+def sqlite_uri(path: str) -> str:
+    """The address of an sqlite database at a path.
+
+    SQLAlchemy ends a path at its first `?`, so such a path is written as one of sqlite's own file addresses.
+    """
+    return f"{SQLITE_FILE}{quote(path)}?uri=true" if "?" in path else f"{SQLITE}{path}"
+
+
 def sqlite_path(uri: str) -> str:
     """The path in the address of an sqlite database; empty for any other address, and for one in memory."""
+    if uri.startswith(SQLITE_FILE):
+        return unquote(uri.removeprefix(SQLITE_FILE).partition("?")[0])
     return uri.removeprefix(SQLITE).partition("?")[0] if uri.startswith(SQLITE) else ""
 
 

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.track.probe import TrackingUnavailableError, explain, probe, sqlite_path
+from sparsecbm.track.probe import TrackingUnavailableError, explain, probe, sqlite_path, sqlite_uri
 from sparsecbm.track.relocation import follow_workspace
 
 if TYPE_CHECKING:
@@ -39,22 +39,17 @@ class Store:
 
 def tracking_uri(workspace: Workspace) -> str:
     """MLFLOW_TRACKING_URI, or the database inside the workspace."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(workspace)}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(workspace)
+
+
+def database_uri(workspace: Workspace) -> str:
+    """Address of the workspace's own MLflow database."""
+    return sqlite_uri(database(workspace))
 
 
 def database(workspace: Workspace) -> str:
-    """Path of the workspace's own MLflow database.
-
-    Raises:
-        TrackingUnavailableError: the path holds `?`. An address of sqlite would end there, outside the workspace.
-    """
-    path = str((workspace.state / "mlflow.db").resolve())
-    if "?" in path:
-        raise TrackingUnavailableError(
-            f"the path of this workspace, {workspace.root}, holds `?`, so its MLflow database would lie outside; "
-            "rename the folder, or set MLFLOW_TRACKING_URI"
-        )
-    return path
+    """Path of the workspace's own MLflow database."""
+    return str((workspace.state / "mlflow.db").resolve())
 
 
 def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Store:

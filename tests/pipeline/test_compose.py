@@ -125,7 +125,11 @@ def test_concepts_keep_their_order(workspace):
         ([], ["seed.value=1"], r"seed is a value, not a block"),
         ([], ["seed=[1"], r"^--set seed: the value is not valid YAML: line 2: "),
         ([], ["seed=&a 1"], r"^--set seed: the value, line 1: anchors"),
-        ([], ["model.backbone=010"], r'model.backbone: must be text, not the number 10; quote it: "10"'),
+        (
+            [],
+            ["model.backbone=010"],
+            r'model.backbone: must be text, not the number 10; quote it as it is spelt, as in "10"',
+        ),
         ([], ["seed=1", "seed=2"], r"^--set seed and --set seed set the same key; give it one value$"),
         ([], ["seed=1", "seed=1"], r"^--set seed and --set seed set the same key"),
         (

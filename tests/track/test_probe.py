@@ -2,18 +2,20 @@
 
 import http.server
 import json
+import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 from base64 import b64decode
+from contextlib import closing
 
 import pytest
 
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.track.probe import TrackingUnavailableError, lock_holders, probe
-from sparsecbm.track.store import open_store, translated_errors
+from sparsecbm.track.probe import TrackingUnavailableError, lock_holders, probe, sqlite_path, sqlite_uri
+from sparsecbm.track.store import database, open_store, translated_errors
 
 
 @pytest.fixture
@@ -171,12 +173,19 @@ def test_a_write_into_a_database_that_is_locked_or_read_only_names_the_remedy(tm
         1 / 0  # noqa: B018
 
 
-def test_a_workspace_whose_path_ends_an_address_early_writes_nothing_outside(tmp_path, monkeypatch):
+@pytest.mark.parametrize("path", ["/a/b.db", "/a b/c%20d#e.db", "/what?/b.db", "/a?b=c&d%3F/#.db"])
+def test_the_address_of_a_path_leads_back_to_it(path):
+    assert sqlite_path(sqlite_uri(path)) == path
+
+
+def test_a_question_mark_in_the_path_keeps_the_database_in_its_workspace(tmp_path, migrated, monkeypatch):
+    """SQLAlchemy ends a path at its first question mark, so the database was a file outside of the workspace."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    workspace = Workspace(tmp_path / "what now?" / "w")
-    workspace.root.mkdir(parents=True)
-    with pytest.raises(
-        TrackingUnavailableError, match=r"holds `\?`, .*; rename the folder, or set MLFLOW_TRACKING_URI"
-    ):
-        open_store(workspace, "x")
-    assert [path.name for path in tmp_path.iterdir()] == ["what now?"]
+    workspace = Workspace(tmp_path / "is it? #1%20")
+    workspace.state.mkdir(parents=True)
+    shutil.copy(migrated, database(workspace))
+    monkeypatch.chdir(tmp_path)
+    open_store(workspace, "questions")
+    with closing(sqlite3.connect(database(workspace))) as connection:
+        assert ("questions",) in connection.execute("select name from experiments").fetchall()
+    assert [path.name for path in tmp_path.iterdir()] == ["is it? #1%20"]

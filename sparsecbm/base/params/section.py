@@ -69,5 +69,5 @@ def describe_fault(fault: ErrorDetails, key: str) -> str:
     message = fault["msg"] if requirement is None else f"must be {requirement.format(**context)}"
     value = fault["input"]
     if fault["type"] == "string_type" and not isinstance(value, dict | list | tuple | None):
-        return f'{key}: {message}, not {describe_plain(value)}; quote it: "{plain_text(value)}"'
+        return f'{key}: {message}, not {describe_plain(value)}; quote it as it is spelt, as in "{plain_text(value)}"'
     return f"{key}: {message}, not {plain_text(value)}"
