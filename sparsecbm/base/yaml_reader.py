@@ -15,6 +15,7 @@ from ruamel.yaml.events import (
     DocumentStartEvent,
     MappingEndEvent,
     MappingStartEvent,
+    ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
 )
@@ -93,7 +94,7 @@ def _faults(text: str) -> Iterator[tuple[str, int]]:
     depth = 0
     for event in YAML(typ="safe").parse(text):
         line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+        if isinstance(event, AliasEvent) or getattr(event, "anchor", None) or _is_merge(event):
             yield (
                 "anchors (&, *, <<) are not taken, since one value would act in two places; write the value twice",
                 line,
@@ -106,6 +107,11 @@ def _faults(text: str) -> Iterator[tuple[str, int]]:
         depth -= isinstance(event, (MappingEndEvent, SequenceEndEvent))
         if depth > MAX_DEPTH:
             yield f"blocks are nested more than {MAX_DEPTH} deep", line
+
+
+def _is_merge(event: Any) -> bool:
+    """Whether an event is a plain `<<`, which copies another mapping into this one."""
+    return isinstance(event, ScalarEvent) and event.value == "<<" and bool(event.implicit[0])
 
 
 def _implicit(event: Any) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.base.files import write_json, write_text
-from sparsecbm.base.params import Params
+from sparsecbm.base.params import Params, load_run_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.promote import transaction
 from sparsecbm.promote.artifacts import EXAMPLE, fetched_version, predict_in_subprocess
@@ -38,9 +38,12 @@ class PromotionService:
     def open(cls, workspace: Workspace, params: Params) -> "PromotionService":
         """Open the tracking store and its registry.
 
+        The gates are those of `params`. The kind of model is that of the last run, which may have had other parameters.
+
         Raises:
             TrackingUnavailableError: the store does not answer.
         """
+        params = params.model_copy(update={"model": load_run_params(workspace).model})
         store = open_store(workspace, params.track.experiment)
         return cls(
             workspace,

@@ -16,7 +16,8 @@ from sparsecbm.base.yaml_reader import MAX_BYTES, parse_yaml, read_yaml
         ('"1:30"', "1:30"), ("1:30", "1:30"), ("190:20:30", "190:20:30"),
         ("true", True), ("FALSE", False), ("null", None), ("~", None), ("", None),
         ("1e-4", 0.0001), ("1E5", 100000.0), ("0o17", 15), ("017", 17), ("0x1f", 31), ("'017'", "017"),
-        ("2024-01-02", date(2024, 1, 2)), ("[yes, no]", ["yes", "no"]), ('["0:20", "1:30"]', ["0:20", "1:30"]),
+        ("2024-01-02", date(2024, 1, 2)), ("[yes, no]", ["yes", "no"]), ("'<<'", "<<"),
+        ('["0:20", "1:30"]', ["0:20", "1:30"]),
     ],
 )  # fmt: skip
 def test_values_are_those_of_yaml_1_2(text, value):
@@ -32,6 +33,7 @@ def test_values_are_those_of_yaml_1_2(text, value):
         ("a: 1\nb: &x 2\n", r"^it, line 2: anchors .* write the value twice$"),
         ("a: *x\n", r"^it, line 1: anchors"),
         ("x: &x {p: 1}\nb:\n  <<: *x\n", r"^it, line 1: anchors"),
+        ("b:\n  <<: {p: 1}\n", r"^it, line 2: anchors"),
         ("a:\n\tb: 1\n", r"^it is not valid YAML: line 2: a tab before the text; indent with blanks$"),
         ("a: !!python/object:os.system {}", r"^it, line 1: tags such as .*python/object:os.system are not taken"),
         ("a: !!binary aGk=", r"^it, line 1: tags"),

@@ -12,13 +12,15 @@ from mlflow import MlflowClient
 
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.base.files import content_hash, write_json
+from sparsecbm.base.params import load_params, write_params
 from sparsecbm.data.tables import write_splits
 from sparsecbm.model.storage import compute_checksums
 from sparsecbm.pipeline.lock import WorkspaceBusyError
 from sparsecbm.promote import judging
 from sparsecbm.promote.ledger import HOLD, PROMOTE, REJECT
-from sparsecbm.promote.register import register
+from sparsecbm.promote.register import model_folder, register
 from sparsecbm.promote.registry import Registry, RegistryError
+from sparsecbm.promote.service import PromotionService
 from sparsecbm.promote.transaction import PromotionError, UnchangedError
 from tests.support.promotion_models import blind_to
 from tests.support.tiny_models import CONCEPTS
@@ -256,3 +258,17 @@ class Smuggled:
 
     def __reduce__(self):
         return open, (self.path, "w")
+
+
+def test_the_model_is_that_of_the_last_run_and_the_gates_are_those_of_params_yaml(make_promotion_service):
+    """A run with `--set model.mode=standard` has no sparse model; params.yaml does not say so."""
+    service = make_promotion_service(ties="promote")
+    assert model_folder(service.workspace, service.params) == service.workspace.sparse
+    run = service.params.model_copy(update={"model": service.params.model.model_copy(update={"mode": "standard"})})
+    write_params(
+        service.workspace.run_params,
+        run.model_copy(update={"promote": run.promote.model_copy(update={"ties": "hold"})}),
+    )
+    opened = PromotionService.open(service.workspace, load_params(service.workspace.params))
+    assert model_folder(opened.workspace, opened.params) == service.workspace.dense
+    assert opened.params.promote.ties == "promote"
