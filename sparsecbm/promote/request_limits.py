@@ -27,10 +27,10 @@ class RequestLimits:
         max_explained: number of texts with `explain: full`, which takes some hundred times as long as a prediction
     """
 
-    max_texts: int = 1000
+    max_texts: int = 500
     max_characters: int = 20_000
     max_bytes: int = 2_000_000
-    max_explained: int = 16
+    max_explained: int = 8
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "RequestLimits":

@@ -108,11 +108,11 @@ def test_mixed_requests_from_sixteen_threads_get_their_own_answers(ask, patched_
 @pytest.mark.parametrize(
     ("request_body", "message"),
     [
-        (body(["x"] * 1001), "a request may hold 1000 texts, not 1001"),
-        (body(["x"] * 100_000), "a request may hold 1000 texts, not 100000"),
+        (body(["x"] * 501), "a request may hold 500 texts, not 501"),
+        (body(["x"] * 100_000), "a request may hold 500 texts, not 100000"),
         (body(["x" * 20_000_000]), "row 1 has 20000000 characters, and 20000 are allowed"),
         (body(["x" * 20_000] * 101), "the texts of a request may take 2000000 bytes"),
-        (body(TEXTS * 6, explain="full"), "16 texts with `explain: full`, not 18"),
+        (body(TEXTS * 6, explain="full"), "8 texts with `explain: full`, not 18"),
         (body(TEXTS[:1], patches=[""]), "at least the first 4 characters"),
         (body(TEXTS[:1], edits={"food": [1]}), "edits.food must be a state"),
         ('{"dataframe_records": [{"text": "a\\ud800"}]}', "surrogates not allowed"),

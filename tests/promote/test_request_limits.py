@@ -35,7 +35,7 @@ def load(good_model, tmp_path, monkeypatch):
         ({"MAX_TEXTS": "3"}, [TEXT] * 4, "may hold 3 texts, not 4; .* a larger SPARSECBM_MAX_TEXTS"),
         ({"MAX_CHARACTERS": "17"}, [TEXT, TEXT + "!"], "row 2 has 18 characters, and 17 are allowed"),
         ({"MAX_BYTES": "5"}, ["\u00e9\u00e9", "\u00e9"], "may take 5 bytes, not 6"),
-        ({}, [TEXT] * 1001, "may hold 1000 texts, not 1001"),
+        ({}, [TEXT] * 501, "may hold 500 texts, not 501"),
         ({}, ["x" * 20_001], "row 1 has 20001 characters"),
         ({"MAX_TEXTS": "9000"}, ["x" * 1000] * 2001, "may take 2000000 bytes, not 2001000"),
     ],
@@ -92,6 +92,6 @@ def test_memory_is_given_back_after_large_requests_only(load, monkeypatch):
     model.predict(None, [TEXT] * 4)
     assert released == [True]
     with pytest.raises(MlflowException):
-        model.predict(None, [TEXT] * 1001)  # refused ones were parsed, too
+        model.predict(None, [TEXT] * 501)  # refused ones were parsed, too
     assert released == [True, True]
     release_memory()  # the real one works here
