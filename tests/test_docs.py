@@ -1,4 +1,4 @@
-"""Pages wrap at 100 characters, so that they read well in an editor and differ line by line in git."""
+"""Pages wrap at 100 characters, and their links lead to files and headings that exist."""
 
 import re
 from pathlib import Path
@@ -18,6 +18,7 @@ PAGES = (
     "docs/experiments/*.md",
 )
 CODE_BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 LINK_TARGET = re.compile(r"\]\([^)]*\)|https?://\S+")
 
 
@@ -54,3 +55,36 @@ def test_a_page_wraps_at_100_characters(path):
 )
 def test_tables_and_link_targets_may_be_longer(line, too_long):
     assert bool(find_long_lines(line)) is too_long
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them; the code of blocks has no headings."""
+    headings = re.findall(r"^#+ (.+)$", CODE_BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def dead_links(page: Path) -> list[str]:
+    """Return the links of a page whose file or heading does not exist; addresses of the web do not count."""
+    dead = []
+    for path, anchor in LINK.findall(CODE_BLOCK.sub("", page.read_text(encoding="utf-8"))):
+        if "://" in path or path.startswith("mailto:"):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(f"{path}#{anchor}" if anchor else path)
+    return dead
+
+
+@pytest.mark.parametrize(
+    "path", sorted({path for pattern in PAGES for path in ROOT.glob(pattern)}), ids=lambda p: p.name
+)
+def test_links_lead_to_files_and_headings_that_exist(path):
+    assert dead_links(path) == []
+
+
+def test_a_dead_link_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A `b`: c\n[x](#a-b-c) [y](#gone) [z](other.md) [w](https://example.org/x#y) [v](page.md#a-b-c)\n"
+    )
+    assert dead_links(page) == ["#gone", "other.md"]
