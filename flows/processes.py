@@ -51,7 +51,7 @@ def load_services(workspace: Workspace) -> dict[str, Service]:
     """The services that `up` started, by name; empty without any."""
     try:
         plain = json.loads(services_file(workspace).read_text(encoding="utf-8"))
-        return {name: Service(**plain[name]) for name in STOP_ORDER if name in plain}
+        return {name: Service(**plain[name]) for name in plain if name in STOP_ORDER}
     except (OSError, ValueError, TypeError, RecursionError):
         return {}
 

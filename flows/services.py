@@ -39,6 +39,7 @@ from sparsecbm.track.store import tracking_uri
 
 POOL = "sparsecbm"
 START_SECONDS = 180
+RELEASE_SECONDS = 3  # a process that was just killed keeps its port for a moment
 STOP_ROUNDS = 3  # a process may start another one while it ends
 PORTS = {"prefect": ("SPARSECBM_PREFECT_PORT", 4200), "mlflow": ("SPARSECBM_MLFLOW_PORT", 5000)}
 
@@ -89,6 +90,8 @@ def _running(workspace: Workspace) -> dict[str, Service]:
     """The services that need no start: the process lives, and was started by this version of `up`."""
     running = {}
     for name, service in load_services(workspace).items():
+        if name in PORTS and not answers(_health(service)):
+            time.sleep(1)  # a process that was just killed takes a moment to end
         process = service.process()
         if process and carries(process, mark(workspace, name)):
             running[name] = service
@@ -136,7 +139,11 @@ def _start_server(workspace: Workspace, name: str, port: int) -> Callable[[], No
     url = f"http://{HOST}:{port}"
     api = f"{url}/api" if name == "prefect" else ""
     _start(workspace, name, ["-m", "flows.guarded_server", name, str(port)], Service(0, 0, url, api))
-    return lambda: _wait(workspace, name, lambda: answers(f"{api or url}/health"))
+    return lambda: _wait(workspace, name, lambda: answers(_health(load_services(workspace)[name])))
+
+
+def _health(server: Service) -> str:
+    return f"{server.api or server.url}/health"
 
 
 def _start_worker(workspace: Workspace, server: str) -> Callable[[], None]:
@@ -226,8 +233,12 @@ def _port(variable: str, default: int) -> int:
 
 def _check_port(workspace: Workspace, name: str, port: int) -> None:
     """Refuse a port that a process of others uses; what is left of this service will be stopped."""
-    if is_free(port) or listens(port, find_processes(mark(workspace, name), load_services(workspace).get(name))):
-        return
+    service = load_services(workspace).get(name)
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while time.monotonic() < deadline:
+        if is_free(port) or listens(port, find_processes(mark(workspace, name), service)):
+            return
+        time.sleep(0.2)
     variable, _ = PORTS[name]
     raise ServiceError(f"port {port} on {HOST} is not free; stop the process that uses it, or change {variable}")
 
