@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from safetensors.torch import load_file, save_file
 
 from sparsecbm.base.errors import ModelError
@@ -28,8 +29,10 @@ from sparsecbm.model.architecture import (
     without_memory,
 )
 from sparsecbm.model.backbone import embedding_rows
+from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.folder_entries import check_entries
+from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.positions import check_max_length
 from sparsecbm.model.saved_json import read_checksums, read_concepts, read_config, read_means
@@ -110,8 +113,9 @@ def _check_use(model: ConceptBottleneck, path: Path) -> None:
     rows = embedding_rows(model.backbone)
     check_vocabulary(model.tokenizer, rows, model.settings.max_length, str(path / "tokenizer"))
     check_max_length(model.backbone, model.settings.max_length, str(path / "config.json"))
-    with foreign_faults(f"the model in {path} cannot predict"):
-        model.logits("a")
+    with foreign_faults(f"the model in {path} cannot predict"), inference_mode(model):
+        ids, mask = pad(encode(model.tokenizer, ["a"], model.settings.max_length), model.tokenizer.pad_token_id)
+        model.represent(ids, mask, {model.concept_set.names[0]: torch.tensor([0])})  # one subnetwork is enough
 
 
 def compute_checksums(folder: Path) -> dict[str, str]:

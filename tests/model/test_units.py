@@ -114,7 +114,7 @@ def test_rows_without_their_columns_are_not_a_unit(model):
 
 @pytest.mark.parametrize("family", ["deberta", "deberta-v2"])
 def test_the_error_for_another_family_lists_the_supported_ones(family, tmp_path):
-    with pytest.raises(ModelError, match=f"'{family}' are not known.*bert, roberta, distilbert, opt, gpt2, llama"):
+    with pytest.raises(ModelError, match=f"'{family}' are not known.*bert, roberta, .*distilbert, .*opt, gpt2, llama"):
         find_units(loaded(tmp_path, family))
 
 
