@@ -23,6 +23,7 @@ def test_a_question_mark_in_the_path_does_not_end_it(tmp_path):
     workspace = Workspace(tmp_path / "why? #1%20")
     workspace.root.mkdir()
     configure(workspace)
+    (workspace.state / "prefect").mkdir(exist_ok=True)  # as Prefect does
     engine = create_engine(os.environ[VARIABLE].replace("+aiosqlite", "+pysqlite"))
     with engine.begin() as connection:
         connection.execute(text("create table here (a int)"))
