@@ -13,6 +13,7 @@ from sparsecbm.base.files import replacing
 from sparsecbm.base.git import GitError, git
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.cli.printing.terminal import say
 from sparsecbm.pipeline.graph import run_dvc
 from sparsecbm.pipeline.lock import flow_lock
 from sparsecbm.track.lineage import lock_sha256
@@ -103,7 +104,7 @@ def main() -> int:
     try:
         print(refresh_clone(Workspace.find()).root)
     except SparseCBMError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return 1
     return 0
 

@@ -15,6 +15,7 @@ from flows.guard import HOST, App, Guard
 from flows.temporary_server import PARENT
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.cli.printing.terminal import say
 from sparsecbm.track.store import database_uri
 
 
@@ -82,7 +83,7 @@ def main(arguments: list[str]) -> int:
     try:
         app = APPS[name](Workspace.find(), port)
     except SparseCBMError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return 1
     # The same limits as `prefect server start`.
     uvicorn.run(app, host=HOST, port=port, log_level="warning", timeout_keep_alive=5, ws_ping_interval=20)

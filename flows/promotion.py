@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from flows.settings import configure
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.cli.printing.terminal import say
 
 if "prefect" not in sys.modules:
     try:
@@ -121,7 +122,7 @@ def _promotion_service(root: str) -> "PromotionService":
 def main(arguments: list[str]) -> int:
     """Run the flow here; print the result and return the exit code."""
     state = promotion(int(arguments[0]) if arguments else None, return_state=True)
-    print(state.message or state.name, file=sys.stdout if state.is_completed() else sys.stderr)
+    say(state.message or state.name, error=not state.is_completed())
     return 0 if state.is_completed() else 1
 
 

@@ -33,6 +33,7 @@ from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.files import write_json
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.cli.printing.terminal import say
 from sparsecbm.pipeline.graph import tool_environment
 from sparsecbm.pipeline.lock import WorkspaceBusyError, exclusive_lock, flow_lock
 from sparsecbm.track.store import tracking_uri
@@ -289,7 +290,7 @@ def main(arguments: list[str]) -> int:
     except (SparseCBMError, OSError) as error:
         if os.environ.get("SPARSECBM_DEBUG") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return 1
     return 0
 

@@ -14,6 +14,7 @@ import yaml
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.files import read_json_object, write_json
 from sparsecbm.base.params import load_params, read_yaml
+from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.text_input import load_texts
 from sparsecbm.data.tables import read_concepts, read_splits, split_names, write_splits
 from sparsecbm.explain.export import read_explanations, write_explanations
@@ -215,6 +216,14 @@ def test_the_holder_of_a_lock(tmp_path):
                 pass
 
         assert attack(tmp_path / "flow.holder.json", read) == 0
+
+
+def test_the_services_of_a_workspace(tmp_path):
+    processes = pytest.importorskip("flows.processes")
+    workspace = Workspace(tmp_path)
+    file, fields = processes.services_file(workspace), processes.Service.__dataclass_fields__
+    write_json(file, {name: dict.fromkeys(fields, 1) for name in processes.STOP_ORDER})
+    assert attack(file, lambda: processes.load_services(workspace)) == 0
 
 
 def test_a_mutation_is_found_if_a_reader_raises_another_error(tmp_path):
