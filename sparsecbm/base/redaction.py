@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from sparsecbm.base.addresses import user_info
 
 HIDDEN = "***"
-_SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*://"
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]{0,30}://"  # bounded, or a long word would take the square of its length
 _ADDRESS = re.compile(_SCHEME + r"\S+")
 _BEGINS = re.compile(_SCHEME)
 _NAMES = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|API_KEY|ACCESS_KEY|WEBHOOK", re.IGNORECASE)

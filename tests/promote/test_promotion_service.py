@@ -22,7 +22,7 @@ from sparsecbm.promote.register import model_folder, register
 from sparsecbm.promote.registry import Registry, RegistryError
 from sparsecbm.promote.service import PromotionService
 from sparsecbm.promote.transaction import PromotionError, UnchangedError
-from tests.support.promotion_models import blind_to
+from tests.support.promotion_models import blind_to, uniform_training_means
 from tests.support.tiny_models import CONCEPTS
 from tests.support.tiny_tables import annotated
 
@@ -70,7 +70,7 @@ def test_a_better_model_is_promoted_and_worse_or_equal_ones_are_held(make_promot
     entry = service.promote(ledger)
     assert (entry.action, entry.after) == ("refuse", (2, 1))
 
-    good_model.means = {"other": {"bytes": 1.0}}
+    good_model.means = uniform_training_means(good_model)  # other bytes, the same predictions
     ledger = finish(service, good_model).gate()
     assert ledger.verdict == HOLD
     assert ledger.reasons[-1] == "no figure is significantly better than version 2, and promote.ties is hold"
