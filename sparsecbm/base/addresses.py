@@ -10,7 +10,6 @@ HTTP = ("http", "https")
 LOCAL = ("sqlite", "file")  # paths, which have no users
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(?=//|$|[^\\])")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:@/?#\[\]]*)(?::(\d*))?")
-_END = re.compile(r"[/?#]|$")  # of the host
 _ENCODE = "write / as %2F, ? as %3F, # as %23 and @ as %40 in a user or password"
 
 
@@ -58,7 +57,7 @@ def parse_address(text: str) -> Address:
     if any(character.isspace() or not character.isprintable() for character in text):
         raise AddressError("the address holds blanks or control characters; write a blank as %20")
     userinfo, tail = _split(rest, kind in HTTP)
-    end = _END.search(tail).start()
+    end = _end_of_host(tail)
     host, path = tail[:end], tail[end:]
     found = _HOST.fullmatch(host)
     if found is None or not (found[2] is None or found[2] == "" or 0 < int(found[2][:6]) < 65536):
@@ -70,8 +69,7 @@ def parse_address(text: str) -> Address:
             "the address of an MLflow server has no query (?...); give a token by MLFLOW_TRACKING_TOKEN, "
             "a user and a password by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         )
-    user, colon, password = userinfo.partition(":") if userinfo is not None else (None, "", "")
-    user, password = unquote(user) if user is not None else None, unquote(password) if colon else None
+    user, password = _credentials(userinfo)
     encoded = _encoded(user, password, kind in HTTP)
     port = int(found[2]) if found[2] else None
     name = scheme if scheme in HTTP else head
@@ -87,12 +85,12 @@ def user_info(address: str) -> str:
     if not separator or head.lower().partition("+")[0] in LOCAL:
         return ""
     secret = rest.rpartition("@")[0]
-    return secret if ":" in secret or "@" in rest[: _END.search(rest).start()] else ""
+    return secret if ":" in secret or "@" in rest[: _end_of_host(rest)] else ""
 
 
 def _split(rest: str, http: bool) -> tuple[str | None, str]:
     """User and password, and what follows; None without them."""
-    end = _END.search(rest).start()
+    end = _end_of_host(rest)
     authority, later = rest[:end], rest[end:]
     if http:
         if "@" not in later:
@@ -101,14 +99,33 @@ def _split(rest: str, http: bool) -> tuple[str | None, str]:
         found = _HOST.fullmatch(authority)
         if "@" in authority or ":" not in authority or found is not None:
             raise AddressError(f"the address can be understood in two ways; {_ENCODE}")
-        return tuple(rest.rpartition("@")[::2])
+        return _split_at_last(rest)
     before, mark, query = rest.partition("?")
     if "@" in before:
         userinfo, _, tail = before.rpartition("@")
         return userinfo, tail + mark + query
     if "@" in query and ":" in authority and _HOST.fullmatch(authority) is None:
-        return tuple(rest.rpartition("@")[::2])
+        return _split_at_last(rest)
     return None, rest
+
+
+def _split_at_last(rest: str) -> tuple[str, str]:
+    """What stands before the last `@`, and what follows it."""
+    userinfo, _, tail = rest.rpartition("@")
+    return userinfo, tail
+
+
+def _end_of_host(rest: str) -> int:
+    """Where host and port end in an address without its scheme."""
+    return next((index for index, character in enumerate(rest) if character in "/?#"), len(rest))
+
+
+def _credentials(userinfo: str | None) -> tuple[str | None, str | None]:
+    """User and password, decoded; None without one."""
+    if userinfo is None:
+        return None, None
+    user, colon, password = userinfo.partition(":")
+    return unquote(user), unquote(password) if colon else None
 
 
 def _encoded(user: str | None, password: str | None, http: bool) -> str:
