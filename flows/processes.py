@@ -2,7 +2,7 @@
 
 `MARK` is in the environment of each service, and all its descendants inherit it, however they were started. Besides,
 a service leads a session of its own, and the services file notes its number and start time. A process of others has
-neither, so it is never ended.
+neither, so it is never ended. A copied workspace holds the services file of the original, whose processes are others.
 """
 
 import contextlib
@@ -48,12 +48,13 @@ def services_file(workspace: Workspace) -> Path:
 
 
 def load_services(workspace: Workspace) -> dict[str, Service]:
-    """The services that `up` started, by name; empty without any."""
+    """The services that `up` started for this workspace, by name; empty without any."""
     try:
         plain = json.loads(services_file(workspace).read_text(encoding="utf-8"))
-        return {name: Service(**plain[name]) for name in plain if name in STOP_ORDER}
+        noted = {name: Service(**plain[name]) for name in plain if name in STOP_ORDER}
     except (OSError, ValueError, TypeError, RecursionError):
         return {}
+    return {name: service for name, service in noted.items() if not _serves_another(workspace, name, service)}
 
 
 def mark(workspace: Workspace, name: str) -> dict[str, str]:
@@ -81,6 +82,19 @@ def find_processes(marks: dict[str, str], service: Service | None = None) -> lis
                 found[process.pid] = process
                 found |= {child.pid: child for child in process.children(recursive=True)}
     return [process for pid, process in found.items() if pid not in kept and _runs(process)]
+
+
+def _serves_another(workspace: Workspace, name: str, service: Service) -> bool:
+    """Whether a live process belongs to the workspace that this one was copied from.
+
+    It carries another mark, as after a move, too; but a moved workspace stays the folder in which its services work.
+    """
+    process = service.process()
+    if process is None or carries(process, mark(workspace, name)):
+        return False
+    with contextlib.suppress(psutil.Error, OSError):
+        return Path(process.cwd()) != workspace.root.resolve()
+    return True
 
 
 def carries(process: psutil.Process, marks: dict[str, str]) -> bool:

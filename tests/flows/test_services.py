@@ -1,6 +1,7 @@
 """Real Prefect and MLflow servers and a worker: they answer, schedules fire, and no process remains."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 
 import psutil
 import pytest
@@ -16,6 +18,7 @@ from flows.processes import Service, is_free, load_services, mark, services_file
 from flows.services import ServiceError, down, up
 from flows.settings import answers, running_server
 from sparsecbm.base.files import write_json
+from sparsecbm.base.workspace import Workspace
 from tests.support.tiny_pipeline import add_flows, free_port, make_tiny_workspace
 
 pytestmark = pytest.mark.flow
@@ -103,7 +106,9 @@ def test_down_ends_a_process_with_all_its_children(tiny_workspace):
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'], start_new_session=True)\n"
         "print(child.pid, flush=True); child.wait()"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tiny_workspace.root, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     child = psutil.Process(int(parent.stdout.readline()))
     service = Service(parent.pid, psutil.Process(parent.pid).create_time(), "")
     gone = Service(parent.pid, 1.0, "")  # the same number, another process
@@ -140,6 +145,36 @@ def test_no_process_of_others_is_ended(tiny_workspace, tmp_path):
         parent.wait()
 
 
+def test_a_copied_workspace_leaves_the_services_of_the_original_alone(tiny_workspace, tmp_path, monkeypatch):
+    """The copy holds the services file and the password, and the original's processes live."""
+    parent, child, port = _start_listener(tiny_workspace, "mlflow", cwd=tiny_workspace.root)
+    service = Service(parent.pid, psutil.Process(parent.pid).create_time(), f"http://127.0.0.1:{port}")
+    write_json(services_file(tiny_workspace), {"mlflow": asdict(service)})
+    copy = Workspace(Path(shutil.copytree(tiny_workspace.root, tmp_path / "copy")))
+    monkeypatch.setenv("SPARSECBM_MLFLOW_PORT", str(port))
+    monkeypatch.setenv("SPARSECBM_PREFECT_PORT", str(free_port()))
+    try:
+        assert load_services(copy) == {}
+        assert load_services(tiny_workspace) == {"mlflow": service}
+        with pytest.raises(ServiceError, match=rf"port {port} on 127.0.0.1 is not free"):
+            up(copy)
+        assert down(copy) == []
+        assert parent.poll() is None and child.is_running()
+    finally:
+        assert down(tiny_workspace) == ["mlflow"]
+        parent.wait()
+
+
+def test_a_moved_workspace_finds_its_services(tiny_workspace, tmp_path):
+    parent, child, _ = _start_listener(tiny_workspace, "mlflow", cwd=tiny_workspace.root)
+    service = Service(parent.pid, psutil.Process(parent.pid).create_time(), "")
+    write_json(services_file(tiny_workspace), {"mlflow": asdict(service)})
+    moved = Workspace(tiny_workspace.root.rename(tmp_path / "moved"))
+    assert down(moved) == ["mlflow"]
+    assert parent.wait(10) is not None
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
 def test_a_port_of_others_is_noticed_before_anything_is_stopped(tiny_workspace, monkeypatch, tmp_path):
     """MLflow died and another program took its port, while Prefect and the worker are well."""
     well = {name: _start_listener(tiny_workspace, name)[0] for name in ("prefect", "worker")}
@@ -160,7 +195,7 @@ def test_a_port_of_others_is_noticed_before_anything_is_stopped(tiny_workspace, 
     assert all(process.wait(10) is not None for process in well.values())
 
 
-def _start_listener(workspace, name):
+def _start_listener(workspace, name, cwd=None):
     """Start a parent, marked as a service, with a child that listens; return both and the port."""
     code = (
         "import socket, time; listener = socket.create_server(('127.0.0.1', 0))\n"
@@ -173,14 +208,15 @@ def _start_listener(workspace, name):
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", parent_code], stdout=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, **mark(workspace, name)},
+        cwd=cwd, env={**os.environ, **mark(workspace, name)},
     )  # fmt: skip
     child, port = parent.stdout.readline().split()
     return parent, psutil.Process(int(child)), int(port)
 
 
 def test_a_dead_worker_is_reported(tiny_workspace):
-    alive = psutil.Process()
+    parent, _, _ = _start_listener(tiny_workspace, "prefect")
+    alive = psutil.Process(parent.pid)
     services = {
         "prefect": Service(alive.pid, alive.create_time(), "http://127.0.0.1:4200"),
         "worker": Service(alive.pid, 1.0, "http://127.0.0.1:4200"),
@@ -193,6 +229,8 @@ def test_a_dead_worker_is_reported(tiny_workspace):
     assert result.stdout.splitlines() == [
         "prefect  http://127.0.0.1:4200", "worker   dead; `make up` starts it again",
     ]  # fmt: skip
+    assert down(tiny_workspace) == ["prefect"]
+    parent.wait()
 
 
 def test_serving_without_a_server_is_an_error(tiny_workspace, monkeypatch):
