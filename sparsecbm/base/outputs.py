@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sparsecbm.base.errors import WriteError
@@ -11,8 +11,7 @@ from sparsecbm.base.faults import system_fault
 
 CONFIG, CHECKSUMS = "config.json", "checksums.json"  # every model folder holds both
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_LARGEST = 1 << 24  # bytes of a JSON file that is looked into
-_HEAD = 1 << 20  # bytes of a file by which its kind is known
+_LARGEST = 1 << 24  # bytes of a file that are looked into
 
 Recogniser = Callable[[bytes], bool]
 
@@ -43,7 +42,7 @@ def check_output(path: Path, recognise: Recogniser, kind: str) -> None:
     A device or pipe may be written into. A file may be replaced if it is empty or of the same kind.
 
     Args:
-        recognise: whether the beginning of a file is of that kind
+        recognise: whether the beginning of a file, or a small file as a whole, is of that kind
         kind: what the file is to hold, for the message
 
     Raises:
@@ -57,7 +56,7 @@ def check_output(path: Path, recognise: Recogniser, kind: str) -> None:
         if not path.is_file() or path.stat().st_size == 0:
             return
         with open(path, "rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(_LARGEST)
     except OSError as error:
         raise WriteError(path, system_fault(error) or str(error)) from None
     if _is_open_file(path):
@@ -77,11 +76,16 @@ def refuse_inside_model(path: Path) -> None:
             raise WriteError(path, f"{folder} is a model folder, which holds no other files; name another path")
 
 
-def json_with(*keys: str) -> Recogniser:
-    """Recognise JSON, or lines of JSON, whose first object has these keys."""
+def json_of(keys: Iterable[str]) -> Recogniser:
+    """Recognise JSON, or lines of JSON, whose first value is an object with exactly these keys."""
+    expected = set(keys)
 
     def recognise(head: bytes) -> bool:
-        return head.lstrip().startswith(b"{") and all(json.dumps(key).encode() in head for key in keys)
+        try:
+            value, _ = json.JSONDecoder().raw_decode(head.decode("utf-8", errors="replace").lstrip())
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(value, dict) and set(value) == expected
 
     return recognise
 

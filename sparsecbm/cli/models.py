@@ -23,12 +23,13 @@ def predict(
 ) -> None:
     """Predict label, probabilities and concepts: one JSON line for each text."""
     from sparsecbm.base.files import write_text
-    from sparsecbm.base.outputs import check_output, json_with
+    from sparsecbm.base.outputs import check_output
+    from sparsecbm.cli.earlier_outputs import published
     from sparsecbm.cli.text_input import collect_texts
 
     texts = collect_texts(text, file, column)
     if output is not None:
-        check_output(output, json_with("text", "label", "probabilities"), "predictions")
+        check_output(output, published("predict"), "predictions")
     from sparsecbm.api import SparseCBM
     from sparsecbm.base.terminal_text import visible_json
     from sparsecbm.cli.predictions import prediction_lines
@@ -63,15 +64,16 @@ def explain(
     """Show the words, subnetworks and concepts behind the label of each text, as a card or in a file."""
     if html and json:
         raise ConfigError("give only one of --html and --json")
-    from sparsecbm.base.outputs import check_output, json_with
+    from sparsecbm.base.outputs import check_output
+    from sparsecbm.cli.earlier_outputs import cards, published
     from sparsecbm.cli.explaining import explain_texts
     from sparsecbm.cli.text_input import collect_texts
 
     texts = collect_texts(text, file, column)
     if json:
-        check_output(json, json_with("text", "label", "origin"), "explanations")
+        check_output(json, published("explanation"), "explanations")
     elif html:
-        check_output(html, lambda head: b"<!doctype html>" in head and b"x-card" in head, "cards of explanations")
+        check_output(html, cards, "cards of explanations")
     explanations = explain_texts(model, texts, concept, parse_states(state or (), "--state"), method)
     if html or json:
         from sparsecbm.base.files import write_text
@@ -100,13 +102,14 @@ def evaluate(
     """Score a model on a split of a data source: the one in params.yaml, or another."""
     from sparsecbm.api import SparseCBM
     from sparsecbm.base.files import write_json
-    from sparsecbm.base.outputs import check_output, json_with
+    from sparsecbm.base.outputs import check_output
     from sparsecbm.base.params import load_params, other_source
     from sparsecbm.base.workspace import Workspace
+    from sparsecbm.cli.earlier_outputs import published
     from sparsecbm.cli.printing.tables import show_scores
     from sparsecbm.evaluate.scores.source_scores import evaluate_source
 
-    check_output(output, json_with("split", "label", "concepts"), "scores")
+    check_output(output, published("evaluate"), "scores")
     workspace = Workspace.find()
     params = load_params(workspace.params)
     data_source = other_source(params, source, path and str(Path(path).resolve()))

@@ -103,6 +103,31 @@ def test_a_file_of_another_kind_is_kept_and_an_earlier_output_is_replaced(folder
     assert code == 1 and "it is a folder; name a file" in errors
 
 
+@pytest.mark.parametrize(
+    ("arguments", "content"),
+    [
+        (("predict", "--output"), '{"text": "a", "label": "b", "probabilities": {}, "mine": 1}\n'),
+        (("predict", "--output"), '{"note": "text", "of": {"text": 1, "label": 2, "probabilities": 3}}\n'),
+        (("predict", "--output"), '{"properties": {"text": 0, "label": 0, "confidence": 0, "probabilities": 0}}'),
+        (("explain", "--json"), '{"text": "a", "label": "b", "origin": "c"}\n'),
+        (("explain", "--html"), "<!doctype html>\n<html><head><title>Report</title></head><div class=x-card></div>"),
+        (("explain", "--html"), "<!doctype html><title>Explanations</title> x-card"),
+        (
+            ("evaluate", "--split", "test", "--output"),
+            '{"split": "test", "label": 1, "concepts": 2, "verdict": "hold"}',
+        ),
+    ],
+)
+def test_a_file_that_only_resembles_an_output_is_kept(folder, tmp_path, sparsecbm, arguments, content):
+    """Such as ledgers, metrics, schemas and reports, which hold the same keys or the same cards."""
+    (tmp_path / "mine").write_text(content)
+    command, *options = arguments
+    texts = () if command == "evaluate" else ("--text", TEXT)
+    code, _, errors = sparsecbm(command, folder, *texts, *options, tmp_path / "mine")
+    assert code == 1 and "it exists and does not hold" in errors
+    assert (tmp_path / "mine").read_text() == content
+
+
 def test_the_input_is_not_overwritten_by_the_output(folder, tmp_path, sparsecbm):
     texts = tmp_path / "texts.jsonl"
     texts.write_text('{"text": "good food"}\n')
