@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sparsecbm.base.errors import WriteError
 from sparsecbm.base.faults import system_fault
+from sparsecbm.base.replacement import located
 
 CONFIG, CHECKSUMS = "config.json", "checksums.json"  # every model folder holds both
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -46,10 +47,11 @@ def check_output(path: Path, recognise: Recogniser, kind: str) -> None:
         kind: what the file is to hold, for the message
 
     Raises:
-        WriteError: a folder or another kind of file is there, or the path is inside a model folder.
+        WriteError: a folder or another kind of file is there, it cannot be created, or it is inside a model folder.
     """
-    path = Path(path)
+    path = located(path)
     refuse_inside_model(path)
+    _check_parent(path)
     try:
         if path.is_dir():
             raise WriteError(path, "it is a folder; name a file")
@@ -63,6 +65,15 @@ def check_output(path: Path, recognise: Recogniser, kind: str) -> None:
         return
     if not recognise(head):
         raise WriteError(path, f"it exists and does not hold {kind}; name another file, or move this one away")
+
+
+def _check_parent(path: Path) -> None:
+    """Refuse a path that cannot be created."""
+    folder = next(folder for folder in path.parents if os.path.lexists(folder))
+    if not folder.is_dir():
+        raise WriteError(path, f"{folder} is no folder; name another path")
+    if not os.path.lexists(path) and not os.access(folder, os.W_OK | os.X_OK):
+        raise WriteError(path, f"{folder} cannot be written; name another path, or make it writable (chmod u+w)")
 
 
 def refuse_inside_model(path: Path) -> None:

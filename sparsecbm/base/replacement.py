@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: `path` is a folder, or it cannot be written.
     """
-    path = Path(path)
+    path = located(path)
     with _told(path):
         special = special_writer(path)
     if special is not None:
@@ -74,7 +74,7 @@ def replacing_folder(path: Path, check: Check | None = None) -> Iterator[Path]:
     path = Path(path)
     with _told(path):
         target = Path(os.path.realpath(path))
-        _check_folder(path, check)
+        _check_folder(target, check)
         with _work_folder(target) as work:
             fresh = work / NEW
             fresh.mkdir()  # less the umask
@@ -83,8 +83,19 @@ def replacing_folder(path: Path, check: Check | None = None) -> Iterator[Path]:
             for file in fresh.rglob("*"):  # libraries choose modes of their own
                 if not file.is_symlink():
                     file.chmod(mode if file.is_dir() else mode & 0o666)
-            _check_folder(path, check)
+            _check_folder(target, check)
             _swap(fresh, target, work)
+
+
+def located(path: Path) -> Path:
+    """The same path without `..` and links on the way to it: `missing/../file` is `file`, which may exist.
+
+    The last part stays as it is, since a link there is replaced and not followed.
+    """
+    path = Path(path)
+    if path.name in ("", ".."):
+        return Path(os.path.realpath(path))
+    return Path(os.path.realpath(path.parent)) / path.name
 
 
 def recover(path: Path) -> None:
@@ -120,7 +131,7 @@ def _recover_one(target: Path, work: Path) -> bool:
 
 
 def _check_folder(path: Path, check: Check | None) -> None:
-    if not os.path.lexists(path) or (path.is_symlink() and not path.exists()):
+    if not os.path.lexists(path):
         return
     if not path.is_dir():
         raise WriteError(path, "it is no folder; name another folder")

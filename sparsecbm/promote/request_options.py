@@ -1,8 +1,8 @@
 """The only parameter of the registered model: a JSON string, parsed strictly, since MLflow ignores unknown keys."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, Strict, ValidationError
 from pydantic_core import ErrorDetails
 
 from sparsecbm.base.errors import ConfigError, DataError, unknown
@@ -11,6 +11,8 @@ from sparsecbm.base.params.section import Section, describe_fault
 
 MIN_ID = 4  # characters that name a patch
 MAX_PATCHES = 32
+
+Probability = Annotated[float, Strict()]  # `true` and "0.5" are no numbers
 
 
 class Options(Section):
@@ -23,10 +25,10 @@ class Options(Section):
         top_k: number of most probable label classes in the answer
     """
 
-    edits: dict[str, str | dict[str, float]] = Field({})
+    edits: dict[str, str | dict[str, Probability]] = Field({})
     patches: tuple[str, ...] = Field((), max_length=MAX_PATCHES)
     explain: Literal["none", "short", "full"] = "none"
-    top_k: int | None = Field(None, ge=1)
+    top_k: Annotated[int, Strict()] | None = Field(None, ge=1)
 
 
 def parse_options(text: str) -> Options:

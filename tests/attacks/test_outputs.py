@@ -10,6 +10,7 @@ import pytest
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import WriteError
 from sparsecbm.base.files import replacing, replacing_folder, write_text
+from sparsecbm.base.outputs import check_output
 from sparsecbm.model.storage import compute_checksums
 from sparsecbm.train.checkpoint import Checkpoints
 from tests.support.patches import patch_by_hand
@@ -53,6 +54,37 @@ def test_a_folder_that_is_no_model_is_never_replaced(folder, lively, tmp_path, s
     for allowed in (tmp_path / "empty", tmp_path / "new", tmp_path / "new"):  # the second time, a model is there
         assert sparsecbm("patch", command, model, file, "--output", allowed)[0] == 0
         assert SparseCBM.from_pretrained(allowed).masked
+
+
+@pytest.mark.parametrize(
+    "way", ["missing/../precious", "missing/deeper/../../precious", "precious/../missing/../precious"]
+)
+def test_a_way_over_missing_folders_leads_to_what_is_there(model, tmp_path, way):
+    """Nothing is at `missing/..` before `missing` is made, and then there is."""
+    target = precious(tmp_path / "precious")
+    with pytest.raises(WriteError, match="it is not empty and no model folder"):
+        model.save_pretrained(tmp_path / way)
+    for file in (tmp_path / way / "thesis.txt", tmp_path / "missing" / ".." / "precious" / "thesis.txt"):
+        with pytest.raises(WriteError, match="it exists and does not hold masks"):
+            check_output(file, lambda head: False, "masks")
+    with pytest.raises(WriteError, match="it is a folder"), replacing(tmp_path / way):
+        pass
+    assert (target / "thesis.txt").read_text() == "ten years"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["precious"]
+
+
+def test_a_link_to_itself_is_kept(model, tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(WriteError, match=r"loop: it is no folder; name another folder"):
+        model.save_pretrained(tmp_path / "loop")
+    assert os.readlink(tmp_path / "loop") == str(tmp_path / "loop")
+
+
+def test_a_path_that_cannot_be_created_is_refused_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(WriteError, match=r"file is no folder; name another path"):
+        check_output(tmp_path / "file" / "a" / "b", lambda head: True, "masks")
+    check_output(tmp_path / "a" / "b", lambda head: True, "masks")
 
 
 def test_save_pretrained_replaces_only_a_model(model, tmp_path):
