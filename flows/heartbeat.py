@@ -13,14 +13,17 @@ LONGEST_SECONDS = 60  # between two lines
 
 @contextmanager
 def heartbeat(name: str, print_line: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Yield a function that prints a line; between such lines, print how long `name` has been running."""
+    """Yield a function that prints a line; between such lines, print how long `name` has been running.
+
+    Each of its own lines waits twice as long as the one before, so it does not interrupt work that shows its progress.
+    """
     started = last = time.monotonic()
     pause, lock, ended = float(FIRST_SECONDS), threading.Lock(), threading.Event()
 
     def print_and_note(line: str) -> None:
-        nonlocal last, pause
+        nonlocal last
         with lock:
-            last, pause = time.monotonic(), float(FIRST_SECONDS)
+            last = time.monotonic()
             print_line(line)
 
     def beat() -> None:
