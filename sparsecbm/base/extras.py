@@ -15,7 +15,6 @@ PIPELINE = {
     "pandera": "pandera",
     "PIL": "Pillow",
     "prefect": "Prefect",
-    "ruamel": "ruamel.yaml",
 }
 
 

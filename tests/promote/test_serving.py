@@ -90,8 +90,8 @@ def test_a_patch_applies_to_one_request(ask, lively, patches):
     assert (row["concepts"]["food"]["state"], row["concepts"]["noise"]["state"]) == (patch.state, "quiet")
     assert set(row["explanation"]["steps"]) == {"food", "noise"}
 
-    code, words = ask(TEXT, patches=["abc"])
-    assert code == 400 and "unknown patch 'abc'" in words
+    code, words = ask(TEXT, patches=["abcd"])
+    assert code == 400 and "unknown patch 'abcd'" in words
     code, words = ask(TEXT, patches=[foreign.id])
     assert code == 400 and f"patch {foreign.id[:12]} is for another mask of 'food'" in words
     assert ask(TEXT, OTHER) == unpatched  # errors have no effect on later requests

@@ -110,8 +110,15 @@ def test_the_check_detects_a_request_and_the_policy_blocks_it(browser, html, tmp
     visit(browser, f"<!doctype html><title>t</title>{image}", tmp_path)
     assert requests(browser) == ["http://127.0.0.1:9/seen.png"]
     visit(browser, html.replace("<main", f"{image}<script>document.title = 'ran'</script><main"), tmp_path)
-    messages = " ".join(entry["message"] for entry in browser.get_log("browser"))
-    assert "Loading the image" in messages and "inline script" in messages and browser.title == "Report: restaurants"
+    messages = ""
+
+    def both_are_logged(driver) -> bool:  # the browser writes its log some time after the page has loaded
+        nonlocal messages
+        messages += " ".join(entry["message"] for entry in driver.get_log("browser"))
+        return "Loading the image" in messages and "inline script" in messages
+
+    WebDriverWait(browser, 20).until(both_are_logged)
+    assert browser.title == "Report: restaurants"
 
 
 def test_texts_with_markup_are_shown_literally(page):
