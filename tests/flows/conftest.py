@@ -1,5 +1,6 @@
 """One Prefect server, worker and MLflow server for all tests of flows, started like `make up`, on free ports."""
 
+import importlib
 import os
 
 import pytest
@@ -23,6 +24,11 @@ def services(tmp_path_factory):
         started = up(workspace)
         try:
             configure(workspace)
+            # The first import of a flow takes settings and password of the workspace around the working directory.
+            with patch.context() as inside:
+                inside.chdir(workspace.root)
+                importlib.import_module("flows.retrain")
+                importlib.import_module("flows.promotion")
             assert os.environ["PREFECT_API_URL"] == started["prefect"].api
             yield workspace, started
         finally:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -102,8 +101,6 @@ def test_the_promotion_flow_runs_on_its_own(services, finished_workspace, monkey
     from flows import promotion as module
 
     monkeypatch.chdir(finished_workspace.root)
-    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):  # `main` sets those of its own workspace
-        monkeypatch.setenv(name, os.environ[name])
     services = [Canned("HOLD"), Canned("PROMOTE"), Canned(ConfigError("MLflow has no record"))]
     monkeypatch.setattr(module, "_promotion_service", lambda root: services[0])
     assert module.main(["7"]) == 0
