@@ -108,6 +108,7 @@ def _text_of(value: object, column: str, location: str) -> str:
 
 def _without_settings(message: str) -> str:
     """A message without the advice on `params.yaml`, which these commands do not read."""
+    message = re.sub(r", or name its encoding.*", "", message)
     return re.sub(
         r"(, or, since it looks like ([^,]*), |; then )set source\.format: \{.*\}",
         lambda found: f" (it looks like {found[2]})" if found[2] else "; write it with commas, or as JSON lines",

@@ -2,14 +2,23 @@
 
 import unicodedata
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import pandas as pd
 import regex
 
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 _NUMBER = regex.compile(r"[+-]?(\d{1,40}[.,]?\d{0,40}|[.,]\d{1,40})(e[+-]?\d{1,2})?", regex.ASCII)
+_THOUSANDS = regex.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+", regex.ASCII)
+_EXACT = Context(prec=200)  # more digits than `_NUMBER` allows
 _TRUTH = {"true": "1", "false": "0"}
+_DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
+_QUOTES = dict.fromkeys("\u2018\u2019\u201a\u201b\u2032`\u00b4", "'") | dict.fromkeys(
+    "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'
+)
+# Letters of other alphabets that look like Latin ones, in small or in capitals.
+_LETTERS = dict(zip("авеёкмнорстухіјѕһԁαβεζηικμνορτυχı", "abeekmhopctyxijshdabezhikmnoptyxi", strict=True))
+_LOOKS = str.maketrans(_DASHES | _QUOTES | _LETTERS)
 MANY_STATES, LEAST_ROWS = 20, 5  # more states than this, each in fewer rows than this on average, are no classes
 FEW_ROWS = 10  # so few rows say nothing about how many states there are
 
@@ -21,13 +30,26 @@ def visible_form(text: str) -> str:
 
 
 def normal_form(state: str) -> str:
-    """What look-alike states have in common: their visible form, with numbers and truth values in one style."""
-    form = visible_form(state)
+    """What look-alike states have in common: their visible form, with one style of what people write in several.
+
+    These are numbers, truth values, dashes, quotes, underscores, a full stop at the end, and letters of other alphabets
+    that look like Latin ones.
+    """
+    form = "".join(_ascii_digit(character) for character in visible_form(state)).replace("i\u0307", "i")
+    form = form.translate(_LOOKS)
+    bare = " ".join(form.strip("\"' ").rstrip(".;,:! ").replace("_", " ").split())
+    form = bare or form
     form = _TRUTH.get(form, form)
+    if _THOUSANDS.fullmatch(form):
+        form = form.replace(",", "")
     if _NUMBER.fullmatch(form):
-        number = Decimal(form.replace(",", ".")).normalize()
-        return format(number + 0, "f")  # + 0 turns -0 into 0
+        number = _EXACT.normalize(Decimal(form.replace(",", ".")))
+        return format(_EXACT.add(number, Decimal(0)), "f")  # + 0 turns -0 into 0
     return form
+
+
+def _ascii_digit(character: str) -> str:
+    return character if character.isascii() or not character.isdecimal() else str(unicodedata.decimal(character))
 
 
 def group_lookalikes(cells: pd.Series) -> list[list[str]]:
@@ -48,7 +70,9 @@ def plainest(group: Sequence[str]) -> str:
 
 def show_lookalikes(group: Sequence[str]) -> str:
     """The spellings of a group, with characters escaped where the spellings look the same."""
-    same = len({unicodedata.normalize("NFC", state) for state in group}) < len(group)
+    drawn = {unicodedata.normalize("NFC", state.casefold()).translate(_LOOKS): state.casefold() for state in group}
+    shown = {unicodedata.normalize("NFC", state) for state in group}
+    same = len(shown) < len(group) or not set(drawn.values()).issuperset(state.casefold() for state in group)
     return ", ".join(ascii(state) if same else repr(state) for state in group)
 
 

@@ -20,7 +20,7 @@ HUMAN = "human"
 
 # What the fault of a row begins with, if it is not the type of a cell.
 BROKEN_ROW, DAMAGED = "broken row", "damaged"
-_DAMAGE = re.compile(r"[\ufffd\x00-\x08\x0e-\x1f\x7f]")
+_DAMAGE = re.compile(r"[\ufffd\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _NO_STATE = re.compile(r"[+-]?(inf|infinity|nan)|#(N/A|VALUE!|REF!|DIV/0!|NAME\?|NUM!|NULL!)", re.IGNORECASE)
 _EXACT = 2**53  # above it, floats skip whole numbers
 

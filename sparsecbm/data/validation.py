@@ -1,5 +1,6 @@
 """Check split tables. Bad rows go to quarantine with their reasons, good rows go on, and no row is lost."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +15,14 @@ from sparsecbm.data.balance import count_states, find_rare_states, require_varia
 from sparsecbm.data.source_table import BROKEN_ROW
 
 WRONG_TYPE = "wrong type"
+NO_STATE = "no state"
+_FAULTY_COLUMN = re.compile(r"column (['\"])(.+?)\1 holds ", re.DOTALL)
 EXAMPLES = 5
 
 REMEDIES = {
     BROKEN_ROW: "quote cells that hold separators, quotes or line ends",
     WRONG_TYPE: "write the cell as text",
+    NO_STATE: "leave the cell empty, or name the state under source.columns",
     schemas.MISSING: "fill the cell",
     schemas.EMPTY: "fill in the text, or remove the row",
     schemas.OVERLONG: "cut the text, or raise validate.max_words",
@@ -119,7 +123,9 @@ def _cell_faults(rows: pd.DataFrame, concept_set: ConceptSet, max_words: int) ->
             code, _, message = fault.partition(": ")
             if code not in (BROKEN_ROW, schemas.DAMAGED):
                 code, message = WRONG_TYPE, fault
-            faults.add(label, code, "text", message)
+            column = _FAULTY_COLUMN.match(message)
+            code = NO_STATE if message.endswith(", which is no state") else code
+            faults.add(label, code, column[2] if column else "text", message)
     good = faults.good_rows(rows)
     files = ", ".join(sorted(rows["file"].unique())) if "file" in rows else "the table"
     failures = schemas.failures(good, schemas.schema(schemas.RawTable, concept_set, max_words), files)

@@ -33,3 +33,7 @@ def run(params: Params, workspace: Workspace) -> None:
             counts.update(reasons)
         listed = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
         print(f"{len(result.quarantine)} row(s) went to quarantine: {listed}")
+    if result.report["warnings"]:
+        counts = Counter(warning["code"] for warning in result.report["warnings"])
+        listed = ", ".join(f"{code} {count}" for code, count in counts.most_common())
+        print(f"{counts.total()} warning(s), which reports/validation.html shows: {listed}")

@@ -17,7 +17,9 @@ from sparsecbm.data.lookalikes import (
         ("Positive", "pOSITIVE "), ("very good", "very\u00a0 good"), ("très", "tre\u0300s"), ("good", "ｇｏｏｄ"),
         ("good", "go\u200bod"), ("good", "\ufeffgo\u00adod"), ("Straße", "STRASSE"), ("1", "1.0"), ("1", "+1"),
         ("0.5", ".50"), ("0,5", "0.5"), ("-0", "0"), ("01", "1"), ("1e3", "1000"), ("TRUE", "true"), ("True", "1"),
-        ("false", "0.0"),
+        ("false", "0.0"), ("so-so", "so\u2013so"), ("don't", "don\u2019t"), ("very good", "very_good"),
+        ("good", "Good."), ("good", '"good"'), ("1", "\u0661"), ("1000", "1,000"), ("good", "g\u043e\u043ed"),
+        ("\u0130yi", "iyi"), (str(10**30), f"{10**30}.0"),
     ],
 )  # fmt: skip
 def test_spellings_that_a_person_takes_for_one_have_one_form(one, other):
@@ -27,7 +29,8 @@ def test_spellings_that_a_person_takes_for_one_have_one_form(one, other):
 @pytest.mark.parametrize(
     ("one", "other"),
     [("good", "goods"), ("1", "10"), ("1", "-1"), ("yes", "no"), ("1.5", "15"), ("1:30", "90"), ("2**60", "2**61"),
-     (str(2**60), str(2**60 + 1)), ("1e99999999", "1e99999998"), ("a_b", "ab")],
+     (str(2**60), str(2**60 + 1)), ("1e99999999", "1e99999998"), ("a_b", "ab"), (str(10**30), str(10**30 + 1)),
+     ("1", "1,000"), ("0,500", "500"), ("A", "A+"), ("C", "C#"), ("-", "--"), ("yes", "yes?"), ("...", "")],
 )  # fmt: skip
 def test_other_states_have_another_form(one, other):
     assert normal_form(one) != normal_form(other)
@@ -40,6 +43,7 @@ def test_groups_name_the_most_frequent_spelling_first_and_escape_what_nobody_see
     assert groups[0][0] == plainest(groups[0]) == "good"
     assert show_lookalikes(["good", "Good"]) == "'good', 'Good'"
     assert show_lookalikes(["ok", "o\u200bk"]) == "'ok', 'o\\u200bk'"
+    assert show_lookalikes(["good", "g\u043eod"]) == "'good', 'g\\u043eod'"
     assert show_lookalikes(["tre\u0300s", "très"]) == "'tre\\u0300s', 'tr\\xe8s'"
     assert plainest(["3.0", "3"]) == "3" and plainest(["TRUE", "1", "true"]) == "true"
 

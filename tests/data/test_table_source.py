@@ -10,7 +10,7 @@ from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import HubSource, Split, TableSource, Validate
 from sparsecbm.data.ingest import ingest
-from sparsecbm.data.sources.registry import load_source
+from sparsecbm.data.sources.registry import load_source, load_with_faults
 from sparsecbm.data.validation import validate
 
 COLUMNS = {
@@ -275,3 +275,35 @@ def test_hub_failures_give_a_clear_message(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"pip install 'sparsecbm\[hub\]'"):
         load_source(hub_source(), tmp_path)
+
+
+@pytest.mark.parametrize("blank", ["   ", "\u200b", "\u00a0\ufeff"])
+def test_a_cell_that_shows_nothing_is_empty_and_no_state(tmp_path, blank):
+    rows = [
+        {"comment": f"soup {n}", "stars": "12"[n % 2], "f": "good", "p": ["low", "high", blank][n % 3]}
+        for n in range(9)
+    ]
+    loaded = load_source(table_source(write(tmp_path, ".jsonl", rows)), tmp_path)
+    assert loaded.concept_set["price"].states == ("high", "low")
+    assert loaded.frame["source.price"].tolist() == ["human", "human", "blank"] * 3
+
+
+@pytest.mark.parametrize("word", ["NA", "n/a", "null", "-", "?", "\\N"])
+def test_words_for_an_empty_cell_are_no_states_unless_they_are_named(tmp_path, word):
+    rows = [
+        {"comment": f"soup {n}", "stars": "12"[n % 2], "f": "good", "p": ["low", "high", word][n % 3]} for n in range(9)
+    ]
+    path = write(tmp_path, ".jsonl", rows)
+    loaded = load_with_faults(table_source(path), tmp_path)
+    message = loaded.faults["concept.price"]
+    assert f"it holds {word!r} in 3 row(s)" in message and "leave these cells empty" in message
+    named = COLUMNS["concepts"] | {"price": {"column": "p", "states": ("low", "high", word)}}
+    assert load_source(table_source(path, concepts=named), tmp_path).concept_set["price"].states[-1] == word
+
+
+def test_a_control_character_of_the_second_block_is_damage_in_a_state(tmp_path):
+    rows = [{"comment": f"soup {n}", "stars": "12"[n % 2], "f": "good", "p": ["low", "high"][n % 2]} for n in range(9)]
+    rows[4]["p"] = "\x9blow"
+    frame = load_source(table_source(write(tmp_path, ".jsonl", rows)), tmp_path).frame
+    assert frame["fault"].notna().tolist() == [n == 4 for n in range(9)]
+    assert "column 'p' holds replacement or control characters: '\\x9blow'" in frame["fault"][4]

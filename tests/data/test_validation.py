@@ -93,6 +93,16 @@ def test_a_fault_of_the_source_becomes_a_reason_and_its_column_goes():
     assert all("fault" not in frame for frame in [*result.splits.values(), result.quarantine])
 
 
+def test_what_is_no_state_is_named_with_its_own_column_and_a_remedy():
+    splits = good_splits()
+    fault = "column 'how was it' holds nan, which is no state"
+    splits["test"]["fault"] = pd.Series([None, None, fault] + [None] * 3, dtype="str")
+    assert bad(splits) == [("test", 3, f"no state: {fault}")]
+    refusal = validate(splits, CONCEPTS, limits(quarantine_share=0)).refusal
+    assert "column 'how was it': no state in 1 row(s)" in refusal
+    assert refusal.endswith("Remedy: leave the cell empty, or name the state under source.columns")
+
+
 def test_a_text_in_several_splits_stays_only_in_the_most_important_one():
     text = "the same everywhere"
     splits = spoiled(train__0__text=text, validation__0__text=text, test__0__text=text)

@@ -36,6 +36,13 @@ def test_bad_rows_go_to_quarantine_and_the_rest_passes(tmp_path):
     assert len(read_split(workspace.validated, "train")) == manifest["splits"][0]["rows"]
 
 
+def test_warnings_are_counted_on_the_terminal(tmp_path, capsys):
+    run(tmp_path / "none")
+    assert "warning" not in capsys.readouterr().out
+    run(tmp_path / "some", [(4, "comment", "The soup was nice, donâ€™t you think, and the bread, too.")])
+    assert "1 warning(s), which reports/validation.html shows: decoding 1" in capsys.readouterr().out
+
+
 def test_without_bad_rows_the_quarantine_is_an_empty_table(tmp_path):
     none = read_parquet(run(tmp_path / "a").validated / "quarantine.parquet")
     some = read_parquet(run(tmp_path / "b", [(4, "comment", " ")]).validated / "quarantine.parquet")

@@ -28,6 +28,8 @@ def read_delimited(text: str, form: TableFormat, where: str) -> FileTable:
     if declared and not skipped:
         form, skipped = form.model_copy(update={"separator": declared}), 1
     records = list(parse_records(lines[max(skipped, 0) :], form, max(skipped, 0) + 1, where))
+    if not records and skipped > 0 and any(line.strip() for line in lines):
+        raise DataError(f"{where} has {len(lines)} lines, and source.format.header names line {form.header}")
     if not records:
         raise DataError(f"{where} is empty")
     header, rows = records[0], records[1:]
@@ -41,8 +43,10 @@ def read_delimited(text: str, form: TableFormat, where: str) -> FileTable:
     require_distinct(names, where)
     if not rows:
         raise DataError(f"{where} has no rows")
-    rows, broken = _sort_out(rows, len(names), form)
+    rows, broken = _sort_out(rows, names, form)
     if 2 * len(broken) > len(rows):
+        if not hint and all(len(row.fields) == len(names) + 1 for row in rows):
+            hint = "Each row begins with a cell for which the header has no name, as R writes tables; add a name there"
         message = next(iter(broken.values())).message
         remedy = hint or "Correct the header, or the rows"
         raise DataError(
@@ -80,8 +84,11 @@ def _without_empty_end(names: list[str], rows: list[Record]) -> tuple[list[str],
     return names[:width], rows
 
 
-def _sort_out(records: Sequence[Record], width: int, form: TableFormat) -> tuple[list[Record], dict[int, BrokenRow]]:
+def _sort_out(
+    records: Sequence[Record], names: list[str], form: TableFormat
+) -> tuple[list[Record], dict[int, BrokenRow]]:
     """The rows, and the broken ones among them by number. Each line that a stray quote swallowed is a broken row."""
+    width = len(names)
     shape = RowShape(records, width, form)
     # The number of each record's first row, which swallowed rows shift.
     numbers, number = [], 1
@@ -111,6 +118,8 @@ def _sort_out(records: Sequence[Record], width: int, form: TableFormat) -> tuple
         elif len(record.fields) != width:
             message = f"row {number} ({record.location}) has {len(record.fields)} field(s), the header has {width}"
             broken[number] = BrokenRow(raw, message)
+        elif width > 1 and record.fields == names:
+            broken[number] = BrokenRow(raw, f"row {number} ({record.location}) repeats the header")
         elif index in halves:
             short = records[halves[index]]
             message = (

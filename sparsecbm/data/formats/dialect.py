@@ -62,5 +62,7 @@ def _shape(lines: Sequence[str], separator: str, quote: str) -> tuple[float, int
         return None
     width = common[0][0]
     header = counts.index(width)
+    if header == 1 and counts[0] == width - 1 > 1:  # a name is missing in a header, as in tables that R writes
+        header = 0
     below = [count for count in counts[header:] if count]
     return (round(sum(count == width for count in below) / len(below), 1), width, header + 1)

@@ -11,6 +11,7 @@ from sparsecbm.data.formats.file_table import FileTable
 
 # JSON can hold half of a surrogate pair. It has no UTF-8 form, so no table could store it.
 SURROGATE = re.compile(r"[\ud800-\udfff]")
+_NAMES = {type(None): "null", str: "a text", list: "a list", bool: "a truth value"}
 _WHITE = " \t\r\n"
 _DECODER_FAULTS = (json.JSONDecodeError, RecursionError, ValueError)
 
@@ -38,8 +39,7 @@ def json_values(text: str, where: str) -> Iterator[tuple[str, object]]:
         DataError: as `parse_json`; a value that goes over several lines is no error.
     """
     if text.lstrip(_WHITE).startswith("["):
-        values = parse_json(text, where)
-        assert isinstance(values, list)
+        values = _parse_list(text, where)
         yield from ((f"{where}, item {number}", value) for number, value in enumerate(values, start=1))
         return
     # JSON escapes line ends inside texts, so a plain split is right. str.splitlines would also cut at U+2028.
@@ -66,7 +66,7 @@ def read_json(text: str, where: str) -> FileTable:
             raise DataError(
                 f"{where}, line 1 holds a list; each line must be an object, or each item of the list"
                 if listed
-                else f"{location} holds a {type(row).__name__}; each line must be an object"
+                else f"{location} holds {_NAMES.get(type(row), 'a number')}; each line must be an object"
             )
         rows.append(row)
     if len(rows) == 1 and rows[0] and all(isinstance(cell, dict | list) for cell in rows[0].values()):
@@ -78,6 +78,20 @@ def read_json(text: str, where: str) -> FileTable:
     # dtype=object keeps 4, 4.0 and '4' different.
     frame = pd.DataFrame({key: pd.Series([row.get(key) for row in rows], dtype=object) for key in columns})
     return FileTable(frame)
+
+
+def _parse_list(text: str, where: str) -> list[object]:
+    try:
+        values = json.loads(text, object_pairs_hook=_object)
+    except _DECODER_FAULTS as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+            raise DataError(
+                f"{where} holds more than one list, or something after a list (line {error.lineno}); each line must be "
+                "an object with the names of its columns, or the file one list of such objects"
+            ) from None
+        raise _fault(error, text, where) from None
+    assert isinstance(values, list)
+    return values
 
 
 def _pretty_values(text: str, where: str) -> Iterator[tuple[str, object]]:

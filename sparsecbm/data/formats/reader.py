@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import TableFormat
-from sparsecbm.data.formats.decoding import decode, read_bytes
+from sparsecbm.data.formats.decoding import decode, read_bytes, require_text
 from sparsecbm.data.formats.delimited import read_delimited
 from sparsecbm.data.formats.file_table import FileTable
 from sparsecbm.data.formats.json_rows import read_json
@@ -47,6 +47,7 @@ def parse_table(content: bytes, suffix: str, form: TableFormat, where: str) -> F
     """
     if suffix == ".xlsx":
         return read_spreadsheet(content, form, where)
+    require_text(content, where)
     text = decode(content, form.encoding, where)
     if "\0" in text[:1000].replace("\0\0", "") and content[:2000].count(0) > len(content[:2000]) / 3:
         raise DataError(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import TableFormat
-from sparsecbm.data.formats.file_table import FileTable, require_distinct
+from sparsecbm.data.formats.file_table import BrokenRow, FileTable, require_distinct
 
 
 def read_spreadsheet(content: bytes, form: TableFormat, where: str) -> FileTable:
@@ -47,6 +47,12 @@ def _table(rows: list[list[Any]], header: int, where: str) -> FileTable:
     names = [f"Unnamed: {index}" if name is None else str(name) for index, name in enumerate(top)]
     require_distinct(names, where)
     body = rows[header:]
+    broken = {
+        number: BrokenRow("\t".join(names), f"row {number} repeats the header")
+        for number, row in enumerate(body, start=1)
+        if header and width > 1 and row == top
+    }
+    body = [[None] * width if number in broken else row for number, row in enumerate(body, start=1)]
     frame = pd.DataFrame(
         {name: pd.Series([row[index] for row in body], dtype=object) for index, name in enumerate(names)}
     )
@@ -55,4 +61,4 @@ def _table(rows: list[list[Any]], header: int, where: str) -> FileTable:
         full = next((n for n, row in enumerate(rows, start=1) if all(cell is not None for cell in row)), None)
         if full is not None and full > header:
             hint = f"It looks as if it has its header in row {full}; then set source.format: {{header: {full}}}"
-    return FileTable(frame, hint=hint)
+    return FileTable(frame, broken, hint)

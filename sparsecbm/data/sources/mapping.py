@@ -10,6 +10,7 @@ from sparsecbm.base.params import Mapping
 from sparsecbm.data.formats.file_table import BrokenRow, FileTable
 from sparsecbm.data.lookalikes import fold_lookalikes
 from sparsecbm.data.source_table import BROKEN_ROW, no_state, require_columns, text_cells
+from sparsecbm.data.text_quality import is_blank
 
 
 def mapped_columns(columns: Mapping) -> list[str]:
@@ -23,6 +24,7 @@ def map_rows(table: FileTable | pd.DataFrame, columns: Mapping, file: str) -> pd
     """Canonical columns of a table's rows: with `split` if the mapping names one, and with `fault`.
 
     A cell that looks like a named state, but for case, blanks, Unicode form or style of numbers, becomes this state.
+    A cell that shows nothing, apart from a text, is empty.
 
     Raises:
         DataError: a mapped column is absent, or the text column holds no texts.
@@ -46,7 +48,7 @@ def map_rows(table: FileTable | pd.DataFrame, columns: Mapping, file: str) -> pd
         if column is None:
             continue
         kept, fault = text_cells(cells_of[column], numbers=True)
-        kept = kept.mask(kept == "")
+        kept = kept.mask(is_blank(kept))
         if states.get(name) is not None:
             kept = fold_lookalikes(kept, states[name])
         elif name in states:

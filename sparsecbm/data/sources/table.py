@@ -16,7 +16,9 @@ def load_table(source: TableSource, root: Path) -> SourceTable:
     table = read_table(path, source.format)
     frame = map_rows(table, source.columns, path.name)
     concept_set, faults = find_vocabulary(frame, source.columns, path.name)
-    training = f"the rows of {path.name} whose {source.columns.split!r} is train"
+    training = (
+        f"the rows of {path.name} whose {source.columns.split!r} is train, or is named so by source.columns.splits"
+    )
     files = (file_entry(path, len(table.frame)),)
     rows = canonical(frame, concept_set)
     return SourceTable(rows, concept_set, source.name, source.licence, files, training, faults)

@@ -13,6 +13,8 @@ from sparsecbm.base.params import Mapping
 from sparsecbm.data.lookalikes import are_classes, group_lookalikes, normal_form, plainest, show_lookalikes
 
 SHOWN_GROUPS, SHOWN_STATES = 5, 3
+# What programs and people write where they leave a cell empty.
+_EMPTY_WORDS = frozenset(("na", "n/a", "n.a.", "<na>", "nat", "null", "(null)", "\\n", "-", "--", ".", "?"))
 States = Sequence[str] | None
 NameStates = Callable[[str, Sequence[str]], str]
 
@@ -100,6 +102,12 @@ def _fault(frame: pd.DataFrame, cell: str, column: str, name_states: Callable[[S
             f"it has {cells.nunique()} different values in {int(cells.notna().sum())} rows ({first}, ...), so they are "
             f"no classes; sort them into a few classes first (scores into ranges), leave the column out, or "
             f"{name_states(['...', '...'])}"
+        )
+    blanks = [state for state in cells.dropna().unique() if state.strip().casefold() in _EMPTY_WORDS]
+    if blanks:
+        return (
+            f"it holds {', '.join(map(repr, blanks))} in {int(cells.isin(blanks).sum())} row(s), which mostly stands "
+            f"for an empty cell; leave these cells empty, or, if it is a state, {name_states(_states(cells))}"
         )
     groups = group_lookalikes(cells)
     if groups:

@@ -140,3 +140,44 @@ def test_long_cells_and_old_line_ends_are_read(tmp_path):
     long = "soup " * 40_000
     assert read(tmp_path, ["text,stars,food", *ROWS, f"{long},1,bad"]).frame["text"][12] == long
     assert len(read(tmp_path, "\r".join(["text,stars,food", *ROWS]).encode()).frame) == 12
+
+
+def test_a_header_that_is_repeated_is_no_row(tmp_path):
+    table = read(tmp_path, ["text,stars,food", *ROWS, "text,stars,food", *ROWS])
+    assert {number: row.message for number, row in table.broken.items()} == {13: "row 13 (line 14) repeats the header"}
+    assert len(table.frame) == 25 and table.frame["food"].notna().sum() == 24
+
+
+def test_a_header_without_a_name_for_the_first_column_is_named_as_such(tmp_path):
+    with pytest.raises(DataError, match=r"12 of 12 rows .* Each row begins with a cell for which the header has no"):
+        read(tmp_path, ["text,stars,food", *(f"{n},{row}" for n, row in enumerate(ROWS))])
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PK\x03\x04" + bytes(99), "an xlsx file or another zip archive"), (b"\x1f\x8b\x08" + bytes(99), "a gzip"),
+        (b"PAR1" + bytes(99), "a parquet file"), (b"\xd0\xcf\x11\xe0" + bytes(99), "an old Excel file"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html>\n<table>", "an HTML or XML page"), (b"%PDF-1.7", "a PDF"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_named_as_such(tmp_path, content, kind):
+    with pytest.raises(DataError, match=f"t.csv holds {kind}.* unpack it, give it the ending of its kind"):
+        read(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "form", "remedy"),
+    [
+        ("text,a\ncafé,1".encode(), {"encoding": "ascii"}, "it is UTF-8, so leave out source.format.encoding"),
+        ("text,a\ncafé,1".encode(), {"encoding": "undefined"}, "there is no encoding 'undefined'"),
+        ("text,a\ncafé,1\n".encode() + "café".encode("cp1252") + b",2\n", {}, "the lines above are UTF-8, so correct"),
+        ("text,a\nスープ,1\n".encode("shift_jis"), {}, "name its encoding, which is none that can be guessed"),
+        ("text,a\ncafé,1".encode("utf-16")[:-1], {}, "the file may be cut off here"),
+        (b"text,a\nsoup,1\n", {"header": 9}, "has 2 lines, and source.format.header names line 9"),
+    ],
+)
+def test_no_advice_turns_texts_into_other_texts(tmp_path, content, form, remedy):
+    with pytest.raises(DataError, match=remedy) as caught:
+        read(tmp_path, content, **form)
+    assert "latin-1" not in str(caught.value)

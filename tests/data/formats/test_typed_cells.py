@@ -138,3 +138,10 @@ def test_without_openpyxl_the_message_says_how_to_get_it(tmp_path, monkeypatch):
     (tmp_path / "t.xlsx").write_bytes(b"PK")
     with pytest.raises(DataError, match=r"pip install 'sparsecbm\[xlsx\]'"):
         read_table(tmp_path / "t.xlsx")
+
+
+def test_lists_in_lines_of_json_are_named_as_such(tmp_path):
+    with pytest.raises(DataError, match=r"more than one list, .* \(line 2\); each line must be an object"):
+        read(tmp_path, '["soup", 1]\n["bread", 2]\n')
+    with pytest.raises(DataError, match=r"line 2 holds null; each line must be an object"):
+        read(tmp_path, '{"text": "soup"}\nnull\n')
