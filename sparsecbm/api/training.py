@@ -21,7 +21,7 @@ from sparsecbm.model.dry_run import dry_run
 from sparsecbm.model.masked import find_blocks
 from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.loop import TrainingRun
+from sparsecbm.train.loop import TrainingRun, in_bf16
 from sparsecbm.train.modes import fit as fit_dense
 from sparsecbm.train.reproducible import reproducible
 
@@ -63,7 +63,7 @@ def fit(
     training, held_out = _parts(frame, concept_set, text, group, options)
     with _training(options) as run:
         model = SparseCBM.build(options.backbone, concept_set, options.settings)
-        dry_run(model)
+        dry_run(model, bf16=in_bf16(params))
         model.history = fit_dense(model, training, held_out, params, run)
     return model.to("cpu").eval()
 

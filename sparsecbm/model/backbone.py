@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from sparsecbm.base.errors import ModelError, unknown
 from sparsecbm.base.files import sha256_file
-from sparsecbm.model.architecture import empty_backbone, foreign_faults, make_config
+from sparsecbm.model.architecture import TAKE, empty_backbone, foreign_faults, make_config
 from sparsecbm.model.folder_entries import check_entries, read_settings
 from sparsecbm.model.tokenizer import check_filled, check_vocabulary, load_tokenizer, prepare_tokenizer
 
@@ -194,8 +194,10 @@ def hidden_size(backbone: PreTrainedModel) -> int:
 
 def embedding_rows(backbone: PreTrainedModel) -> int:
     """The number of tokens that have an embedding."""
-    weight = backbone.get_input_embeddings().weight
-    assert isinstance(weight, torch.Tensor)
+    family = backbone.config.model_type
+    with foreign_faults(f"model.backbone: a {family} has no embeddings of tokens, so it cannot be a backbone; {TAKE}"):
+        weight = backbone.get_input_embeddings().weight
+        assert isinstance(weight, torch.Tensor), "it has no table of embeddings"
     return len(weight)
 
 

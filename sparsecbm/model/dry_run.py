@@ -56,16 +56,22 @@ class PlannedMasks:
 ALL_LAYERS = PlannedMasks()
 
 
-def dry_run(model: ConceptBottleneck, planned: PlannedMasks = ALL_LAYERS) -> None:
+def dry_run(model: ConceptBottleneck, planned: PlannedMasks = ALL_LAYERS, bf16: bool = False) -> None:
     """Check that a model can be trained, pruned, explained and saved. It and all random numbers stay as they are.
+
+    Args:
+        bf16: whether it will be trained in bf16
 
     Raises:
         ModelError: something fails, or results do not agree; names the family and the step.
-        ConfigError: a setting does not fit the backbone: its positions, its blocks or its layers.
+        ConfigError: a setting does not fit the backbone: its positions, its blocks, its layers or the precision.
     """
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        _DryRun(model, planned).run()
+        check = _DryRun(model, planned)
+        check.run()
+        if bf16:
+            check.run_in_bf16()
 
 
 class _DryRun:
@@ -87,6 +93,19 @@ class _DryRun:
         if self.model.has_bottleneck:
             self._check_masks()
         self._step("save", lambda: self._check_saved(states))
+
+    @torch.no_grad()
+    def run_in_bf16(self) -> None:
+        """Some families hold numbers that bf16 cannot."""
+        try:
+            with torch.autocast(self.model.device.type, torch.bfloat16):
+                pooled = self._step("bf16", lambda: self._pooled(self.ids, self.mask))
+        except ModelError as error:
+            raise ConfigError(
+                f"finetune.precision: set it to float32, since this backbone fails in bf16. {error}"
+            ) from error
+        if not bool(pooled.isfinite().all()):
+            raise ConfigError(f"finetune.precision: set it to float32, since a {self.family} overflows in bf16")
 
     def _batch(self, length: int) -> tuple[Tensor, Tensor]:
         """A text of full length and one of half of it, [2, length] each, of tokens that are not special."""
@@ -157,6 +176,10 @@ class _DryRun:
             unfolded: dict[str, Tensor] = explained.represent(self.ids, self.mask)
             for name in names:
                 self._compare("unfold", unfolded[name], pooled[name])
+        for form in (masked, explained):
+            single = self._step("one text", lambda form=form: form.represent(self.ids[:1], self.mask[:1]))
+            for name in names:
+                self._compare("padding", single[name], pooled[name][:1])
         self._step("explain", lambda: self._check_gradients(explained, pooled))
 
     def _draw_masks(self, names: Sequence[str]) -> MaskSet:
@@ -220,7 +243,7 @@ class _DryRun:
 
     def _step(self, name: str, action: Callable[[], Result]) -> Result:
         """The result of an action; its faults name the family and the step."""
-        with foreign_faults(f"model.backbone: a {self.family} cannot be a backbone, since its step `{name}` fails"):
+        with foreign_faults(f"model.backbone: a {self.family} cannot be a backbone; {TAKE}. Its step `{name}` fails"):
             return action()
 
     def _compare(self, step: str, actual: Tensor, expected: Tensor) -> None:

@@ -182,6 +182,11 @@ def prunable_layers(
         for inner, module in block.named_modules()
         if number >= masked_from and isinstance(module, LinearMap)
     }
+    if not layers:
+        raise ConfigError(
+            "model.backbone: its blocks have no linear maps that could have masks; take one of the families that "
+            "docs/backbones.md lists"
+        )
     for pattern in patterns:
         if not any(fnmatchcase(layer, pattern) for layer in layers):
             raise ConfigError(f"prune.layers: {unknown('layer pattern', pattern, layers)}")

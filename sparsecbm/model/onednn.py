@@ -37,8 +37,11 @@ def _is_supported(weight: Tensor) -> bool:
 
 class _OneDNNLinear(nn.Linear):
     def forward(self, inputs: Tensor) -> Tensor:
-        output: Tensor = _Product.apply(inputs, self.weight, self.bias)  # type: ignore[no-untyped-call]
-        return output
+        # The function multiplies a matrix, since its output would be a view for more dimensions. Some networks add to
+        # an output in place, and PyTorch forbids that for views that a function made.
+        rows = inputs.reshape(-1, inputs.shape[-1])
+        output: Tensor = _Product.apply(rows, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return output.view(*inputs.shape[:-1], output.shape[-1])
 
 
 class _Product(torch.autograd.Function):

@@ -11,7 +11,7 @@ from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.stages.reproducible_stage import reproducible_stage
 from sparsecbm.track.live import live_run
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.loop import History, TrainingRun
+from sparsecbm.train.loop import History, TrainingRun, in_bf16
 from sparsecbm.train.modes import fit
 
 
@@ -24,7 +24,7 @@ def run(params: Params, workspace: Workspace) -> None:
     """
     settings = Settings(**params.model.model_dump(exclude={"backbone"}))
     model = ConceptBottleneck.build(params.model.backbone, read_concepts(workspace.annotated), settings)
-    dry_run(model, _planned_masks(params))
+    dry_run(model, _planned_masks(params), in_bf16(params.finetune))
     training, validation = (read_split(workspace.annotated, split) for split in ("train", "validation"))
     checkpoints = Checkpoints(workspace.checkpoints / f"finetune-{stage_key(workspace, 'finetune')[:16]}")
     with live_run(params, workspace, stage="finetune") as log:

@@ -76,6 +76,12 @@ def choose_precision(setting: str, device: torch.device) -> str:
     return "bf16" if setting == "bf16" else "no"
 
 
+def in_bf16(params: Finetune) -> bool:
+    """Whether a training on the configured device computes in bf16."""
+    device = torch.device("cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu")
+    return choose_precision(params.precision, device) == "bf16"
+
+
 def make_accelerator(params: Finetune) -> Accelerator:
     """An accelerator with the configured device and precision."""
     cpu = params.device == "cpu"

@@ -7,6 +7,7 @@ from torch import nn
 
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model import architecture, positions
+from sparsecbm.model.backbone import embedding_rows
 from sparsecbm.model.branches import ConceptBlock
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.dry_run import PlannedMasks, dry_run
@@ -131,3 +132,28 @@ def test_a_tokenizer_that_forgets_something_is_refused(backbone):
     tokenizer.save_pretrained = save
     with pytest.raises(ModelError, match="splits a text differently after it was saved"):
         dry_run(model)
+
+
+def test_a_family_that_fails_in_bf16_is_refused_with_the_precision_to_set(tmp_path):
+    """DeBERTa v1 fills its attention with a number that bf16 does not hold, at the first update."""
+    model = tiny_model(write_backbone(tmp_path / "deberta", "deberta", **DEEP))
+    dry_run(model)
+    with pytest.raises(ConfigError, match=r"finetune.precision: set it to float32, .* Its step `bf16` fails"):
+        dry_run(model, bf16=True)
+
+
+def test_a_family_that_fails_for_a_single_text_is_refused(tmp_path):
+    """XGLM insists on one mask for each row, and a single text has one mask for the rows of all concepts."""
+    sizes = {"d_model": 32, "attention_heads": 2, "ffn_dim": 64, "num_layers": 3, "vocab_size": 40}
+    model = tiny_model(write_backbone(tmp_path / "xglm", "xglm", **sizes))
+    with pytest.raises(ModelError, match=r"a xglm cannot be a backbone; .* Its step `one text` fails"):
+        dry_run(model)
+
+
+def test_a_backbone_without_embeddings_of_tokens_is_refused(model, monkeypatch):
+    def no_embeddings():
+        raise NotImplementedError("not handled")
+
+    monkeypatch.setattr(model.backbone, "get_input_embeddings", no_embeddings)
+    with pytest.raises(ModelError, match="a bert has no embeddings of tokens, so it cannot be a backbone"):
+        embedding_rows(model.backbone)

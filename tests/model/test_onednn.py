@@ -26,7 +26,8 @@ def test_outputs_and_gradients_equal_those_of_float64(transposed, bias, rows):
     upstream = torch.randn(5, rows, 96).transpose(0, 1)  # gradients from attention have this layout
     with use_onednn(layer):
         output = layer(inputs)
-        assert "Product" in type(output.grad_fn).__name__
+        names = [type(output.grad_fn).__name__, *(type(step).__name__ for step, _ in output.grad_fn.next_functions)]
+        assert any("Product" in name for name in names)
         (gradient,) = torch.autograd.grad(output, inputs, upstream)
     exact = inputs.detach().double().requires_grad_()
     expected = layer.double()(exact)
@@ -34,6 +35,15 @@ def test_outputs_and_gradients_equal_those_of_float64(transposed, bias, rows):
     torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=1e-5)
     (expected_gradient,) = torch.autograd.grad(expected, exact, upstream.double())
     torch.testing.assert_close(gradient.double(), expected_gradient, rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_may_add_to_an_output_in_place():
+    layer, inputs = frozen(False, True), torch.randn(3, 5, 48).requires_grad_()
+    with use_onednn(layer):
+        output = layer(inputs)
+        output += 1  # as Falcon does
+        (gradient,) = torch.autograd.grad(output.sum(), inputs)
+    torch.testing.assert_close(gradient, layer.weight.sum(0).expand_as(inputs), rtol=1e-5, atol=1e-5)
 
 
 def test_layers_are_restored_after_an_error():
