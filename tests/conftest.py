@@ -52,15 +52,10 @@ def lively(model):
     """Return the tiny model with large weights and half of the bits set; it predicts each state for some text."""
     import torch
 
-    from tests.support.tiny_models import random_masks
+    from tests.support.tiny_models import with_large_weights
     from tests.support.tiny_tables import annotated
 
-    draw = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.ndim == 2 and "label_head" not in name:
-                weight.copy_(0.4 * torch.randn(weight.shape, generator=draw))
-    model.masks = random_masks(model)
+    with_large_weights(model)
     for name, logits in model.logits(annotated(40, seed=9)["text"].tolist()).concepts.items():
         with torch.no_grad():
             model.concept_heads.head(name).bias -= torch.from_numpy(logits).mean(0)

@@ -17,7 +17,7 @@ from sparsecbm.model.in_context import NO_CHANGES, changes_of
 from tests.support.patches import patch_by_hand
 from tests.support.promotion_models import uniform_training_means
 from tests.support.races import draw_plan, wrong_answers
-from tests.support.tiny_models import random_masks, tiny_model, write_backbone
+from tests.support.tiny_models import tiny_model, with_large_weights, write_backbone
 
 TEXTS = ("the food was good", "a loud place but we came again and the food was bad", "slow service")
 LAYER = "encoder.layer.0.output.dense"
@@ -36,13 +36,9 @@ WEIGHTS = {
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """Return a masked model of one block; its predictions take milliseconds."""
-    model = tiny_model(write_backbone(tmp_path_factory.mktemp("race") / "bert", num_hidden_layers=1))
-    draw = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.ndim == 2 and "label_head" not in name:
-                weight.copy_(0.4 * torch.randn(weight.shape, generator=draw))
-    model.masks = random_masks(model)
+    model = with_large_weights(
+        tiny_model(write_backbone(tmp_path_factory.mktemp("race") / "bert", num_hidden_layers=1))
+    )
     model.means = uniform_training_means(model)
     return model
 

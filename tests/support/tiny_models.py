@@ -149,3 +149,14 @@ def run_copies(dense: SparseCBM, masks: MaskSet, ids: torch.Tensor, mask: torch.
         pooled = pool(states, mask, copied.settings.pooling)
         logits[concept] = copied.concept_heads({concept: pooled})[concept]
     return logits
+
+
+def with_large_weights(model: SparseCBM) -> SparseCBM:
+    """Give a tiny model large weights and half of the bits, so that its texts differ; return it."""
+    draw = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim == 2 and "label_head" not in name:
+                weight.copy_(0.4 * torch.randn(weight.shape, generator=draw))
+    model.masks = random_masks(model)
+    return model
