@@ -21,9 +21,12 @@ class Workspace:
         """The first folder that holds a `dvc.yaml`, from `start` upwards.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is none, or the current folder was removed.
         """
-        start = Path(start or Path.cwd()).resolve()
+        try:
+            start = Path(start or Path.cwd()).resolve()
+        except FileNotFoundError:
+            raise ConfigError("the current folder was removed; change into a clone of the project first") from None
         for folder in (start, *start.parents):
             if (folder / "dvc.yaml").is_file():
                 return cls(folder)

@@ -48,6 +48,8 @@ def compose(workspace: Workspace, profiles: Iterable[str] = (), settings: Iterab
         before = [base["profile"]] if isinstance(base.get("profile"), str) else []
         composed["profile"] = "+".join([*before, *names])
     for key, value in _parse_settings(settings).items():
+        if key == "profile":
+            raise ConfigError("--set profile would only name a profile; --profile NAME takes its settings")
         _set(composed, key, value)
     origin = " ".join([*(f"--profile {name}" for name in profiles), *(f"--set {setting}" for setting in settings)])
     params = parse_params(composed, f"params.yaml with {origin}" if origin else "params.yaml")

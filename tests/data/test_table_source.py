@@ -307,3 +307,15 @@ def test_a_control_character_of_the_second_block_is_damage_in_a_state(tmp_path):
     frame = load_source(table_source(write(tmp_path, ".jsonl", rows)), tmp_path).frame
     assert frame["fault"].notna().tolist() == [n == 4 for n in range(9)]
     assert "column 'p' holds replacement or control characters: '\\x9blow'" in frame["fault"][4]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": "f"}, "label and concepts.food are the same column 'f'"),
+        ({"concepts": {n: {"column": "p"} for n in ("a", "b")}}, "concepts.a and concepts.b are the same column 'p'"),
+    ],
+)
+def test_a_column_has_one_use(changes, message):
+    with pytest.raises(ValueError, match=f"{message}; name one column for each"):
+        table_source("t.csv", **changes)

@@ -183,3 +183,8 @@ def test_only_a_file_of_the_same_workspace_replaces_params_yaml(workspace, monke
     assert inner.params == inner.root / "params.yaml"
     assert run_environment(workspace, params_of(workspace, seed=5)) == environment
     assert run_environment(workspace, params_of(workspace, seed=6)) != environment
+
+
+def test_a_profile_cannot_be_named_without_its_settings(workspace):
+    with pytest.raises(ConfigError, match="--set profile would only name a profile; --profile NAME takes its settings"):
+        compose(workspace, settings=["profile=sparse-50"])

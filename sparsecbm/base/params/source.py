@@ -64,6 +64,17 @@ class Mapping(Section):
         default={}, description="new names of splits; of a hub data set only the named splits are loaded"
     )
 
+    @model_validator(mode="after")
+    def _one_use_of_a_column(self) -> "Mapping":
+        """A concept that is the label would foretell it perfectly, and two concepts of one column would be one."""
+        used = {self.label: "label"}
+        for name, concept in self.concepts.items():
+            use, column = f"concepts.{name}", concept.column
+            if column in used:
+                raise ValueError(f"{used[column]} and {use} are the same column {column!r}; name one column for each")
+            used[column] = use
+        return self
+
 
 class TableFormat(Section):
     """How a file is written, where that cannot be told from its name."""
