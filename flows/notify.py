@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.logging.loggers import flow_run_logger
 from prefect.states import State
 
+from flows.calls import run_logger
 from sparsecbm.base.redaction import redacted
 
 BLOCK = "sparsecbm"
@@ -24,14 +25,31 @@ def notify(flow: Flow, flow_run: FlowRun, state: State) -> None:
     """A flow hook: post name, state and message. A failing webhook never fails the flow."""
     if state.name in QUIET:
         return
-    logger = flow_run_logger(flow_run, flow)
     try:
         webhook = Webhook.load(BLOCK)
     except ValueError:
         return  # no webhook is configured
+    _post(webhook, flow.name, flow_run.name, state, flow_run_logger(flow_run, flow))
+
+
+def notify_without_server(flow: Flow, state: State) -> None:
+    """The same for a run that Prefect's server does not know: the address is that of SPARSECBM_WEBHOOK."""
+    address = os.environ.get(VARIABLE)
+    if address and state.name not in QUIET:
+        try:
+            webhook = Webhook(url=address)
+        except ValueError:  # its message may contain the address
+            run_logger().warning("%s is no address", VARIABLE)
+        else:
+            _post(webhook, flow.name, "without Prefect", state, run_logger())
+
+
+def _post(webhook: Webhook, flow: str, run: str, state: State, logger: logging.Logger | logging.LoggerAdapter) -> None:
     message = redacted(state.message or "")
-    text = f"{flow.name} {flow_run.name}: {state.name}. {message}"
-    payload = {"text": text, "flow": flow.name, "run": flow_run.name, "state": state.name, "message": message}
+    payload = {
+        "text": f"{flow} {run}: {state.name}. {message}", "flow": flow, "run": run, "state": state.name,
+        "message": message,
+    }  # fmt: skip
     logging.getLogger("httpx").setLevel(logging.WARNING)  # below this level it logs addresses
     try:
         response = asyncio.run(webhook.call(payload))

@@ -37,7 +37,7 @@ from flows import publish  # noqa: E402
 from flows.calls import call, run_logger, without_server  # noqa: E402
 from flows.clone import propose_results  # noqa: E402
 from flows.heartbeat import heartbeat  # noqa: E402
-from flows.notify import notify  # noqa: E402
+from flows.notify import notify, notify_without_server  # noqa: E402
 from flows.processes import find_processes, stage_mark, stop  # noqa: E402
 from flows.promotion import Mode, as_flow_state, gate_and_promote  # noqa: E402
 from flows.screen import Screen  # noqa: E402
@@ -218,7 +218,9 @@ def _run(stages: list[str], promote: Mode, screen: Screen) -> State:
         return retrain(stages, promote=promote, return_state=True)
     screen.line(f"Prefect's server does not start (see {SERVER.log}); this run goes on without it, so no page shows it")
     with without_server():
-        return retrain.fn(stages, promote=promote)
+        state = retrain.fn(stages, promote=promote)
+        notify_without_server(retrain, state)
+        return state
 
 
 if __name__ == "__main__":

@@ -75,3 +75,29 @@ def _program(workspace, script):
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return path
+
+
+def test_the_webhook_of_the_environment_is_called_without_a_server(prefect_home, monkeypatch):
+    from prefect.blocks.webhook import Webhook
+    from prefect.states import Completed, Failed
+
+    from flows.calls import without_server
+    from flows.notify import notify_without_server
+    from flows.retrain import retrain
+
+    calls = []
+
+    async def call(self, payload):
+        calls.append((self.url.get_secret_value(), payload["flow"], payload["text"]))
+        raise OSError("a webhook that fails never fails the run")
+
+    monkeypatch.setattr(Webhook, "call", call)
+    failed = Failed(message="error: cannot reach https://ann:pass-of-ann@example.org")
+    with without_server():
+        notify_without_server(retrain, failed)
+        monkeypatch.setenv("SPARSECBM_WEBHOOK", "https://hooks.example.org/key")
+        notify_without_server(retrain, Completed(message="all is well"))
+        assert calls == []
+        notify_without_server(retrain, failed)
+    text = "retrain without Prefect: Failed. error: cannot reach https://***@example.org"
+    assert calls == [("https://hooks.example.org/key", "retrain", text)]
