@@ -36,7 +36,7 @@ from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.positions import check_max_length
 from sparsecbm.model.saved_json import read_checksums, read_concepts, read_config, read_means
-from sparsecbm.model.tokenizer import check_vocabulary, forget_padding, load_tokenizer
+from sparsecbm.model.tokenizer import check_filled, check_vocabulary, forget_padding, load_tokenizer
 
 Model = TypeVar("Model", bound=ConceptBottleneck)
 
@@ -112,6 +112,7 @@ def _check_use(model: ConceptBottleneck, path: Path) -> None:
     """Check that a loaded model can predict: values of a configuration may fit the weights and yet not work."""
     rows = embedding_rows(model.backbone)
     check_vocabulary(model.tokenizer, rows, model.settings.max_length, str(path / "tokenizer"))
+    check_filled(model.tokenizer, path / "tokenizer", rows)
     check_max_length(model.backbone, model.settings.max_length, str(path / "config.json"))
     with foreign_faults(f"the model in {path} cannot predict"), inference_mode(model):
         ids, mask = pad(encode(model.tokenizer, ["a"], model.settings.max_length), model.tokenizer.pad_token_id)

@@ -360,3 +360,12 @@ def test_a_device_is_refused(folder, monkeypatch):
     monkeypatch.setattr(Path, "lstat", lstat)
     with pytest.raises(ModelError, match=r"concepts\.json is a device"):
         SparseCBM.from_pretrained(folder)
+
+
+def test_a_tokenizer_that_knows_few_words_is_refused(folder):
+    path = folder / "tokenizer" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"] = {token: n for token, n in content["model"]["vocab"].items() if n < 6}
+    path.write_text(json.dumps(content))
+    renew_checksums(folder)
+    assert "so it belongs to another model" in outcome(folder)
