@@ -28,10 +28,13 @@ from sparsecbm.promote.history import (
     History,
     HistoryBrokenError,
     champion_stack,
+    entry_key,
 )
 from sparsecbm.promote.intent import Decision, Intent, IntentUnreadableError
 from sparsecbm.promote.record_texts import check_reason, recordable, user_name
 from sparsecbm.promote.registry import CHAMPION, PREVIOUS, Registry
+
+ROOM = 1_000_000  # entries that can follow a restart
 
 Smoke = Callable[[], None]  # loads the champion by its alias and lets it predict; raises on failure
 
@@ -168,8 +171,11 @@ def restart(registry: Registry, reason: str, smoke: Smoke) -> Entry:
     if not faults:
         raise PromotionError("the promotion history is valid, so there is nothing to restart")
     number = max([*history.numbers, *(number for _, number, _ in registry.entry_hashes())], default=0) + 1
-    if number > LARGEST:
-        raise PromotionError(f"the history holds entry {number - 1}, the last possible one; delete its tag in MLflow")
+    if number > LARGEST - ROOM:
+        raise PromotionError(
+            f"the history holds entry {number - 1}, which is forged and leaves no room for later ones; "
+            f"delete its tag {entry_key(number - 1)} in MLflow"
+        )
     aliases = registry.aliases()
     entry = Entry(
         number=number,

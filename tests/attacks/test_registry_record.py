@@ -186,6 +186,18 @@ def test_a_restart_outlives_an_entry_of_a_forged_high_number(registry):
     assert inspect_registry(registry).history_faults == ()
 
 
+@pytest.mark.parametrize("number", [999_999_999, 999_999_998, 999_000_000])
+def test_a_restart_leaves_room_for_later_entries(registry, number):
+    """Else the next promotion would need an entry of ten digits, which nobody could read."""
+    tags_of(registry)[entry_key(number)] = "x"
+    before = dict(tags_of(registry))
+    with pytest.raises(PromotionError, match=rf"delete its tag sparsecbm\.history\.{number} in MLflow"):
+        restart(registry, "seen", works)
+    assert tags_of(registry) == before
+    del tags_of(registry)[entry_key(number)]
+    assert promote(registry, 4, 3, DECISION, works).number == 4
+
+
 @pytest.mark.parametrize("key", ["sparsecbm.history.", "sparsecbm.history.x", "sparsecbm.history.0000004", "[/red]"])
 def test_tags_that_are_no_entries_are_ignored_and_named(registry, key):
     tags_of(registry)[key] = "anything"
