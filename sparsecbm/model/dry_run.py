@@ -9,6 +9,7 @@ import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -177,7 +178,7 @@ class _DryRun:
             for name in names:
                 self._compare("unfold", unfolded[name], pooled[name])
         for form in (masked, explained):
-            single = self._step("one text", lambda form=form: form.represent(self.ids[:1], self.mask[:1]))
+            single = self._step("one text", partial(form.represent, self.ids[:1], self.mask[:1]))
             for name in names:
                 self._compare("padding", single[name], pooled[name][:1])
         self._step("explain", lambda: self._check_gradients(explained, pooled))
