@@ -21,7 +21,7 @@ import sparsecbm
 from sparsecbm import Concept, ConceptSet, MaskSet, Settings, SparseCBM
 from sparsecbm.model.masked import prunable_layers
 
-PIPELINE_ONLY = ("captum", "dvc", "flows", "matplotlib", "mlflow", "pandera", "prefect", "ruamel")
+PIPELINE_ONLY = ("captum", "dvc", "flows", "matplotlib", "mlflow", "pandera", "prefect")
 WORDS = ("the", "food", "was", "good", "bad", "and", "service", "slow", "quick", "but", "place", "loud", "quiet")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 STATES = ("Negative", "Positive")

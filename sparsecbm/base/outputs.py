@@ -51,10 +51,10 @@ def check_output(path: Path, recognise: Recogniser, kind: str) -> None:
     """
     path = located(path)
     refuse_inside_model(path)
-    _check_parent(path)
     try:
         if path.is_dir():
             raise WriteError(path, "it is a folder; name a file")
+        _check_parent(path)
         if not path.is_file() or path.stat().st_size == 0:
             return
         with open(path, "rb") as file:

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,12 @@ def test_a_path_that_cannot_be_created_is_refused_before_the_work(tmp_path):
     with pytest.raises(WriteError, match=r"file is no folder; name another path"):
         check_output(tmp_path / "file" / "a" / "b", lambda head: True, "masks")
     check_output(tmp_path / "a" / "b", lambda head: True, "masks")
+
+
+@pytest.mark.parametrize("path", [Path(), Path("/"), Path("..")])
+def test_a_path_without_a_parent_is_a_folder(path):
+    with pytest.raises(WriteError, match="it is a folder; name a file"):
+        check_output(path, lambda head: True, "scores")
 
 
 def test_save_pretrained_replaces_only_a_model(model, tmp_path):

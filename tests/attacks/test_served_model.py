@@ -80,7 +80,8 @@ def body(texts, **options):
     return json.dumps({"dataframe_records": [{"text": t} for t in texts], "params": {"options": json.dumps(options)}})
 
 
-def test_mixed_requests_from_sixteen_threads_get_their_own_answers(ask, patched_model):
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_mixed_requests_from_sixteen_threads_get_their_own_answers(ask, patched_model, count):
     patch = patched_model[1].id
     requests = {
         "plain": body(TEXTS[:1]),
@@ -97,7 +98,7 @@ def test_mixed_requests_from_sixteen_threads_get_their_own_answers(ask, patched_
     expected = {name: call() for name, call in calls.items()}
     assert {name: status for name, (status, _) in expected.items() if status != 200} == {"wrong": 400}
     assert len(set(expected.values())) == len(expected)
-    assert wrong_answers(calls, expected, draw_plan(weights, 500, seed=1)) == []
+    assert wrong_answers(calls, expected, draw_plan(weights, count, seed=1)) == []
 
 
 @pytest.mark.parametrize(
