@@ -10,6 +10,7 @@ from sparsecbm.base.faults import system_fault
 from sparsecbm.base.replacement import recover as recover
 from sparsecbm.base.replacement import replacing as replacing
 from sparsecbm.base.replacement import replacing_folder as replacing_folder
+from sparsecbm.base.unique_keys import RepeatedKeyError, object_of
 
 if TYPE_CHECKING:
     import pandas as pd  # imported only where tables are read, since most commands read none
@@ -64,27 +65,15 @@ def parse_json(text: str, source: object) -> Any:
         DataError: the text is no JSON, names a key twice, is nested too deeply, or holds a number of too many digits.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object)
+        return json.loads(text, object_pairs_hook=object_of)
     except RecursionError:
         raise DataError(f"{source} is not valid JSON: it is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{source} is not valid JSON: {error}") from None
-    except _RepeatedKeyError as error:
-        raise DataError(f"{source} is not valid JSON: it names the key {str(error)!r} twice") from None
+    except RepeatedKeyError as error:
+        raise DataError(f"{source} {error}") from None
     except ValueError:
         raise DataError(f"{source} is not valid JSON: a number has too many digits") from None
-
-
-class _RepeatedKeyError(ValueError):
-    """An object names a key twice, so it is not clear which value counts."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _RepeatedKeyError(next(name for name in names if names.count(name) > 1))
-    return value
 
 
 def _kind(value: object) -> str:

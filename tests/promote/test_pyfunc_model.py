@@ -82,7 +82,10 @@ def test_options_change_the_answer(pyfunc_model):
         (json.dumps({"patches": ["abcd"] * 99}), "patches: at most 32 are allowed"),
         ("[" * 100_000, "`options` is not valid JSON: it is nested too deeply"),
         ('{"top_k": ' + "9" * 5000 + "}", "a number has too many digits"),
-        ('{"edits": {"food": "Positive", "food": "Negative"}}', "it names the key 'food' twice"),
+        (
+            '{"edits": {"food": "Positive", "food": "Negative"}}',
+            "`options` names the key 'food' twice, as entries 1 and 2",
+        ),
         ('{"explain": "long"}', "explain: must be 'none', 'short' or 'full', not 'long'"),
     ],
 )

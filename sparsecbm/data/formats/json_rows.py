@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from sparsecbm.base.errors import DataError
+from sparsecbm.base.unique_keys import RepeatedKeyError, object_of
 from sparsecbm.data.formats.file_table import FileTable
 
 # JSON can hold half of a surrogate pair. It has no UTF-8 form, so no table could store it.
@@ -14,10 +15,6 @@ SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NAMES = {type(None): "null", str: "a text", list: "a list", bool: "a truth value"}
 _WHITE = " \t\r\n"
 _DECODER_FAULTS = (json.JSONDecodeError, RecursionError, ValueError)
-
-
-class _RepeatedKeyError(ValueError):
-    """An object names a key twice."""
 
 
 def parse_json(text: str, where: str) -> object:
@@ -112,20 +109,11 @@ def _pretty_values(text: str, where: str) -> Iterator[tuple[str, object]]:
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    row: dict[str, object] = {}
-    for number, (key, value) in enumerate(pairs, start=1):
-        key = SURROGATE.sub("\ufffd", key)
-        if key in row:
-            raise _RepeatedKeyError(
-                f"names the key {key[:60]!r} twice, as entries {list(row).index(key) + 1} and {number} of its object; "
-                "remove or rename one of them"
-            )
-        row[key] = value
-    return row
+    return object_of((SURROGATE.sub("\ufffd", key), value) for key, value in pairs)
 
 
 def _fault(error: Exception, text: str, where: str) -> DataError:
-    if isinstance(error, _RepeatedKeyError):
+    if isinstance(error, RepeatedKeyError):
         return DataError(f"{where} {error}")
     if isinstance(error, RecursionError):
         return DataError(f"{where} is not valid JSON: it is nested too deeply")
