@@ -6,13 +6,9 @@ It works in this workspace, uncommitted edits included; the deployments in `pref
 import os
 import sys
 
-from flows.settings import answers, configure
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
-
-
-class NoServerError(SparseCBMError):
-    """No Prefect server is running, so no schedule would fire."""
+from sparsecbm.orchestration.settings import configure, require_server
 
 
 def serve(workspace: Workspace, cron: str) -> None:
@@ -22,12 +18,7 @@ def serve(workspace: Workspace, cron: str) -> None:
         NoServerError: no server answers; Prefect would poll forever and no schedule would fire.
     """
     configure(workspace)
-    api = os.environ.get("PREFECT_API_URL", "")
-    if not (api and answers(f"{api}/health")):
-        raise NoServerError(
-            f"no Prefect server answers{f' at {api}' if api else ''}, so no schedule would ever fire; "
-            "start one with `make up`, or set PREFECT_API_URL"
-        )
+    require_server()
     os.chdir(workspace.root)
     from flows.retrain import retrain
 
