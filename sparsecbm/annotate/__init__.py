@@ -1,1 +1,1 @@
-"""Annotators: who gives the concept labels of a text."""
+"""Labels of concepts: who gives them, how good they are, and how they become the training rows."""

@@ -16,3 +16,8 @@ def csv_text(rows: list[dict]) -> str:
 
 def _safe(cell: object) -> object:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def without_apostrophe(cell: str) -> str:
+    """A cell as it was before `csv_text` put an apostrophe in front."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell

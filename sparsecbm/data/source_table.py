@@ -13,9 +13,11 @@ from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import DataError
 from sparsecbm.data.formats.file_table import shortened
 from sparsecbm.data.formats.json_rows import SURROGATE
+from sparsecbm.data.tables import DEFINITIONS
 
 BLANK = "blank"
 NO_MAJORITY = "no majority"
+UNDECIDED = "undecided"
 HUMAN = "human"
 
 # What the fault of a row begins with, if it is not the type of a cell.
@@ -37,6 +39,8 @@ class SourceTable:
         files: name (without folder), sha256 and rows of each file
         training: what the split `train` comes from, for the error when it is absent
         faults: what is wrong with whole columns, by the column of `frame`; a stand-in takes its place in `concept_set`
+        definitions: concept -> hash of its definition in `concepts.yaml`; these concepts are labelled later
+        cells: the source's own columns in the order of `frame`; none if the kind of source has no others
     """
 
     frame: pd.DataFrame
@@ -46,14 +50,20 @@ class SourceTable:
     files: tuple[dict, ...]
     training: str
     faults: dict[str, str] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
+    cells: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def manifest(self) -> dict:
-        """Where the rows come from. It holds no paths."""
+        """Where the rows come from, and the definitions, by which later stages know which machine labels count.
+
+        It holds no paths.
+        """
         return {
             "source": self.source,
             "licence": self.licence,
             "files": list(self.files),
             "vocabulary": self.concept_set.to_dict(),
+            **({DEFINITIONS: self.definitions} if self.definitions else {}),
         }
 
 

@@ -8,7 +8,8 @@ Columns of a table (canonical names):
     edit_type     str or null; the concept that an edit of the group's original changed to make this row
     file, row     where the row came from (file name without folder, 1-based row number)
     concept.NAME  str or null; the state of concept NAME
-    source.NAME   str; who gave the state: human, blank (an empty cell), "no majority", or an annotator's name
+    source.NAME   str; who gave the state: human, blank (an empty cell), "no majority", "undecided" (people say that the
+                  text cannot be decided), an annotator's name, or the method that weighed several annotators
     confidence.NAME  float or null; share of votes for the state, or an annotator's confidence
     cluster.NAME  str or null, optional; rows that share it are not independent evidence on concept NAME
     share.NAME.STATE  float or null, optional; share of the votes for a state, NAME a concept or `label`
@@ -35,6 +36,7 @@ from sparsecbm.base.files import (
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.parquet"
 FORMAT = 1
+DEFINITIONS = "definitions"  # key of a manifest: concept -> hash of its definition in concepts.yaml
 
 
 def write_splits(

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,17 +66,23 @@ class Validated:
 
 
 def validate(
-    splits: dict[str, pd.DataFrame], concept_set: ConceptSet, params: Validate, blank_is_state: bool = True
+    splits: dict[str, pd.DataFrame],
+    concept_set: ConceptSet,
+    params: Validate,
+    blank_is_state: bool = True,
+    defined: Collection[str] = (),
 ) -> Validated:
     """Check every row of every split, alone and against the others.
 
     Args:
         blank_is_state: whether an empty cell of a concept gets the state `unknown` later
+        defined: concepts that are labelled later, so that their states need neither vary nor be frequent
 
     Raises:
         DataError: a whole table is wrong: a column is absent or of the wrong type, a split has no rows, or the label
             or a concept never varies.
     """
+    judged = concept_set.without(defined)
     for name, frame in splits.items():
         if frame.empty:
             raise DataError(f"split {name!r} has no rows; add some, or remove the split from the source")
@@ -99,7 +106,7 @@ def validate(
 
     refusal = _refusal(rows, good, faults, params.quarantine_share)
     if refusal is None and "train" in good:
-        require_variation(good["train"], concept_set, blank_is_state)
+        require_variation(good["train"], judged, blank_is_state)
     counts = {name: count_states(frame, concept_set) for name, frame in good.items()}
     report = {
         "accepted": refusal is None,
@@ -108,7 +115,7 @@ def validate(
             for name, frame in splits.items()
         },
         "reasons": _count_reasons(bad, faults),
-        "warnings": _warnings(kept, counts, concept_set, params),
+        "warnings": _warnings(kept, counts, judged, params),
         "balance": counts,
         "words": {name: _word_summary(frame) for name, frame in good.items()},
     }

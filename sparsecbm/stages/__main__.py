@@ -14,6 +14,7 @@ from sparsecbm.base.errors import RefusedDataError
 from sparsecbm.base.fault_boundary import exit_code
 from sparsecbm.base.files import write_text
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.installed_code import check_code
 from sparsecbm.stages import STAGES, run_stage
 
 
@@ -30,6 +31,8 @@ def main(arguments: list[str]) -> int:
 
 def _run(name: str, workspace: Workspace) -> None:
     """Run a stage; where it refuses the data, write the page with all bad rows first."""
+    # The first stage always runs, so it checks the code of those that DVC may skip.
+    check_code(workspace.root, STAGES if name == STAGES[0] else (name,))
     try:
         run_stage(name, workspace)
     except RefusedDataError as error:

@@ -1,5 +1,6 @@
 """Stage `finetune`: train the dense concept bottleneck, live in MLflow, resumable."""
 
+from sparsecbm.annotate.variation import require_states
 from sparsecbm.base.files import write_json
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
@@ -20,12 +21,18 @@ def run(params: Params, workspace: Workspace) -> None:
     """Write `models/dense` and `metrics/finetune.json`.
 
     The name of the checkpoints' folder holds the hash of the stage's inputs. So an interrupted run only continues if
-    its inputs are still the same.
+    its inputs are still the same. The black box (mode `standard`) learns no concept, so they need no labels.
+
+    Raises:
+        DataError: a concept does not have two states among the training rows, and the mode is not `standard`.
     """
     settings = Settings(**params.model.model_dump(exclude={"backbone"}))
-    model = ConceptBottleneck.build(params.model.backbone, read_concepts(workspace.annotated), settings)
-    dry_run(model, _planned_masks(params), in_bf16(params.finetune))
+    concept_set = read_concepts(workspace.annotated)
     training, validation = (read_split(workspace.annotated, split) for split in ("train", "validation"))
+    if settings.mode != "standard":
+        require_states(training, concept_set)
+    model = ConceptBottleneck.build(params.model.backbone, concept_set, settings)
+    dry_run(model, _planned_masks(params), in_bf16(params.finetune))
     checkpoints = Checkpoints(workspace.checkpoints / f"finetune-{stage_key(workspace, 'finetune')[:16]}")
     with live_run(params, workspace, stage="finetune") as log:
         history = fit(model, training, validation, params.finetune, TrainingRun(params.seed, checkpoints, log))

@@ -7,7 +7,7 @@ from sparsecbm.base.errors import RefusedDataError
 from sparsecbm.base.files import write_json
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.data.tables import read_manifest, read_splits, write_splits
+from sparsecbm.data.tables import DEFINITIONS, read_manifest, read_splits, write_splits
 from sparsecbm.data.validation import validate
 
 
@@ -22,7 +22,8 @@ def run(params: Params, workspace: Workspace) -> None:
     manifest = read_manifest(workspace.ingested)
     concept_set = ConceptSet.from_dict(manifest["vocabulary"])
     blank_is_state = params.annotate.blank == "unknown"
-    result = validate(read_splits(workspace.ingested), concept_set, params.validate_, blank_is_state)
+    splits, defined = read_splits(workspace.ingested), manifest.get(DEFINITIONS, ())
+    result = validate(splits, concept_set, params.validate_, blank_is_state, defined)
     write_json(workspace.metrics("validate"), result.report)
     if result.refusal is not None:
         raise RefusedDataError(result.refusal, result)

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from sparsecbm.base.concepts import Concept
+from sparsecbm.base.params import LabelNoise
 from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.train.label_weights import EQUAL_LABELS, label_weights
 
 MISSING = -100  # the class index that torch's cross-entropy ignores
 
@@ -22,7 +24,8 @@ class Examples:
         rows: token ids of each text
         label: [texts], int64, class indices; `MISSING` where the class is unknown
         concepts: concept -> [texts], likewise
-        label_target: [texts, classes], what the loss compares with; a row adds up to 1, or to 0 if unknown
+        label_target: [texts, classes], what the loss compares with; a row adds up to its weight in the loss, which is
+            0 if the class is unknown and 1 unless configured otherwise (`LabelNoise`)
         concept_targets: concept -> [texts, states], likewise
     """
 
@@ -65,6 +68,11 @@ def one_hot(gold: Tensor, states: int) -> Tensor:
     return target
 
 
+def target_weight(target: Tensor) -> Tensor:
+    """What each target adds up to, [rows, 1]: its weight in the loss; rounded, since shares may miss 1 by a bit."""
+    return target.sum(-1, keepdim=True).round(decimals=6)
+
+
 def vote_shares(frame: pd.DataFrame, name: str, variable: Concept, gold: Tensor) -> Tensor:
     """Targets by the shares of the votes, [rows, states]; one-hot targets where nobody voted."""
     target = one_hot(gold, len(variable))
@@ -75,11 +83,14 @@ def vote_shares(frame: pd.DataFrame, name: str, variable: Concept, gold: Tensor)
     return target
 
 
-def build_examples(frame: pd.DataFrame, model: ConceptBottleneck, targets: str = "majority") -> Examples:
+def build_examples(
+    frame: pd.DataFrame, model: ConceptBottleneck, targets: str = "majority", noise: LabelNoise = EQUAL_LABELS
+) -> Examples:
     """Tokenise and index an annotated table (columns as in `sparsecbm.data.tables`).
 
     Args:
         targets: what the loss compares with: the gold class (`majority`), or the shares of the votes (`votes`)
+        noise: how much the concept labels count
     """
     variables = {"label": model.concept_set.label} | {concept.name: concept for concept in model.concept_set}
     gold = {"label": class_indices(frame["label"], model.concept_set.label)}
@@ -88,6 +99,8 @@ def build_examples(frame: pd.DataFrame, model: ConceptBottleneck, targets: str =
         by_name = {name: vote_shares(frame, name, variable, gold[name]) for name, variable in variables.items()}
     else:
         by_name = {name: one_hot(gold[name], len(variable)) for name, variable in variables.items()}
+    for concept in model.concept_set:
+        by_name[concept.name] = by_name[concept.name] * label_weights(frame, concept.name, noise)[:, None]
     rows = encode(model.tokenizer, frame["text"].tolist(), model.settings.max_length)
     return Examples(rows, gold.pop("label"), gold, by_name.pop("label"), by_name)
 

@@ -15,6 +15,7 @@ from sparsecbm.base.params import Finetune
 from sparsecbm.base.progress import pause
 from sparsecbm.model.batches import batch_by_length, shuffle_batches
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.execution import multiplies_bf16
 from sparsecbm.model.inference import inference_mode
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.ema import WeightAverage
@@ -67,12 +68,7 @@ class History:
 def choose_precision(setting: str, device: torch.device) -> str:
     """accelerate's name for a precision (auto | float32 | bf16); `auto` is bf16 where the hardware multiplies it."""
     if setting == "auto":
-        if device.type == "cuda":
-            fast = torch.cuda.is_bf16_supported()
-        else:
-            capabilities = torch.cpu.get_capabilities()
-            fast = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-        setting = "bf16" if fast else "float32"
+        setting = "bf16" if multiplies_bf16(device) else "float32"
     return "bf16" if setting == "bf16" else "no"
 
 

@@ -4,12 +4,14 @@ joint: CE(u, y) + gamma * mean_k CE(logits_k, c*_k)   (Koh et al., arXiv 2007.04
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from sparsecbm.base.params import Finetune
 from sparsecbm.model.cbm import Output
-from sparsecbm.train.examples import MISSING, Batch, Examples
+from sparsecbm.train.examples import MISSING, Batch, Examples, target_weight
 
 
 @dataclass(frozen=True)
@@ -29,25 +31,55 @@ class Losses:
     concept: Tensor
 
 
-def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+@dataclass(frozen=True)
+class ConceptLoss:
+    """What the loss of a concept takes besides logits and targets.
+
+    Attributes:
+        smoothing: share of each target that is spread evenly over the states
+        robustness: q of the generalised cross-entropy, 0 <= q < 1; 0 is the plain cross-entropy
+    """
+
+    smoothing: float = 0.0
+    robustness: float = 0.0
+
+    @classmethod
+    def of(cls, params: Finetune) -> Self:
+        """The loss that a configuration asks for."""
+        return cls(params.label_smoothing, params.noise.generalised_cross_entropy)
+
+
+def cross_entropy(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, settings: ConceptLoss = ConceptLoss()
+) -> Tensor:
     """Mean cross-entropy over the rows with a known target; without such a row 0, with a gradient of 0.
+
+    With `robustness` q the loss of a class with probability p is (1 - p^q) / q instead of -log p. Its gradient is p^q
+    times as large, so a target that contradicts the model moves it less (Zhang and Sabuncu, arXiv 1805.07836, eq. 6).
 
     Args:
         logits: [batch, classes]
-        target: [batch, classes]; a row adds up to 1, or to 0 if unknown
+        target: [batch, classes]; a row adds up to its weight in the mean, or to 0 if unknown
         weight: [classes]; the mean is weighted, too
-        smoothing: share of each target that is spread evenly over the classes
     """
-    known = target.sum(-1, keepdim=True) > 0
-    smooth = torch.where(known, (1 - smoothing) * target + smoothing / target.shape[-1], 0.0)
+    mass, smoothing = target_weight(target), settings.smoothing
+    smooth = torch.where(mass > 0, (1 - smoothing) * target + mass * (smoothing / target.shape[-1]), 0.0)
     if weight is not None:
         smooth = smooth * weight.to(smooth.device)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision is too coarse for logarithms
-    return -(smooth * logits.log_softmax(-1)).sum() / smooth.sum().clamp(min=1e-12)
+    by_class, q = logits.log_softmax(-1), settings.robustness
+    if q:
+        by_class = torch.expm1(q * by_class) / q
+    return -(smooth * by_class).sum() / smooth.sum().clamp(min=1e-12)
 
 
 def mode_losses(
-    output: Output, batch: Batch, mode: str, gamma: float, weights: ClassWeights, smoothing: float = 0.0
+    output: Output,
+    batch: Batch,
+    mode: str,
+    gamma: float,
+    weights: ClassWeights,
+    settings: ConceptLoss = ConceptLoss(),
 ) -> Losses:
     """Losses of one batch in a training mode.
 
@@ -57,7 +89,7 @@ def mode_losses(
     Args:
         mode: standard | joint | sequential | independent
         gamma: weight of the concepts' loss
-        smoothing: of the concepts' targets
+        settings: of the concepts' losses
     """
     zero = output.label_logits.new_zeros(())
     label = concept = zero
@@ -66,7 +98,7 @@ def mode_losses(
     if mode != "standard":
         by_concept = weights.concepts or {}
         parts = [
-            cross_entropy(logits, batch.concepts[name], by_concept.get(name), smoothing)
+            cross_entropy(logits, batch.concepts[name], by_concept.get(name), settings)
             for name, logits in output.concept_logits.items()
         ]
         concept = torch.stack(parts).mean()

@@ -10,7 +10,8 @@ from torch.optim import AdamW
 from sparsecbm.base.params import Finetune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.train.examples import Batch
-from sparsecbm.train.loss import ClassWeights, Losses, mode_losses
+from sparsecbm.train.loss import ClassWeights, ConceptLoss, Losses, mode_losses
+from sparsecbm.train.mixup import draw_mixture, mixed_forward
 
 
 class TrainingMethod(ABC):
@@ -66,9 +67,12 @@ class DenseTraining(TrainingMethod):
 
     def compute_losses(self, model: ConceptBottleneck, batch: Batch, step: int) -> Losses:
         """Losses of the model's mode, over all texts and concepts."""
-        output = model(batch.ids, batch.mask)
-        params = self.params
-        return mode_losses(output, batch, model.settings.mode, params.gamma, self.weights, params.label_smoothing)
+        params, alpha = self.params, self.params.noise.mixup
+        if alpha and model.has_bottleneck:
+            output, batch = mixed_forward(model, batch, draw_mixture(len(batch.ids), alpha))
+        else:
+            output = model(batch.ids, batch.mask)
+        return mode_losses(output, batch, model.settings.mode, params.gamma, self.weights, ConceptLoss.of(params))
 
 
 def train_embeddings(model: ConceptBottleneck, trained: bool) -> None:

@@ -39,7 +39,7 @@ def fit(
         DataError: no text has a label, all training texts have the same one, or a concept has no labelled text.
         ModelError: the GPU is out of memory, or the tokenizer knows no word of the texts.
     """
-    train_examples = build_examples(training, model, params.targets)
+    train_examples = build_examples(training, model, params.targets, params.noise)
     validation_examples = build_examples(validation, model)
     _check(train_examples, model, "train")
     _check(validation_examples, model, "validation")
@@ -137,6 +137,11 @@ def _check(data: Examples, model: ConceptBottleneck, split: str) -> None:
             raise DataError(
                 f"split {split!r}: no text has a state for concept {name!r}; "
                 "leave the concept out, or annotate it (annotate.blank: unknown fills empty cells)"
+            )
+        if model.has_bottleneck and not bool(data.concept_targets[name].any()):
+            raise DataError(
+                f"split {split!r}: every label of concept {name!r} has weight 0; "
+                "raise finetune.noise.machine_weight, or label some texts by hand"
             )
 
 

@@ -9,8 +9,8 @@ WITHOUT_PANDERA = (
     "sparsecbm.data.sources.registry",
     "sparsecbm.data.tables",
     "sparsecbm.data.ingest",
-    "sparsecbm.annotate.annotator",
-    "sparsecbm.annotate.summary",
+    "sparsecbm.data.blanks",
+    "sparsecbm.data.acceptance",
 )
 
 

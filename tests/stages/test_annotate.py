@@ -16,7 +16,7 @@ def run(root, blank: str, column: str = "f"):
     rows = source_rows()
     for row in (0, 10, 20):
         rows[row][column] = ""
-    params, workspace = make_workspace(root, rows, annotate={"annotator": "human", "blank": blank})
+    params, workspace = make_workspace(root, rows, annotate={"annotators": ["human"], "blank": blank})
     ingest.run(params, workspace)
     shutil.copytree(workspace.ingested, workspace.validated)
     annotate.run(params, workspace)
@@ -30,7 +30,7 @@ def test_blank_cells_follow_the_policy_and_keep_their_mark(tmp_path, blank, miss
     assert sum(frame["concept.food"].isna().sum() for frame in frames) == missing
     assert sum((frame["source.food"] == "blank").sum() for frame in frames) == 3
     metrics = read_json(workspace.metrics("annotate"))
-    assert metrics["blank"] == blank and metrics["annotator"] == "human"
+    assert metrics["blank"] == blank and metrics["annotators"] == ["human"]
     counted = [split["food"] for split in metrics["splits"].values()]
     assert sum(split["missing"] for split in counted) == missing
     assert sum(split["sources"].get("blank", 0) for split in counted) == 3

@@ -26,7 +26,7 @@ def test_the_bytes_depend_on_the_content_only(tmp_path):
     for name in ("one", "two"):
         ingest.run(*make_workspace(tmp_path / name))
     one, two = files_of(tmp_path / "one" / "data"), files_of(tmp_path / "two" / "data")
-    assert one == two and len(one) == 5
+    assert one == two and len(one) == 6
     params, workspace = make_workspace(
         tmp_path / "one", rows=[source_rows()[0] | {"comment": "other"}, *source_rows()[1:]]
     )

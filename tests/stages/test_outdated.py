@@ -33,8 +33,9 @@ def committed(tmp_path_factory) -> Workspace:
     """Return a project with the real sources and graph, and one-line files instead of real outputs."""
     root = tmp_path_factory.mktemp("outdated")
     shutil.copytree(REPOSITORY / "sparsecbm", root / "sparsecbm", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml"):
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, root)
+    shutil.copytree(REPOSITORY / "data" / "annotations", root / "data" / "annotations")
     for definition in read_yaml(root / "dvc.yaml")["stages"].values():
         for output in outputs(definition):
             path = root / output

@@ -10,6 +10,7 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
 from sparsecbm.explain.export import LINES
 from sparsecbm.model.storage import save as save_model
+from sparsecbm.report import pages
 from sparsecbm.stages import report
 from tests.support import report_inputs
 from tests.support.data_workspace import files_of
@@ -135,3 +136,16 @@ def test_a_black_box_has_curves_and_scores_of_the_label(workspace):
     write_explanations(workspace, [])
     report.run(PARAMS, workspace)
     assert drawn(workspace) == {"finetune/curves", "evaluate/accuracy-test", "evaluate/confusion-test"}
+
+
+@pytest.mark.parametrize(
+    ("orders", "merged"),
+    [
+        ([("slow", "fast", "unknown"), ("confusing", "clear", "unknown")], {"unknown": 4}),
+        ([("unknown", "slow"), ("clear", "unknown")], {"clear": 0, "unknown": 1, "slow": 2}),
+        ([("a", "b"), ("b", "a")], {"a": 0, "b": 1}),  # they contradict each other
+    ],
+)
+def test_the_orders_of_states_are_merged(orders, merged):
+    names = pages.merge_orders(orders)
+    assert {name: names.index(name) for name in merged} == merged and len(names) == len(set(names))

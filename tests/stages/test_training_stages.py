@@ -8,14 +8,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sparsecbm.api import SparseCBM
+from sparsecbm.base.errors import ConfigError, DataError
 from sparsecbm.base.files import read_json, read_parquet, sha256_file
 from sparsecbm.base.metrics import confusion
 from sparsecbm.base.params import load_params, parse_params, write_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.json_schemas import json_schemas
-from sparsecbm.data.tables import read_split, write_splits
+from sparsecbm.data.tables import read_split, read_splits, write_splits
 from sparsecbm.model.heads import concatenated_activations
-from sparsecbm.stages import evaluate, explain, finetune, prune, report
+from sparsecbm.stages import evaluate, explain, finetune, intervene, prune, report
 from sparsecbm.train.label_head import fit_label_head, fit_temperature
 from tests.support.report_inputs import write_validation
 from tests.support.tiny_models import CONCEPTS
@@ -189,8 +190,49 @@ def test_prune_writes_a_model_with_the_target_sparsity_and_its_control(params, t
         assert {layer: by_kind["exclusive"][name] for layer, by_kind in layers.items()} == rounded
 
 
-def test_a_black_box_passes_the_same_stages(params, tmp_path):
-    workspace = make_workspace(tmp_path / "box")
+def without_concepts(workspace):
+    """Write the tables of a task whose concepts nobody has defined."""
+    splits = {name: read_split(workspace.annotated, name) for name in ("train", "validation", "test")}
+    columns = [column for column in splits["train"] if column.split(".")[0] not in ("concept", "source", "confidence")]
+    splits = {name: frame[columns] for name, frame in splits.items()}
+    vocabulary = CONCEPTS.without(CONCEPTS.names).to_dict()
+    write_splits(workspace.annotated, splits, {"source": "tiny", "vocabulary": vocabulary})
+    return workspace
+
+
+def test_a_bottleneck_without_concepts_is_refused_with_both_ways_on(params, tmp_path):
+    workspace = without_concepts(make_workspace(tmp_path / "none"))
+    with pytest.raises(ConfigError) as caught:
+        finetune.run(params, workspace)
+    assert str(caught.value) == (
+        "a model of mode 'joint' needs concepts, and there are none yet: `sparsecbm concepts suggest` proposes some, "
+        "or `--set model.mode=standard` trains the black box, which needs none"
+    )
+    assert not workspace.dense.exists()
+
+
+def without_labels(workspace):
+    """Empty all cells of the concept `noise`."""
+    splits = {
+        split: frame.assign(**{"concept.noise": None, "source.noise": "blank"}).astype({"concept.noise": "str"})
+        for split, frame in read_splits(workspace.annotated).items()
+    }
+    write_splits(workspace.annotated, splits, {"source": "tiny", "vocabulary": CONCEPTS.to_dict()})
+    return workspace
+
+
+def test_a_concept_without_labels_stops_the_stage_before_training(params, tmp_path):
+    workspace = without_labels(make_workspace(tmp_path / "unlabelled"))
+    with pytest.raises(DataError, match=r"^concept 'noise': 0 of 80 training rows.*annotate review --concept noise"):
+        finetune.run(params, workspace)
+    assert not workspace.dense.exists() and not workspace.metrics("finetune").exists()
+
+
+@pytest.mark.parametrize(
+    "prepare", [lambda workspace: workspace, without_concepts, without_labels], ids=["concepts", "none", "unlabelled"]
+)
+def test_a_black_box_passes_the_same_stages(params, tmp_path, prepare):
+    workspace = prepare(make_workspace(tmp_path / "box"))
     box = params.model_copy(update={"model": params.model.model_copy(update={"mode": "standard"})})
     run(workspace, box)
     assert "has no concepts" in read_json(workspace.metrics("explain"))["note"]
@@ -219,3 +261,23 @@ def test_without_a_test_split_the_metrics_are_on_dev(params, tmp_path):
     assert figures["causal"]["training_texts"] == 80 and figures["causal"]["skipped"] is None
     assert figures["causal"]["losing"]["errors"]["zero"]["cosine"]["value"] == 1
     assert {"mask_ablation", "word_removal"} < set(figures["causal"]["losing"]["errors"])
+
+
+@pytest.mark.parametrize("empty", [("food",), ("food", "noise")])
+def test_all_stages_survive_concepts_that_nobody_labelled_in_the_test_split(params, tmp_path, empty, capsys):
+    workspace = make_workspace(tmp_path)
+    splits = {name: read_split(workspace.annotated, name) for name in ("train", "validation", "test")}
+    blank = {f"concept.{name}": None for name in empty} | {f"source.{name}": "blank" for name in empty}
+    splits["test"] = splits["test"].assign(**blank).astype(splits["test"].dtypes)
+    write_splits(workspace.annotated, splits, {"source": "tiny", "vocabulary": CONCEPTS.to_dict()})
+    run(workspace, params)
+    intervene.run(params, workspace)
+    drawn(workspace, params)
+    scores = read_json(workspace.metrics("evaluate"))
+    assert list(scores["unmeasured"]) == list(empty)
+    page, said = workspace.report.read_text(), capsys.readouterr().out
+    for name in empty:
+        score = scores["concepts"][name]
+        assert (score["texts"], score["accuracy"], score["macro_f1"], score["majority"]) == (0, None, None, None)
+        note = "not measured: people labelled 0 text(s) of the split 'test', and 20 are needed; label some with"
+        assert f"concept {name!r} is {note}" in said and f"--split test --concept {name}" in page

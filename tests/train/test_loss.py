@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sparsecbm.model.cbm import Output
-from sparsecbm.train.examples import MISSING, Batch, Examples, build_examples, one_hot
-from sparsecbm.train.loss import ClassWeights, balanced_class_weights, cross_entropy, mode_losses
+from sparsecbm.train.examples import MISSING, Batch, Examples, build_examples, one_hot, target_weight
+from sparsecbm.train.loss import ClassWeights, ConceptLoss, balanced_class_weights, cross_entropy, mode_losses
 
 # Softmax of (log 3, 0) is (3/4, 1/4).
 LOGITS = torch.tensor([[math.log(3), 0.0], [math.log(3), 0.0]])
@@ -32,7 +32,7 @@ def test_cross_entropy_with_and_without_a_target_by_hand():
 def test_smoothing_by_hand():
     # A tenth of the target is spread over both states: .95 on the correct one.
     expected = 0.95 * BY_STATE[0] + 0.05 * BY_STATE[1]
-    assert cross_entropy(LOGITS, targets(0, 0), smoothing=0.1).item() == pytest.approx(expected)
+    assert cross_entropy(LOGITS, targets(0, 0), settings=ConceptLoss(smoothing=0.1)).item() == pytest.approx(expected)
 
 
 def test_without_smoothing_and_shares_the_loss_equals_that_of_torch():
@@ -46,6 +46,55 @@ def test_shares_of_votes_by_hand():
     shares = torch.tensor([[0.8, 0.2], [0.0, 0.0]])  # the second text has no votes
     expected = 0.8 * BY_STATE[0] + 0.2 * BY_STATE[1]
     assert cross_entropy(LOGITS, shares).item() == pytest.approx(expected)
+
+
+def test_a_target_counts_by_what_it_adds_up_to():
+    """A text of weight 1/4 beside one of weight 1; a weight of 0 is the same as an unknown class."""
+    weighted = torch.tensor([[0.25, 0.0], [0.0, 1.0]])
+    expected = (0.25 * BY_STATE[0] + BY_STATE[1]) / 1.25
+    assert cross_entropy(LOGITS, weighted).item() == pytest.approx(expected)
+    none = torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    assert cross_entropy(LOGITS, none).item() == cross_entropy(LOGITS, targets(MISSING, 1)).item()
+    assert cross_entropy(LOGITS, 0.25 * targets(0, 1)).item() == pytest.approx(sum(BY_STATE) / 2)  # all alike
+
+
+def test_smoothing_keeps_the_weight_of_a_target():
+    weighted = torch.tensor([[0.25, 0.0], [0.0, 1.0]])
+    first, second = 0.95 * BY_STATE[0] + 0.05 * BY_STATE[1], 0.05 * BY_STATE[0] + 0.95 * BY_STATE[1]
+    smoothed = cross_entropy(LOGITS, weighted, settings=ConceptLoss(smoothing=0.1)).item()
+    assert smoothed == pytest.approx((0.25 * first + second) / 1.25)
+
+
+def test_shares_that_add_up_to_nearly_1_have_the_weight_1():
+    shares = torch.tensor([[2 / 7, 4 / 7, 1 / 7]])
+    assert shares.sum().item() != 1  # in float32
+    assert target_weight(shares).tolist() == [[1.0]]
+    assert target_weight(torch.tensor([[0.3, 0.0], [0.0, 0.0]])).flatten().tolist() == pytest.approx([0.3, 0])
+
+
+def test_the_generalised_cross_entropy_by_hand():
+    """(1 - p^q) / q with p = 3/4 and p = 1/4 (Zhang and Sabuncu, eq. 6)."""
+    by_state = [(1 - p**0.7) / 0.7 for p in (3 / 4, 1 / 4)]
+    robust = ConceptLoss(robustness=0.7)
+    assert cross_entropy(LOGITS, targets(0, 1), settings=robust).item() == pytest.approx(sum(by_state) / 2)
+    shares = torch.tensor([[0.8, 0.2], [0.0, 0.0]])
+    expected = 0.8 * by_state[0] + 0.2 * by_state[1]
+    assert cross_entropy(LOGITS, shares, settings=robust).item() == pytest.approx(expected)
+    # With q near 0 it is the plain cross-entropy.
+    near = cross_entropy(LOGITS, targets(0, 1), settings=ConceptLoss(robustness=1e-3)).item()
+    assert near == pytest.approx(sum(BY_STATE) / 2, rel=2e-3)
+
+
+def test_a_label_that_contradicts_the_model_moves_it_less_under_the_robust_loss():
+    """The gradient is p^q times that of the cross-entropy, for a text whose label has the probability p."""
+    gradients = {}
+    for q in (0.0, 0.7):
+        for gold in (0, 1):
+            logits = LOGITS[:1].clone().requires_grad_()
+            cross_entropy(logits, targets(gold), settings=ConceptLoss(robustness=q)).backward()
+            gradients[q, gold] = logits.grad
+    torch.testing.assert_close(gradients[0.7, 0], gradients[0.0, 0] * 0.75**0.7)
+    torch.testing.assert_close(gradients[0.7, 1], gradients[0.0, 1] * 0.25**0.7)
 
 
 def test_targets_are_shares_of_votes_or_otherwise_the_majority(model):

@@ -13,6 +13,7 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from sparsecbm.base.errors import DataError, ModelError
+from sparsecbm.base.params import LabelNoise
 from sparsecbm.model.heads import concatenated_activations
 from sparsecbm.train.examples import build_examples
 from sparsecbm.train.label_head import fit_temperature
@@ -53,6 +54,28 @@ def test_the_selected_weights_are_those_of_the_best_epoch(backbone, tmp_path):
     label, _ = accuracies(model, validation)
     best = next(epoch for epoch in history.epochs if epoch["step"] == history.best_step)
     assert label == pytest.approx(best["validation.label.accuracy"])
+
+
+def test_by_default_training_has_the_bytes_of_the_plain_cross_entropy(backbone, tmp_path, monkeypatch):
+    """Weights, MixUp and the robust loss are off; votes that add up to nearly 1 count as 1."""
+
+    def plain(logits, target, weight=None, settings=None):
+        smoothing = settings.smoothing if settings else 0.0
+        known = target.sum(-1, keepdim=True) > 0
+        smooth = torch.where(known, (1 - smoothing) * target + smoothing / target.shape[-1], 0.0)
+        return -(smooth * logits.log_softmax(-1)).sum() / smooth.sum().clamp(min=1e-12)
+
+    votes = {f"share.food.{state}": n / 7 for state, n in (("Negative", 2), ("Positive", 4), ("unknown", 1))}
+    frame = annotated(32, 1).assign(**votes, **{"confidence.food": 4 / 7})
+    weights = []
+    for number, noise in enumerate((LabelNoise(), LabelNoise(), LabelNoise(confidence_weights=True))):
+        if number:
+            monkeypatch.setattr("sparsecbm.train.loss.cross_entropy", plain)
+        model = tiny_model(backbone)
+        params = finetuning(epochs=1, targets="votes", label_smoothing=0.1, noise=noise)
+        fit(model, frame, annotated(12, 2), params, training_run(tmp_path / str(number)))
+        weights.append(copy_weights(model))
+    assert equal_weights(weights[0], weights[1]) and not equal_weights(weights[0], weights[2])
 
 
 def test_refitting_changes_only_the_label_head(backbone, tmp_path):

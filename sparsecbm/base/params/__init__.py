@@ -1,8 +1,9 @@
 """The typed form of `params.yaml`, one module for each block. `params` reads and checks the file."""
 
-from sparsecbm.base.params.data import Annotate, Split, Validate
+from sparsecbm.base.params.annotate import Annotate
+from sparsecbm.base.params.data import Split, Validate
 from sparsecbm.base.params.evaluate import Evaluate
-from sparsecbm.base.params.finetune import Finetune
+from sparsecbm.base.params.finetune import Finetune, LabelNoise
 from sparsecbm.base.params.params import (
     Params,
     load_params,
@@ -32,6 +33,7 @@ __all__ = [
     "Finetune",
     "HubSource",
     "ImdbSource",
+    "LabelNoise",
     "Mapping",
     "Params",
     "Prune",

@@ -1,6 +1,4 @@
-"""The blocks `split`, `validate` and `annotate` of `params.yaml`."""
-
-from typing import Literal
+"""The blocks `split` and `validate` of `params.yaml`."""
 
 from pydantic import Field
 
@@ -23,15 +21,4 @@ class Validate(Section):
     )
     min_state_share: Share = Field(
         default=0.02, description="a state or label that is rarer than this causes a warning"
-    )
-
-
-class Annotate(Section):
-    """Where concept labels come from, and what an empty cell means."""
-
-    annotator: Literal["human"] = Field(default="human", description="`human` takes the labels of the source")
-    blank: Literal["leave_out", "unknown"] = Field(
-        default="leave_out",
-        description="what an empty concept cell is: no state (`leave_out`), so that loss and scores leave it out, or "
-        "the state `unknown`",
     )

@@ -94,7 +94,7 @@ def _plain(value: object) -> str:
     """A value as YAML holds it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(_plain(item) for item in value)}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
 

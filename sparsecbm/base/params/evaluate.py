@@ -10,6 +10,11 @@ class Evaluate(Section):
 
     bootstrap: int = Field(default=1000, ge=100, description="resamples for each interval")
     calibration_bins: int = Field(default=10, ge=2, description="bins of the calibration error")
+    subgroups: tuple[str, ...] = Field(
+        default=(),
+        description="columns of the source by whose values the scores are split, such as a region; also `edit_type` "
+        "and `file`",
+    )
     effect_texts: int = Field(
         default=400, ge=10, description="training texts that the explainers of causal effects are fitted on"
     )

@@ -28,6 +28,31 @@ class Model(Section):
     dropout: Share = Field(default=0.1, description="dropout before the heads; the backbone keeps its own")
 
 
+class LabelNoise(Section):
+    """How training treats concept labels that may be wrong. By default every label counts alike."""
+
+    machine_weight: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="weight of a machine's concept label in the losses, if a person's label has weight 1",
+    )
+    confidence_weights: bool = Field(
+        default=False, description="multiply the weight of each concept label by its confidence, if it has one"
+    )
+    mixup: float = Field(
+        default=0.0,
+        ge=0,
+        description="alpha of MixUp, which mixes two texts by a share from Beta(alpha, alpha), in dense training with "
+        "concepts; C3M takes .4, and 0 turns it off",
+    )
+    generalised_cross_entropy: Share = Field(
+        default=0.0,
+        description="q of the generalised cross-entropy of concepts, which gives way where a label contradicts the "
+        "model; its authors take .7, and 0 is the plain cross-entropy",
+    )
+
+
 class Finetune(Section):
     """How the dense model is trained."""
 
@@ -67,6 +92,7 @@ class Finetune(Section):
         description="share of a concept's target that is spread over its states, so that probabilities keep "
         "information",
     )
+    noise: LabelNoise = Field(default=LabelNoise(), description="concept labels that may be wrong")
     freeze_embeddings: bool = Field(
         default=True,
         description="word embeddings stay as pretrained, which takes half the memory and two thirds of the time",

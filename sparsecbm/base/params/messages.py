@@ -13,6 +13,7 @@ from sparsecbm.base.params.section import describe_fault
 
 # Keys that have a new name: an old key is an error that names the new one.
 RENAMED = {
+    "annotate.annotator": "annotate.annotators",
     "finetune.average": "finetune.ema_decay",
     "finetune.clip": "finetune.max_grad_norm",
     "prune.others": "prune.leakage_weight",

@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.files import read_json, write_text
-from sparsecbm.base.params.data import Annotate, Split, Validate
+from sparsecbm.base.params.annotate import Annotate
+from sparsecbm.base.params.data import Split, Validate
+from sparsecbm.base.params.drift import Drift
 from sparsecbm.base.params.evaluate import Evaluate, Track
 from sparsecbm.base.params.explain import Explain
 from sparsecbm.base.params.faithfulness import Faithfulness
@@ -42,8 +44,17 @@ class Params(Section):
     intervene: Intervene
     evaluate: Evaluate
     faithfulness: Faithfulness
+    drift: Drift = Drift()
     track: Track
     promote: Promote
+
+    @model_validator(mode="after")
+    def _corrected_targets_are_used(self) -> Self:
+        if self.annotate.correct_targets and self.finetune.targets != "votes":
+            raise ValueError(
+                "annotate.correct_targets gives probabilities, which only `finetune.targets: votes` learns from"
+            )
+        return self
 
 
 def parse_params(plain: object, where: str = "params.yaml") -> Params:

@@ -24,11 +24,20 @@ class ScoreGate(Section):
         description="`label`, `concepts.NAME`, `concepts.mean` or `concepts.*` (each concept), followed by "
         "`.accuracy`, `.macro_f1` or `.calibration_error`",
     )
-    bound: float = Field(description="a challenger beyond the bound is rejected")
+    bound: float | Literal["majority"] = Field(
+        description="a challenger beyond the bound is rejected; with `majority`, which is for accuracies, one that is "
+        "right no more often than the split's commonest state is"
+    )
     margin: float = Field(
         ge=0,
         description="a challenger that is significantly worse than the champion, or worse by more than this, is held",
     )
+
+    @model_validator(mode="after")
+    def _majority_of_accuracy(self) -> "ScoreGate":
+        if self.bound == "majority" and not self.of.endswith(".accuracy"):
+            raise ValueError(f"gate {self.name!r}: bound `majority` is for accuracies; give a number for {self.of}")
+        return self
 
 
 class FigureGate(Section):
@@ -61,8 +70,39 @@ class CostGate(Section):
     times: float = Field(ge=1, description="a challenger is held if it costs more than this factor times the champion")
 
 
-GATES: dict[str, type[Section]] = {"score": ScoreGate, "figure": FigureGate, "cost": CostGate}
-Gate = Annotated[ScoreGate | FigureGate | CostGate, Field(discriminator="kind")]
+class DriftGate(Section):
+    """Texts of today must not trigger drift: `sparsecbm drift` compared them with the data of this very model."""
+
+    kind: Literal["drift"]
+    name: str = Field(description="name of the gate in the ledger")
+    failed: Literal["reject", "hold"] = Field(description="what happens to a challenger that fails")
+    required: bool = Field(description="whether a challenger is held if no texts were compared with its data")
+
+
+class SubgroupGate(Section):
+    """The worst subgroup of `evaluate.subgroups` must be good enough. Small ones are too uncertain to be judged."""
+
+    kind: Literal["subgroup"]
+    name: str = Field(description="name of the gate in the ledger")
+    of: Annotated[str, matching(r"label|concepts\..+", "label or concepts.NAME")] = Field(
+        description="`label`, `concepts.NAME` or `concepts.mean`, whose accuracy is judged"
+    )
+    at_least: float = Field(
+        ge=0, le=1, description="a challenger fails if the whole interval of a subgroup's accuracy is below this"
+    )
+    texts: int = Field(default=30, ge=1, description="fewest texts of a subgroup that is judged")
+    failed: Literal["reject", "hold"] = Field(description="what happens to a challenger that fails")
+    required: bool = Field(description="whether a challenger without such scores is held")
+
+
+GATES: dict[str, type[Section]] = {
+    "score": ScoreGate,
+    "figure": FigureGate,
+    "cost": CostGate,
+    "drift": DriftGate,
+    "subgroup": SubgroupGate,
+}
+Gate = Annotated[ScoreGate | FigureGate | CostGate | DriftGate | SubgroupGate, Field(discriminator="kind")]
 
 
 class Promote(Section):

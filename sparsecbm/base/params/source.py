@@ -52,7 +52,9 @@ class Mapping(Section):
     text: str = Field(description="column of the texts")
     label: str = Field(description="column of the label")
     concepts: dict[str, ConceptColumn] = Field(
-        min_length=1, description="name of each concept, with its `column` and, optionally, its `states`"
+        default={},
+        description="name of each concept that people labelled, with its `column` and, optionally, its `states`; "
+        "`concepts.yaml` defines concepts without a column",
     )
     labels: tuple[str, ...] | None = Field(
         default=None, description="states of the label, in order; without them the data gives the states"

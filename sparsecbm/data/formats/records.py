@@ -3,13 +3,16 @@
 import csv
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import TableFormat
 
+MAX_RECORD = 1 << 24  # characters
 _LONE_RETURN = re.compile(r"\r(?!\n)")
+# The parser ends a record at a return without a line feed, so it is shown a character that no decoded text holds.
+_STAND_IN = "\ud800"
 _CLOSES_EARLY = "a quote closes in the middle of a cell; inside a quoted cell, write each quote twice"
 
 
@@ -48,30 +51,44 @@ def split_lines(text: str) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def parse_records(lines: list[str], form: TableFormat, first: int, where: str) -> Iterator[Record]:
+def parse_records(lines: Iterable[str], form: TableFormat, first: int, where: str) -> Iterator[Record]:
     """The records in `lines`, which begin with line `first` of the file. Empty lines are no records.
+
+    Lines are taken as records are, so a file need not be in memory.
 
     Raises:
         DataError: a quote never closes, or closes in the middle of a cell some lines later: then nobody can say which
             of these lines are rows.
     """
     csv.field_size_limit(sys.maxsize)
-    # The parser ends a record at a return without a line feed; so it is shown another character.
-    stand_in = next(chr(code) for code in range(0xE000, 0xF8FF) if not any(chr(code) in line for line in lines))
-    shown = [_LONE_RETURN.sub(stand_in, line + "\n") for line in lines]
+    taken: list[str] = []  # the lines of the current record
+
+    def shown() -> Iterator[str]:
+        size = 0
+        for line in lines:
+            size = len(line) + (size if taken else 0)
+            if size > MAX_RECORD:
+                raise DataError(
+                    f"{where}, line {start + first}: a row of more than {MAX_RECORD:,} characters begins here; a quote "
+                    "may open in it and never close"
+                )
+            taken.append(line)
+            yield _LONE_RETURN.sub(_STAND_IN, line + "\n")
+
     quoting = {"quotechar": form.quote} if form.quote else {"quoting": csv.QUOTE_NONE}
-    reader = csv.reader(shown, delimiter=form.separator, strict=True, skipinitialspace=form.skip_blanks, **quoting)
+    reader = csv.reader(shown(), delimiter=form.separator, strict=True, skipinitialspace=form.skip_blanks, **quoting)
     while True:
         start = reader.line_num
+        taken.clear()
         try:
             fields, error = next(reader), None
         except StopIteration:
             return
         except csv.Error as fault:
-            fields, error = [], _explain(fault, lines[start : reader.line_num], form.quote, start + first, where)
+            fields, error = [], _explain(fault, taken, form.quote, start + first, where)
         if fields or error:
-            cells = [field.replace(stand_in, "\r") for field in fields]
-            yield Record(cells, [line.rstrip("\r") for line in lines[start : reader.line_num]], start + first, error)
+            cells = [field.replace(_STAND_IN, "\r") for field in fields]
+            yield Record(cells, [line.rstrip("\r") for line in taken], start + first, error)
 
 
 def _explain(fault: csv.Error, lines: list[str], quote: str, start: int, where: str) -> str:

@@ -1,6 +1,8 @@
 """Any data set that the `datasets` library can load, with a column mapping."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,39 @@ def load_dataset(name: str, config: str | None = None, revision: str | None = No
     Raises:
         DataError: the library is not installed, or it could not load the data set.
     """
-    try:
+    with _explained(f"could not load the data set {name!r}", "check its name and the network"):
         import datasets  # large, and needed by this source alone
+
+        return dict(datasets.load_dataset(name, config, revision=revision))
+
+
+def is_saved_dataset(path: Path) -> bool:
+    """Whether a folder holds what the library's `save_to_disk` writes: a data set, or its splits."""
+    return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+
+
+def load_saved_dataset(path: Path) -> dict:
+    """The splits of a data set in a folder, by name; one without splits is named `train`. It stays on disk.
+
+    Raises:
+        DataError: the library is not installed, or the folder is damaged.
+    """
+    with _explained(f"{path} is not a data set that can be read", "save it anew by `save_to_disk`"):
+        import datasets
+
+        loaded = datasets.load_from_disk(str(path))
+        return dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+
+
+@contextmanager
+def _explained(fault: str, remedy: str) -> Iterator[None]:
+    try:
+        yield
     except ImportError:
         raise DataError("this source needs the library `datasets`: pip install 'sparsecbm[hub]'") from None
-    try:
-        return dict(datasets.load_dataset(name, config, revision=revision))
     except Exception as error:  # the library raises many kinds
         first = str(error).strip().split("\n")[0]
-        raise DataError(f"could not load the data set {name!r}: {first}; check its name and the network") from None
+        raise DataError(f"{fault}: {first}; {remedy}") from None
 
 
 def load_hub(source: HubSource, root: Path) -> SourceTable:
@@ -38,14 +64,16 @@ def load_hub(source: HubSource, root: Path) -> SourceTable:
     """
     loaded = load_dataset(source.dataset, source.config, source.revision)
     split_names = source.columns.splits or {name: name for name in loaded}
-    frames, files = [], []
+    frames, files, cells = [], [], []
     for name, split in split_names.items():
         if name not in loaded:
             raise DataError(f"source.columns.splits: {unknown('split', name, loaded)} (in {source.dataset})")
         file = f"{source.dataset}/{name}"
-        table = _table(loaded[name], mapped_columns(source.columns), file)
+        dataset = loaded[name]
+        table = _table(dataset, mapped_columns(source.columns), file)
         if table.empty:
             raise DataError(f"the split {name!r} of {source.dataset} has no rows")
+        cells.append(_table(dataset, [name for name in dataset.column_names if _is_plain(dataset, name)], file))
         frame = map_rows(table, source.columns, file)
         # One split of the data set may hold several splits; then the mapped column decides.
         frames.append(frame if source.columns.split else frame.assign(split=split))
@@ -55,7 +83,15 @@ def load_hub(source: HubSource, root: Path) -> SourceTable:
     concept_set, faults = find_vocabulary(frame, source.columns, source.dataset)
     training = f"the split `train` of {source.dataset} (source.columns.splits can rename one)"
     rows = canonical(frame, concept_set)
-    return SourceTable(rows, concept_set, source.name, source.licence, tuple(files), training, faults)
+    return SourceTable(
+        rows, concept_set, source.name, source.licence, tuple(files), training, faults,
+        cells=pd.concat(cells, ignore_index=True),
+    )  # fmt: skip
+
+
+def _is_plain(dataset: Any, column: str) -> bool:
+    """Whether a column holds numbers or words, and no lists, pictures or sounds."""
+    return getattr(dataset.features[column], "dtype", "object") not in ("object", "dict", "list")
 
 
 def _table(dataset: Any, columns: list[str], file: str) -> pd.DataFrame:

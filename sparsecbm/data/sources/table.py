@@ -21,4 +21,4 @@ def load_table(source: TableSource, root: Path) -> SourceTable:
     )
     files = (file_entry(path, len(table.frame)),)
     rows = canonical(frame, concept_set)
-    return SourceTable(rows, concept_set, source.name, source.licence, files, training, faults)
+    return SourceTable(rows, concept_set, source.name, source.licence, files, training, faults, cells=table.frame)

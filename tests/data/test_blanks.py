@@ -1,11 +1,8 @@
 import pandas as pd
 import pytest
 
-from sparsecbm.annotate.annotator import make_annotator
-from sparsecbm.annotate.human import HumanAnnotator
-from sparsecbm.annotate.summary import summarise
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.base.params import Annotate
+from sparsecbm.data.blanks import fill_blanks
 from sparsecbm.data.schemas import AnnotatedTable, check
 from tests.support.small_tables import CONCEPTS, good_rows
 
@@ -24,7 +21,7 @@ def rows() -> pd.DataFrame:
 )
 def test_the_policy_fills_blank_cells_and_nothing_else(blank, states):
     before = rows()
-    after = HumanAnnotator(blank).annotate(before, CONCEPTS)
+    after = fill_blanks(before, CONCEPTS, blank)
     assert [None if pd.isna(state) else state for state in after["concept.food"]] == states
     assert after["source.food"].tolist() == ["human", "blank", "no majority"]
     same = [column for column in before if column != "concept.food"]
@@ -36,7 +33,7 @@ def test_the_policy_fills_blank_cells_and_nothing_else(blank, states):
 def test_a_cell_without_a_source_gets_a_source():
     frame = rows()
     frame["source.food"] = pd.Series([None, None, "no majority"], dtype="str")
-    assert HumanAnnotator("leave_out").annotate(frame, CONCEPTS)["source.food"].tolist() == [
+    assert fill_blanks(frame, CONCEPTS, "leave_out")["source.food"].tolist() == [
         "human",
         "blank",
         "no majority",
@@ -45,37 +42,21 @@ def test_a_cell_without_a_source_gets_a_source():
 
 def test_a_cell_from_a_machine_keeps_the_name_of_its_annotator():
     frame = rows().assign(**{"source.price": "machine"})
-    assert HumanAnnotator("unknown").annotate(frame, CONCEPTS)["source.price"].tolist() == ["machine"] * 3
+    assert fill_blanks(frame, CONCEPTS, "unknown")["source.price"].tolist() == ["machine"] * 3
 
 
 def test_a_second_annotation_changes_nothing():
-    once = HumanAnnotator("unknown").annotate(rows(), CONCEPTS)
-    pd.testing.assert_frame_equal(HumanAnnotator("unknown").annotate(once, CONCEPTS), once)
+    once = fill_blanks(rows(), CONCEPTS, "unknown")
+    pd.testing.assert_frame_equal(fill_blanks(once, CONCEPTS, "unknown"), once)
 
 
 def test_the_error_for_a_concept_without_unknown_names_the_choices():
     frame = good_rows(4)
-    HumanAnnotator("unknown").annotate(frame, CONCEPTS)  # no `price` is blank, so it needs no state unknown
+    fill_blanks(frame, CONCEPTS, "unknown")  # no `price` is blank, so it needs no state unknown
     frame.loc[[0, 2], ["concept.price", "source.price"]] = [None, "blank"]
     with pytest.raises(
         ConfigError,
         match=r"2 cell\(s\) of concept 'price' are empty.*\(it has low, high\).*Choices: unknown, leave_out",
     ):
-        HumanAnnotator("unknown").annotate(frame, CONCEPTS)
-    assert HumanAnnotator("leave_out").annotate(frame, CONCEPTS)["concept.price"].isna().sum() == 2
-
-
-def test_the_configuration_selects_the_annotator():
-    annotator = make_annotator(Annotate(annotator="human", blank="leave_out"))
-    assert (annotator.name, annotator.blank) == ("human", "leave_out")
-
-
-def test_the_summary_counts_states_sources_and_confidence():
-    summary = summarise(rows(), CONCEPTS)
-    assert summary["food"] == {
-        "states": {"Negative": 1, "Positive": 0, "unknown": 0},
-        "missing": 2,
-        "sources": {"human": 1, "blank": 1, "no majority": 1},
-        "mean_confidence": 0.8,
-    }
-    assert summary["price"]["states"] == {"low": 2, "high": 1} and summary["price"]["mean_confidence"] is None
+        fill_blanks(frame, CONCEPTS, "unknown")
+    assert fill_blanks(frame, CONCEPTS, "leave_out")["concept.price"].isna().sum() == 2

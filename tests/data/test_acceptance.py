@@ -2,8 +2,8 @@
 
 import pytest
 
-from sparsecbm.annotate.acceptance import accepted_splits
 from sparsecbm.base.errors import ConfigError, DataError
+from sparsecbm.data.acceptance import accepted_splits
 from sparsecbm.data.sources.registry import load_with_faults
 from sparsecbm.data.validation import validate
 from tests.support.data_workspace import make_workspace, source_rows
@@ -51,7 +51,7 @@ def test_an_empty_column_is_refused_whether_its_states_are_named_or_not(tmp_path
 @pytest.mark.parametrize("blank", ["leave_out", "unknown"])
 def test_a_concept_that_has_one_state_where_it_has_any_is_refused(tmp_path, blank):
     rows = spoiled(f=lambda n: "Positive" if n % 2 else "")
-    annotate = {"annotator": "human", "blank": blank}
+    annotate = {"annotators": ["human"], "blank": blank}
     if blank == "unknown":  # then the empty cells are a second state
         assert accept(tmp_path, rows, annotate=annotate)
     else:
@@ -62,7 +62,7 @@ def test_a_concept_that_has_one_state_where_it_has_any_is_refused(tmp_path, blan
 def test_empty_cells_need_the_state_unknown_under_that_policy(tmp_path):
     rows = spoiled(p=lambda n: "" if n < 3 else ("low", "high")[n % 2])
     with pytest.raises(ConfigError, match=r"3 cell\(s\) of concept 'price' are empty"):
-        accept(tmp_path, rows, annotate={"annotator": "human", "blank": "unknown"})
+        accept(tmp_path, rows, annotate={"annotators": ["human"], "blank": "unknown"})
     assert accept(tmp_path, rows)  # by default they are left out
 
 

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from sparsecbm.annotate.human import UNKNOWN, no_unknown
 from sparsecbm.base.errors import ConfigError, DataError, SparseCBMError
 from sparsecbm.base.params import Params
 from sparsecbm.data.balance import find_constants
+from sparsecbm.data.blanks import UNKNOWN, no_unknown
 from sparsecbm.data.ingest import divide
 from sparsecbm.data.source_table import BLANK, SourceTable
 
@@ -37,7 +37,8 @@ def accepted_splits(table: SourceTable, params: Params) -> dict[str, pd.DataFram
 def _column_faults(table: SourceTable, blank: str) -> list[str]:
     files = ", ".join(sorted(table.frame["file"].unique()))
     good = _good_rows(table)
-    constants = find_constants(good, table.concept_set, blank == UNKNOWN) if len(good) else {}
+    judged = table.concept_set.without(table.definitions)  # the others are labelled later
+    constants = find_constants(good, judged, blank == UNKNOWN) if len(good) else {}
     return [*table.faults.values()] + [
         f"{files}, column {column!r}: {reason} rows, so there is nothing to learn; leave it out of the mapping, or add "
         "rows with another state"
@@ -53,7 +54,7 @@ def _blank_faults(table: SourceTable, blank: str) -> list[str]:
     good = _good_rows(table)
     counts = {
         concept: int((good[f"concept.{concept.name}"].isna() & (good[f"source.{concept.name}"] == BLANK)).sum())
-        for concept in table.concept_set
+        for concept in table.concept_set.without(table.definitions)
         if UNKNOWN not in concept.states and f"concept.{concept.name}" not in table.faults
     }
     return [no_unknown(concept, count) for concept, count in counts.items() if count]
@@ -70,7 +71,7 @@ def _row_faults(table: SourceTable, splits: dict[str, pd.DataFrame], params: Par
     from sparsecbm.data.validation import validate  # slow to load, and needed for a refused table only
 
     try:
-        refusal = validate(splits, table.concept_set, params.validate_).refusal
+        refusal = validate(splits, table.concept_set, params.validate_, defined=table.definitions).refusal
     except DataError:  # a column that never varies, which is among the faults of columns
         refusal = None
     return [] if refusal is None else [refusal]

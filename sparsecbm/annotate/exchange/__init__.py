@@ -1,0 +1,1 @@
+"""Decisions of people to and from other tools: Label Studio and spreadsheets."""

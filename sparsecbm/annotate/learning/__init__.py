@@ -1,0 +1,1 @@
+"""Annotators that learn from the labels of people."""

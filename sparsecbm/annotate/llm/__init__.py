@@ -1,0 +1,1 @@
+"""The annotator `llm`: a language model behind an OpenAI-compatible endpoint."""
