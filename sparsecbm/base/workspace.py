@@ -7,6 +7,7 @@ from tempfile import TemporaryFile
 
 from sparsecbm.base.errors import ConfigError
 
+REMEDY = "change into a workspace first, or make one with `sparsecbm init`"
 RUN_PARAMS = "SPARSECBM_RUN_PARAMS"  # variable that names the parameters of a run with `--profile` or `--set`
 
 
@@ -26,11 +27,11 @@ class Workspace:
         try:
             start = Path(start or Path.cwd()).resolve()
         except FileNotFoundError:
-            raise ConfigError("the current folder was removed; change into a clone of the project first") from None
+            raise ConfigError(f"the current folder was removed; {REMEDY}") from None
         for folder in (start, *start.parents):
             if (folder / "dvc.yaml").is_file():
                 return cls(folder)
-        raise ConfigError(f"no dvc.yaml in {start} or above it; change into a clone of the project first")
+        raise ConfigError(f"no dvc.yaml in {start} or above it; {REMEDY}")
 
     @property
     def params(self) -> Path:
@@ -59,6 +60,21 @@ class Workspace:
     @property
     def annotated(self) -> Path:
         return self.root / "data" / "annotated"
+
+    @property
+    def subgroups(self) -> Path:
+        """The subgroups that each row belongs to. A file of its own, since no model depends on it."""
+        return self.root / "data" / "subgroups.parquet"
+
+    @property
+    def annotations(self) -> Path:
+        """Folder of the labels that people and machines gave outside the source."""
+        return self.root / "data" / "annotations"
+
+    @property
+    def concept_file(self) -> Path:
+        """The definitions of the concepts."""
+        return self.root / "concepts.yaml"
 
     @property
     def dense(self) -> Path:
@@ -129,6 +145,11 @@ class Workspace:
                 remedy = f"it must be a folder; move away what is there: mv {self.state} {self.state}.old"
             raise ConfigError(f"{self.state} cannot be written ({error.strerror or error}); {remedy}") from None
         return self.state
+
+    @property
+    def patch_requests(self) -> Path:
+        """Folder of the patches that people ask for in the workbench, a folder for each."""
+        return self.state / "patches"
 
     @property
     def checkpoints(self) -> Path:

@@ -62,9 +62,17 @@ def stage_dependencies(root: Path) -> list[StageDependencies]:
             tuple(dep for dep in definition.get("deps", []) if _is_source(dep)),
             source_files(root, stage, graph),
         )
+        for stage, definition in own_stages(root).items()
+    ]
+
+
+def own_stages(root: Path) -> dict[str, dict]:
+    """The definitions of the stages in `dvc.yaml` that run code of this package, by name."""
+    return {
+        stage: definition
         for stage, definition in read_stages(root).items()
         if str(definition.get("cmd", "")).startswith(COMMAND)
-    ]
+    }
 
 
 def write_dependencies(root: Path) -> list[str]:
@@ -119,7 +127,10 @@ def import_graph(root: Path) -> dict[str, set[str]]:
     """
     files = set((root / PACKAGE).rglob("*.py"))
     if not files:
-        raise ConfigError(f"{root} holds no sources of {PACKAGE}; dependencies are derived in a clone of the project")
+        raise ConfigError(
+            f"{root} holds no sources of {PACKAGE}; dependencies are derived in a clone of the project, and a "
+            "workspace of `sparsecbm init` has the file code.json instead"
+        )
     modules = {_module_of(root, file): file for file in files}
     return {module: set(_imports(file, modules)) - {module} for module, file in modules.items()}
 

@@ -14,6 +14,7 @@ from sparsecbm.base.git import git_or_empty
 from sparsecbm.base.params import load_params, load_run_params, plain_params, read_yaml
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.pipeline.graph import dvc_command, pending, tool_environment
+from sparsecbm.pipeline.shared_cache import copy_data
 
 SCORES = ("accuracy", "macro_f1")  # scores on which two machines must agree
 TOLERANCE = 0.03
@@ -74,6 +75,7 @@ def verify(workspace: Workspace, print_line: Callable[[str], None]) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="sparsecbm-verify-") as folder:
         clone = Path(folder) / "clone"
         _run(["git", "clone", "--quiet", "--no-hardlinks", str(workspace.root), str(clone)], Path(folder), print_line)
+        copy_data(workspace.root, clone)
         # The clone tracks into its own database: its runs repeat those of the workspace.
         environment = {name: value for name, value in tool_environment().items() if name != "MLFLOW_TRACKING_URI"}
         _run(dvc_command("repro", "--no-run-cache"), clone, print_line, environment)

@@ -19,5 +19,5 @@ def test_a_current_folder_that_was_removed_is_named_as_such(tmp_path, monkeypatc
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    with pytest.raises(ConfigError, match="the current folder was removed; change into a clone"):
+    with pytest.raises(ConfigError, match="the current folder was removed; change into a workspace"):
         Workspace.find()

@@ -4,6 +4,8 @@ import pytest
 
 from sparsecbm.base.errors import ConfigError, SparseCBMError
 from sparsecbm.base.files import write_json
+from sparsecbm.pipeline.graph import run_dvc
+from sparsecbm.pipeline.shared_cache import copy_data
 from sparsecbm.pipeline.verify import Output, Score, Verdict, compare_locks, compare_scores, reference_file, verify
 from tests.support.tiny_pipeline import finish, git, make_tiny_workspace, set_run_seed
 
@@ -22,6 +24,19 @@ def test_a_deterministic_pipeline_agrees(finished_workspace):
     ]
     assert verdict.scores == (), "there is no reference"
     assert "this is finetune" in lines
+
+
+def test_a_fresh_clone_has_the_data_that_dvc_has_for_git_and_an_empty_cache(finished_workspace, tmp_path):
+    root, clone = finished_workspace.root, tmp_path / "clone"
+    (root / "table.csv").write_text("a large table")
+    assert run_dvc(root, "add", "table.csv").returncode == 0
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "data")
+    git(tmp_path, "clone", "--quiet", str(root), str(clone))
+    assert not (clone / "table.csv").exists()
+    copy_data(root, clone)
+    assert (clone / "table.csv").read_text() == "a large table"
+    assert not (clone / ".dvc" / "config.local").exists() and not (clone / ".dvc" / "cache").exists()
 
 
 def test_a_stage_that_is_not_deterministic_is_found(tmp_path):
