@@ -19,7 +19,8 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 
-from sparsecbm.base.errors import ModelError, SparseCBMError
+from sparsecbm.base.errors import ModelError
+from sparsecbm.base.foreign_faults import foreign_faults as foreign_faults
 
 TEXT_MODELS = {
     *MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -82,22 +83,6 @@ def make_config(plain: Mapping[str, Any], source: str) -> PreTrainedConfig:
 
 
 TAKE = "take an encoder or a decoder alone (docs/backbones.md lists families that work)"
-
-
-@contextmanager
-def foreign_faults(message: str) -> Iterator[None]:
-    """Turn any fault of another library into a `ModelError` that begins with `message`.
-
-    Libraries that read what anybody may have written raise errors of every kind, and Rust's panics are no `Exception`.
-    """
-    try:
-        yield
-    except (SparseCBMError, KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:
-        if isinstance(error, MemoryError) or not (isinstance(error, Exception) or "Panic" in type(error).__name__):
-            raise
-        raise ModelError(f"{message}: {_first_line(error)}") from error
 
 
 def without_memory(build: Any) -> Any:
@@ -190,8 +175,3 @@ def _check_bound(value: object, key: str, most: int, source: str, least: int = 0
         return
     shown = str(value) if not isinstance(value, int) or abs(value) < 10**30 else "a number of many digits"
     raise ModelError(f"{source}: {key} is {shown[:60]}, but it can be {least} to {most}; restore the file")
-
-
-def _first_line(error: BaseException, most: int = 300) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:most]

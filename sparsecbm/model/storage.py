@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.base.files import read_json_object, recover, replacing_folder, sha256_file, write_json, write_text
-from sparsecbm.base.outputs import check_model_folder, refuse_inside_model
+from sparsecbm.base.foreign_faults import foreign_faults
+from sparsecbm.base.outputs import CHECKSUMS, EXPORT, check_model_folder, refuse_inside_model
 from sparsecbm.model.architecture import (
     check_weights_file,
     empty_backbone,
-    foreign_faults,
     make_config,
     stored_names,
     without_memory,
@@ -42,7 +42,6 @@ Model = TypeVar("Model", bound=ConceptBottleneck)
 
 FORMAT = 2
 READABLE = (1, 2)  # a model of format 1 has no `hard_head`
-CHECKSUMS = "checksums.json"
 WEIGHTS = "model.safetensors"
 MASKS = "masks.safetensors"
 
@@ -116,7 +115,7 @@ def _check_use(model: ConceptBottleneck, path: Path) -> None:
     check_max_length(model.backbone, model.settings.max_length, str(path / "config.json"))
     with foreign_faults(f"the model in {path} cannot predict"), inference_mode(model):
         ids, mask = pad(encode(model.tokenizer, ["a"], model.settings.max_length), model.tokenizer.pad_token_id)
-        model.represent(ids, mask, {model.concept_set.names[0]: torch.tensor([0])})  # one subnetwork is enough
+        model.represent(ids, mask, dict.fromkeys(model.concept_set.names[:1], torch.tensor([0])))  # one is enough
 
 
 def compute_checksums(folder: Path) -> dict[str, str]:
@@ -133,6 +132,11 @@ def verify_checksums(path: Path) -> None:
     """
     if not path.exists():
         raise ModelError(f"{path} does not exist; `make run` writes models/sparse")
+    if os.path.lexists(path / EXPORT):
+        raise ModelError(
+            f"{path} is an exported model, which only predicts (`sparsecbm predict`); for anything else name the model "
+            "that it was exported from"
+        )
     if not os.path.lexists(path / CHECKSUMS):
         raise ModelError(f"{path} is not a model folder: it has no {CHECKSUMS}")
     check_entries(path)

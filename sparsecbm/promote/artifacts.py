@@ -24,6 +24,10 @@ class AlteredError(ModelError):
     """A version differs from what was registered, or holds a file that must not be loaded."""
 
 
+class FetchError(ModelError):
+    """The files of a version cannot be downloaded; another attempt may succeed."""
+
+
 class UnreadableError(ModelError):
     """A version does not load, or does not predict."""
 
@@ -51,7 +55,7 @@ def fetched_version(registry: Registry, number: int) -> Iterator[Path]:
 
     Raises:
         AlteredError: a file was added, removed or altered since the registration, or is a pickle.
-        ModelError: the files cannot be downloaded.
+        FetchError: the files cannot be downloaded.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -62,7 +66,7 @@ def fetched_version(registry: Registry, number: int) -> Iterator[Path]:
             # A `models:/` address would go to the registry that is set for the whole process.
             path = download_artifacts(registry.source(number), dst_path=folder, tracking_uri=registry.tracking_uri)
         except (MlflowException, OSError) as error:
-            raise ModelError(f"the files of version {number} cannot be downloaded: {error}") from error
+            raise FetchError(f"the files of version {number} cannot be downloaded: {error}") from error
         path = Path(path)
         (path / META).unlink(missing_ok=True)
         faults = find_pickles(path)

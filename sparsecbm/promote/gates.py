@@ -1,18 +1,20 @@
 """Gates as pure functions: figures in, rows of the ledger out. A missing figure is a row, too, and never passes."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from sparsecbm.base.params import Evaluate
-from sparsecbm.base.params.promote import CostGate, FigureGate, Gate, ScoreGate
+from sparsecbm.base.params.drift import Drift
+from sparsecbm.base.params.promote import CostGate, DriftGate, FigureGate, Gate, ScoreGate, SubgroupGate
+from sparsecbm.drift.windows import Window, triggers
 from sparsecbm.evaluate.variables import VariablePredictions
 from sparsecbm.promote.artifacts import VersionPredictions
+from sparsecbm.promote.bounds import check_bound
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, REGRESSION, TIE, UNDECIDED, WIN, Row
 from sparsecbm.promote.version_scores import (
-    SMALLER_IS_BETTER,
     BootstrappedScore,
     average_scores,
     bootstrap_score,
@@ -32,6 +34,8 @@ class Evidence:
         challenger, champion: predictions on that split; no champion before the first promotion
         figures: FILE -> content of the challenger's metrics/FILE.json
         evaluate, seed: settings of the bootstrap
+        windows: texts of today that were compared with the challenger's data, oldest first
+        drift: when they trigger
     """
 
     frame: pd.DataFrame
@@ -40,6 +44,8 @@ class Evidence:
     figures: Mapping[str, dict]
     evaluate: Evaluate
     seed: int
+    windows: Sequence[Window] = ()
+    drift: Drift = field(default_factory=Drift)
 
     def score(self, variables: Variables, names: list[str], score: str) -> BootstrappedScore:
         """A score of one variable, or its average over several."""
@@ -56,6 +62,10 @@ def apply_gates(gates: tuple[Gate, ...], evidence: Evidence) -> tuple[Row, ...]:
             rows += _score_rows(gate, evidence)
         elif isinstance(gate, FigureGate):
             rows += _figure_rows(gate, evidence.figures)
+        elif isinstance(gate, DriftGate):
+            rows.append(_drift_row(gate, evidence))
+        elif isinstance(gate, SubgroupGate):
+            rows.append(_subgroup_row(gate, evidence.figures.get("evaluate", {}).get("subgroups") or {}))
         else:
             rows.append(_cost_row(gate, evidence))
     return tuple(rows)
@@ -86,15 +96,14 @@ def _score_row(
     evidence: Evidence,
 ) -> Row:
     score = figure.rpartition(".")[2]
-    smaller = score in SMALLER_IS_BETTER
     challenger = evidence.score(challenger_variables, names, score)
-    condition = f"{'at most' if smaller else 'at least'} {gate.bound:g}, and worse by no more than {gate.margin:g}"
     if not math.isfinite(challenger.value):
         return _not_judged(gate.name, figure, "no text of the split has a gold state for it", "hold")
+    bound = check_bound(gate, challenger.value, [challenger_variables[name] for name in names])
+    condition = f"{bound.wanted}, and worse by no more than {gate.margin:g}"
     row = Row(gate.name, figure, PASSED, value=challenger.value, wanted=condition)
-    if challenger.value > gate.bound if smaller else challenger.value < gate.bound:
-        reason = f"{challenger.value:.3f} is {'above' if smaller else 'below'} {gate.bound:g}"
-        row = replace(row, outcome=FAILED, effect="reject", reason=reason)
+    if not bound.kept:
+        row = replace(row, outcome=FAILED, effect="reject", reason=f"{challenger.value:.3f} is {bound.fault}")
     if champion_variables is None:
         return row
     incomparable = [
@@ -179,6 +188,46 @@ def _cost_row(gate: CostGate, evidence: Evidence) -> Row:
         reason = f"{value / champion:.2f} times the champion's {champion:.1f}"
         return replace(row, outcome=REGRESSION, effect="hold", reason=reason)
     return row if champion is None else replace(row, outcome=TIE)
+
+
+def _drift_row(gate: DriftGate, evidence: Evidence) -> Row:
+    if not evidence.windows:
+        reason = "no texts of today were compared with its data by `sparsecbm drift`"
+        return _not_judged(gate.name, "figures that drift", reason, "hold" if gate.required else "")
+    running = evidence.drift.windows
+    figures = triggers(evidence.windows, running)
+    row = Row(gate.name, "figures that drift", PASSED, value=len(figures), wanted=f"none in {running} windows running")
+    if figures:
+        reason = f"{', '.join(figures)} drifted in {running} windows running"
+        return replace(row, outcome=FAILED, effect=gate.failed, reason=reason)
+    return row
+
+
+def _subgroup_row(gate: SubgroupGate, subgroups: Mapping[str, Mapping[str, dict]]) -> Row:
+    """The lowest accuracy of a subgroup; one whose interval is wholly below the bound comes before a lower one."""
+    target, _, concept = gate.of.partition(".")
+    judged: list[tuple[bool, float, str, dict]] = []
+    for column, values in subgroups.items():
+        for value, scores in values.items():
+            score = scores[target].get(concept) if concept else scores[target]
+            if score and None not in score["accuracy_interval"] and score["texts"] >= gate.texts:
+                surely = score["accuracy_interval"][1] < gate.at_least
+                judged.append((not surely, score["accuracy"], f"{column} = {value}", score))
+    figure = f"{gate.of}.accuracy of a subgroup"
+    if not judged:
+        reason = f"no subgroup has scores of {gate.of} on {gate.texts} texts; see evaluate.subgroups"
+        return _not_judged(gate.name, figure, reason, "hold" if gate.required else "")
+    unsure, accuracy, name, score = min(judged)
+    low, high = score["accuracy_interval"]
+    wanted = f"at least {gate.at_least:g} in each subgroup of {gate.texts} texts"
+    row = Row(gate.name, f"{figure}: {name}", PASSED, value=accuracy, wanted=wanted)
+    if not unsure:
+        reason = f"{name}: {accuracy:.3f} on {score['texts']} texts, and at most {high:.3f}, is below {gate.at_least:g}"
+        return replace(row, outcome=FAILED, effect=gate.failed, reason=reason)
+    if accuracy < gate.at_least:
+        reason = f"{name}: {accuracy:.3f} on {score['texts']} texts; the interval {low:.3f} to {high:.3f} reaches it"
+        return replace(row, outcome=UNDECIDED, reason=reason)
+    return row
 
 
 def _values_under(nested: object, parts: list[str], path: str) -> Iterator[tuple[str, object]]:

@@ -12,10 +12,12 @@ from sparsecbm.base.params import Params
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_manifest, read_split
+from sparsecbm.drift.check import windows_file
+from sparsecbm.drift.windows import read_windows
 from sparsecbm.promote.artifacts import AlteredError, VersionPredictions, fetched_version, predict_in_subprocess
 from sparsecbm.promote.gates import Evidence, apply_gates
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, Ledger, Row
-from sparsecbm.promote.registry import CHAMPION, SPLIT_TAG, Registry
+from sparsecbm.promote.registry import CHAMPION, MODEL_TAG, SPLIT_TAG, Registry
 from sparsecbm.promote.task import check_same_task
 
 TIMED = 20  # single texts behind a latency
@@ -57,7 +59,10 @@ def judge_version(workspace: Workspace, params: Params, registry: Registry, numb
         reason = "not judged: the version was registered with another split and may have trained on texts of this one"
         rows.append(Row("split", split, NOT_JUDGED, "hold", reason=reason))
     if isinstance(challenger, VersionPredictions):
-        evidence = Evidence(frame, challenger, reference, figures, params.evaluate, params.seed)
+        model = version.tags.get(MODEL_TAG)
+        windows = [window for window in read_windows(windows_file(workspace)) if window.model == model]
+        settings = (params.evaluate, params.seed, windows, params.drift)
+        evidence = Evidence(frame, challenger, reference, figures, *settings)
         rows += apply_gates(params.promote.gates, evidence)
     return Ledger(
         registry.name, number, champion, split, sha256, len(frame), tuple(rows), tuple(notes), params.promote.ties

@@ -18,14 +18,14 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from sparsecbm.api import SparseCBM
-from sparsecbm.base.errors import ConfigError, SparseCBMError, unknown
-from sparsecbm.promote.request_limits import LARGE, RequestLimits, chunks, is_served, release_memory
-from sparsecbm.promote.request_options import Options, parse_options
+from sparsecbm.base.errors import ConfigError, SparseCBMError
+from sparsecbm.promote.answer_row import answer_row
+from sparsecbm.promote.request_limits import LARGE, RequestLimits, chunks, is_served, is_unicode, release_memory
+from sparsecbm.promote.request_options import Options, parse_options, patch_files, select_patches
 
 if TYPE_CHECKING:
     from sparsecbm.intervene.patches.patch import MaskPatch
 
-PATCHES = (".patch", ".safetensors")
 _log = logging.getLogger(__name__)
 # A full explanation holds a copy of the masked blocks for each concept, so requests make them one after another.
 _explaining = threading.Lock()
@@ -41,8 +41,7 @@ class PyfuncModel(PythonModel):
         """Verify the checksums of the version's model folder and load it."""
         self.model = SparseCBM.from_pretrained(context.artifacts["model"])
         self.limits = RequestLimits.from_environment(os.environ)
-        folder = Path(context.artifacts["patches"]) if "patches" in context.artifacts else None
-        self.patch_files = sorted(file for file in folder.rglob("*") if file.suffix in PATCHES) if folder else []
+        self.patch_files = patch_files(Path(context.artifacts["patches"])) if "patches" in context.artifacts else []
 
     def predict(self, context, model_input, params=None) -> pd.DataFrame:
         """One row for each text: `label`, `confidence`, `probabilities`, `concepts`, and `explanation` on request.
@@ -74,19 +73,15 @@ class PyfuncModel(PythonModel):
 
     def rows(self, texts: list[str], options: Options) -> list[dict]:
         """Predictions in plain form, under the options of a request."""
-        rows, explanations = [], []
+        predictions, explanations = [], []
         with self._under(options) as model:
             for part in chunks(texts):
-                rows += [prediction.to_dict() for prediction in model.predict(part)]
+                predictions += model.predict(part)
                 explanations += self._explanations(model, part, options.explain)
-        for row, explanation in zip(rows, explanations, strict=True):
-            del row["text"]
-            if options.top_k is not None:
-                ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
-                row["probabilities"] = dict(ranked[: options.top_k])
-            if explanation is not None:
-                row["explanation"] = explanation
-        return rows
+        return [
+            answer_row(prediction, explanation, options.top_k)
+            for prediction, explanation in zip(predictions, explanations, strict=True)
+        ]
 
     @contextmanager
     def _under(self, options: Options) -> Iterator[SparseCBM]:
@@ -106,14 +101,7 @@ class PyfuncModel(PythonModel):
         """The patches whose ids begin with the prefixes."""
         from sparsecbm.intervene.patches.patch import MaskPatch
 
-        known = {patch.id: patch for patch in map(MaskPatch.load, self.patch_files)}
-        patches = []
-        for prefix in prefixes:
-            matches = [patch for identity, patch in known.items() if identity.startswith(prefix)]
-            if len(matches) != 1:
-                raise ConfigError(unknown("patch", prefix, known or ["this version carries none"]))
-            patches += matches
-        return patches
+        return select_patches({patch.id: patch for patch in map(MaskPatch.load, self.patch_files)}, prefixes)
 
     @staticmethod
     def _explanations(model: SparseCBM, texts: Sequence[str], kind: str) -> list[dict | None]:
@@ -141,10 +129,6 @@ def input_texts(model_input: pd.DataFrame | Sequence[str]) -> list[str]:
     for number, text in enumerate(texts, start=1):
         if not isinstance(text, str):
             raise ConfigError(f"row {number} of the input is not a text but {repr(text)[:60]}")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ConfigError(
-                f"row {number} of the input holds half of a surrogate pair, which is no character"
-            ) from None
+        if not is_unicode(text):
+            raise ConfigError(f"row {number} of the input holds half of a surrogate pair, which is no character")
     return texts

@@ -5,7 +5,7 @@ They hold where MLflow serves the model. A program that loads the model itself m
 
 import ctypes
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from sparsecbm.base.errors import ConfigError
@@ -39,15 +39,7 @@ class RequestLimits:
         Raises:
             ConfigError: a variable is no whole number above 0.
         """
-        given = {}
-        for field in fields(cls):
-            name = f"{PREFIX}{field.name.upper()}"
-            if name in environment:
-                value = environment[name]
-                if not (value.isascii() and value.isdigit() and 0 < len(value) <= 12 and int(value)):
-                    raise ConfigError(f"{name} must be a whole number above 0, not {value[:40]!r}")
-                given[field.name] = int(value)
-        return cls(**given)
+        return cls(**whole_numbers([field.name for field in fields(cls)], environment))
 
     def check(self, texts: Sequence[str], explained: bool) -> None:
         """Check the texts of a request.
@@ -70,9 +62,35 @@ class RequestLimits:
             raise ConfigError(f"the texts of a request may take {self.max_bytes} bytes, not {size}; {_advice('BYTES')}")
 
 
+def whole_numbers(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, int]:
+    """Whole numbers above 0 that environment variables give: `max_texts` by SPARSECBM_MAX_TEXTS.
+
+    Raises:
+        ConfigError: a variable is no such number.
+    """
+    given = {}
+    for name in names:
+        variable = f"{PREFIX}{name.upper()}"
+        if variable in environment:
+            value = environment[variable]
+            if not (value.isascii() and value.isdigit() and 0 < len(value) <= 12 and int(value)):
+                raise ConfigError(f"{variable} must be a whole number above 0, not {value[:40]!r}")
+            given[name] = int(value)
+    return given
+
+
 def is_served() -> bool:
     """Whether MLflow serves the model in this process."""
     return os.environ.get(SERVED, "").lower() == "true"
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text holds no half of a surrogate pair, which JSON can spell and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:

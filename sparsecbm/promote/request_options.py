@@ -1,6 +1,8 @@
 """The only parameter of the registered model: a JSON string, parsed strictly, since MLflow ignores unknown keys."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, Strict, ValidationError
 from pydantic_core import ErrorDetails
@@ -11,7 +13,10 @@ from sparsecbm.base.params.section import Section, describe_fault
 
 MIN_ID = 4  # characters that name a patch
 MAX_PATCHES = 32
+PATCH_SUFFIXES = (".patch", ".safetensors")
+FULL_OF_EDITS = "`explain: full` cannot explain concepts that `edits` set; use `explain: short` or no edits"
 
+Patch = TypeVar("Patch")
 Probability = Annotated[float, Strict()]  # `true` and "0.5" are no numbers
 
 
@@ -51,12 +56,43 @@ def parse_options(text: str) -> Options:
     except ValidationError as error:
         faults = list(dict.fromkeys(_describe(fault, plain) for fault in error.errors()))
         raise ConfigError(f"`options` are invalid: {'; '.join(faults[:5])}") from None
-    for prefix in options.patches:
-        if len(prefix) < MIN_ID:
-            raise ConfigError(f"`options` are invalid: patches: give at least the first {MIN_ID} characters of an id")
+    check_patch_ids(options.patches)
     if options.edits and options.explain == "full":
-        raise ConfigError("`explain: full` cannot explain concepts that `edits` set; use `explain: short` or no edits")
+        raise ConfigError(FULL_OF_EDITS)
     return options
+
+
+def check_patch_ids(prefixes: Sequence[str]) -> None:
+    """Check the ids of patches, or their first characters.
+
+    Raises:
+        ConfigError: one is too short to name a patch.
+    """
+    if any(len(prefix) < MIN_ID for prefix in prefixes):
+        raise ConfigError(f"`options` are invalid: patches: give at least the first {MIN_ID} characters of an id")
+
+
+def patch_files(folder: Path) -> list[Path]:
+    """The files of patches below a folder, sorted; none if it does not exist."""
+    return sorted(file for file in folder.rglob("*") if file.suffix in PATCH_SUFFIXES)
+
+
+def select_patches(patches: Mapping[str, Patch], prefixes: Sequence[str]) -> list[Patch]:
+    """The patches whose ids begin with the prefixes.
+
+    Args:
+        patches: id -> patch, all that a version carries
+
+    Raises:
+        ConfigError: a prefix names no patch, or several.
+    """
+    selected = []
+    for prefix in prefixes:
+        matches = [patch for identity, patch in patches.items() if identity.startswith(prefix)]
+        if len(matches) != 1:
+            raise ConfigError(unknown("patch", prefix, patches or ["this version carries none"]))
+        selected += matches
+    return selected
 
 
 def _describe(fault: ErrorDetails, plain: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.metrics import MISSING, expected_calibration_error
 from sparsecbm.base.params import Evaluate, load_params, parse_params, read_yaml
 from sparsecbm.base.params.promote import FigureGate, Gate
+from sparsecbm.drift.windows import Window
 from sparsecbm.evaluate.variables import VariablePredictions
 from sparsecbm.promote.artifacts import VersionPredictions
 from sparsecbm.promote.gates import Evidence, apply_gates
@@ -48,6 +49,14 @@ def rows(gates, challenger, champion=None, figures=None):
     parsed = tuple(TypeAdapter(Gate).validate_python(gate) for gate in gates)
     evidence = Evidence(frame(), challenger, champion, figures or {}, SETTINGS, 13)
     return {row.figure: row for row in apply_gates(parsed, evidence)}
+
+
+def drift_row(windows, **gate):
+    gate = TypeAdapter(Gate).validate_python(
+        {"kind": "drift", "name": "drift", "failed": "hold", "required": False, **gate}
+    )
+    evidence = Evidence(frame(), predictions(), None, {}, SETTINGS, 13, windows)
+    return apply_gates((gate,), evidence)[0]
 
 
 def score(metric, bound=0.5, margin=0.05):
@@ -90,6 +99,35 @@ def test_one_concept_below_its_floor_fails_with_any_mean():
     assert outcomes["concepts.noise.accuracy"].effect == "reject"
     assert outcomes["concepts.noise.accuracy"].reason == "0.700 is below 0.8"
     assert (outcomes["concepts.mean.accuracy"].outcome, outcomes["concepts.mean.accuracy"].value) == ("passed", 0.85)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "outcome", "reason"),
+    [
+        (19, "passed", ""),
+        (20, "failed", "0.500 is not above 0.500, the accuracy of always answering the commonest state"),
+    ],
+)
+def test_the_commonest_state_can_be_the_bound(wrong, outcome, reason):
+    row = rows([score("label.accuracy", "majority")], predictions(label=wrong))["label.accuracy"]
+    assert (row.outcome, row.reason) == (outcome, reason)
+
+
+def test_the_commonest_states_of_several_concepts_are_averaged_over_texts_with_gold():
+    evidence = Evidence(frame(), predictions(food=8, noise=9), None, {}, SETTINGS, 13)
+    evidence.frame["concept.noise"] = ["yes"] * 18 + ["no"] * 2 + [None] * 20  # .9; food has .5
+    gates = [score("concepts.mean.accuracy", "majority"), score("concepts.food.accuracy", "majority")]
+    parsed = tuple(TypeAdapter(Gate).validate_python(gate) for gate in gates)
+    mean, food = apply_gates(parsed, evidence)
+    assert mean.wanted.startswith("above 0.700,") and food.wanted.startswith("above 0.500,")
+
+
+def test_the_commonest_state_is_no_bound_of_a_calibration_error():
+    content = read_yaml(ROOT / "params.yaml")
+    content["promote"]["gates"] = [score("label.calibration_error", "majority")]
+    with pytest.raises(ConfigError) as fault:
+        parse_params(content, "params.yaml")
+    assert "bound `majority` is for accuracies; give a number for label.calibration_error" in str(fault.value)
 
 
 def test_a_smaller_calibration_error_is_better():
@@ -227,3 +265,60 @@ def test_a_verdict_that_failed_stays_failed():
     gates = [{"name": "repaired", "passed": False, "value": 0.2, "at_least": 0.8, "interval": [0.1, 0.3]}]
     (row,) = apply_gates((VERDICT,), evidence_of({"intervene": {"verdict": "failed", "gates": gates}}))
     assert (row.outcome, row.effect, row.reason) == ("failed", "hold", "failed is not equal to passed")
+
+
+def test_texts_of_today_that_trigger_drift_hold_a_challenger():
+    drifting = [Window(table, "m", 500, ("rates: food", "length: texts")) for table in "ab"]
+    row = drift_row(drifting)
+    assert (row.outcome, row.effect, row.value) == ("failed", "hold", 2)
+    assert row.reason == "length: texts, rates: food drifted in 2 windows running"
+    assert drift_row(drifting, failed="reject").effect == "reject"
+
+
+def test_one_window_of_drift_or_none_passes_the_gate():
+    once = [Window("a", "m", 500, ("rates: food",)), Window("b", "m", 500, ())]
+    assert (drift_row(once).outcome, drift_row(once[:1]).outcome) == ("passed", "passed")
+
+
+@pytest.mark.parametrize(("required", "effect"), [(True, "hold"), (False, "")])
+def test_without_texts_of_today_drift_is_not_judged(required, effect):
+    row = drift_row([], required=required)
+    assert (row.outcome, row.effect) == (NOT_JUDGED, effect)
+    assert "by `sparsecbm drift`" in row.reason
+
+
+def subgroup_row(regions, **gate):
+    """Judge subgroups given as name -> (texts, accuracy, low, high) of the label."""
+    settings = {"kind": "subgroup", "name": "regions", "of": "label", "at_least": 0.7, "failed": "hold"}
+    parsed = TypeAdapter(Gate).validate_python({**settings, "required": True, **gate})
+    scores = {
+        name: {"label": {"texts": texts, "accuracy": accuracy, "accuracy_interval": [low, high]}, "concepts": {}}
+        for name, (texts, accuracy, low, high) in regions.items()
+    }
+    evidence = Evidence(frame(), predictions(), None, {"evaluate": {"subgroups": {"region": scores}}}, SETTINGS, 13)
+    return apply_gates((parsed,), evidence)[0]
+
+
+def test_the_lowest_subgroup_is_judged():
+    row = subgroup_row({"north": (100, 0.9, 0.8, 0.95), "south": (100, 0.75, 0.66, 0.85)})
+    assert (row.outcome, row.value, row.figure) == ("passed", 0.75, "label.accuracy of a subgroup: region = south")
+
+
+def test_a_subgroup_whose_whole_interval_is_below_the_bound_fails():
+    """The west is lower, but its interval reaches the bound, so the south is the reason."""
+    row = subgroup_row({"south": (100, 0.5, 0.4, 0.6), "west": (30, 0.45, 0.2, 0.72), "north": (9, 0.1, 0.0, 0.3)})
+    assert (row.outcome, row.effect, row.value) == ("failed", "hold", 0.5)
+    assert row.reason == "region = south: 0.500 on 100 texts, and at most 0.600, is below 0.7"
+
+
+def test_a_subgroup_below_the_bound_by_chance_is_undecided():
+    row = subgroup_row({"south": (100, 0.9, 0.8, 0.95), "west": (30, 0.6, 0.4, 0.75)})
+    assert (row.outcome, row.effect, row.value) == ("undecided", "", 0.6)
+
+
+def test_too_few_texts_or_no_scores_are_not_judged():
+    small = {"north": (9, 0.1, 0.0, 0.3)}
+    assert [subgroup_row(small, required=required).effect for required in (True, False)] == ["hold", ""]
+    assert subgroup_row(small, of="concepts.food").outcome == NOT_JUDGED
+    assert subgroup_row(small, texts=9).outcome == "failed"
+    assert subgroup_row({}).reason.endswith("see evaluate.subgroups")

@@ -138,7 +138,7 @@ def test_each_version_runs_its_own_code_in_its_own_process(folder, good_model, t
 
     pyfunc_model = tmp_path / "one" / "code" / "sparsecbm" / "promote" / "pyfunc_model.py"
     pyfunc_model.write_text(
-        pyfunc_model.read_text().replace("for prediction in model.predict(part)", "for _ in [1 / 0]")
+        pyfunc_model.read_text().replace("predictions += model.predict(part)", "predictions += [1 / 0]")
     )
     with pytest.raises(UnreadableError, match="does not load and predict: ZeroDivisionError: division by zero"):
         predict_in_subprocess(tmp_path / "one", texts, 1, 120)

@@ -8,7 +8,7 @@ import time
 import pytest
 from mlflow import MlflowClient
 
-from flows.settings import answers
+from sparsecbm.orchestration.settings import answers
 from sparsecbm.promote.registry import Registry
 from sparsecbm.promote.service import PromotionService
 from sparsecbm.track.store import TrackingUnavailableError, database

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 
-from flows.settings import answers
 from sparsecbm.intervene.patches.make import make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
+from sparsecbm.orchestration.settings import answers
 from tests.support.promotion_models import uniform_training_means
 from tests.support.tiny_pipeline import free_port
 

@@ -1,0 +1,122 @@
+"""Writes the graph of a model as a file of ONNX Runtime or OpenVINO, in float32 or in int8.
+
+In int8, the maps of the blocks are products of whole numbers; norms, attention weights and heads stay float32. ONNX
+Runtime scales the inputs of a map by each batch (dynamic), so it needs no texts. OpenVINO's scales are fixed, and
+measured on texts. Weights have 7 bits, because sums of 8-bit products overflow on processors without VNNI.
+"""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from sparsecbm.export.graph import PredictionGraph
+from sparsecbm.export.manifest import GRAPHS
+
+OUTPUTS = ("label", "concepts")
+OPSET = 20
+Inputs = tuple[np.ndarray, np.ndarray]  # ids and mask of a batch
+
+
+def write_onnx(graph: PredictionGraph, folder: Path, texts: Sequence[Inputs] | None) -> None:
+    """Write `model.onnx`.
+
+    Args:
+        texts: batches; not None for int8. ONNX Runtime computes no scales from them
+    """
+    target = folder / GRAPHS["onnx"]
+    if texts is None:
+        _trace(graph, target)
+        return
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with TemporaryDirectory(prefix="sparsecbm-") as temporary:
+        exact = Path(temporary) / "exact.onnx"
+        _trace(graph, exact)
+        network = onnx.load(exact).graph
+        weights = {tensor.name for tensor in network.initializer}
+        # Products of attention, which have no weights, stay float32; heads are nodes of the type Gemm.
+        maps = [node.name for node in network.node if node.op_type == "MatMul" and node.input[1] in weights]
+        with _quiet():
+            quantize_dynamic(
+                exact, target, nodes_to_quantize=maps, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
+            )
+
+
+def write_openvino(graph: PredictionGraph, folder: Path, texts: Sequence[Inputs] | None) -> None:
+    """Write `model.xml` and `model.bin`.
+
+    Args:
+        texts: batches by which the scales of int8 are measured; None for float32
+    """
+    import openvino
+
+    with TemporaryDirectory(prefix="sparsecbm-") as temporary:
+        exact = Path(temporary) / "exact.onnx"
+        _trace(graph, exact)
+        network = openvino.convert_model(exact)
+        if texts is not None:
+            network = _in_int8(network, texts)
+        openvino.save_model(network, folder / GRAPHS["openvino"], compress_to_fp16=False)
+
+
+WRITERS = {"onnx": write_onnx, "openvino": write_openvino}
+PACKAGES = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "openvino": ("nncf", "onnx", "openvino")}  # that take part
+
+
+def _in_int8(network, texts: Sequence[Inputs]):
+    import nncf
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
+
+    with _quiet():
+        return nncf.quantize(
+            network,
+            nncf.Dataset([{"ids": ids, "mask": mask} for ids, mask in texts]),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(texts),
+            ignored_scope=nncf.IgnoredScope(names=_besides_maps(network)),
+            advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
+        )
+
+
+def _besides_maps(network) -> list[str]:
+    """Names of all operations but the maps of the blocks. Scores of attention, which hold -inf, have no scale."""
+    names = []
+    for operation in network.get_ops():
+        weights = operation.inputs()[1].get_source_output().get_node() if operation.get_input_size() > 1 else operation
+        of_map = operation.get_type_name() == "MatMul" and weights.get_type_name() == "Constant"
+        if not of_map or "_head" in weights.get_friendly_name():  # concept_heads, label_head, direct_head
+            names.append(operation.get_friendly_name())
+    return names
+
+
+def _trace(graph: PredictionGraph, target: Path) -> None:
+    """Write a graph whose batches and lengths may have any size; one file that holds the weights, too."""
+    ids, mask = torch.ones(2, 3, dtype=torch.long), torch.tensor([[1, 1, 1], [1, 1, 0]])
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    names = OUTPUTS if graph.model.has_bottleneck else OUTPUTS[:1]
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            graph, (ids, mask), target, dynamo=True, external_data=False, verbose=False, opset_version=OPSET,
+            input_names=["ids", "mask"], output_names=list(names), dynamic_shapes={"ids": sizes, "mask": sizes},
+        )  # fmt: skip
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide progress and notes of converters on steps that the result does not depend on; errors still show."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,1 @@
+"""The online service: predictions, explanations and interventions over HTTP."""

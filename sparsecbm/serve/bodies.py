@@ -1,0 +1,153 @@
+"""The bodies of requests and answers, with examples for OpenAPI. Unknown fields are errors."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from sparsecbm.base.params.section import Section
+from sparsecbm.intervene.edits import Edit
+from sparsecbm.promote.request_limits import is_unicode
+from sparsecbm.promote.request_options import MAX_PATCHES, Options, Probability
+from sparsecbm.serve.snapshot import ModelVersion
+
+TEXT = "The ramen was superb, though you could hardly hear yourself think."
+VERSION = {"name": "sparsecbm", "version": "3", "sha256": "5f0c" * 16}
+FOOD = {"state": "Positive", "confidence": 0.98, "probabilities": {"Positive": 0.98, "Negative": 0.02}}
+
+
+def _check_unicode(value: str) -> str:
+    if not is_unicode(value):
+        raise ValueError("the text holds half of a surrogate pair, which is no character")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_check_unicode)]
+Texts = Annotated[tuple[Text, ...], Field(min_length=1, description="texts to answer, in the order of the answers")]
+Patches = Annotated[
+    tuple[Text, ...], Field(max_length=MAX_PATCHES, description="ids, or their first characters, of patches in force")
+]
+Settings = dict[Text, Text | dict[Text, Probability]]
+
+
+def _examples(*examples: dict[str, Any]) -> dict[str, Any]:
+    return {"json_schema_extra": {"examples": list(examples)}}
+
+
+class PredictRequest(Section):
+    """Texts to predict, and the same options as for MLflow's server."""
+
+    model_config = _examples(
+        {"texts": [TEXT]}, {"texts": [TEXT], "options": {"edits": {"food": "Negative"}, "explain": "short"}}
+    )
+    texts: Texts
+    options: Options = Options()
+
+
+class ExplainRequest(Section):
+    """Texts to explain."""
+
+    model_config = _examples({"texts": [TEXT], "concepts": ["food"]})
+    texts: Texts
+    concepts: Annotated[
+        tuple[Text, ...] | None, Field(description="concepts whose words and subnetworks are explained; null for all")
+    ] = None
+    states: dict[Text, Text] = Field({}, description="concept -> the state to explain; by default the predicted one")
+    method: Annotated[Text, Field(description="attribution method of the words")] = "integrated_gradients"
+    patches: Patches = ()
+
+
+class InterveneRequest(Section):
+    """Texts, and concepts to set in all of them."""
+
+    model_config = _examples({"texts": [TEXT], "set": {"food": "Negative"}})
+    texts: Texts
+    set: Annotated[Settings, Field(description="concept -> state, or probability of each state")]
+    head: Literal["soft", "hard"] = "soft"
+    patches: Patches = ()
+
+
+class CorrectionRequest(Section):
+    """What a person says of a text: what its concepts and its label should be."""
+
+    model_config = _examples(
+        {"text": TEXT, "concepts": {"food": "Positive"}, "author": "Ann", "reason": "superb is praise", "version": "3"}
+    )
+    text: Text
+    concepts: dict[Text, Text] = Field({})
+    label: Text | None = None
+    author: Annotated[Text, Field(min_length=1, max_length=100)]
+    reason: Annotated[Text, Field(min_length=1, max_length=2000)]
+    version: Annotated[
+        Text | None, Field(max_length=100, description="that gave the corrected answer; by default the one that serves")
+    ] = None
+
+
+class PredictedConcept(BaseModel):
+    """What the model predicts for a concept."""
+
+    state: str
+    confidence: float
+    probabilities: dict[str, float]
+
+
+class PredictedText(BaseModel):
+    """What the model predicts for a text."""
+
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+    concepts: dict[str, PredictedConcept]
+    explanation: Annotated[dict[str, Any] | None, Field(description="only on request")] = None
+
+
+class PredictAnswer(BaseModel):
+    """A prediction for each text, and the version that gave them."""
+
+    model_config = _examples(
+        {
+            "model": VERSION,
+            "predictions": [
+                {"label": "4", "confidence": 0.7, "probabilities": {"3": 0.3, "4": 0.7}, "concepts": {"food": FOOD}}
+            ],
+        }
+    )
+    model: ModelVersion
+    predictions: list[PredictedText]
+
+
+class ExplainAnswer(BaseModel):
+    """An explanation of each text, as `sparsecbm explain --json` gives it, and the version that gave them."""
+
+    model: ModelVersion
+    explanations: list[dict[str, Any]]
+
+
+class InterveneAnswer(BaseModel):
+    """Each text before and after the intervention, and the version that predicted it."""
+
+    model: ModelVersion
+    edits: list[Edit]
+
+
+class CorrectionAnswer(BaseModel):
+    """A correction that was kept as a proposal. Nothing applies it."""
+
+    id: str
+    at: datetime
+    version: str
+
+
+class Status(BaseModel):
+    """Whether the service can answer, and which version does."""
+
+    status: Literal["ok", "ready", "stalled"]
+    model: ModelVersion | None = None
+
+
+class Fault(BaseModel):
+    """Why a request was not answered."""
+
+    model_config = _examples({"error": "unknown concept 'fod'. Did you mean 'food'?", "request_id": "0f3b"})
+    error: str
+    request_id: str
