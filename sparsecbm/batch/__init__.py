@@ -1,0 +1,1 @@
+"""Texts of any number: read in a stream, predicted in parts, written as one table a part."""
