@@ -11,6 +11,7 @@ from sparsecbm.explain.explanation import Explanation
 from sparsecbm.plots.explanations import plot_calibration, plot_effects, plot_heads, plot_waterfall
 from sparsecbm.plots.faithfulness import plot_faithfulness
 from sparsecbm.plots.interventions import plot_memory, plot_people, plot_policies, plot_trials
+from sparsecbm.plots.labels import measured, plot_label_calibration, plot_label_confusions
 from sparsecbm.plots.masks import plot_density, plot_exclusive, plot_overlap, plot_probe, plot_swap, shares_vary
 from sparsecbm.plots.scores import plot_accuracies, plot_confusions
 from sparsecbm.plots.training import plot_curves, plot_pruning
@@ -32,6 +33,10 @@ def draw_plots(
         explanations: the first one gives the waterfall
     """
     plots: Plots = []
+    quality = metrics.get("annotate", {}).get("quality")
+    if quality and measured(quality):
+        plots += [partial(plot_label_confusions, quality, folder / "annotate" / "confusion.png")]
+        plots += [partial(plot_label_calibration, quality, folder / "annotate" / "calibration.png")]
     if "finetune" in metrics:
         plots += [partial(plot_curves, metrics["finetune"], folder / "finetune" / "curves.png")]
     if metrics.get("prune", {}).get("chosen"):

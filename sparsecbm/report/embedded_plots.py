@@ -11,6 +11,8 @@ from sparsecbm.base.errors import DataError
 # What a plot shows, in words: its caption, and its text for people who cannot see it. A key is the stage and the
 # file's name, or the name's beginning up to the first dash, where a split follows.
 CAPTIONS = {
+    "annotate/confusion": "States that people gave, in rows, and those of the machines together, in columns",
+    "annotate/calibration": "How often people agree with the machines together, by the machines' confidence",
     "finetune/curves": "Fine-tuning: loss by update, and validation accuracy by epoch; a line marks the kept epoch",
     "prune/curves": "Search for masks: sparsity, loss and validation accuracy by update",
     "prune/density": "Share of the weights that each concept's mask keeps, by layer",

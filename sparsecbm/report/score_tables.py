@@ -1,5 +1,6 @@
 """Scores as the report shows them: the figures at the top, the table of the label, the table of the concepts."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -72,6 +73,23 @@ def concept_table(scores: Mapping, masks: Mapping | None) -> Table:
         rows.append((name, *cells))
     mask_columns = ("weights kept", "own mask minus others'") if masks else ()
     return Table(f"The concepts on the split {scores['split']}", ("", *HEADER, *mask_columns), tuple(rows))
+
+
+def subgroup_table(subgroups: Mapping[str, Mapping]) -> Table:
+    """Every subgroup of every column, the lowest accuracy of the label first.
+
+    Args:
+        subgroups: `subgroups` of `metrics/evaluate.json`
+    """
+    scores = [(column, value, score) for column, values in subgroups.items() for value, score in values.items()]
+    scores.sort(key=lambda each: math.inf if each[2]["label"]["accuracy"] is None else each[2]["label"]["accuracy"])
+    rows = []
+    for column, value, score in scores:
+        accuracies = [score["label"], score["concepts"].get("mean") or {}]
+        cells = [number(each.get(key)) for each in accuracies for key in ("accuracy", "accuracy_interval")]
+        rows.append((column, value, number(score["texts"]), *cells))
+    header = ("column", "subgroup", "texts", "label accuracy", "95 %", "mean of concepts", "95 %")
+    return Table("Accuracy by subgroup, the worst first", header, tuple(rows), 2)
 
 
 def mask_tables(masks: Mapping) -> list[Table]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from sparsecbm.report.embedded_plots import Plot
 from sparsecbm.report.evidence_tables import causal_tables, faithfulness_tables
-from sparsecbm.report.score_tables import concept_table, label_table, mask_tables
+from sparsecbm.report.label_tables import agreement_table, alpha_table, noise_table, state_table, suspect_table
+from sparsecbm.report.score_tables import concept_table, label_table, mask_tables, subgroup_table
 from sparsecbm.report.tables import Table, figure_tables, number
 
 
@@ -37,6 +38,8 @@ def sections(metrics: Mapping[str, Mapping], plots: Mapping[str, Sequence[Plot]]
     all_sections = (
         _label_section(scores, plots.get("evaluate", ())),
         _concept_section(scores, masks),
+        _subgroup_section(scores.get("subgroups") or {}),
+        _label_quality_section(metrics.get("annotate", {}), plots.get("annotate", ())),
         _mask_section(masks, plots.get("prune", ())),
         _explanation_section(metrics.get("explain", {}), plots.get("explain", ())),
         _effect_section(scores),
@@ -59,7 +62,33 @@ def _label_section(scores: Mapping, plots: Sequence[Plot]) -> Section:
 
 def _concept_section(scores: Mapping, masks: Mapping | None) -> Section:
     lead = "Scores of each concept, next to the most frequent state, a bag of words and the dense model."
+    for name, reason in (scores.get("unmeasured") or {}).items():
+        lead += f" {name}: {reason}."
     return Section("concepts", "Concepts", lead, [concept_table(scores, masks)] if scores.get("concepts") else ())
+
+
+def _subgroup_section(subgroups: Mapping[str, Mapping]) -> Section:
+    lead = (
+        "The same texts, split by columns that the model does not see. A subgroup of few texts has a wide interval: "
+        "then the difference from others may be chance."
+    )
+    return Section("subgroups", "Subgroups", lead, [subgroup_table(subgroups)] if subgroups else ())
+
+
+def _label_quality_section(record: Mapping, plots: Sequence[Plot]) -> Section:
+    quality, noise = record.get("quality"), record.get("noise") or {}
+    lead = (
+        "A model is hardly better than its labels. Kappa is 0 for labels that agree with people by chance, and 1 for "
+        "perfect ones; coverage is the share of texts that got a label. A judge that learnt from other texts, and "
+        "never from the label that it judges, says which labels are probably wrong; people should look at the most "
+        "suspicious ones. The share of wrong labels is left out where the judge agrees with fewer than 70 % of them: "
+        "then most of the differences are its own errors."
+    )
+    tables = [agreement_table(quality)] if quality else []
+    folded = [alpha_table(quality), state_table(quality)] if quality else []
+    if any(each for kinds in noise.values() for each in kinds.values()):
+        tables, folded = [*tables, noise_table(noise)], [*folded, suspect_table(noise)]
+    return Section("labels", "How good are the concept labels?", lead, tables, plots, folded)
 
 
 def _mask_section(masks: Mapping | None, plots: Sequence[Plot]) -> Section:

@@ -12,6 +12,7 @@ from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.data.text_quality import word_counts
 from sparsecbm.data.validation import Validated
 from sparsecbm.plots.validation import plot_lengths, plot_shares
+from sparsecbm.report.data_name import data_name
 from sparsecbm.report.render import render
 
 SHOWN_ROWS = 50
@@ -34,6 +35,7 @@ def validation_page(result: Validated, manifest: dict) -> str:
     """The whole page as HTML; a function of the data alone, to the byte."""
     report = result.report
     counts = _counts_by_column(report["balance"])
+    labelled = {column: by_split for column, by_split in counts.items() if _has_states(by_split)}
     rows = [
         {"column": column, "state": state, "counts": [by_state[state] for by_state in by_split.values()]}
         for column, by_split in counts.items()
@@ -42,12 +44,14 @@ def validation_page(result: Validated, manifest: dict) -> str:
     shown = result.quarantine.head(SHOWN_ROWS)
     return render(
         "validation.html.jinja",
+        title=data_name(manifest),
         manifest=manifest,
+        unlabelled=[column.removeprefix("concept.") for column in counts if column not in labelled],
         report=report,
         refusal=result.refusal,
         total={key: sum(counts[key] for counts in report["rows"].values()) for key in ("in", "out", "quarantined")},
         splits=list(result.splits),
-        pictures=_pictures(result, ConceptSet.from_dict(manifest["vocabulary"]), counts),
+        pictures=_pictures(result, ConceptSet.from_dict(manifest["vocabulary"]), labelled),
         balance_rows=rows,
         quarantine=[
             {"split": row.split, "file": row.file, "row": row.row, "text": _short(row.text), "reasons": row.reasons}
@@ -67,6 +71,10 @@ def _counts_by_column(balance: dict) -> dict[str, Counts]:
         }
         for column in columns
     }
+
+
+def _has_states(by_split: Counts) -> bool:
+    return any(count for by_state in by_split.values() for state, count in by_state.items() if state != "missing")
 
 
 def _pictures(result: Validated, concept_set: ConceptSet, counts: Mapping[str, Counts]) -> list[Picture]:

@@ -1,13 +1,13 @@
 """The report in a real browser, from file://: no warnings, no requests, and usable by mouse and keyboard."""
 
 import json
-import shutil
 
 import pytest
 
 from sparsecbm.report.embedded_plots import read_plots
 from sparsecbm.report.index_page import index_page
 from tests.support import report_inputs
+from tests.support.browser import chromium
 
 webdriver = pytest.importorskip("selenium.webdriver")
 
@@ -26,17 +26,8 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Return headless Chromium with an empty profile; it logs its console and every request."""
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in programs:
-        pytest.skip("no chromium and chromedriver on PATH: `apt-get install chromium chromium-driver` brings them")
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0]
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}", "--window-size=1100,900"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("profile"), *FLAGS, "--window-size=1100,900", logs=True) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+from sparsecbm.report.score_tables import subgroup_table
 from sparsecbm.report.tables import MAX_ROWS, Table, figure_tables, matrix_table, number
 
 
@@ -47,3 +48,16 @@ def test_a_table_of_many_figures_shows_the_first_rows_and_says_how_many_there_ar
     assert [table.rows[0], table.rows[-1]] == [("c0", "0.000"), (f"c{MAX_ROWS - 1}", f"{(MAX_ROWS - 1) / 1000:.3f}")]
     (few,) = figure_tables({"effects": {f"c{i}": {"1": 0.5} for i in range(MAX_ROWS)}})
     assert (few.title, len(few.rows)) == ("Effects", MAX_ROWS)
+
+
+def test_subgroups_come_with_the_worst_label_first():
+    def scores(texts, accuracy):
+        figures = {"texts": texts, "accuracy": accuracy, "accuracy_interval": [0.25, 0.75]}
+        return {"texts": texts, "label": figures, "concepts": {"mean": figures}}
+
+    regions = {"north": scores(4, 0.75), "south": scores(5, 0.5), "west": scores(1, None)}
+    table = subgroup_table({"region": regions})
+    assert [row[:4] for row in table.rows] == [
+        ("region", "south", "5", "0.500"), ("region", "north", "4", "0.750"), ("region", "west", "1", "–"),
+    ]  # fmt: skip
+    assert table.rows[0][4] == "0.250 to 0.750"

@@ -7,6 +7,7 @@ import pandas as pd
 
 from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.data.validation import Validated, validate
+from sparsecbm.report.data_name import data_name
 from sparsecbm.report.validation_page import MAX_PICTURES, SHOWN_ROWS, validation_page
 from tests.support.small_tables import CONCEPTS, MANIFEST, good_splits, limits
 
@@ -43,6 +44,24 @@ def test_each_variable_has_a_picture_in_both_themes_with_a_text():
         f"{split}: low 50%, high 50%, missing 0%" for split in ("train", "validation", "test")
     )
     assert all(light["src"] != other["srcset"] for light, other in zip(images, dark, strict=True))
+
+
+def test_a_concept_without_any_label_is_named_and_has_no_picture():
+    result = validate(good_splits(), CONCEPTS, limits())
+    for by_column in result.report["balance"].values():
+        food = by_column["concept.food"]
+        by_column["concept.food"] = {
+            "states": dict.fromkeys(food["states"], 0),
+            "missing": sum(food["states"].values()),
+        }
+    html = validation_page(result, MANIFEST)
+    assert [attributes["alt"][:6] for tag, attributes in tags(html) if tag == "img"] == ["rating", "price.", "length"]
+    assert "The table has no label of food." in html and "has no label of" not in page()
+
+
+def test_the_title_is_the_file_of_a_table_or_the_name_of_the_source():
+    assert data_name({"source": "table", "files": [{"name": "reviews.csv"}]}) == "reviews.csv"
+    assert data_name({"source": "cebab", "files": [{"name": "dev.json"}, {"name": "train.json"}]}) == "cebab"
 
 
 def test_markup_in_the_data_is_escaped():
