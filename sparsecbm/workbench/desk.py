@@ -1,0 +1,46 @@
+"""What the pages of one workbench share."""
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from fastapi import Request
+
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.serve.service import Service, service_of
+from sparsecbm.workbench.journal import Journal
+from sparsecbm.workbench.patch_jobs import PatchJobs
+from sparsecbm.workbench.review_desk import ReviewDesk
+from sparsecbm.workbench.split_texts import SplitTexts
+
+AUTHOR = "author"  # cookie: who corrects and labels
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The workspace, its texts, the reviews that people have open, their patches, and the journal."""
+
+    workspace: Workspace
+    texts: SplitTexts
+    reviews: ReviewDesk
+    patches: PatchJobs
+    journal: Journal
+
+
+def desk_of(request: Request) -> Desk:
+    """The desk of the application that received a request."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def common_values(request: Request, here: str) -> dict[str, object]:
+    """What every whole page shows: the model, its concepts, the author, and which page it is."""
+    service: Service = service_of(request)
+    snapshot = service.batcher.current
+    concept_set: ConceptSet = snapshot.model.concept_set
+    return {
+        "here": here,
+        "version": snapshot.version,
+        "concept_set": concept_set,
+        "author": unquote(request.cookies.get(AUTHOR, "")),
+    }

@@ -1,0 +1,63 @@
+"""Who did what on the page: an append-only file of JSON lines, each with the hash of the line before it."""
+
+import fcntl
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.faults import system_fault
+from sparsecbm.base.json_lines import append_json_lines, read_json_lines
+
+FIRST = "0" * 64  # the first entry holds this instead of a hash
+
+
+class Journal:
+    """The journal of one workspace."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def entries(self) -> list[dict[str, Any]]:
+        """All entries, the oldest first.
+
+        Raises:
+            DataError: a line was changed, removed or put in; names it.
+        """
+        earlier = FIRST
+        records = read_json_lines(self.path)
+        for number, record in enumerate(records, start=1):
+            if record.get("earlier") != earlier:
+                raise DataError(f"{self.path}, line {number} does not follow the line before it; somebody changed it")
+            earlier = _hash(record)
+        return records
+
+    def append(self, action: str, by: str, **facts: Any) -> dict[str, Any]:
+        """Add an entry; it is on disk when the function returns. Two processes take turns.
+
+        Raises:
+            DataError: the file cannot be written, or is not what was written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path.with_suffix(".lock"), "ab") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                entries = self.entries()
+                entry = {
+                    "number": len(entries) + 1,
+                    "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "action": action,
+                    "by": by,
+                    **facts,
+                    "earlier": _hash(entries[-1]) if entries else FIRST,
+                }
+                append_json_lines(self.path, [entry])
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be written: {system_fault(error)}") from None
+        return entry
+
+
+def _hash(entry: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(entry, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

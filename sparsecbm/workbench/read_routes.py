@@ -1,0 +1,117 @@
+"""The page on which people read a text, see why, set concepts and keep a correction."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from sparsecbm.base.errors import ConfigError, unknown
+from sparsecbm.explain.explainer import ExplainOptions
+from sparsecbm.explain.explanation import Explanation
+from sparsecbm.serve.questions import ask_explanations
+from sparsecbm.serve.service import service_of
+from sparsecbm.workbench.desk import common_values, desk_of
+from sparsecbm.workbench.forms import read_form, settings_of
+from sparsecbm.workbench.pages import page, whole_page
+from sparsecbm.workbench.reading import Reading, ask_reading, reading_of
+from sparsecbm.workbench.slices import slice_scores
+from sparsecbm.workbench.split_texts import PAGE, TextFilter, choose
+
+QUICK, EXACT = "leave_one_out", "integrated_gradients"
+KINDS = ("", "wrong", "unsure")
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def start(request: Request) -> Response:
+    """The first page: a text of the data, read and explained."""
+    fields = dict(request.query_params)
+    texts = desk_of(request).texts
+    text = fields.get("text") or (await texts.predicted(service_of(request).batcher, texts.names[0]))["text"].iloc[0]
+    return await _read(request, {"text": text})
+
+
+@router.post("/read")
+async def read(request: Request) -> Response:
+    """A text, with some concepts set."""
+    return await _read(request, await read_form(request))
+
+
+async def _read(request: Request, fields: dict[str, str]) -> Response:
+    reading = await reading_for(request, fields)
+    original = fields.get("original") or reading.text
+    earlier = None if original == reading.text else await reading_for(request, {"text": original})
+    values: dict[str, Any] = {"reading": reading, "original": original, "earlier": earlier}
+    if whole_page(request):
+        return page("read", **values, **common_values(request, "read"))
+    return page("reading", **values, **common_values(request, "read"))
+
+
+async def reading_for(request: Request, fields: dict[str, str]) -> Reading:
+    """The reading of the text in a form.
+
+    Raises:
+        ConfigError: there is no text, or a concept or state is unknown.
+    """
+    text, settings = fields.get("text", ""), settings_of(fields)
+    if not text.strip():
+        raise ConfigError("the text is empty; type or paste one, or pick one from the list")
+    service = service_of(request)
+    answered = await service.answer(request, ask_reading(text, settings))
+    label = service.batcher.current.model.concept_set.label.name
+    return reading_of(answered.rows[0], answered.version.version, label, settings)
+
+
+@router.post("/words")
+async def words(request: Request) -> Response:
+    """The words that speak for the states that count, by the quick method first and then by the exact one."""
+    fields = await read_form(request)
+    method = fields.pop("method", QUICK)
+    if method not in (QUICK, EXACT):
+        raise ConfigError(unknown("method", method, (QUICK, EXACT)))
+    options = ExplainOptions(states=settings_of(fields), method=method, units=())
+    answered = await service_of(request).answer(request, ask_explanations([fields.get("text", "")], options, ()))
+    explanation = Explanation.from_dict(answered.rows[0])
+    return page("words", explanation=explanation, next_method=EXACT if method == QUICK else "")
+
+
+@router.get("/texts")
+async def texts(request: Request) -> Response:
+    """The texts of a split that a filter lets through."""
+    desk, service = desk_of(request), service_of(request)
+    wanted = _filter(dict(request.query_params), desk.texts.names)
+    concept_set = service.batcher.current.model.concept_set
+    if wanted.concept and wanted.state:
+        if wanted.concept not in concept_set.names:
+            raise ConfigError(unknown("concept", wanted.concept, concept_set.names))
+        concept_set[wanted.concept].index(wanted.state)
+    chosen = choose(await desk.texts.predicted(service.batcher, wanted.split), wanted)
+    stop = (wanted.page + 1) * PAGE
+    rows = chosen[stop - PAGE : stop].to_dict("records")
+    values = {
+        "rows": rows,
+        "found": len(chosen),
+        "wanted": wanted,
+        "more": len(chosen) > stop,
+        "scores": slice_scores(chosen),
+    }
+    if whole_page(request):
+        return page("texts", **values, splits=desk.texts.names, **common_values(request, "texts"))
+    return page("text_list", **values)
+
+
+def _filter(fields: dict[str, str], splits: tuple[str, ...]) -> TextFilter:
+    """The filter in a query.
+
+    Raises:
+        ConfigError: an unknown split or kind, or a page that is no number.
+    """
+    concept, _, state = fields.get("state", "").partition("=")
+    split, kind, number = fields.get("split") or splits[0], fields.get("kind", ""), fields.get("page", "0")
+    if split not in splits:
+        raise ConfigError(unknown("split", split, splits))
+    if kind not in KINDS:
+        raise ConfigError(unknown("kind", kind, KINDS))
+    if not (number.isascii() and number.isdigit() and len(number) < 8):
+        raise ConfigError(f"page is {number!r}; it must be a number from 0 on")
+    return TextFilter(split, fields.get("search", ""), fields.get("label", ""), concept, state, kind, int(number))

@@ -1,0 +1,98 @@
+"""The list of texts: filters by hand, and the page that shows what they let through."""
+
+import pandas as pd
+import pytest
+
+from sparsecbm.workbench.slices import slice_scores
+from sparsecbm.workbench.split_texts import TextFilter, choose, wrong
+from tests.support.tiny_tables import annotated
+
+FRAME = pd.DataFrame(
+    {
+        "text": ["Good food", "good noise", "bad food", "nothing"],
+        "group": ["a", "b", "c", "d"],
+        "label": ["1", "2", "1", "2"],
+        "confidence": [0.9, 0.4, 0.6, 0.3],
+        "gold.label": ["1", "1", "1", None],
+        "predicted.food": ["good", "bad", "bad", "bad"],
+        "gold.food": ["good", "bad", "good", None],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows"),
+    [
+        ({}, [0, 1, 2, 3]),
+        ({"search": "GOOD"}, [0, 1]),
+        ({"search": "good food"}, [0]),
+        ({"search": "."}, []),
+        ({"label": "2"}, [1, 3]),
+        ({"concept": "food", "state": "bad"}, [1, 2, 3]),
+        ({"kind": "wrong"}, [1, 2]),
+        ({"kind": "unsure"}, [3, 1]),
+        ({"kind": "wrong", "label": "1"}, [2]),
+    ],
+)
+def test_filters_let_through_what_they_say(wanted, rows):
+    assert choose(FRAME, TextFilter(**wanted)).index.tolist() == rows
+
+
+def test_a_text_without_labels_of_people_is_not_wrong():
+    assert wrong(FRAME).tolist() == [False, True, True, False]
+
+
+def test_a_slice_is_scored_by_what_people_say_the_worst_first():
+    label, food = slice_scores(FRAME)  # of three texts with states of people, two labels and two foods are right
+    assert [(each.name, each.texts, each.accuracy) for each in (label, food)] == [
+        ("label", 3, pytest.approx(2 / 3)), ("food", 3, pytest.approx(2 / 3)),
+    ]  # fmt: skip
+    assert slice_scores(FRAME[:1])[0].accuracy == 1.0
+    assert slice_scores(FRAME[1:3])[1].accuracy == 0.5
+    assert slice_scores(FRAME[3:]) == []
+
+
+def test_texts_of_one_group_are_drawn_together():
+    frame = pd.concat([FRAME[:2]] * 50, ignore_index=True).assign(group=["a", "b"] * 50)
+    alone = frame.assign(group=[str(row) for row in range(100)])
+    assert slice_scores(frame)[0].interval == (0.0, 1.0)  # two groups, one of them wrong
+    low, high = slice_scores(alone)[0].interval
+    assert 0.35 < low < 0.45 and 0.55 < high < 0.65
+
+
+def test_the_page_scores_the_slice_as_evaluate_does(ask, words_of, snapshot):
+    gold = annotated(45, 2)
+    right = [
+        prediction.concepts["food"].state == state
+        for prediction, state in zip(snapshot.model.predict(gold["text"].tolist()), gold["concept.food"], strict=True)
+    ]
+    assert f"food {sum(right) / 45:.1%}" in words_of(ask("GET", "/texts?split=test"))
+
+
+def test_the_page_lists_a_split_and_goes_on(ask, words_of):
+    first = ask("GET", "/texts", whole=True)
+    assert "45 texts" in words_of(first) and first.text.count('name="text"') == 20  # `test` comes before `train`
+    last = ask("GET", "/texts?split=test&page=2")
+    assert last.text.count('name="text"') == 5 and 'value="3"' not in last.text
+    assert "30 texts" in words_of(ask("GET", "/texts?split=train"))
+
+
+def test_predictions_in_the_list_are_those_of_the_model(ask, words_of, snapshot):
+    state = snapshot.model.predict(["the food was bad"])[0].concepts["food"].state
+    page = ask("GET", f"/texts?state=food={state}")
+    assert f"food {state}" in words_of(page)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("split=tset", "Did you mean 'test'?"),
+        ("kind=odd", "unknown kind"),
+        ("page=-1", "page is '-1'"),
+        ("state=fod=good", "Did you mean 'food'?"),
+        ("state=food=nice", "unknown state of 'food'"),
+    ],
+)
+def test_a_wrong_filter_is_told(ask, words_of, query, message):
+    response = ask("GET", f"/texts?{query}")
+    assert response.status_code == 422 and message in words_of(response)
