@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sparsecbm.annotate.annotator import make_annotator
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.data.blanks import fill_blanks
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.validation import validate
 from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
@@ -50,8 +50,9 @@ def annotated(params: Params) -> tuple[dict[str, pd.DataFrame], ConceptSet]:
     splits, manifest = ingest(params.source, params.split, params.seed, WORKSPACE.root)
     concept_set = ConceptSet.from_dict(manifest["vocabulary"])
     checked = validate(splits, concept_set, params.validate_)
-    annotator = make_annotator(params.annotate)
-    return {name: annotator.annotate(frame, concept_set) for name, frame in checked.splits.items()}, concept_set
+    return {
+        name: fill_blanks(frame, concept_set, params.annotate.blank) for name, frame in checked.splits.items()
+    }, concept_set
 
 
 def model_folder(mode: str, seed: int, source: str = "cebab") -> Path:
