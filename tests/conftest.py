@@ -14,6 +14,32 @@ if SIDE_BY_SIDE:
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # must come before torch loads
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return two processes a core, since many tests wait for a server or a process that they started."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each file to one process, and all tests with servers to the same one, since servers start slowly."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "servers" if "tests/orchestration/" in file and "end_to_end" not in file else file
+
+    config.option.loadscopereorder = False  # keep the order of `pytest_collection_modifyitems`
+    return Files(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the tests that take minutes first in a parallel run, so that no process works on alone at the end."""
+    if SIDE_BY_SIDE:
+        items.sort(key=lambda item: (item.path.name != "test_end_to_end.py", "orchestration" not in item.path.parts))
+
+
 @pytest.fixture(autouse=SIDE_BY_SIDE)
 def one_thread():
     """Reset the number of threads that a stage set in an earlier test of the same process."""

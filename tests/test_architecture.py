@@ -9,14 +9,19 @@ import pytest
 
 from tests.support.project import ROOT, import_graph, layers
 
-# Packages of the extra `pipeline`, and the packages and modules that may import them.
+# Packages of the extras `pipeline` and `serve`, and the packages and modules that may import them.
 PIPELINE_IMPORTS = {
+    "fastapi": ("sparsecbm.serve", "sparsecbm.workbench"),
+    "prometheus_client": ("sparsecbm.serve",),
+    "uvicorn": ("sparsecbm.orchestration.guarded_server", "sparsecbm.serve"),
     "captum": ("sparsecbm.evaluate.faithfulness.infidelity",),
     "matplotlib": ("sparsecbm.plots", "sparsecbm.report.validation_page"),
-    "mlflow": ("flows.guarded_server", "sparsecbm.promote", "sparsecbm.track"),
+    "mlflow": ("sparsecbm.orchestration.guarded_server", "sparsecbm.promote", "sparsecbm.track"),
     "pandera": ("sparsecbm.data.schemas", "sparsecbm.data.validation"),
-    "prefect": ("flows",),
-    "psutil": ("flows",),
+    "prefect": ("flows", "sparsecbm.orchestration"),
+    "prefect_ray": ("sparsecbm.orchestration.ray_engine",),
+    "psutil": ("sparsecbm.orchestration",),
+    "ray": ("sparsecbm.orchestration.ray_engine",),
 }
 # A row such as "| 4 | `track`, `report` | the record in MLflow; the pages |".
 LAYER_ROW = re.compile(r"^\| \d+ \| ([^|]+) \|", re.MULTILINE)
@@ -45,7 +50,7 @@ def test_an_import_circle_is_found():
 def test_imports_for_type_checkers_and_inside_functions_count():
     imports = imports_of_modules()
     assert "sparsecbm.model.cbm" in imports["sparsecbm"]  # below TYPE_CHECKING
-    assert "sparsecbm.base.workspace" in imports["flows.services"]
+    assert "sparsecbm.base.workspace" in imports["sparsecbm.orchestration.services"]
     assert any(name.startswith("sparsecbm.promote.") for name in imports["sparsecbm.cli.promotion"])  # inside functions
 
 

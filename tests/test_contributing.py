@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sparsecbm.base.concepts import Concept, ConceptSet
+from sparsecbm.annotate.concept_file import ConceptDefinition
 from tests.support.project import ROOT
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -39,13 +39,11 @@ def test_the_example_of_an_annotator_works():
     annotator = run_example("Add an annotator")["KeywordAnnotator"](
         {"food": {"Positive": "tasty", "Negative": "bland"}}
     )
-    frame = pd.DataFrame({"text": ["A tasty soup.", "Bland rice", "We came again."], "share.food.Positive": 0.5})
-    rows = annotator.annotate(frame, ConceptSet((Concept("food"),), Concept("rating", ("1", "2"))))
-    assert rows["concept.food"].tolist() == ["Positive", "Negative", "unknown"]
-    assert rows["source.food"].tolist() == ["keywords"] * 3
-    assert rows["confidence.food"].tolist() == [1.0] * 3
-    assert "share.food.Positive" not in rows
-    assert list(frame.columns) == ["text", "share.food.Positive"]
+    texts = pd.DataFrame({"key": ["a", "b", "c"], "text": ["A tasty soup.", "Bland rice", "We came again."]})
+    food = ConceptDefinition("food", "", {"Positive": "It is praised.", "Negative": "It is criticised."})
+    labels = annotator.annotate(texts, [food], pd.DataFrame())
+    assert [None if pd.isna(state) else state for state in labels["state"]] == ["Positive", "Negative", None]
+    assert labels["definition"].tolist() == [food.hash] * 3
 
 
 def test_the_example_of_a_source_works(tmp_path):

@@ -13,7 +13,7 @@ PAGES = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
-    "data/restaurants/README.md",
+    "data/*/README.md",
     "docs/*.md",
     "docs/experiments/*.md",
 )

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from sparsecbm.annotate.human import HumanAnnotator
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ConfigError, DataError
 from sparsecbm.base.params.source import ConceptColumn
 from sparsecbm.base.params.source import Mapping as ColumnMapping
+from sparsecbm.data.blanks import fill_blanks
 from sparsecbm.data.lookalikes import are_classes
 from sparsecbm.data.source_table import canonical
 from sparsecbm.data.sources.mapping import map_rows
@@ -108,7 +108,7 @@ def annotated_table(data: Any, concept_set: ConceptSet, text: str = "text", grou
     rows = map_rows(frame.reset_index(drop=True), mapping, WHERE)
     _check_cells(rows, concept_set, frame.index, text)
     table = canonical(rows, concept_set)
-    return HumanAnnotator("leave_out").annotate(table, concept_set)
+    return fill_blanks(table, concept_set, "leave_out")
 
 
 def split_validation(table: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -30,6 +30,7 @@ from sparsecbm.intervene.patches.stack import patched, patched_copy
 from sparsecbm.intervene.reference import predict_reference
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.compact import CompactModel, compact
+from sparsecbm.model.execution import AUTO, Execution, prediction_copy
 from sparsecbm.model.storage import load, save
 from sparsecbm.train.loop import History
 
@@ -65,6 +66,10 @@ class SparseCBM(ConceptBottleneck):
             ModelError: the masks are not of whole heads and neurons.
         """
         return compact(self)
+
+    def prediction_copy(self, execution: Execution = AUTO, texts: int | None = None) -> ConceptBottleneck:
+        """A copy that only predicts, as fast as this machine can; see `sparsecbm.model.execution`."""
+        return prediction_copy(self, execution, texts)
 
     def predict_frame(self, texts: Sequence[str], batch_size: int = 32) -> pd.DataFrame:
         """Predictions as a data frame: `text`, the label, each concept, and the probability of each of these states."""

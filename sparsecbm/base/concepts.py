@@ -1,6 +1,6 @@
 """Named concepts with named states, and the label that is computed from them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +59,10 @@ class Concept:
 class ConceptSet:
     """The concepts of a task, in order, and the label that is computed from them.
 
+    A task whose concepts are not defined yet has none. Only the black box (mode `standard`) can learn it.
+
     Raises:
-        ConfigError: there is no concept, or a name is repeated or reserved.
+        ConfigError: a name is repeated or reserved.
     """
 
     concepts: tuple[Concept, ...]
@@ -68,8 +70,6 @@ class ConceptSet:
 
     def __post_init__(self) -> None:
         names = [concept.name for concept in self.concepts]
-        if not names:
-            raise ConfigError("a concept set needs at least one concept")
         if len(set(names)) != len(names):
             raise ConfigError(f"a concept is named twice: {names}")
         for name in RESERVED:
@@ -105,6 +105,10 @@ class ConceptSet:
     def names(self) -> tuple[str, ...]:
         """Concept names, in order."""
         return tuple(concept.name for concept in self.concepts)
+
+    def without(self, names: Collection[str]) -> "ConceptSet":
+        """The same task without some concepts."""
+        return ConceptSet(tuple(concept for concept in self.concepts if concept.name not in names), self.label)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form, as `concepts.json` holds it."""

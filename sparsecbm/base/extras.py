@@ -6,15 +6,38 @@ from contextlib import contextmanager
 
 from sparsecbm.base.errors import ConfigError
 
-# Import name -> name, for the packages that the extra `plots` or `pipeline` installs.
+# Import name -> name, for the packages that an extra installs.
 PLOTS = {"matplotlib": "Matplotlib"}
 PIPELINE = {
     "captum": "Captum",
+    "cleanlab": "cleanlab",
     "dvc": "DVC",
     "mlflow": "MLflow",
     "pandera": "pandera",
     "PIL": "Pillow",
     "prefect": "Prefect",
+}
+ANNOTATE = {
+    "openai": "the OpenAI client",
+    "stamina": "stamina",
+    "aiolimiter": "aiolimiter",
+    "genai_prices": "genai-prices",
+    "crowdkit": "crowd-kit",
+}
+SERVE = {"fastapi": "FastAPI", "uvicorn": "Uvicorn", "prometheus_client": "the Prometheus client"}
+ONNX = {"onnx": "ONNX", "onnxruntime": "ONNX Runtime", "onnxscript": "ONNX Script"}
+OPENVINO = {"openvino": "OpenVINO", "nncf": "NNCF"}
+RAY = {"ray": "Ray", "prefect_ray": "prefect-ray"}
+REDACTION = {"presidio_analyzer": "Presidio", "spacy": "spaCy"}
+EXTRAS = {
+    "plots": PLOTS,
+    "pipeline": PIPELINE,
+    "annotate": ANNOTATE,
+    "onnx": ONNX,
+    "openvino": OPENVINO,
+    "ray": RAY,
+    "redaction": REDACTION,
+    "serve": SERVE,
 }
 
 
@@ -22,7 +45,8 @@ class MissingExtraError(ConfigError):
     """A package of an extra is not installed."""
 
     def __init__(self, module: str) -> None:
-        name, extra = (PLOTS[module], "plots") if module in PLOTS else (PIPELINE[module], "pipeline")
+        extra = next(extra for extra, modules in EXTRAS.items() if module in modules)
+        name = EXTRAS[extra][module]
         super().__init__(f"this command needs {name}, which is not installed; pip install 'sparsecbm[{extra}]'")
 
 
@@ -48,6 +72,6 @@ def missing_extras_explained() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        if module not in PLOTS | PIPELINE:
+        if not any(module in modules for modules in EXTRAS.values()):
             raise
         raise MissingExtraError(module) from error

@@ -51,8 +51,9 @@ def describe(error: Exception) -> str:
         return str(error)
     if isinstance(error, RecursionError):
         return "the input is nested too deeply"
-    if isinstance(error, MemoryError):
-        return f"not enough memory{f': {error}' if str(error) else ''}; use a smaller input or model"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch raises a RuntimeError
+        detail = str(error).strip().partition("\n")[0][:300]
+        return f"not enough memory{f': {detail}' if detail else ''}; use a smaller input or model"
     if isinstance(error, UnicodeError):
         return f"a text or a name is not valid Unicode: {error}; convert it to UTF-8"
     fault = system_fault(error)

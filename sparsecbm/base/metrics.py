@@ -55,7 +55,44 @@ def macro_f1_ovr_of(counts: np.ndarray) -> np.ndarray:
     return cast(np.ndarray, macro_f1_of(binary).mean(-1))
 
 
-SCORES = {"accuracy": accuracy_of, "macro_f1": macro_f1_of, "macro_f1_ovr": macro_f1_ovr_of}
+def kappa_of(counts: np.ndarray) -> np.ndarray:
+    """Cohen's kappa from counts [..., states, states]: agreement beyond chance, 1 for perfect, 0 for chance.
+
+    nan where both sides always give the same state, so that chance explains everything.
+    """
+    total = counts.sum((-2, -1))
+    observed = _ratio(np.trace(counts, axis1=-2, axis2=-1), total)
+    chance = _ratio((counts.sum(-1) * counts.sum(-2)).sum(-1), total.astype(float) ** 2)
+    return _ratio(observed - chance, 1 - chance)
+
+
+SCORES = {"accuracy": accuracy_of, "macro_f1": macro_f1_of, "macro_f1_ovr": macro_f1_ovr_of, "kappa": kappa_of}
+
+
+def coincidences(votes: np.ndarray) -> np.ndarray:
+    """How often two sources gave two states to one text, [texts, states, states]: Krippendorff's coincidence matrices.
+
+    Each text counts as much as it has votes; a text with a single vote compares nothing.
+
+    Args:
+        votes: [texts, states], how many sources gave the text a state
+    """
+    size = votes.sum(-1, keepdims=True)[..., None]
+    pairs = votes[:, :, None] * votes[:, None, :] - np.einsum("ts,su->tsu", votes, np.eye(votes.shape[1]))
+    shares: np.ndarray = np.divide(pairs, size - 1, out=np.zeros(pairs.shape), where=size > 1)
+    return shares
+
+
+def alpha_of(matrix: np.ndarray) -> np.ndarray:
+    """Krippendorff's alpha for nominal states from summed coincidences [..., states, states].
+
+    1 for perfect agreement, 0 for chance; nan if all votes are for one state (Krippendorff, Content Analysis, ch. 11).
+    """
+    by_state = matrix.sum(-1)
+    total = by_state.sum(-1)
+    differ = total - np.trace(matrix, axis1=-2, axis2=-1)
+    expected = _ratio(total**2 - (by_state**2).sum(-1), total - 1)
+    return 1 - _ratio(differ, expected)
 
 
 def calibration_bins(probabilities: np.ndarray, gold: np.ndarray, bins: int) -> list[tuple[int, int, float, float]]:
@@ -158,6 +195,20 @@ def resampled_means(values: np.ndarray, clusters: np.ndarray, resamples: int, se
     np.add.at(sums, codes, np.where(known, values, 0.0))
     np.add.at(counts, codes, known)
     return _ratio(weights @ sums, weights @ counts)
+
+
+def resampled_sums(matrices: np.ndarray, clusters: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Sums of the texts' matrices over bootstrap resamples of the clusters of texts, [resamples, ...].
+
+    Args:
+        matrices: [texts, ...]
+        clusters: [texts], any labels
+    """
+    codes, weights = _drawn(clusters, resamples, seed)
+    by_cluster = np.zeros((weights.shape[1], *matrices.shape[1:]))
+    np.add.at(by_cluster, codes, matrices)
+    sums: np.ndarray = np.tensordot(weights, by_cluster, axes=1)
+    return sums
 
 
 def _drawn(clusters: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

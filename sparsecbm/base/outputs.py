@@ -11,6 +11,7 @@ from sparsecbm.base.faults import system_fault
 from sparsecbm.base.replacement import located
 
 CONFIG, CHECKSUMS = "config.json", "checksums.json"  # every model folder holds both
+EXPORT = "export.json"  # every exported model holds it
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LARGEST = 1 << 24  # bytes of a file that are looked into
 

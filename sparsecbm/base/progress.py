@@ -2,7 +2,8 @@
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -13,7 +14,13 @@ Item = TypeVar("Item")
 _open = threading.local()
 
 
-def progress(items: Iterable[Item], name: str, unit: str, total: int | None = None) -> Iterator[Item]:
+def progress(
+    items: Iterable[Item],
+    name: str,
+    unit: str,
+    total: int | None = None,
+    status: Callable[[], str] | None = None,
+) -> Iterator[Item]:
     """Yield the items, and show how many are done once they take longer than `DELAY` seconds.
 
     Within the loop over these items, no other bar of this kind shows.
@@ -22,6 +29,7 @@ def progress(items: Iterable[Item], name: str, unit: str, total: int | None = No
         name: of the work, next to the bar
         unit: what an item is, in the singular
         total: number of items; by default the length of `items`, if they have one
+        status: gives words that stand behind the bar, such as what was spent; it is called for each item
     """
     if getattr(_open, "bar", False):
         yield from items
@@ -29,7 +37,10 @@ def progress(items: Iterable[Item], name: str, unit: str, total: int | None = No
     _open.bar = True
     try:
         with tqdm(items, name, total, unit=unit, delay=DELAY, mininterval=min(pause(), DELAY), file=sys.stderr) as bar:
-            yield from bar
+            for item in bar:
+                yield item
+                if status is not None:
+                    bar.set_postfix_str(status(), refresh=False)
     finally:
         _open.bar = False
 
@@ -37,3 +48,14 @@ def progress(items: Iterable[Item], name: str, unit: str, total: int | None = No
 def pause() -> float:
     """Seconds between two updates of a bar: a log file needs fewer lines than a terminal."""
     return 1.0 if sys.stderr.isatty() else 20.0
+
+
+@contextmanager
+def no_progress() -> Iterator[None]:
+    """Show no bar in the block, for a worker whose parent shows one."""
+    before = getattr(_open, "bar", False)
+    _open.bar = True
+    try:
+        yield
+    finally:
+        _open.bar = before

@@ -13,7 +13,22 @@ from sparsecbm.base.extras import missing_extras_explained
 from sparsecbm.base.fault_boundary import exit_code
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.terminal_text import visible
-from sparsecbm.cli import doctor, memory, models, patches, pipeline, promotion
+from sparsecbm.cli import (
+    annotation,
+    batch,
+    concepts,
+    doctor,
+    drift,
+    forgetting,
+    memory,
+    models,
+    patches,
+    pipeline,
+    promotion,
+    serving,
+    workbench,
+    workspaces,
+)
 
 app = typer.Typer(
     name="sparsecbm",
@@ -31,17 +46,24 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 MODELS, PIPELINE, PROMOTION = "Models", "Pipeline", "Promotion"  # panels of `sparsecbm --help`, in this order
 PANELS = {
-    MODELS: (models.predict, models.explain, models.evaluate, models.masks, models.compare, patches.intervene),
-    PIPELINE: (
-        pipeline.run, pipeline.prune, pipeline.track, pipeline.verify, pipeline.up, pipeline.down, doctor.doctor,
+    MODELS: (
+        models.predict, models.explain, models.evaluate, models.masks, models.compare, models.export,
+        patches.intervene, batch.batch, drift.drift, workbench.workbench,
     ),
-    PROMOTION: (promotion.promote, promotion.rollback, promotion.status, promotion.history),
+    PIPELINE: (
+        workspaces.init, workspaces.upgrade,
+        pipeline.run, pipeline.prune, pipeline.track, pipeline.verify, pipeline.up, pipeline.down, doctor.doctor,
+        forgetting.forget,
+    ),
+    PROMOTION: (promotion.promote, promotion.rollback, promotion.status, promotion.history, serving.serve),
 }  # fmt: skip
 for panel, commands in PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(patches.patch_app, name="patch", rich_help_panel=MODELS)
 app.add_typer(memory.memory_app, name="memory", rich_help_panel=MODELS)
+app.add_typer(annotation.annotate_app, name="annotate", rich_help_panel=PIPELINE)
+app.add_typer(concepts.concepts_app, name="concepts", rich_help_panel=PIPELINE)
 app.add_typer(pipeline.pipeline_app, name="pipeline", rich_help_panel=PIPELINE)
 
 

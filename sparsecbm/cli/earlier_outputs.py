@@ -8,6 +8,7 @@ from sparsecbm.base.outputs import Recogniser, json_of
 
 _SCHEMAS = Path(__file__).parents[1] / "schemas"
 _CARDS = re.compile(rb'\s*<!doctype html>\s*<html lang="en">\s*<head>\s*(<meta [^>]*>\s*)*<title>Explanations?</title>')
+_DRIFT = re.compile(rb'\s*<!doctype html>\s*<html lang="en">\s*<head>\s*(<meta [^>]*>\s*)*<title>Drift check: ')
 
 
 def published(schema: str) -> Recogniser:
@@ -18,3 +19,8 @@ def published(schema: str) -> Recogniser:
 def cards(head: bytes) -> bool:
     """Recognise a page that `sparsecbm explain --html` wrote; the report holds such cards, too, and is none."""
     return _CARDS.match(head) is not None and b"x-card" in head
+
+
+def drift_pages(head: bytes) -> bool:
+    """Recognise a page that `sparsecbm drift --output` wrote."""
+    return _DRIFT.match(head) is not None

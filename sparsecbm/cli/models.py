@@ -20,6 +20,9 @@ def predict(
     file: TextFile = None,
     column: Column = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write into this file, not to the terminal.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="auto (bf16 if the processor multiplies it), float32 or bf16.")
+    ] = "auto",
 ) -> None:
     """Predict label, probabilities and concepts: one JSON line for each text."""
     from sparsecbm.base.files import write_text
@@ -30,12 +33,11 @@ def predict(
     texts = collect_texts(text, file, column)
     if output is not None:
         check_output(output, published("predict"), "predictions")
-    from sparsecbm.api import SparseCBM
     from sparsecbm.base.terminal_text import visible_json
-    from sparsecbm.cli.predictions import prediction_lines
+    from sparsecbm.cli.predictions import load_predictor, prediction_lines
     from sparsecbm.cli.printing.terminal import say
 
-    lines = prediction_lines(SparseCBM.from_pretrained(model), texts)
+    lines = prediction_lines(load_predictor(model, precision, len(texts)), texts)
     if output is None:
         for line in lines:
             say(visible_json(line))
@@ -116,6 +118,22 @@ def evaluate(
     scores = evaluate_source(SparseCBM.from_pretrained(model), params, data_source, split, workspace.root)
     write_json(output, scores.model_dump())
     show_scores(scores)
+
+
+def export(
+    model: Model,
+    output: Annotated[Path, typer.Option(help="The folder to write.")],
+    format: Annotated[str, typer.Option("--format", help="onnx or openvino.")] = "onnx",
+    precision: Annotated[str, typer.Option(help="float32 or int8.")] = "float32",
+    split: Annotated[str, typer.Option(help="The split to measure int8 on.")] = "validation",
+    source: Annotated[str | None, typer.Option(help="restaurants, cebab, imdb-c, table or hub; for int8.")] = None,
+    path: Annotated[str | None, typer.Option(help="File or folder of the source.")] = None,
+) -> None:
+    """Write a model as one graph that predicts without torch, in ONNX Runtime or OpenVINO."""
+    from sparsecbm.cli.exporting import export_folder
+    from sparsecbm.cli.printing.exported import show_exported
+
+    show_exported(export_folder(model, output, format, precision, (split, source, path)))
 
 
 def masks(model: Model, json: Json = False) -> None:

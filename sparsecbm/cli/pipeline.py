@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.extras import require
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.cli.flow_process import run_flow_module
+from sparsecbm.cli.flow_process import SERVICES, run_module
 
 PROMOTE_MODES = ("off", "gate-only", "auto")
 
@@ -46,23 +47,29 @@ def run(
     """
     require("prefect", "dvc")
     from sparsecbm.base.params import load_params
-    from sparsecbm.cli.printing.terminal import say
-    from sparsecbm.pipeline.compose import compose, run_environment
     from sparsecbm.pipeline.graph import stage_order
 
     workspace = Workspace.find()
     stage_order(workspace, stages or ())  # an unknown stage is an error before anything changes
     if promote not in PROMOTE_MODES:
         raise ConfigError(unknown("value of --promote", promote, PROMOTE_MODES))
-    if profile or set_:
-        composed = compose(workspace, profile or (), set_ or ())
+    lay_over_params(workspace, profile, set_)
+    load_params(workspace.params)
+    options = [] if promote == "off" else [f"--promote={promote}"]
+    raise typer.Exit(run_module(workspace, "flows.retrain", *options, *(stages or ())))
+
+
+def lay_over_params(workspace: Workspace, profile: list[str] | None, settings: list[str] | None) -> None:
+    """Lay profiles and settings over `params.yaml` for the flow that this command starts, and say what changes."""
+    from sparsecbm.cli.printing.terminal import say
+    from sparsecbm.pipeline.compose import compose, run_environment
+
+    if profile or settings:
+        composed = compose(workspace, profile or (), settings or ())
         for change in composed.changes:
             say(f"for this run: {change}")
         sys.stdout.flush()  # before the lines of the flow
         os.environ.update(run_environment(workspace, composed.params))
-    load_params(workspace.params)
-    options = [] if promote == "off" else [f"--promote={promote}"]
-    raise typer.Exit(run_flow_module(workspace, "retrain", *options, *(stages or ())))
 
 
 def prune(profile: Profiles = None, set_: Settings = None) -> None:
@@ -110,32 +117,60 @@ def verify() -> None:
 def up() -> None:
     """Start a Prefect server, a worker and MLflow's pages, for this machine only (127.0.0.1)."""
     require("prefect", "mlflow")
-    raise typer.Exit(run_flow_module(Workspace.find(), "services", "up"))
+    raise typer.Exit(run_module(Workspace.find(), SERVICES, "up"))
 
 
 def down() -> None:
     """Stop what `up` started."""
     require("prefect")
-    raise typer.Exit(run_flow_module(Workspace.find(), "services", "down"))
+    raise typer.Exit(run_module(Workspace.find(), SERVICES, "down"))
 
 
 @pipeline_app.command()
 def deps(
     check: Annotated[bool, typer.Option("--check", help="Only compare; exit code 1 if dvc.yaml is wrong.")] = False,
 ) -> None:
-    """Write the source files that each stage imports into its dependencies in dvc.yaml."""
+    """Record the code that each stage runs: in a clone of the project its source files, in dvc.yaml and the template
+    of workspaces; else hashes of the installed package, in code.json."""
+    from sparsecbm.pipeline.installed_code import has_code_file
+
+    root = Workspace.find().root
+    if has_code_file(root):
+        _code_of_stages(root, check)
+    else:
+        _sources_of_stages(root, check)
+
+
+def _code_of_stages(root: Path, check: bool) -> None:
+    from sparsecbm.cli.printing.terminal import say
+    from sparsecbm.pipeline.deps import own_stages
+    from sparsecbm.pipeline.installed_code import CODE_FILE, check_code, renew_code
+
+    if check:
+        check_code(root, own_stages(root))
+        say(f"{CODE_FILE} has the hashes of the installed code")
+        return
+    stages = renew_code(root)
+    say(f"{CODE_FILE} updated: {', '.join(stages)}" if stages else f"{CODE_FILE} is up to date")
+
+
+def _sources_of_stages(root: Path, check: bool) -> None:
     from sparsecbm.cli.printing.terminal import say
     from sparsecbm.pipeline.deps import describe_faults, stage_dependencies, write_dependencies
+    from sparsecbm.scaffold.template_files import holds_template, template_faults, write_template
 
-    workspace = Workspace.find()
     if not check:
-        stages = write_dependencies(workspace.root)
+        stages = write_dependencies(root)
         say(f"dvc.yaml updated: {', '.join(stages)}" if stages else "dvc.yaml is up to date")
+        if holds_template(root) and (files := write_template(root)):
+            say(f"template of workspaces updated: {', '.join(files)}")
         return
-    faults = describe_faults(stage_dependencies(workspace.root))
+    faults = describe_faults(stage_dependencies(root))
+    if holds_template(root):
+        faults += [f"the template of workspaces has another {name}" for name in template_faults(root)]
     for fault in faults:
         say(fault)
     if faults:
-        say("`sparsecbm pipeline deps` corrects dvc.yaml")
+        say("`sparsecbm pipeline deps` corrects this")
         raise typer.Exit(1)
     say("dvc.yaml lists exactly the source files that the stages import")

@@ -2,13 +2,45 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, get_args
 
-from sparsecbm.api import SparseCBM
+from sparsecbm.base.errors import ConfigError, unknown
+from sparsecbm.base.outputs import EXPORT
+from sparsecbm.model.prediction import Prediction
 
 CHUNK = 512  # texts that are predicted before the first of them is printed
 
 
-def prediction_lines(model: SparseCBM, texts: list[str]) -> Iterator[str]:
+class Predictor(Protocol):
+    """A model, or an exported one."""
+
+    def predict(self, texts: list[str], /) -> list[Prediction]:
+        """Label and concepts of each text."""
+
+
+def load_predictor(folder: Path, precision: str, texts: int) -> Predictor:
+    """Load a model, or an exported one, so that it predicts that many texts fast.
+
+    Raises:
+        ConfigError: unknown precision; names the choices. Or the model is an exported one, whose precision is fixed.
+        ModelError: the folder is missing, incomplete or altered.
+    """
+    if (folder / EXPORT).is_file():
+        from sparsecbm.export.runner import ExportedModel
+
+        if precision != "auto":
+            raise ConfigError(f"--precision: {folder} is an exported model, whose precision is fixed; leave it out")
+        return ExportedModel.from_pretrained(folder)
+    from sparsecbm.model.execution import Execution, Precision, prediction_copy
+    from sparsecbm.model.storage import load
+
+    if precision not in get_args(Precision):
+        raise ConfigError(f"--precision: {unknown('precision', precision, get_args(Precision))}")
+    return prediction_copy(load(folder), Execution(precision=precision), texts)
+
+
+def prediction_lines(model: Predictor, texts: list[str]) -> Iterator[str]:
     """One JSON line for each text, in order; `sparsecbm/schemas/predict.schema.json` describes it."""
     for start in range(0, len(texts), CHUNK):
         for prediction in model.predict(texts[start : start + CHUNK]):

@@ -57,7 +57,7 @@ def rollback(reason: Reason = None) -> None:
 def status(json: Json = False) -> None:
     """Show the champion, its age and origin, the services, and what is wrong."""
     service = _open_service()
-    from sparsecbm.cli.flow_process import has_flows, run_flow_module
+    from sparsecbm.cli.flow_process import SERVICES, has_flows, run_module
     from sparsecbm.cli.printing.promotion import show_status
     from sparsecbm.cli.printing.tables import show_json
     from sparsecbm.promote.status import load_status
@@ -69,7 +69,7 @@ def status(json: Json = False) -> None:
         show_json(state)
         raise typer.Exit(1 if state.faults else 0)
     show_status(state)
-    services = run_flow_module(service.workspace, "services", "status") if has_flows(service.workspace) else 0
+    services = run_module(service.workspace, SERVICES, "status") if has_flows(service.workspace) else 0
     raise typer.Exit(1 if state.faults or services else 0)
 
 

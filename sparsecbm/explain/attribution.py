@@ -88,11 +88,13 @@ def attribute(
         for each text: concept -> attribution
 
     Raises:
-        ConfigError: unknown concept, state or method (names the choices), or a wrong number of states.
+        ConfigError: unknown concept, state or method (names the choices), no concept, or a wrong number of states.
         ModelError: the model has no concepts, or its tokenizer does not give the positions of tokens in the text.
     """
     _check(texts, method)
     names = model.concept_set.names if concepts is None else tuple(dict.fromkeys(concepts))
+    if concepts is not None and not names:
+        raise ConfigError("no concept is named; name those to explain, or none at all for all of them")
     vocabulary = {name: model.concept_set[name] for name in (*names, *(states or {}))}
     requested = {name: _state_indices(vocabulary[name], value, len(texts)) for name, value in (states or {}).items()}
     with prepared(model) as ready:

@@ -22,10 +22,8 @@ from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.batches import pad
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
-from sparsecbm.model.compact import unfold
+from sparsecbm.model.execution import Execution, can_multiply, prediction_copy
 from sparsecbm.model.heads import activate
-from sparsecbm.model.masked import needs_separate_passes
-from sparsecbm.model.masked_copy import frozen_copy
 from sparsecbm.model.onednn import use_onednn
 
 BASELINES = ("pad", "mask", "zero")
@@ -63,10 +61,7 @@ def prepared(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
     """
     if not model.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts to explain; train one with another mode")
-    if model.masks is not None and not needs_separate_passes(model.backbone):
-        copied: ConceptBottleneck = unfold(model)
-    else:
-        copied = frozen_copy(model)
+    copied = prediction_copy(model, Execution("multiplied" if can_multiply(model) else "packed", "float32"))
     with use_onednn(copied.backbone):
         yield copied
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import InterventionError, unknown
 from sparsecbm.base.published import PUBLISHED, published_form
-from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.in_context import LogitEdit, changed
 from sparsecbm.model.prediction import Prediction, state_predictions
 from sparsecbm.model.prediction_form import PublishedPrediction
@@ -73,17 +73,44 @@ def intervene(
         ConfigError: an unknown state or head. Messages list the choices.
         ModelError: a head that the model lacks.
     """
-    targets = resolve_settings(model, settings)
+    resolve_settings(model, settings)  # fails at once, before the predictions, which take time
     text_list = [texts] if isinstance(texts, str) else list(texts)
-    logits = {name: torch.from_numpy(values) for name, values in model.logits(text_list).concepts.items()}
-    new_logits = _set_concepts(model, targets, logits)
-    before, after = _predict(model, text_list, logits, head), _predict(model, text_list, new_logits, head)
-    set_to = {name: dict(zip(model.concept_set[name].states, p.tolist(), strict=True)) for name, p in targets.items()}
-    edits = [
-        Edit(text, set_to, head, old, new, _changed_names(old, new))
-        for text, old, new in zip(text_list, before, after, strict=True)
-    ]
+    edits = edits_from_logits(model, text_list, model.logits(text_list), settings, head)
     return edits[0] if isinstance(texts, str) else edits
+
+
+def edits_from_logits(
+    model: ConceptBottleneck, texts: Sequence[str], logits: Logits, settings: Mapping[str, Setting], head: str = "soft"
+) -> list[Edit]:
+    """Set concepts of texts whose logits are known; as `intervene`.
+
+    Args:
+        logits: as `model.logits` returns them for a list of texts
+
+    Raises:
+        InterventionError, ConfigError, ModelError: as `intervene`.
+    """
+    targets = resolve_settings(model, settings)
+    values = {name: torch.from_numpy(concept_logits) for name, concept_logits in logits.concepts.items()}
+    new_values = _set_concepts(model, targets, values)
+    before, after = _predict(model, texts, values, head), _predict(model, texts, new_values, head)
+    set_to = {name: dict(zip(model.concept_set[name].states, p.tolist(), strict=True)) for name, p in targets.items()}
+    return [
+        Edit(text, set_to, head, old, new, _changed_names(old, new))
+        for text, old, new in zip(texts, before, after, strict=True)
+    ]
+
+
+def set_in_logits(model: ConceptBottleneck, logits: Logits, settings: Mapping[str, Setting]) -> Logits:
+    """The logits that `edited` would give, from those of the same texts without edits.
+
+    Raises:
+        InterventionError, ConfigError: as `intervene`.
+    """
+    targets = resolve_settings(model, settings)
+    values = {name: torch.from_numpy(concept_logits) for name, concept_logits in logits.concepts.items()}
+    concepts = {name: edited.numpy() for name, edited in _set_concepts(model, targets, values).items()}
+    return Logits(concepts, model.label_logits(concepts))
 
 
 @contextmanager
@@ -163,7 +190,7 @@ def _set_concepts(
     }
 
 
-def _predict(model: ConceptBottleneck, texts: list[str], logits: dict[str, Tensor], head: str) -> list[Prediction]:
+def _predict(model: ConceptBottleneck, texts: Sequence[str], logits: dict[str, Tensor], head: str) -> list[Prediction]:
     labels = state_predictions(model.concept_set.label, model.label_logits(logits, head))
     concepts = {
         name: state_predictions(model.concept_set[name], values.float().numpy()) for name, values in logits.items()

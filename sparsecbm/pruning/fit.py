@@ -22,7 +22,7 @@ from sparsecbm.pruning.head_fit import refit_concept_heads
 from sparsecbm.pruning.mask_sources import MaskSource, ShuffledMasks, make_mask_source
 from sparsecbm.pruning.schedule import PruningEvents
 from sparsecbm.pruning.training import MaskTraining
-from sparsecbm.train.examples import Examples, build_examples
+from sparsecbm.train.examples import Examples, build_examples, target_weight
 from sparsecbm.train.loop import History, TrainingRun, train
 from sparsecbm.train.modes import compute_training_means, fit_hard_head, refit_label_head
 from sparsecbm.train.oom import SMALLER_BATCH_HINT, out_of_memory_hint
@@ -84,7 +84,7 @@ def fit_masks(
     changes = {"epochs": params.epochs, "learning_rate": params.learning_rate, "ema_decay": 0.0}
     finetune = options.finetune.model_copy(update=changes)
     annotated, validation_examples = (
-        build_examples(training, model, finetune.targets),
+        build_examples(training, model, finetune.targets, finetune.noise),
         build_examples(validation, model),
     )
     dense_logits = model.logits(training["text"].tolist()).concepts
@@ -126,11 +126,12 @@ def mix_targets(data: Examples, logits: Mapping[str, np.ndarray], share: float) 
 
     Args:
         logits: concept -> [texts, states]
-        share: of the prediction in each target; a text without a known state gets the prediction alone
+        share: of the prediction in each target; a text without a known state gets the prediction alone. Each target
+            keeps its weight
     """
     mixed = {}
     for name, target in data.concept_targets.items():
         prediction = activate(torch.from_numpy(logits[name]), "soft")
-        known = target.sum(-1, keepdim=True) > 0
-        mixed[name] = torch.where(known, (1 - share) * target + share * prediction, prediction)
+        weight = target_weight(target)
+        mixed[name] = torch.where(weight > 0, (1 - share) * target + weight * (share * prediction), prediction)
     return replace(data, concept_targets=mixed)

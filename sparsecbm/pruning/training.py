@@ -18,7 +18,7 @@ from sparsecbm.pruning.moments import clear_moments_outside_masks
 from sparsecbm.pruning.row_routing import route_batch
 from sparsecbm.pruning.schedule import PruningEvents
 from sparsecbm.train.examples import Batch
-from sparsecbm.train.loss import Losses, cross_entropy
+from sparsecbm.train.loss import ConceptLoss, Losses, cross_entropy
 from sparsecbm.train.method import TrainingMethod, make_adamw, train_embeddings
 from sparsecbm.train.oom import out_of_memory_hint
 
@@ -97,8 +97,8 @@ class MaskTraining(TrainingMethod):
         else:
             pooled = model.represent(batch.ids, batch.mask, rows)
         logits = model.concept_heads(pooled)
-        smoothing = self.finetune.label_smoothing
-        parts = [cross_entropy(logits[n], batch.concepts[n][rows[n]], smoothing=smoothing) for n in rows]
+        settings = ConceptLoss.of(self.finetune)
+        parts = [cross_entropy(logits[n], batch.concepts[n][rows[n]], settings=settings) for n in rows]
         concept = torch.stack(parts).mean()
         total = self.finetune.gamma * concept
         if self.params.leakage_weight:

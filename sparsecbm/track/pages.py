@@ -17,7 +17,7 @@ def page_hint(workspace: Workspace, url: str) -> str:
     """
     if tracking_uri(workspace) != database_uri(workspace) or _answers(f"{url.partition('/#/')[0]}/health"):
         return url
-    return "`make up` shows it in MLflow"
+    return "`sparsecbm up` shows it in MLflow"
 
 
 def _answers(url: str) -> bool:

@@ -31,7 +31,7 @@ class Store:
     experiment_id: str
 
     def page(self, run_id: str) -> str:
-        """Address of a run's page; for the workspace's own database, the page that `make up` serves."""
+        """Address of a run's page; for the workspace's own database, the page that `sparsecbm up` serves."""
         port = os.environ.get("SPARSECBM_MLFLOW_PORT", "5000")
         base = redacted(self.uri.rstrip("/")) if self.uri.startswith("http") else f"http://127.0.0.1:{port}"
         return f"{base}/#/experiments/{self.experiment_id}/runs/{run_id}"
@@ -89,6 +89,29 @@ def open_store(workspace: Workspace, experiment: str, seconds: int = 30) -> Stor
     except Exception as error:  # MLflow, SQLAlchemy, drivers and servers raise many kinds
         raise TrackingUnavailableError(f"MLflow at {redacted(uri)} cannot be opened: {explain(uri, error)}") from error
     return Store(client, uri, experiment_id)
+
+
+def connect(seconds: int = 30) -> "MlflowClient":
+    """A client that only reads: of MLFLOW_TRACKING_URI, or of this workspace's database. It creates nothing.
+
+    Args:
+        seconds: time limit of each request
+
+    Raises:
+        ConfigError: there is neither the variable nor a workspace.
+        TrackingUnavailableError: the server does not answer, or there is no such database.
+    """
+    uri = probe(os.environ.get("MLFLOW_TRACKING_URI") or database_uri(Workspace.find()), seconds).uri
+    path = sqlite_path(uri)
+    if path and not os.path.exists(path):
+        raise TrackingUnavailableError(f"there is no MLflow database {path}; `sparsecbm run` makes one")
+    _silence_mlflow(seconds)
+    if path:
+        follow_workspace(path)
+    from mlflow import MlflowClient
+
+    with translated_errors(uri):
+        return MlflowClient(tracking_uri=uri)
 
 
 @contextmanager

@@ -128,7 +128,7 @@ def test_a_family_that_cannot_be_a_backbone_is_refused_when_it_is_loaded(family,
     sizes, reason = REFUSED[family]
     folder = write_backbone(tmp_path / "backbone", family, vocab_size=40, **sizes)
     with pytest.raises(ModelError, match=rf"config\.json: a {family} .*{reason}.*docs/backbones\.md"):
-        SparseCBM.build(str(folder), None, SETTINGS)
+        SparseCBM.build(str(folder), CONCEPTS, SETTINGS)
 
 
 def test_the_page_lists_what_these_tests_show():

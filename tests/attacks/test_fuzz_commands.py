@@ -37,8 +37,9 @@ KNOWN = {
     "model": "{model}", "model_a": "{model}", "model_b": "{model}", "patch": "{patch}", "patches": "{patch}",
     "store": "{store}", "file": "{texts}", "output": "{new}", "text": "the food was good", "set_": "food=Positive",
     "concept": "food", "state": "Positive", "method": "gradient_x_input", "threshold": "0", "data": "{folder}",
+    "source": "{folder}",
 }  # fmt: skip
-HEAVY = {"predict", "explain", "masks", "compare", "intervene", "evaluate"}
+HEAVY = {"predict", "batch", "explain", "export", "masks", "compare", "intervene", "evaluate"}
 HEAVY |= {f"patch {name}" for name in ("make", "test", "apply", "revert")}
 HEAVY |= {f"memory {name}" for name in ("add", "offer", "apply")}
 TRACE = re.compile(r'Traceback|File ".*", line \d+|not foreseen')
@@ -132,13 +133,17 @@ def harmless(places, monkeypatch):
     monkeypatch.chdir(places["workspace"])
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr("typer.rich_utils.rich_format_error", lambda error: print(error.message, file=sys.stderr))
-    monkeypatch.setattr("sparsecbm.cli.pipeline.run_flow_module", lambda *_: 0)
+    for module in ("pipeline", "annotation"):
+        monkeypatch.setattr(f"sparsecbm.cli.{module}.run_module", lambda *_: 0)
     monkeypatch.setattr("sparsecbm.cli.promotion._open_service", unavailable)
     monkeypatch.setattr("sparsecbm.pipeline.graph.run_dvc", unavailable)
+    monkeypatch.setattr("sparsecbm.erasure.elsewhere.run_dvc", unavailable)
     monkeypatch.setattr("sparsecbm.pipeline.verify.verify", unavailable)
     monkeypatch.setattr("sparsecbm.track.record.record", unavailable)
     monkeypatch.setattr("sparsecbm.cli.health.check_workspace", lambda _: [])
     monkeypatch.setattr("sparsecbm.intervene.patches.make.make_patch", unavailable)
+    monkeypatch.setattr("sparsecbm.export.engines._trace", unavailable)  # takes seconds
+    monkeypatch.setattr("sparsecbm.serve.server.uvicorn.Server.run", unavailable)  # it would serve until a signal
     loaded, original = {}, SparseCBM.from_pretrained.__func__
 
     def from_pretrained(cls, path, *rest):  # the model of the test is loaded once

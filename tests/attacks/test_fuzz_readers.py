@@ -220,7 +220,7 @@ def test_the_holder_of_a_lock(tmp_path):
 
 
 def test_the_services_of_a_workspace(tmp_path):
-    processes = pytest.importorskip("flows.processes")
+    processes = pytest.importorskip("sparsecbm.orchestration.processes")
     workspace = Workspace(tmp_path)
     file, fields = processes.services_file(workspace), processes.Service.__dataclass_fields__
     write_json(file, {name: dict.fromkeys(fields, 1) for name in processes.STOP_ORDER})

@@ -53,7 +53,6 @@ def test_a_concept_set_from_plain_names_and_states():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "a concept set needs at least one concept"),
         (["food", "food"], r"a concept is named twice: \['food', 'food'\]"),
         (["mean"], "a concept cannot be named 'mean': metrics use that name; rename it"),
     ],
@@ -61,6 +60,14 @@ def test_a_concept_set_from_plain_names_and_states():
 def test_names_of_a_concept_set_are_checked(names, message):
     with pytest.raises(ConfigError, match=message):
         ConceptSet(tuple(Concept(name) for name in names), Concept("stars", ("1", "2")))
+
+
+def test_a_task_may_have_no_concepts_and_some_can_be_left_out():
+    none = ConceptSet.of(label=("stars", ["1", "2"]), concepts={})
+    assert (len(none), none.names, ConceptSet.from_dict(none.to_dict())) == (0, (), none)
+    both = ConceptSet.of(label=("stars", ["1", "2"]), concepts={"food": None, "noise": None})
+    assert both.without(["food"]).names == ("noise",)
+    assert both.without(both.names) == none
 
 
 def test_an_unknown_concept_is_an_error_with_the_choices():

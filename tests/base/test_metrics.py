@@ -2,18 +2,22 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import cohen_kappa_score, f1_score
 
 from sparsecbm.base.metrics import (
     MISSING,
     accuracy_of,
+    alpha_of,
+    coincidences,
     confusion,
     expected_calibration_error,
     interval,
+    kappa_of,
     macro_f1_of,
     macro_f1_ovr_of,
     resample,
     resampled_means,
+    resampled_sums,
 )
 
 
@@ -111,3 +115,47 @@ def test_a_resample_without_a_value_has_no_mean():
     assert set(drawn[np.isfinite(drawn[:, 0]), 0]) == {1.0}
     # The first cluster is in neither of two draws a quarter of the time.
     assert np.isnan(drawn[:, 0]).mean() == pytest.approx(1 / 4, abs=0.1)
+
+
+def test_kappa_by_hand():
+    """Observed agreement 35 / 50; by chance (25 * 30 + 25 * 20) / 2500 = .5 (the example of Cohen's kappa)."""
+    assert kappa_of(np.array([[20, 5], [10, 15]])) == pytest.approx((0.7 - 0.5) / 0.5)
+    assert kappa_of(np.array([[5, 0], [0, 5]])) == 1
+    assert kappa_of(np.array([[2, 2], [2, 2]])) == 0
+    assert np.isnan(kappa_of(np.array([[4, 0], [0, 0]]))) and np.isnan(kappa_of(np.zeros((2, 2))))
+
+
+def test_kappa_agrees_with_scikit_learn():
+    generator = np.random.default_rng(5)
+    gold, given = generator.integers(0, 3, (2, 200))
+    given = np.where(generator.random(200) < 0.6, gold, given)
+    assert kappa_of(confusion(gold, given, 3)) == pytest.approx(cohen_kappa_score(gold, given))
+
+
+def votes_of(rows: list[str]) -> np.ndarray:
+    """Votes from a table of sources (rows) by texts (columns); `*` is no vote."""
+    states = sorted(set("".join(rows)) - {"*"})
+    return np.array([[column.count(state) for state in states] for column in map("".join, zip(*rows, strict=True))])
+
+
+def test_alpha_gives_the_published_value():
+    """Nominal alpha of the example in Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section C."""
+    rows = ["123321412***", "1233224125*3", "*3332342251*", "12332441251*"]
+    matrices = coincidences(votes_of(rows).astype(float))
+    assert alpha_of(matrices.sum(0)) == pytest.approx(0.743, abs=5e-4)
+
+
+def test_alpha_counts_only_texts_with_two_votes_and_is_0_by_chance():
+    one_vote = coincidences(np.array([[1.0, 0.0], [0.0, 1.0]]))
+    assert not one_vote.any()
+    agreed = coincidences(np.array([[2.0, 0.0], [0.0, 2.0]])).sum(0)
+    assert agreed.tolist() == [[2, 0], [0, 2]] and alpha_of(agreed) == 1
+    # Texts aa, ab, ab, bb: 4 of 8 values disagree, 2 * 16 / 7 of 8 would by chance, so alpha is 1 - 4 / (32 / 7).
+    mixed = coincidences(np.array([[2.0, 0.0], [1.0, 1.0], [1.0, 1.0], [0.0, 2.0]])).sum(0)
+    assert alpha_of(mixed) == pytest.approx(1 - 4 / (32 / 7))
+
+
+def test_resampled_sums_draw_clusters():
+    matrices = np.arange(4.0)[:, None, None] * np.ones((1, 2, 2))
+    sums = resampled_sums(matrices, np.array(["a", "a", "b", "b"]), 200, seed=1)
+    assert sums.shape == (200, 2, 2) and set(sums[:, 0, 0]) == {2.0, 6.0, 10.0}  # a twice, both, b twice

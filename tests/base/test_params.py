@@ -110,6 +110,17 @@ def test_a_file_without_a_complete_mapping_is_an_error(tmp_path, text, message):
         load_params(tmp_path / "params.yaml")
 
 
+def test_corrected_targets_need_a_judge_and_a_loss_that_uses_them(content):
+    content["annotate"]["correct_targets"] = True
+    with pytest.raises(ConfigError, match="correct_targets asks the annotator `embedding`; add it"):
+        parse_params(content)
+    content["annotate"]["annotators"] = ["human", "embedding"]
+    parse_params(content)
+    content["finetune"]["targets"] = "majority"
+    with pytest.raises(ConfigError, match="gives probabilities, which only"):
+        parse_params(content)
+
+
 def test_faults_of_gates_name_the_gate_and_its_choices(content):
     content["promote"]["gates"] = [
         {"kind": "scroe", "name": "a"},
@@ -119,7 +130,8 @@ def test_faults_of_gates_name_the_gate_and_its_choices(content):
     with pytest.raises(ConfigError) as fault:
         parse_params(content)
     assert str(fault.value).splitlines()[1:] == [
-        "  promote.gates.0.kind: unknown kind 'scroe'. Did you mean 'score'? Choices: score, figure, cost",
+        "  promote.gates.0.kind: unknown kind 'scroe'. Did you mean 'score'? Choices: score, figure, cost, drift, "
+        "subgroup",
         "  promote.gates.1.times: this key is missing",
         "  promote.gates.1.tims: unknown key 'tims'. Did you mean 'times'? Choices: kind, name, of, bound, times",
         "  promote.gates.2.equals: must be true or false, not [1]",

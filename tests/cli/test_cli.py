@@ -115,7 +115,8 @@ def test_outside_a_workspace_the_error_says_what_to_do(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     assert run_in_process(monkeypatch, "run") == 1
     assert capsys.readouterr().err == (
-        f"error: no dvc.yaml in {tmp_path} or above it; change into a clone of the project first\n"
+        f"error: no dvc.yaml in {tmp_path} or above it; change into a workspace first, or make one with "
+        "`sparsecbm init`\n"
     )
 
 
@@ -123,7 +124,7 @@ def test_outside_a_workspace_the_error_says_what_to_do(tmp_path, monkeypatch, ca
 def test_a_workspace_without_flows_prints_one_message(tiny_workspace, arguments):
     result = command(tiny_workspace, *arguments)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"error: {tiny_workspace.root} has no folder flows/, which comes with a clone")
+    assert result.stderr.startswith(f"error: {tiny_workspace.root} has no folder flows/, which a workspace of")
 
 
 def test_the_exit_code_of_the_flow_is_that_of_the_command(tiny_workspace):
@@ -143,10 +144,10 @@ def test_prune_is_short_for_run_prune(tiny_workspace, monkeypatch, arguments):
     calls = []
     monkeypatch.chdir(tiny_workspace.root)
     monkeypatch.setattr(
-        sparsecbm.cli.pipeline, "run_flow_module", lambda workspace, *arguments: calls.append(arguments) or 0
+        sparsecbm.cli.pipeline, "run_module", lambda workspace, *arguments: calls.append(arguments) or 0
     )
     monkeypatch.setenv(RUN_PARAMS, "")
     assert run_in_process(monkeypatch, *arguments, "--profile", "none", "--set", "seed=5") == 0
-    assert calls == [("retrain", "prune")]
+    assert calls == [("flows.retrain", "prune")]
     assert load_params(tiny_workspace.params).seed == 5, "the environment of the flow names the composed parameters"
     assert load_params(tiny_workspace.root / "params.yaml").seed == 13

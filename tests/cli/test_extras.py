@@ -1,44 +1,12 @@
 """Without the extras `plots` and `pipeline`, model commands work, and other commands say what to install."""
 
-import subprocess
-import sys
-
 import pytest
 
 from sparsecbm.base.extras import PIPELINE, PLOTS, MissingExtraError, missing_extras_explained
+from tests.support.missing_packages import run_without
 from tests.support.promotion_models import uniform_training_means
 from tests.support.small_masks import QUERY, first_rows
 from tests.support.tiny_models import tiny_model
-
-# Runs commands in an interpreter that cannot import some packages; the first failure sets the exit code.
-WITHOUT = """
-import sys
-
-class Finder:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def find_spec(self, name, path=None, target=None):
-        return None if name.partition(".")[0] in {missing!r} else self.finder.find_spec(name, path, target)
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-sys.meta_path[:] = map(Finder, sys.meta_path)
-from sparsecbm.cli.app import main
-for arguments in {commands!r}:
-    sys.argv = ["sparsecbm", *arguments]
-    try:
-        main()
-    except SystemExit as end:
-        if end.code:
-            raise
-"""
-
-
-def run_without(missing, *commands, cwd):
-    code = WITHOUT.format(missing=set(missing), commands=[list(map(str, command)) for command in commands])
-    return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def test_every_check_has_a_name_and_a_valid_workspace_passes(workspace):
     pins(workspace, "")
     findings = {finding.name: finding for finding in health.check_workspace(workspace)}
     assert list(findings) == [
-        "Python", "packages", "git", "params.yaml", "dvc.yaml", "folders", "disk", "cores", "MLflow", "Prefect",
+        "Python", "packages", "code", "git", "params.yaml", "dvc.yaml", "folders", "disk", "cores", "MLflow", "Prefect",
         "backbone",
     ]  # fmt: skip
     for name in ("Python", "packages", "git", "params.yaml", "dvc.yaml", "folders", "MLflow", "Prefect"):

@@ -49,7 +49,7 @@ def test_check_prints_each_fault_and_deps_fixes_them(project):
             "stage 'fit' imports sparsecbm/stages/fit.py, which dvc.yaml does not list",
             "stage 'fit' imports sparsecbm/tools.py, which dvc.yaml does not list",
             "stage 'fit' does not import sparsecbm/old.py, which dvc.yaml lists",
-            "`sparsecbm pipeline deps` corrects dvc.yaml",
+            "`sparsecbm pipeline deps` corrects this",
         ],
         "",
     )

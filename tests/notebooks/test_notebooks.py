@@ -33,6 +33,7 @@ def test_the_notebook_trains_prunes_explains_and_patches(executed):
         assert "image/png" in outputs(executed, start)[-1]["data"], "a figure is shown"
     card = outputs(executed, "text = ")[-1]["data"]["text/html"]
     assert "ramen" in card and "noise" in card
-    wanted, predicted = outputs(executed, "predicted = ")[0]["text"].split()
+    shown = [each["text"] for each in outputs(executed, "predicted = ") if each.get("name") == "stdout"]
+    wanted, predicted = "".join(shown).split()  # on a slow machine there is progress on stderr, too
     assert wanted == predicted, "the patch gives the text its annotated state"
     assert outputs(executed, "import tempfile")[-1]["data"]["text/plain"] == "True"

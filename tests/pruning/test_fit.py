@@ -9,7 +9,7 @@ import torch
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.base.params import parse_params, read_yaml
+from sparsecbm.base.params import LabelNoise, parse_params, read_yaml
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.pruning.fit import PruneOptions, fit_masks, mix_targets
 from sparsecbm.pruning.training import MaskTraining
@@ -255,6 +255,33 @@ def test_mixed_targets_by_hand(model):
     assert mixed.concept_targets["food"][0].tolist() == pytest.approx(expected)
     assert unmixed.concept_targets["noise"].tolist() == [[1, 0], [0, 0]]  # unchanged
     assert torch.equal(mixed.concepts["noise"], unmixed.concepts["noise"]) and mixed.rows == unmixed.rows
+
+
+def test_mixed_targets_keep_the_weight_of_their_labels(model):
+    frame = annotated(3, seed=1).assign(**{"concept.food": ["Negative", None, "Positive"]})
+    frame["source.food"] = ["llm", "blank", "human"]
+    logits = model.logits(frame["text"].tolist()).concepts
+    mixed = mix_targets(build_examples(frame, model, noise=LabelNoise(machine_weight=0.4)), logits, 0.75)
+    whole = mix_targets(build_examples(frame, model), logits, 0.75)
+    rows = torch.tensor([0.4, 1.0, 1.0])[:, None]  # a text without a state gets the prediction alone, at weight 1
+    torch.testing.assert_close(mixed.concept_targets["food"], rows * whole.concept_targets["food"])
+
+
+def test_masks_and_heads_do_not_learn_from_labels_of_weight_0(model, tmp_path):
+    """Flipped labels of a machine change nothing at weight 0, not even the priors; at weight 1 they do."""
+    flipped = {"Negative": "Positive", "Positive": "unknown", "unknown": "Negative"}
+    frame = annotated(48, 1).assign(**{"source.food": ["human", "llm"] * 24})
+    machine = frame["source.food"] == "llm"
+    wrong = frame.assign(**{"concept.food": frame["concept.food"].mask(machine, frame["concept.food"].map(flipped))})
+    weights = {}
+    for weight in (0.0, 1.0):
+        for name, table in (("right", frame), ("wrong", wrong)):
+            finetune = finetuning(noise=LabelNoise(machine_weight=weight))
+            options = PruneOptions(pruning(epochs=1, concepts="all", leakage_weight=0.2, head_distill=0.0), finetune)
+            run = training_run(tmp_path / f"{weight}{name}", 5)
+            weights[weight, name] = copy_weights(fit_masks(model, table, annotated(24, 2), options, run).model)
+    assert equal_weights(weights[0.0, "right"], weights[0.0, "wrong"])
+    assert not equal_weights(weights[1.0, "right"], weights[1.0, "wrong"])
 
 
 def test_targets_are_mixed_with_the_predictions_of_the_dense_model(model, tmp_path, monkeypatch):

@@ -93,3 +93,25 @@ def test_each_head_is_fitted_under_its_own_mask_and_nothing_else_changes(model):
     refit_concept_heads(model, data, pooled, GAMMA)
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {f"concept_heads.heads.{i}.{part}" for i in (0, 1) for part in ("weight", "bias")}
+
+
+def test_the_fit_of_heads_respects_the_weights_of_labels(backbone):
+    """The fit on weighted targets is that of scikit-learn with sample weights, up to the scale of the penalty."""
+    model = tiny_model(backbone, mode="sequential")
+    data, pooled, gold = planted(model)
+    draw = np.random.default_rng(0)
+    by_text = draw.choice([0.2, 1.0], len(data))
+    weighted = {n: t * torch.tensor(by_text, dtype=t.dtype)[:, None] for n, t in data.concept_targets.items()}
+    refit_concept_heads(model, replace(data, concept_targets=weighted), pooled, GAMMA)
+    texts = pooled["food"]
+    standardised = ((texts.double() - texts.double().mean(0)) / texts.double().std(0)).numpy()
+    # scikit-learn adds weighted losses up; ours are averaged by their weight, so the penalty is per text.
+    strength = INVERSE_STRENGTH * len(data) / by_text.sum()
+    expected = LogisticRegression(C=strength, tol=1e-10, max_iter=5000)
+    expected.fit(standardised, gold["food"].numpy(), sample_weight=by_text)
+    ours = torch.softmax(model.concept_heads.head("food")(texts).detach(), -1).double().numpy()
+    np.testing.assert_allclose(ours, expected.predict_proba(standardised), atol=1e-3)
+    unweighted = LogisticRegression(C=INVERSE_STRENGTH, tol=1e-10, max_iter=5000).fit(
+        standardised, gold["food"].numpy()
+    )
+    assert np.abs(ours - unweighted.predict_proba(standardised)).max() > 0.02

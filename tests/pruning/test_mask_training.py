@@ -8,6 +8,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy, kl_div
 
 from sparsecbm.base.errors import ModelError
+from sparsecbm.base.params import LabelNoise
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import compute_overlap
@@ -156,6 +157,22 @@ def test_a_mask_without_rows_of_a_small_batch_is_skipped(model, tmp_path):
     method.after_backward(model)
     assert torch.isfinite(losses.total)
     assert {index for (_, index), score in method.scores.parameters.items() if score.grad is not None} == {1}
+
+
+@torch.no_grad()
+def test_concepts_have_the_configured_loss_under_masks(model, tmp_path):
+    """(1 - p^q) / q of the gold state, as in dense training; the label keeps its cross-entropy."""
+    model.masks = random_masks(model)
+    b, losses = batch_for(model), {}
+    for q in (0.0, 0.7):
+        finetune = finetuning(noise=LabelNoise(generalised_cross_entropy=q))
+        method, _ = method_for(model, tmp_path, pruning(concepts="all"), finetune)
+        losses[q] = method.compute_losses(model, b, 0)
+    logits = model(b.ids, b.mask).concept_logits
+    gold = {name: (values.softmax(-1) * b.concepts[name]).sum(-1) for name, values in logits.items()}
+    expected = sum(((1 - p**0.7) / 0.7).mean() for p in gold.values()) / len(gold)
+    assert losses[0.7].concept.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert losses[0.7].concept < losses[0.0].concept - 0.1 and losses[0.7].label == losses[0.0].label
 
 
 @torch.no_grad()

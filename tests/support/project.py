@@ -12,7 +12,13 @@ import grimp
 
 ROOT = Path(__file__).parents[2]
 # Distributions whose name differs from that of their package.
-DISTRIBUTIONS = {"PIL": "pillow", "ruamel": "ruamel-yaml", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "crowdkit": "crowd-kit",
+    "ruamel": "ruamel-yaml",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 
 
 @cache

@@ -4,7 +4,7 @@ import base64
 import json
 import urllib.request
 
-from flows.access import access
+from sparsecbm.orchestration.access import access
 
 
 def authorization(workspace) -> dict[str, str]:

@@ -5,11 +5,10 @@ from math import prod
 from pathlib import Path
 
 from sparsecbm.api import SparseCBM
-from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.model.masks import MaskSet
+from sparsecbm.base.errors import ModelError
+from sparsecbm.model.compact import is_structured
 from sparsecbm.model.overlap import Overlap
 from sparsecbm.model.storage import MASKS, WEIGHTS
-from sparsecbm.model.units import find_units, select_pruned_units
 
 
 @dataclass(frozen=True)
@@ -112,22 +111,10 @@ def summarize_masks(folder: Path) -> MaskSummary:
         core=overlap.core,
         unused=1 - masks.union().density,
         overlap=_overlap_summary(overlap),
-        structured=is_structured(model, masks),
+        structured=is_structured(model),
         storage=StorageSummary(bits, masks_bytes, 8 * masks_bytes / bits, (folder / WEIGHTS).stat().st_size),
         sha256=masks.content_hash(),
     )
-
-
-def is_structured(model: SparseCBM, masks: MaskSet) -> bool:
-    """Whether every mask keeps or drops whole heads and neurons of the backbone."""
-    try:
-        units = select_pruned_units(find_units(model.backbone), masks.shapes)
-        for mask in masks:
-            for group in units:
-                group.kept(mask)
-    except (ConfigError, ModelError):  # masks over parts of units, a cut unit, or an unknown model family
-        return False
-    return True
 
 
 def _overlap_summary(overlap: Overlap) -> OverlapSummary:

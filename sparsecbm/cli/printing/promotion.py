@@ -26,12 +26,15 @@ def show_ledger(ledger: Ledger) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("gate", "figure", "outcome"):
         table.add_column(column, overflow="fold")
-    for column in ("challenger", "champion", "better by", "95 %"):
+    comparison = ("champion", "better by", "95 %") if ledger.champion else ()
+    for column in ("challenger", *comparison):
         table.add_column(column, justify="right")
     for row in ledger.rows:
         colour = {"reject": "red", "hold": "yellow"}.get(row.effect, "green" if row.outcome == "win" else "default")
         interval = "" if row.interval is None else " to ".join(map(format_figure, row.interval))
-        cells = (format_figure(row.value), format_figure(row.champion), format_figure(row.difference), interval)
+        cells = [format_figure(row.value)]
+        if comparison:
+            cells += [format_figure(row.champion), format_figure(row.difference), interval]
         table.add_row(cell(row.gate), cell(row.figure), cell(row.outcome, colour), *map(cell, cells))
     console.print(table)
     against = f"version {ledger.champion}" if ledger.champion else "no champion"

@@ -16,6 +16,7 @@ from sparsecbm.base.numbers import Number
 from sparsecbm.base.params import Evaluate
 from sparsecbm.evaluate.causal.causal_truth import CausalScores
 from sparsecbm.evaluate.scores.bag_of_words import BagOfWords
+from sparsecbm.evaluate.scores.subgroup_scores import SubgroupScores
 from sparsecbm.evaluate.variables import SplitPredictions, VariablePredictions, predict_split
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
@@ -73,7 +74,13 @@ class SplitScores(Form):
 class EvaluationFile(SplitScores):
     """`metrics/evaluate.json`: the scores of the split that counts most, and of the others under `splits`."""
 
+    unmeasured: dict[str, str] = Field(
+        description="concept -> why its scores say little: people labelled too few texts"
+    )
     splits: dict[str, SplitScores]
+    subgroups: dict[str, dict[str, SubgroupScores]] = Field(
+        description="column of `evaluate.subgroups` -> subgroup -> its scores on the first split"
+    )
     dense: SplitScores = Field(description="the dense model that masks were found for, on the first split")
     causal: CausalScores | None = Field(description="ICaCE errors on the first split; null without pairs")
 

@@ -1,11 +1,14 @@
 """Score a saved model on any source, with the data prepared as in the pipeline."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from sparsecbm.annotate.annotator import make_annotator
+import pandas as pd
+
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import DataError, ModelError, unknown
 from sparsecbm.base.params import HubSource, Params, Source, TableSource
+from sparsecbm.data.blanks import fill_blanks
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.validation import validate
 from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
@@ -28,18 +31,39 @@ def evaluate_source(model: ConceptBottleneck, params: Params, source: Source, sp
         ModelError: the source has other concepts, states or labels than the model.
     """
     with reproducible(params.seed, params.threads):
-        splits, manifest = ingest(with_states_of(model.concept_set, source), params.split, params.seed, root)
-        if split not in splits:
-            raise DataError(f"source {source.name}: {unknown('split', split, splits)}")
-        concept_set = ConceptSet.from_dict(manifest["vocabulary"])
-        require_same_concepts(model.concept_set, concept_set)
-        validated = validate(splits, concept_set, params.validate_)
-        if validated.refusal is not None:
-            raise DataError(validated.refusal)
-        annotator = make_annotator(params.annotate)
-        frames = {name: annotator.annotate(frame, concept_set) for name, frame in validated.splits.items()}
-        words = fit_bag_of_words(frames["train"], concept_set) if "train" in frames else None
+        frames = annotated_splits(model.concept_set, params, source, root)
+        require_split(frames, split, source)
+        words = fit_bag_of_words(frames["train"], model.concept_set) if "train" in frames else None
         return score_split(model, ScoredTable(split, frames[split]), params.evaluate, params.seed, words)
+
+
+def annotated_splits(concept_set: ConceptSet, params: Params, source: Source, root: Path) -> dict[str, pd.DataFrame]:
+    """The splits of a source with the concepts of a model, without the rows that validation moves to quarantine.
+
+    Args:
+        concept_set: of the model
+        root: the folder that paths of the source are relative to
+
+    Raises:
+        DataError: the source cannot be loaded, or fails validation.
+        ModelError: the source has other concepts, states or labels than the model.
+    """
+    splits, manifest = ingest(with_states_of(concept_set, source), params.split, params.seed, root)
+    require_same_concepts(concept_set, ConceptSet.from_dict(manifest["vocabulary"]))
+    validated = validate(splits, concept_set, params.validate_)
+    if validated.refusal is not None:
+        raise DataError(validated.refusal)
+    return {name: fill_blanks(frame, concept_set, params.annotate.blank) for name, frame in validated.splits.items()}
+
+
+def require_split(splits: Mapping[str, object], split: str, source: Source) -> None:
+    """Check that a source has a split.
+
+    Raises:
+        DataError: it has none of this name; the message lists those that it has.
+    """
+    if split not in splits:
+        raise DataError(f"source {source.name}: {unknown('split', split, splits)}")
 
 
 def with_states_of(concept_set: ConceptSet, source: Source) -> Source:

@@ -93,8 +93,8 @@ def predict_with_corrections(
     An edit sets the concept. A patch is applied for this text only, and the concept keeps its prediction under it.
     """
     results = []
-    for text_offers in find_offers(model, memory, texts, threshold):
-        before = model.predict([text_offers.text])[0]
+    predictions = model.predict(list(texts))
+    for before, text_offers in zip(predictions, find_offers(model, memory, texts, threshold), strict=True):
         if not text_offers.offers:
             results.append(CorrectedPrediction(before, before, {}))
             continue

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sparsecbm.annotate.annotator import make_annotator
 from sparsecbm.base.errors import DataError
-from sparsecbm.base.params import Annotate, CebabSource, RestaurantsSource, Split
+from sparsecbm.base.params import CebabSource, RestaurantsSource, Split
+from sparsecbm.data.blanks import fill_blanks
 from sparsecbm.data.ingest import ingest
 from sparsecbm.data.sources.cebab import CONCEPTS as CEBAB
 from sparsecbm.evaluate.causal.counterfactuals import counterfactual_pairs
@@ -94,7 +94,7 @@ def test_the_error_names_an_absent_column():
 def test_cebab_dev_has_3898_pairs(shared_data, blank):
     source = CebabSource(name="cebab", path=str(shared_data / "cebab"))
     splits, _ = ingest(source, SHARES, 0, shared_data)
-    dev = make_annotator(Annotate(annotator="human", blank=blank)).annotate(splits["dev"], CEBAB)
+    dev = fill_blanks(splits["dev"], CEBAB, blank)
     pairs = counterfactual_pairs(dev, CEBAB)
     assert len(pairs) == 3898
     assert pd.Series(pairs.concept).value_counts().to_dict() == {
@@ -105,7 +105,7 @@ def test_cebab_dev_has_3898_pairs(shared_data, blank):
 def test_every_edit_of_the_embedded_data_makes_two_pairs_with_its_original():
     source = RestaurantsSource(name="restaurants", path="data/restaurants")
     splits, _ = ingest(source, SHARES, 0, Path(__file__).parents[3])
-    test = make_annotator(Annotate(annotator="human", blank="unknown")).annotate(splits["test"], CEBAB)
+    test = fill_blanks(splits["test"], CEBAB, "unknown")
     pairs = counterfactual_pairs(test, CEBAB)
     original = test["edit_type"].isna().to_numpy()
     assert original[pairs.base].sum() == original[pairs.counterfactual].sum() == 359
