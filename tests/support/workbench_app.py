@@ -1,7 +1,12 @@
 """A workbench on a tiny model and a small workspace, in this process."""
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import uvicorn
 from fastapi import FastAPI
 
 from sparsecbm.annotate.concept_file import ConceptDefinition, ConceptFile, write_concept_file
@@ -12,6 +17,7 @@ from sparsecbm.workbench.application import add_workbench
 from tests.support.data_workspace import REPOSITORY
 from tests.support.served_model import PORT, served_app
 from tests.support.tiny_models import CONCEPTS
+from tests.support.tiny_pipeline import free_port
 from tests.support.tiny_tables import annotated
 
 DEFINITIONS = tuple(
@@ -40,3 +46,18 @@ def workbench_app(snapshot: Snapshot, workspace: Workspace, model: Path, port: i
     app = served_app(snapshot, workspace.state / "corrections.jsonl", port=port)
     add_workbench(app, workspace, model)
     return app
+
+
+@contextmanager
+def listening(snapshot: Snapshot, workspace: Workspace, model: Path) -> Iterator[str]:
+    """Serve the workbench at a free port of this machine, for browsers; yield its address."""
+    port = free_port()
+    app = workbench_app(snapshot, workspace, model, port)
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, server_header=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()

@@ -5,8 +5,14 @@ from html import unescape
 
 import pytest
 
+from tests.support.browser import chromium
 from tests.support.served_model import running, save_served_model
-from tests.support.workbench_app import make_workbench_workspace, workbench_app
+from tests.support.workbench_app import listening, make_workbench_workspace, workbench_app
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1100,900",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +46,18 @@ def ask(snapshot, workspace, folder):
 def words_of():
     """Return a function that gives the text of a page without its markup."""
     return lambda response: re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", response.text))).strip()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Return headless Chromium with an empty profile; it logs its console and every request."""
+    with chromium(tmp_path_factory.mktemp("profile"), *FLAGS, logs=True) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def site(snapshot, folder, tmp_path_factory):
+    """Return a workspace and the address of its running workbench."""
+    workspace = make_workbench_workspace(tmp_path_factory.mktemp("site") / "ws")
+    with listening(snapshot, workspace, folder.model) as address:
+        yield workspace, address

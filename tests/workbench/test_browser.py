@@ -1,68 +1,14 @@
 """The workbench in a real browser: read, set, edit, correct and label by keyboard; nothing leaves the machine."""
 
-import json
-import threading
-import time
-
 import pytest
-import uvicorn
 
 from sparsecbm.base.json_lines import read_json_lines
-from tests.support.browser import chromium
-from tests.support.tiny_pipeline import free_port
-from tests.support.workbench_app import make_workbench_workspace, workbench_app
+from tests.support.browser import press, read_exactly, requests, text_of, until
 
 pytest.importorskip("selenium.webdriver")
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
-
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1100,900",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-WAIT = 60  # seconds
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Return headless Chromium with an empty profile; it logs its console and every request."""
-    with chromium(tmp_path_factory.mktemp("profile"), *FLAGS, logs=True) as driver:
-        yield driver
-
-
-@pytest.fixture(scope="module")
-def site(snapshot, folder, tmp_path_factory):
-    """Return a workspace and the address of its running workbench."""
-    workspace, port = make_workbench_workspace(tmp_path_factory.mktemp("site") / "ws"), free_port()
-    app = workbench_app(snapshot, workspace, folder.model, port)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, server_header=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield workspace, f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
-
-
-def until(browser, ready):
-    return WebDriverWait(browser, WAIT).until(lambda driver: ready())
-
-
-def text_of(browser, selector):
-    """Return the text of an element; a swap may replace it meanwhile."""
-    return browser.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
-
-
-def read_exactly(browser):
-    until(browser, lambda: "By integrated gradients." in text_of(browser, "#words"))
-
-
-def press(browser, *keys):
-    for key in keys:
-        browser.switch_to.active_element.send_keys(key)
 
 
 def test_a_person_reads_sets_edits_and_corrects_by_keyboard(browser, site, snapshot):
@@ -94,12 +40,6 @@ def test_a_person_reads_sets_edits_and_corrects_by_keyboard(browser, site, snaps
     faults = [entry["message"] for entry in browser.get_log("browser")]
     assert faults == []
     assert {url for url in requests(browser) if not url.startswith((address, "chrome:", "data:"))} == set()
-
-
-def requests(browser):
-    """Return the address of every request since the log was read last."""
-    events = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
-    return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
 
 
 def test_a_person_picks_a_text_that_was_read_wrongly(browser, site):

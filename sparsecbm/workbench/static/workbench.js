@@ -4,6 +4,7 @@
 const fields = () => [...document.querySelectorAll("[data-concept]")];
 const writes = (element) => element.matches("textarea, select, input:not([type=radio]):not([type=checkbox])");
 let shown = "label"; // which words are marked; it stays when the words are computed again
+let replaced = false; // whether the part of the page that is renewed has the focus
 
 function move(step) {
   const all = fields();
@@ -54,6 +55,19 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("change", (event) => {
   if (event.target.dataset.view) view(event.target.dataset.view);
+});
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  replaced = event.detail.target.contains(document.activeElement);
+});
+
+// A renewed part may lack the element that had the focus. Then its first text gets the focus, or the part itself.
+document.addEventListener("htmx:afterSettle", (event) => {
+  const part = document.getElementById(event.detail.target.id);
+  if (!replaced || !part || part.contains(document.activeElement)) return;
+  part.tabIndex = -1;
+  (part.querySelector("button.text") ?? part).focus();
+  replaced = false;
 });
 
 document.addEventListener("htmx:afterSwap", (event) => {
