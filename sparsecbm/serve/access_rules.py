@@ -37,12 +37,13 @@ class AccessRules:
         token = environment.get(TOKEN, "")
         if token and (len(token) < SHORTEST or not token.isascii() or not token.isprintable() or " " in token):
             raise ConfigError(f"{TOKEN} must have at least {SHORTEST} plain characters without blanks")
-        if not token and not _is_loopback(host):
+        if not token and not is_loopback(host):
             raise ConfigError(f"--host {host} is open to other machines, so clients need a token: set {TOKEN}")
         return cls(host, port, tuple(hosts), token)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 import sparsecbm
 from sparsecbm.base.errors import SparseCBMError
-from sparsecbm.base.guard import Guard
+from sparsecbm.base.guard import App, Guard
 from sparsecbm.serve import correction_routes, model_routes, operation_routes
 from sparsecbm.serve.access_rules import AccessRules
 from sparsecbm.serve.bearer import Bearer
@@ -26,13 +26,17 @@ from sparsecbm.serve.request_log import RequestLog
 from sparsecbm.serve.service import Service
 
 Background = Callable[[], Coroutine[Any, Any, None]]
+Door = Callable[[App, str], App]  # an application and a token -> what asks for the token in front of it
 
 
-def create_app(service: Service, access: AccessRules, background: Background | None = None) -> FastAPI:
+def create_app(
+    service: Service, access: AccessRules, background: Background | None = None, door: Door = Bearer
+) -> FastAPI:
     """An application that answers with the service's model.
 
     Args:
         background: runs beside the requests until the application ends, such as the watch over an alias
+        door: asks for the token, if one is needed
     """
 
     @asynccontextmanager
@@ -66,7 +70,7 @@ def create_app(service: Service, access: AccessRules, background: Background | N
     if limits.rate is not None:
         app.add_middleware(RateLimit, rate=limits.rate)
     if access.token:
-        app.add_middleware(Bearer, token=access.token)
+        app.add_middleware(door, token=access.token)
     app.add_middleware(Guard, port=access.port, hosts=access.hosts)
     app.add_middleware(RequestLog, telemetry=service.telemetry)
     return app

@@ -13,8 +13,9 @@ from fastapi import FastAPI
 
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.serve.access_rules import AccessRules
-from sparsecbm.serve.application import Background, create_app
+from sparsecbm.serve.application import Background, Door, create_app
 from sparsecbm.serve.batcher import Batcher
+from sparsecbm.serve.bearer import Bearer
 from sparsecbm.serve.limits import ServiceLimits
 from sparsecbm.serve.request_log import JsonLines
 from sparsecbm.serve.service import Service
@@ -43,11 +44,14 @@ class Served:
     poll: float
 
 
-def serve(served: Served, access: AccessRules, extend: Callable[[FastAPI], None] = lambda app: None) -> None:
+def serve(
+    served: Served, access: AccessRules, extend: Callable[[FastAPI], None] = lambda app: None, door: Door = Bearer
+) -> None:
     """Serve until a signal ends the process.
 
     Args:
         extend: adds pages to the application
+        door: asks for the token, if one is needed
 
     Raises:
         ConfigError: a setting is wrong, or the port is not free.
@@ -60,7 +64,7 @@ def serve(served: Served, access: AccessRules, extend: Callable[[FastAPI], None]
         batcher, background = _load(served, limits, telemetry)
         service = Service(batcher, limits, telemetry, served.corrections)
         _log_as_json()
-        app = create_app(service, access, background)
+        app = create_app(service, access, background, door)
         extend(app)
         config = uvicorn.Config(
             app, http=TimedProtocol, ws="none", log_config=None, access_log=False,

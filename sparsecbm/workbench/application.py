@@ -6,18 +6,15 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from sparsecbm.base.errors import SparseCBMError
-from sparsecbm.base.terminal_text import visible
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.serve.faults import own_fault
+from sparsecbm.serve.faults import http_fault, own_fault
 from sparsecbm.workbench import correction_routes, label_routes, patch_routes, read_routes
 from sparsecbm.workbench.desk import Desk
 from sparsecbm.workbench.journal import Journal
-from sparsecbm.workbench.pages import page, static_file, whole_page
+from sparsecbm.workbench.pages import PROGRAMS, fault_page, static_file
 from sparsecbm.workbench.patch_jobs import PatchJobs
 from sparsecbm.workbench.review_desk import ReviewDesk
 from sparsecbm.workbench.split_texts import SplitTexts
-
-API = ("/v1/", "/health", "/ready", "/metrics", "/openapi.json")  # paths whose faults are JSON
 
 JOURNAL = "workbench.jsonl"
 
@@ -46,15 +43,21 @@ def add_workbench(app: FastAPI, workspace: Workspace, model: Path) -> None:
     app.state.desk = Desk(workspace, SplitTexts(workspace), ReviewDesk(workspace), patches, journal)
     for routes in (read_routes.router, label_routes.router, correction_routes.router, patch_routes.router, router):
         app.include_router(routes)
-    app.add_exception_handler(SparseCBMError, _fault)
+    app.add_exception_handler(SparseCBMError, _own_fault)
+    app.add_exception_handler(HTTPException, _http_fault)
 
 
-def _fault(request: Request, error: Exception) -> Response:
-    """A fault in words: a notice on the page for people, JSON for programs."""
-    told: Response = own_fault(request, error)
-    if request.url.path.startswith(API):
-        return told
-    name = "fault" if whole_page(request) else "notice"
-    response = page(name, told.status_code, message=visible(str(error)))
-    response.headers.update({"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"})
-    return response
+def _own_fault(request: Request, error: Exception) -> Response:
+    return _told(request, own_fault(request, error), str(error))
+
+
+def _http_fault(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _told(request, http_fault(request, error), str(error.detail))
+
+
+def _told(request: Request, answer: Response, message: str) -> Response:
+    """A fault in words: on the page for people, JSON for programs."""
+    if request.url.path.startswith(PROGRAMS):
+        return answer
+    return fault_page(request, answer.status_code, message)

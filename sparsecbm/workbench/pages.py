@@ -7,10 +7,12 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from sparsecbm.base.terminal_text import visible
 from sparsecbm.display.card import FILTERS, LOADER
 
 STATIC = {"htmx.min.js": "text/javascript", "workbench.js": "text/javascript", "icon.svg": "image/svg+xml"}
 STYLE = "workbench.css"
+PROGRAMS = ("/v1/", "/health", "/ready", "/metrics", "/openapi.json")  # paths whose answers are for programs
 # Everything comes from this server, and nothing in a page runs or is styled that is no file of the server.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -41,6 +43,13 @@ def page(name: str, status: int = 200, **values: object) -> HTMLResponse:
 def whole_page(request: Request) -> bool:
     """Whether a request asks for a whole page: it comes from the browser itself, not from a part of a page."""
     return request.headers.get("HX-Request") != "true"
+
+
+def fault_page(request: Request, status: int, message: str) -> Response:
+    """Why a request failed: a page, or a notice on the page that sent it."""
+    response = page("fault" if whole_page(request) else "notice", status, message=visible(message))
+    response.headers.update({"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"})
+    return response
 
 
 def static_file(name: str) -> Response | None:

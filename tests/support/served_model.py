@@ -17,8 +17,9 @@ from fastapi import FastAPI
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.serve.access_rules import AccessRules
-from sparsecbm.serve.application import create_app
+from sparsecbm.serve.application import Door, create_app
 from sparsecbm.serve.batcher import Batcher
+from sparsecbm.serve.bearer import Bearer
 from sparsecbm.serve.limits import ServiceLimits
 from sparsecbm.serve.service import Service
 from sparsecbm.serve.snapshot import Snapshot, accelerated, load_snapshot
@@ -60,12 +61,17 @@ def save_served_model(folder: Path, seed: int = 0) -> Folder:
 
 
 def served_app(
-    snapshot: Snapshot, corrections: Path, limits: ServiceLimits | None = None, token: str = "", port: int = PORT
+    snapshot: Snapshot,
+    corrections: Path,
+    limits: ServiceLimits | None = None,
+    token: str = "",
+    port: int = PORT,
+    door: Door = Bearer,
 ) -> FastAPI:
     """Return an application that serves a snapshot."""
     limits, telemetry = limits or ServiceLimits(), Telemetry()
     service = Service(Batcher(snapshot, limits, telemetry), limits, telemetry, corrections)
-    return create_app(service, AccessRules("127.0.0.1", port, ("classify.example",), token))
+    return create_app(service, AccessRules("127.0.0.1", port, ("classify.example",), token), door=door)
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
 from sparsecbm.serve.snapshot import Snapshot
 from sparsecbm.workbench.application import add_workbench
+from sparsecbm.workbench.token_door import TokenDoor
 from tests.support.data_workspace import REPOSITORY
 from tests.support.served_model import PORT, served_app
 from tests.support.tiny_models import CONCEPTS
@@ -41,18 +42,18 @@ def make_workbench_workspace(root: Path) -> Workspace:
     return workspace
 
 
-def workbench_app(snapshot: Snapshot, workspace: Workspace, model: Path, port: int = PORT) -> FastAPI:
+def workbench_app(snapshot: Snapshot, workspace: Workspace, model: Path, port: int = PORT, token: str = "") -> FastAPI:
     """Return the application of the service with the pages of the workbench."""
-    app = served_app(snapshot, workspace.state / "corrections.jsonl", port=port)
+    app = served_app(snapshot, workspace.state / "corrections.jsonl", token=token, port=port, door=TokenDoor)
     add_workbench(app, workspace, model)
     return app
 
 
 @contextmanager
-def listening(snapshot: Snapshot, workspace: Workspace, model: Path) -> Iterator[str]:
+def listening(snapshot: Snapshot, workspace: Workspace, model: Path, token: str = "") -> Iterator[str]:
     """Serve the workbench at a free port of this machine, for browsers; yield its address."""
     port = free_port()
-    app = workbench_app(snapshot, workspace, model, port)
+    app = workbench_app(snapshot, workspace, model, port, token)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, server_header=False))
     thread = threading.Thread(target=server.run)
     thread.start()

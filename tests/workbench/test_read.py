@@ -107,3 +107,10 @@ def test_the_interface_for_programs_is_there_too(ask, snapshot):
     assert answer["predictions"][0]["label"] == snapshot.model.predict([TEXT])[0].label.state
     wrong = ask("POST", "/v1/predict", json={"texts": [TEXT], "options": {"edits": {"fod": "x"}}})
     assert "Did you mean" in wrong.json()["error"]
+
+
+def test_an_unknown_address_is_told_to_people_and_programs(ask, words_of):
+    page = ask("GET", "/redings", whole=True)
+    assert page.status_code == 404 and "That did not work" in words_of(page)
+    program = ask("GET", "/v1/redings", whole=True)
+    assert program.status_code == 404 and program.json()["error"]
