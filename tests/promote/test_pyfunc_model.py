@@ -125,6 +125,7 @@ def test_input_other_than_text_is_an_error(pyfunc_model):
         pyfunc_model.predict(None, ["a", 7])
 
 
+@pytest.mark.slow
 def test_each_version_runs_its_own_code_in_its_own_process(folder, good_model, tmp_path):
     texts = annotated(12, 5)["text"].tolist()
     save_pyfunc(tmp_path / "one", {"model": folder})
@@ -169,6 +170,7 @@ def test_loading_prints_no_mlflow_warning(skipped, warnings_shown):
     assert len(caught) == warnings_shown
 
 
+@pytest.mark.slow
 def test_a_version_is_timed_when_no_other_version_predicts(folder, tmp_path):
     """This process acts as another version that still predicts when the first one has finished."""
     save_pyfunc(tmp_path / "one", {"model": folder})

@@ -15,7 +15,7 @@ from sparsecbm.track.store import TrackingUnavailableError, database
 from tests.support.promotion_models import blind_to
 from tests.support.tiny_pipeline import free_port
 
-pytestmark = pytest.mark.usefixtures("predict_in_process")
+pytestmark = [pytest.mark.usefixtures("predict_in_process"), pytest.mark.slow]
 
 
 @pytest.fixture
