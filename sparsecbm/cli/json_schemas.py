@@ -16,6 +16,7 @@ from sparsecbm.intervene.memory.index import Correction
 from sparsecbm.intervene.memory.recall import CorrectedPrediction, TextOffers
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.side_effects import SideEffects
+from sparsecbm.intervene.remedies import Remedies
 from sparsecbm.model.prediction_form import PredictionLine
 
 FOLDER = Path(__file__).parents[1] / "schemas"
@@ -31,6 +32,7 @@ TITLES = {
     "patch": (MaskPatch, "The output of `sparsecbm patch make --json` and `patch show --json`"),
     "patch-list": (list[PatchRow], "The output of `sparsecbm patch list --json`"),
     "patch-test": (SideEffects, "The output of `sparsecbm patch test --json`"),
+    "remedies": (Remedies, "The file of `sparsecbm patch make --remedies`"),
     "patch-apply": (WrittenModel, "The output of `sparsecbm patch apply --json` and `patch revert --json`"),
     "memory-list": (list[Correction], "The output of `sparsecbm memory add --json` and `memory list --json`"),
     "memory-offer": (list[TextOffers], "The output of `sparsecbm memory offer --json`"),

@@ -14,8 +14,6 @@ from sparsecbm.intervene.patches.options import PROTECTION_STRENGTH
 
 if TYPE_CHECKING:
     from sparsecbm.api import SparseCBM
-    from sparsecbm.base.params import Params
-    from sparsecbm.intervene.reference import Reference
 
 Model = Annotated[Path, typer.Argument(help="A model folder, such as models/sparse.")]
 Patches = Annotated[list[Path], typer.Argument(help="Patch files.")]
@@ -99,23 +97,33 @@ def make(
     ] = False,
     author: Author = "",
     note: Note = "",
+    remedies: Annotated[
+        Path | None,
+        typer.Option(help="Also write a JSON file: which texts the patch, an edit and a memory fix and harm."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Find the bits to flip so that the model predicts a state for texts.
 
     Half of the split and some training texts are protected. Side effects are measured on the other half.
     """
+    from sparsecbm.base.files import write_json
+    from sparsecbm.base.outputs import check_output
     from sparsecbm.base.params import load_params
+    from sparsecbm.cli.earlier_outputs import published
     from sparsecbm.cli.printing.interventions import show_patch
     from sparsecbm.cli.printing.terminal import say
     from sparsecbm.cli.text_input import collect_texts
     from sparsecbm.intervene.experiments.trials import bit_budget
-    from sparsecbm.intervene.patches.make import Safeguards, make_patch
+    from sparsecbm.intervene.patches.make import make_patch
     from sparsecbm.intervene.patches.options import PatchOptions
     from sparsecbm.intervene.patches.patch import check_patch_output
-    from sparsecbm.intervene.patches.protection import protect
+    from sparsecbm.intervene.patches.split_safeguards import safeguards_from
+    from sparsecbm.intervene.remedies import compare_remedies
 
     check_patch_output(output)
+    if remedies is not None:
+        check_output(remedies, published("remedies"), "a comparison of remedies")
     texts = collect_texts(text, file)
     workspace = Workspace.find()
     params, loaded = load_params(workspace.params), load_model(model)
@@ -130,10 +138,10 @@ def make(
         max_harm=settings.max_harm if max_harm is None else max_harm,
         force=force,
     )
-    protecting, held_out = _split_reference(loaded, data or workspace.annotated, split, params)
-    protection = protect(loaded, protecting.without_texts(texts), concept, settings.protect)
-    patch = make_patch(loaded, texts, concept, state, options, Safeguards(protection, held_out))
-    patch = replace(patch, author=author, note=note)
+    safeguards = safeguards_from(loaded, data or workspace.annotated, split, concept, texts, params)
+    patch = replace(make_patch(loaded, texts, concept, state, options, safeguards), author=author, note=note)
+    if remedies is not None:
+        write_json(remedies, compare_remedies(loaded, patch, texts, safeguards.unseen).to_dict())
     patch.save(output)
     if json:
         print_json(patch)
@@ -207,11 +215,12 @@ def test(
     from sparsecbm.cli.printing.interventions import show_side_effects
     from sparsecbm.intervene.patches.patch import MaskPatch
     from sparsecbm.intervene.patches.side_effects import measure_side_effects
+    from sparsecbm.intervene.patches.split_safeguards import predict_split
     from sparsecbm.intervene.patches.stack import check_patch_fits
 
     loaded_patch, loaded = MaskPatch.load(patch), load_model(model)
     check_patch_fits(loaded, loaded_patch)
-    reference = _reference(loaded, data or Workspace.find().annotated, split)
+    reference = predict_split(loaded, data or Workspace.find().annotated, split)
     effects = measure_side_effects(loaded, loaded_patch.concept, loaded_patch.flipped, reference, text or [])
     if json:
         print_json(effects)
@@ -232,30 +241,6 @@ def print_json(result: object) -> None:
     from sparsecbm.cli.printing.terminal import say_json
 
     say_json(published_form(result))
-
-
-def _split_reference(model: "SparseCBM", folder: Path, split: str, params: "Params") -> "tuple[Reference, Reference]":
-    """Return the predictions that protect, and those that side effects are measured on."""
-    from sparsecbm.data.tables import split_names
-
-    protecting, held_out = _reference(model, folder, split).halves(0.5, params.seed)
-    if "train" in split_names(folder) and split != "train":
-        training = _reference(model, folder, "train", params.intervene.training_texts, params.seed)
-        protecting = protecting.joined(training)
-    return protecting, held_out
-
-
-def _reference(
-    model: "SparseCBM", folder: Path, split: str, max_texts: int | None = None, seed: int = 0
-) -> "Reference":
-    """Return the predictions of a split, or of a sample of its texts."""
-    from sparsecbm.data.tables import read_split
-    from sparsecbm.intervene.reference import predict_reference
-
-    frame = read_split(folder, split)
-    if max_texts is not None and max_texts < len(frame):
-        frame = frame.sample(max_texts, random_state=seed)
-    return predict_reference(model, frame)
 
 
 def _write_model(model: "SparseCBM", output: Path, json: bool) -> None:

@@ -156,12 +156,13 @@ def _records(workspace: Workspace, subject: Subject) -> Iterator[Change]:
 
 
 def _figures(workspace: Workspace, subject: Subject) -> Iterator[Change]:
-    """Suspicious labels among the figures, texts that reviewers hold, and trials of patches."""
+    """Suspicious labels among the figures, texts that patches change or reviewers hold, and trials of patches."""
 
     def without(path: Path) -> Any:
         return _without_items(read_json(path), subject)
 
-    for path in (*sorted((workspace.root / "metrics").glob("*.json")), workspace.state / LEASES):
+    metrics, remedies = (workspace.root / "metrics").glob("*.json"), workspace.patch_requests.glob("*/remedies.json")
+    for path in (*sorted(metrics), *sorted(remedies), workspace.state / LEASES):
         if path.is_file() and without(path) != read_json(path):
             yield Change(path, "its entries", lambda path=path: write_json(path, without(path)))
     for path in sorted(workspace.interventions.glob("*.csv")):
@@ -211,7 +212,7 @@ def _patches(workspace: Workspace, subject: Subject) -> Iterator[Change]:
 def _requests(workspace: Workspace, subject: Subject) -> Iterator[Change]:
     """Requests for patches in the workbench."""
     for path in sorted(workspace.patch_requests.glob("*/request.json")):
-        if subject.matches(read_json(path)):
+        if any(subject.is_text(text) for text in read_json(path)["texts"]):
             yield Change(path.parent, "a request for a patch", lambda path=path: _discard(path.parent))
 
 

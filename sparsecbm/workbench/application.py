@@ -12,6 +12,7 @@ from sparsecbm.workbench import correction_routes, label_routes, patch_routes, r
 from sparsecbm.workbench.desk import Desk
 from sparsecbm.workbench.journal import Journal
 from sparsecbm.workbench.pages import PROGRAMS, fault_page, static_file
+from sparsecbm.workbench.patch_decisions import PatchDecisions, StaleError
 from sparsecbm.workbench.patch_jobs import PatchJobs
 from sparsecbm.workbench.review_desk import ReviewDesk
 from sparsecbm.workbench.split_texts import SplitTexts
@@ -40,7 +41,8 @@ def add_workbench(app: FastAPI, workspace: Workspace, model: Path) -> None:
         DataError: the workspace has no annotated data.
     """
     patches, journal = PatchJobs(workspace, model), Journal(workspace.state / JOURNAL)
-    app.state.desk = Desk(workspace, SplitTexts(workspace), ReviewDesk(workspace), patches, journal)
+    decisions = PatchDecisions(patches, journal)
+    app.state.desk = Desk(workspace, SplitTexts(workspace), ReviewDesk(workspace), patches, decisions, journal)
     for routes in (read_routes.router, label_routes.router, correction_routes.router, patch_routes.router, router):
         app.include_router(routes)
     app.add_exception_handler(SparseCBMError, _own_fault)
@@ -48,7 +50,10 @@ def add_workbench(app: FastAPI, workspace: Workspace, model: Path) -> None:
 
 
 def _own_fault(request: Request, error: Exception) -> Response:
-    return _told(request, own_fault(request, error), str(error))
+    answer: Response = own_fault(request, error)
+    if isinstance(error, StaleError):
+        answer.status_code = 409
+    return _told(request, answer, str(error))
 
 
 def _http_fault(request: Request, error: Exception) -> Response:

@@ -9,7 +9,9 @@ from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.serve.service import Service, service_of
 from sparsecbm.workbench.journal import Journal
+from sparsecbm.workbench.patch_decisions import PatchDecisions
 from sparsecbm.workbench.patch_jobs import PatchJobs
+from sparsecbm.workbench.patch_request import TITLES
 from sparsecbm.workbench.review_desk import ReviewDesk
 from sparsecbm.workbench.split_texts import SplitTexts
 
@@ -18,12 +20,13 @@ AUTHOR = "author"  # cookie: who corrects and labels
 
 @dataclass(frozen=True)
 class Desk:
-    """The workspace, its texts, the reviews that people have open, their patches, and the journal."""
+    """The workspace, its texts, the reviews that people have open, their patches with decisions, and the journal."""
 
     workspace: Workspace
     texts: SplitTexts
     reviews: ReviewDesk
     patches: PatchJobs
+    decisions: PatchDecisions
     journal: Journal
 
 
@@ -34,7 +37,7 @@ def desk_of(request: Request) -> Desk:
 
 
 def common_values(request: Request, here: str) -> dict[str, object]:
-    """What every whole page shows: the model, its concepts, the author, and which page it is."""
+    """What every whole page shows: the model, its concepts, the author, the limits of patches, and which page it is."""
     service: Service = service_of(request)
     snapshot = service.batcher.current
     concept_set: ConceptSet = snapshot.model.concept_set
@@ -43,4 +46,6 @@ def common_values(request: Request, here: str) -> dict[str, object]:
         "version": snapshot.version,
         "concept_set": concept_set,
         "author": unquote(request.cookies.get(AUTHOR, "")),
+        "patch_defaults": desk_of(request).patches.defaults(snapshot.model),
+        "patch_titles": TITLES,
     }

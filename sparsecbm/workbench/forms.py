@@ -1,5 +1,7 @@
 """Fields of a form that a page sends: URL-encoded, each name once."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
@@ -7,6 +9,7 @@ from fastapi import Request
 
 from sparsecbm.base.errors import ConfigError
 
+FORM = "form"  # field with a number that each form of a page has for itself
 SETTING, PREDICTED = "set.", "read."  # before the name of a concept
 MOST_FIELDS = 1000
 
@@ -34,3 +37,10 @@ def settings_of(fields: Mapping[str, str]) -> dict[str, str]:
     """The concepts that a form sets to another state than the predicted one: concept -> state."""
     chosen = {name.removeprefix(SETTING): state for name, state in fields.items() if name.startswith(SETTING) and state}
     return {name: state for name, state in chosen.items() if state != fields.get(PREDICTED + name)}
+
+
+def identity_of(fields: Mapping[str, str]) -> str | None:
+    """32 hexadecimal digits that a form has again if it is sent twice; None if it does not tell which form it is."""
+    if not fields.get(FORM):
+        return None
+    return hashlib.sha256(json.dumps(dict(fields), sort_keys=True).encode()).hexdigest()[:32]

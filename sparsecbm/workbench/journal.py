@@ -40,19 +40,29 @@ class Journal:
         Raises:
             DataError: the file cannot be written, or is not what was written.
         """
+        return self._append(action, by, facts, once=False)
+
+    def append_once(self, action: str, by: str, **facts: Any) -> dict[str, Any]:
+        """As `append`, but an entry that says the same is returned instead, if there is one.
+
+        Raises:
+            DataError: as `append`.
+        """
+        return self._append(action, by, facts, once=True)
+
+    def _append(self, action: str, by: str, facts: dict[str, Any], once: bool) -> dict[str, Any]:
+        said = {"action": action, "by": by, **facts}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path.with_suffix(".lock"), "ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 entries = self.entries()
-                entry = {
-                    "number": len(entries) + 1,
-                    "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "action": action,
-                    "by": by,
-                    **facts,
-                    "earlier": _hash(entries[-1]) if entries else FIRST,
-                }
+                for entry in entries if once else ():
+                    if said.items() <= entry.items():
+                        return entry
+                number, at = len(entries) + 1, datetime.now(UTC).isoformat(timespec="seconds")
+                earlier = _hash(entries[-1]) if entries else FIRST
+                entry = {"number": number, "at": at, **said, "earlier": earlier}
                 append_json_lines(self.path, [entry])
         except OSError as error:
             raise DataError(f"{self.path} cannot be written: {system_fault(error)}") from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.resources import files
+from uuid import uuid4
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
@@ -33,6 +34,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters.update(FILTERS)
+_environment.globals["new_form"] = lambda: uuid4().hex  # so that a form that is sent twice is known
 
 
 def page(name: str, status: int = 200, **values: object) -> HTMLResponse:

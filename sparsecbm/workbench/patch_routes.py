@@ -1,24 +1,27 @@
 """The page of patches: asked for by one person, made with a bill, approved by another one, and taken back exactly."""
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
-from sparsecbm.base.errors import ConfigError
+from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.serve.service import service_of
 from sparsecbm.workbench.correction_routes import author_of, remember
 from sparsecbm.workbench.desk import common_values, desk_of
-from sparsecbm.workbench.forms import read_form, settings_of
+from sparsecbm.workbench.forms import identity_of, read_form, settings_of
 from sparsecbm.workbench.pages import HEADERS, page, whole_page
-from sparsecbm.workbench.patch_jobs import PatchJob, as_json, decisions
+from sparsecbm.workbench.patch_decisions import VERDICTS
+from sparsecbm.workbench.patch_jobs import PatchJob, as_json
+from sparsecbm.workbench.patch_request import ID, PatchLimits, PatchRequest
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/patches")
 async def patches(request: Request) -> Response:
-    """All patches, the latest first; the page looks again while one is being made."""
+    """All patches, the latest first."""
     return await _list(request)
 
 
@@ -29,24 +32,51 @@ async def patch_as_json(request: Request, name: str) -> Response:
     return Response(as_json(job), media_type="application/json", headers=HEADERS)
 
 
+@router.get("/patches/{name}")
+async def patch(request: Request, name: str) -> Response:
+    """One patch again, which the page asks for while it is being made."""
+    return await (_list(request) if whole_page(request) else _part(request, name))
+
+
 @router.post("/patches")
 async def ask(request: Request) -> Response:
     """Ask for a patch that makes the model read the state that a person set."""
     fields = await read_form(request)
     author, settings, text = author_of(fields), settings_of(fields), fields.get("text", "")
-    model = service_of(request).batcher.current.model
-    if not model.masked:
-        raise ConfigError("this model has no masks, so there is nothing to patch; open a sparse model")
     if len(settings) != 1 or not text.strip():
         raise ConfigError("a patch changes one concept; set the state of exactly one, then ask")
     ((concept, state),) = settings.items()
+    return await start_patch(request, fields, author, (text,), concept, state)
+
+
+async def start_patch(
+    request: Request, fields: Mapping[str, str], author: str, texts: Sequence[str], concept: str, state: str
+) -> Response:
+    """Start a job, and say so on the page.
+
+    Raises:
+        ConfigError: the model is dense, a concept, state or limit is wrong, a reason is missing, or another job runs.
+    """
+    model, reason = service_of(request).batcher.current.model, fields.get("reason", "").strip()
+    if not model.masked:
+        raise ConfigError("this model has no masks, so there is nothing to patch; open a sparse model")
+    if concept not in model.concept_set.names:
+        raise ConfigError(unknown("concept", concept, model.concept_set.names))
     model.concept_set[concept].index(state)
-    desk, reason = desk_of(request), fields.get("reason", "").strip()
     if not reason:
         raise ConfigError("give a reason, for whoever decides on the patch")
-    job = await asyncio.to_thread(desk.patches.start, text, concept, state, author, reason)
-    await asyncio.to_thread(desk.journal.append, "ask for a patch", author, patch=job.request.id)
-    response = page("asked", job=job)
+    service_of(request).check(texts)
+    desk, identity = desk_of(request), identity_of(fields)
+    wanted = PatchRequest(tuple(texts), concept, state, author, reason, PatchLimits.of_form(fields))
+    if identity is not None:
+        wanted = replace(wanted, id=identity[:ID])
+
+    def start() -> PatchJob:
+        job = desk.patches.start(wanted)
+        desk.journal.append_once("ask for a patch", author, patch=job.request.id)
+        return job
+
+    response = page("asked", job=await asyncio.to_thread(start))
     remember(response, author)
     return response
 
@@ -57,40 +87,38 @@ async def decide(request: Request, name: str) -> Response:
     fields = await read_form(request)
     author, action, desk = author_of(fields), fields.get("action", ""), desk_of(request)
     job = await asyncio.to_thread(desk.patches.job, name)
-    facts: dict[str, Any] = {"patch": name}
-    if action == "approve":
-        if author == job.request.author:
-            raise ConfigError(f"{author} asked for this patch; somebody else has to approve it")
-        facts["file"] = (await asyncio.to_thread(desk.patches.approve, name)).name
-        facts["bits"] = 0 if job.patch is None else job.patch.bits
-    elif action == "reject":
-        facts["reason"] = fields.get("reason", "").strip()
-        if not facts["reason"]:
-            raise ConfigError("give a reason, so that others need not guess")
-        await asyncio.to_thread(desk.patches.withdraw, name)
-    elif action == "withdraw":
-        await asyncio.to_thread(desk.patches.withdraw, name)
-    elif action == "stop":
-        await asyncio.to_thread(desk.patches.stop, name)
-    elif action == "again":
-        await asyncio.to_thread(desk.patches.again, name)
+    if action in VERDICTS:
+        reason, seen = fields.get("reason", "").strip(), fields.get("seen")
+        await asyncio.to_thread(desk.decisions.decide, job, action, author, reason, seen)
+    elif action in ("stop", "again"):
+        if action == "stop":
+            await asyncio.to_thread(desk.patches.stop, name)
+        else:
+            await asyncio.to_thread(desk.patches.again, name, PatchLimits.of_form(fields))
+        await asyncio.to_thread(desk.journal.append, action, author, patch=name)
     else:
         raise ConfigError("choose approve, reject, withdraw, stop or again")
-    await asyncio.to_thread(desk.journal.append, action, author, **facts)
-    response = await _list(request)
+    response = await _list(request) if whole_page(request) else await _part(request, name)
     remember(response, author)
     return response
 
 
-async def _list(request: Request) -> Response:
+async def _part(request: Request, name: str) -> Response:
+    """One patch, and the command for all approved ones."""
+    job = await asyncio.to_thread(desk_of(request).patches.job, name)
+    return page("patch_part", job=job, **await _values(request), **common_values(request, "patches"))
+
+
+async def _values(request: Request) -> dict[str, object]:
+    """What the page shows beside the patches themselves."""
     desk = desk_of(request)
-    jobs: list[PatchJob] = await asyncio.to_thread(desk.patches.jobs)
-    entries = await asyncio.to_thread(desk.journal.entries)
-    values = {
-        "jobs": jobs, "decided": decisions(entries), "running": any(job.state == "running" for job in jobs),
-        "approved": [desk.patches.approved_file(job.request.id) for job in jobs],
+    decided = await asyncio.to_thread(desk.decisions.standing)
+    return {
+        "decided": decided, "verdicts": VERDICTS,
+        "approved": sum(entry["action"] == "approve" for entry in decided.values()),
     }  # fmt: skip
-    values["approved"] = sum(path.is_file() for path in values["approved"])
-    if whole_page(request):
-        return page("patches", **values, **common_values(request, "patches"))
-    return page("patch_list", **values, **common_values(request, "patches"))
+
+
+async def _list(request: Request) -> Response:
+    values = {"jobs": await asyncio.to_thread(desk_of(request).patches.jobs), **await _values(request)}
+    return page("patches", **values, **common_values(request, "patches"))

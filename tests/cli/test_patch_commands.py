@@ -105,6 +105,24 @@ def test_json_has_the_published_form(folder, state, sparsecbm, make):
     assert json.loads(outputs[0][1]) == json.loads(outputs[2][1])
 
 
+def test_other_remedies_are_written_beside_the_patch(folder, state, make):
+    """The counts are those of the patch's own side effects."""
+    remedies, patch = folder / "remedies.json", folder / "food.patch"
+    assert make("--remedies", remedies)[0] == 0
+    told, effects = json.loads(remedies.read_text()), MaskPatch.load(patch).side_effects
+    Draft202012Validator(json_schemas()["remedies"]).validate(told)
+    by_kind = {each["kind"]: each for each in told["remedies"]}
+    assert (told["concept"], told["state"], told["texts"]) == ("food", state, effects.texts)
+    assert (by_kind["patch"]["harmed"], by_kind["patch"]["fixed"]) == (effects.harmed.count, effects.fixed.count)
+    assert {each["corrected"][0]["concept"]["after"] for each in told["remedies"]} == {state}
+    patch.unlink()
+    (folder / "notes.txt").write_text("mine")
+    code, _, errors = make("--remedies", folder / "notes.txt")
+    assert code == 1 and "does not hold a comparison of remedies" in errors and not patch.exists()
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert make("--remedies", remedies)[0] == 0
+
+
 def test_progress_goes_to_stderr_and_json_stays_alone_on_stdout(make, monkeypatch):
     monkeypatch.setattr("sparsecbm.base.progress.DELAY", 0.0)
     code, output, errors = make("--json")

@@ -48,7 +48,7 @@ PLACES = {
     ".sparsecbm/annotations/llm.sqlite", ".sparsecbm/annotations/parts/llm-0.parquet", ".sparsecbm/review-leases.json",
     ".sparsecbm/corrections.jsonl", ".sparsecbm/faults/a.txt", ".sparsecbm/logs/worker.log",
     ".sparsecbm/drift/reference", ".sparsecbm/checkpoints", ".sparsecbm/scheduled/data/ingested", "raw",
-    ".sparsecbm/patches/a",
+    ".sparsecbm/patches/a", ".sparsecbm/patches/b/remedies.json",
 }  # fmt: skip
 
 
@@ -119,7 +119,10 @@ def plant_corrections(workspace, model):
     replace(patch, texts=(text_checksum(OTHER),)).save(workspace.root / "patches" / "b.patch")
     for name, text in (("a", TEXT), ("b", OTHER)):
         (workspace.patch_requests / name).mkdir(parents=True)
-        write_json(workspace.patch_requests / name / "request.json", {"id": name, "text": text, "author": "ann"})
+        request = {"id": name, "texts": ["another text", text], "author": "ann"}
+        write_json(workspace.patch_requests / name / "request.json", request)
+    changes = [{"text": text, "harmed": True} for text in (TEXT, OTHER)]
+    write_json(workspace.patch_requests / "b" / "remedies.json", {"remedies": [{"kind": "patch", "texts": changes}]})
     for text in (TEXT, OTHER):
         Memory(workspace.root / "corrections-kept").add(model, text, "food", "Positive")
         append_json_lines(workspace.state / "corrections.jsonl", [{"id": "0", "text": text, "author": "ann"}])

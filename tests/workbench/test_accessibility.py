@@ -1,12 +1,14 @@
 """Every page follows WCAG 2.2 AA, light and dark; none asks another machine; the keyboard is enough."""
 
-import json
 import shutil
 from urllib.parse import quote
 
 import httpx
 import pytest
 
+from sparsecbm.base.files import write_json
+from sparsecbm.intervene.remedies import Remedies, Remedy, StateChange, TextChange
+from sparsecbm.workbench.patch_request import PatchRequest
 from tests.support.axe import find_faults
 from tests.support.browser import press, read_exactly, requests, text_of, until
 from tests.support.workbench_app import listening, make_workbench_workspace
@@ -32,15 +34,25 @@ BAD = "data:text/html,<html lang=en><title>Bad</title><p style='color:%23bbb'>pa
 def furnished(snapshot, folder, tmp_path_factory):
     """Return the address of a workbench that has something to show on every page."""
     workspace = make_workbench_workspace(tmp_path_factory.mktemp("furnished") / "ws")
-    job = workspace.patch_requests / "0123456789ab"
-    job.mkdir(parents=True)
-    request = {"id": job.name, "text": TEXT, "concept": "food", "state": "Negative", "author": "Ann"}
-    (job / "request.json").write_text(json.dumps({**request, "reason": "irony", "at": "2026-01-01T00:00:00+00:00"}))
-    shutil.copyfile(next(folder.patches.glob("*.patch")), job / "made.patch")
+    plant_patches(workspace, folder)
     with listening(snapshot, workspace, folder.model) as address:
         fields = {"text": TEXT, "read.noise": "loud", "set.noise": "quiet", "author": "Ann", "reason": "irony"}
         httpx.post(f"{address}/corrections", data=fields, headers={"HX-Request": "true"}).raise_for_status()
         yield address
+
+
+def plant_patches(workspace, folder):
+    """Put a patch with the texts that it changes, and one that could not be made, into a workspace."""
+    for name in ("made", "failed"):
+        job = workspace.patch_requests / name
+        job.mkdir(parents=True)
+        PatchRequest((TEXT,), "food", "Negative", "Ann", "irony", id=name).save(job / "request.json")
+    shutil.copyfile(next(folder.patches.glob("*.patch")), workspace.patch_requests / "made" / "made.patch")
+    turns = StateChange("Positive", "Positive", "Negative"), StateChange("1", "3", "1")
+    change = TextChange(TEXT, *turns)
+    remedies = [Remedy(kind, None, 1, 1, 0, 0, 1, (change,), (change,)) for kind in ("patch", "edit", "memory")]
+    write_json(workspace.patch_requests / "made" / "remedies.json", Remedies("food", "x", 9, tuple(remedies)).to_dict())
+    (workspace.patch_requests / "failed" / "fault.txt").write_text("no bits help")
 
 
 def faults(browser):
@@ -71,6 +83,7 @@ def test_a_page_follows_the_guidelines(browser, furnished, name):
         read_exactly(browser)
         press(browser, "j", "3")
         until(browser, lambda: "You set" in text_of(browser, "#outcome"))
+    browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
     assert faults(browser) == []
 
 

@@ -23,6 +23,7 @@ from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.prediction import state_predictions
 from sparsecbm.model.prediction_form import PublishedPrediction
 
+SIMILAR = 0.95  # similarity from which a correction acts where nobody chose another one
 CONTROLS = ("corrections", "confirmed", "wrong_state", "shuffled_states", "random_texts")
 
 

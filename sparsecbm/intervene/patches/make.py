@@ -20,19 +20,34 @@ from sparsecbm.model.prediction import softmax
 
 
 class UnreachedError(InterventionError):
-    """No patch within the budget gives the texts the state; `result` is the best attempt."""
+    """No patch within the budget gives the texts the state.
 
-    def __init__(self, message: str, result: SearchResult):
-        super().__init__(message)
-        self.result = result
+    Attributes:
+        fact: the message without the advice, which names options of the command line
+        result: the best attempt
+    """
+
+    def __init__(self, fact: str, advice: str, result: SearchResult):
+        super().__init__(f"{fact}. {advice}")
+        self.fact, self.result = fact, result
+
+    @property
+    def several(self) -> bool:
+        """Whether the patch was for more than one text."""
+        return len(self.result.margins) > 1
 
 
 class HarmfulError(InterventionError):
-    """The patch does more harm than is allowed; `result` and `side_effects` say what and how much."""
+    """The patch does more harm than is allowed.
 
-    def __init__(self, message: str, result: SearchResult, side_effects: SideEffects):
-        super().__init__(message)
-        self.result, self.side_effects = result, side_effects
+    Attributes:
+        fact: the message without the advice, which names options of the command line
+        result, side_effects: what it reaches, and what it harms
+    """
+
+    def __init__(self, fact: str, advice: str, result: SearchResult, side_effects: SideEffects):
+        super().__init__(f"{fact}. {advice}")
+        self.fact, self.result, self.side_effects = fact, result, side_effects
 
 
 @dataclass(frozen=True)
@@ -47,8 +62,16 @@ class Safeguards:
     protection: Protection | None = None
     reference: Reference | None = None
 
+    @property
+    def unseen(self) -> Reference | None:
+        """The predictions that side effects are measured on."""
+        if self.reference is None or self.protection is None:
+            return self.reference
+        return self.reference.without(self.protection.groups)
+
 
 NO_SAFEGUARDS = Safeguards()
+HARM_ADVICE = "Raise intervene.protect, edit the concept instead, or make the patch anyway (--force, or force=True)"
 
 
 def make_patch(
@@ -76,7 +99,7 @@ def make_patch(
             in another state.
         ConfigError: an unknown state or layer pattern.
     """
-    protection, reference = safeguards.protection, safeguards.reference
+    protection, unseen = safeguards.protection, safeguards.unseen
     texts = [texts] if isinstance(texts, str) else list(dict.fromkeys(texts))
     concept_index(model, concept)
     states = model.concept_set[concept].states
@@ -85,11 +108,11 @@ def make_patch(
     result = search(model, concept, texts, [target] * len(texts), options, protection)
     _check_result(result, texts, concept, state, options)
     side_effects = None
-    if reference is not None:
-        unseen = reference.without(protection.groups) if protection is not None else reference
+    if unseen is not None:
         side_effects = measure_side_effects(model, concept, result.flipped, unseen, texts)
         if (side_effects.harmed.share or 0) > options.max_harm and not options.force:
-            raise HarmfulError(_harm_message(concept, state, result, side_effects, options), result, side_effects)
+            fact = _harm_message(concept, state, result, side_effects, options)
+            raise HarmfulError(fact, HARM_ADVICE, result, side_effects)
     parents = patches_in_force(model, concept)
     return MaskPatch(
         concept=concept,
@@ -112,7 +135,7 @@ def make_patch(
             "caution": options.protection_strength,
             "protected": len(protection.texts) if protection else 0,
             "strength": result.strength,
-            "max_harm": options.max_harm if reference is not None else None,
+            "max_harm": options.max_harm if unseen is not None else None,
             "forced": options.force,
         },
         side_effects=side_effects,
@@ -155,7 +178,7 @@ def _check_result(result: SearchResult, texts: list[str], concept: str, state: s
         raise UnreachedError(
             f"{options.budget} bits are too few to make {concept!r} predict {state!r}: the best of {result.passes} "
             f"attempts fixes {fixed} of {len(texts)} texts, with a mean margin of {result.margins.mean():.2f} "
-            f"({result.margins_before.mean():.2f} before, {options.margin:g} required). Nothing was changed. "
+            f"({result.margins_before.mean():.2f} before, {options.margin:g} required). Nothing was changed",
             "Allow more bits (--bits), protect fewer texts (intervene.protect), or edit the concept instead",
             result,
         )
@@ -167,8 +190,7 @@ def _harm_message(
     harmed = side_effects.harmed
     return (
         f"a patch of {result.bits} bits makes {concept!r} predict {state!r}, but it harms {harmed.count} "
-        f"of {harmed.of} correct predictions ({100 * harmed.share:.1f} %; {100 * options.max_harm:g} % are allowed). "
-        "Raise intervene.protect, edit the concept instead, or make the patch anyway (--force, or force=True)"
+        f"of {harmed.of} correct predictions ({100 * harmed.share:.1f} %; {100 * options.max_harm:g} % are allowed)"
     )
 
 
