@@ -8,12 +8,13 @@ from starlette.exceptions import HTTPException
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.serve.faults import http_fault, own_fault
-from sparsecbm.workbench import correction_routes, label_routes, patch_routes, read_routes
+from sparsecbm.workbench import compare_routes, correction_routes, label_routes, patch_routes, read_routes
 from sparsecbm.workbench.desk import Desk
 from sparsecbm.workbench.journal import Journal
 from sparsecbm.workbench.pages import PROGRAMS, fault_page, static_file
 from sparsecbm.workbench.patch_decisions import PatchDecisions, StaleError
 from sparsecbm.workbench.patch_jobs import PatchJobs
+from sparsecbm.workbench.readers import Readers
 from sparsecbm.workbench.review_desk import ReviewDesk
 from sparsecbm.workbench.split_texts import SplitTexts
 
@@ -42,8 +43,11 @@ def add_workbench(app: FastAPI, workspace: Workspace, model: Path) -> None:
     """
     patches, journal = PatchJobs(workspace, model), Journal(workspace.state / JOURNAL)
     decisions = PatchDecisions(patches, journal)
-    app.state.desk = Desk(workspace, SplitTexts(workspace), ReviewDesk(workspace), patches, decisions, journal)
-    for routes in (read_routes.router, label_routes.router, correction_routes.router, patch_routes.router, router):
+    app.state.desk = Desk(
+        workspace, SplitTexts(workspace), ReviewDesk(workspace), patches, decisions, journal, Readers(workspace, model)
+    )
+    pages = (read_routes, compare_routes, label_routes, correction_routes, patch_routes)
+    for routes in (*(each.router for each in pages), router):
         app.include_router(routes)
     app.add_exception_handler(SparseCBMError, _own_fault)
     app.add_exception_handler(HTTPException, _http_fault)

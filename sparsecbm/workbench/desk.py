@@ -12,6 +12,7 @@ from sparsecbm.workbench.journal import Journal
 from sparsecbm.workbench.patch_decisions import PatchDecisions
 from sparsecbm.workbench.patch_jobs import PatchJobs
 from sparsecbm.workbench.patch_request import TITLES
+from sparsecbm.workbench.readers import Readers
 from sparsecbm.workbench.review_desk import ReviewDesk
 from sparsecbm.workbench.split_texts import SplitTexts
 
@@ -20,7 +21,7 @@ AUTHOR = "author"  # cookie: who corrects and labels
 
 @dataclass(frozen=True)
 class Desk:
-    """The workspace, its texts, the reviews that people have open, their patches with decisions, and the journal."""
+    """The workspace, its texts, open reviews, patches with decisions, the journal, and who reads."""
 
     workspace: Workspace
     texts: SplitTexts
@@ -28,6 +29,7 @@ class Desk:
     patches: PatchJobs
     decisions: PatchDecisions
     journal: Journal
+    readers: Readers
 
 
 def desk_of(request: Request) -> Desk:

@@ -25,6 +25,7 @@ PAGES = {
     "label": "/label",
     "corrections": "/corrections",
     "patches": "/patches",
+    "compare": "/compare?left=" + quote(TEXT) + "&right=" + quote("the food was bad"),
     "fault": "/texts?kind=odd",
 }
 BAD = "data:text/html,<html lang=en><title>Bad</title><p style='color:%23bbb'>pale</p><button></button></html>"
@@ -83,6 +84,8 @@ def test_a_page_follows_the_guidelines(browser, furnished, name):
         read_exactly(browser)
         press(browser, "j", "3")
         until(browser, lambda: "You set" in text_of(browser, "#outcome"))
+    if name == "compare":
+        read_exactly(browser)
     browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
     assert faults(browser) == []
 
