@@ -7,7 +7,8 @@ import typer
 
 from sparsecbm.base.errors import ConfigError, InterventionError
 from sparsecbm.cli.concept_states import parse_states
-from sparsecbm.cli.patches import Author, Json, Model, Note, Texts, load_model, print_json
+from sparsecbm.cli.options import Model
+from sparsecbm.cli.patches import Author, Json, Note, Texts, load_model, print_json
 
 if TYPE_CHECKING:
     from sparsecbm.intervene.memory.store import Memory

@@ -5,7 +5,25 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[Path, typer.Argument(help="A model folder, such as models/sparse.")]
+
+def _model_folder(context: typer.Context, model: Path) -> Path:
+    """The folder of a model. A registered one is downloaded and verified; its files go when the command ends."""
+    address = str(model)
+    if not address.startswith("models:/"):
+        return model
+    from sparsecbm.serve.alias import Alias
+
+    alias = Alias.open(address)
+    return context.with_resource(alias.fetched(alias.number())) / "model"
+
+
+Model = Annotated[
+    Path,
+    typer.Argument(
+        help="A model folder, such as models/sparse, or a registered model: models:/NAME@ALIAS.",
+        callback=_model_folder,
+    ),
+]
 Texts = Annotated[list[str] | None, typer.Option("--text", help="A text; can be repeated.")]
 TextFile = Annotated[
     Path | None,

@@ -9,13 +9,12 @@ import typer
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.concept_states import parse_settings
-from sparsecbm.cli.options import TextFile
+from sparsecbm.cli.options import Model, TextFile
 from sparsecbm.intervene.patches.options import PROTECTION_STRENGTH
 
 if TYPE_CHECKING:
     from sparsecbm.api import SparseCBM
 
-Model = Annotated[Path, typer.Argument(help="A model folder, such as models/sparse.")]
 Patches = Annotated[list[Path], typer.Argument(help="Patch files.")]
 Author = Annotated[str, typer.Option(help="Your name, for the record.")]
 Note = Annotated[str, typer.Option(help="A remark, for the record.")]

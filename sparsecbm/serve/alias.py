@@ -1,7 +1,10 @@
 """A registered model whose alias is served: which version it names, and its files."""
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.promote.artifacts import fetched_version
@@ -51,15 +54,28 @@ class Alias:
             raise RegistryError(f"{self.address} names no version; `sparsecbm promote` makes a champion")
         return number
 
+    @contextmanager
+    def fetched(self, number: int) -> Iterator[Path]:
+        """Download a version and verify all its files; the folder with its model and patches exists in the block.
+
+        Raises:
+            AlteredError: a file was added, removed or altered since the registration, or is a pickle.
+            RegistryError: it does not exist, or is a model of another kind.
+            FetchError, TrackingUnavailableError: the registry does not answer.
+        """
+        with ExitStack() as files:
+            with translated_errors(self.registry.tracking_uri):
+                folder = files.enter_context(fetched_version(self.registry, number))
+            yield folder / "artifacts"
+
     def load(self, number: int) -> Snapshot:
         """Download a version, verify all its files and load its model. None of the code that it carries runs.
 
         Raises:
-            AlteredError, ModelError, InterventionError: it must not or cannot be loaded.
-            RegistryError: it does not exist, or is a model of another kind.
-            FetchError, TrackingUnavailableError: the registry does not answer.
+            ModelError, InterventionError: it must not or cannot be loaded.
+            RegistryError, FetchError, TrackingUnavailableError: as `fetched`.
         """
-        with translated_errors(self.registry.tracking_uri), fetched_version(self.registry, number) as folder:
-            artifacts = folder / "artifacts"
-            expected = self.registry.version(number).tags.get(MODEL_TAG)
+        with self.fetched(number) as artifacts:
+            with translated_errors(self.registry.tracking_uri):
+                expected = self.registry.version(number).tags.get(MODEL_TAG)
             return load_snapshot(artifacts / "model", self.registry.name, number, artifacts / "patches", expected)
