@@ -82,27 +82,19 @@ def history(
 ) -> None:
     """List all promotions, refusals and rollbacks, and verify the chain of entries."""
     service = _open_service()
-    from dataclasses import asdict
-
     from sparsecbm.cli.printing.promotion import show_entry, show_history
     from sparsecbm.cli.printing.terminal import say_json
-    from sparsecbm.promote.history import find_clock_jumps
-    from sparsecbm.promote.transaction import find_history_faults
-    from sparsecbm.track.store import translated_errors
+    from sparsecbm.promote.history_record import load_history
 
     if restart:
         show_entry(service.restart_history(reason or ""))
         return
-    with translated_errors(service.store.uri):
-        record = service.registry.history()
-        faults = find_history_faults(service.registry, record)
-    clock_jumps = find_clock_jumps(record.entries)
+    record = load_history(service)
     if json:
-        plain = [{**asdict(entry), "hash": entry.hash} for entry in record.entries]
-        say_json({"entries": plain, "faults": faults, "clock": clock_jumps, "notes": record.notes})
+        say_json(record.to_dict())
     else:
-        show_history(record, faults, clock_jumps)
-    if faults:
+        show_history(record.history, record.faults, record.clock)
+    if record.faults:
         raise typer.Exit(1)
 
 

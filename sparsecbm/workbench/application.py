@@ -8,12 +8,21 @@ from starlette.exceptions import HTTPException
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.serve.faults import http_fault, own_fault
-from sparsecbm.workbench import compare_routes, correction_routes, label_routes, patch_routes, read_routes
+from sparsecbm.workbench import (
+    compare_routes,
+    correction_routes,
+    journal_routes,
+    label_routes,
+    patch_routes,
+    promotion_routes,
+    read_routes,
+)
 from sparsecbm.workbench.desk import Desk
 from sparsecbm.workbench.journal import Journal
 from sparsecbm.workbench.pages import PROGRAMS, fault_page, static_file
 from sparsecbm.workbench.patch_decisions import PatchDecisions, StaleError
 from sparsecbm.workbench.patch_jobs import PatchJobs
+from sparsecbm.workbench.promotions import Promotions
 from sparsecbm.workbench.readers import Readers
 from sparsecbm.workbench.review_desk import ReviewDesk
 from sparsecbm.workbench.split_texts import SplitTexts
@@ -43,10 +52,18 @@ def add_workbench(app: FastAPI, workspace: Workspace, model: Path) -> None:
     """
     patches, journal = PatchJobs(workspace, model), Journal(workspace.state / JOURNAL)
     decisions = PatchDecisions(patches, journal)
-    app.state.desk = Desk(
-        workspace, SplitTexts(workspace), ReviewDesk(workspace), patches, decisions, journal, Readers(workspace, model)
+    texts, readers = SplitTexts(workspace), Readers(workspace, model)
+    reviews, promotions = ReviewDesk(workspace), Promotions(workspace, texts)
+    app.state.desk = Desk(workspace, texts, reviews, patches, decisions, journal, readers, promotions)
+    pages = (
+        read_routes,
+        compare_routes,
+        label_routes,
+        correction_routes,
+        patch_routes,
+        promotion_routes,
+        journal_routes,
     )
-    pages = (read_routes, compare_routes, label_routes, correction_routes, patch_routes)
     for routes in (*(each.router for each in pages), router):
         app.include_router(routes)
     app.add_exception_handler(SparseCBMError, _own_fault)
@@ -62,7 +79,9 @@ def _own_fault(request: Request, error: Exception) -> Response:
 
 def _http_fault(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _told(request, http_fault(request, error), str(error.detail))
+    unknown = error.status_code == 404 and error.detail == "Not Found"
+    message = f"there is no page {request.url.path}" if unknown else str(error.detail)
+    return _told(request, http_fault(request, error), message)
 
 
 def _told(request: Request, answer: Response, message: str) -> Response:

@@ -12,6 +12,7 @@ from sparsecbm.workbench.journal import Journal
 from sparsecbm.workbench.patch_decisions import PatchDecisions
 from sparsecbm.workbench.patch_jobs import PatchJobs
 from sparsecbm.workbench.patch_request import TITLES
+from sparsecbm.workbench.promotions import Promotions
 from sparsecbm.workbench.readers import Readers
 from sparsecbm.workbench.review_desk import ReviewDesk
 from sparsecbm.workbench.split_texts import SplitTexts
@@ -21,7 +22,7 @@ AUTHOR = "author"  # cookie: who corrects and labels
 
 @dataclass(frozen=True)
 class Desk:
-    """The workspace, its texts, open reviews, patches with decisions, the journal, and who reads."""
+    """The workspace, its texts, open reviews, patches with decisions, the journal, who reads, and promotions."""
 
     workspace: Workspace
     texts: SplitTexts
@@ -30,6 +31,7 @@ class Desk:
     decisions: PatchDecisions
     journal: Journal
     readers: Readers
+    promotions: Promotions
 
 
 def desk_of(request: Request) -> Desk:

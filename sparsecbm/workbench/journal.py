@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,21 @@ from sparsecbm.base.faults import system_fault
 from sparsecbm.base.json_lines import append_json_lines, read_json_lines
 
 FIRST = "0" * 64  # the first entry holds this instead of a hash
+
+
+@dataclass(frozen=True)
+class VerifiedJournal:
+    """All lines of a journal, and whether they are what was written.
+
+    Attributes:
+        entries: the oldest first
+        fault: where the chain is broken; empty if it is whole
+        last: hash of the last entry; no entry holds it, so the end of a whole chain may have been cut
+    """
+
+    entries: tuple[dict[str, Any], ...]
+    fault: str
+    last: str
 
 
 class Journal:
@@ -26,13 +42,24 @@ class Journal:
         Raises:
             DataError: a line was changed, removed or put in; names it.
         """
-        earlier = FIRST
+        journal = self.verified()
+        if journal.fault:
+            raise DataError(journal.fault)
+        return list(journal.entries)
+
+    def verified(self) -> VerifiedJournal:
+        """All entries, whole or not.
+
+        Raises:
+            DataError: a line is no JSON.
+        """
+        earlier, fault = FIRST, ""
         records = read_json_lines(self.path)
         for number, record in enumerate(records, start=1):
-            if record.get("earlier") != earlier:
-                raise DataError(f"{self.path}, line {number} does not follow the line before it; somebody changed it")
+            if record.get("earlier") != earlier and not fault:
+                fault = f"{self.path}, line {number} does not follow the line before it; somebody changed it"
             earlier = _hash(record)
-        return records
+        return VerifiedJournal(tuple(records), fault, earlier)
 
     def append(self, action: str, by: str, **facts: Any) -> dict[str, Any]:
         """Add an entry; it is on disk when the function returns. Two processes take turns.

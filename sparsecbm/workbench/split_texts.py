@@ -1,5 +1,6 @@
 """The texts of the splits with what a model predicts for them, and how a person finds one of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,7 +9,7 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_split, split_names
 from sparsecbm.promote.request_options import Options
 from sparsecbm.serve.batcher import Batcher
-from sparsecbm.serve.questions import ask_predictions
+from sparsecbm.serve.questions import Row, ask_predictions
 
 PAGE = 20  # texts on a page of the list
 AT_ONCE = 500  # texts of one question, which has to be answered in time
@@ -57,17 +58,22 @@ class SplitTexts:
         for start in range(0, len(frame), AT_ONCE):
             texts = frame["text"][start : start + AT_ONCE].tolist()
             rows += (await batcher.ask(ask_predictions(texts, Options()))).rows
-        concepts = list(rows[0]["concepts"]) if rows else []
-        columns = {
-            "text": frame["text"],
-            "group": frame["group"],
-            "label": [row["label"] for row in rows],
-            "confidence": [row["confidence"] for row in rows],
-            "gold.label": frame["label"],
-            **{f"predicted.{name}": [row["concepts"][name]["state"] for row in rows] for name in concepts},
-            **{f"gold.{name}": frame[f"concept.{name}"] for name in concepts if f"concept.{name}" in frame},
-        }
-        return pd.DataFrame(columns)
+        return prediction_frame(frame, rows)
+
+
+def prediction_frame(frame: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
+    """The texts of a split with what a model predicts for them, in the form of `SplitTexts.predicted`."""
+    concepts = list(rows[0]["concepts"]) if rows else []
+    columns = {
+        "text": frame["text"],
+        "group": frame["group"],
+        "label": [row["label"] for row in rows],
+        "confidence": [row["confidence"] for row in rows],
+        "gold.label": frame["label"],
+        **{f"predicted.{name}": [row["concepts"][name]["state"] for row in rows] for name in concepts},
+        **{f"gold.{name}": frame[f"concept.{name}"] for name in concepts if f"concept.{name}" in frame},
+    }
+    return pd.DataFrame(columns)
 
 
 def wrong(frame: pd.DataFrame) -> pd.Series:

@@ -9,7 +9,7 @@ import pytest
 from sparsecbm.base.files import write_json
 from sparsecbm.intervene.remedies import Remedies, Remedy, StateChange, TextChange
 from sparsecbm.workbench.patch_request import PatchRequest
-from tests.support.axe import find_faults
+from tests.support.axe import faults
 from tests.support.browser import press, read_exactly, requests, text_of, until
 from tests.support.workbench_app import listening, make_workbench_workspace
 
@@ -26,6 +26,8 @@ PAGES = {
     "corrections": "/corrections",
     "patches": "/patches",
     "compare": "/compare?left=" + quote(TEXT) + "&right=" + quote("the food was bad"),
+    "promotions": "/promotions",
+    "journal": "/journal",
     "fault": "/texts?kind=odd",
 }
 BAD = "data:text/html,<html lang=en><title>Bad</title><p style='color:%23bbb'>pale</p><button></button></html>"
@@ -54,19 +56,6 @@ def plant_patches(workspace, folder):
     remedies = [Remedy(kind, None, 1, 1, 0, 0, 1, (change,), (change,)) for kind in ("patch", "edit", "memory")]
     write_json(workspace.patch_requests / "made" / "remedies.json", Remedies("food", "x", 9, tuple(remedies)).to_dict())
     (workspace.patch_requests / "failed" / "fault.txt").write_text("no bits help")
-
-
-def faults(browser):
-    """Return the faults of the page that is open: light at the width of a desk, and dark at that of a phone."""
-    found = []
-    for scheme, width in (("light", 1100), ("dark", 400)):
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        found += [f"{scheme}: {fault}" for fault in find_faults(browser)]
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    return found
 
 
 def open_page(browser, address):

@@ -68,7 +68,9 @@ def test_a_person_labels_by_keyboard(browser, site):
     assert text_of(browser, "blockquote") == first
 
 
-@pytest.mark.parametrize("path", ["/", "/texts", "/compare", "/label", "/corrections", "/patches"])
+@pytest.mark.parametrize(
+    "path", ["/", "/texts", "/compare", "/label", "/corrections", "/patches", "/promotions", "/journal"]
+)
 def test_a_page_fits_a_phone(browser, site, path):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}

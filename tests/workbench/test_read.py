@@ -111,6 +111,6 @@ def test_the_interface_for_programs_is_there_too(ask, snapshot):
 
 def test_an_unknown_address_is_told_to_people_and_programs(ask, words_of):
     page = ask("GET", "/redings", whole=True)
-    assert page.status_code == 404 and "That did not work" in words_of(page)
+    assert page.status_code == 404 and "there is no page /redings" in words_of(page)
     program = ask("GET", "/v1/redings", whole=True)
     assert program.status_code == 404 and program.json()["error"]
