@@ -21,6 +21,9 @@ from sparsecbm.intervene.patches.bits import toggled
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.reference import Reference, find_nearest, predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.checksums import model_checksum
+
+Kind = Literal["patch", "edit", "memory"]
 
 
 @dataclass(frozen=True, config=PUBLISHED)
@@ -61,12 +64,17 @@ class TextChange:
         """Whether the concept or the label is fixed."""
         return self.concept.fixed or self.label.fixed
 
+    @property
+    def differs(self) -> bool:
+        """Whether the concept or the label is predicted differently."""
+        return self.concept.before != self.concept.after or self.label.before != self.label.after
+
 
 @dataclass(frozen=True, config=PUBLISHED)
 class Remedy:
     """What one remedy does."""
 
-    kind: Literal["patch", "edit", "memory"]
+    kind: Kind
     likeness: Annotated[float | None, Field(description="similarity from which a stored correction acts")]
     changed: Annotated[int, Field(description="held-out texts whose concept or label is predicted differently")]
     harmed: Annotated[int, Field(description="held-out texts whose concept was correct and is wrong now")]
@@ -110,50 +118,93 @@ def compare_remedies(
     Raises:
         InterventionError: the reference comes from another model, or no text of it is left.
     """
-    reference.check_model(model)
-    texts = list(dict.fromkeys(texts))
-    reference = reference.without_texts(texts)
-    if not len(reference):
-        raise InterventionError(
-            "no text of the reference is left to compare remedies on; give it texts of other groups"
-        )
-    concept, state = patch.concept, model.concept_set[patch.concept].index(patch.state)
-    own_logits = dict(model.logits(texts).concepts)
-    _, own_vectors = predict_concept_logits(model, concept, texts)
-    own = Reference(
-        np.array(texts, dtype=object), np.array([""] * len(texts), dtype=object), np.full(len(texts), MISSING),
-        {concept: np.full(len(texts), state)}, own_logits, {concept: own_vectors}, reference.checksum,
-    )  # fmt: skip
-    with toggled(model, concept, patch.flipped):
+    reference = _unseen(model, texts, reference)
+    corrected = _corrected(model, patch.concept, patch.state, texts)
+    with toggled(model, patch.concept, patch.flipped):
         patched, own_patched = (
-            predict_concept_logits(model, concept, part.texts.tolist())[0] for part in (reference, own)
+            predict_concept_logits(model, patch.concept, part.texts.tolist())[0] for part in (reference, corrected)
         )
-    set_everywhere = set_state(model, concept, state, reference.logits[concept])
-    _, similarity = find_nearest(reference.pooled[concept], own_vectors)
-    remembered = np.where(similarity[:, None] >= likeness, set_everywhere, reference.logits[concept])
-    own_set = set_state(model, concept, state, own_logits[concept])
-    results: dict[str, tuple[np.ndarray, np.ndarray]] = {
-        "patch": (patched, own_patched),
-        "edit": (reference.logits[concept], own_set),
-        "memory": (remembered, own_set),
-    }
-    remedies = []
-    for kind, (logits, own_after) in results.items():
-        changes = [c for c in _changes(model, concept, reference, logits) if _differs(c.concept) or _differs(c.label)]
-        listed = sorted((c for c in changes if c.harmed or c.fixed), key=lambda c: (not c.harmed, not c.concept.harmed))
-        remedies.append(
-            Remedy(
-                kind, likeness if kind == "memory" else None, len(changes),
-                sum(c.concept.harmed for c in changes), sum(c.concept.fixed for c in changes),
-                sum(c.label.harmed for c in changes), sum(c.label.fixed for c in changes),
-                tuple(listed), tuple(_changes(model, concept, own, own_after)),
-            )
-        )  # fmt: skip
-    return Remedies(concept, patch.state, len(reference), tuple(remedies))
+    state = model.concept_set[patch.concept].index(patch.state)
+    own_set = set_state(model, patch.concept, state, corrected.logits[patch.concept])
+    unchanged = reference.logits[patch.concept]
+    remedies = (
+        _remedy(model, "patch", patch.concept, (reference, patched), (corrected, own_patched)),
+        _remedy(model, "edit", patch.concept, (reference, unchanged), (corrected, own_set)),
+        measure_memory(model, patch.concept, patch.state, texts, reference, likeness),
+    )
+    return Remedies(patch.concept, patch.state, len(reference), remedies)
 
 
-def _differs(change: StateChange) -> bool:
-    return change.before != change.after
+def measure_memory(
+    model: ConceptBottleneck,
+    concept: str,
+    state: str,
+    texts: Sequence[str],
+    reference: Reference,
+    likeness: float = SIMILAR,
+) -> Remedy:
+    """What happens to held-out texts if the state of some texts is stored as a correction; nothing is stored.
+
+    Args:
+        reference, likeness: as in `compare_remedies`
+
+    Raises:
+        InterventionError: as `compare_remedies`.
+        ConfigError: an unknown state.
+    """
+    reference, corrected = _unseen(model, texts, reference), _corrected(model, concept, state, texts)
+    _, similarity = find_nearest(reference.pooled[concept], corrected.pooled[concept])
+    logits, own_logits = (
+        set_state(model, concept, model.concept_set[concept].index(state), part.logits[concept])
+        for part in (reference, corrected)
+    )
+    acting = np.where(similarity[:, None] >= likeness, logits, reference.logits[concept])
+    return _remedy(model, "memory", concept, (reference, acting), (corrected, own_logits), likeness)
+
+
+def _unseen(model: ConceptBottleneck, texts: Sequence[str], reference: Reference) -> Reference:
+    reference.check_model(model)
+    unseen = reference.without_texts(texts)
+    if not len(unseen):
+        raise InterventionError(
+            "no text of the reference is left to measure remedies on; give it texts of other groups"
+        )
+    return unseen
+
+
+def _corrected(model: ConceptBottleneck, concept: str, state: str, texts: Sequence[str]) -> Reference:
+    """Predict the texts that a remedy is for; the wanted state is their gold state."""
+    texts = list(dict.fromkeys(texts))
+    gold = np.full(len(texts), model.concept_set[concept].index(state))
+    return Reference(
+        np.array(texts, dtype=object), np.array(texts, dtype=object), np.full(len(texts), MISSING), {concept: gold},
+        dict(model.logits(texts).concepts), {concept: predict_concept_logits(model, concept, texts)[1]},
+        model_checksum(model),
+    )  # fmt: skip
+
+
+def _remedy(
+    model: ConceptBottleneck,
+    kind: Kind,
+    concept: str,
+    held_out: tuple[Reference, np.ndarray],
+    corrected: tuple[Reference, np.ndarray],
+    likeness: float | None = None,
+) -> Remedy:
+    """Compare predictions without and with a remedy.
+
+    Args:
+        held_out, corrected: predictions without it, and the logits of the concept with it, [texts, states]
+    """
+    changes = [change for change in _changes(model, concept, *held_out) if change.differs]
+    listed = [change for change in changes if change.harmed or change.fixed]
+    return Remedy(
+        kind, likeness, len(changes),
+        sum(change.concept.harmed for change in changes), sum(change.concept.fixed for change in changes),
+        sum(change.label.harmed for change in changes), sum(change.label.fixed for change in changes),
+        tuple(sorted(listed, key=lambda change: (not change.harmed, not change.concept.harmed))),
+        tuple(_changes(model, concept, *corrected)),
+    )  # fmt: skip
 
 
 def _changes(model: ConceptBottleneck, concept: str, reference: Reference, logits: np.ndarray) -> list[TextChange]:

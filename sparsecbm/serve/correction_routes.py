@@ -28,8 +28,11 @@ async def correct(request: Request, body: CorrectionRequest) -> Any:
     return JSONResponse({name: record[name] for name in ("id", "at", "version")}, 201)
 
 
-async def keep_correction(service: Service, body: CorrectionRequest) -> dict[str, Any]:
+async def keep_correction(service: Service, body: CorrectionRequest, identity: str | None = None) -> dict[str, Any]:
     """Append a correction to the file of proposals, and return what was written.
+
+    Args:
+        identity: its id; by default a new one
 
     Raises:
         ConfigError: it says nothing, or a concept, state or class is unknown.
@@ -40,7 +43,7 @@ async def keep_correction(service: Service, body: CorrectionRequest) -> dict[str
     snapshot = service.batcher.current
     _check(snapshot.model, body)
     record: dict[str, Any] = {
-        "id": uuid.uuid4().hex,
+        "id": identity or uuid.uuid4().hex,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         **body.model_dump(),
     }

@@ -13,6 +13,7 @@ from sparsecbm.workbench import (
     correction_routes,
     journal_routes,
     label_routes,
+    memory_routes,
     patch_routes,
     promotion_routes,
     read_routes,
@@ -24,6 +25,7 @@ from sparsecbm.workbench.patch_decisions import PatchDecisions, StaleError
 from sparsecbm.workbench.patch_jobs import PatchJobs
 from sparsecbm.workbench.promotions import Promotions
 from sparsecbm.workbench.readers import Readers
+from sparsecbm.workbench.remembered import Remembered
 from sparsecbm.workbench.review_desk import ReviewDesk
 from sparsecbm.workbench.split_texts import SplitTexts
 
@@ -51,15 +53,24 @@ def add_workbench(app: FastAPI, workspace: Workspace, model: Path) -> None:
         DataError: the workspace has no annotated data.
     """
     patches, journal = PatchJobs(workspace, model), Journal(workspace.state / JOURNAL)
-    decisions = PatchDecisions(patches, journal)
-    texts, readers = SplitTexts(workspace), Readers(workspace, model)
-    reviews, promotions = ReviewDesk(workspace), Promotions(workspace, texts)
-    app.state.desk = Desk(workspace, texts, reviews, patches, decisions, journal, readers, promotions)
+    texts = SplitTexts(workspace)
+    app.state.desk = Desk(
+        workspace=workspace,
+        texts=texts,
+        reviews=ReviewDesk(workspace),
+        patches=patches,
+        decisions=PatchDecisions(patches, journal),
+        remembered=Remembered(workspace),
+        journal=journal,
+        readers=Readers(workspace, model),
+        promotions=Promotions(workspace, texts),
+    )
     pages = (
         read_routes,
         compare_routes,
         label_routes,
         correction_routes,
+        memory_routes,
         patch_routes,
         promotion_routes,
         journal_routes,

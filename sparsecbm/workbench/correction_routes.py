@@ -1,12 +1,22 @@
 """Corrections: what a person sets is kept as a proposal, and on request as a label of a text of the data."""
 
 import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from sparsecbm.annotate.human_labels import HUMAN_FILE, Decision, append_decisions, time_now
+from sparsecbm.annotate.human_labels import (
+    HUMAN_FILE,
+    Decision,
+    append_decisions,
+    read_decisions,
+    standing_decisions,
+    time_now,
+)
 from sparsecbm.annotate.labels import text_key
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.json_lines import read_json_lines
@@ -15,9 +25,11 @@ from sparsecbm.serve.bodies import CorrectionRequest
 from sparsecbm.serve.correction_routes import keep_correction
 from sparsecbm.serve.service import service_of
 from sparsecbm.workbench.desk import AUTHOR, common_values, desk_of
-from sparsecbm.workbench.forms import read_form, settings_of
+from sparsecbm.workbench.forms import identity_of, read_form, settings_of
 from sparsecbm.workbench.pages import page
+from sparsecbm.workbench.remembered import by_correction
 
+PICK = "pick."  # before the id of a correction and one of its concepts
 LONGEST_NAME = 100  # characters of an author
 MONTH = 30 * 24 * 3600  # seconds that the browser remembers the author
 
@@ -37,22 +49,65 @@ async def correct(request: Request) -> Response:
         body = CorrectionRequest(text=text, concepts=settings, author=author, reason=fields.get("reason", ""))
     except ValidationError as error:
         raise ConfigError("; ".join(describe_fault(each, str(each["loc"][0])) for each in error.errors())) from None
-    record = await keep_correction(service_of(request), body)
     as_label = fields.get("as_label") == "yes"
+    async with desk_of(request).keeping:  # one after the other, so that a form that is sent twice is kept once
+        record = await _keep(request, body, identity_of(fields))
     if as_label:
-        decisions = [Decision(text_key(text), name, state, author, time_now()) for name, state in settings.items()]
-        append_decisions(desk_of(request).workspace.annotations / HUMAN_FILE, decisions)
-    await asyncio.to_thread(desk_of(request).journal.append, "correct", author, correction=record["id"])
+        await asyncio.to_thread(_label, desk_of(request).workspace.annotations / HUMAN_FILE, body)
+    await asyncio.to_thread(desk_of(request).journal.append_once, "correct", author, correction=record["id"])
     response = page("kept", record=record, settings=settings, as_label=as_label)
     remember(response, author)
     return response
+
+
+async def _keep(request: Request, body: CorrectionRequest, identity: str | None) -> dict[str, Any]:
+    """Keep a correction, or find it again if its form was sent before."""
+    service = service_of(request)
+    records = await asyncio.to_thread(read_json_lines, service.corrections) if identity else []
+    kept = next((record for record in records if record["id"] == identity), None)
+    return kept or await keep_correction(service, body, identity)
+
+
+def _label(path: Path, body: CorrectionRequest) -> None:
+    """Store what was set as labels of a person, unless it stands there."""
+    key = text_key(body.text)
+    standing = {(each.key, each.concept, each.author): each.state for each in standing_decisions(read_decisions(path))}
+    decisions = [
+        Decision(key, name, state, body.author, time_now())
+        for name, state in body.concepts.items()
+        if standing.get((key, name, body.author)) != state
+    ]
+    append_decisions(path, decisions)
 
 
 @router.get("/corrections")
 async def corrections(request: Request) -> Response:
     """All corrections that are kept, the latest first."""
     records = read_json_lines(service_of(request).corrections)
-    return page("corrections", records=records[::-1], **common_values(request, "corrections"))
+    model = service_of(request).batcher.current.model
+    remembered = by_correction(records, await asyncio.to_thread(desk_of(request).remembered.entries, model))
+    values = {"records": records[::-1], "remembered": remembered}
+    return page("corrections", **values, **common_values(request, "corrections"))
+
+
+def picked(request: Request, fields: Mapping[str, str]) -> list[tuple[dict[str, Any], str]]:
+    """The corrections that a person chose on the page, each with one of its concepts.
+
+    Raises:
+        ConfigError: none is chosen, or one is no longer kept.
+    """
+    records = {record["id"]: record for record in read_json_lines(service_of(request).corrections)}
+    chosen = []
+    for name in fields:
+        if not name.startswith(PICK):
+            continue
+        identity, _, concept = name.removeprefix(PICK).partition(".")
+        if concept not in records.get(identity, {"concepts": ()})["concepts"]:
+            raise ConfigError("a correction that you chose is no longer kept; reload the page")
+        chosen.append((records[identity], concept))
+    if not chosen:
+        raise ConfigError("no correction is chosen; tick one first")
+    return chosen
 
 
 def author_of(fields: dict[str, str]) -> str:

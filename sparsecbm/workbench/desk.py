@@ -1,6 +1,7 @@
 """What the pages of one workbench share."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from fastapi import Request
@@ -14,6 +15,7 @@ from sparsecbm.workbench.patch_jobs import PatchJobs
 from sparsecbm.workbench.patch_request import TITLES
 from sparsecbm.workbench.promotions import Promotions
 from sparsecbm.workbench.readers import Readers
+from sparsecbm.workbench.remembered import Remembered
 from sparsecbm.workbench.review_desk import ReviewDesk
 from sparsecbm.workbench.split_texts import SplitTexts
 
@@ -22,16 +24,22 @@ AUTHOR = "author"  # cookie: who corrects and labels
 
 @dataclass(frozen=True)
 class Desk:
-    """The workspace, its texts, open reviews, patches with decisions, the journal, who reads, and promotions."""
+    """The workspace, its texts, open reviews, patches with decisions, memory, the journal, who reads, and promotions.
+
+    Attributes:
+        keeping: held while a correction is kept
+    """
 
     workspace: Workspace
     texts: SplitTexts
     reviews: ReviewDesk
     patches: PatchJobs
     decisions: PatchDecisions
+    remembered: Remembered
     journal: Journal
     readers: Readers
     promotions: Promotions
+    keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def desk_of(request: Request) -> Desk:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.serve.service import service_of
-from sparsecbm.workbench.correction_routes import author_of, remember
+from sparsecbm.workbench.correction_routes import author_of, picked, remember
 from sparsecbm.workbench.desk import common_values, desk_of
 from sparsecbm.workbench.forms import identity_of, read_form, settings_of
 from sparsecbm.workbench.pages import HEADERS, page, whole_page
@@ -46,10 +46,23 @@ async def ask(request: Request) -> Response:
     if len(settings) != 1 or not text.strip():
         raise ConfigError("a patch changes one concept; set the state of exactly one, then ask")
     ((concept, state),) = settings.items()
-    return await start_patch(request, fields, author, (text,), concept, state)
+    return await _start(request, fields, author, (text,), concept, state)
 
 
-async def start_patch(
+@router.post("/patches/of-corrections")
+async def ask_for_several(request: Request) -> Response:
+    """Ask for one patch that makes the model read a state in the texts of the corrections that a person chose."""
+    fields = await read_form(request)
+    author, chosen = author_of(fields), picked(request, fields)
+    aims = sorted({(concept, record["concepts"][concept]) for record, concept in chosen})
+    if len(aims) != 1:
+        named = ", ".join(f"{concept} {state}" for concept, state in aims)
+        raise ConfigError(f"you chose {named}; a patch changes one concept, so choose corrections to one and the same")
+    texts = tuple(dict.fromkeys(record["text"] for record, _ in chosen))
+    return await _start(request, fields, author, texts, *aims[0])
+
+
+async def _start(
     request: Request, fields: Mapping[str, str], author: str, texts: Sequence[str], concept: str, state: str
 ) -> Response:
     """Start a job, and say so on the page.

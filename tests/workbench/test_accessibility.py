@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from sparsecbm.base.files import write_json
+from sparsecbm.base.json_lines import read_json_lines
 from sparsecbm.intervene.remedies import Remedies, Remedy, StateChange, TextChange
 from sparsecbm.workbench.patch_request import PatchRequest
 from tests.support.axe import faults
@@ -40,7 +41,11 @@ def furnished(snapshot, folder, tmp_path_factory):
     plant_patches(workspace, folder)
     with listening(snapshot, workspace, folder.model) as address:
         fields = {"text": TEXT, "read.noise": "loud", "set.noise": "quiet", "author": "Ann", "reason": "irony"}
-        httpx.post(f"{address}/corrections", data=fields, headers={"HX-Request": "true"}).raise_for_status()
+        htmx = {"HX-Request": "true"}
+        httpx.post(f"{address}/corrections", data=fields, headers=htmx).raise_for_status()
+        (record,) = read_json_lines(workspace.state / "corrections.jsonl")
+        pick = {f"pick.{record['id']}.noise": "quiet", "author": "Ann"}
+        httpx.post(f"{address}/memory", data=pick, headers=htmx).raise_for_status()
         yield address
 
 
@@ -53,7 +58,7 @@ def plant_patches(workspace, folder):
     shutil.copyfile(next(folder.patches.glob("*.patch")), workspace.patch_requests / "made" / "made.patch")
     turns = StateChange("Positive", "Positive", "Negative"), StateChange("1", "3", "1")
     change = TextChange(TEXT, *turns)
-    remedies = [Remedy(kind, None, 1, 1, 0, 0, 1, (change,), (change,)) for kind in ("patch", "edit", "memory")]
+    remedies = [Remedy(kind, 0.95, 1, 1, 0, 0, 1, (change,), (change,)) for kind in ("patch", "edit", "memory")]
     write_json(workspace.patch_requests / "made" / "remedies.json", Remedies("food", "x", 9, tuple(remedies)).to_dict())
     (workspace.patch_requests / "failed" / "fault.txt").write_text("no bits help")
 

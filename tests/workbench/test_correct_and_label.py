@@ -5,6 +5,9 @@ import pytest
 from sparsecbm.annotate.human_labels import HUMAN_FILE, read_decisions, standing_decisions
 from sparsecbm.annotate.labels import text_key
 from sparsecbm.base.json_lines import read_json_lines
+from sparsecbm.workbench import correction_routes
+from sparsecbm.workbench.application import JOURNAL
+from sparsecbm.workbench.journal import Journal
 
 TEXT = "the food was good and the place was loud"
 CORRECTION = {"text": TEXT, "read.food": "Positive", "set.food": "Negative", "read.noise": "loud", "set.noise": "loud",
@@ -36,6 +39,31 @@ def test_a_correction_can_be_a_label_too(ask, workspace):
     assert (decision.key, decision.concept, decision.state, decision.author) == (
         text_key(TEXT), "food", "Negative", "Ånn",
     )  # fmt: skip
+
+
+def test_a_form_that_is_sent_twice_keeps_one_correction(ask, workspace):
+    form = {**CORRECTION, "as_label": "yes", "form": "7"}
+    for _ in range(2):
+        assert ask("POST", "/corrections", data=form).is_success
+    files = [workspace.state / "corrections.jsonl", workspace.annotations / HUMAN_FILE, workspace.state / JOURNAL]
+    assert [len(read_json_lines(file)) for file in files] == [1, 1, 1]
+    ask("POST", "/corrections", data={**form, "form": "8"})
+    assert len(read_json_lines(files[0])) == 2
+
+
+@pytest.mark.parametrize("crash", ["append_decisions", "append_once"])
+def test_a_form_that_is_sent_again_after_a_crash_completes_what_is_missing(ask, workspace, monkeypatch, crash):
+    """The crash comes before the label is written, or before the journal is."""
+    form = {**CORRECTION, "as_label": "yes", "form": "7"}
+    with monkeypatch.context() as patch:
+        owner = correction_routes if crash == "append_decisions" else Journal
+        patch.setattr(owner, crash, lambda *_, **__: 1 / 0)
+        assert ask("POST", "/corrections", data=form).status_code == 500
+    files = [workspace.state / "corrections.jsonl", workspace.annotations / HUMAN_FILE, workspace.state / JOURNAL]
+    before = [len(read_json_lines(file)) for file in files]
+    assert before == ([1, 0, 0] if crash == "append_decisions" else [1, 1, 0])
+    assert ask("POST", "/corrections", data=form).is_success
+    assert [len(read_json_lines(file)) for file in files] == [1, 1, 1]
 
 
 def test_the_browser_remembers_the_author(ask):

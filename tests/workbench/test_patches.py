@@ -1,7 +1,9 @@
 """Patches: asked for, made with a bill, approved by another person, and taken back exactly."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -151,6 +153,21 @@ def test_the_page_and_the_command_give_the_same_figures(made, ask_made, sparsecb
     Draft202012Validator(json_schemas()["remedies"]).validate(told["remedies"])
 
 
+def test_the_page_compares_the_patch_with_other_remedies(made, ask_made, words_of):
+    """The command's own file is the oracle."""
+    told = made[1].remedies
+    rows = {
+        "this patch": told["remedies"][0], "set it in this text alone": told["remedies"][1],
+        "remember it for texts 95% alike": told["remedies"][2],
+    }  # fmt: skip
+    page = words_of(ask_made("/patches"))
+    for name, row in rows.items():
+        counts = " ".join(str(row[key]) for key in ("harmed", "fixed", "label_harmed", "label_fixed"))
+        assert f"{name} 1 of 1 {counts}" in page
+    assert "set it in this text alone 1 of 1 0 0 0 0" in page
+    assert told["remedies"][0]["texts"] != told["remedies"][2]["texts"]
+
+
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
@@ -221,6 +238,9 @@ def test_a_job_goes_on_without_its_server_and_another_server_can_stop_it(tmp_pat
         after.start(replace(REQUEST, id="another"))
     after.stop(job.request.id)
     assert after.job(job.request.id).state == "interrupted"
+    after.again(job.request.id, PatchLimits())
+    os.kill(int((job.folder / "process.lock").read_bytes()), signal.SIGKILL)
+    until(lambda: after.job(job.request.id).state == "interrupted")
     with pytest.raises(ConfigError, match="interrupted, so nobody can decide on it"):
         decisions = PatchDecisions(after, Journal(tmp_path / "journal.jsonl"))
         decisions.decide(after.job(job.request.id), "reject", "Bea", "no", None)
