@@ -12,6 +12,7 @@ MAX_CONFUSIONS = 12
 SURE = 0.8  # least probability of a label that is called highly confident
 MAX_CHIPS = 12  # predictions of concepts above a text
 EXCERPT = 120  # characters of an example
+SHORT = 300  # characters of a text that is read at a glance
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,24 @@ class Confusion:
     surest: Example
 
 
+def first_example(examples: Sequence[Example]) -> Example | None:
+    """The text that the page begins with, so that a reader sees how a label comes about; None without examples.
+
+    Of the texts whose label and annotated concepts are all right (of all texts if there is none), those of at most
+    `SHORT` characters go first, and then the one whose second-largest contribution of a concept is the largest, since
+    more than one concept decides there.
+    """
+
+    def worth(example: Example) -> tuple[bool, float]:
+        sizes = sorted(abs(concept.contribution) for concept in example.explanation.concepts.values())
+        return len(example.text) <= SHORT, sizes[-2] if len(sizes) > 1 else 0.0
+
+    return max([e for e in examples if _all_right(e)] or examples, key=worth, default=None)
+
+
 def best_examples(examples: Sequence[Example]) -> list[Example]:
     """Texts whose label and annotated concepts are all right, the highest confidence first."""
-    right = [e for e in examples if e.label.right and all(concept.right is not False for concept in e.concepts)]
-    return sorted(right, key=lambda e: -e.label.confidence)[:MAX_EXAMPLES]
+    return sorted(filter(_all_right, examples), key=lambda e: -e.label.confidence)[:MAX_EXAMPLES]
 
 
 def worst_examples(examples: Sequence[Example]) -> list[Example]:
@@ -146,6 +161,10 @@ def filter_choices(examples: Sequence[Example]) -> list[tuple[str, str, list[str
         ("", "any concept", all_states),
         *((name, name, by_concept) for name, by_concept in states.items()),
     ]
+
+
+def _all_right(example: Example) -> bool:
+    return bool(example.label.right) and all(concept.right is not False for concept in example.concepts)
 
 
 def _prediction(name: str, explained: LabelExplanation | ConceptExplanation) -> ShownPrediction:

@@ -15,6 +15,7 @@ from sparsecbm.report.examples import (
     best_examples,
     confidence_in_words,
     filter_choices,
+    first_example,
     frequent_confusions,
     worst_examples,
 )
@@ -48,6 +49,7 @@ def index_page(
         sections=sections(metrics, plots),
         tiles=tiles(metrics),
         examples=examples,
+        first=first_example(examples),
         choices=filter_choices(examples),
         best=best_examples(examples),
         worst=worst_examples(examples),

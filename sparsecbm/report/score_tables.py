@@ -16,34 +16,47 @@ LABEL_ROWS = {
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure at the top of the page; its tone is good, bad or empty."""
+    """One figure at the top of the page; its tone is good, bad or empty.
+
+    Attributes:
+        beside: what others reach, to compare with
+    """
 
     figure: str
     meaning: str
+    beside: str = ""
     tone: str = ""
 
 
 def tiles(metrics: Mapping[str, Mapping]) -> list[Tile]:
-    """The figures at the top of the page; those of missing stages are left out.
+    """The figures at the top of the page, the verdict first; those of missing stages are left out.
 
     Args:
         metrics: stage -> content of its `metrics/STAGE.json`
     """
-    scores, masks, edits = (metrics.get(stage, {}) for stage in ("evaluate", "prune", "intervene"))
+    scores, edits = metrics.get("evaluate", {}), metrics.get("intervene", {})
     hard = scores.get("label_hard_refitted") or scores.get("label_hard")
+    dense, words = scores.get("dense") or {}, scores.get("bag_of_words") or {}
     shown = []
-    if scores:
-        shown.append(Tile(_percent(scores["label"]["accuracy"]), "label right"))
-    if scores.get("concepts"):
-        shown.append(Tile(_percent(scores["concepts"]["mean"]["accuracy"]), "concepts right, mean"))
-    if hard:
-        shown.append(Tile(_percent(hard["accuracy"]), "label right from hard concepts"))
-    if masks.get("chosen"):
-        shown.append(Tile(_percent(masks["chosen"]["density"]), "of the weights kept for each concept"))
     if edits.get("gates"):
         tone = "good" if edits["verdict"] == "passed" else "bad"
-        shown.append(Tile(edits["verdict"], "gates of the interventions", tone))
+        shown.append(Tile(edits["verdict"], "gates of the interventions", tone=tone))
+    if scores:
+        beside = _beside(scores["label"], words.get("label"), dense.get("label"))
+        shown.append(Tile(_percent(scores["label"]["accuracy"]), "label right", beside))
+    if scores.get("concepts"):
+        mean, means = scores["concepts"]["mean"], words.get("concepts", {}).get("mean")
+        beside = _beside(mean, means, dense.get("concepts", {}).get("mean"))
+        shown.append(Tile(_percent(mean["accuracy"]), "concepts right, mean", beside))
+    if hard:
+        shown.append(Tile(_percent(hard["accuracy"]), "label right from hard concepts"))
     return shown
+
+
+def _beside(score: Mapping, words: float | None, dense: Mapping | None) -> str:
+    """What always answering the most frequent state, a bag of words and the dense model reach."""
+    others = {"most frequent": score.get("majority"), "bag of words": words, "dense": (dense or {}).get("accuracy")}
+    return ", ".join(f"{name} {_percent(share)}" for name, share in others.items() if share is not None)
 
 
 def label_table(scores: Mapping) -> Table:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -11,13 +12,16 @@ from sparsecbm.base.errors import DataError
 from sparsecbm.report.embedded_plots import read_plots
 from sparsecbm.report.examples import (
     MAX_CHIPS,
+    SHORT,
     Example,
     best_examples,
     confidence_in_words,
+    first_example,
     frequent_confusions,
     worst_examples,
 )
 from sparsecbm.report.index_page import index_page
+from sparsecbm.report.score_tables import tiles
 from sparsecbm.report.tables import MAX_ROWS, Table
 from tests.support import many_concepts, report_inputs
 from tests.support.html_page import Page
@@ -51,7 +55,7 @@ def test_markup_in_a_name_is_escaped():
     figures["evaluate"]["concepts"]["<b>food</b>"] = report_inputs.score()
     html = index_page("<i>data</i>", figures, {}, [])
     assert "<b>food" not in html and "<i>data" not in html
-    assert "<b>food</b>" in Page(html).texts and "<i>data</i>" in Page(html).texts
+    assert "<b>food</b>" in Page(html).texts and "Report: <i>data</i>" in Page(html).texts
 
 
 def test_the_policy_of_the_page_allows_its_own_script_and_nothing_else(html):
@@ -135,7 +139,7 @@ def test_there_are_no_sections_without_content(html):
         return [section["id"] for section in Page(html).find("section")]
 
     whole = ["overview", "scores", "concepts", "subnetworks", "explanations", "effects", "interventions", "training"]
-    assert anchors(html) == [*whole, "examples", "cards"]
+    assert anchors(html) == ["reading", "overview", "examples", *whole[1:], "cards"]
     # A black box has no concepts, masks, explanations or interventions.
     scores = {"split": "dev", "label": report_inputs.score(), "label_hard": None, "concepts": {}, "bag_of_words": None}
     box = index_page("box", {"evaluate": scores, "prune": {"chosen": None}, "explain": {}}, {}, [])
@@ -173,6 +177,33 @@ def test_examples_and_confusions_are_selected_by_confidence():
     (first, *_) = frequent_confusions([*examples, surer])
     assert (first.concept, first.texts, first.surest.anchor) == ("noise", 2, "card-4")
     assert best_examples([surer]) == [], "one concept is wrong"
+
+
+def test_the_page_begins_with_a_right_text_on_which_two_concepts_decide(html):
+    def example(text, number, label, *contributions):
+        explained = report_inputs.explanation(text, label, ("Positive", "Positive", 0.9), ("quiet", "quiet", 0.8))
+        concepts = zip(explained.concepts.items(), contributions, strict=True)
+        changed = {name: replace(concept, contribution=value) for (name, concept), value in concepts}
+        return Example.from_explanation(replace(explained, concepts=changed), number)
+
+    right, wrong = ("3", "3", 0.9), ("3", "1", 0.9)
+    one, two = example("one", 0, right, 5.0, 0.1), example("two", 1, right, 1.0, -0.9)
+    misread, long = example("misread", 2, wrong, 3.0, 3.0), example("x " * SHORT, 3, right, 3.0, 3.0)
+    assert first_example([one, misread, long, two]) is two
+    assert first_example([one, long]) is one and first_example([long]) is long, "a long one only where all are long"
+    assert first_example([misread]) is misread and first_example([]) is None
+    words = " ".join(" ".join(Page(html).texts).split())
+    assert "It comes from what the model read, and from nothing else: food Positive speaks for 3 (+0.20)" in words
+
+
+def test_figures_stand_beside_what_others_reach():
+    figures = report_inputs.metrics()
+    figures["evaluate"] |= {"dense": {"label": {"accuracy": 0.65}}, "bag_of_words": {"label": 0.5, "concepts": {}}}
+    (verdict, label, concepts, hard) = tiles(figures)
+    assert (verdict.meaning, verdict.figure, verdict.tone) == ("gates of the interventions", "failed", "bad")
+    assert (label.figure, label.beside) == ("62.5%", "most frequent 40.0%, bag of words 50.0%, dense 65.0%")
+    assert (concepts.figure, concepts.beside) == ("77.0%", "most frequent 40.0%")
+    assert (hard.figure, hard.beside) == ("50.0%", "")
 
 
 @pytest.mark.parametrize(
