@@ -118,6 +118,19 @@ def current_labels(decisions: Iterable[Decision]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 
+def disputed_cells(decisions: Iterable[Decision]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Cells on which people disagree without a majority: (key, concept) -> the authors, in the order of their votes."""
+    votes: dict[tuple[str, str], list[Decision]] = {}
+    for decision in standing_decisions(decisions):
+        votes.setdefault((decision.key, decision.concept), []).append(decision)
+    disputes = {}
+    for cell, decided in votes.items():
+        (_, most), *others = Counter(decision.state for decision in decided).most_common(2)
+        if others and others[0][1] == most:
+            disputes[cell] = tuple(decision.author for decision in decided)
+    return disputes
+
+
 def parse_time(text: str) -> datetime:
     """An ISO 8601 time; UTC if it names no zone.
 

@@ -21,13 +21,14 @@ from sparsecbm.workbench import (
 from sparsecbm.workbench.desk import Desk
 from sparsecbm.workbench.journal import Journal
 from sparsecbm.workbench.pages import PROGRAMS, fault_page, static_file
-from sparsecbm.workbench.patch_decisions import PatchDecisions, StaleError
+from sparsecbm.workbench.patch_decisions import PatchDecisions
 from sparsecbm.workbench.patch_jobs import PatchJobs
 from sparsecbm.workbench.promotions import Promotions
 from sparsecbm.workbench.readers import Readers
 from sparsecbm.workbench.remembered import Remembered
 from sparsecbm.workbench.review_desk import ReviewDesk
 from sparsecbm.workbench.split_texts import SplitTexts
+from sparsecbm.workbench.stale import StaleError
 
 JOURNAL = "workbench.jsonl"
 

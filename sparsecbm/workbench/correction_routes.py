@@ -52,9 +52,11 @@ async def correct(request: Request) -> Response:
     as_label = fields.get("as_label") == "yes"
     async with desk_of(request).keeping:  # one after the other, so that a form that is sent twice is kept once
         record = await _keep(request, body, identity_of(fields))
+    facts: dict[str, Any] = {"correction": record["id"]}
     if as_label:
+        facts |= {"text": text_key(text), "states": settings}
         await asyncio.to_thread(_label, desk_of(request).workspace.annotations / HUMAN_FILE, body)
-    await asyncio.to_thread(desk_of(request).journal.append_once, "correct", author, correction=record["id"])
+    await asyncio.to_thread(desk_of(request).journal.append_once, "correct", author, **facts)
     response = page("kept", record=record, settings=settings, as_label=as_label)
     remember(response, author)
     return response

@@ -1,6 +1,8 @@
 """The page on which people label: the most useful text first, one key a state, undo."""
 
 import asyncio
+import hashlib
+from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -9,9 +11,10 @@ from sparsecbm.annotate.review.outlook import concept_progress
 from sparsecbm.annotate.review.queue import LEARNING_SPLIT, ReviewQueue
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.workbench.correction_routes import author_of, remember
-from sparsecbm.workbench.desk import common_values, desk_of
+from sparsecbm.workbench.desk import Desk, common_values, desk_of
 from sparsecbm.workbench.forms import read_form
 from sparsecbm.workbench.pages import page, whole_page
+from sparsecbm.workbench.stale import StaleError
 
 UNDECIDED = "cannot decide"  # value of the choice that stores no state
 
@@ -40,23 +43,62 @@ async def who(request: Request) -> Response:
 @router.post("/label")
 async def decide(request: Request) -> Response:
     """Store the states that a person chose, and show the next text."""
-    fields = await read_form(request)
+    fields, desk = await read_form(request), desk_of(request)
     queue = _queue_of(request)
     chosen = {name.removeprefix("state."): state for name, state in fields.items() if name.startswith("state.")}
     action, key = fields.get("action", "save"), fields.get("key", "")
     if action == "undo":
-        taken = queue.undo()
-        told = "nothing is left to take back" if taken is None else f"taken back: {taken.concept} {taken.state or ''}"
+        told = _take_back(desk, queue)
     elif action == "skip":
         queue.skip(key, [concept.name for concept in queue.texts.concepts])
         told = "left out until you come back"
     else:
         if not chosen:
             raise ConfigError("no state is chosen; choose one, or leave the text out")
-        for name, state in chosen.items():
-            queue.decide(key, name, None if state == UNDECIDED else state)
-        told = "kept: " + ", ".join(f"{name} {state}" for name, state in chosen.items())
+        told = _keep(desk, queue, key, chosen, fields.get("stamp"))
     return _question(request, queue, told)
+
+
+def _keep(desk: Desk, queue: ReviewQueue, key: str, chosen: Mapping[str, str], stamp: str | None) -> str:
+    """Store states of a text, in the journal, too, and say so; a form that is sent twice is stored once.
+
+    Args:
+        stamp: of the text when the page showed it
+    """
+    states = {name: None if state == UNDECIDED else state for name, state in chosen.items()}
+    queue.check(key, states)
+    told = ", ".join(f"{name} {state}" for name, state in chosen.items())
+    if stamp is not None and stamp != _stamp(queue, key):
+        mine = {each.concept: each.state for each in queue.decided(key) if each.author == queue.author}
+        if states.items() <= mine.items():
+            return f"kept before: {told}"
+        others = sorted({each.author for each in queue.decided(key)} - {queue.author})
+        who = ", ".join(others) or "somebody"
+        raise StaleError(f"{who} labelled this text since you opened it; nothing was kept. Reload the page to go on")
+    holder = queue.leases.holder(key)
+    if holder not in (None, queue.author):
+        raise StaleError(
+            f"you had this text for longer than five minutes, and {holder} reads it now; nothing was kept. "
+            "Reload the page to go on"
+        )
+    desk.journal.append("label", queue.author, text=key, states=states)
+    queue.decide_text(key, states)
+    return f"kept: {told}"
+
+
+def _take_back(desk: Desk, queue: ReviewQueue) -> str:
+    desk.journal.entries()  # a broken journal keeps nothing, so nothing is taken back either
+    taken = queue.undo()
+    if taken is None:
+        return "nothing is left to take back"
+    desk.journal.append("take back", queue.author, text=taken.key, states={taken.concept: taken.state})
+    return f"taken back: {taken.concept} {taken.state or UNDECIDED}"
+
+
+def _stamp(queue: ReviewQueue, key: str) -> str:
+    """What people say of a text now, as a hash: it tells whether somebody labelled it since a page was made."""
+    decided = [(each.author, each.concept, each.state, each.at) for each in queue.decided(key)]
+    return hashlib.sha256(repr(decided).encode()).hexdigest()[:16]
 
 
 def _queue_of(request: Request) -> ReviewQueue:
@@ -73,6 +115,7 @@ def _question(request: Request, queue: ReviewQueue, told: str) -> Response:
     values = {
         "question": question, "definitions": definitions, "said": said, "told": told, "undecided": UNDECIDED,
         "progress": concept_progress(queue), "labelled": len(queue.session),
+        "stamp": "" if question is None else _stamp(queue, question.key), "waiting": len(queue.waiting()),
     }  # fmt: skip
     if whole_page(request):
         return page("label", **values, **common_values(request, "label"))

@@ -7,17 +7,14 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from sparsecbm.base.errors import ConfigError, SparseCBMError
+from sparsecbm.base.errors import ConfigError
 from sparsecbm.workbench.journal import Journal
 from sparsecbm.workbench.patch_jobs import PatchJob, PatchJobs
+from sparsecbm.workbench.stale import StaleError
 
 VERDICTS = {"approve": "Approved", "reject": "Rejected", "withdraw": "Taken back"}
 
 Entry = dict[str, Any]
-
-
-class StaleError(SparseCBMError):
-    """Somebody else decided since the page was made."""
 
 
 class PatchDecisions:

@@ -30,6 +30,11 @@ class Leases:
             leases[key] = (author, time.time() + SECONDS)
         return True
 
+    def holder(self, key: str) -> str | None:
+        """Who holds a text now; None if nobody does."""
+        with self._held() as leases:
+            return leases[key][0] if key in leases else None
+
     def release(self, author: str) -> None:
         """Give back what an author holds."""
         with self._held() as leases:

@@ -5,7 +5,7 @@ moment, even by a kill, and goes on where it was. Several people may label at on
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from sparsecbm.annotate.human_labels import (
     Decision,
     append_decisions,
     current_labels,
+    disputed_cells,
     read_decisions,
     standing_decisions,
     time_now,
@@ -31,7 +32,7 @@ from sparsecbm.base.workspace import Workspace
 
 LEARNING_SPLIT = "train"  # in every other split cells are drawn at random, since scores are measured there
 LEASES = "review-leases.json"
-TAKEN_BACK = "taken back"
+TAKEN_BACK, DISPUTED = "taken back", "people disagree, and you have not said anything yet"
 LOOK_AHEAD = 100  # cells
 
 Cell = tuple[str, str]  # key of the text, name of the concept
@@ -113,16 +114,29 @@ class ReviewQueue:
             if key not in held and self.leases.take(key, self.author):
                 ahead = left[position : position + LOOK_AHEAD]
                 concepts = tuple(name for other, name in ahead if other == key)
-                return Question(key, self._text_of[key], concepts, self._reasons.get((key, concept), TAKEN_BACK))
+                return Question(key, self._text_of[key], concepts, self._reason((key, concept)))
             held.add(key)
         return None
 
     def left(self) -> list[Cell]:
-        """The cells that are left to label, in order, those that others hold included."""
+        """The cells that are left to label, in order, those that others hold included.
+
+        Cells on which others disagree come early, to anybody who did not label them yet.
+        """
         self.refresh()
-        looks = self._looks()
-        cells = dict.fromkeys((*reversed(self._taken_back), *self._order))
-        return [c for c in cells if c not in self._skipped and looks[c] <= self._looks_at_start[c]]
+        looks, disputes = self._looks(), self._disputes()
+        others = [cell for cell, authors in disputes.items() if self.author not in authors]
+        cells = dict.fromkeys((*reversed(self._taken_back), *others, *self._order))
+        return [
+            cell
+            for cell in cells
+            if cell not in self._skipped and (cell in others or looks[cell] <= self._looks_at_start[cell])
+        ]
+
+    def waiting(self) -> list[Cell]:
+        """The cells that the author labelled otherwise than others, so that somebody else has to decide."""
+        self.refresh()
+        return [cell for cell, authors in self._disputes().items() if self.author in authors]
 
     def machine_states(self, key: str, concept: str) -> dict[str, dict[str, float]]:
         """What each machine says about a cell: annotator -> state -> probability; no state where it abstained."""
@@ -143,15 +157,45 @@ class ReviewQueue:
             ConfigError: an unknown concept or state.
             DataError: an unknown text, or the decision cannot be written.
         """
-        states = self.texts.concept(concept).concept
-        if state is not None:
-            states.index(state)
+        return self.decide_text(key, {concept: state})[0]
+
+    def decide_text(self, key: str, states: Mapping[str, str | None]) -> list[Decision]:
+        """Store decisions on several concepts of a text, all or none.
+
+        Args:
+            states: concept -> its state, None if the text cannot be decided
+
+        Raises:
+            ConfigError, DataError: as `check`, or the decisions cannot be written.
+        """
+        self.check(key, states)
+        at = time_now()
+        decisions = [Decision(key, concept, state, self.author, at) for concept, state in states.items()]
+        append_decisions(self.path, decisions)
+        self.refresh()
+        self.session += decisions
+        return decisions
+
+    def check(self, key: str, states: Mapping[str, str | None]) -> None:
+        """Check decisions on a text; nothing is stored.
+
+        Raises:
+            ConfigError: an unknown concept or state.
+            DataError: an unknown text.
+        """
+        for concept, state in states.items():
+            definition = self.texts.concept(concept).concept
+            if state is not None:
+                definition.index(state)
         if key not in self._text_of:
             raise DataError(f"no text of this queue has the key {key!r}")
-        decision = Decision(key, concept, state, self.author, time_now())
-        self._append(decision)
-        self.session.append(decision)
-        return decision
+
+    def decided(self, key: str) -> list[Decision]:
+        """What people say of a text now: the decisions on the concepts of this queue that stand."""
+        self.refresh()
+        concepts = {concept.name for concept in self.texts.concepts}
+        standing = standing_decisions(self.decisions)
+        return [decision for decision in standing if decision.key == key and decision.concept in concepts]
 
     def skip(self, key: str, concepts: Sequence[str]) -> None:
         """Leave cells out until the queue is opened again. Nothing is stored."""
@@ -173,7 +217,8 @@ class ReviewQueue:
         if not mine:
             return None
         latest = mine[-1]
-        self._append(Decision(latest.key, latest.concept, None, self.author, time_now(), "undo"))
+        append_decisions(self.path, [Decision(latest.key, latest.concept, None, self.author, time_now(), "undo")])
+        self.refresh()
         if latest in self.session:
             self.session.remove(latest)
         cell = (latest.key, latest.concept)
@@ -205,9 +250,13 @@ class ReviewQueue:
         if version != self._version:
             self.decisions, self._version = read_decisions(self.path), version
 
-    def _append(self, decision: Decision) -> None:
-        append_decisions(self.path, [decision])
-        self.refresh()
+    def _disputes(self) -> dict[Cell, tuple[str, ...]]:
+        concepts = {concept.name for concept in self.texts.concepts}
+        disputes = disputed_cells(self.decisions)
+        return {cell: authors for cell, authors in disputes.items() if cell[0] in self._text_of and cell[1] in concepts}
+
+    def _reason(self, cell: Cell) -> str:
+        return DISPUTED if cell in self._disputes() else self._reasons.get(cell, TAKEN_BACK)
 
     def _looks(self) -> Counter[Cell]:
         """How often people labelled each cell, less what was taken back."""
