@@ -1,6 +1,8 @@
-"""A clean clone: services start, a schedule fires, a model is trained, promoted, served and rolled back.
+"""A day in production, from a clean clone to stopped services, as docs/production-day.md tells it.
 
-The graph is short and the model tiny; everything else is real.
+Services start, a schedule fires, a challenger is trained, judged and promoted while clients ask, a client corrects an
+answer, texts drift and a model learns from them, and the promotion is taken back. The graph is short and the model
+tiny; everything else is real.
 """
 
 import json
@@ -8,17 +10,18 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
-import urllib.request
 
+import pandas as pd
 import psutil
 import pytest
 import yaml
 
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
-from sparsecbm.orchestration.access import access, credentials
+from sparsecbm.orchestration.access import credentials
 from tests.support.service_access import authorization, request
 from tests.support.tiny_models import CONCEPTS, write_backbone
 from tests.support.tiny_pipeline import ROOT, free_port, git
@@ -72,7 +75,9 @@ if sys.argv[1] == "prune":
     with reproducible(params.seed, params.threads):
         model = SparseCBM.build("backbone", read_concepts(data), Settings(max_length=16))
         train = read_split(data, "train")
-        run = TrainingRun(params.seed, Checkpoints(Path(".sparsecbm/checkpoints/prune")))
+        checkpoints = Path(".sparsecbm/checkpoints/prune")
+        shutil.rmtree(checkpoints, ignore_errors=True)  # of an earlier run with other texts
+        run = TrainingRun(params.seed, Checkpoints(checkpoints))
         fit(model, train, train, params.finetune, run)
         model.save_pretrained("models/sparse")
 """
@@ -107,6 +112,7 @@ def clone(tmp_path, monkeypatch):
         "freeze_embeddings": False, "precision": "float32", "device": "cpu",
     }  # fmt: skip
     content["evaluate"]["bootstrap"] = 200
+    content["drift"]["least_texts"] = 60
     content["promote"]["gates"] = GATES
     (origin / "params.yaml").write_text(yaml.safe_dump(content))
     git(origin, "init", "--quiet", "--initial-branch=main")
@@ -123,11 +129,11 @@ def clone(tmp_path, monkeypatch):
     return Workspace(tmp_path / "clone")
 
 
-def command(workspace, *arguments, good=True):
+def command(workspace, *arguments, code=0):
     result = subprocess.run(
         [sys.executable, "-m", "sparsecbm", *arguments], cwd=workspace.root, capture_output=True, text=True
     )
-    assert (result.returncode == 0) == good, result.stdout + result.stderr
+    assert result.returncode == code, result.stdout + result.stderr
     return result.stdout + result.stderr
 
 
@@ -161,7 +167,52 @@ class Prefect:
         request(f"{self.api}/deployments/{deployment}/pause_deployment", None, self._headers, "POST")
 
 
-def test_a_first_champion_is_replaced_and_restored(clone):
+class Client:
+    """Asks a service for the same text again and again, and notes each answer with the version that gave it."""
+
+    def __init__(self, url):
+        self.url = url
+        self.answers = []  # (version, label, confidence)
+        self.faults = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+    def version(self):
+        return self.answers[-1][0] if self.answers else None
+
+    def _ask(self):
+        while not self._end.wait(0.1):
+            try:
+                answer = request(f"{self.url}/v1/predict", {"texts": [TEXT]})
+            except OSError as error:
+                self.faults.append(error)
+            else:
+                (row,) = answer["predictions"]
+                self.answers.append((answer["model"]["version"], row["label"], row["confidence"]))
+
+
+TEXT = "the food was good"
+NEW_WORDS = {"good": "pretty", "bad": "dull"}  # the vocabulary has them, and no training text
+
+
+def in_new_words(frame):
+    """Return texts that say the same in words that the first two models have not learnt."""
+    return frame.assign(text=frame["text"].replace(NEW_WORDS, regex=True))
+
+
+def commit(workspace, message):
+    git(workspace.root, "commit", "--quiet", "--all", "--message", message)
+
+
+def test_a_day_in_production(clone):
     """The code in the workspace is broken while the schedule fires; the scheduled run must not use it."""
     # The first champion is promoted by hand and has learnt almost nothing.
     subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=clone.root, check=True)
@@ -172,75 +223,102 @@ def test_a_first_champion_is_replaced_and_restored(clone):
     clone.params.write_text(yaml.safe_dump(content))
     for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
         git(clone.root, "config", key, value)
-    git(clone.root, "commit", "--quiet", "--all", "--message", "learn")
+    commit(clone, "learn")
     (clone.root / "sparsecbm" / "model" / "cbm.py").write_text("this edit is not committed")
     (clone.root / "stage.py").write_text("nor is this")
 
     assert "Prefect  http://127.0.0.1:" in command(clone, "up")
     noted = json.loads((clone.state / "services.json").read_text())
     family = [psutil.Process(service["pid"]) for service in noted.values()]
-    served = None
+    served, down = None, None
     try:
         prefect = Prefect(clone, noted["prefect"]["api"])
-        user, password = credentials(clone)
-        tracking = {"MLFLOW_TRACKING_URI": noted["mlflow"]["url"], "MLFLOW_TRACKING_USERNAME": user}
-        tracking["MLFLOW_TRACKING_PASSWORD"] = password
         nightly = prefect.deployment("retrain/nightly")
-        state = wait(lambda: prefect.ended(nightly), "the scheduled run")
-        prefect.pause(nightly)
-        assert (state["type"], state["name"]) == ("COMPLETED", "Promoted"), state["message"]
-        assert "significantly better than version 1 in: " in state["message"]
-        git(clone.root, "checkout", "--quiet", "--", ".")
-        assert "version 2, since" in command(clone, "status")
-        branches = git(clone.root, "branch", "--list", "retrain/*")
-        assert "retrain/" in branches  # the proposed results
-
-        port = free_port()
-        with open(clone.state / "serve.log", "wb") as log:
-            served = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/sparsecbm@champion",
-                 "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)],
-                cwd=clone.state, env={**os.environ, **tracking},
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+        served = start_service(clone, noted["mlflow"]["url"])
         family.append(psutil.Process(served.pid))
-        url = f"http://127.0.0.1:{port}"
-        wait(lambda: _answers(f"{url}/ping"), "the model's server")
-        texts = {"dataframe_records": [{"text": "the food was good"}], "params": {"options": '{"top_k": 1}'}}
-        (row,) = request(f"{url}/invocations", texts)["predictions"]
-        assert row["label"] == "3"
-        assert list(row["probabilities"]) == ["3"]
-        assert row["concepts"]["food"]["state"] == "Positive"
-        texts["params"] = {"options": '{"topk": 1}'}
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            request(f"{url}/invocations", texts)
-        assert refused.value.code == 400
-        assert "Did you mean 'top_k'?" in refused.value.read().decode()
+        with Client(served.url) as client:
+            wait(client.version, "the service")
+            assert client.version() == "1"
+            client.faults.clear()  # it was not up at first
 
-        # An event announces new data, but there are none, so nothing changes.
-        subprocess.run(
-            [sys.executable, "-m", "prefect", "event", "emit", "sparsecbm.data.new", "--resource-id", "sparsecbm.data"],
-            env={**os.environ, "PREFECT_API_URL": prefect.api, "PREFECT_API_AUTH_STRING": access(clone)},
-            check=True, capture_output=True,
-        )  # fmt: skip
-        on_new_data = prefect.deployment("retrain/on-new-data")
-        state = wait(lambda: prefect.ended(on_new_data), "the run on new data")
-        assert (state["type"], state["name"]) == ("COMPLETED", "Unchanged"), state["message"]
+            state = wait(lambda: prefect.ended(nightly), "the scheduled run")
+            prefect.pause(nightly)
+            assert (state["type"], state["name"]) == ("COMPLETED", "Promoted"), state["message"]
+            assert "significantly better than version 1 in: " in state["message"]
+            wait(lambda: client.version() == "2", "the service to follow the champion")
+            git(clone.root, "checkout", "--quiet", "--", ".")
+            assert "version 2, since" in command(clone, "status")
+            branches = git(clone.root, "branch", "--list", "retrain/*")
+            assert "retrain/" in branches  # the proposed results
 
-        assert "rolled back: version 1 is the champion again" in command(clone, "rollback", "--reason", "it was a test")
+            # A client says that an answer is wrong. That is kept, and changes no answer.
+            correction = {
+                "text": TEXT,
+                "concepts": {"food": "Negative"},
+                "author": "Ada",
+                "reason": "ironic",
+                "version": "2",
+            }
+            kept = request(f"{served.url}/v1/corrections", correction)
+            (line,) = (clone.root / "corrections.jsonl").read_text().splitlines()
+            assert json.loads(line)["id"] == kept["id"] and json.loads(line)["concepts"] == {"food": "Negative"}
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                request(f"{served.url}/v1/predict", {"texts": [TEXT], "options": {"topk": 1}})
+            assert refused.value.code == 422
+
+            # People write in other words. One window is chance; the second starts a run that learns from new texts.
+            for window in ("monday", "tuesday"):
+                in_new_words(annotated(120, len(window))).to_csv(clone.root / f"{window}.csv", index=False)
+            assert "drifts" in command(clone, "drift", "monday.csv")
+            raw = {"train": annotated(96, 1), "test": annotated(60, 2)}
+            raw = {
+                name: pd.concat([old, in_new_words(annotated(len(old), 10 + len(name)))]) for name, old in raw.items()
+            }
+            shutil.rmtree(clone.root / "raw")
+            write_splits(clone.root / "raw", raw, {"vocabulary": CONCEPTS.to_dict()})
+            commit(clone, "add texts in new words")
+            announced = command(clone, "drift", "tuesday.csv", "--announce", code=3)
+            assert "announced as the event sparsecbm.drift" in announced
+            on_drift = prefect.deployment("retrain/on-drift")
+            state = wait(lambda: prefect.ended(on_drift), "the run on drift")
+            assert (state["type"], state["name"]) == ("COMPLETED", "Promoted"), state["message"]
+            wait(lambda: client.version() == "3", "the service to follow the new champion")
+
+            rolled_back = command(clone, "rollback", "--reason", "it was a test")
+            assert "rolled back: version 2 is the champion again" in rolled_back
+            wait(lambda: client.version() == "2", "the service to go back")
         history = command(clone, "history")
-        assert "the chain of 3 entries is intact" in history
+        assert "the chain of 4 entries is intact" in history
+        assert client.faults == []
+        versions = [version for version, _, _ in client.answers]
+        moves = [after for before, after in zip([None, *versions], versions, strict=False) if before != after]
+        assert moves == ["1", "2", "3", "2"]
+        # Each version has one answer, so none was mixed from two. The last versions know what good food is.
+        answers = {version: {answer[1:] for answer in client.answers if answer[0] == version} for version in versions}
+        assert {len(different) for different in answers.values()} == {1}
+        assert [label for version in ("2", "3") for label, _ in answers[version]] == ["3", "3"]
     finally:
         if served:
             served.terminate()
+            served.wait(60)
         down = command(clone, "down")
     assert down == "stopped: worker, prefect, mlflow\n"
     _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
 
 
-def _answers(url):
-    try:
-        return urllib.request.urlopen(url, timeout=5).status == 200
-    except OSError:
-        return False
+def start_service(workspace, registry):
+    """Start a service that follows the champion of a registry; it has the attribute `url`."""
+    user, password = credentials(workspace)
+    tracking = {"MLFLOW_TRACKING_URI": registry, "MLFLOW_TRACKING_USERNAME": user}
+    tracking["MLFLOW_TRACKING_PASSWORD"] = password
+    port = str(free_port())
+    with open(workspace.state / "serve.log", "wb") as log:
+        served = subprocess.Popen(
+            [sys.executable, "-m", "sparsecbm", "serve", "models:/sparsecbm@champion", "--port", port,
+             "--poll", "0.5", "--corrections", str(workspace.root / "corrections.jsonl")],
+            cwd=workspace.state, env={**os.environ, **tracking},
+            stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    served.url = f"http://127.0.0.1:{port}"
+    return served
