@@ -68,4 +68,5 @@ def _describe_rates(measure: Measure) -> str:
 
 def _describe_fall(measure: Measure) -> str:
     old, new = measure.reference["mean"], measure.window["mean"]
-    return f"{measure.of} right {old:.0%} to {new:.0%}, {-measure.effect:+.0%} at equal rates"
+    rise = 0.0 - round(measure.effect, 2)  # 0, not -0, where nothing changed
+    return f"{measure.of} right {old:.0%} to {new:.0%}, {rise:+.0%} at equal rates"
