@@ -7,7 +7,7 @@ import numpy as np
 
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.explain.ablation import Ablation, ablate_units
-from sparsecbm.explain.attribution import Attribution, LabelAttribution, attribute, attribute_label
+from sparsecbm.explain.attribution import Attribution, LabelAttribution, attribute_both
 from sparsecbm.explain.contributions import Contributions, contributions_from_logits
 from sparsecbm.explain.explanation import (
     AblatedUnit,
@@ -24,6 +24,7 @@ from sparsecbm.explain.methods import DEFAULT_METHOD, DEFAULT_OPTIONS, Attributi
 from sparsecbm.explain.variants import KINDS
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
+from sparsecbm.model.execution import existing_copy
 from sparsecbm.model.masked import first_masked_block
 from sparsecbm.model.prediction import Prediction, softmax
 
@@ -90,10 +91,9 @@ def explain(
     for name in options.states:
         if name in model.concept_set.names and name not in names:
             raise ConfigError(f"a state of {name!r} is given, but only {', '.join(names)} will be explained")
-    words = attribute(model, texts, names, options.states, options.method, options.attribution)
-    label_words = attribute_label(model, texts, method=options.method, options=options.attribution)
+    words, label_words = attribute_both(model, texts, names, options.states, options.method, options.attribution)
     subnetworks = _subnetworks(model, texts, {name: options.states.get(name) for name in names}, options.units)
-    logits = model.logits(texts)
+    logits = (existing_copy(model) or model).logits(texts)
     soft = contributions_from_logits(model, logits)
     hard = [None] * len(texts) if model.hard_head is None else contributions_from_logits(model, logits, "hard")
     origin = Origin(model_checksum(model), folder, data, model.masked, options.method, options.attribution)

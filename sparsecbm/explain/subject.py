@@ -10,6 +10,7 @@ zero. Tokens that belong to no word (special tokens, space) stay. So special tok
 get no share of the effect of its words.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.batches import pad
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
-from sparsecbm.model.execution import Execution, can_multiply, prediction_copy
+from sparsecbm.model.execution import Execution, can_multiply, existing_copy, prediction_copy
 from sparsecbm.model.heads import activate
 from sparsecbm.model.onednn import use_onednn
 
@@ -53,6 +54,8 @@ class Ends:
 def prepared(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
     """A copy of the model in eval mode, frozen, with its masks multiplied out if its family allows it.
 
+    It is the copy that the context has (see `using_copy`), or else a new one.
+
     Masks are then multiplied once and not in every pass. Frozen weights also allow products by oneDNN. The model itself
     is not changed, so others can use it meanwhile.
 
@@ -61,7 +64,9 @@ def prepared(model: ConceptBottleneck) -> Iterator[ConceptBottleneck]:
     """
     if not model.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts to explain; train one with another mode")
-    copied = prediction_copy(model, Execution("multiplied" if can_multiply(model) else "packed", "float32"))
+    copied = existing_copy(model)
+    if copied is None:
+        copied = prediction_copy(model, Execution("multiplied" if can_multiply(model) else "packed", "float32"))
     with use_onednn(copied.backbone):
         yield copied
 
@@ -92,6 +97,42 @@ class TokenScores:
     steps: np.ndarray
 
 
+class SharedPasses:
+    """Forward passes of one model. Equal ones without gradients run once, whatever value is taken from their logits.
+
+    The words of concepts and those of the label come from the same left-out words and the same baselines.
+
+    Attributes:
+        model: prepared by `prepared`
+    """
+
+    def __init__(self, model: ConceptBottleneck) -> None:
+        self.model = model
+        self._known: dict[bytes, dict[str, Tensor]] = {}
+
+    def concept_logits(self, tokens: Tensor, mask: Tensor, concepts: Sequence[str]) -> dict[str, Tensor]:
+        """The logits of concepts, [batch, states] each, every row through the subnetworks of all of them.
+
+        Args:
+            tokens, mask: arguments of `ConceptBottleneck.represent`
+        """
+        if torch.is_grad_enabled():
+            return self._run(tokens, mask, concepts)
+        digest = hashlib.sha256(repr((tuple(concepts), tuple(tokens.shape), tokens.dtype)).encode())
+        for part in (tokens, mask):
+            digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+        key = digest.digest()
+        if key not in self._known:
+            self._known[key] = self._run(tokens, mask, concepts)
+        return self._known[key]
+
+    def _run(self, tokens: Tensor, mask: Tensor, concepts: Sequence[str]) -> dict[str, Tensor]:
+        rows = torch.arange(len(mask), device=mask.device)
+        pooled = self.model.represent(tokens, mask, dict.fromkeys(concepts, rows))
+        logits: dict[str, Tensor] = self.model.concept_heads(pooled)
+        return logits
+
+
 class Subject:
     """Texts, and the value to explain for each text and concept.
 
@@ -106,7 +147,7 @@ class Subject:
 
     def __init__(
         self,
-        model: ConceptBottleneck,
+        passes: SharedPasses,
         texts: Sequence[TokenizedText],
         logits: Logits,
         value: ExplainedValue,
@@ -123,18 +164,19 @@ class Subject:
         Raises:
             ConfigError: the baseline is unknown, or it is `mask` and the tokenizer has no mask token.
         """
-        self.model, self.texts, self.logits, self.concepts = model, list(texts), logits, tuple(value.weights)
+        self._passes, self.model = passes, passes.model
+        self.texts, self.logits, self.concepts = list(texts), logits, tuple(value.weights)
         self.activation, self.batch_tokens = value.activation, batch_tokens
         self.lengths = np.array([len(text.ids) for text in self.texts], dtype=int)
         self._weights = {
-            name: torch.tensor(weights, dtype=torch.float32, device=model.device)
+            name: torch.tensor(weights, dtype=torch.float32, device=self.model.device)
             for name, weights in value.weights.items()
         }
-        self._embed = model.backbone.get_input_embeddings()
+        self._embed = self.model.backbone.get_input_embeddings()
         self._void = self._void_embedding(baseline)
-        rows = torch.arange(len(self.texts), device=model.device)
+        rows = torch.arange(len(self.texts), device=self.model.device)
         values = [
-            self._weighted_value(name, torch.tensor(logits.concepts[name], device=model.device), rows)
+            self._weighted_value(name, torch.tensor(logits.concepts[name], device=self.model.device), rows)
             for name in self.concepts
         ]
         self.values = torch.stack(values, dim=1).double().cpu().numpy()
@@ -182,10 +224,7 @@ class Subject:
             tokens, mask: arguments of `ConceptBottleneck.represent`
             numbers: the text that each row belongs to, [batch]
         """
-        rows = torch.arange(len(mask), device=mask.device)
-        logits = self.model.concept_heads(
-            self.model.represent(tokens, mask, dict.fromkeys(concepts or self.concepts, rows))
-        )
+        logits = self._passes.concept_logits(tokens, mask, concepts or self.concepts)
         texts = torch.as_tensor(numbers, device=mask.device)
         return {name: self._weighted_value(name, values, texts) for name, values in logits.items()}
 

@@ -9,6 +9,9 @@ significant bits, so a prediction close to a boundary may change; heads and pool
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,6 +83,30 @@ def prediction_copy(
     if how.precision == "bf16":
         _multiply_in_bf16(fast.backbone)
     return fast
+
+
+# A model, and a copy that exists already. It belongs to a context, since a patch in another one makes it wrong there.
+_existing: ContextVar[tuple[ConceptBottleneck, ConceptBottleneck] | None] = ContextVar("existing", default=None)
+
+
+@contextmanager
+def using_copy(model: ConceptBottleneck, copied: ConceptBottleneck) -> Iterator[None]:
+    """Let explanations of a model use a copy that `prediction_copy` made, in this context, rather than make another.
+
+    Args:
+        copied: in float32; no patch may come into force in the block
+    """
+    token = _existing.set((model, copied))
+    try:
+        yield
+    finally:
+        _existing.reset(token)
+
+
+def existing_copy(model: ConceptBottleneck) -> ConceptBottleneck | None:
+    """The copy of a model that this context has; None without one."""
+    pair = _existing.get()
+    return pair[1] if pair is not None and pair[0] is model else None
 
 
 def multiplies_bf16(device: torch.device) -> bool:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from sparsecbm.api import SparseCBM
@@ -9,6 +10,7 @@ from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.intervene.patches.stack import patched
 from sparsecbm.model.batches import batch_by_tokens, encode
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
+from sparsecbm.model.execution import using_copy
 from sparsecbm.promote.request_options import select_patches
 from sparsecbm.serve.questions import Question, Row
 from sparsecbm.serve.snapshot import Snapshot
@@ -45,7 +47,10 @@ def _answer_alike(snapshot: Snapshot, parts: Sequence[Part], max_tokens: int) ->
     model = snapshot.model
     try:
         patches = select_patches(snapshot.patches, parts[0].question.patches)
-        with patched(model, *patches):
+        # Without patches, explanations use the copy that predicts, rather than multiply masks again.
+        has_copy = not patches and snapshot.predictor is not model
+        copied = using_copy(model, snapshot.predictor) if has_copy else nullcontext()
+        with patched(model, *patches), copied:
             texts = [text for part in parts for text in part.texts]
             logits = _logits(model if patches else snapshot.predictor, texts, max_tokens)
             results, start = [], 0

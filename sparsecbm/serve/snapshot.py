@@ -1,7 +1,7 @@
 """A model as it is served: loaded, verified and warmed once, and never changed.
 
-It has two forms that predict the same. One has packed masks, for patches and explanations. The other has its masks
-multiplied with the weights where that is faster, for all that only predicts.
+It has two forms that predict the same. One has packed masks, for patches. The other has its masks multiplied with the
+weights where that is faster, for predictions and explanations without patches.
 """
 
 import math
@@ -46,8 +46,8 @@ class Snapshot:
     """A model and its version. Requests take a snapshot along, so it lives until the last of them ends.
 
     Attributes:
-        model: for requests with patches, and for explanations
-        predictor: predicts the same without patches; the model itself, or a faster copy that `accelerated` makes
+        model: for requests with patches
+        predictor: for all others; the model itself, or a faster copy of it that `accelerated` makes
         patches: by id
     """
 

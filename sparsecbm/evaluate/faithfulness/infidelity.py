@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sparsecbm.evaluate.faithfulness.aopc import Item
 from sparsecbm.explain.methods import METHODS, AttributionOptions
-from sparsecbm.explain.subject import Ends, ExplainedValue, Subject
+from sparsecbm.explain.subject import Ends, ExplainedValue, SharedPasses, Subject
 from sparsecbm.explain.words import TokenizedText
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 
@@ -35,7 +35,7 @@ def subject_of_predictions(
         logits: of the texts
     """
     weights = {name: _centred(values) for name, values in logits.concepts.items()}
-    return Subject(model, texts, logits, ExplainedValue(weights), options.baseline, options.batch_tokens)
+    return Subject(SharedPasses(model), texts, logits, ExplainedValue(weights), options.baseline, options.batch_tokens)
 
 
 def measure_infidelity(
@@ -111,7 +111,7 @@ class _MovedText(Subject):
         copies = np.repeat(subject.logits.concepts[item.concept][[item.text_index]], rows, axis=0)
         logits, value = Logits({item.concept: copies}, copies), ExplainedValue({item.concept: _centred(copies)})
         texts = [subject.texts[item.text_index]] * rows
-        super().__init__(subject.model, texts, logits, value, options.baseline, options.batch_tokens)
+        super().__init__(SharedPasses(subject.model), texts, logits, value, options.baseline, options.batch_tokens)
         self.values = self.values_at(np.arange(rows), np.ones(rows), np.ones((rows, 1), dtype=bool))
 
     def ends(self, numbers: np.ndarray) -> Ends:
