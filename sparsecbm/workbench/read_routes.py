@@ -14,7 +14,7 @@ from sparsecbm.workbench.forms import read_form, settings_of
 from sparsecbm.workbench.pages import page, whole_page
 from sparsecbm.workbench.reading import Reading, ask_reading, reading_of
 from sparsecbm.workbench.slices import slice_scores
-from sparsecbm.workbench.split_texts import PAGE, TextFilter, choose
+from sparsecbm.workbench.split_texts import PAGE, SLICE, TextFilter, choose
 
 QUICK, EXACT = "leave_one_out", "integrated_gradients"
 KINDS = ("", "wrong", "unsure")
@@ -85,7 +85,13 @@ async def texts(request: Request) -> Response:
         if wanted.concept not in concept_set.names:
             raise ConfigError(unknown("concept", wanted.concept, concept_set.names))
         concept_set[wanted.concept].index(wanted.state)
-    chosen = choose(await desk.texts.predicted(service.batcher, wanted.split), wanted)
+    predicted = await desk.texts.predicted(service.batcher, wanted.split)
+    slices = {
+        name.removeprefix(SLICE): sorted(predicted[name].unique()) for name in predicted if name.startswith(SLICE)
+    }
+    if wanted.column and wanted.column not in slices:
+        raise ConfigError(unknown("column", wanted.column, slices or [f"split {wanted.split} has none to filter by"]))
+    chosen = choose(predicted, wanted)
     stop = (wanted.page + 1) * PAGE
     rows = chosen[stop - PAGE : stop].to_dict("records")
     values = {
@@ -94,6 +100,7 @@ async def texts(request: Request) -> Response:
         "wanted": wanted,
         "more": len(chosen) > stop,
         "scores": slice_scores(chosen),
+        "slices": slices,
     }
     if whole_page(request):
         return page("texts", **values, splits=desk.texts.names, **common_values(request, "texts"))
@@ -107,6 +114,7 @@ def _filter(fields: dict[str, str], splits: tuple[str, ...]) -> TextFilter:
         ConfigError: an unknown split or kind, or a page that is no number.
     """
     concept, _, state = fields.get("state", "").partition("=")
+    column, _, value = fields.get("slice", "").partition("=")
     split, kind, number = fields.get("split") or splits[0], fields.get("kind", ""), fields.get("page", "0")
     if split not in splits:
         raise ConfigError(unknown("split", split, splits))
@@ -114,4 +122,5 @@ def _filter(fields: dict[str, str], splits: tuple[str, ...]) -> TextFilter:
         raise ConfigError(unknown("kind", kind, KINDS))
     if not (number.isascii() and number.isdigit() and len(number) < 8):
         raise ConfigError(f"page is {number!r}; it must be a number from 0 on")
-    return TextFilter(split, fields.get("search", ""), fields.get("label", ""), concept, state, kind, int(number))
+    search, label = fields.get("search", ""), fields.get("label", "")
+    return TextFilter(split, search, label, concept, state, kind, column, value, int(number))

@@ -1,11 +1,14 @@
 """The texts of the splits with what a model predicts for them, and how a person finds one of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from sparsecbm.base.files import read_parquet
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.data.source_table import BLANK
+from sparsecbm.data.subgroups import MOST, PREFIX, read_subgroups
 from sparsecbm.data.tables import read_split, split_names
 from sparsecbm.promote.request_options import Options
 from sparsecbm.serve.batcher import Batcher
@@ -14,6 +17,8 @@ from sparsecbm.serve.questions import Row, ask_predictions
 PAGE = 20  # texts on a page of the list
 AT_ONCE = 500  # texts of one question, which has to be answered in time
 UNSURE = 0.5  # a label below this probability is unsure
+SLICE = "slice."  # before the name of a column by which texts can be filtered
+COLUMNS = ("edit_type", "file", "source.")  # columns of a split, or their beginnings, beside the subgroups
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class TextFilter:
         label: predicted label
         concept, state: a concept and its predicted state
         kind: wrong (label or a concept differs from what people say) | unsure
+        column, value: a column of `slice_columns`, and its value
         page: from 0
     """
 
@@ -34,6 +40,8 @@ class TextFilter:
     concept: str = ""
     state: str = ""
     kind: str = ""
+    column: str = ""
+    value: str = ""
     page: int = 0
 
 
@@ -41,13 +49,16 @@ class SplitTexts:
     """The splits of a workspace, and the predictions of the model that answers."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._folder = workspace.annotated
+        self._folder, self._subgroups = workspace.annotated, workspace.subgroups
         names = split_names(self._folder)
         self.names = (*(name for name in names if name != "train"), *(name for name in names if name == "train"))
         self._predicted: dict[tuple[str, str], pd.DataFrame] = {}
 
     async def predicted(self, batcher: Batcher, split: str) -> pd.DataFrame:
-        """The texts of a split: `text`, `group`, `label`, `confidence`, `predicted.NAME`, by people `gold.NAME`."""
+        """The texts of a split with `group`, `label`, `confidence`, `predicted.NAME`, `gold.NAME`, `slice.COLUMN`.
+
+        `gold.NAME` is what people say.
+        """
         key = (batcher.current.version.sha256, split)
         if key not in self._predicted:
             self._predicted[key] = await self._predict(batcher, read_split(self._folder, split))
@@ -58,7 +69,26 @@ class SplitTexts:
         for start in range(0, len(frame), AT_ONCE):
             texts = frame["text"][start : start + AT_ONCE].tolist()
             rows += (await batcher.ask(ask_predictions(texts, Options()))).rows
-        return prediction_frame(frame, rows)
+        predicted = prediction_frame(frame, rows)
+        return predicted.assign(**{SLICE + name: values for name, values in self._slices(frame).items()})
+
+    def _slices(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
+        path = self._subgroups
+        columns = list(read_parquet(path).columns.drop("id")) if path.is_file() else []
+        names = [name.removeprefix(PREFIX) for name in columns]
+        return slice_columns(frame, read_subgroups(path, frame["id"], names))
+
+
+def slice_columns(frame: pd.DataFrame, subgroups: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
+    """The columns by which the texts of a split can be filtered: those with two values or more, and not too many.
+
+    Args:
+        frame: a split
+        subgroups: column -> the subgroup of each row
+    """
+    own = {name: frame[name].fillna(BLANK) for name in frame if name.startswith(COLUMNS)}
+    columns = {**own, **{name: values.set_axis(frame.index) for name, values in subgroups.items()}}
+    return {name: values.astype(str) for name, values in columns.items() if 2 <= values.nunique() <= MOST}
 
 
 def prediction_frame(frame: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
@@ -95,6 +125,8 @@ def choose(frame: pd.DataFrame, wanted: TextFilter) -> pd.DataFrame:
         kept &= frame["label"] == wanted.label
     if wanted.concept and wanted.state:
         kept &= frame[f"predicted.{wanted.concept}"] == wanted.state
+    if wanted.column:
+        kept &= frame[SLICE + wanted.column] == wanted.value
     if wanted.kind == "wrong":
         kept &= wrong(frame)
     if wanted.kind == "unsure":

@@ -3,9 +3,12 @@
 import pandas as pd
 import pytest
 
+from sparsecbm.base.files import write_parquet
 from sparsecbm.workbench.slices import slice_scores
-from sparsecbm.workbench.split_texts import TextFilter, choose, wrong
+from sparsecbm.workbench.split_texts import TextFilter, choose, slice_columns, wrong
+from tests.support.served_model import running
 from tests.support.tiny_tables import annotated
+from tests.support.workbench_app import workbench_app
 
 FRAME = pd.DataFrame(
     {
@@ -16,6 +19,7 @@ FRAME = pd.DataFrame(
         "gold.label": ["1", "1", "1", None],
         "predicted.food": ["good", "bad", "bad", "bad"],
         "gold.food": ["good", "bad", "good", None],
+        "slice.city": ["Bonn", "Kiel", "Bonn", "blank"],
     }
 )
 
@@ -32,6 +36,8 @@ FRAME = pd.DataFrame(
         ({"kind": "wrong"}, [1, 2]),
         ({"kind": "unsure"}, [3, 1]),
         ({"kind": "wrong", "label": "1"}, [2]),
+        ({"column": "city", "value": "Bonn"}, [0, 2]),
+        ({"column": "city", "value": "Ulm"}, []),
     ],
 )
 def test_filters_let_through_what_they_say(wanted, rows):
@@ -83,11 +89,39 @@ def test_predictions_in_the_list_are_those_of_the_model(ask, words_of, snapshot)
     assert f"food {state}" in words_of(page)
 
 
+def test_columns_with_few_values_can_be_filtered():
+    frame = pd.DataFrame(
+        {
+            "id": range(30), "text": [f"text {i}" for i in range(30)], "label": ["1", "2"] * 15,
+            "edit_type": [None, "negated", "negated"] * 10, "file": ["reviews.csv"] * 30,
+            "source.food": ["human", "llm"] * 15, "source.noise": [f"machine {i}" for i in range(30)],
+        }
+    )  # fmt: skip
+    columns = slice_columns(frame, {"city": pd.Series(["Bonn", "Kiel"] * 15)})
+    assert list(columns) == ["edit_type", "source.food", "city"]  # one file alone, and 30 machines, tell nothing
+    assert columns["edit_type"].value_counts().to_dict() == {"negated": 20, "blank": 10}
+
+
+def test_the_page_scores_a_subgroup(snapshot, workspace, folder, words_of):
+    gold = annotated(45, 2)
+    cities = ["Bonn" if row % 3 else "Kiel" for row in range(45)]
+    write_parquet(workspace.subgroups, pd.DataFrame({"id": gold["id"], "subgroup.city": cities}))
+    kiel = gold[[city == "Kiel" for city in cities]]
+    predictions = snapshot.model.predict(kiel["text"].tolist())
+    right = [each.label.state == label for each, label in zip(predictions, kiel["label"], strict=True)]
+    with running(workbench_app(snapshot, workspace, folder.model)) as send:
+        page = words_of(send("GET", "/texts?split=test&slice=city=Kiel"))
+        assert "15 texts" in page and f"label {sum(right) / 15:.1%}" in page and "city Bonn" in page
+        response = send("GET", "/texts?split=test&slice=town=Kiel")
+    assert response.status_code == 422 and "unknown column 'town'" in words_of(response)
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
         ("split=tset", "Did you mean 'test'?"),
         ("kind=odd", "unknown kind"),
+        ("slice=city=Kiel", "none to filter by"),
         ("page=-1", "page is '-1'"),
         ("state=fod=good", "Did you mean 'food'?"),
         ("state=food=nice", "unknown state of 'food'"),
