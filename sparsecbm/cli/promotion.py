@@ -1,13 +1,16 @@
 """The commands on the registered model: promote, rollback, status, history."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparsecbm.base.errors import ConfigError, InterventionError
 from sparsecbm.base.extras import require
 from sparsecbm.cli.options import Json
 
 if TYPE_CHECKING:
+    from sparsecbm.intervene.patches.patch import MaskPatch
     from sparsecbm.promote.service import PromotionService
 
 Version = Annotated[
@@ -21,18 +24,25 @@ def promote(
     force: Annotated[bool, typer.Option("--force", help="Promote against the verdict; needs --reason.")] = False,
     reason: Reason = None,
     gate_only: Annotated[bool, typer.Option("--gate-only", help="Judge the model, but do not promote it.")] = False,
+    patches: Annotated[
+        Path | None,
+        typer.Option(help="A folder of mask patches; the model of this workspace is judged with them in its masks."),
+    ] = None,
 ) -> None:
     """Judge a model against the champion, and make it the champion if it passes every gate."""
     from sparsecbm.promote.transaction import UnchangedError, require_reason
 
     force_reason = require_reason(force, reason)
+    if patches is not None and version is not None:
+        raise ConfigError("give only one of VERSION and --patches: patches make a version of their own")
+    loaded = _load_patches(patches)
     service = _open_service()
     from sparsecbm.cli.printing.promotion import show_entry, show_ledger
     from sparsecbm.cli.printing.terminal import say
     from sparsecbm.promote.service import ledger_folder
 
     try:
-        ledger = service.gate(version)
+        ledger = service.gate(version, loaded)
     except UnchangedError as error:
         say(f"unchanged: {error}")
         return
@@ -96,6 +106,22 @@ def history(
         show_history(record.history, record.faults, record.clock)
     if record.faults:
         raise typer.Exit(1)
+
+
+def _load_patches(folder: Path | None) -> "list[MaskPatch]":
+    """Read the patches of a folder; none without one.
+
+    Raises:
+        InterventionError: there are none in it, or one is damaged.
+    """
+    from sparsecbm.intervene.patches.patch import MaskPatch
+
+    if folder is None:
+        return []
+    files = sorted(folder.glob("*.patch"))
+    if not files:
+        raise InterventionError(f"{folder} holds no patches; approve one in the workbench, or name another folder")
+    return [MaskPatch.load(path) for path in files]
 
 
 def _open_service() -> "PromotionService":

@@ -17,7 +17,7 @@ from sparsecbm.drift.windows import read_windows
 from sparsecbm.promote.artifacts import AlteredError, VersionPredictions, fetched_version, predict_in_subprocess
 from sparsecbm.promote.gates import Evidence, apply_gates
 from sparsecbm.promote.ledger import FAILED, NOT_JUDGED, PASSED, Ledger, Row
-from sparsecbm.promote.registry import CHAMPION, MODEL_TAG, SPLIT_TAG, Registry
+from sparsecbm.promote.registry import CHAMPION, MODEL_TAG, PATCHES_TAG, SPLIT_TAG, Registry
 from sparsecbm.promote.task import check_same_task
 
 TIMED = 20  # single texts behind a latency
@@ -55,6 +55,11 @@ def judge_version(workspace: Workspace, params: Params, registry: Registry, numb
             reference = None
         if champion is not None and registry.version(champion).tags.get(SPLIT_TAG) != sha256:
             notes.append(f"Version {champion} was registered with another split `{split}`; both predict this one.")
+    if version.tags.get(PATCHES_TAG):
+        notes.append(
+            f"Patches {version.tags[PATCHES_TAG]} are in the masks. Scores, size and latency are measured with them; "
+            "figures of stages are those of the model without them."
+        )
     if version.tags.get(SPLIT_TAG) != sha256:
         reason = "not judged: the version was registered with another split and may have trained on texts of this one"
         rows.append(Row("split", split, NOT_JUDGED, "hold", reason=reason))

@@ -1,22 +1,38 @@
 """Registers the model of a finished run as a version, with its own code, checksums, card and lineage; no pickle."""
 
+import hashlib
 import importlib.metadata
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sparsecbm
+from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.files import content_hash, sha256_file
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.display.model_card import model_card
+from sparsecbm.intervene.patches.patch import MaskPatch
+from sparsecbm.intervene.patches.stack import patched_copy
 from sparsecbm.model.storage import CHECKSUMS, verify_checksums
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.promote.artifacts import EXAMPLE
 from sparsecbm.promote.judging import held_out_split
-from sparsecbm.promote.registry import CHAMPION, KIND, KIND_TAG, MODEL_TAG, SPLIT_TAG, VERSION_TAG, Registry, Version
+from sparsecbm.promote.registry import (
+    CHAMPION,
+    KIND,
+    KIND_TAG,
+    MODEL_TAG,
+    PATCHED_TAG,
+    PATCHES_TAG,
+    SPLIT_TAG,
+    VERSION_TAG,
+    Registry,
+    Version,
+)
 from sparsecbm.track.lineage import LOCK_TAG
 from sparsecbm.track.record import recorded_run
 from sparsecbm.track.store import Store
@@ -24,7 +40,7 @@ from sparsecbm.track.store import Store
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-RUN_TAGS = ("git.commit", "git.dirty", LOCK_TAG, "data.sha256", "prefect.flow_run_id")
+RUN_TAGS = ("git.commit", "git.dirty", "data.sha256", "prefect.flow_run_id")
 ARTIFACTS = ("metrics", "reports", "patches")  # folders that go with the model, if they exist
 # What a prediction needs; the tools of the pipeline are left out.
 REQUIRED = (
@@ -33,43 +49,64 @@ REQUIRED = (
 )  # fmt: skip
 
 
-def register(workspace: Workspace, params: Params, store: Store, registry: Registry) -> Version:
-    """Register this workspace's model and return its version; the same `dvc.lock` gives the same version.
+def register(
+    workspace: Workspace, params: Params, store: Store, registry: Registry, patches: Sequence[MaskPatch] = ()
+) -> Version:
+    """Register this workspace's model and return its version; the same `dvc.lock` and patches give the same version.
+
+    Args:
+        patches: to be made permanent in the registered copy; the model of the workspace stays as it is
 
     Raises:
         ConfigError: MLflow has no record of the run.
         ModelError: the model folder is missing or altered.
         RegistryError: the name belongs to models of another kind.
+        InterventionError: a patch belongs to another model, or collides with another patch.
     """
     run = recorded_run(store, workspace)
     if run is None:
         raise ConfigError("MLflow has no record of this run; `sparsecbm run` or `sparsecbm track` writes it")
     registry.create()
     _check_kind(registry)
-    lock = run.data.tags[LOCK_TAG]
-    known = registry.find_version(LOCK_TAG, lock)
+    origin = _origin(run.data.tags[LOCK_TAG], patches)
+    known = registry.find_version(*next(iter(origin.items())))
     if known is not None:
         return known
     model = model_folder(workspace, params)
     verify_checksums(model)
     with tempfile.TemporaryDirectory(prefix="sparsecbm-register-") as scratch:
         folder = Path(scratch) / "model"
-        save_pyfunc(folder, _copy_artifacts(workspace, model, Path(scratch) / "artifacts"))
+        if patches:
+            patched_copy(SparseCBM.from_pretrained(model), *patches).save_pretrained(Path(scratch) / "patched")
+            model = Path(scratch) / "patched"
+        # Patches beside a patched model fit the masks that it had before.
+        names = [name for name in ARTIFACTS if not (patches and name == "patches")]
+        save_pyfunc(folder, _copy_artifacts(workspace, model, names, Path(scratch) / "artifacts"))
         tags = {
             KIND_TAG: KIND,
             MODEL_TAG: sha256_file(model / CHECKSUMS),
             VERSION_TAG: content_hash(folder),
             SPLIT_TAG: held_out_split(workspace)[1],
             **{name: run.data.tags[name] for name in RUN_TAGS if name in run.data.tags},
+            **origin,
         }
         name = f"registered-{tags[VERSION_TAG][:12]}"
         store.client.log_artifacts(run.info.run_id, str(folder), name)
         source = f"{run.info.artifact_uri}/{name}"
-    card = model_card(load_model(model)).partition("---\n")[2].partition("---\n")[2]  # without the header for hubs
+        card = model_card(load_model(model)).partition("---\n")[2].partition("---\n")[2]  # without the header for hubs
     version = registry.client.create_model_version(
         registry.name, source, run.info.run_id, tags=tags, description=card.strip()
     )
     return registry.version(int(version.version))
+
+
+def _origin(lock: str, patches: Sequence[MaskPatch]) -> dict[str, str]:
+    """Tags that say what a version was made of; the first of them tells it from all others."""
+    if not patches:
+        return {LOCK_TAG: lock}
+    ids = sorted(patch.id for patch in patches)
+    patched = hashlib.sha256(" ".join((lock, *ids)).encode()).hexdigest()
+    return {PATCHED_TAG: patched, PATCHES_TAG: " ".join(identity[:12] for identity in ids)}
 
 
 def model_folder(workspace: Workspace, params: Params) -> Path:
@@ -133,9 +170,9 @@ def _requirements() -> list[str]:
     return requirements
 
 
-def _copy_artifacts(workspace: Workspace, model: Path, folder: Path) -> dict[str, Path]:
+def _copy_artifacts(workspace: Workspace, model: Path, names: Sequence[str], folder: Path) -> dict[str, Path]:
     """Copy the model and its artifacts, each under its name in the version."""
-    sources = {"model": model, **{name: workspace.root / name for name in ARTIFACTS}}
+    sources = {"model": model, **{name: workspace.root / name for name in names}}
     return {
         name: Path(shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(workspace.promotion_page.name)))
         for name, source in sources.items()

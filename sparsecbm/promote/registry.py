@@ -23,6 +23,8 @@ MODEL_TAG = "sparsecbm.model.sha256"  # of the model's own checksums
 VERDICT_TAG = "sparsecbm.verdict"
 REASONS_TAG = "sparsecbm.verdict.reasons"
 SPLIT_TAG = "sparsecbm.split.sha256"  # of the held-out split that belongs to the training data
+PATCHED_TAG = "sparsecbm.patched.sha256"  # of the run and the patches that a version with patched masks was made of
+PATCHES_TAG = "sparsecbm.patches"  # the beginnings of their ids
 INTENT_TAG = "sparsecbm.intent"
 VERSION_DIGITS = 9
 

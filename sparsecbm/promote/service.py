@@ -1,10 +1,11 @@
 """The promotion service, for the command line and the flow: register, judge, promote, roll back."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.base.files import write_json, write_text
@@ -21,6 +22,9 @@ from sparsecbm.promote.model_name import model_name
 from sparsecbm.promote.registry import CHAMPION, MODEL_TAG, REASONS_TAG, VERDICT_TAG, Registry
 from sparsecbm.promote.transaction import UnchangedError
 from sparsecbm.track.store import Store, open_store, translated_errors
+
+if TYPE_CHECKING:
+    from sparsecbm.intervene.patches.patch import MaskPatch  # imports torch
 
 REASONS_LENGTH = 4000  # of a tag
 
@@ -52,23 +56,26 @@ class PromotionService:
             Registry(store.client, model_name(params), workspace.state / "promotion" / "anchors"),
         )
 
-    def gate(self, number: int | None = None) -> Ledger:
+    def gate(self, number: int | None = None, patches: "Sequence[MaskPatch]" = ()) -> Ledger:
         """Judge a version and publish the ledger; without a number, register this workspace's model first.
+
+        Args:
+            patches: to be permanent in the model that is registered
 
         Raises:
             UnchangedError: the version is the champion, or has the champion's bytes.
             SparseCBMError: as `register` and `judge_version`.
         """
         with translated_errors(self.store.uri):
-            return self._gate(number)
+            return self._gate(number, patches)
 
-    def _gate(self, number: int | None) -> Ledger:
+    def _gate(self, number: int | None, patches: "Sequence[MaskPatch]") -> Ledger:
         # These import torch, which `status` and `rollback` do not need.
         from sparsecbm.promote.judging import judge_version
         from sparsecbm.promote.register import register
 
         if number is None:
-            number = register(self.workspace, self.params, self.store, self.registry).number
+            number = register(self.workspace, self.params, self.store, self.registry, patches).number
         version, champion = self.registry.version(number), self.registry.alias(CHAMPION)
         if champion == number:
             raise UnchangedError(f"version {number} is the champion")

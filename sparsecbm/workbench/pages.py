@@ -34,6 +34,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters.update(FILTERS)
+_environment.filters["moment"] = lambda at: f"{at[:16].replace('T', ' ')} UTC"  # of times as the journal writes them
 _environment.globals["new_form"] = lambda: uuid4().hex  # so that a form that is sent twice is known
 
 

@@ -162,9 +162,9 @@ def test_the_page_compares_the_patch_with_other_remedies(made, ask_made, words_o
     }  # fmt: skip
     page = words_of(ask_made("/patches"))
     for name, row in rows.items():
-        counts = " ".join(str(row[key]) for key in ("harmed", "fixed", "label_harmed", "label_fixed"))
-        assert f"{name} 1 of 1 {counts}" in page
-    assert "set it in this text alone 1 of 1 0 0 0 0" in page
+        concept, label = f"{row['harmed']} / {row['fixed']}", f"{row['label_harmed']} / {row['label_fixed']}"
+        assert f"{name} 1 of 1 {concept} {label}" in page
+    assert "set it in this text alone 1 of 1 0 / 0 0 / 0" in page
     assert told["remedies"][0]["texts"] != told["remedies"][2]["texts"]
 
 
@@ -193,7 +193,7 @@ def test_another_person_approves_and_everything_is_in_the_journal(ask, words_of,
     own = ask("POST", f"/patches/{name}", data={"author": "Ann", "action": "approve"})
     assert own.status_code == 422 and "somebody else" in words_of(own) and not approved.exists()
     page = words_of(ask("POST", f"/patches/{name}", data={"author": "Bea", "action": "approve"}))
-    assert "Approved by Bea" in page and "sparsecbm patch apply" in page
+    assert "Approved by Bea" in page and "sparsecbm promote --patches .sparsecbm/patches/approved" in page
     assert approved.read_bytes() == (workspace.state / "patches" / name / "made.patch").read_bytes()
     page = words_of(ask("POST", f"/patches/{name}", data={"author": "Bea", "action": "withdraw"}))
     assert "Taken back by Bea" in page and not approved.exists()
