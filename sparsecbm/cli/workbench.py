@@ -18,7 +18,7 @@ def workbench(
         list[str] | None, typer.Option(help="A name by which other machines know this one; can be repeated.")
     ] = None,
     token: Annotated[bool, typer.Option("--token", help="Ask for a token, which the printed address holds.")] = False,
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser, unless it asks for a token.")] = True,
 ) -> None:
     """Open a local page on which people read, correct and label texts."""
     import os
@@ -38,7 +38,7 @@ def workbench(
     def extend(app: object) -> None:
         add_workbench(app, workspace, folder)
         print(f"workbench: {address}\nstop it with Ctrl-C", flush=True)
-        if browser:
+        if browser and not access.token:  # other users can read the command line of a browser, and so the token
             threading.Timer(1.0, webbrowser.open, [address]).start()
 
     serve(served, access, extend, TokenDoor)

@@ -42,7 +42,7 @@ def other(snapshot):
     return dataclasses.replace(snapshot, model=model, predictor=model.prediction_copy(PREDICTION), patches={})
 
 
-def test_plain_answers_come_from_the_copy_and_others_from_the_model(snapshot, other, corrections, folder):
+def test_answers_without_patches_come_from_the_copy_and_others_from_the_model(snapshot, other, corrections, folder):
     """A copy under other masks shows which of both answered."""
     mixed = dataclasses.replace(snapshot, predictor=other.predictor)
     patches = {"patches": [folder.patch]}
@@ -52,14 +52,20 @@ def test_plain_answers_come_from_the_copy_and_others_from_the_model(snapshot, ot
         ("/v1/intervene", {"texts": TEXTS, "set": {"noise": "loud"}}),
         ("/v1/predict", {"texts": TEXTS, "options": patches}),
         ("/v1/intervene", {"texts": TEXTS, "set": {"noise": "loud"}, **patches}),
-        ("/v1/explain", {"texts": TEXTS[:1]}),
     ]
+    explanation = ("/v1/explain", {"texts": TEXTS[:1]})
     of_mixed, of_model, of_other = (
-        [answer.json() for answer in ask_all(served_app(each, corrections), *requests)]
+        [answer.json() for answer in ask_all(served_app(each, corrections), *requests, explanation)]
         for each in (mixed, snapshot, other)
     )
     for number, (path, body) in enumerate(requests):
-        rows = {"/v1/predict": "predictions", "/v1/intervene": "edits", "/v1/explain": "explanations"}[path]
+        rows = {"/v1/predict": "predictions", "/v1/intervene": "edits"}[path]
         source, rest = (of_other, of_model) if number < 3 else (of_model, of_other)
         assert of_mixed[number][rows] == close(source[number][rows]), body
         assert of_mixed[number][rows] != close(rest[number].get(rows)), body
+    mixed_row, model_row, other_row = (each[-1]["explanations"][0] for each in (of_mixed, of_model, of_other))
+    assert mixed_row["label"] == close(other_row["label"]) and mixed_row["label"] != close(model_row["label"])
+    for name, concept in mixed_row["concepts"].items():
+        assert concept["words"] == close(other_row["concepts"][name]["words"])
+        assert concept["subnetwork"] == close(model_row["concepts"][name]["subnetwork"])  # the copy has no masks
+        assert concept["subnetwork"] != close(other_row["concepts"][name]["subnetwork"])

@@ -166,4 +166,4 @@ def test_the_focus_stays_when_a_part_of_a_page_is_renewed(browser, furnished, pa
     press(browser, key)
     until(browser, lambda: text_of(browser, "#list, #question") not in ("", old))
     inside = "return document.activeElement.matches(arguments[0] + ' *')"
-    assert browser.execute_script(inside, part), browser.switch_to.active_element.tag_name
+    until(browser, lambda: browser.execute_script(inside, part))

@@ -1,11 +1,14 @@
 """A token in front of the pages: exchanged for a cookie, asked of programs, and refused if it is wrong."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.json_lines import read_json_lines
+from sparsecbm.cli.app import app as command
 from sparsecbm.workbench.token_door import entrance
 from tests.support.browser import text_of
 from tests.support.served_model import PORT, running
@@ -143,3 +146,17 @@ def test_the_printed_address_holds_a_token_if_asked_or_open_to_others():
 def test_an_entrance_that_does_not_work_is_refused(host, environment, message):
     with pytest.raises(ConfigError, match=message):
         entrance(host, 8090, (), False, environment)
+
+
+@pytest.mark.parametrize("options", [[], ["--token"]])
+def test_no_browser_is_started_with_the_token_in_its_command_line(workspace, monkeypatch, options):
+    started = []
+    timer = lambda _, __, arguments: SimpleNamespace(start=lambda: started.extend(arguments))  # noqa: E731
+    monkeypatch.setattr("threading.Timer", timer)
+    monkeypatch.setattr("sparsecbm.serve.server.serve", lambda served, access, extend, door: extend(None))
+    monkeypatch.setattr("sparsecbm.workbench.application.add_workbench", lambda *_: None)
+    monkeypatch.delenv("SPARSECBM_TOKEN", raising=False)
+    monkeypatch.chdir(workspace.root)
+    printed = CliRunner().invoke(command, ["workbench", *options]).stdout
+    assert ("?token=" in printed) == bool(options)
+    assert started == ([] if options else ["http://127.0.0.1:8090/"])
