@@ -34,8 +34,15 @@ async def patch_as_json(request: Request, name: str) -> Response:
 
 @router.get("/patches/{name}")
 async def patch(request: Request, name: str) -> Response:
-    """One patch again, which the page asks for while it is being made."""
-    return await (_list(request) if whole_page(request) else _part(request, name))
+    """How far a patch is that is being made, or the whole patch when it is there."""
+    if whole_page(request):
+        return await _list(request)
+    job = await asyncio.to_thread(desk_of(request).patches.job, name)
+    if job.state == "running":  # the rest of the page stays as it is, so that nothing that somebody types is lost
+        return page("phase", job=job)
+    response = await _part(request, name)
+    response.headers.update({"HX-Retarget": f"#patch-{name}", "HX-Reswap": "outerHTML"})
+    return response
 
 
 @router.post("/patches")

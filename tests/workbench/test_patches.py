@@ -224,9 +224,12 @@ def test_a_second_patch_waits_and_a_running_one_can_be_stopped(ask, words_of, wo
     name = job_of(ask, workspace)
     second = ask("POST", "/patches", data=fields)
     assert second.status_code == 422 and "a patch is being made" in words_of(second)
-    assert "every 2s" in ask("GET", "/patches").text and "every 2s" in ask("GET", f"/patches/{name}").text
+    assert "every 2s" in ask("GET", "/patches").text
+    assert words_of(ask("GET", f"/patches/{name}")) == "It is being made: it begins. This takes a minute or two."
     page = ask("POST", f"/patches/{name}", data={"author": "Ann", "action": "stop"})
     assert "interrupted" in words_of(page) and "every 2s" not in page.text
+    after = ask("GET", f"/patches/{name}")  # what the page asks next
+    assert after.headers["HX-Retarget"] == f"#patch-{name}" and "interrupted" in words_of(after)
 
 
 def test_a_job_goes_on_without_its_server_and_another_server_can_stop_it(tmp_path, folder, program):
