@@ -198,6 +198,8 @@ def with_corrected_shares(frame: pd.DataFrame, concept_set: ConceptSet, params: 
         own = labels[labels["concept"] == concept.name].set_index("key")["probabilities"].map(json.loads)
         judged = np.array([[own[key][state] for state in concept.states] for key in keys[known]])
         corrected = corrected_shares(given, judged / judged.sum(1, keepdims=True))
+        if corrected is None:
+            continue
         for number, state in enumerate(concept.states):
             share = np.full(len(frame), np.nan)
             share[known] = corrected[:, number]

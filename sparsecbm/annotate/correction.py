@@ -19,6 +19,7 @@ from sparsecbm.base.extras import require
 
 MIN_CELLS = 50  # fewer tell nothing about how labels err
 MIN_KAPPA = 0.1  # of the judge with the labels
+MIN_KEPT = 0.5  # of the labels, on average
 LEAST_PROBABILITY = 1e-3  # of a true state; no judge can rule one out
 
 
@@ -30,8 +31,9 @@ def corrected_shares(given: np.ndarray, judged: np.ndarray) -> np.ndarray | None
         judged: [cells, states], the judge's probabilities of each label; its rows add up to 1
 
     Returns:
-        [cells, states]; None for fewer than `MIN_CELLS` cells, where no cell has one of the states, and for a judge
-        that agrees with the labels hardly more than chance: its errors would count as errors of the labels
+        [cells, states]; None for fewer than `MIN_CELLS` cells, where no cell has one of the states, for a judge that
+        agrees with the labels hardly more than chance (its errors would count as errors of the labels), and where the
+        estimate calls most labels wrong (then it is wrong itself, as measured with 40 % flips of rare states)
     """
     states = judged.shape[1]
     if len(given) < MIN_CELLS or len(np.unique(given)) < states:
@@ -43,7 +45,9 @@ def corrected_shares(given: np.ndarray, judged: np.ndarray) -> np.ndarray | None
 
     joint = compute_confident_joint(given, judged)
     _, label_given_true, _ = estimate_latent(joint, given)
-    return bayes(given, unmix(judged, label_given_true), label_given_true)
+    corrected = bayes(given, unmix(judged, label_given_true), label_given_true)
+    kept = corrected[np.arange(len(given)), given].mean()
+    return corrected if kept >= MIN_KEPT else None
 
 
 def unmix(judged: np.ndarray, label_given_true: np.ndarray) -> np.ndarray:

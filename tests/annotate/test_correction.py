@@ -55,6 +55,18 @@ def test_a_judge_that_knows_nothing_is_not_heard():
     assert corrected_shares(given, np.random.default_rng(2).permutation(judged)) is None
 
 
+@pytest.mark.parametrize(("share", "heard"), [(0.3, True), (0.55, False)])
+def test_an_estimate_that_calls_most_labels_wrong_is_not_heard(share, heard):
+    draw = np.random.default_rng(3)
+    true = draw.integers(0, 3, 900)
+    given = np.where(draw.random(900) < share, (true + draw.integers(1, 3, 900)) % 3, true)
+    judged = np.where(np.eye(3)[true] == 1, 1 - share, share / 2)  # how probable each label is
+    shares = corrected_shares(given, judged)
+    assert (shares is not None) == heard
+    if heard:
+        assert (shares.argmax(1) == true).all()
+
+
 def test_too_few_labels_or_states_are_left_alone():
     _, given, judged = flipped(0.2)
     assert corrected_shares(given[:49], judged[:49]) is None
