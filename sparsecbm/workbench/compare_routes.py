@@ -56,9 +56,7 @@ async def words(request: Request) -> Response:
 
 async def _compare(request: Request, fields: dict[str, str]) -> Response:
     if not fields.get("left", "").strip():
-        texts = desk_of(request).texts
-        first = await texts.predicted(service_of(request).batcher, texts.names[0])
-        fields = {**fields, "left": first["text"].iloc[0]}
+        fields = {**fields, "left": desk_of(request).texts.first()}
     sides = await _sides(request, fields)
     left, right = [await _read(request, side) for side in sides]
     values = {

@@ -26,9 +26,7 @@ router = APIRouter(include_in_schema=False)
 async def start(request: Request) -> Response:
     """The first page: a text of the data, read and explained."""
     fields = dict(request.query_params)
-    texts = desk_of(request).texts
-    text = fields.get("text") or (await texts.predicted(service_of(request).batcher, texts.names[0]))["text"].iloc[0]
-    return await _read(request, {"text": text})
+    return await _read(request, {"text": fields.get("text") or desk_of(request).texts.first()})
 
 
 @router.post("/read")

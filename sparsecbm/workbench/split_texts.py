@@ -54,6 +54,10 @@ class SplitTexts:
         self.names = (*(name for name in names if name != "train"), *(name for name in names if name == "train"))
         self._predicted: dict[tuple[str, str], pd.DataFrame] = {}
 
+    def first(self) -> str:
+        """The text that a page begins with: the first one of the first split. Nothing is predicted for it."""
+        return str(read_split(self._folder, self.names[0])["text"].iloc[0])
+
     async def predicted(self, batcher: Batcher, split: str) -> pd.DataFrame:
         """The texts of a split with `group`, `label`, `confidence`, `predicted.NAME`, `gold.NAME`, `slice.COLUMN`.
 

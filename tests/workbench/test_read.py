@@ -4,6 +4,7 @@ import pytest
 
 from sparsecbm.explain.explainer import ExplainOptions, explain
 from sparsecbm.intervene.edits import intervene
+from sparsecbm.workbench.split_texts import SplitTexts
 
 TEXT = "the food was good and the place was loud"
 
@@ -68,6 +69,13 @@ def test_an_edited_text_shows_what_changed(ask, words_of, snapshot):
     told = words_of(ask("POST", "/read", data={"text": text, "original": original}))
     assert f"food was {old} before the edit" in told and new != old
     assert "before the edit" not in words_of(ask("POST", "/read", data={"text": text, "original": text}))
+
+
+def test_the_first_page_reads_one_text_and_not_the_whole_split(ask, monkeypatch):
+    monkeypatch.setattr(SplitTexts, "predicted", None)
+    for path in ("/", "/compare"):
+        response = ask("GET", path, whole=True)
+        assert response.status_code == 200 and "the place was" in response.text
 
 
 def test_markup_in_a_text_is_shown_and_not_obeyed(ask):
