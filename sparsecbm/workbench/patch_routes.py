@@ -118,27 +118,31 @@ async def decide(request: Request, name: str) -> Response:
         await asyncio.to_thread(desk.journal.append, action, author, patch=name)
     else:
         raise ConfigError("choose approve, reject, withdraw, stop or again")
-    response = await _list(request) if whole_page(request) else await _part(request, name)
+    response = await _list(request, author) if whole_page(request) else await _part(request, name, author)
     remember(response, author)
     return response
 
 
-async def _part(request: Request, name: str) -> Response:
+async def _part(request: Request, name: str, author: str = "") -> Response:
     """One patch, and the command for all approved ones."""
     job = await asyncio.to_thread(desk_of(request).patches.job, name)
-    return page("patch_part", job=job, **await _values(request), **common_values(request, "patches"))
+    return page("patch_part", job=job, **await _values(request, author))
 
 
-async def _values(request: Request) -> dict[str, object]:
-    """What the page shows beside the patches themselves."""
-    desk = desk_of(request)
+async def _values(request: Request, author: str) -> dict[str, object]:
+    """What the page shows beside the patches themselves.
+
+    Args:
+        author: whom the browser remembers from now on; "" leaves it at whom it remembers
+    """
+    desk, common = desk_of(request), common_values(request, "patches")
     decided = await asyncio.to_thread(desk.decisions.standing)
     return {
-        "decided": decided, "verdicts": VERDICTS,
+        **common, "author": author or common["author"], "decided": decided, "verdicts": VERDICTS,
         "approved": sum(entry["action"] == "approve" for entry in decided.values()),
     }  # fmt: skip
 
 
-async def _list(request: Request) -> Response:
-    values = {"jobs": await asyncio.to_thread(desk_of(request).patches.jobs), **await _values(request)}
-    return page("patches", **values, **common_values(request, "patches"))
+async def _list(request: Request, author: str = "") -> Response:
+    jobs = await asyncio.to_thread(desk_of(request).patches.jobs)
+    return page("patches", jobs=jobs, **await _values(request, author))
