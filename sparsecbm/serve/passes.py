@@ -11,6 +11,7 @@ from sparsecbm.intervene.patches.stack import patched
 from sparsecbm.model.batches import batch_by_tokens, encode
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.execution import using_copy
+from sparsecbm.model.onednn import use_onednn
 from sparsecbm.promote.request_options import select_patches
 from sparsecbm.serve.questions import Question, Row
 from sparsecbm.serve.snapshot import Snapshot
@@ -76,7 +77,8 @@ def _answer(model: SparseCBM, part: Part, logits: Logits) -> Result:
 
 def _logits(model: ConceptBottleneck, texts: Sequence[str], max_tokens: int) -> Logits:
     token_ids = encode(model.tokenizer, texts, model.settings.max_length)
-    return model.logits_in_batches(token_ids, batch_by_tokens([len(ids) for ids in token_ids], max_tokens))
+    with use_onednn(model.backbone):
+        return model.logits_in_batches(token_ids, batch_by_tokens([len(ids) for ids in token_ids], max_tokens))
 
 
 def _rows(logits: Logits, start: int, stop: int) -> Logits:

@@ -1,10 +1,11 @@
-"""A snapshot predicts by a fast copy of its model, and explains and patches by the model itself."""
+"""A snapshot predicts by a fast copy of its model, and explains by it, too; it patches the model itself."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
+from sparsecbm.model import onednn
 from sparsecbm.model.compact import CompactModel
 from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.serve.snapshot import PREDICTION, accelerated, load_snapshot
@@ -69,3 +70,13 @@ def test_answers_without_patches_come_from_the_copy_and_others_from_the_model(sn
         assert concept["words"] == close(other_row["concepts"][name]["words"])
         assert concept["subnetwork"] == close(model_row["concepts"][name]["subnetwork"])  # the copy has no masks
         assert concept["subnetwork"] != close(other_row["concepts"][name]["subnetwork"])
+
+
+@pytest.mark.skipif(not onednn._AVAILABLE, reason="this build of PyTorch has no oneDNN")
+def test_predictions_are_multiplied_by_onednn(snapshot, corrections, monkeypatch):
+    products, multiply = [], onednn._multiply
+    monkeypatch.setattr(onednn, "_multiply", lambda *each: products.append(1) or multiply(*each))
+    (answer,) = ask_all(served_app(snapshot, corrections), ("/v1/predict", {"texts": TEXTS}))
+    assert products and not any(isinstance(each, onednn._OneDNNLinear) for each in snapshot.predictor.modules())
+    expected = [prediction.label.probabilities for prediction in snapshot.model.predict(TEXTS)]
+    assert [row["probabilities"] for row in answer.json()["predictions"]] == [close(each) for each in expected]
