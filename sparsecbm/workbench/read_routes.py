@@ -1,5 +1,6 @@
 """The page on which people read a text, see why, set concepts and keep a correction."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -17,7 +18,7 @@ from sparsecbm.workbench.slices import slice_scores
 from sparsecbm.workbench.split_texts import PAGE, SLICE, TextFilter, choose
 
 QUICK, EXACT = "leave_one_out", "integrated_gradients"
-KINDS = ("", "wrong", "unsure")
+KINDS = ("", "wrong", "unsure", "disputed")
 
 router = APIRouter(include_in_schema=False)
 
@@ -89,6 +90,9 @@ async def texts(request: Request) -> Response:
     }
     if wanted.column and wanted.column not in slices:
         raise ConfigError(unknown("column", wanted.column, slices or [f"split {wanted.split} has none to filter by"]))
+    if wanted.kind == "disputed":
+        disputed = await asyncio.to_thread(desk.texts.disputed, wanted.split, concept_set.names)
+        predicted = predicted.assign(disputed=disputed)
     chosen = choose(predicted, wanted)
     stop = (wanted.page + 1) * PAGE
     rows = chosen[stop - PAGE : stop].to_dict("records")

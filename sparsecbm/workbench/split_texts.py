@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from sparsecbm.annotate.disputes import is_disputed
 from sparsecbm.base.files import read_parquet
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.source_table import BLANK
@@ -29,7 +30,7 @@ class TextFilter:
         search: words that occur in the text, in any case
         label: predicted label
         concept, state: a concept and its predicted state
-        kind: wrong (label or a concept differs from what people say) | unsure
+        kind: wrong (label or a concept differs from what people say) | unsure | disputed (sources of labels disagree)
         column, value: a column of `slice_columns`, and its value
         page: from 0
     """
@@ -50,6 +51,7 @@ class SplitTexts:
 
     def __init__(self, workspace: Workspace) -> None:
         self._folder, self._subgroups = workspace.annotated, workspace.subgroups
+        self._annotations = workspace.annotations
         names = split_names(self._folder)
         self.names = (*(name for name in names if name != "train"), *(name for name in names if name == "train"))
         self._predicted: dict[tuple[str, str], pd.DataFrame] = {}
@@ -67,6 +69,10 @@ class SplitTexts:
         if key not in self._predicted:
             self._predicted[key] = await self._predict(batcher, read_split(self._folder, split))
         return self._predicted[key]
+
+    def disputed(self, split: str, concepts: Sequence[str]) -> pd.Series:
+        """Whether the sources of labels disagree on each text; people may have labelled since the last call."""
+        return is_disputed(read_split(self._folder, split), self._annotations, concepts)
 
     async def _predict(self, batcher: Batcher, frame: pd.DataFrame) -> pd.DataFrame:
         rows = []
@@ -121,7 +127,11 @@ def wrong(frame: pd.DataFrame) -> pd.Series:
 
 
 def choose(frame: pd.DataFrame, wanted: TextFilter) -> pd.DataFrame:
-    """The texts that a filter lets through, in the order of the table; of unsure texts, the least sure first."""
+    """The texts that a filter lets through, in the order of the table; of unsure texts, the least sure first.
+
+    Args:
+        frame: as from `SplitTexts.predicted`; with the column `disputed` for that kind
+    """
     kept = pd.Series(True, frame.index)
     for word in wanted.search.split():
         kept &= frame["text"].str.contains(word, case=False, regex=False)
@@ -133,6 +143,8 @@ def choose(frame: pd.DataFrame, wanted: TextFilter) -> pd.DataFrame:
         kept &= frame[SLICE + wanted.column] == wanted.value
     if wanted.kind == "wrong":
         kept &= wrong(frame)
+    if wanted.kind == "disputed":
+        kept &= frame["disputed"]
     if wanted.kind == "unsure":
         kept &= frame["confidence"] < UNSURE
         return frame[kept].sort_values("confidence", kind="stable")

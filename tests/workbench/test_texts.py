@@ -3,6 +3,8 @@
 import pandas as pd
 import pytest
 
+from sparsecbm.annotate.human_labels import HUMAN_FILE, Decision, append_decisions
+from sparsecbm.annotate.labels import text_key
 from sparsecbm.base.files import write_parquet
 from sparsecbm.workbench.slices import slice_scores
 from sparsecbm.workbench.split_texts import TextFilter, choose, slice_columns, wrong
@@ -20,6 +22,7 @@ FRAME = pd.DataFrame(
         "predicted.food": ["good", "bad", "bad", "bad"],
         "gold.food": ["good", "bad", "good", None],
         "slice.city": ["Bonn", "Kiel", "Bonn", "blank"],
+        "disputed": [False, False, True, True],
     }
 )
 
@@ -35,6 +38,7 @@ FRAME = pd.DataFrame(
         ({"concept": "food", "state": "bad"}, [1, 2, 3]),
         ({"kind": "wrong"}, [1, 2]),
         ({"kind": "unsure"}, [3, 1]),
+        ({"kind": "disputed"}, [2, 3]),
         ({"kind": "wrong", "label": "1"}, [2]),
         ({"column": "city", "value": "Bonn"}, [0, 2]),
         ({"column": "city", "value": "Ulm"}, []),
@@ -87,6 +91,21 @@ def test_predictions_in_the_list_are_those_of_the_model(ask, words_of, snapshot)
     state = snapshot.model.predict(["the food was bad"])[0].concepts["food"].state
     page = ask("GET", f"/texts?state=food={state}")
     assert f"food {state}" in words_of(page)
+
+
+def test_texts_that_people_label_otherwise_than_the_table_are_listed(ask, words_of, workspace):
+    gold = annotated(45, 2)
+    assert "0 texts" in words_of(ask("GET", "/texts?split=test&kind=disputed"))
+    text, state = gold.loc[3, "text"], gold.loc[3, "concept.food"]
+    other = next(name for name in ("Negative", "Positive") if name != state)
+    decisions = [Decision(text_key(text), "food", each, author, "2026-12-01T08:00:00+00:00")
+                 for author, each in (("Ada", state), ("Bea", other))]  # fmt: skip
+    append_decisions(workspace.annotations / HUMAN_FILE, decisions[:1])
+    assert "0 texts" in words_of(ask("GET", "/texts?split=test&kind=disputed"))
+    append_decisions(workspace.annotations / HUMAN_FILE, decisions[1:])
+    alike = int((gold["text"] == text).sum())
+    page = ask("GET", "/texts?split=test&kind=disputed")
+    assert f"{alike} text" in words_of(page) and text in words_of(page)
 
 
 def test_columns_with_few_values_can_be_filtered():
