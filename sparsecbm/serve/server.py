@@ -99,6 +99,10 @@ def _port(access: AccessRules) -> socket.socket:
     """
     try:
         return socket.create_server((access.host, access.port), backlog=2048)
+    except (TypeError, UnicodeError):  # which one depends on the characters
+        raise ConfigError(
+            f"--host: {access.host!r} is no address of this machine; give one such as 127.0.0.1"
+        ) from None
     except OSError as error:
         raise ConfigError(f"port {access.port} on {access.host} is not free: {error.strerror}") from None
 

@@ -112,6 +112,11 @@ def test_a_model_that_cannot_be_loaded_is_one_message(sparsecbm, folder, tmp_pat
     assert code == 1 and "does not exist" in errors
     code, _, errors = sparsecbm("serve", folder.model, "--host", "0.0.0.0", "--port", free_port())
     assert code == 1 and "set SPARSECBM_TOKEN" in errors
+    monkeypatch.setenv("SPARSECBM_TOKEN", "a-token-of-this-test")
+    for host in ("\u202e", "a\0b"):
+        code, _, errors = sparsecbm("serve", folder.model, "--host", host, "--port", free_port())
+        assert code == 1 and "is no address of this machine" in errors and "Traceback" not in errors
+    monkeypatch.delenv("SPARSECBM_TOKEN")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, _, errors = sparsecbm("serve", folder.model, "--port", taken.getsockname()[1])
     assert code == 1 and "is not free" in errors
