@@ -69,9 +69,21 @@ async def words(request: Request) -> Response:
     if method not in (QUICK, EXACT):
         raise ConfigError(unknown("method", method, (QUICK, EXACT)))
     options = ExplainOptions(states=settings_of(fields), method=method, units=())
-    answered = await service_of(request).answer(request, ask_explanations([fields.get("text", "")], options, ()))
-    explanation = Explanation.from_dict(answered.rows[0])
+    explanation = await _explain(request, fields, options)
     return page("words", explanation=explanation, next_method=EXACT if method == QUICK else "")
+
+
+@router.post("/parts")
+async def parts(request: Request) -> Response:
+    """The blocks and heads of each subnetwork without which the state that counts loses most."""
+    fields = await read_form(request)
+    options = ExplainOptions(states=settings_of(fields), method=QUICK)
+    return page("parts", explanation=await _explain(request, fields, options))
+
+
+async def _explain(request: Request, fields: dict[str, str], options: ExplainOptions) -> Explanation:
+    answered = await service_of(request).answer(request, ask_explanations([fields.get("text", "")], options, ()))
+    return Explanation.from_dict(answered.rows[0])
 
 
 @router.get("/texts")

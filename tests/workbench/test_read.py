@@ -2,6 +2,7 @@
 
 import pytest
 
+from sparsecbm.display.card import signed
 from sparsecbm.explain.explainer import ExplainOptions, explain
 from sparsecbm.intervene.edits import intervene
 from sparsecbm.workbench.split_texts import SplitTexts
@@ -58,6 +59,17 @@ def test_words_are_marked_as_explain_says_quickly_and_then_exactly(ask, snapshot
             largest = max(scores.scores, key=abs)
             assert f'title="{largest:+.2f}"'.replace("-", "−") in page
         assert ('"method": "integrated_gradients"' in page) == follows
+
+
+def test_the_parts_of_a_subnetwork_are_those_of_explain_for_the_state_that_is_set(ask, words_of, snapshot):
+    read = snapshot.model.predict([TEXT])[0].concepts["food"].state
+    other = next(state for state in snapshot.model.concept_set["food"].states if state != read)
+    for fields, states in (({}, {}), ({"read.food": read, "set.food": other}, {"food": other})):
+        (expected,) = explain(snapshot.model, [TEXT], ExplainOptions(method="leave_one_out", states=states))
+        told = words_of(ask("POST", "/parts", data={"text": TEXT, **fields}))
+        assert f"The logit of {other if states else read} falls without" in told
+        effects = [unit.effect for units in expected.concepts["food"].subnetwork.largest.values() for unit in units]
+        assert effects and all(f"by {signed(effect)}" in told for effect in effects)
 
 
 def test_an_edited_text_shows_what_changed(ask, words_of, snapshot):
