@@ -15,9 +15,7 @@ from typing import Literal
 import pandas as pd
 
 from sparsecbm.base.errors import DataError
-from sparsecbm.base.faults import system_fault
-from sparsecbm.base.files import parse_json
-from sparsecbm.base.json_lines import append_json_lines
+from sparsecbm.base.json_lines import append_json_lines, read_json_lines
 
 HUMAN_FILE = "human.jsonl"  # in `data/annotations`
 
@@ -42,19 +40,12 @@ def read_decisions(path: Path) -> list[Decision]:
     Raises:
         DataError: a line is no decision; names the line.
     """
-    try:
-        lines = Path(path).read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {system_fault(error)}") from None
     decisions = []
-    for number, line in enumerate(lines[:-1], start=1):  # the last line is empty, or was cut off
-        where = f"{path}, line {number}"
+    for number, record in enumerate(read_json_lines(path), start=1):
         try:
-            decisions.append(Decision(**parse_json(line.decode("utf-8"), where)))
-        except (TypeError, UnicodeDecodeError):
-            raise DataError(f"{where} is no decision; correct or remove the line") from None
+            decisions.append(Decision(**record))
+        except TypeError:
+            raise DataError(f"{path}, line {number} is no decision; correct or remove the line") from None
     return decisions
 
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.faults import system_fault
+from sparsecbm.base.files import parse_json
 from sparsecbm.base.replacement import replacing
 
 
@@ -37,7 +38,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """All records, in order; none without a file. A line that a crash cut off at the end does not count.
 
     Raises:
-        DataError: the file cannot be read, or a line is no JSON object; names the line.
+        DataError: the file cannot be read, or a line is no JSON object or names a key twice; names the line.
     """
     try:
         lines = Path(path).read_bytes().split(b"\n")
@@ -46,13 +47,14 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {system_fault(error)}") from None
     records = []
-    for number, line in enumerate(lines[:-1], start=1):
+    for number, line in enumerate(lines[:-1], start=1):  # the last line is empty, or was cut off
+        where = f"{path}, line {number}"
         try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
+            record = parse_json(line.decode("utf-8"), where)
+        except UnicodeDecodeError:
+            raise DataError(f"{where} is not UTF-8; correct or remove the line") from None
         if not isinstance(record, dict):
-            raise DataError(f"{path}, line {number} is no JSON object; correct or remove the line")
+            raise DataError(f"{where} is no JSON object; correct or remove the line")
         records.append(record)
     return records
 

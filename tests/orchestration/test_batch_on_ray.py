@@ -20,7 +20,7 @@ from tests.support.tiny_pipeline import add_flows
 pytest.importorskip("prefect_ray")
 pytestmark = [pytest.mark.slow, pytest.mark.flow]
 ATTEMPTS = 3
-# A flow of its own: six parts, of which one kills its worker and one fails.
+# A flow of its own: six parts; one kills its worker, and one fails.
 FLOW = """
 import sys
 from pathlib import Path
