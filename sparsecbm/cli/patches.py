@@ -98,7 +98,7 @@ def make(
     note: Note = "",
     remedies: Annotated[
         Path | None,
-        typer.Option(help="Also write a JSON file: which texts the patch, an edit and a memory fix and harm."),
+        typer.Option(help="Also write a JSON file: what the patch, an edit, a memory and a head change fix and harm."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -140,7 +140,7 @@ def make(
     safeguards = safeguards_from(loaded, data or workspace.annotated, split, concept, texts, params)
     patch = replace(make_patch(loaded, texts, concept, state, options, safeguards), author=author, note=note)
     if remedies is not None:
-        write_json(remedies, compare_remedies(loaded, patch, texts, safeguards.unseen).to_dict())
+        write_json(remedies, compare_remedies(loaded, patch, texts, safeguards).to_dict())
     patch.save(output)
     if json:
         print_json(patch)

@@ -1,10 +1,11 @@
-"""Remedies for the same mistake, compared on the same held-out texts: a patch, an edit, and a stored correction.
+"""Remedies for the same mistake, compared on the same held-out texts.
 
 An edit sets the concept of the corrected texts alone. A stored correction sets it in all texts that are similar enough.
-A patch changes the concept's mask, and so may act on any text.
+A patch changes the concept's mask, and a head change the concept's head, and so both may act on any text.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,16 +15,20 @@ from pydantic.dataclasses import dataclass
 from sparsecbm.base.concepts import Concept
 from sparsecbm.base.errors import InterventionError
 from sparsecbm.base.metrics import MISSING
+from sparsecbm.base.numbers import six_decimals
 from sparsecbm.base.published import PUBLISHED, published_form
 from sparsecbm.intervene.experiments.policies import set_state
+from sparsecbm.intervene.head_change import find_head_change
 from sparsecbm.intervene.memory.recall import SIMILAR
 from sparsecbm.intervene.patches.bits import toggled
+from sparsecbm.intervene.patches.make import Safeguards
+from sparsecbm.intervene.patches.options import DEFAULT_MARGIN
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.reference import Reference, find_nearest, predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
 
-Kind = Literal["patch", "edit", "memory"]
+Kind = Literal["patch", "edit", "memory", "head"]
 
 
 @dataclass(frozen=True, config=PUBLISHED)
@@ -85,6 +90,9 @@ class Remedy:
         tuple[TextChange, ...], Field(description="held-out texts that are harmed or fixed, harmed ones first")
     ]
     corrected: Annotated[tuple[TextChange, ...], Field(description="the texts that the remedy is for")]
+    relative_size: Annotated[
+        float | None, Field(description="length of a change of the head's weights over the length of these weights")
+    ] = None
 
 
 @dataclass(frozen=True, config=PUBLISHED)
@@ -105,20 +113,23 @@ class Remedies:
 
 
 def compare_remedies(
-    model: ConceptBottleneck, patch: MaskPatch, texts: Sequence[str], reference: Reference, likeness: float = SIMILAR
+    model: ConceptBottleneck, patch: MaskPatch, texts: Sequence[str], safeguards: Safeguards, likeness: float = SIMILAR
 ) -> Remedies:
     """Apply each remedy to held-out texts and to the texts that it is for; the model stays as it is.
 
     Args:
         patch: not in force
         texts: those that the patch was made for
-        reference: predictions of the model without the patch; texts whose group holds one of `texts` are left out
+        safeguards: those of the patch; a head change protects the same texts. Texts of the reference whose group
+            protects or holds one of `texts` are left out
         likeness: similarity from which a stored correction acts
 
     Raises:
-        InterventionError: the reference comes from another model, or no text of it is left.
+        InterventionError: there is no reference, it comes from another model, or no text of it is left.
     """
-    reference = _unseen(model, texts, reference)
+    if safeguards.unseen is None:
+        raise InterventionError("remedies need a reference to be measured on")
+    reference = _unseen(model, texts, safeguards.unseen)
     corrected = _corrected(model, patch.concept, patch.state, texts)
     with toggled(model, patch.concept, patch.flipped):
         patched, own_patched = (
@@ -127,10 +138,19 @@ def compare_remedies(
     state = model.concept_set[patch.concept].index(patch.state)
     own_set = set_state(model, patch.concept, state, corrected.logits[patch.concept])
     unchanged = reference.logits[patch.concept]
+    margin = patch.made.get("margin", DEFAULT_MARGIN)
+    head = find_head_change(model, texts, patch.concept, patch.state, margin, safeguards.protection)
+    with_head, own_with_head = (
+        head.changed_logits(part.logits[patch.concept], part.pooled[patch.concept]) for part in (reference, corrected)
+    )
     remedies = (
         _remedy(model, "patch", patch.concept, (reference, patched), (corrected, own_patched)),
         _remedy(model, "edit", patch.concept, (reference, unchanged), (corrected, own_set)),
         measure_memory(model, patch.concept, patch.state, texts, reference, likeness),
+        replace(
+            _remedy(model, "head", patch.concept, (reference, with_head), (corrected, own_with_head)),
+            relative_size=six_decimals(head.relative_size),
+        ),
     )
     return Remedies(patch.concept, patch.state, len(reference), remedies)
 
@@ -146,7 +166,8 @@ def measure_memory(
     """What happens to held-out texts if the state of some texts is stored as a correction; nothing is stored.
 
     Args:
-        reference, likeness: as in `compare_remedies`
+        reference: predictions of the model; texts whose group holds one of `texts` are left out
+        likeness: as in `compare_remedies`
 
     Raises:
         InterventionError: as `compare_remedies`.

@@ -37,9 +37,8 @@ def make_requested(workspace: Workspace, model_folder: Path, job: Path) -> None:
     safeguards = safeguards_from(model, workspace.annotated, SPLIT, request.concept, texts, params)
     write_text(job / PHASE, "step 2 of 3, bits are searched for")
     patch = make_patch(model, texts, request.concept, request.state, options, safeguards)
-    assert safeguards.unseen is not None
     write_text(job / PHASE, "step 3 of 3, other remedies are measured")
-    write_json(job / REMEDIES, compare_remedies(model, patch, texts, safeguards.unseen).to_dict())
+    write_json(job / REMEDIES, compare_remedies(model, patch, texts, safeguards).to_dict())
     replace(patch, author=request.author, note=request.reason).save(job / PATCH)
 
 

@@ -1,14 +1,17 @@
-"""Remedies beside each other: what a patch, an edit and a stored correction do to the same held-out texts."""
+"""Remedies beside each other: what each does to the same held-out texts."""
 
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from sparsecbm.base.errors import InterventionError
+from sparsecbm.intervene.head_change import find_head_change
 from sparsecbm.intervene.memory.recall import predict_with_corrections
 from sparsecbm.intervene.memory.store import Memory
+from sparsecbm.intervene.patches.make import Safeguards
 from sparsecbm.intervene.patches.side_effects import measure_side_effects
 from sparsecbm.intervene.patches.stack import patched_copy
 from sparsecbm.intervene.reference import predict_reference
@@ -47,6 +50,11 @@ def patch(planted):
     return replace(made, state="unknown", texts=(text_checksum(EXAMPLE),))
 
 
+def measured_on(model, table):
+    """Return safeguards that protect nothing."""
+    return Safeguards(reference=predict_reference(model, table))
+
+
 def by_hand(table, before, after):
     """Return text -> harmed, of the texts whose food or label turns right or wrong."""
     turned = {}
@@ -63,7 +71,7 @@ def by_hand(table, before, after):
 
 
 def test_a_patch_harms_and_fixes_the_texts_that_the_patched_model_reads_otherwise(planted, table, patch):
-    remedy = compare_remedies(planted, patch, [EXAMPLE], predict_reference(planted, table))["patch"]
+    remedy = compare_remedies(planted, patch, [EXAMPLE], measured_on(planted, table))["patch"]
     texts = table["text"].tolist()
     expected = by_hand(table, planted.predict(texts), patched_copy(planted, patch).predict(texts))
     assert {change.text: change.harmed for change in remedy.texts} == expected
@@ -78,7 +86,7 @@ def test_a_patch_harms_and_fixes_the_texts_that_the_patched_model_reads_otherwis
 
 def test_the_counts_are_those_of_the_side_effects(planted, table, patch):
     reference = predict_reference(planted, table)
-    remedy = compare_remedies(planted, patch, [EXAMPLE], reference)["patch"]
+    remedy = compare_remedies(planted, patch, [EXAMPLE], Safeguards(reference=reference))["patch"]
     effects = measure_side_effects(planted, "food", patch.flipped, reference, [EXAMPLE])
     counted = effects.harmed.count, effects.fixed.count, effects.label_harmed.count, effects.label_fixed.count
     assert (remedy.harmed, remedy.fixed, remedy.label_harmed, remedy.label_fixed) == counted
@@ -86,7 +94,7 @@ def test_the_counts_are_those_of_the_side_effects(planted, table, patch):
 
 
 def test_an_edit_changes_its_own_text_alone(planted, table, patch):
-    remedy = compare_remedies(planted, patch, [EXAMPLE], predict_reference(planted, table))["edit"]
+    remedy = compare_remedies(planted, patch, [EXAMPLE], measured_on(planted, table))["edit"]
     assert (remedy.changed, remedy.harmed, remedy.fixed, remedy.texts) == (0, 0, 0, ())
     (own,) = remedy.corrected
     edit = planted.intervene(EXAMPLE, {"food": "unknown"})
@@ -100,34 +108,51 @@ def test_a_memory_changes_what_recall_changes(planted, table, patch, tmp_path, l
     memory.add(planted, EXAMPLE, "food", "unknown")
     results = predict_with_corrections(planted, memory, texts, likeness)
     expected = by_hand(table, [each.before for each in results], [each.after for each in results])
-    remedy = compare_remedies(planted, patch, [EXAMPLE], predict_reference(planted, table), likeness)["memory"]
+    remedy = compare_remedies(planted, patch, [EXAMPLE], measured_on(planted, table), likeness)["memory"]
     assert {change.text: change.harmed for change in remedy.texts} == expected != {}
     assert remedy.likeness == likeness
     assert remedy.corrected[0].concept.after == "unknown"
+
+
+def test_a_head_change_harms_and_fixes_the_texts_that_a_model_with_that_head_reads_otherwise(planted, table, patch):
+    texts, before = table["text"].tolist(), planted.predict(table["text"].tolist())
+    remedy = compare_remedies(planted, patch, [EXAMPLE], measured_on(planted, table))["head"]
+    change = find_head_change(planted, [EXAMPLE], "food", "unknown", 0.05)
+    head = planted.concept_heads.head("food")
+    with torch.no_grad():
+        head.weight += torch.from_numpy(change.weight)
+        head.bias += torch.from_numpy(change.bias)
+    expected = by_hand(table, before, planted.predict(texts))
+    assert {each.text: each.harmed for each in remedy.texts} == expected
+    assert sorted(set(expected.values())) == [False, True]
+    assert remedy.corrected[0].concept == StateChange("unknown", "Negative", "unknown")
+    assert remedy.relative_size == pytest.approx(change.relative_size, abs=1e-6)
 
 
 def test_groups_of_the_corrected_texts_do_not_count(planted, table, patch):
     reference = predict_reference(planted, table)
     text = str(table["text"][7])
     group = table["group"] == table["group"][7]
-    remedies = compare_remedies(planted, patch, [text, text], reference)
+    remedies = compare_remedies(planted, patch, [text, text], Safeguards(reference=reference))
     assert remedies.texts == 60 - int(table["group"].isin(table["group"][table["text"] == text]).sum()) < 60
     assert not set(table["text"][group]) & {change.text for change in remedies["patch"].texts}
     assert len(remedies["patch"].corrected) == 1
     with pytest.raises(InterventionError, match="no text of the reference is left"):
-        compare_remedies(planted, patch, table["text"].tolist(), reference)
+        compare_remedies(planted, patch, table["text"].tolist(), Safeguards(reference=reference))
+    with pytest.raises(InterventionError, match="need a reference"):
+        compare_remedies(planted, patch, [EXAMPLE], Safeguards())
 
 
 def test_texts_without_a_label_of_people_are_neither_harmed_nor_fixed(planted, table, patch):
     bare = table.assign(label=None, **{"concept.food": None})
-    remedy = compare_remedies(planted, patch, [EXAMPLE], predict_reference(planted, bare))["patch"]
+    remedy = compare_remedies(planted, patch, [EXAMPLE], measured_on(planted, bare))["patch"]
     assert remedy.texts == () and (remedy.harmed, remedy.fixed) == (0, 0)
     read_as_bad = np.array([each.concepts["food"].state == "Negative" for each in planted.predict(list(table["text"]))])
     assert remedy.changed == read_as_bad.sum() > 0
 
 
 def test_the_published_form_is_json(planted, table, patch):
-    remedies = compare_remedies(planted, patch, [EXAMPLE], predict_reference(planted, table))
+    remedies = compare_remedies(planted, patch, [EXAMPLE], measured_on(planted, table))
     published = remedies.to_dict()
     assert json.loads(json.dumps(published, allow_nan=False)) == published
-    assert [each["kind"] for each in published["remedies"]] == ["patch", "edit", "memory"]
+    assert [each["kind"] for each in published["remedies"]] == ["patch", "edit", "memory", "head"]

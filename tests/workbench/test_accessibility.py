@@ -58,7 +58,8 @@ def plant_patches(workspace, folder):
     shutil.copyfile(next(folder.patches.glob("*.patch")), workspace.patch_requests / "made" / "made.patch")
     turns = StateChange("Positive", "Positive", "Negative"), StateChange("1", "3", "1")
     change = TextChange(TEXT, *turns)
-    remedies = [Remedy(kind, 0.95, 1, 1, 0, 0, 1, (change,), (change,)) for kind in ("patch", "edit", "memory")]
+    kinds = ("patch", "edit", "memory", "head")
+    remedies = [Remedy(kind, 0.95, 1, 1, 0, 0, 1, (change,), (change,), 0.02) for kind in kinds]
     write_json(workspace.patch_requests / "made" / "remedies.json", Remedies("food", "x", 9, tuple(remedies)).to_dict())
     (workspace.patch_requests / "failed" / "fault.txt").write_text("no bits help")
 

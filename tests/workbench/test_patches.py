@@ -158,7 +158,7 @@ def test_the_page_compares_the_patch_with_other_remedies(made, ask_made, words_o
     told = made[1].remedies
     rows = {
         "this patch": told["remedies"][0], "set it in this text alone": told["remedies"][1],
-        "remember it for texts 95% alike": told["remedies"][2],
+        "remember it for texts 95% alike": told["remedies"][2], "change the head of food": told["remedies"][3],
     }  # fmt: skip
     page = words_of(ask_made("/patches"))
     for name, row in rows.items():
@@ -166,6 +166,7 @@ def test_the_page_compares_the_patch_with_other_remedies(made, ask_made, words_o
         assert f"{name} 1 of 1 {concept} {label}" in page
     assert "set it in this text alone 1 of 1 0 / 0 0 / 0" in page
     assert told["remedies"][0]["texts"] != told["remedies"][2]["texts"]
+    assert f"this state, {told['remedies'][3]['relative_size']:.1%} of their length" in page
 
 
 @pytest.mark.parametrize(

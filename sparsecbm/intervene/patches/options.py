@@ -6,6 +6,7 @@ from math import log2
 from sparsecbm.base.errors import ConfigError, InterventionError, unknown
 
 SCOPES = ("global", "layer")
+DEFAULT_MARGIN = 0.05  # in logits
 PROTECTION_STRENGTH = 256.0  # of the first attempt of a search; each later attempt has half of it
 MIN_PROTECTION_STRENGTH = 0.25
 
@@ -31,7 +32,7 @@ class PatchOptions:
     """
 
     budget: int
-    margin: float = 0.05
+    margin: float = DEFAULT_MARGIN
     min_fixed_share: float = 1.0
     layers: tuple[str, ...] = ("*",)
     scope: str = "global"

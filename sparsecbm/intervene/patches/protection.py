@@ -33,7 +33,9 @@ class Protection:
         texts: those whose predictions are closest to the decision boundary
         states: their correctly predicted states, [texts]
         groups: all groups that they were chosen from; side effects of a protected patch are measured on others
-        gold_log_odds: log-odds of their gold state, [texts]
+        gold: index of their gold state, [texts]
+        logits: of the concept, [texts, states]
+        pooled: [texts, hidden], as the concept's subnetwork pools them
         factors: by masked layer, one item for each batch of texts, in their order
         mask: checksum of the concept's mask under which the effects were computed
     """
@@ -42,9 +44,16 @@ class Protection:
     texts: tuple[str, ...]
     states: tuple[str, ...]
     groups: frozenset[str]
-    gold_log_odds: Tensor
+    gold: Tensor
+    logits: Tensor
+    pooled: Tensor
     factors: dict[str, tuple[CompactFactors, ...]]
     mask: str
+
+    @property
+    def gold_log_odds(self) -> Tensor:
+        """Log-odds of their gold state, [texts]."""
+        return log_odds(self.logits, self.gold)
 
     @property
     def weights(self) -> Tensor:
@@ -79,9 +88,8 @@ def protect(
     concept_index(model, concept)
     reference.check_model(model)
     rows = np.flatnonzero(reference.correct(concept))
-    gold = torch.from_numpy(reference.gold[concept][rows])
-    gold_log_odds = log_odds(torch.from_numpy(reference.logits[concept][rows]), gold)
-    closest = gold_log_odds.argsort(stable=True)[:texts]
+    gold, logits = (torch.from_numpy(values[concept][rows]) for values in (reference.gold, reference.logits))
+    closest = log_odds(logits, gold).argsort(stable=True)[:texts]
     if not len(closest):
         return None
     protected_texts = reference.texts[rows[closest.numpy()]].tolist()
@@ -96,7 +104,9 @@ def protect(
         tuple(protected_texts[i] for i in order),
         tuple(model.concept_set[concept].states[int(gold[closest[i]])] for i in order),
         frozenset(reference.groups.tolist()),
-        gold_log_odds[closest[order]],
+        gold[closest[order]],
+        logits[closest[order]],
+        torch.from_numpy(reference.pooled[concept][rows])[closest[order]],
         {layer: tuple(part[layer] for part in parts) for layer in parts[0]},
         mask_checksum(model.masks[concept]),
     )

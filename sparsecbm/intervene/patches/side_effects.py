@@ -4,6 +4,7 @@ Only the patched concept is predicted again. The other concepts have masks of th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -112,6 +113,26 @@ def measure_side_effects(
         )
     with toggled(model, concept, flips):
         logits, _ = predict_concept_logits(model, concept, reference.texts.tolist())
+    effects = measure_changed_logits(model, concept, logits, reference, examples, options)
+    bits = sum(len(positions) for positions in flips.values())
+    return replace(effects, bits=bits, share=bits / model.masks.size)
+
+
+def measure_changed_logits(
+    model: ConceptBottleneck,
+    concept: str,
+    logits: np.ndarray,
+    reference: Reference,
+    examples: Sequence[str] = (),
+    options: SideEffectOptions = DEFAULT_OPTIONS,
+) -> SideEffects:
+    """Compare the reference with other logits of a concept, wherever they come from; the number of flipped bits is 0.
+
+    Args:
+        logits: of the reference's texts, [texts, states]
+        reference: predictions of this model
+        examples: texts that the change is for, to find their neighbours; no group of the reference holds one
+    """
     gold = reference.gold[concept]
     before, after = _correctness(gold, reference.logits[concept]), _correctness(gold, logits)
     label_before, label_after = (
@@ -124,11 +145,10 @@ def measure_side_effects(
     draws = resampled_means(columns, reference.groups, options.resamples, options.seed)
     intervals = [_interval(draws[:, column]) for column in range(columns.shape[1])]
     neighbours = _nearest_rows(model, concept, list(examples), reference, options.neighbours)
-    bits = sum(len(positions) for positions in flips.values())
     return SideEffects(
         len(reference),
-        bits,
-        bits / model.masks.size,
+        0,
+        0.0,
         Change(_mean(before), _mean(after), intervals[0]),
         Change(_mean(label_before), _mean(label_after), intervals[1]),
         _share(harmed, intervals[2]),
