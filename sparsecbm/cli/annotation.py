@@ -104,14 +104,11 @@ def export(
     split: Annotated[list[str] | None, typer.Option(help="A split (default: all); can be repeated.")] = None,
 ) -> None:
     """Write texts and decisions of people for Label Studio or for a spreadsheet."""
-    from sparsecbm.annotate.exchange.label_studio import export_tasks, label_config
-    from sparsecbm.annotate.exchange.spreadsheet import export_rows
-    from sparsecbm.annotate.human_labels import HUMAN_FILE, read_decisions
+    from sparsecbm.annotate.exchange.transfer import exported_labels
     from sparsecbm.annotate.labelled_texts import load_labelled_texts
-    from sparsecbm.base.files import write_json, write_text
+    from sparsecbm.base.files import write_text
     from sparsecbm.cli.checked_texts import ensure_checked_texts
     from sparsecbm.cli.printing.terminal import say
-    from sparsecbm.data.csv_output import csv_text
 
     workspace = Workspace.find()
     wanted = ".json" if format_ is ExchangeFormat.label_studio else ".csv"
@@ -119,14 +116,13 @@ def export(
         raise ConfigError(f"--output {output}: the format {format_} needs a name that ends in {wanted}")
     ensure_checked_texts(workspace)
     texts = load_labelled_texts(workspace, split)
-    decisions = read_decisions(workspace.annotations / HUMAN_FILE)
     if format_ is ExchangeFormat.label_studio:
-        write_json(output, export_tasks(texts, decisions))
+        write_text(output, exported_labels(workspace, texts, "tasks"))
         interface = output.with_suffix(".xml")
-        write_text(interface, label_config(texts.concepts))
+        write_text(interface, exported_labels(workspace, texts, "interface"))
         say(f"{len(texts.frame):,} tasks are in {output}; the labelling interface for Label Studio is in {interface}")
     else:
-        write_text(output, csv_text(export_rows(texts, decisions)))
+        write_text(output, exported_labels(workspace, texts, "csv"))
         say(f"{len(texts.frame):,} texts are in {output}; fill in the columns concept.NAME, and your name as author")
 
 
@@ -136,21 +132,16 @@ def import_(
     author: Annotated[str, typer.Option(help="Who decided, where the file does not say it.")] = "",
 ) -> None:
     """Add the decisions in a file. A file with a fault adds nothing, and the same file adds nothing twice."""
-    from sparsecbm.annotate.exchange.label_studio import read_tasks
-    from sparsecbm.annotate.exchange.rows import check_rows, compare
-    from sparsecbm.annotate.exchange.spreadsheet import read_rows
-    from sparsecbm.annotate.human_labels import HUMAN_FILE, append_decisions, read_decisions, time_now
-    from sparsecbm.annotate.labelled_texts import load_labelled_texts
+    from sparsecbm.annotate.exchange.transfer import checked_import, describe_import
+    from sparsecbm.annotate.human_labels import HUMAN_FILE, append_decisions
     from sparsecbm.cli.checked_texts import ensure_checked_texts
-    from sparsecbm.cli.printing.review import show_import
+    from sparsecbm.cli.printing.terminal import say
 
     workspace = Workspace.find()
     ensure_checked_texts(workspace)
-    rows = read_tasks(file) if file.suffix.lower() == ".json" else read_rows(file)
-    imported = check_rows(rows, load_labelled_texts(workspace), author, time_now())
-    result = compare(imported, read_decisions(workspace.annotations / HUMAN_FILE))
+    result = checked_import(workspace, file, author)
     append_decisions(workspace.annotations / HUMAN_FILE, result.added)
-    show_import(result, file)
+    say(describe_import(result, file))
 
 
 def _author(workspace: Workspace) -> str:

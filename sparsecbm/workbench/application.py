@@ -11,6 +11,7 @@ from sparsecbm.serve.faults import http_fault, own_fault
 from sparsecbm.workbench import (
     compare_routes,
     correction_routes,
+    exchange_routes,
     journal_routes,
     label_routes,
     memory_routes,
@@ -19,6 +20,7 @@ from sparsecbm.workbench import (
     read_routes,
 )
 from sparsecbm.workbench.desk import Desk
+from sparsecbm.workbench.fault_pages import FaultPages
 from sparsecbm.workbench.journal import Journal
 from sparsecbm.workbench.pages import PROGRAMS, fault_page, static_file
 from sparsecbm.workbench.patch_decisions import PatchDecisions
@@ -70,6 +72,7 @@ def add_workbench(app: FastAPI, workspace: Workspace, model: Path) -> None:
         read_routes,
         compare_routes,
         label_routes,
+        exchange_routes,
         correction_routes,
         memory_routes,
         patch_routes,
@@ -80,6 +83,7 @@ def add_workbench(app: FastAPI, workspace: Workspace, model: Path) -> None:
         app.include_router(routes)
     app.add_exception_handler(SparseCBMError, _own_fault)
     app.add_exception_handler(HTTPException, _http_fault)
+    app.add_middleware(FaultPages)  # the last one comes first
 
 
 def _own_fault(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -12,10 +13,10 @@ from sparsecbm.serve.passes import Part, answer_parts
 from sparsecbm.serve.questions import Question, Row, ask_explanations
 from sparsecbm.serve.service import Service, service_of
 from sparsecbm.workbench.comparison import compare_readings, compare_words
-from sparsecbm.workbench.desk import common_values, desk_of
+from sparsecbm.workbench.desk import answer, common_values, desk_of
 from sparsecbm.workbench.forms import read_form
 from sparsecbm.workbench.pages import page, whole_page
-from sparsecbm.workbench.read_routes import EXACT, QUICK
+from sparsecbm.workbench.read_routes import EXACT, QUICK, first_method
 from sparsecbm.workbench.readers import Reader
 from sparsecbm.workbench.reading import Reading, ask_reading, reading_of
 
@@ -46,12 +47,12 @@ async def compare(request: Request) -> Response:
 async def words(request: Request) -> Response:
     """The words of both sides, by the quick method first and then by the exact one."""
     fields = await read_form(request)
-    method = fields.get("method", QUICK)
+    method = fields.get("method", first_method(request))
     if method not in (QUICK, EXACT):
         raise ConfigError(unknown("method", method, (QUICK, EXACT)))
     left, right = [await _explain(request, side, method) for side in await _sides(request, fields)]
     values = {"views": compare_words(left, right), "method": method, "next_method": EXACT if method == QUICK else ""}
-    return page("compared_words", **values, truncated=left.truncated or right.truncated)
+    return answer(request, "compare", "compared_words", **values, truncated=left.truncated or right.truncated)
 
 
 async def _compare(request: Request, fields: dict[str, str]) -> Response:
@@ -59,11 +60,12 @@ async def _compare(request: Request, fields: dict[str, str]) -> Response:
         fields = {**fields, "left": desk_of(request).texts.first()}
     sides = await _sides(request, fields)
     left, right = [await _read(request, side) for side in sides]
-    values = {
+    values: dict[str, Any] = {
         "sides": sides, "readings": (left, right), "rows": compare_readings(left, right),
         "alike": left.text == right.text and sides[0].reader.key == sides[1].reader.key,
     }  # fmt: skip
-    if whole_page(request):
+    values["whole"] = whole_page(request)
+    if values["whole"]:
         choices = await asyncio.to_thread(desk_of(request).readers.choices)
         return page("compare", **values, choices=choices, **common_values(request, "compare"))
     return page("comparison", **values)

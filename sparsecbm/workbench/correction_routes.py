@@ -24,7 +24,7 @@ from sparsecbm.base.params.section import describe_fault
 from sparsecbm.serve.bodies import CorrectionRequest
 from sparsecbm.serve.correction_routes import keep_correction
 from sparsecbm.serve.service import service_of
-from sparsecbm.workbench.desk import AUTHOR, common_values, desk_of
+from sparsecbm.workbench.desk import AUTHOR, answer, common_values, desk_of
 from sparsecbm.workbench.forms import identity_of, read_form, settings_of
 from sparsecbm.workbench.pages import page
 from sparsecbm.workbench.remembered import by_correction
@@ -57,7 +57,7 @@ async def correct(request: Request) -> Response:
         facts |= {"text": text_key(text), "states": settings}
         await asyncio.to_thread(_label, desk_of(request).workspace.annotations / HUMAN_FILE, body)
     await asyncio.to_thread(desk_of(request).journal.append_once, "correct", author, **facts)
-    response = page("kept", record=record, settings=settings, as_label=as_label)
+    response = answer(request, "corrections", "kept", record=record, settings=settings, as_label=as_label)
     remember(response, author)
     return response
 

@@ -44,7 +44,7 @@ async def who(request: Request) -> Response:
 async def decide(request: Request) -> Response:
     """Store the states that a person chose, and show the next text."""
     fields, desk = await read_form(request), desk_of(request)
-    queue = _queue_of(request)
+    queue = queue_of(request)
     chosen = {name.removeprefix("state."): state for name, state in fields.items() if name.startswith("state.")}
     action, key = fields.get("action", "save"), fields.get("key", "")
     if action == "undo":
@@ -101,7 +101,12 @@ def _stamp(queue: ReviewQueue, key: str) -> str:
     return hashlib.sha256(repr(decided).encode()).hexdigest()[:16]
 
 
-def _queue_of(request: Request) -> ReviewQueue:
+def queue_of(request: Request) -> ReviewQueue:
+    """The queue of whoever labels.
+
+    Raises:
+        ConfigError: the browser does not know the name.
+    """
     author = str(common_values(request, "label")["author"])
     if not author:
         raise ConfigError("give your name first; reload the page")
@@ -118,5 +123,6 @@ def _question(request: Request, queue: ReviewQueue, told: str) -> Response:
         "stamp": "" if question is None else _stamp(queue, question.key), "waiting": len(queue.waiting()),
     }  # fmt: skip
     if whole_page(request):
-        return page("label", **values, **common_values(request, "label"))
+        splits = desk_of(request).texts.names
+        return page("label", **values, splits=splits, **common_values(request, "label"))
     return page("question", **values)

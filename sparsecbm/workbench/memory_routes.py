@@ -11,9 +11,8 @@ from sparsecbm.intervene.memory.recall import SIMILAR
 from sparsecbm.model.checksums import text_checksum
 from sparsecbm.serve.service import service_of
 from sparsecbm.workbench.correction_routes import author_of, picked, remember
-from sparsecbm.workbench.desk import desk_of
+from sparsecbm.workbench.desk import answer, desk_of
 from sparsecbm.workbench.forms import read_form
-from sparsecbm.workbench.pages import page
 
 REMEMBER, STOP = "remember", "stop remembering"  # in the journal
 GONE = "this correction is not remembered, or by another model only; reload the page"
@@ -37,7 +36,8 @@ async def store(request: Request) -> Response:
                 desk.journal.append(REMEMBER, author, correction=record["id"], memory=entries[-1].id)
         return entries
 
-    response = page("remembered", entries=await asyncio.to_thread(add), similar=SIMILAR)
+    entries = await asyncio.to_thread(add)
+    response = answer(request, "corrections", "remembered", entries=entries, similar=SIMILAR)
     remember(response, author)
     return response
 
@@ -54,7 +54,7 @@ async def effects(request: Request, identity: str) -> Response:
         raise ConfigError("the text of this correction is no longer kept, so its effects cannot be measured")
     remedy, texts = await asyncio.to_thread(desk.remembered.effects, model, entry, text)
     label = model.concept_set.label.name
-    return page("memory_effects", entry=entry, remedy=remedy, texts=texts, label=label)
+    return answer(request, "corrections", "memory_effects", entry=entry, remedy=remedy, texts=texts, label=label)
 
 
 @router.post("/memory/{identity}")
@@ -63,7 +63,7 @@ async def take_back(request: Request, identity: str) -> Response:
     author, desk = author_of(await read_form(request)), desk_of(request)
     entry = await asyncio.to_thread(desk.remembered.remove, identity)
     await asyncio.to_thread(desk.journal.append, STOP, author, memory=entry.id)
-    response = page("remembered", entries=[], similar=SIMILAR)
+    response = answer(request, "corrections", "remembered", entries=[], similar=SIMILAR)
     remember(response, author)
     return response
 
@@ -75,7 +75,7 @@ async def offers(request: Request) -> Response:
     service_of(request).check([text])
     model = service_of(request).batcher.current.model
     found = await asyncio.to_thread(desk_of(request).remembered.offers, model, text, kept_texts(request))
-    return page("offers", offers=found, text=text, label=model.concept_set.label.name)
+    return answer(request, "read", "offers", offers=found, text=text, label=model.concept_set.label.name)
 
 
 def kept_texts(request: Request) -> dict[str, str]:

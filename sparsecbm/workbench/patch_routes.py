@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.serve.service import service_of
 from sparsecbm.workbench.correction_routes import author_of, picked, remember
-from sparsecbm.workbench.desk import common_values, desk_of
+from sparsecbm.workbench.desk import answer, common_values, desk_of
 from sparsecbm.workbench.forms import identity_of, read_form, settings_of
 from sparsecbm.workbench.pages import HEADERS, page, whole_page
 from sparsecbm.workbench.patch_decisions import VERDICTS
@@ -96,7 +96,7 @@ async def _start(
         desk.journal.append_once("ask for a patch", author, patch=job.request.id)
         return job
 
-    response = page("asked", job=await asyncio.to_thread(start))
+    response = answer(request, "patches", "asked", job=await asyncio.to_thread(start))
     remember(response, author)
     return response
 

@@ -10,7 +10,7 @@ from sparsecbm.explain.explainer import ExplainOptions
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.serve.questions import ask_explanations
 from sparsecbm.serve.service import service_of
-from sparsecbm.workbench.desk import common_values, desk_of
+from sparsecbm.workbench.desk import answer, common_values, desk_of
 from sparsecbm.workbench.forms import read_form, settings_of
 from sparsecbm.workbench.pages import page, whole_page
 from sparsecbm.workbench.reading import Reading, ask_reading, reading_of
@@ -41,9 +41,8 @@ async def _read(request: Request, fields: dict[str, str]) -> Response:
     original = fields.get("original") or reading.text
     earlier = None if original == reading.text else await reading_for(request, {"text": original})
     values: dict[str, Any] = {"reading": reading, "original": original, "earlier": earlier}
-    if whole_page(request):
-        return page("read", **values, **common_values(request, "read"))
-    return page("reading", **values, **common_values(request, "read"))
+    values["whole"] = whole_page(request)
+    return page("read" if values["whole"] else "reading", **values, **common_values(request, "read"))
 
 
 async def reading_for(request: Request, fields: dict[str, str]) -> Reading:
@@ -65,12 +64,13 @@ async def reading_for(request: Request, fields: dict[str, str]) -> Reading:
 async def words(request: Request) -> Response:
     """The words that speak for the states that count, by the quick method first and then by the exact one."""
     fields = await read_form(request)
-    method = fields.pop("method", QUICK)
+    method = fields.pop("method", first_method(request))
     if method not in (QUICK, EXACT):
         raise ConfigError(unknown("method", method, (QUICK, EXACT)))
     options = ExplainOptions(states=settings_of(fields), method=method, units=())
     explanation = await _explain(request, fields, options)
-    return page("words", explanation=explanation, next_method=EXACT if method == QUICK else "")
+    next_method = EXACT if method == QUICK else ""
+    return answer(request, "read", "words", explanation=explanation, next_method=next_method)
 
 
 @router.post("/parts")
@@ -78,7 +78,12 @@ async def parts(request: Request) -> Response:
     """The blocks and heads of each subnetwork without which the state that counts loses most."""
     fields = await read_form(request)
     options = ExplainOptions(states=settings_of(fields), method=QUICK)
-    return page("parts", explanation=await _explain(request, fields, options))
+    return answer(request, "read", "parts", explanation=await _explain(request, fields, options))
+
+
+def first_method(request: Request) -> str:
+    """The method of the first answer: a browser without scripts asks only once."""
+    return EXACT if whole_page(request) else QUICK
 
 
 async def _explain(request: Request, fields: dict[str, str], options: ExplainOptions) -> Explanation:

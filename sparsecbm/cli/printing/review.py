@@ -8,7 +8,6 @@ from rich.padding import Padding
 from rich.text import Text
 
 from sparsecbm.annotate.concept_file import ConceptDefinition
-from sparsecbm.annotate.exchange.rows import Import
 from sparsecbm.annotate.human_labels import Decision
 from sparsecbm.annotate.review.outlook import ConceptProgress, Outlook, concept_progress, outlook
 from sparsecbm.base.terminal_text import one_line
@@ -110,14 +109,6 @@ def show_progress(queue: "ReviewQueue", start: Sequence[ConceptProgress]) -> Non
     Terminal().print(table)
     for line in _outlook_lines(outlook(queue), queue.at_random):
         say(line)
-
-
-def show_import(result: Import, path: object) -> None:
-    """Print what an import added."""
-    parts = [f"{len(result.added):,} decision(s) added from {path}"]
-    parts += [f"{result.known:,} were there already"] if result.known else []
-    parts += [f"{result.older:,} left out, since their author decided otherwise later"] if result.older else []
-    say("; ".join(parts))
 
 
 def _agreement(row: ConceptProgress) -> tuple[str, str]:

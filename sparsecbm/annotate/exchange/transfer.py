@@ -1,0 +1,51 @@
+"""Labels of a workspace to and from a file of another tool, as the command line and the workbench do it."""
+
+from pathlib import Path
+from typing import Literal
+
+from sparsecbm.annotate.exchange.label_studio import export_tasks, label_config, read_tasks
+from sparsecbm.annotate.exchange.rows import Import, check_rows, compare
+from sparsecbm.annotate.exchange.spreadsheet import export_rows, read_rows
+from sparsecbm.annotate.human_labels import HUMAN_FILE, read_decisions, time_now
+from sparsecbm.annotate.labelled_texts import LabelledTexts, load_labelled_texts
+from sparsecbm.base.files import json_text
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.data.csv_output import csv_text
+
+# `tasks` and `interface` are for Label Studio: its JSON, and the labelling interface of a project as XML.
+ExportForm = Literal["tasks", "interface", "csv"]
+
+
+def exported_labels(workspace: Workspace, texts: LabelledTexts, form: ExportForm) -> str:
+    """What a file for another tool holds: texts, with the decisions of people.
+
+    Raises:
+        DataError: the decisions cannot be read.
+    """
+    if form == "interface":
+        return label_config(texts.concepts)
+    decisions = read_decisions(workspace.annotations / HUMAN_FILE)
+    return json_text(export_tasks(texts, decisions)) if form == "tasks" else csv_text(export_rows(texts, decisions))
+
+
+def checked_import(workspace: Workspace, path: Path, author: str) -> Import:
+    """What an import of a file adds; nothing is stored.
+
+    Args:
+        path: a .json of Label Studio, or a table as `exported_labels` gives it
+        author: who decided where the file names nobody; may be empty
+
+    Raises:
+        DataError: the file cannot be read, or a row or task of it is wrong; the message names the first faults.
+    """
+    rows = read_tasks(path) if path.suffix.lower() == ".json" else read_rows(path)
+    decisions = check_rows(rows, load_labelled_texts(workspace), author, time_now())
+    return compare(decisions, read_decisions(workspace.annotations / HUMAN_FILE))
+
+
+def describe_import(result: Import, source: object) -> str:
+    """What an import added, in words."""
+    parts = [f"{len(result.added):,} decision(s) added from {source}"]
+    parts += [f"{result.known:,} were there already"] if result.known else []
+    parts += [f"{result.older:,} left out, since their author decided otherwise later"] if result.older else []
+    return "; ".join(parts)
