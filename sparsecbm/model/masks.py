@@ -5,7 +5,7 @@ Mask of concept k: m_k in {0,1}^|W|; its subnetwork is f(x; W * m_k) (Tan et al.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -183,6 +183,15 @@ class MaskSet(Rich):
             bits[layer] = bits[layer].clone()
             bits[layer][row] = pack(mask).to(bits[layer].device)
         return MaskSet(self.concepts, self.shapes, bits)
+
+    def of(self, names: Sequence[str]) -> "MaskSet":
+        """The masks of some concepts, in this order.
+
+        Raises:
+            ConfigError: unknown concept; the message lists the choices.
+        """
+        rows = [self.concepts.index(self[name].name) for name in names]
+        return MaskSet(tuple(names), self.shapes, {layer: bits[rows] for layer, bits in self.bits.items()})
 
     def density(self) -> dict[str, float]:
         """Share of weights kept, by concept."""

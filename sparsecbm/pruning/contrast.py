@@ -3,7 +3,8 @@
 Without contrast, the masks of all concepts are nearly the same, since weights that matter to one matter to all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import reduce
 
 import torch
@@ -12,11 +13,24 @@ from torch import Tensor
 from sparsecbm.pruning.select import prune_to
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """How masks are made to differ.
+
+    Attributes:
+        core: share of each concept's weights that all concepts have in common, in [0, 1)
+        null_concepts: names of the concepts that mean nothing
+    """
+
+    core: float
+    null_concepts: Collection[str] = ()
+
+
 def choose_contrasting_masks(
     scores: Mapping[str, Mapping[str, Tensor]],
     masks: Mapping[str, Mapping[str, Tensor]],
     sparsity: float,
-    core: float,
+    contrast: Contrast,
     scope: str = "layer",
     regrow: bool = False,
 ) -> dict[str, dict[str, Tensor]]:
@@ -24,13 +38,13 @@ def choose_contrasting_masks(
 
     Scores become ranks within each layer, so that concepts and layers are comparable. The core holds the weights with
     the highest mean rank. From the remaining weights, concept k takes those with the highest r_k - mean of the other
-    r_i.
+    r_i. Means are over real concepts: null concepts are contrasted with these, and change no mask but their own.
 
     Args:
         scores: concept -> layer -> scores; the largest stay
         masks: concept -> layer -> boolean tensor of the same shape, True where a weight is in use now
         sparsity: share of weights that each concept drops, in [0, 1)
-        core: share of each concept's weights that all concepts have in common, in [0, 1)
+        contrast: how many weights are common, and which concepts are contrasted
         scope, regrow: as in `prune_to`
 
     Returns:
@@ -41,19 +55,22 @@ def choose_contrasting_masks(
     """
     names = list(scores)
     ranks = {name: {layer: rank_scores(values) for layer, values in scores[name].items()} for name in names}
+    real = [name for name in names if name not in contrast.null_concepts]
     layers = list(scores[names[0]])
-    mean = {layer: reduce(torch.add, [ranks[name][layer] for name in names]) / len(names) for layer in layers}
-    common = {layer: torch.stack([masks[name][layer] for name in names]).all(0) for layer in layers}
-    core_masks = prune_to(mean, common, 1 - core * (1 - sparsity), scope, regrow) if core else None
+    mean = {layer: reduce(torch.add, [ranks[name][layer] for name in real]) / len(real) for layer in layers}
+    common = {layer: torch.stack([masks[name][layer] for name in real]).all(0) for layer in layers}
+    core_masks = prune_to(mean, common, 1 - contrast.core * (1 - sparsity), scope, regrow) if contrast.core else None
     chosen = {}
     for name in names:
-        contrast = {}
+        lead = {}
         for layer in layers:
-            mean_of_others = (len(names) * mean[layer] - ranks[name][layer]) / max(1, len(names) - 1)
-            contrast[layer] = ranks[name][layer] - mean_of_others
+            mean_of_others = mean[layer]
+            if name in real:
+                mean_of_others = (len(real) * mean[layer] - ranks[name][layer]) / max(1, len(real) - 1)
+            lead[layer] = ranks[name][layer] - mean_of_others
             if core_masks is not None:  # the core is above every difference of ranks
-                contrast[layer] = contrast[layer].masked_fill(core_masks[layer], 2.0)
-        chosen[name] = prune_to(contrast, masks[name], sparsity, scope, regrow)
+                lead[layer] = lead[layer].masked_fill(core_masks[layer], 2.0)
+        chosen[name] = prune_to(lead, masks[name], sparsity, scope, regrow)
     return chosen
 
 

@@ -1,6 +1,6 @@
 """One pruning event: new masks for every concept, at the sparsity of the schedule."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -10,7 +10,7 @@ from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import find_units
-from sparsecbm.pruning.contrast import choose_contrasting_masks
+from sparsecbm.pruning.contrast import Contrast, choose_contrasting_masks
 from sparsecbm.pruning.degeneracy import magnitude_correlation, warn_if_magnitude
 from sparsecbm.pruning.gradients import stream_gradients
 from sparsecbm.pruning.masked_layers import masked_layers, require_masks
@@ -66,7 +66,12 @@ def score_weights(model: ConceptBottleneck, params: Prune, batches: Sequence[Bat
 
 
 def choose_masks(
-    model: ConceptBottleneck, params: Prune, scores: Scores, sparsity: float, regrow: bool = False
+    model: ConceptBottleneck,
+    params: Prune,
+    scores: Scores,
+    sparsity: float,
+    regrow: bool = False,
+    null_concepts: Collection[str] = (),
 ) -> MaskSet:
     """New masks for every concept from scores, at a sparsity and in the configured granularity.
 
@@ -76,6 +81,7 @@ def choose_masks(
     Args:
         model: a masked model
         regrow: let a pruned weight come back
+        null_concepts: names of the model's concepts that mean nothing; they change no mask but their own
 
     Raises:
         ConfigError, PruningError: the pattern does not fit a layer, or more weights are pruned already than requested.
@@ -83,7 +89,8 @@ def choose_masks(
     current = {mask.name: {layer: kept.cpu() for layer, kept in mask.items()} for mask in require_masks(model)}
     if params.granularity == "unstructured":
         if params.core:
-            chosen = choose_contrasting_masks(scores, current, sparsity, params.core, params.threshold, regrow)
+            contrast = Contrast(params.core, null_concepts)
+            chosen = choose_contrasting_masks(scores, current, sparsity, contrast, params.threshold, regrow)
         else:
             chosen = {n: prune_to(scores[n], current[n], sparsity, params.threshold, regrow) for n in scores}
     elif params.granularity == "structured":

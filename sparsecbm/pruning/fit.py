@@ -20,6 +20,15 @@ from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.pruning.head_fit import refit_concept_heads
 from sparsecbm.pruning.mask_sources import MaskSource, ShuffledMasks, make_mask_source
+from sparsecbm.pruning.null_concepts import (
+    NullConcept,
+    choose_null_concepts,
+    companions_of,
+    copy_concept_heads,
+    with_null_concepts,
+    with_null_states,
+    without_null_concepts,
+)
 from sparsecbm.pruning.schedule import PruningEvents
 from sparsecbm.pruning.training import MaskTraining
 from sparsecbm.train.examples import Examples, build_examples, target_weight
@@ -53,12 +62,17 @@ class PruneResult(Generic[Model]):
     Attributes:
         model: a copy of the dense model with masks, fitted heads and new training means, in eval mode
         history: of the training under masks
+        beside: the same model with null concepts, their masks and heads, if some were trained along; its label head is
+            that before the last fit
+        nulls: these null concepts
         events: the folder with the masks of each pruning event, as `STEP.safetensors`; a control writes none
     """
 
     model: Model
     history: History
     events: Path
+    beside: Model | None = None
+    nulls: tuple[NullConcept, ...] = ()
 
 
 @out_of_memory_hint(SMALLER_BATCH_HINT, "set prune.concepts to sampled")
@@ -78,16 +92,21 @@ def fit_masks(
     """
     if not dense.has_bottleneck:
         raise ModelError("a model of mode `standard` has no concepts, so there is nothing to find masks for")
-    params, model = options.prune, copy.deepcopy(dense)
+    params = options.prune
+    nulls = choose_null_concepts(training, dense.concept_set, params.null_concepts, run.seed)
+    model = with_null_concepts(dense, nulls) if nulls else copy.deepcopy(dense)
     layers = prunable_layers(model.backbone, params.layers, params.masked_from)
     # No average: masks change abruptly, and averaged heads would lag behind them.
     changes = {"epochs": params.epochs, "learning_rate": params.learning_rate, "ema_decay": 0.0}
     finetune = options.finetune.model_copy(update=changes)
     annotated, validation_examples = (
-        build_examples(training, model, finetune.targets, finetune.noise),
-        build_examples(validation, model),
+        build_examples(with_null_states(training, nulls), model, finetune.targets, finetune.noise),
+        build_examples(validation, dense),  # null concepts have no say in which epoch is best
     )
-    dense_logits = model.logits(training["text"].tolist()).concepts
+    if nulls:
+        names = [null.name for null in nulls]
+        refit_concept_heads(model, annotated, pooled_under_masks(model, annotated, names), gamma=None)
+    dense_logits = dense.logits(training["text"].tolist()).concepts
     train_examples = mix_targets(annotated, dense_logits, params.distill) if params.distill else annotated
     parameters = dict(model.backbone.named_parameters())
     shapes = {layer: tuple(parameters[f"{layer}.weight"].shape) for layer in layers}
@@ -95,13 +114,18 @@ def fit_masks(
 
     updates = -(-len(train_examples) // (finetune.batch_size * finetune.accumulate)) * finetune.epochs
     folder = run.checkpoints.folder / "events"
-    source: MaskSource = make_mask_source(params, train_examples, run.seed, folder)
+    companions = companions_of(nulls)
+    source: MaskSource = make_mask_source(params, train_examples, run.seed, folder, companions)
     if options.control_of is not None:
         source = ShuffledMasks(options.control_of, run.seed)
     events = PruningEvents.plan(params, updates)
-    method = MaskTraining(params, finetune, train_examples.concept_targets, events, source)
+    method = MaskTraining(params, finetune, train_examples.concept_targets, events, source, companions)
     history = train(model, train_examples, validation_examples, finetune, method, run)
 
+    beside = None
+    if nulls:
+        beside, model = model, without_null_concepts(model, dense.concept_set)
+        refit_concept_heads(beside, annotated, pooled_under_masks(beside, annotated, names), gamma=None)
     pooled = pooled_under_masks(model, train_examples)
     refit_concept_heads(model, mix_targets(annotated, dense_logits, params.head_distill), pooled, params.head_gamma)
     logits = _logits_from_pooled(model, pooled)
@@ -110,7 +134,9 @@ def fit_masks(
         refit_label_head(model, train_examples, logits, *held_out)
     fit_hard_head(model, train_examples, logits, *held_out)
     model.means = compute_training_means(model, train_examples, logits)
-    return PruneResult(model, history, folder)
+    if beside is not None:
+        copy_concept_heads(model, beside)
+    return PruneResult(model, history, folder, beside, nulls)
 
 
 def _logits_from_pooled(model: ConceptBottleneck, pooled: Mapping[str, Tensor]) -> Logits:
@@ -125,12 +151,15 @@ def mix_targets(data: Examples, logits: Mapping[str, np.ndarray], share: float) 
     """Examples whose concept targets are mixed with the predictions of a (dense) model.
 
     Args:
-        logits: concept -> [texts, states]
+        logits: concept -> [texts, states]; targets of other concepts stay
         share: of the prediction in each target; a text without a known state gets the prediction alone. Each target
             keeps its weight
     """
     mixed = {}
     for name, target in data.concept_targets.items():
+        if name not in logits:
+            mixed[name] = target
+            continue
         prediction = activate(torch.from_numpy(logits[name]), "soft")
         weight = target_weight(target)
         mixed[name] = torch.where(weight > 0, (1 - share) * target + weight * (share * prediction), prediction)

@@ -9,7 +9,7 @@ The penalty is strong. Weakly regularised heads use any detail that their mask p
 the heads, and not the choice of weights, make subnetworks differ.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -24,16 +24,19 @@ LABEL_INVERSE_STRENGTH = 10.0  # for the label head, whose few inputs need littl
 ITERATIONS = 400  # after 100 the fit still changes label accuracy by half a point
 
 
-def refit_concept_heads(model: ConceptBottleneck, data: Examples, pooled: dict[str, Tensor], gamma: float) -> None:
-    """Replace the concept heads by those that minimise the loss of the model's mode plus an L2 penalty.
+def refit_concept_heads(
+    model: ConceptBottleneck, data: Examples, pooled: Mapping[str, Tensor], gamma: float | None
+) -> None:
+    """Replace concept heads by those that minimise the loss of the model's mode plus an L2 penalty.
 
     In mode `joint` the loss is CE(u, y) + gamma * mean_k CE(logits_k, c*_k). Its label head is temporary: the model's
     own is fitted last, as after every training. In other modes each concept is fitted by itself.
 
     Args:
         data: has the targets, `concept_targets` and `label_target`
-        pooled: concept -> [texts, hidden], from `pooled_under_masks`
-        gamma: weight of the mean concept's loss against the label's, in mode `joint`
+        pooled: concept -> [texts, hidden], from `pooled_under_masks`; heads of other concepts stay
+        gamma: weight of the mean concept's loss against the label's, in mode `joint`; None fits each concept by itself
+            in any mode
     """
     means = {name: texts.double().mean(0) for name, texts in pooled.items()}
     scales = {name: texts.double().std(0).clamp(min=1e-6) for name, texts in pooled.items()}
@@ -42,7 +45,7 @@ def refit_concept_heads(model: ConceptBottleneck, data: Examples, pooled: dict[s
     biases = {name: _zeros(len(weight)) for name, weight in weights.items()}
     states, classes = sum(map(len, weights.values())), data.label_target.shape[1]
     V, b = _zeros(classes, states), _zeros(classes)
-    joint = model.settings.mode == "joint"
+    joint = model.settings.mode == "joint" and gamma is not None
     # A hard activation has no gradient, so the fit uses the soft one.
     kind = "logits" if model.settings.activation == "logits" else "soft"
 
@@ -52,7 +55,7 @@ def refit_concept_heads(model: ConceptBottleneck, data: Examples, pooled: dict[s
             cross_entropy(logits[n], data.concept_targets[n]) + _penalty(weights[n], INVERSE_STRENGTH, len(data))
             for n in logits
         ]
-        total = gamma * torch.stack(parts).mean()
+        total = (1.0 if gamma is None else gamma) * torch.stack(parts).mean()
         if joint:
             label = torch.cat([activate(values, kind) for values in logits.values()], dim=-1) @ V.T + b
             total = total + cross_entropy(label, data.label_target) + _penalty(V, LABEL_INVERSE_STRENGTH, len(data))

@@ -1,5 +1,6 @@
 """Where the masks of a pruning event come from: learnt scores, a computed saliency, or a finished training."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -33,12 +34,14 @@ class ComputedMasks:
         data: the training examples; gradients come from them
         seed: of the texts for gradients, and of random scores
         folder: gets the masks of each event, as `STEP.safetensors`
+        null_concepts: names of the model's concepts that mean nothing
     """
 
     name = "prune"
 
-    def __init__(self, params: Prune, data: Examples, seed: int, folder: Path):
+    def __init__(self, params: Prune, data: Examples, seed: int, folder: Path, null_concepts: Collection[str] = ()):
         self.params, self.data, self.seed, self.folder = params, data, seed, folder
+        self.null_concepts = null_concepts
 
     def start_scores(self, model: ConceptBottleneck) -> None:
         """None: nothing is learnt."""
@@ -47,7 +50,7 @@ class ComputedMasks:
         """Score all weights and keep the best of those that are in use."""
         batches = draw_gradient_batches(model, self.data, self.params, self.seed, step)
         scored = score_weights(model, self.params, batches, self.seed + step)
-        masks = choose_masks(model, self.params, scored.scores, sparsity)
+        masks = choose_masks(model, self.params, scored.scores, sparsity, null_concepts=self.null_concepts)
         masks.save(self.folder / f"{step}.safetensors")
         correlations = {f"prune.magnitude_correlation.{name}": r for name, r in scored.correlations.items()}
         return masks, _figures(masks, sparsity) | correlations
@@ -61,12 +64,14 @@ class LearntMasks:
         data: the training examples; the gradients of the first saliency come from them
         seed: of the texts for gradients, and of random first scores
         folder: gets the masks of each event, as `STEP.safetensors`
+        null_concepts: names of the model's concepts that mean nothing
     """
 
     name = "prune"
 
-    def __init__(self, params: Prune, data: Examples, seed: int, folder: Path):
+    def __init__(self, params: Prune, data: Examples, seed: int, folder: Path, null_concepts: Collection[str] = ()):
         self.params, self.data, self.seed, self.folder = params, data, seed, folder
+        self.null_concepts = null_concepts
         self.scores = MaskScores({})
 
     def start_scores(self, model: ConceptBottleneck) -> MaskScores:
@@ -79,7 +84,7 @@ class LearntMasks:
     def new_masks(self, model: ConceptBottleneck, step: int, sparsity: float) -> tuple[MaskSet, dict[str, float]]:
         """Keep the weights with the highest scores, dropped ones included."""
         scores = self.scores.by_concept(model.concept_set.names)
-        masks = choose_masks(model, self.params, scores, sparsity, regrow=True)
+        masks = choose_masks(model, self.params, scores, sparsity, True, self.null_concepts)
         masks.save(self.folder / f"{step}.safetensors")
         return masks, _figures(masks, sparsity)
 
@@ -112,10 +117,12 @@ class ShuffledMasks:
         return masks, {"control.sparsity": sparsity}
 
 
-def make_mask_source(params: Prune, data: Examples, seed: int, folder: Path) -> MaskSource:
+def make_mask_source(
+    params: Prune, data: Examples, seed: int, folder: Path, null_concepts: Collection[str] = ()
+) -> MaskSource:
     """The source of the configured saliency."""
     kind = LearntMasks if params.saliency == "movement" else ComputedMasks
-    return kind(params, data, seed, folder)
+    return kind(params, data, seed, folder, null_concepts)
 
 
 def _figures(masks: MaskSet, sparsity: float) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Training under masks: what an update and a pruning event do to a sparse model."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ class MaskTraining(TrainingMethod):
         targets: concept -> [texts, states], the concept targets of the training examples
         events: when masks are pruned, and how sparse they become
         source: where their masks come from
+        companions: null concept -> the real concept that it accompanies: both get the same texts
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class MaskTraining(TrainingMethod):
         targets: Mapping[str, Tensor],
         events: PruningEvents,
         source: MaskSource,
+        companions: Mapping[str, str] = MappingProxyType({}),
     ):
         self.params, self.finetune, self.events, self.source = params, finetune, events, source
+        self.companions = companions
         self.name = source.name
-        self.priors = state_priors(targets)
+        self.priors = state_priors({name: target for name, target in targets.items() if name not in companions})
         self.scores: MaskScores | None = None
         self._optimizer: AdamW  # of `make_optimizer`
         self._leaves: Leaves = {}
@@ -90,24 +94,41 @@ class MaskTraining(TrainingMethod):
     def compute_losses(self, model: ConceptBottleneck, batch: Batch, step: int) -> Losses:
         """Losses of the concepts in this batch, the leakage penalty, and the label's loss if all concepts take part."""
         every_row = torch.arange(len(batch.ids), device=batch.ids.device)
-        rows = route_batch(self.params.concepts, model.concept_set.names, every_row, step)
+        rows = route_batch(self.params.concepts, list(self.priors), every_row, step)
+        rows |= {null: rows[name] for null, name in self.companions.items() if name in rows}
         if self.scores is not None:
             with weight_leaves() as self._leaves:
                 pooled = model.represent(batch.ids, batch.mask, rows)
         else:
             pooled = model.represent(batch.ids, batch.mask, rows)
-        logits = model.concept_heads(pooled)
-        settings = ConceptLoss.of(self.finetune)
-        parts = [cross_entropy(logits[n], batch.concepts[n][rows[n]], settings=settings) for n in rows]
-        concept = torch.stack(parts).mean()
-        total = self.finetune.gamma * concept
-        if self.params.leakage_weight:
-            total = total + self.params.leakage_weight * leakage_penalty(model, pooled, self.priors)
+        real = {name: texts for name, texts in pooled.items() if name not in self.companions}
+        null = {name: texts for name, texts in pooled.items() if name in self.companions}
+        logits = model.concept_heads(real)
+        concept, total = self._concept_losses(model, batch, rows, real, logits)
+        if null:  # apart, so that the gradients of real concepts stay as they are
+            total = total + self._concept_losses(model, batch, rows, null, model.concept_heads(null))[1]
         label = concept.new_zeros(())
         if self._trains_label(model):
             label = cross_entropy(model.output(logits).label_logits, batch.label)
             total = total + label
         return Losses(total, label, concept)
+
+    def _concept_losses(
+        self,
+        model: ConceptBottleneck,
+        batch: Batch,
+        rows: Mapping[str, Tensor],
+        pooled: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Mean loss of some concepts, and the same with its weight and the leakage penalty; both are scalars."""
+        settings = ConceptLoss.of(self.finetune)
+        parts = [cross_entropy(logits[n], batch.concepts[n][rows[n]], settings=settings) for n in pooled]
+        concept = torch.stack(parts).mean()
+        total = self.finetune.gamma * concept
+        if self.params.leakage_weight:
+            total = total + self.params.leakage_weight * leakage_penalty(model, pooled, self.priors)
+        return concept, total
 
     def after_backward(self, model: ConceptBottleneck) -> None:
         """Pass the gradients of masked weights on to the learnt scores and the trained weights."""

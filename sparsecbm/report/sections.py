@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sparsecbm.report.embedded_plots import Plot
 from sparsecbm.report.evidence_tables import causal_tables, faithfulness_tables
 from sparsecbm.report.label_tables import agreement_table, alpha_table, noise_table, state_table, suspect_table
+from sparsecbm.report.null_table import null_table
 from sparsecbm.report.score_tables import concept_table, label_table, mask_tables, subgroup_table
 from sparsecbm.report.tables import Table, figure_tables, number
 
@@ -40,7 +41,7 @@ def sections(metrics: Mapping[str, Mapping], plots: Mapping[str, Sequence[Plot]]
         _concept_section(scores, masks),
         _subgroup_section(scores.get("subgroups") or {}),
         _label_quality_section(metrics.get("annotate", {}), plots.get("annotate", ())),
-        _mask_section(masks, plots.get("prune", ())),
+        _mask_section(metrics.get("prune", {}), plots.get("prune", ())),
         _explanation_section(metrics.get("explain", {}), plots.get("explain", ())),
         _effect_section(scores),
         _intervention_section(metrics.get("intervene", {}), plots.get("intervene", ())),
@@ -91,15 +92,22 @@ def _label_quality_section(record: Mapping, plots: Sequence[Plot]) -> Section:
     return Section("labels", "How good are the concept labels?", lead, tables, plots, folded)
 
 
-def _mask_section(masks: Mapping | None, plots: Sequence[Plot]) -> Section:
+def _mask_section(record: Mapping, plots: Sequence[Plot]) -> Section:
     lead = (
         "Each concept has its own mask over the weights. A mask is specific if its own concept is predicted well under "
         "it and the others are not. That alone proves little: masks with a common core are chosen to differ, and even "
         "the mask of a meaningless concept shows some gap. Compare it with the accuracy, and with random masks if "
         "the run has that control."
     )
+    masks, tables = record.get("chosen"), []
+    if record.get("nulls"):
+        lead += (
+            " The first table sets real concepts beside concepts that mean nothing, whose masks were found in the same "
+            "way; p says how often a meaningless one does as well."
+        )
+        tables = [null_table(record)]
     shown = [plot for plot in plots if plot.name != "curves"]
-    return Section("subnetworks", "Subnetworks", lead, plots=shown, folded=mask_tables(masks) if masks else ())
+    return Section("subnetworks", "Subnetworks", lead, tables, shown, mask_tables(masks) if masks else ())
 
 
 def _explanation_section(record: Mapping, plots: Sequence[Plot]) -> Section:

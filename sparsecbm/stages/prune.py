@@ -9,6 +9,13 @@ from sparsecbm.base.files import write_json
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_split
+from sparsecbm.evaluate.specificity.null_specificity import (
+    MEASURES,
+    NullSpecificity,
+    null_excess,
+    null_specificity,
+    rank_p_values,
+)
 from sparsecbm.evaluate.specificity.specificity import Specificity, excess, specificity
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
@@ -30,6 +37,7 @@ class _Pruned:
     model: ConceptBottleneck
     history: History
     specificity: Specificity
+    nulls: NullSpecificity | None
     record: dict
 
 
@@ -38,8 +46,9 @@ def run(params: Params, workspace: Workspace) -> None:
     """Write `models/sparse` and `metrics/prune.json`.
 
     All scores are those of the validation split. With `prune.control`, a second training has random masks that equal
-    the chosen masks in density and overlap: the difference is the gain from choosing. The black box (mode `standard`)
-    has no concepts to find masks for, so it is saved unchanged.
+    the chosen masks in density and overlap: the difference is the gain from choosing. With `prune.null_concepts`,
+    concepts without meaning get masks in the same training, and `nulls` says how these do; the model does not keep
+    them. The black box (mode `standard`) has no concepts to find masks for, so it is saved unchanged.
     """
     dense = load_model(workspace.dense)
     if not dense.has_bottleneck:
@@ -61,10 +70,13 @@ def run(params: Params, workspace: Workspace) -> None:
             "epochs": history.epochs,
             "events": history.events,
         }
+        control = None
         if params.prune.control:
             control = _prune(dense, splits, params, Checkpoints(root / "random"), log, control_of=events)
             record["random"] = {**control.record, "before": before}
             record["excess"] = excess(chosen.specificity, control.specificity, seed=params.seed).to_dict()
+        if chosen.nulls is not None:
+            record["nulls"] = _compare_with_nulls(chosen, control, record.get("excess"), params.seed)
     save_model(chosen.model, workspace.sparse)
     write_json(workspace.metrics("prune"), record)
     Checkpoints(root).clear()
@@ -90,7 +102,34 @@ def _prune(
     measured = specificity(model, training, validation, params.prune.probe_texts, seed=params.seed)
     after = validation_scores(model, build_examples(validation, model), _batch_size(params))
     model.eval()
-    return _Pruned(model, result.history, measured, {**measured.to_dict(), "after": after})
+    nulls = None
+    if result.beside is not None:
+        tables = training, validation
+        beside = result.beside.to("cpu")
+        nulls = null_specificity(beside, result.nulls, tables, params.prune.probe_texts, seed=params.seed)
+    return _Pruned(model, result.history, measured, nulls, {**measured.to_dict(), "after": after})
+
+
+def _compare_with_nulls(chosen: _Pruned, control: _Pruned | None, excess_of_real: dict | None, seed: int) -> dict:
+    """The scores of null concepts, and how often one does as well as a real concept.
+
+    Figures are compared as they exceed random masks, if there is a control.
+    """
+    assert chosen.nulls is not None
+    scores = {name: form.to_dict() for name, form in chosen.nulls.scores.items()}
+    record: dict = {"chosen": scores}
+    null = {measure: {name: form[measure] for name, form in scores.items()} for measure in MEASURES}
+    real = chosen.specificity.scores
+    figures = {"swap": real.swap.gap, "probe": real.probe.gap, "ablation": real.ablation.selectivity}
+    values = {measure: {name: e.value for name, e in by_name.items()} for measure, by_name in figures.items()}
+    if control is not None and control.nulls is not None and excess_of_real is not None:
+        record["random"] = {name: form.to_dict() for name, form in control.nulls.scores.items()}
+        over = null_excess(chosen.nulls, control.nulls, seed=seed)
+        null = {m: {name: e.to_dict() for name, e in by_name.items()} for m, by_name in over.items()}
+        record["excess"] = null
+        values = {m: {name: e["value"] for name, e in excess_of_real[m].items()} for m in MEASURES}
+    record["rank_p"] = {m: rank_p_values(values[m], [e["value"] for e in null[m].values()]) for m in MEASURES}
+    return record
 
 
 def _layer_shares(masks: MaskSet) -> dict[str, dict[str, dict[str, float]]]:

@@ -88,7 +88,11 @@ def make_accelerator(params: Finetune) -> Accelerator:
 
 
 def validation_scores(model: ConceptBottleneck, data: Examples, batch_size: int) -> dict[str, float]:
-    """Accuracies on a split, and `score`, their mean over label and concepts, which selects checkpoints."""
+    """Accuracies on a split, and `score`, their mean over label and concepts, which selects checkpoints.
+
+    Args:
+        data: has the gold states of the concepts that are scored, which may be fewer than the model has
+    """
     label = torch.zeros(len(data), dtype=torch.long)
     concepts = {name: torch.zeros(len(data), dtype=torch.long) for name in data.concepts}
     with inference_mode(model):
@@ -97,7 +101,8 @@ def validation_scores(model: ConceptBottleneck, data: Examples, batch_size: int)
             output = model(batch.ids, batch.mask)
             label[indices] = output.label_logits.argmax(-1).cpu()
             for name, logits in output.concept_logits.items():
-                concepts[name][indices] = logits.argmax(-1).cpu()
+                if name in concepts:
+                    concepts[name][indices] = logits.argmax(-1).cpu()
     figures = {}
     if model.settings.mode in ("standard", "joint"):
         figures["label.accuracy"] = accuracy(data.label.numpy(), label.numpy(), MISSING)

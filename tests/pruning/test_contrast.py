@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import PruningError
-from sparsecbm.pruning.contrast import choose_contrasting_masks, rank_scores
+from sparsecbm.pruning.contrast import Contrast, choose_contrasting_masks, rank_scores
 from sparsecbm.pruning.select import prune_to
 
 # One layer has ten weights. Both concepts score the first three highest. The rank differences, in ninths, are
@@ -39,13 +39,13 @@ def without_contrast(scores, sparsity):
 
 def test_two_concepts_by_hand():
     """Four of ten weights stay. The core is the weight with the highest mean rank. Each concept has three more."""
-    masks_by_concept = choose_contrasting_masks(*one_layer(TWO), sparsity=0.6, core=0.25)
+    masks_by_concept = choose_contrasting_masks(*one_layer(TWO), sparsity=0.6, contrast=Contrast(0.25))
     assert kept(masks_by_concept) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
     assert without_contrast(TWO, 0.6) == {"food": [0, 1, 2, 3], "noise": [0, 1, 2, 9]}
 
 
 def test_half_of_each_mask_is_the_core():
-    assert kept(choose_contrasting_masks(*one_layer(TWO), sparsity=0.6, core=0.5)) == {
+    assert kept(choose_contrasting_masks(*one_layer(TWO), sparsity=0.6, contrast=Contrast(0.5))) == {
         "food": [0, 1, 3, 4],
         "noise": [0, 1, 8, 9],
     }
@@ -53,7 +53,7 @@ def test_half_of_each_mask_is_the_core():
 
 def test_without_a_core_only_contrast_counts():
     """The weights that are most important to both concepts go."""
-    assert kept(choose_contrasting_masks(*one_layer(TWO), sparsity=0.7, core=0)) == {
+    assert kept(choose_contrasting_masks(*one_layer(TWO), sparsity=0.7, contrast=Contrast(0))) == {
         "food": [3, 4, 5],
         "noise": [7, 8, 9],
     }
@@ -62,7 +62,7 @@ def test_without_a_core_only_contrast_counts():
 
 def test_three_concepts_by_hand():
     """Three of eight weights stay; one of them is the core."""
-    masks_by_concept = choose_contrasting_masks(*one_layer(THREE), sparsity=5 / 8, core=1 / 3)
+    masks_by_concept = choose_contrasting_masks(*one_layer(THREE), sparsity=5 / 8, contrast=Contrast(1 / 3))
     assert kept(masks_by_concept) == {"food": [0, 2, 3], "noise": [0, 4, 5], "service": [0, 6, 7]}
     assert without_contrast(THREE, 5 / 8) == {"food": [0, 1, 2], "noise": [0, 1, 4], "service": [0, 1, 6]}
 
@@ -70,29 +70,29 @@ def test_three_concepts_by_hand():
 def test_a_pruned_weight_stays_pruned_unless_it_may_regrow():
     """Food has lost weight 3. Weight 1 replaces it: it is the first one without contrast outside the core."""
     inputs = one_layer(TWO, {"food": [3]})
-    assert kept(choose_contrasting_masks(*inputs, sparsity=0.6, core=0.25)) == {
+    assert kept(choose_contrasting_masks(*inputs, sparsity=0.6, contrast=Contrast(0.25))) == {
         "food": [0, 1, 4, 5],
         "noise": [0, 7, 8, 9],
     }
-    regrown = choose_contrasting_masks(*inputs, sparsity=0.6, core=0.25, regrow=True)
+    regrown = choose_contrasting_masks(*inputs, sparsity=0.6, contrast=Contrast(0.25), regrow=True)
     assert kept(regrown) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
 
 
 def test_the_core_consists_of_weights_that_all_concepts_have():
     """Noise has lost weight 0, which has the highest mean rank. The core takes the next one, weight 1."""
     inputs = one_layer(TWO, {"noise": [0]})
-    assert kept(choose_contrasting_masks(*inputs, sparsity=0.6, core=0.25)) == {
+    assert kept(choose_contrasting_masks(*inputs, sparsity=0.6, contrast=Contrast(0.25))) == {
         "food": [1, 3, 4, 5],
         "noise": [1, 7, 8, 9],
     }
-    regrown = choose_contrasting_masks(*inputs, sparsity=0.6, core=0.25, regrow=True)
+    regrown = choose_contrasting_masks(*inputs, sparsity=0.6, contrast=Contrast(0.25), regrow=True)
     assert kept(regrown) == {"food": [0, 3, 4, 5], "noise": [0, 7, 8, 9]}
 
 
 def test_too_few_common_weights_raise_an_error():
     inputs = one_layer(TWO, {"food": [0, 1, 2, 3, 4], "noise": [5, 6, 7, 8, 9]})
     with pytest.raises(PruningError, match="layer layer: 10 of 10 weights are dropped already"):
-        choose_contrasting_masks(*inputs, sparsity=0.6, core=0.25)
+        choose_contrasting_masks(*inputs, sparsity=0.6, contrast=Contrast(0.25))
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
@@ -103,7 +103,7 @@ def test_sparsity_is_exact_and_the_core_is_common(scope, sparsity, core):
     names = ("food", "noise", "service")
     scores = {n: {layer: torch.randn(shape, generator=draw) for layer, shape in shapes.items()} for n in names}
     masks = {n: {layer: torch.ones(shape, dtype=torch.bool) for layer, shape in shapes.items()} for n in names}
-    masks_by_concept = choose_contrasting_masks(scores, masks, sparsity, core, scope)
+    masks_by_concept = choose_contrasting_masks(scores, masks, sparsity, Contrast(core), scope)
     groups = [["a", "b"]] if scope == "global" else [["a"], ["b"]]
     for layers in groups:
         size = sum(masks["food"][layer].numel() for layer in layers)
@@ -120,8 +120,8 @@ def test_sparsity_is_exact_and_the_core_is_common(scope, sparsity, core):
 
 def test_the_scale_of_scores_does_not_matter():
     scaled = dict(TWO, noise=[1e6 * value + 3 for value in TWO["noise"]])
-    masks_by_concept = kept(choose_contrasting_masks(*one_layer(scaled), sparsity=0.6, core=0.25))
-    assert masks_by_concept == kept(choose_contrasting_masks(*one_layer(TWO), sparsity=0.6, core=0.25))
+    masks_by_concept = kept(choose_contrasting_masks(*one_layer(scaled), sparsity=0.6, contrast=Contrast(0.25)))
+    assert masks_by_concept == kept(choose_contrasting_masks(*one_layer(TWO), sparsity=0.6, contrast=Contrast(0.25)))
 
 
 def test_ranks_by_hand():

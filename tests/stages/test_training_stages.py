@@ -190,6 +190,27 @@ def test_prune_writes_a_model_with_the_target_sparsity_and_its_control(params, t
         assert {layer: by_kind["exclusive"][name] for layer, by_kind in layers.items()} == rounded
 
 
+def test_null_concepts_are_measured_and_dropped(params, tmp_path):
+    """The model has its own concepts only; p counts the meaningless concepts that do as well over random masks."""
+    workspace = make_workspace(tmp_path / "nulls")
+    changes = {"control": True, "null_concepts": 2, "epochs": 2}
+    params = params.model_copy(update={"prune": params.prune.model_copy(update=changes)})
+    finetune.run(params, workspace)
+    prune.run(params, workspace)
+    model = SparseCBM.from_pretrained(workspace.sparse)
+    assert model.concept_set.names == model.masks.concepts == ("food", "noise")
+    figures = read_json(workspace.metrics("prune"))
+    nulls = figures["nulls"]
+    assert [score["kind"] for score in nulls["chosen"].values()] == ["permuted", "word"]
+    assert [score["companion"] for score in nulls["random"].values()] == ["food", "noise"]
+    for measure in ("swap", "probe", "ablation"):
+        of_nulls = [estimate["value"] for estimate in nulls["excess"][measure].values()]
+        for name, p in nulls["rank_p"][measure].items():
+            real = figures["excess"][measure][name]["value"]
+            assert p == pytest.approx((1 + sum(value >= real for value in of_nulls)) / 3, abs=1e-5)
+    assert set(figures["chosen"]["density_by_concept"]) == {"food", "noise"}
+
+
 def without_concepts(workspace):
     """Write the tables of a task whose concepts nobody has defined."""
     splits = {name: read_split(workspace.annotated, name) for name in ("train", "validation", "test")}

@@ -79,6 +79,13 @@ class Prune(Section):
     damping: float = Field(default=1e-7, gt=0, description="damping of the Fisher matrix")
     memory_mb: float = Field(default=1500, gt=0, description="memory for gradients; less memory takes more time")
     probe_texts: int = Field(default=400, ge=10, description="training texts of a probe")
+    null_concepts: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description="concepts without meaning whose masks are trained along, for comparison, and then dropped; "
+        "each takes the time of one more concept",
+    )
     control: bool = Field(
         default=False,
         description="train again under matched random masks, and report the gain over random masks",
@@ -90,10 +97,16 @@ class Prune(Section):
             raise ValueError(f"begin {self.begin} is after end {self.end}; both are shares of all updates")
         if self.initial > self.sparsity:
             raise ValueError(f"initial {self.initial} is above sparsity {self.sparsity}")
+        if self.null_concepts and (self.concepts == "all" or self.weights == "trained"):
+            raise ValueError(
+                f"null_concepts {self.null_concepts} would change what real concepts learn if texts go through all "
+                "masks or weights are trained; set prune.concepts=sampled and prune.weights=frozen, or "
+                "prune.null_concepts=0"
+            )
         if ":" in self.granularity:
             self._check_n_of_m()
         if self.granularity != "unstructured":
-            for key, off in (("core", "0"), ("control", "false")):
+            for key, off in (("core", "0"), ("control", "false"), ("null_concepts", "0")):
                 if getattr(self, key):
                     raise ValueError(
                         f"{key} {getattr(self, key)} needs masks that are chosen weight by weight, and granularity is "

@@ -46,13 +46,22 @@ def probe(training: Pooled, evaluated: Pooled) -> Evidence:
         known = gold != MISSING
         if not known.any():
             raise DataError(f"no training text of the probes has a state for concept {name!r}; add texts with states")
-        columns = [_fit_predict(training.texts[m][known], gold[known], evaluated.texts[m]) for m in training.gold]
+        columns = [fit_probe(training.texts[m][known], gold[known], evaluated.texts[m]) for m in training.gold]
         predicted[name] = np.stack(columns, axis=1)
     return correctness(evaluated, predicted)
 
 
-def _fit_predict(features: np.ndarray, gold: np.ndarray, evaluated: np.ndarray) -> np.ndarray:
-    """Predicted class indices, [texts], of a probe that is fitted on features, [training texts, hidden]."""
+def fit_probe(features: np.ndarray, gold: np.ndarray, evaluated: np.ndarray) -> np.ndarray:
+    """Fit a probe and predict with it.
+
+    Args:
+        features: [training texts, hidden]
+        gold: [training texts], class indices
+        evaluated: [texts, hidden]
+
+    Returns:
+        predicted class indices, [texts]
+    """
     if len(np.unique(gold)) < 2:  # a single class needs no probe
         return np.full(len(evaluated), gold[0])
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000))
