@@ -33,8 +33,8 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_json, write_json
 from sparsecbm.data.tables import read_split
 from sparsecbm.intervene.experiments.controls import draw_random_flips
-from sparsecbm.intervene.experiments.trials import TrialSettings, bit_budget, sample_mispredicted
-from sparsecbm.intervene.patches.bits import Positions, concept_index, masked_layers, toggled
+from sparsecbm.intervene.experiments.trials import TrialSettings, sample_mispredicted
+from sparsecbm.intervene.patches.bits import Positions, bit_budget, concept_index, masked_layers, toggled
 from sparsecbm.intervene.patches.factors import compute_factors
 from sparsecbm.intervene.patches.make import Safeguards, UnreachedError, make_patch
 from sparsecbm.intervene.patches.options import PatchOptions

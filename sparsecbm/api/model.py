@@ -21,7 +21,7 @@ from sparsecbm.explain.export import word_table
 from sparsecbm.explain.methods import DEFAULT_METHOD, DEFAULT_OPTIONS, AttributionOptions
 from sparsecbm.explain.variants import KINDS
 from sparsecbm.intervene.edits import Edit, Setting, edited, intervene
-from sparsecbm.intervene.experiments.trials import bit_budget
+from sparsecbm.intervene.patches.bits import bit_budget
 from sparsecbm.intervene.patches.make import Safeguards, make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.patch import MaskPatch

@@ -152,5 +152,10 @@ class Workspace:
         return self.state / "patches"
 
     @property
+    def patch_cache(self) -> Path:
+        """Folder of predictions and hidden states that patches are made from. It may be deleted at any time."""
+        return self.state / "cache" / "patches"
+
+    @property
     def checkpoints(self) -> Path:
         return self.state / "checkpoints"

@@ -113,19 +113,19 @@ def make(
     from sparsecbm.cli.printing.interventions import show_patch
     from sparsecbm.cli.printing.terminal import say
     from sparsecbm.cli.text_input import collect_texts
-    from sparsecbm.intervene.experiments.trials import bit_budget
+    from sparsecbm.intervene.patches.bits import bit_budget
     from sparsecbm.intervene.patches.make import make_patch
     from sparsecbm.intervene.patches.options import PatchOptions
     from sparsecbm.intervene.patches.patch import check_patch_output
-    from sparsecbm.intervene.patches.split_safeguards import safeguards_from
-    from sparsecbm.intervene.remedies import compare_remedies
+    from sparsecbm.intervene.patches.split_safeguards import SplitSource, patch_cache
+    from sparsecbm.model.storage import load
 
     check_patch_output(output)
     if remedies is not None:
         check_output(remedies, published("remedies"), "a comparison of remedies")
     texts = collect_texts(text, file)
     workspace = Workspace.find()
-    params, loaded = load_params(workspace.params), load_model(model)
+    params, loaded = load_params(workspace.params), load(model)  # the class of users imports much that is not needed
     settings = params.intervene
     options = PatchOptions(
         budget=bit_budget(loaded, settings.max_flipped_share) if bits is None else bits,
@@ -137,10 +137,14 @@ def make(
         max_harm=settings.max_harm if max_harm is None else max_harm,
         force=force,
     )
-    safeguards = safeguards_from(loaded, data or workspace.annotated, split, concept, texts, params)
-    patch = replace(make_patch(loaded, texts, concept, state, options, safeguards), author=author, note=note)
+    source = SplitSource(data or workspace.annotated, split, params, patch_cache(workspace))
+    base = source.prepare(loaded, concept, texts, options.layers)
+    patch = make_patch(base.model, texts, concept, state, options, base.safeguards)
     if remedies is not None:
-        write_json(remedies, compare_remedies(loaded, patch, texts, safeguards).to_dict())
+        from sparsecbm.intervene.remedies import compare_remedies
+
+        write_json(remedies, compare_remedies(base.model, patch, texts, base.safeguards).to_dict())
+    patch = replace(patch, author=author, note=note)
     patch.save(output)
     if json:
         print_json(patch)

@@ -50,7 +50,7 @@ def find_changes(workspace: Workspace, params: Params, subject: Subject) -> list
     Raises:
         DataError: a file that may hold the text cannot be read.
     """
-    finders = (_tables, _labels, _records, _figures, _answers, _patches, _requests, _corrections)
+    finders = (_tables, _labels, _records, _figures, _answers, _patches, _cached, _requests, _corrections)
     found = [change for finder in finders for change in finder(workspace, subject)]
     return [*_source(workspace, params, subject), *found, *_pages(workspace, subject), *_traces(workspace, subject)]
 
@@ -207,6 +207,14 @@ def _patches(workspace: Workspace, subject: Subject) -> Iterator[Change]:
             continue
         if subject.checksums & set(made_for):
             yield Change(path, "a patch made for it", lambda path=path: path.unlink(missing_ok=True))
+
+
+def _cached(workspace: Workspace, subject: Subject) -> Iterator[Change]:
+    """What was computed from the text for patches: each file of the cache states the checksums of its texts."""
+    for path in files_below(workspace.patch_cache):
+        if subject.is_in(path):
+            what = "predictions and hidden states of its table"
+            yield Change(path, what, lambda path=path: path.unlink(missing_ok=True))
 
 
 def _requests(workspace: Workspace, subject: Subject) -> Iterator[Change]:

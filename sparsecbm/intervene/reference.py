@@ -3,7 +3,7 @@
 Patches must not harm these predictions, and their side effects are measured on them.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
 from sparsecbm.model.inference import inference_mode
-from sparsecbm.train.examples import build_examples
+from sparsecbm.train.examples import Examples, build_examples
 from sparsecbm.train.pooled import pooled_under_masks
 
 
@@ -75,6 +75,11 @@ class Reference:
             join_each(self.logits, other.logits), join_each(self.pooled, other.pooled), self.checksum,
         )  # fmt: skip
 
+    def only(self, concept: str) -> "Reference":
+        """Return the same texts with the predictions of one concept alone."""
+        parts = ({concept: arrays[concept]} for arrays in (self.gold, self.logits, self.pooled))
+        return Reference(self.texts, self.groups, self.label_gold, *parts, self.checksum)
+
     def without(self, groups: Collection[str]) -> "Reference":
         """Return the texts that belong to none of these groups."""
         return self.take(~np.isin(self.groups, list(groups)))
@@ -118,8 +123,13 @@ class Reference:
             )
 
 
-def predict_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32) -> Reference:
-    """Predict all concepts of an annotated table (columns as in `sparsecbm.data.tables`).
+def predict_reference(
+    model: ConceptBottleneck, frame: pd.DataFrame, batch_size: int = 32, concepts: Sequence[str] | None = None
+) -> Reference:
+    """Predict concepts of an annotated table (columns as in `sparsecbm.data.tables`).
+
+    Args:
+        concepts: those that are predicted; all by default
 
     Raises:
         InterventionError: the model has no concepts, or the table no rows.
@@ -129,17 +139,40 @@ def predict_reference(model: ConceptBottleneck, frame: pd.DataFrame, batch_size:
     if not len(frame):
         raise InterventionError("the reference table has no rows, so no side effects can be measured on it")
     data = build_examples(frame, model)
-    pooled = pooled_under_masks(model, data, batch_size=batch_size)
+    pooled = pooled_under_masks(model, data, concepts, batch_size)
     with inference_mode(model):
         on_device = {name: texts.to(model.device) for name, texts in pooled.items()}
         logits = {name: values.float().cpu().numpy() for name, values in model.concept_heads(on_device).items()}
+    return _annotated_reference(model, frame, data, logits, {name: texts.numpy() for name, texts in pooled.items()})
+
+
+def annotated_reference(
+    model: ConceptBottleneck, frame: pd.DataFrame, logits: dict[str, np.ndarray], pooled: dict[str, np.ndarray]
+) -> Reference:
+    """Return a reference of predictions that this model made earlier.
+
+    Args:
+        frame: an annotated table
+        logits: concept -> [texts, states]
+        pooled: concept -> [texts, hidden]
+    """
+    return _annotated_reference(model, frame, build_examples(frame, model), logits, pooled)
+
+
+def _annotated_reference(
+    model: ConceptBottleneck,
+    frame: pd.DataFrame,
+    data: Examples,
+    logits: dict[str, np.ndarray],
+    pooled: dict[str, np.ndarray],
+) -> Reference:
     return Reference(
         frame["text"].to_numpy(dtype=object),
         frame["group"].astype(str).to_numpy(dtype=object),
         data.label.numpy(),
-        {name: gold.numpy() for name, gold in data.concepts.items()},
+        {name: data.concepts[name].numpy() for name in logits},
         logits,
-        {name: texts.numpy() for name, texts in pooled.items()},
+        pooled,
         model_checksum(model),
     )
 

@@ -22,6 +22,8 @@ from sparsecbm.intervene.experiments.verdict import PASSED, judge, least_rise, v
 from sparsecbm.intervene.memory.recall import recall_rows
 from sparsecbm.intervene.reference import Reference, predict_reference
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.masked import first_masked_block
+from sparsecbm.model.remembered_states import RememberedStates, remembering_copy
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.stages.reproducible_stage import reproducible_stage
 
@@ -87,8 +89,9 @@ def _experiment(params: Params, model: ConceptBottleneck, reference: Reference, 
     protecting = predict_reference(
         model, training.sample(min(settings.training_texts, len(training)), random_state=seed)
     )
+    fast = remembering_copy(model, RememberedStates(first_masked_block(model.backbone)))
     trials = {
-        seed + n: run_trials(model, reference, trial_settings, seed + n, protecting) for n in range(settings.seeds)
+        seed + n: run_trials(fast, reference, trial_settings, seed + n, protecting) for n in range(settings.seeds)
     }
     return _Results(
         texts=len(reference),

@@ -14,7 +14,7 @@ from sparsecbm.base.files import write_json, write_text
 from sparsecbm.base.params import load_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.intervene.patches.make import HarmfulError, UnreachedError, make_patch
-from sparsecbm.intervene.patches.split_safeguards import safeguards_from
+from sparsecbm.intervene.patches.split_safeguards import SplitSource, patch_cache
 from sparsecbm.intervene.remedies import compare_remedies
 from sparsecbm.workbench.patch_request import BITS, HARM, SHARE, PatchRequest
 
@@ -34,11 +34,12 @@ def make_requested(workspace: Workspace, model_folder: Path, job: Path) -> None:
     write_text(job / PHASE, "step 1 of 3, right readings are protected")
     model, texts = SparseCBM.from_pretrained(model_folder), list(request.texts)
     options = request.limits.options(model, params.intervene)
-    safeguards = safeguards_from(model, workspace.annotated, SPLIT, request.concept, texts, params)
+    source = SplitSource(workspace.annotated, SPLIT, params, patch_cache(workspace))
+    base = source.prepare(model, request.concept, texts, options.layers)
     write_text(job / PHASE, "step 2 of 3, bits are searched for")
-    patch = make_patch(model, texts, request.concept, request.state, options, safeguards)
+    patch = make_patch(base.model, texts, request.concept, request.state, options, base.safeguards)
     write_text(job / PHASE, "step 3 of 3, other remedies are measured")
-    write_json(job / REMEDIES, compare_remedies(model, patch, texts, safeguards).to_dict())
+    write_json(job / REMEDIES, compare_remedies(base.model, patch, texts, base.safeguards).to_dict())
     replace(patch, author=request.author, note=request.reason).save(job / PATCH)
 
 

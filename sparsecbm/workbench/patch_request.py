@@ -9,7 +9,7 @@ from pathlib import Path
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.params.intervene import Intervene
-from sparsecbm.intervene.experiments.trials import bit_budget
+from sparsecbm.intervene.patches.bits import bit_budget
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.model.cbm import ConceptBottleneck
 

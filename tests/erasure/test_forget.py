@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
 from sparsecbm.annotate.human_labels import Decision, append_decisions
 from sparsecbm.annotate.labels import label_table, text_key, write_labels
@@ -27,6 +28,7 @@ from sparsecbm.erasure import forget, places
 from sparsecbm.erasure.forget import JOURNAL, erase, plan_erasure
 from sparsecbm.explain.export import write_explanations
 from sparsecbm.intervene.memory.store import Memory
+from sparsecbm.intervene.patches.split_safeguards import patch_cache
 from sparsecbm.model.checksums import text_checksum
 from sparsecbm.report.pages import read_metrics, write_index_page, write_validation_page
 from sparsecbm.stages import ingest, validate
@@ -48,7 +50,7 @@ PLACES = {
     ".sparsecbm/annotations/llm.sqlite", ".sparsecbm/annotations/parts/llm-0.parquet", ".sparsecbm/review-leases.json",
     ".sparsecbm/corrections.jsonl", ".sparsecbm/faults/a.txt", ".sparsecbm/logs/worker.log",
     ".sparsecbm/drift/reference", ".sparsecbm/checkpoints", ".sparsecbm/scheduled/data/ingested", "raw",
-    ".sparsecbm/patches/a", ".sparsecbm/patches/b/remedies.json",
+    ".sparsecbm/patches/a", ".sparsecbm/patches/b/remedies.json", ".sparsecbm/cache/patches",
 }  # fmt: skip
 
 
@@ -133,6 +135,9 @@ def plant_leftovers(workspace):
         (workspace.state / name).parent.mkdir(parents=True)
         (workspace.state / name).write_text(f"line\n{TEXT}\n")
     (workspace.state / "faults" / "b.txt").write_text(OTHER)
+    cache = patch_cache(workspace)
+    for key, text in (("a", TEXT), ("b", OTHER)):
+        cache.store(key, {"logits/food": torch.zeros(1, 3)}, [text_checksum("another text"), text_checksum(text)])
     clone = workspace.state / "scheduled"
     shutil.copytree(workspace.ingested, clone / "data" / "ingested")
     for name in ("dvc.yaml", "params.yaml"):

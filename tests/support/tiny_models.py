@@ -151,12 +151,12 @@ def run_copies(dense: SparseCBM, masks: MaskSet, ids: torch.Tensor, mask: torch.
     return logits
 
 
-def with_large_weights(model: SparseCBM) -> SparseCBM:
+def with_large_weights(model: SparseCBM, masked_from: int = 0) -> SparseCBM:
     """Give a tiny model large weights and half of the bits, so that its texts differ; return it."""
     draw = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim == 2 and "label_head" not in name:
                 weight.copy_(0.4 * torch.randn(weight.shape, generator=draw))
-    model.masks = random_masks(model)
+    model.masks = random_masks(model, masked_from=masked_from)
     return model

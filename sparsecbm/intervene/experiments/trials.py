@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from sparsecbm.base.progress import progress
 from sparsecbm.intervene.experiments.controls import choose_wrong_state, draw_random_flips
 from sparsecbm.intervene.experiments.policies import set_state
-from sparsecbm.intervene.patches.bits import Positions, mask_checksum, masked_layers, toggled
+from sparsecbm.intervene.patches.bits import Positions, bit_budget, mask_checksum, toggled
 from sparsecbm.intervene.patches.make import Safeguards, UnreachedError, make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.patch import MaskPatch
@@ -56,16 +56,6 @@ class TrialSettings:
             InterventionError: the model has no masks.
         """
         return bit_budget(model, self.max_flipped_share)
-
-
-def bit_budget(model: ConceptBottleneck, max_flipped_share: float) -> int:
-    """Return a share of one mask's bits as an even number of at least 2.
-
-    Raises:
-        InterventionError: the model has no masks.
-    """
-    size = sum(layer.weight.numel() for layer in masked_layers(model).values())
-    return max(2, int(max_flipped_share * size) // 2 * 2)
 
 
 @dataclass(frozen=True)
@@ -141,6 +131,8 @@ def run_trials(
     more_protecting: Reference | None = None,
 ) -> list[OracleTrial]:
     """Patch a sample of texts with wrong predictions, as evenly over the concepts as possible.
+
+    A model that remembers the states of its texts, from `remembering_copy`, makes this faster.
 
     One half of the groups protects. The other half holds the sampled texts, and side effects are measured on it.
 

@@ -35,6 +35,16 @@ def masked_layers(model: ConceptBottleneck) -> dict[str, MaskedLinear]:
     return layers
 
 
+def bit_budget(model: ConceptBottleneck, max_flipped_share: float) -> int:
+    """Return a share of one mask's bits as an even number of at least 2.
+
+    Raises:
+        InterventionError: the model has no masks.
+    """
+    size = sum(layer.weight.numel() for layer in masked_layers(model).values())
+    return max(2, int(max_flipped_share * size) // 2 * 2)
+
+
 def concept_index(model: ConceptBottleneck, concept: str) -> int:
     """Return the index of a concept in every mask set of the model.
 

@@ -7,16 +7,15 @@ starts high and is halved while the budget is too small. So the search ends with
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
 
-from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.progress import progress
-from sparsecbm.intervene.patches.bits import Positions, concept_index, masked_layers, toggled
+from sparsecbm.intervene.patches.bits import Positions, concept_index, toggled
 from sparsecbm.intervene.patches.candidates import CandidateOptions, Candidates, select_candidates
 from sparsecbm.intervene.patches.factors import Factors, compute_factors
+from sparsecbm.intervene.patches.layers import match_layers
 from sparsecbm.intervene.patches.moves import Move, MoveLimits, apply_moves, choose_moves
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.protection import Protection
@@ -123,19 +122,6 @@ def search(
         strength=strength,
         passes=evaluator.passes,
     )
-
-
-def match_layers(model: ConceptBottleneck, patterns: Sequence[str]) -> list[str]:
-    """Return the masked layers whose names match one of the patterns.
-
-    Raises:
-        ConfigError: a pattern matches none; the message lists the layers.
-    """
-    layers = masked_layers(model)
-    for pattern in patterns:
-        if not any(fnmatchcase(layer, pattern) for layer in layers):
-            raise ConfigError(unknown("layer pattern", pattern, layers))
-    return [layer for layer in layers if any(fnmatchcase(layer, pattern) for pattern in patterns)]
 
 
 @dataclass(frozen=True, eq=False)
