@@ -16,6 +16,7 @@ from sparsecbm.serve.access_rules import AccessRules
 from sparsecbm.serve.application import Background, Door, create_app
 from sparsecbm.serve.batcher import Batcher
 from sparsecbm.serve.bearer import Bearer
+from sparsecbm.serve.flat_memory import keep_memory_flat
 from sparsecbm.serve.limits import ServiceLimits
 from sparsecbm.serve.request_log import JsonLines
 from sparsecbm.serve.service import Service
@@ -59,6 +60,7 @@ def serve(
     """
     limits = ServiceLimits.from_environment(os.environ)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    keep_memory_flat()
     telemetry = Telemetry()
     with _port(access) as listener:
         batcher, background = _load(served, limits, telemetry)
