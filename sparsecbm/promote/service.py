@@ -63,7 +63,9 @@ class PromotionService:
             patches: to be permanent in the model that is registered
 
         Raises:
-            UnchangedError: the version is the champion, or has the champion's bytes.
+            UnchangedError: the version is the champion, or has the champion's bytes. A promotion of the champion that
+                was interrupted is completed first.
+            WorkspaceBusyError, PromotionError: another promotion is in progress, or the champion does not answer.
             SparseCBMError: as `register` and `judge_version`.
         """
         with translated_errors(self.store.uri):
@@ -78,6 +80,7 @@ class PromotionService:
             number = register(self.workspace, self.params, self.store, self.registry, patches).number
         version, champion = self.registry.version(number), self.registry.alias(CHAMPION)
         if champion == number:
+            self._settle()
             raise UnchangedError(f"version {number} is the champion")
         sha256 = version.tags.get(MODEL_TAG)
         if champion is not None and sha256 and self.registry.version(champion).tags.get(MODEL_TAG) == sha256:
@@ -149,6 +152,12 @@ class PromotionService:
         reasons = "; ".join(ledger.reasons)[:REASONS_LENGTH]
         self.registry.tag_version(ledger.challenger, {VERDICT_TAG: ledger.verdict, REASONS_TAG: reasons})
         self.store.client.set_tag(run_id, VERDICT_TAG, ledger.verdict)
+
+    def _settle(self) -> None:
+        """End the promotion of the champion if it was interrupted, since nobody promotes a champion once more."""
+        if transaction.has_intent(self.registry):
+            with self._exclusive():
+                transaction.settle(self.registry, self.smoke)
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

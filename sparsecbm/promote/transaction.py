@@ -113,7 +113,7 @@ def promote(registry: Registry, number: int, expected: int | None, decision: Dec
             new champion does not answer. The aliases stay or return to what they were, and the history says so.
         RegistryError, HistoryBrokenError: there is no such version, or the history is not valid.
     """
-    _check_and_recover(registry, smoke)
+    settle(registry, smoke)
     registry.version(number)
     state = inspect_registry(registry)
     if state.champion == number:
@@ -137,7 +137,7 @@ def rollback(registry: Registry, reason: str, smoke: Smoke) -> Entry:
         RegistryError, HistoryBrokenError: as in `promote`.
     """
     reason = check_reason(reason)
-    _check_and_recover(registry, smoke)
+    settle(registry, smoke)
     champion, _ = registry.aliases()
     # Without the deleted versions, a version may follow itself.
     stack = [number for number, _ in groupby(filter(registry.has_version, champion_stack(registry.entries())))]
@@ -222,6 +222,28 @@ def recover(registry: Registry, smoke: Smoke) -> Entry | None:
     return entry
 
 
+def has_intent(registry: Registry) -> bool:
+    """Whether an operation has begun and not ended: it runs, or was interrupted."""
+    try:
+        return registry.intent() is not None
+    except IntentUnreadableError:
+        return True
+
+
+def settle(registry: Registry, smoke: Smoke) -> None:
+    """Complete or undo an interrupted operation, with all that it records.
+
+    Raises:
+        PromotionError: the champion of an interrupted operation does not answer, and was replaced.
+        HistoryBrokenError: the history is not valid.
+    """
+    _check_history(registry)
+    recover(registry, smoke)
+    last = registry.history().last
+    if last is not None:
+        anchor(registry, last)  # a killed process may have left it out; and a place that cannot be written shows now
+
+
 def require_reason(force: bool, reason: str | None) -> str:
     """The reason of a forced promotion; empty if it is not forced.
 
@@ -232,14 +254,6 @@ def require_reason(force: bool, reason: str | None) -> str:
     if force and not reason:
         raise ConfigError('--force overrides the gates, so it needs --reason "..."')
     return reason if force else ""
-
-
-def _check_and_recover(registry: Registry, smoke: Smoke) -> None:
-    _check_history(registry)
-    recover(registry, smoke)
-    last = registry.history().last
-    if last is not None:
-        anchor(registry, last)  # a killed process may have left it out; and a place that cannot be written shows now
 
 
 def _check_history(registry: Registry) -> None:

@@ -103,6 +103,22 @@ def test_the_same_run_is_one_version_and_the_same_bytes_are_unchanged(make_promo
         finish(service, good_model).gate()
 
 
+def test_a_promotion_that_ended_before_its_record_is_recorded_by_the_next(
+    make_promotion_service, finish, good_model, monkeypatch
+):
+    service = finish(make_promotion_service(), good_model)
+    ledger = service.gate()
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(Registry, "append_entry", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        service.promote(ledger)
+    assert (service.registry.aliases(), service.registry.entries()) == ((1, None), [])
+    with pytest.raises(UnchangedError, match="version 1 is the champion"):
+        service.gate()
+    (entry,) = service.registry.entries()
+    assert (entry.action, entry.version, entry.after, entry.ledger) == ("promote", 1, (1, None), ledger.sha256)
+    assert service.registry.intent() is None
+
+
 def test_the_name_of_another_kind_of_model_is_an_error(make_promotion_service, finish, good_model):
     service = finish(make_promotion_service(), good_model)
     client = service.store.client
