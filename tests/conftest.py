@@ -76,16 +76,9 @@ def model(backbone):
 @pytest.fixture
 def lively(model):
     """Return the tiny model with large weights and half of the bits set; it predicts each state for some text."""
-    import torch
+    from tests.support.lively_model import make_lively
 
-    from tests.support.tiny_models import with_large_weights
-    from tests.support.tiny_tables import annotated
-
-    with_large_weights(model)
-    for name, logits in model.logits(annotated(40, seed=9)["text"].tolist()).concepts.items():
-        with torch.no_grad():
-            model.concept_heads.head(name).bias -= torch.from_numpy(logits).mean(0)
-    return model
+    return make_lively(model)
 
 
 @pytest.fixture(scope="session")

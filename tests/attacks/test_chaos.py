@@ -5,6 +5,9 @@ time that the command takes. Then the command runs once more. What it leaves mus
 leaves: nothing is lost, doubled or half-written. SPARSECBM_CHAOS sets the number of moments; 16 are in the suite.
 """
 
+import copy
+import functools
+import json
 import multiprocessing
 import os
 import random
@@ -27,26 +30,41 @@ from sparsecbm.base.engines import thread_engine
 from sparsecbm.base.params import load_params, write_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.batch.run import BatchOptions, predict_batch
+from sparsecbm.cli.app import app
+from sparsecbm.data.tables import write_splits
 from sparsecbm.drift.check import check_table
 from sparsecbm.erasure.forget import erase, plan_erasure
 from sparsecbm.export.exporter import export_model
 from sparsecbm.intervene.memory.store import Memory
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.pipeline.graph import run_dvc
+from sparsecbm.promote.history import ENTRY_TAG
+from sparsecbm.promote.registry import VERSION_TAG
 from sparsecbm.stages import annotate, ingest, validate
+from sparsecbm.track.lineage import LOCK_TAG
 from tests.support.counting_annotator import CountingAnnotator
 from tests.support.data_workspace import files_of, make_workspace
 from tests.support.explained_model import with_means
-from tests.support.patches import patch_by_hand
+from tests.support.lively_model import make_lively
+from tests.support.patches import other_food_state, patch_by_hand
+from tests.support.promotion_models import blind_to
+from tests.support.promotion_workspace import (
+    finish_promotable,
+    make_good_model,
+    make_promotion_workspace,
+    open_promotion,
+)
 from tests.support.review_workspace import make_review_workspace
 from tests.support.tiny_models import CONCEPTS, random_masks, tiny_model
-from tests.support.tiny_pipeline import make_tiny_workspace
+from tests.support.tiny_pipeline import add_flows, make_tiny_workspace
 from tests.support.tiny_tables import annotated
 
 POINTS = int(os.environ.get("SPARSECBM_CHAOS", "16"))
 FORK = multiprocessing.get_context("fork")
 # What a run leaves besides its results, and what may differ between two runs: locks, databases of tools, times.
 VOLATILE = (".lock", ".git/", ".dvc/tmp", ".dvc/cache", "holder.json")
+MADE_BY_SERVERS = (".sparsecbm/",)  # of `run` and `promote`: databases and ids; what they mean is compared instead
+TEXT = "a loud place but we came again and the food was bad"
 
 
 def run_stages(root):
@@ -92,6 +110,34 @@ def run_forget(root):
         erase(workspace, plan_erasure(workspace, "reviews-4", None))
 
 
+def run_patch_make(root):
+    state = (root / "state").read_text()
+    to_fix = ("--text", TEXT, "--concept", "food", "--state", state, "--bits", "40", "--max-harm", "1")
+    call_command("patch", "make", "model", *to_fix, "--data", "data/annotated", "--output", "made.patch")
+
+
+def run_promote(root):
+    call_command("promote")
+
+
+def run_flow(root):
+    """`sparsecbm run`, until the flow that a killed command left behind has ended."""
+    for _ in range(20):
+        try:
+            call_command("run")
+            return
+        except SystemExit:
+            time.sleep(3)
+    raise TimeoutError("the workspace stays busy")
+
+
+def call_command(*arguments):
+    """Call the command line; raise SystemExit if it ends with another code than 0."""
+    code = app(list(arguments), standalone_mode=False)
+    if code:
+        raise SystemExit(code)
+
+
 def run_export(root):
     export_model(root / "model", root / "exported", "onnx")
 
@@ -100,13 +146,48 @@ def run_repro(root):
     assert run_dvc(root, "repro").returncode == 0
 
 
-QUICK = {f.__name__: f for f in (run_stages, run_annotate, run_patch, run_memory, run_batch, run_drift, run_forget)}
-SLOW = {f.__name__: f for f in (run_export, run_repro)}  # only where more moments are asked for
+def registered(root):
+    """Return what the registry of a workspace says: aliases, versions with their tags, the history without times.
+
+    A move that a kill interrupted before the alias moved is undone, which the history says; it is left out here.
+    """
+    service = open_promotion(Workspace(root))
+    registry, kept = service.registry, ("action", "version", "before", "after", "verdict", "reason", "ledger")
+    versions = service.store.client.search_model_versions(f"name='{registry.name}'")
+    with_times = VERSION_TAG, ENTRY_TAG
+    return {
+        "aliases": registry.aliases(),
+        "versions": {
+            version.version: {tag: value for tag, value in version.tags.items() if not tag.startswith(with_times)}
+            for version in versions
+        },
+        "history": [[getattr(entry, name) for name in kept] for entry in registry.entries() if entry.action != "undo"],
+        "intent": registry.intent(),
+    }
+
+
+def recorded(root):
+    """Return what the record of a workspace says: each run with its status, figures and lineage."""
+    store = open_promotion(Workspace(root)).store
+    runs = store.client.search_runs([store.experiment_id])
+    return sorted(
+        json.dumps([run.info.status, run.data.metrics, run.data.params, run.data.tags.get(LOCK_TAG)]) for run in runs
+    )
+
+
+QUICK = {
+    f.__name__: f
+    for f in (
+        run_stages, run_annotate, run_patch, run_memory, run_batch, run_drift, run_forget, run_patch_make,
+    )
+}  # fmt: skip
+SLOW = {f.__name__: f for f in (run_export, run_repro, run_promote, run_flow)}  # where more moments are asked for
 COMMANDS = QUICK if POINTS <= 16 else QUICK | SLOW
+RECORDS = {"run_promote": registered, "run_flow": recorded}
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory, backbone):
+def prepared(tmp_path_factory, backbone, migrated):
     """Return command -> a folder in which it has not run."""
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("chaos")
@@ -128,14 +209,34 @@ def prepared(tmp_path_factory, backbone):
         shutil.copytree(models, root / name)
     prepare_drift(root / "run_drift", params)
     shutil.copy(root / "run_drift" / "new.csv", root / "run_batch")
-    if "run_repro" in COMMANDS:
+    prepare_patch(root / "run_patch_make", make_lively(tiny_model(backbone)), params)
+    if POINTS > 16:
         make_tiny_workspace(root / "run_repro")
+        add_flows(make_tiny_workspace(root / "run_flow"))
+        prepare_promotion(root / "run_promote", backbone, migrated)
     return root
 
 
-def prepare_drift(root, params):
-    from sparsecbm.data.tables import write_splits
+def prepare_patch(root, model, params):
+    root.mkdir()
+    write_params(root / "params.yaml", params)
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "state").write_text(other_food_state(model, TEXT))
+    model.save_pretrained(root / "model")
+    splits = {"validation": annotated(40, seed=3), "test": annotated(20, seed=4)}
+    write_splits(root / "data" / "annotated", splits, {"source": "tiny", "vocabulary": CONCEPTS.to_dict()})
 
+
+def prepare_promotion(root, backbone, migrated):
+    """A champion, and a better model that is recorded and not registered."""
+    service = open_promotion(make_promotion_workspace(root, migrated))
+    good = make_good_model(backbone)
+    finish_promotable(service, blind_to(copy.deepcopy(good), "noise"))
+    service.promote(service.gate())
+    finish_promotable(service, good)
+
+
+def prepare_drift(root, params):
     settings = {"permutations": 99, "least_texts": 50, "sample": 60}
     write_params(root / "params.yaml", params.model_copy(update={"drift": params.drift.model_copy(update=settings)}))
     (root / "dvc.yaml").write_text("stages: {}\n")
@@ -167,22 +268,27 @@ def finish(command, root):
     return time.monotonic() - begun
 
 
-def left_in(root):
+def left_in(root, command=""):
     """Return what a command leaves, without what may differ between two runs."""
-    return {path: data for path, data in files_of(root).items() if not any(part in path for part in VOLATILE)}
+    volatile = VOLATILE + (MADE_BY_SERVERS if command in RECORDS else ())
+    files = {path: data for path, data in files_of(root).items() if not any(part in path for part in volatile)}
+    return files | ({"record": RECORDS[command](root)} if command in RECORDS else {})
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(prepared, tmp_path_factory):
-    """Return command -> what one run leaves, and the seconds that it takes."""
-    results = {}
-    for command in COMMANDS:
+    """Return a function: command -> what one run leaves, and the seconds that it takes."""
+
+    @functools.cache
+    def uninterrupted(command):
         root = tmp_path_factory.mktemp("whole") / "workspace"
         shutil.copytree(prepared / command, root)
         seconds = finish(command, root)
-        results[command] = left_in(root), seconds
-        assert left_in(root) != left_in(prepared / command), "the command writes"
-    return results
+        left = left_in(root, command)
+        assert left != left_in(prepared / command, command), "the command writes"
+        return left, seconds
+
+    return uninterrupted
 
 
 def moment(number):
@@ -220,7 +326,7 @@ def test_the_comparison_notices_what_is_doubled_or_half_written(tmp_path, monkey
 @pytest.mark.parametrize("number", range(POINTS))
 def test_what_a_kill_interrupts_the_next_call_completes(prepared, uninterrupted, tmp_path, number):
     command, share, group = moment(number)
-    whole, seconds = uninterrupted[command]
+    whole, seconds = uninterrupted(command)
     root = tmp_path / "workspace"
     shutil.copytree(prepared / command, root)
     process = start(command, root)
@@ -231,4 +337,4 @@ def test_what_a_kill_interrupts_the_next_call_completes(prepared, uninterrupted,
         os.kill(process.pid, signal.SIGKILL)
     process.join(60)
     finish(command, root)
-    assert left_in(root) == whole
+    assert left_in(root, command) == whole
