@@ -19,7 +19,7 @@ CHOSEN = {
     "ablation": {"selectivity": {"food": estimate(0.125)}},
 }
 NULLS = {
-    "chosen": {"word and": {name: estimate(0.0625) for name in SHIFTS}},
+    "chosen": {"word and": {name: estimate(0.1) for name in SHIFTS}},
     "rank_p": {name: {"food": 0.5} for name in SHIFTS},
 }
 
@@ -29,7 +29,7 @@ def test_without_a_control_the_own_figures_are_shown():
     assert table.title.endswith("own mask against others")
     assert table.rows[0][:4] == ("food", "0.500", "0.450 to 0.550", "0.500")
     assert table.rows[0][4] == "0.250" and table.rows[0][7] == "0.125"
-    assert table.rows[1][:4] == ("word and (means nothing)", "0.062", "0.013 to 0.113", "")
+    assert table.rows[1][:4] == ("word and (means nothing)", "0.100", "0.050 to 0.150", "")
 
 
 def test_with_a_control_the_figures_over_random_masks_are_shown():
