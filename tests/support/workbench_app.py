@@ -1,15 +1,18 @@
 """A workbench on a tiny model and a small workspace, in this process."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import uvicorn
 from fastapi import FastAPI
 
 from sparsecbm.annotate.concept_file import ConceptDefinition, ConceptFile, write_concept_file
+from sparsecbm.base.files import write_parquet
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
 from sparsecbm.serve.snapshot import Snapshot
@@ -64,3 +67,23 @@ def listening(snapshot: Snapshot, workspace: Workspace, model: Path, token: str 
     finally:
         server.should_exit = True
         thread.join()
+
+
+def copy_trained_workspace(source: Path, root: Path, unlabelled: int) -> Workspace:
+    """Copy of a trained workspace what the workbench needs; the first texts to train on lose their labels in the copy.
+
+    Args:
+        unlabelled: number of these texts
+    """
+    trained, workspace = Workspace(source), Workspace(root)
+    root.mkdir()
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copyfile(source / name, root / name)
+    for folder in (trained.annotated, trained.validated, trained.sparse):
+        shutil.copytree(folder, root / folder.relative_to(source))
+    path = workspace.validated / "train.parquet"
+    frame = pd.read_parquet(path)
+    cells = [name for name in frame if name.startswith(("concept.", "source."))]
+    frame.loc[frame.index[:unlabelled], cells] = None
+    write_parquet(path, frame)
+    return workspace
