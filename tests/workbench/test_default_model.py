@@ -76,6 +76,11 @@ def fill(browser, selector, text):
     field.send_keys(text)
 
 
+def next_text(browser, earlier):
+    """Wait until the page of labels shows another text."""
+    until(browser, lambda: text_of(browser, "blockquote") not in ("", earlier))
+
+
 def test_a_misread_text_becomes_a_patch_that_another_person_approves_and_takes_back(workspace, address, people):
     ann, bea = people["Ann"], people["Bea"]
     ann.get(f"{address}texts?split=test&kind=wrong")
@@ -135,7 +140,7 @@ def test_two_people_label_twenty_texts_at_once(workspace, address, people):
         browser.get(f"{address}label")
         for field in browser.find_elements(By.NAME, "author"):
             field.send_keys(name, Keys.ENTER)
-        until(browser, lambda: text_of(browser, "blockquote"))
+        next_text(browser, "")
     for number in range(LABELLED // 2):
         assert len({text_of(browser, "blockquote") for browser in people.values()}) == 2  # nobody reads the same text
         for browser in people.values():  # both forms are open at once
@@ -145,7 +150,7 @@ def test_two_people_label_twenty_texts_at_once(workspace, address, people):
         for browser in people.values():
             click(browser, "button[value=save]")
         for name, browser in people.items():
-            until(browser, lambda: text_of(browser, "blockquote") not in ("", before[name]))
+            next_text(browser, before[name])
     decisions = read_decisions(workspace.annotations / HUMAN_FILE)
     texts = {name: {each.key for each in decisions if each.author == name} for name in people}
     assert [len(keys) for keys in texts.values()] == [LABELLED // 2] * 2
