@@ -69,6 +69,8 @@ async def words(request: Request) -> Response:
         raise ConfigError(unknown("method", method, (QUICK, EXACT)))
     options = ExplainOptions(states=settings_of(fields), method=method, units=())
     explanation = await _explain(request, fields, options)
+    if method == EXACT:  # the page is complete, so the machine is free for what is likely to be asked next
+        desk_of(request).texts.prepare(service_of(request).batcher)
     next_method = EXACT if method == QUICK else ""
     return answer(request, "read", "words", explanation=explanation, next_method=next_method)
 

@@ -1,5 +1,6 @@
 """The texts of the splits with what a model predicts for them, and how a person finds one of them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,9 +15,10 @@ from sparsecbm.data.tables import read_split, split_names
 from sparsecbm.promote.request_options import Options
 from sparsecbm.serve.batcher import Batcher
 from sparsecbm.serve.questions import Row, ask_predictions
+from sparsecbm.workbench.stale import StaleError
 
 PAGE = 20  # texts on a page of the list
-AT_ONCE = 500  # texts of one question, which has to be answered in time
+AT_ONCE = 50  # texts of one question: the readings of people come between two of them
 UNSURE = 0.5  # a label below this probability is unsure
 SLICE = "slice."  # before the name of a column by which texts can be filtered
 COLUMNS = ("edit_type", "file", "source.")  # columns of a split, or their beginnings, beside the subgroups
@@ -54,7 +56,7 @@ class SplitTexts:
         self._annotations = workspace.annotations
         names = split_names(self._folder)
         self.names = (*(name for name in names if name != "train"), *(name for name in names if name == "train"))
-        self._predicted: dict[tuple[str, str], pd.DataFrame] = {}
+        self._tasks: dict[tuple[str, str], asyncio.Task[pd.DataFrame]] = {}
 
     def first(self) -> str:
         """The text that a page begins with: the first one of the first split. Nothing is predicted for it."""
@@ -64,21 +66,38 @@ class SplitTexts:
         """The texts of a split with `group`, `label`, `confidence`, `predicted.NAME`, `gold.NAME`, `slice.COLUMN`.
 
         `gold.NAME` is what people say.
+
+        Raises:
+            StaleError: the model was replaced meanwhile.
         """
+        # A client that leaves does not end what others wait for.
+        return await asyncio.shield(self._task(batcher, split))
+
+    def prepare(self, batcher: Batcher) -> None:
+        """Begin to predict the first split, so that its list is there when somebody asks."""
+        self._task(batcher, self.names[0])
+
+    def _task(self, batcher: Batcher, split: str) -> "asyncio.Task[pd.DataFrame]":
+        """The predictions of a split, which all who ask wait for together; begun anew if they failed."""
         key = (batcher.current.version.sha256, split)
-        if key not in self._predicted:
-            self._predicted[key] = await self._predict(batcher, read_split(self._folder, split))
-        return self._predicted[key]
+        task = self._tasks.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = self._tasks[key] = asyncio.create_task(self._predict(batcher, read_split(self._folder, split)))
+        return task
 
     def disputed(self, split: str, concepts: Sequence[str]) -> pd.Series:
         """Whether the sources of labels disagree on each text; people may have labelled since the last call."""
         return is_disputed(read_split(self._folder, split), self._annotations, concepts)
 
     async def _predict(self, batcher: Batcher, frame: pd.DataFrame) -> pd.DataFrame:
-        rows = []
+        rows, versions = [], set()
         for start in range(0, len(frame), AT_ONCE):
             texts = frame["text"][start : start + AT_ONCE].tolist()
-            rows += (await batcher.ask(ask_predictions(texts, Options()))).rows
+            answered = await batcher.ask(ask_predictions(texts, Options()))
+            rows += answered.rows
+            versions.add(answered.version.sha256)
+        if len(versions) > 1:
+            raise StaleError("the model was replaced while these texts were read; reload the page")
         predicted = prediction_frame(frame, rows)
         return predicted.assign(**{SLICE + name: values for name, values in self._slices(frame).items()})
 
