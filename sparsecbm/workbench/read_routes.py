@@ -41,6 +41,7 @@ async def _read(request: Request, fields: dict[str, str]) -> Response:
     original = fields.get("original") or reading.text
     earlier = None if original == reading.text else await reading_for(request, {"text": original})
     values: dict[str, Any] = {"reading": reading, "original": original, "earlier": earlier}
+    values["people"] = await asyncio.to_thread(desk_of(request).texts.people_states, reading.text)
     values["whole"] = whole_page(request)
     return page("read" if values["whole"] else "reading", **values, **common_values(request, "read"))
 
@@ -122,6 +123,7 @@ async def texts(request: Request) -> Response:
         "more": len(chosen) > stop,
         "scores": slice_scores(chosen),
         "slices": slices,
+        "label_name": concept_set.label.name,
     }
     if whole_page(request):
         return page("texts", **values, splits=desk.texts.names, **common_values(request, "texts"))

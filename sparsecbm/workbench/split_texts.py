@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from sparsecbm.workbench.stale import StaleError
 PAGE = 20  # texts on a page of the list
 AT_ONCE = 50  # texts of one question: the readings of people come between two of them
 UNSURE = 0.5  # a label below this probability is unsure
+LABEL, CONCEPT = "label", "concept."  # columns of a split
 SLICE = "slice."  # before the name of a column by which texts can be filtered
 COLUMNS = ("edit_type", "file", "source.")  # columns of a split, or their beginnings, beside the subgroups
 
@@ -56,11 +58,23 @@ class SplitTexts:
         self._annotations = workspace.annotations
         names = split_names(self._folder)
         self.names = (*(name for name in names if name != "train"), *(name for name in names if name == "train"))
+        self._people: dict[str, dict[str, Any]] | None = None  # text -> variable -> state
         self._tasks: dict[tuple[str, str], asyncio.Task[pd.DataFrame]] = {}
 
     def first(self) -> str:
         """The text that a page begins with: the first one of the first split. Nothing is predicted for it."""
         return str(read_split(self._folder, self.names[0])["text"].iloc[0])
+
+    def people_states(self, text: str) -> dict[str, str]:
+        """What people say of a text of the data: concept -> state, and `label`; empty for any other text."""
+        if self._people is None:
+            self._people = {}
+            for name in reversed(self.names):
+                frame = read_split(self._folder, name)
+                columns = [column for column in frame if column == LABEL or column.startswith(CONCEPT)]
+                states = frame[columns].rename(columns=lambda column: column.removeprefix(CONCEPT)).to_dict("records")
+                self._people |= dict(zip(frame["text"], states, strict=True))
+        return {name: state for name, state in self._people.get(text, {}).items() if isinstance(state, str)}
 
     async def predicted(self, batcher: Batcher, split: str) -> pd.DataFrame:
         """The texts of a split with `group`, `label`, `confidence`, `predicted.NAME`, `gold.NAME`, `slice.COLUMN`.

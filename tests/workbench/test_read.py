@@ -2,6 +2,7 @@
 
 import pytest
 
+from sparsecbm.data.tables import read_split
 from sparsecbm.display.card import signed
 from sparsecbm.explain.explainer import ExplainOptions, explain
 from sparsecbm.intervene.edits import intervene
@@ -134,3 +135,16 @@ def test_an_unknown_address_is_told_to_people_and_programs(ask, words_of):
     assert page.status_code == 404 and "there is no page /redings" in words_of(page)
     program = ask("GET", "/v1/redings", whole=True)
     assert program.status_code == 404 and program.json()["error"]
+
+
+def test_what_people_say_stands_beside_what_is_read(ask, words_of, workspace, snapshot):
+    """Of a text of the data; an edited one is nobody's."""
+    row = read_split(workspace.annotated, "test").iloc[0]
+    read = snapshot.model.predict([row["text"]])[0]
+    page = ask("GET", "/", whole=True, params={"text": row["text"]})
+    for name in ("food", "noise"):
+        assert f"{name} people: {row[f'concept.{name}']}" in words_of(page)
+    differing = [name for name in ("food", "noise") if read.concepts[name].state != row[f"concept.{name}"]]
+    assert page.text.count('<span class="changed">people:') == len(differing)
+    assert ("People: " + row["label"] in words_of(page)) == (read.label.state != row["label"])
+    assert "eople: " not in words_of(ask("GET", "/", whole=True, params={"text": row["text"] + " indeed"}))
