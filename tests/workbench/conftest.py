@@ -5,14 +5,9 @@ from html import unescape
 
 import pytest
 
-from tests.support.browser import chromium
+from tests.support.browser import FLAGS, chromium
 from tests.support.served_model import running, save_served_model
 from tests.support.workbench_app import listening, make_workbench_workspace, workbench_app
-
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1100,900",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,10 @@ import pytest
 from sparsecbm.annotate.human_labels import HUMAN_FILE, read_decisions
 from sparsecbm.base.json_lines import read_json_lines
 from sparsecbm.workbench.journal import Journal
-from tests.support.browser import chromium, press, read_exactly, text_of, until
+from tests.support.browser import FLAGS, chromium, press, read_exactly, text_of, until
 from tests.support.project import ROOT
 from tests.support.tiny_pipeline import free_port
 from tests.support.workbench_app import copy_trained_workspace
-from tests.workbench.conftest import FLAGS
 
 pytest.importorskip("selenium.webdriver")
 
