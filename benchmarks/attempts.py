@@ -5,7 +5,7 @@ from typing import Any
 
 Record = dict[str, Any]  # an object of a result file
 
-STRATEGIES = ("protected", "signed", "published", "iterated")
+STRATEGIES = ("protected", "narrow", "signed", "published", "iterated", "head", "steering", "memory")
 MAX_HARM = 0.01  # share of the concept's correct predictions that a repair may harm
 
 
@@ -18,7 +18,8 @@ def summarise_attempts(files: list[Record]) -> Record:
     parts = by_file if len(files) > 1 else [seed["attempts"] for seed in files[0].values()]
     attempts = [attempt for part in parts for attempt in part]
     draws = [reached for attempt in attempts for reached in attempt.get("random", ())]
-    summary = {name: _summarise_strategy(attempts, parts, name) for name in STRATEGIES}
+    tried = [name for name in STRATEGIES if all(name in attempt for attempt in attempts)]  # earlier files have fewer
+    summary = {name: _summarise_strategy(attempts, parts, name) for name in tried}
     completed = [attempt for attempt in attempts if "seconds" in attempt]
     costs = {name: [attempt[name] for attempt in completed] for name in ("seconds", "seconds_bill_per_1000", "bytes")}
     costs["seconds_handling"] = [max(attempt["seconds_on"], attempt["seconds_off"]) for attempt in completed]

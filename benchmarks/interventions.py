@@ -13,6 +13,10 @@ the seed divides its groups into halves (CEBaB: a sample of dev). All strategies
                 the rule of the paper's released code, without the sign
     iterated    the same in 8 rounds; each flips an eighth of the bits, by the gradient under the current mask
     random      the same number of bits, drawn uniformly
+    narrow      as `protected`, within a fifth of the bits: the bound until 2026-11
+    head        the smallest change of the concept's head that reaches the state, with the same protection
+    steering    a few heads move along a probe's direction (inference-time intervention, arXiv 2306.03341), just enough
+    memory      the text is stored as a correction, which acts on texts that are .95 alike
 
 An attempt counts as repaired if it reaches the state within the budget and harms at most 1 % of the concept's correct
 predictions. With `--groups`, one patch is made from 20 texts that share a mistake. Each result goes to
@@ -33,27 +37,39 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_json, write_json
 from sparsecbm.data.tables import read_split
 from sparsecbm.intervene.experiments.controls import draw_random_flips
+from sparsecbm.intervene.experiments.policies import set_state
+from sparsecbm.intervene.experiments.steering import Steering, find_strength, fit_steering, steered
 from sparsecbm.intervene.experiments.trials import TrialSettings, sample_mispredicted
+from sparsecbm.intervene.head_change import find_head_change
+from sparsecbm.intervene.memory.recall import SIMILAR
 from sparsecbm.intervene.patches.bits import Positions, bit_budget, concept_index, masked_layers, toggled
 from sparsecbm.intervene.patches.factors import compute_factors
 from sparsecbm.intervene.patches.make import Safeguards, UnreachedError, make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.protection import Protection, protect
-from sparsecbm.intervene.patches.side_effects import SideEffectOptions, measure_side_effects
+from sparsecbm.intervene.patches.side_effects import (
+    SideEffectOptions,
+    SideEffects,
+    measure_changed_logits,
+    measure_side_effects,
+)
 from sparsecbm.intervene.patches.stack import apply_patch, remove_patch
-from sparsecbm.intervene.reference import Reference, predict_concept_logits, predict_reference
+from sparsecbm.intervene.reference import Reference, find_nearest, predict_concept_logits, predict_reference
+from sparsecbm.model.masked import first_masked_block
+from sparsecbm.model.remembered_states import RememberedStates, remembering_copy
 from sparsecbm.train.reproducible import reproducible
 
 RESULTS = Path(__file__).parent / "results"
 SETTINGS = TrialSettings(
-    texts=12, max_flipped_share=2e-5, margin=0.05, protected=600, max_harm=0.01, neighbours=10, resamples=20
+    texts=12, max_flipped_share=1e-4, margin=0.05, protected=600, max_harm=0.01, neighbours=10, resamples=20
 )
-STRATEGIES = ("protected", "signed", "published", "iterated", "random")
+NARROW_SHARE = 2e-5
+STRATEGIES = ("protected", "narrow", "signed", "published", "iterated", "head", "steering", "memory", "random")
 ITERATIONS = 8
 # Patches from groups of texts.
 GROUP_SIZE, GROUP_MAX_FLIPPED_SHARE, GROUP_PROTECTED = 20, 1e-4, 600
-GROUP_MIN_FIXED_SHARE, GROUP_PROTECTION_STRENGTH = 0.5, 1024.0
+GROUP_MIN_FIXED_SHARE = 0.5
 
 
 def published(model: SparseCBM, concept: str, text: str, state: int, bits: int, rounds: int = 1) -> Positions:
@@ -94,19 +110,26 @@ def attempt(
     options = PatchOptions(SETTINGS.budget(model), SETTINGS.margin)
     state = model.concept_set[concept].states[gold]
     unseen = held_out.without(protection.groups)
+    effect_options = SideEffectOptions(SETTINGS.neighbours, SETTINGS.resamples)
 
     def measured(flips: Positions) -> dict:
-        effects = measure_side_effects(
-            model, concept, flips, unseen, [text], SideEffectOptions(SETTINGS.neighbours, SETTINGS.resamples)
-        )
+        return summarised(measure_side_effects(model, concept, flips, unseen, [text], effect_options))
+
+    def measured_logits(reference: Reference, logits: np.ndarray) -> dict:
+        return summarised(measure_changed_logits(model, concept, logits, reference, [text], effect_options))
+
+    def summarised(effects: SideEffects) -> dict:
         neighbours = {"near_fixed": effects.neighbours.fixed, "near_harmed": effects.neighbours.harmed}
         return {"bits": effects.bits, "harmed": effects.harmed.count, "right": effects.harmed.of, **neighbours}
 
     result: dict = {"concept": concept}
     start, patch = time.perf_counter(), None
-    for name, used_protection in (("protected", protection), ("signed", None)):
+    narrow = PatchOptions(bit_budget(model, NARROW_SHARE), SETTINGS.margin)
+    for name, used_protection, used_options in (
+        ("protected", protection, options), ("narrow", protection, narrow), ("signed", None, options)
+    ):  # fmt: skip
         try:
-            new_patch = make_patch(model, text, concept, state, options, Safeguards(used_protection))
+            new_patch = make_patch(model, text, concept, state, used_options, Safeguards(used_protection))
         except UnreachedError:
             result[name] = None
         else:
@@ -116,6 +139,17 @@ def attempt(
             if name == "protected":
                 result["seconds"] = seconds
                 result["seconds_bill_per_1000"] = 1000 * (time.perf_counter() - start - seconds) / len(held_out)
+    others = unseen.without_texts([text])
+    head = find_head_change(model, [text], concept, state, SETTINGS.margin, protection)
+    result["head"] = measured_logits(others, head.changed_logits(others.logits[concept], others.pooled[concept]))
+    result["memory"] = measured_logits(others, remembered_logits(model, concept, text, gold, others))
+    steering = steering_towards(model, concept, protection, gold, int(held_out.predicted(concept)[row]))
+    strength = None if steering is None else find_strength(model, steering, text, gold, SETTINGS.margin)
+    result["steering"] = None
+    if strength is not None:
+        with steered(model, steering, strength):
+            logits, _ = predict_concept_logits(model, concept, others.texts.tolist())
+        result["steering"] = measured_logits(others, logits) | {"strength": strength}
     bits = patch.bits if patch else options.budget
     for name, rounds in (("published", 1), ("iterated", ITERATIONS)):
         flips = published(model, concept, text, gold, bits, rounds)
@@ -125,6 +159,23 @@ def attempt(
         result["random"] = [predicted_state(model, concept, flips, text) == gold for flips in draws]
         result |= measure_handling(model, patch)
     return result
+
+
+def remembered_logits(model: SparseCBM, concept: str, text: str, state: int, reference: Reference) -> np.ndarray:
+    """Return the logits of a concept, [texts, states], if the state of one text is stored as a correction."""
+    _, pooled = predict_concept_logits(model, concept, [text])
+    _, similarity = find_nearest(reference.pooled[concept], pooled)
+    logits = reference.logits[concept]
+    return np.where(similarity[:, None] >= SIMILAR, set_state(model, concept, state, logits), logits)
+
+
+def steering_towards(
+    model: SparseCBM, concept: str, protection: Protection, state: int, predicted: int
+) -> Steering | None:
+    """Fit steering on the protected texts of two states; None if there are too few."""
+    gold = protection.gold.numpy()
+    towards, away = ([protection.texts[i] for i in np.flatnonzero(gold == kind)] for kind in (state, predicted))
+    return fit_steering(model, concept, towards, away) if min(len(towards), len(away)) >= 5 else None
 
 
 def measure_handling(model: SparseCBM, patch: MaskPatch) -> dict:
@@ -160,8 +211,7 @@ def group_trial(model: SparseCBM, reference: Reference, concept: str, protection
         return None
     texts, states = reference.texts[rows].tolist(), model.concept_set[concept].states
     options = PatchOptions(
-        bit_budget(model, GROUP_MAX_FLIPPED_SHARE), SETTINGS.margin, GROUP_MIN_FIXED_SHARE,
-        protection_strength=GROUP_PROTECTION_STRENGTH,
+        bit_budget(model, GROUP_MAX_FLIPPED_SHARE), SETTINGS.margin, GROUP_MIN_FIXED_SHARE
     )  # fmt: skip
     result = {"concept": concept, "state": states[gold], "read": states[predicted]}
     result |= {"members": len(rows), "unseen": len(rows) - GROUP_SIZE, "budget": options.budget}
@@ -259,7 +309,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     with reproducible(13, arguments.threads):
-        model = SparseCBM.from_pretrained(arguments.model)
+        saved = SparseCBM.from_pretrained(arguments.model)
+        model = remembering_copy(saved, RememberedStates(first_masked_block(saved.backbone)))
         path = RESULTS / f"interventions-{arguments.name}.json"
         results = read_json(path) if path.is_file() else {}
         for seed in map(str, arguments.seeds):

@@ -54,7 +54,7 @@ class PatchSettings:
         seed: of the division into texts that protect and texts that side effects are measured on
     """
 
-    max_flipped_share: float = 2e-5
+    max_flipped_share: float = 1e-4
     max_harm: float = 0.01
     protected: int = 600
     group: str | None = None

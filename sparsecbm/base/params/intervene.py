@@ -37,14 +37,14 @@ class Intervene(Section):
     texts: int = Field(default=6, ge=1, description="texts with a wrong prediction that get a patch, for each seed")
     seeds: int = Field(default=4, ge=1, description="seeds; each draws its own halves of the split and its own texts")
     max_flipped_share: float = Field(
-        default=2e-5, gt=0, lt=1, description="largest share of a mask's bits that a patch may flip"
+        default=1e-4, gt=0, lt=1, description="largest share of a mask's bits that a patch may flip"
     )
     margin: float = Field(
         default=0.05, ge=0, description="how far the logit of the target state must exceed the others"
     )
     protect: int = Field(default=600, ge=1, description="correct predictions that a patch is trained to keep")
     training_texts: int = Field(
-        default=200, ge=1, description="training texts that are protected, in addition to half of the validation split"
+        default=400, ge=1, description="training texts that are protected, in addition to half of the validation split"
     )
     max_harm: float = Field(
         default=0.01, ge=0, le=1, description="largest share of correct predictions that a patch may harm"

@@ -10,10 +10,12 @@ grow; once the budget is spent, it exchanges a flipped bit for a better one of t
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 MIN_EXCHANGE_VALUE = 1e-3  # an exchange must add this much, in log-odds
+SHORTLIST = 400  # bits of each segment that moves of one call choose from; all others are compared once
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,40 @@ def choose_moves(
         starts: of the segments, as in `Candidates`, [2 * groups + 1]
         flipped: bits that are flipped already, [bits], bool
     """
-    flipped, moves, required_gain, strength = flipped.copy(), [], limits.required_gain, limits.strength
     shift = effects[:, flipped].sum(1)
-    own_penalty = 0.5 * np.square(effects).sum(0)
+    value = gains - limits.strength * ((shift @ effects if len(effects) else 0.0) + _own_penalty(effects))
+    listed = _shortlist(value, starts, flipped)
+    moves = _choose_listed(
+        gains[listed], effects[:, listed], np.searchsorted(listed, starts), flipped[listed], limits, shift
+    )
+    return [Move((int(listed[move.bits[0]]), int(listed[move.bits[1]]))) for move in moves]
+
+
+def _own_penalty(effects: np.ndarray) -> np.ndarray:
+    """Return half the squared norm of each bit's effects, [bits]."""
+    return 0.5 * np.einsum("tb,tb->b", effects, effects)
+
+
+def _shortlist(value: np.ndarray, starts: np.ndarray, flipped: np.ndarray) -> np.ndarray:
+    """Return the best bits of each segment, and all flipped ones, in their order."""
+    listed = flipped.copy()
+    for first, last in pairwise(starts):
+        best = np.argsort(-value[first:last], kind="stable")[:SHORTLIST]
+        listed[first + best] = True
+    return np.flatnonzero(listed)
+
+
+def _choose_listed(
+    gains: np.ndarray,
+    effects: np.ndarray,
+    starts: np.ndarray,
+    flipped: np.ndarray,
+    limits: MoveLimits,
+    shift: np.ndarray,
+) -> list[Move]:
+    """Choose moves among some bits; `shift` is the sum of the effects of flipped bits, [texts]."""
+    flipped, moves, required_gain, strength = flipped.copy(), [], limits.required_gain, limits.strength
+    own_penalty = _own_penalty(effects)
     # Segment by segment: an empty segment has no best bit, and reduceat would return its neighbour's.
     filled = np.flatnonzero(np.diff(starts))
     for _ in range(limits.max_moves):

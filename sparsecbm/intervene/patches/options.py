@@ -7,7 +7,7 @@ from sparsecbm.base.errors import ConfigError, InterventionError, unknown
 
 SCOPES = ("global", "layer")
 DEFAULT_MARGIN = 0.05  # in logits
-PROTECTION_STRENGTH = 256.0  # of the first attempt of a search; each later attempt has half of it
+PROTECTION_STRENGTH = 4096.0  # of the first attempt of a search; each later attempt has half of it
 MIN_PROTECTION_STRENGTH = 0.25
 
 

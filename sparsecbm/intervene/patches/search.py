@@ -24,7 +24,7 @@ from sparsecbm.model.cbm import ConceptBottleneck
 
 CANDIDATES = 4000  # of each kind, dropped and grown
 MOVES_PER_ROUND = 8  # two bits each
-ROUNDS_PER_STRENGTH = 10
+MIN_ROUNDS_PER_STRENGTH = 10
 MIN_PROGRESS = 0.02  # of the mean margin in a round whose budget is spent
 
 
@@ -166,7 +166,7 @@ def _run_rounds(
     strength: float,
 ) -> tuple[np.ndarray, _Evaluation]:
     """Run rounds under one strength, until the options are met or nothing improves."""
-    for _ in range(ROUNDS_PER_STRENGTH):
+    for _ in range(max(MIN_ROUNDS_PER_STRENGTH, options.budget // (2 * MOVES_PER_ROUND))):  # enough to spend the budget
         required_gain = float(current.weights @ torch.from_numpy(options.margin - current.margins).clamp(min=0))
         budget_spent = flipped.sum() + 2 > options.budget
         moves = choose_moves(

@@ -155,7 +155,7 @@ def test_the_patch_records_its_side_effects_and_options(lively, reference, targe
     strength = patch.made.pop("strength")
     assert strength in PatchOptions(budget=40).strengths
     assert patch.made == {
-        "budget": 40, "margin": 0.05, "share": 1.0, "layers": ["*"], "scope": "global", "caution": 256.0,
+        "budget": 40, "margin": 0.05, "share": 1.0, "layers": ["*"], "scope": "global", "caution": 4096.0,
         "protected": 8, "max_harm": 1.0, "forced": False,
     }  # fmt: skip
     patch.save(tmp_path / "food.patch")

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from sparsecbm.intervene.patches import moves as patch_moves
 from sparsecbm.intervene.patches.moves import MoveLimits, apply_moves, choose_moves
 
 ONE_GROUP = np.array([0, 3, 6])  # bits 0 to 2 are dropped, 3 to 5 are grown
@@ -107,3 +108,21 @@ def test_the_first_pair_is_the_best_of_all_pairs():
             0
         ].bits
         assert pair == max(itertools.product(range(4), range(4, 8)), key=worth)
+
+
+def test_the_shortlist_gives_the_moves_of_all_bits_where_effects_are_small(monkeypatch):
+    """The oracle compares all 1,200 bits at each move; bits that are flipped already are never left out."""
+    rng = np.random.default_rng(3)
+    gains, effects = rng.random(1200), 0.03 * rng.standard_normal((20, 1200))
+    starts, flipped = np.array([0, 600, 1200]), np.zeros(1200, bool)
+    worst = [int(gains[:600].argmin()), 600 + int(gains[600:].argmin())]
+    flipped[worst] = True
+    for budget in (40, 2):  # room for more bits, and exchanges alone
+        limits = MoveLimits(strength=1.0, budget=budget, required_gain=100.0, max_moves=8)
+        monkeypatch.setattr(patch_moves, "SHORTLIST", 400)
+        shortlisted = choose_moves(gains, effects, starts, flipped, limits)
+        monkeypatch.setattr(patch_moves, "SHORTLIST", 1200)
+        assert choose_moves(gains, effects, starts, flipped, limits) == shortlisted
+    assert set(worst) <= {bit for move in shortlisted for bit in move.bits}  # both leave
+    monkeypatch.setattr(patch_moves, "SHORTLIST", 1)  # negative control: one bit of each kind is too few
+    assert len(choose_moves(gains, effects, starts, flipped, MoveLimits(1.0, 40, 100.0, 8))) < 8

@@ -7,9 +7,9 @@ from sparsecbm.intervene.patches.options import PatchOptions
 
 
 def test_each_attempt_has_half_the_protection_of_the_one_before():
-    default = [256, 128, 64, 32, 16, 8, 4, 2, 1, 0.5, 0.25]
+    default = [4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1, 0.5, 0.25]
     assert PatchOptions(4).strengths == default
-    assert PatchOptions(4, protection_strength=1024).strengths == [1024, 512, *default]
+    assert PatchOptions(4, protection_strength=16384).strengths == [16384, 8192, *default]
     assert PatchOptions(4, protection_strength=0.1).strengths == [0.1]
 
 
