@@ -36,8 +36,10 @@ def _summarise_strategy(attempts: list[Record], parts: list[list[Record]], name:
         "reached": len(reached) / len(attempts),
         "repaired": _repaired_share(attempts, name),
         "repaired_parts": [_repaired_share(part, name) for part in parts],
-        "median_bits": median(result["bits"] for result in reached),
-        "harm": sum(result["harmed"] for result in reached) / sum(result["right"] for result in reached),
+        "median_bits": median(result["bits"] for result in reached) if reached else None,
+        "harm": sum(result["harmed"] for result in reached) / sum(result["right"] for result in reached)
+        if reached
+        else None,
         "near_fixed": sum(result["near_fixed"] for result in reached),
         "near_harmed": sum(result["near_harmed"] for result in reached),
     }

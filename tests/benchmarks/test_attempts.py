@@ -42,3 +42,16 @@ def test_the_summary_covers_two_models():
 def test_the_summary_of_one_model_has_a_part_for_each_seed():
     summary = summarise_attempts([{"1": FIRST["1"], "2": SECOND["1"], "3": {"attempts": [attempt(None, None)]}}])
     assert summary["protected"]["repaired_parts"] == [0.5, 0.5, 0.0] and summary["protected"]["repaired"] == 0.4
+
+
+def test_a_strategy_that_reaches_nothing_has_neither_bits_nor_harm():
+    nothing = {"1": {"attempts": [attempt(result(10, 1), None)]}}
+    signed = summarise_attempts([nothing])["signed"]
+    assert (signed["reached"], signed["repaired"], signed["median_bits"], signed["harm"]) == (0, 0, None, None)
+
+
+def test_strategies_that_some_attempts_lack_are_left_out():
+    with_memory = {**attempt(result(10, 1), None), "memory": result(0, 0)}
+    assert summarise_attempts([{"1": {"attempts": [with_memory]}}])["memory"]["repaired"] == 1
+    both = {"1": {"attempts": [with_memory, attempt(result(10, 1), None)]}}
+    assert "memory" not in summarise_attempts([both])
