@@ -87,12 +87,11 @@ def choose_masks(
         ConfigError, PruningError: the pattern does not fit a layer, or more weights are pruned already than requested.
     """
     current = {mask.name: {layer: kept.cpu() for layer, kept in mask.items()} for mask in require_masks(model)}
-    if params.granularity == "unstructured":
-        if params.core:
-            contrast = Contrast(params.core, null_concepts)
-            chosen = choose_contrasting_masks(scores, current, sparsity, contrast, params.threshold, regrow)
-        else:
-            chosen = {n: prune_to(scores[n], current[n], sparsity, params.threshold, regrow) for n in scores}
+    if params.contrasts:
+        contrast = Contrast(params.core, null_concepts)
+        chosen = choose_contrasting_masks(scores, current, sparsity, contrast, params.threshold, regrow)
+    elif params.granularity == "unstructured":
+        chosen = {n: prune_to(scores[n], current[n], sparsity, params.threshold, regrow) for n in scores}
     elif params.granularity == "structured":
         units = find_units(model.backbone)
         chosen = {

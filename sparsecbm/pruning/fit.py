@@ -1,8 +1,8 @@
 """From a dense model and annotated tables to a sparse model."""
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -20,6 +20,7 @@ from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.pruning.head_fit import refit_concept_heads
 from sparsecbm.pruning.mask_sources import MaskSource, ShuffledMasks, make_mask_source
+from sparsecbm.pruning.masked_layers import masked_layers, require_masks
 from sparsecbm.pruning.null_concepts import (
     NullConcept,
     choose_null_concepts,
@@ -29,6 +30,8 @@ from sparsecbm.pruning.null_concepts import (
     with_null_states,
     without_null_concepts,
 )
+from sparsecbm.pruning.own_weights import HeldOut, OwnWeights, judge_own_weights, lend_weights
+from sparsecbm.pruning.random_control import matched_random
 from sparsecbm.pruning.schedule import PruningEvents
 from sparsecbm.pruning.training import MaskTraining
 from sparsecbm.train.examples import Examples, build_examples, target_weight
@@ -38,6 +41,9 @@ from sparsecbm.train.oom import SMALLER_BATCH_HINT, out_of_memory_hint
 from sparsecbm.train.pooled import pooled_under_masks
 
 Model = TypeVar("Model", bound=ConceptBottleneck)
+
+FINAL = "final.safetensors"
+JUDGED_ON = 800  # most training texts behind the heads with which own weights are judged
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,13 @@ class PruneResult(Generic[Model]):
 
     Attributes:
         model: a copy of the dense model with masks, fitted heads and new training means, in eval mode
-        history: of the training under masks
+        history: of the training under masks; empty for a control in which nothing but heads would learn
         beside: the same model with null concepts, their masks and heads, if some were trained along; its label head is
             that before the last fit
         nulls: these null concepts
-        events: the folder with the masks of each pruning event, as `STEP.safetensors`; a control writes none
+        own_weights: concept -> whether it has earned weights of its own; empty if that was not judged
+        events: the folder with the masks of each pruning event, as `STEP.safetensors`, and with the final ones, as
+            `final.safetensors`, if they differ from those of the last event; a control writes none
     """
 
     model: Model
@@ -73,6 +81,7 @@ class PruneResult(Generic[Model]):
     events: Path
     beside: Model | None = None
     nulls: tuple[NullConcept, ...] = ()
+    own_weights: Mapping[str, OwnWeights] = field(default_factory=dict)
 
 
 @out_of_memory_hint(SMALLER_BATCH_HINT, "set prune.concepts to sampled")
@@ -103,8 +112,8 @@ def fit_masks(
         build_examples(with_null_states(training, nulls), model, finetune.targets, finetune.noise),
         build_examples(validation, dense),  # null concepts have no say in which epoch is best
     )
+    names = [null.name for null in nulls]
     if nulls:
-        names = [null.name for null in nulls]
         refit_concept_heads(model, annotated, pooled_under_masks(model, annotated, names), gamma=None)
     dense_logits = dense.logits(training["text"].tolist()).concepts
     train_examples = mix_targets(annotated, dense_logits, params.distill) if params.distill else annotated
@@ -120,8 +129,23 @@ def fit_masks(
         source = ShuffledMasks(options.control_of, run.seed)
     events = PruningEvents.plan(params, updates)
     method = MaskTraining(params, finetune, train_examples.concept_targets, events, source, companions)
-    history = train(model, train_examples, validation_examples, finetune, method, run)
+    # Under random masks of frozen weights only heads learn, and all heads are fitted anew below.
+    fits_label = model.settings.mode != "joint" or finetune.refit_label_head
+    if options.control_of is not None and params.weights == "frozen" and fits_label:
+        history = History([], [], [], 0, 0.0)
+    else:
+        history = train(model, train_examples, validation_examples, finetune, method, run)
 
+    own_weights: dict[str, OwnWeights] = {}
+    if options.control_of is not None:
+        model.masks = matched_random(_last_masks(options.control_of), run.seed)
+    elif params.contrasts and params.contrast == "earned":
+        texts = build_examples(with_null_states(validation, nulls), model)
+        judged_on = HeldOut(texts, validation["group"].astype(str).to_numpy())
+        families = [family for family in (dense.concept_set.names, names) if family]
+        own_weights = judge_own_weights(model, _sample(annotated, run.seed), judged_on, families, run.seed + 1)
+        _lend(model, own_weights, dense.concept_set.names)
+        require_masks(model).save(folder / FINAL)
     beside = None
     if nulls:
         beside, model = model, without_null_concepts(model, dense.concept_set)
@@ -130,13 +154,43 @@ def fit_masks(
     refit_concept_heads(model, mix_targets(annotated, dense_logits, params.head_distill), pooled, params.head_gamma)
     logits = _logits_from_pooled(model, pooled)
     held_out = validation_examples, _logits_from_pooled(model, pooled_under_masks(model, validation_examples))
-    if model.settings.mode != "joint" or finetune.refit_label_head:
+    if fits_label:
         refit_label_head(model, train_examples, logits, *held_out)
     fit_hard_head(model, train_examples, logits, *held_out)
     model.means = compute_training_means(model, train_examples, logits)
     if beside is not None:
         copy_concept_heads(model, beside)
-    return PruneResult(model, history, folder, beside, nulls)
+    return PruneResult(model, history, folder, beside, nulls, own_weights)
+
+
+def _last_masks(events: Path) -> MaskSet:
+    """The final masks of a finished training.
+
+    Raises:
+        ModelError: the folder has no masks.
+    """
+    steps = sorted(int(path.stem) for path in events.glob("*.safetensors") if path.stem.isdigit())
+    final = events / FINAL
+    return MaskSet.load(final if final.is_file() else events / f"{steps[-1] if steps else 0}.safetensors")
+
+
+def _lend(model: ConceptBottleneck, own_weights: Mapping[str, OwnWeights], real: Sequence[str]) -> None:
+    """Fill the masks of concepts that have not earned weights of their own with weights that others keep."""
+    earned = [name for name, own in own_weights.items() if own.earned]
+    weights = {layer: module.weight for layer, module in masked_layers(model).items()}
+    model.masks = lend_weights(require_masks(model), earned, real, weights)
+
+
+def _sample(data: Examples, seed: int) -> Examples:
+    """A random sample of the examples, in their order, large enough to fit heads for a comparison."""
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(data))[:JUDGED_ON])
+    return Examples(
+        [data.rows[i] for i in chosen],
+        data.label[chosen],
+        {name: gold[chosen] for name, gold in data.concepts.items()},
+        data.label_target[chosen],
+        {name: target[chosen] for name, target in data.concept_targets.items()},
+    )
 
 
 def _logits_from_pooled(model: ConceptBottleneck, pooled: Mapping[str, Tensor]) -> Logits:

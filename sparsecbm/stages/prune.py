@@ -1,6 +1,6 @@
 """Stage `prune`: find each concept's subnetwork, live in MLflow, resumable."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,7 @@ from sparsecbm.evaluate.specificity.null_specificity import (
     rank_p_values,
 )
 from sparsecbm.evaluate.specificity.specificity import Specificity, excess, specificity
+from sparsecbm.explain.explanation import plain
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.storage import load as load_model
@@ -107,7 +108,10 @@ def _prune(
         tables = training, validation
         beside = result.beside.to("cpu")
         nulls = null_specificity(beside, result.nulls, tables, params.prune.probe_texts, seed=params.seed)
-    return _Pruned(model, result.history, measured, nulls, {**measured.to_dict(), "after": after})
+    record = {**measured.to_dict(), "after": after}
+    if result.own_weights:
+        record["own_weights"] = {name: plain(asdict(own)) for name, own in result.own_weights.items()}
+    return _Pruned(model, result.history, measured, nulls, record)
 
 
 def _compare_with_nulls(chosen: _Pruned, control: _Pruned | None, excess_of_real: dict | None, seed: int) -> dict:

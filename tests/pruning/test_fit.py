@@ -239,6 +239,33 @@ def test_a_control_is_trained_under_shuffled_masks(uninterrupted, backbone, tmp_
     assert not equal_weights(copy_weights(control), copy_weights(model))
 
 
+def test_a_control_whose_heads_are_all_fitted_anew_needs_no_training(uninterrupted, backbone, tmp_path):
+    """Frozen weights learn nothing under random masks: the fitted concept heads are those after a training."""
+    params, finetune = KINDS["movement"]
+    chosen = uninterrupted("movement")
+    trained = prune(tiny_model(backbone), tmp_path / "trained", params, finetune, control_of=chosen.events)
+    refitting = finetune.model_copy(update={"refit_label_head": True})
+    fitted = prune(tiny_model(backbone), tmp_path / "fitted", params, refitting, control_of=chosen.events)
+    assert trained.history.curves and not fitted.history.curves
+    assert fitted.model.masks == trained.model.masks
+    for name, weight in copy_weights(trained.model.concept_heads).items():
+        torch.testing.assert_close(fitted.model.concept_heads.state_dict()[name], weight)
+    assert not equal_weights(copy_weights(chosen.model.concept_heads), copy_weights(fitted.model.concept_heads))
+
+
+def test_a_control_shuffles_the_final_masks(model, tmp_path):
+    """Concepts that have not earned weights of their own borrow; the control has the same overlaps."""
+    params, finetune = pruning(core=0.5, epochs=1), finetuning(refit_label_head=True)
+    chosen = prune(model, tmp_path / "chosen", params, finetune)
+    assert not any(own.earned for own in chosen.own_weights.values())
+    assert chosen.model.masks.exclusive("food").weights == 0
+    assert MaskSet.load(chosen.events / "final.safetensors") == chosen.model.masks
+    control = prune(model, tmp_path / "control", params, finetune, control_of=chosen.events)
+    assert control.model.masks.exclusive("food").weights == 0 and control.model.masks != chosen.model.masks
+    fixed = prune(model, tmp_path / "fixed", pruning(core=0.5, epochs=1, contrast="fixed"), finetune)
+    assert fixed.own_weights == {} and fixed.model.masks.exclusive("food").weights > 0
+
+
 def test_mixed_targets_by_hand(model):
     """The gold state of a text counts 1/4 and the prediction 3/4. Without a gold state the target is the prediction."""
     frame = annotated(2, seed=1).assign(**{"concept.noise": ["loud", None]})

@@ -115,8 +115,8 @@ def test_null_concepts_change_no_real_concept(routing, backbone, tmp_path):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    plain = pruned(model, tmp_path / "plain", concepts=routing)
-    beside = pruned(model, tmp_path / "beside", concepts=routing, null_concepts=2)
+    plain = pruned(model, tmp_path / "plain", concepts=routing, contrast="fixed")
+    beside = pruned(model, tmp_path / "beside", concepts=routing, contrast="fixed", null_concepts=2)
     assert plain.beside is None and plain.nulls == ()
     assert beside.model.concept_set == model.concept_set
     assert beside.model.masks == plain.model.masks

@@ -55,6 +55,11 @@ class Prune(Section):
         description="share of each concept's weights that all concepts keep; the rest is chosen by contrast. "
         "0: no core",
     )
+    contrast: Literal["earned", "fixed"] = Field(
+        default="earned",
+        description="which concepts keep weights of their own: `earned`, those that on the validation split predict "
+        "better than under random masks and need these weights more; `fixed`, all",
+    )
     leakage_weight: float = Field(
         default=0.2,
         ge=0,
@@ -90,6 +95,11 @@ class Prune(Section):
         default=False,
         description="train again under matched random masks, and report the gain over random masks",
     )
+
+    @property
+    def contrasts(self) -> bool:
+        """Whether masks are chosen by contrast: weight by weight, with a core."""
+        return self.granularity == "unstructured" and self.core > 0
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Prune":

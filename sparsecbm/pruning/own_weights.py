@@ -1,0 +1,184 @@
+"""Which concepts have earned weights of their own.
+
+Contrast gives every concept weights that no other keeps, whether or not they serve it. Two questions to held-out texts
+tell whether a concept has earned them. Both compare with matched random masks, whose heads are fitted in the same way:
+
+better     does its mask predict the concept better than a random mask of the same size?
+needed     does the concept lose more without its exclusive weights than under a random mask without as many?
+
+A concept without meaning fails the first question, and one that reads common weights fails the second. A concept that
+has not earned its weights borrows: its mask keeps its size and is filled with weights that other concepts keep.
+"""
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import false_discovery_control, permutation_test
+from torch import Tensor
+
+from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.inference import inference_mode
+from sparsecbm.model.masked_copy import with_masks
+from sparsecbm.model.masks import MaskSet
+from sparsecbm.pruning.head_fit import refit_concept_heads
+from sparsecbm.pruning.masked_layers import require_masks
+from sparsecbm.pruning.random_control import matched_random
+from sparsecbm.train.examples import MISSING, Examples
+from sparsecbm.train.pooled import pooled_under_masks
+
+FALSE_DISCOVERIES = 0.05  # expected share of concepts that are called earned and are not
+PERMUTATIONS = 1_999
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far chosen masks lead random ones on held-out texts.
+
+    Attributes:
+        value: mean lead in log-probability of the annotated state, in nats
+        p: of a lead this large by chance, one-sided; signs are flipped by groups of texts
+    """
+
+    value: float
+    p: float
+
+
+@dataclass(frozen=True)
+class OwnWeights:
+    """Whether a concept has earned weights of its own.
+
+    Attributes:
+        better: lead of its mask over a random one
+        needed: loss without its exclusive weights, beyond that under random masks
+        earned: whether both are significant, at a false discovery rate of 5 % over the concepts
+    """
+
+    better: Lead
+    needed: Lead
+    earned: bool
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Texts that masks were not trained on: their examples, and the group of each, [texts]."""
+
+    examples: Examples
+    groups: np.ndarray
+
+
+def judge_own_weights(
+    model: ConceptBottleneck, training: Examples, held_out: HeldOut, families: Sequence[Sequence[str]], seed: int
+) -> dict[str, OwnWeights]:
+    """Judge the own weights of every concept of a masked model. The model does not change.
+
+    Args:
+        training: the texts on which heads are fitted
+        families: names of the concepts; the false discovery rate is controlled within each family. Exclusive weights
+            are those that no other concept of the first family keeps
+        seed: of random masks and permutations
+    """
+    real = families[0]
+    chosen = _log_probabilities(model, require_masks(model), training, held_out.examples, real)
+    random = _log_probabilities(model, matched_random(require_masks(model), seed), training, held_out.examples, real)
+    judged = {}
+    for names in families:
+        leads = {}
+        for name in names:
+            (whole, cut), (random_whole, random_cut) = chosen[name], random[name]
+            leads[name] = (
+                _lead(whole - random_whole, held_out.groups, seed),
+                _lead((whole - cut) - (random_whole - random_cut), held_out.groups, seed),
+            )
+        adjusted = false_discovery_control([max(lead.p for lead in pair) for pair in leads.values()] or [1.0])
+        for (name, (better, needed)), p in zip(leads.items(), adjusted, strict=False):
+            judged[name] = OwnWeights(better, needed, bool(p <= FALSE_DISCOVERIES))
+    return judged
+
+
+def lend_weights(
+    masks: MaskSet, earned: Collection[str], real: Sequence[str], weights: Mapping[str, Tensor]
+) -> MaskSet:
+    """Masks in which concepts that have not earned weights of their own keep as many that others keep.
+
+    In each layer they take first what most lenders keep, and of these the weights of the largest magnitude. Lenders are
+    the real concepts that have earned theirs; if there are none, all real concepts, which makes their masks equal.
+
+    Args:
+        earned: names of the concepts that have earned their weights; their masks stay
+        real: names of the concepts that mean something
+        weights: layer -> the weights, in the shape of the masks
+    """
+    lenders = [name for name in real if name in earned] or list(real)
+    borrowers = [name for name in masks.concepts if name not in earned]
+    if not borrowers:
+        return masks
+    chosen = {mask.name: dict(mask.items()) for mask in masks}
+    for layer, shape in masks.shapes.items():
+        kept = torch.stack([chosen[name][layer] for name in lenders]).sum(0).reshape(-1)
+        size = weights[layer].detach().float().abs().cpu().reshape(-1)
+        rank = kept + size / (size.max() * 1.001 + 1e-12)  # below 1 more: magnitude decides among equals only
+        order = rank.argsort(descending=True, stable=True)
+        for name in borrowers:
+            mask = torch.zeros(len(order), dtype=torch.bool)
+            mask[order[: int(masks[name][layer].sum())]] = True
+            chosen[name] = {**chosen[name], layer: mask.view(shape)}
+    return MaskSet.from_masks(chosen)
+
+
+def _log_probabilities(
+    model: ConceptBottleneck, masks: MaskSet, training: Examples, held_out: Examples, real: Sequence[str]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Log-probability of the annotated state, with a concept's mask and without its exclusive weights.
+
+    Returns:
+        concept -> two arrays, [texts]; nan where the state is unknown
+    """
+    masked = with_masks(model, masks)
+    masked.concept_heads = copy.deepcopy(model.concept_heads)  # the copy shares all other weights with the model
+    refit_concept_heads(masked, training, pooled_under_masks(masked, training), gamma=None)
+    cut = with_masks(masked, _without_exclusive(masks, real))
+    whole, without = (pooled_under_masks(each, held_out) for each in (masked, cut))
+    return {
+        name: (
+            _of_gold(masked, name, whole[name], held_out.concepts[name]),
+            _of_gold(masked, name, without[name], held_out.concepts[name]),
+        )
+        for name in masks.concepts
+    }
+
+
+def _of_gold(model: ConceptBottleneck, name: str, pooled: Tensor, gold: Tensor) -> np.ndarray:
+    with inference_mode(model):
+        logits = model.concept_heads({name: pooled.to(model.device)})[name].double().log_softmax(-1).cpu()
+    known = gold != MISSING
+    values = np.full(len(gold), np.nan)
+    values[known.numpy()] = logits[known, gold[known]].numpy()
+    return values
+
+
+def _without_exclusive(masks: MaskSet, real: Sequence[str]) -> MaskSet:
+    """Each concept's mask without the weights that no other real concept keeps."""
+    bits = {layer: rows.clone() for layer, rows in masks.bits.items()}
+    for row, name in enumerate(masks.concepts):
+        exclusive = masks.of(list(dict.fromkeys([name, *real]))).exclusive(name)
+        for layer, rows in bits.items():
+            rows[row] &= ~exclusive.bits[layer]
+    return MaskSet(masks.concepts, masks.shapes, bits)
+
+
+def _lead(differences: np.ndarray, groups: np.ndarray, seed: int) -> Lead:
+    known = np.isfinite(differences)
+    if not known.any():
+        return Lead(0.0, 1.0)
+    values, codes = differences[known], np.unique(groups[known], return_inverse=True)[1]
+    sums = np.bincount(codes, weights=values)
+    if not sums.any():
+        return Lead(0.0, 1.0)
+    test = permutation_test(
+        (sums,), np.sum, permutation_type="samples", alternative="greater", n_resamples=PERMUTATIONS,
+        vectorized=True, rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return Lead(float(values.mean()), float(test.pvalue))

@@ -1,0 +1,77 @@
+"""Whether concepts have earned weights of their own, on a model with known weights, and what others get instead."""
+
+import numpy as np
+import torch
+
+from sparsecbm.model.masks import MaskSet
+from sparsecbm.pruning.own_weights import HeldOut, _lead, judge_own_weights, lend_weights
+from sparsecbm.train.examples import build_examples
+from tests.support.planted_model import identical_masks, planted_masks, planted_model
+from tests.support.tiny_tables import annotated
+
+TRAINING, VALIDATION = annotated(150, seed=1), annotated(60, seed=2)
+
+
+def judged(backbone, masks):
+    model = planted_model(backbone)
+    model.masks = masks
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    held_out = HeldOut(build_examples(VALIDATION, model), VALIDATION["group"].to_numpy())
+    found = judge_own_weights(model, build_examples(TRAINING, model), held_out, [model.concept_set.names], seed=2)
+    assert model.masks == masks and all(torch.equal(model.state_dict()[n], w) for n, w in before.items())
+    return found
+
+
+def test_concepts_with_neurons_of_their_own_have_earned_them(backbone):
+    """Without its two neurons a concept is guessed, and a random mask of this size drops some of them."""
+    for own in judged(backbone, planted_masks()).values():
+        assert own.earned and own.better.p < 0.01 and own.needed.p < 0.01
+        assert own.better.value > 0 and own.needed.value > 0.1
+
+
+def test_equal_masks_leave_nothing_to_earn(backbone):
+    for own in judged(backbone, identical_masks()).values():
+        assert not own.earned
+        assert (own.needed.value, own.needed.p) == (0, 1)  # no weight is exclusive
+
+
+# Eight weights; food keeps 0 to 3, noise 0, 1, 4, 5, and the third concept 0, 1, 6, 7.
+KEPT = {"food": [0, 1, 2, 3], "noise": [0, 1, 4, 5], "third": [0, 1, 6, 7]}
+WEIGHTS = {"a": torch.tensor([[1.0, -1, 2, 5], [-9, 0.5, 8, 8]])}
+
+
+def masks(kept):
+    return MaskSet.from_masks(
+        {name: {"a": torch.zeros(8).index_fill(0, torch.tensor(i), 1).bool().view(2, 4)} for name, i in kept.items()}
+    )
+
+
+def kept(mask_set):
+    return {mask.name: mask["a"].reshape(-1).nonzero().view(-1).tolist() for mask in mask_set}
+
+
+def test_a_borrower_takes_what_most_lenders_keep_and_then_the_largest():
+    """By hand: 0 and 1 are kept twice; of 2 to 5, kept once, weights 4 (-9) and 3 (5) are the largest."""
+    lent = lend_weights(masks(KEPT), ["food", "noise"], ("food", "noise", "third"), WEIGHTS)
+    assert kept(lent) == {**KEPT, "third": [0, 1, 3, 4]}
+    assert lent.exclusive("third").weights == 0
+
+
+def test_null_concepts_borrow_and_never_lend():
+    lent = lend_weights(masks(KEPT), ["food", "third"], ("food", "noise"), WEIGHTS)
+    assert kept(lent) == {**KEPT, "noise": [0, 1, 2, 3]}  # food is the only lender
+
+
+def test_if_none_has_earned_weights_all_masks_are_the_same():
+    lent = kept(lend_weights(masks(KEPT), [], ("food", "noise", "third"), WEIGHTS))
+    assert lent == {name: [0, 1, 4, 6] for name in KEPT}  # of equal weights the first one
+
+
+def test_masks_stay_if_all_have_earned_theirs():
+    assert lend_weights(masks(KEPT), list(KEPT), list(KEPT), WEIGHTS) == masks(KEPT)
+
+
+def test_the_p_value_counts_flipped_signs_of_groups():
+    """By hand: three groups with sums 3, 2 and 1; of 8 sign patterns only one reaches 6, so p is 1/8."""
+    lead = _lead(np.array([1.0, 2, 2, 1, np.nan]), np.array(["a", "a", "b", "c", "d"]), seed=0)
+    assert (lead.value, lead.p) == (1.5, 0.125)
