@@ -179,6 +179,9 @@ def test_prune_writes_a_model_with_the_target_sparsity_and_its_control(params, t
     assert figures["chosen"]["overlap"]["jaccard"] == figures["random"]["overlap"]["jaccard"]
     assert figures["chosen"]["overlap"]["pairs"]["food"]["noise"]["chance"] == pytest.approx(1 / 7, abs=1e-6)
     assert set(figures["excess"]) == {"swap", "probe", "ablation"}
+    assert set(figures["chosen"]["own_weights"]) == {"food", "noise"} and "own_weights" not in figures["random"]
+    for name, own in figures["chosen"]["own_weights"].items():
+        assert own["earned"] == (figures["chosen"]["overlap"]["exclusive"][name] > 0)
     assert [event["prune.sparsity"] for event in figures["events"]][-1] == 0.75
     assert figures["best"] == figures["epochs"][-1] and "layers" not in figures["random"]
     layers = figures["chosen"]["layers"]
