@@ -136,13 +136,19 @@ def export(
     show_exported(export_folder(model, output, format, precision, (split, source, path)))
 
 
-def masks(model: Model, json: Json = False) -> None:
-    """Show which weights each concept keeps, how much concepts share, and what masks cost and save."""
+def masks(model: Model, file: TextFile = None, column: Column = None, json: Json = False) -> None:
+    """Show which weights each concept keeps, how much concepts share, and what masks cost and save.
+
+    With texts, also show the heads and neurons that matter most to each concept, and what these neurons fire on.
+    """
     from sparsecbm.cli.inspection.mask_summary import summarize_masks
     from sparsecbm.cli.printing.masks import show_masks
     from sparsecbm.cli.printing.tables import show_json
+    from sparsecbm.cli.text_input import collect_texts
 
-    summary = summarize_masks(model)
+    if column is not None and file is None:
+        raise ConfigError("--column names the column of a --file; give the file, too")
+    summary = summarize_masks(model, collect_texts(None, file, column) if file else ())
     if json:
         show_json(summary)
     else:

@@ -7,8 +7,11 @@ from sparsecbm.report.embedded_plots import Plot
 from sparsecbm.report.evidence_tables import causal_tables, faithfulness_tables
 from sparsecbm.report.label_tables import agreement_table, alpha_table, noise_table, state_table, suspect_table
 from sparsecbm.report.null_table import null_table
+from sparsecbm.report.part_table import part_table
 from sparsecbm.report.score_tables import concept_table, label_table, mask_tables, subgroup_table
 from sparsecbm.report.tables import Table, figure_tables, number
+
+PART_ROWS = (2, 4)  # heads and neurons of each concept that are shown at once
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ def sections(metrics: Mapping[str, Mapping], plots: Mapping[str, Sequence[Plot]]
         _subgroup_section(scores.get("subgroups") or {}),
         _label_quality_section(metrics.get("annotate", {}), plots.get("annotate", ())),
         _mask_section(metrics.get("prune", {}), plots.get("prune", ())),
+        _parts_section(metrics.get("explain", {}).get("parts") or {}),
         _explanation_section(metrics.get("explain", {}), plots.get("explain", ())),
         _effect_section(scores),
         _intervention_section(metrics.get("intervene", {}), plots.get("intervene", ())),
@@ -108,6 +112,16 @@ def _mask_section(record: Mapping, plots: Sequence[Plot]) -> Section:
         tables = [null_table(record)]
     shown = [plot for plot in plots if plot.name != "curves"]
     return Section("subnetworks", "Subnetworks", lead, tables, shown, mask_tables(masks) if masks else ())
+
+
+def _parts_section(parts: Mapping) -> Section:
+    lead = (
+        "A subnetwork as a short list. The effect is the logit of the predicted state with a head or neuron minus "
+        "without it, as the mean over texts of the test split; “its own” is the share of its weights that no other "
+        "concept keeps. A neuron fires on the words at which it is most active, among words of several training texts."
+    )
+    tables, folded = ([part_table(parts, *PART_ROWS)], [part_table(parts)]) if parts else ((), ())
+    return Section("parts", "What each subnetwork consists of", lead, tables, folded=folded)
 
 
 def _explanation_section(record: Mapping, plots: Sequence[Plot]) -> Section:

@@ -11,15 +11,18 @@ from sparsecbm.data.schemas import ExplanationTable, check
 from sparsecbm.data.tables import head_split, read_manifest, read_split
 from sparsecbm.evaluate.faithfulness.faithfulness import FaithfulnessScores, FaithfulnessSettings, measure_faithfulness
 from sparsecbm.explain.explainer import ExplainOptions, TextSource, explain
-from sparsecbm.explain.explanation import Explanation
+from sparsecbm.explain.explanation import Explanation, plain
 from sparsecbm.explain.export import TABLE, word_table, write_explanations
 from sparsecbm.explain.methods import AttributionOptions
-from sparsecbm.explain.subnetworks import describe_subnetworks
+from sparsecbm.explain.parts import PartTexts, describe_parts
+from sparsecbm.explain.subnetworks import Subnetworks, describe_subnetworks
 from sparsecbm.explain.summary import summarize_concepts, summarize_model
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.storage import CHECKSUMS
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.stages.reproducible_stage import reproducible_stage
+
+READ = 300  # training texts on whose words neurons may fire
 
 
 @reproducible_stage
@@ -42,10 +45,10 @@ def run(params: Params, workspace: Workspace) -> None:
     gold = {c.name: _state_indices(many[f"concept.{c.name}"], c.states) for c in model.concept_set}
     concepts = summarize_concepts(model, model.logits(many["text"].tolist()), gold, params.evaluate.calibration_bins)
     faithfulness = _measure_faithfulness(params, model, frame, explanations)
-    summary = summarize_model(
-        model, split, explanations, concepts, describe_subnetworks(model) if model.masked else None
-    )
-    _write(workspace, model, explanations, {**summary, "faithfulness": faithfulness.to_dict()})
+    subnetworks = describe_subnetworks(model) if model.masked else None
+    summary = summarize_model(model, split, explanations, concepts, subnetworks)
+    parts = {} if subnetworks is None else _describe_parts(params, workspace, model, subnetworks, frame)
+    _write(workspace, model, explanations, {**summary, "parts": parts, "faithfulness": faithfulness.to_dict()})
 
 
 def _explain(
@@ -60,6 +63,17 @@ def _explain(
         folder=sha256_file(workspace.sparse / CHECKSUMS),
         data=read_manifest(workspace.annotated)["sha256"],
     )
+
+
+def _describe_parts(
+    params: Params, workspace: Workspace, model: ConceptBottleneck, subnetworks: Subnetworks, frame: pd.DataFrame
+) -> dict:
+    """Heads and strongest neurons of each subnetwork; neurons are read on words of training texts."""
+    rows = frame.head(params.explain.part_texts)
+    training = read_split(workspace.annotated, "train")["text"]
+    reading = training.sample(min(READ, len(training)), random_state=params.seed).tolist()
+    texts = PartTexts(rows["text"].tolist(), rows["group"].astype(str).tolist(), reading)
+    return plain({name: parts.to_dict() for name, parts in describe_parts(model, subnetworks, texts).items()})
 
 
 def _measure_faithfulness(

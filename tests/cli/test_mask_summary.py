@@ -6,6 +6,7 @@ from sparsecbm import MaskSet, ModelError
 from sparsecbm.cli.inspection.mask_summary import summarize_masks
 from tests.support.small_masks import INTO, OUT, whole_neurons
 from tests.support.tiny_models import tiny_model
+from tests.support.tiny_tables import annotated
 
 
 @pytest.fixture
@@ -78,3 +79,14 @@ def test_the_error_for_a_dense_model_says_what_to_do(backbone, tmp_path, mode, m
             ask()
     with pytest.raises(ModelError, match=f"^{tmp_path}/dense: .*{message}"):
         summarize_masks(tmp_path / "dense")
+
+
+def test_texts_show_the_parts_of_each_concept(sparse, tmp_path):
+    """The masks keep whole neurons: food keeps 0 to 7, of which 6 and 7 are noise's, too."""
+    texts = annotated(12, seed=2)["text"].tolist()
+    parts = summarize_masks(tmp_path / "sparse", texts).parts
+    exclusive = {part.index: part.exclusive for part in parts["food"].neurons}
+    assert len(exclusive) == 10
+    for index, share in exclusive.items():
+        assert share == (1 if index < 6 else 0)
+    assert summarize_masks(tmp_path / "sparse").parts == {}

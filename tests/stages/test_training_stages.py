@@ -15,6 +15,7 @@ from sparsecbm.base.params import load_params, parse_params, write_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.data.tables import read_split, read_splits, write_splits
+from sparsecbm.explain.subnetworks import describe_subnetworks
 from sparsecbm.model.heads import concatenated_activations
 from sparsecbm.stages import evaluate, explain, finetune, intervene, prune, report
 from sparsecbm.train.label_head import fit_label_head, fit_temperature
@@ -191,6 +192,22 @@ def test_prune_writes_a_model_with_the_target_sparsity_and_its_control(params, t
         exclusive = model.masks.exclusive(name).density_by_layer()
         rounded = {layer: round(share, 6) for layer, share in exclusive.items()}
         assert {layer: by_kind["exclusive"][name] for layer, by_kind in layers.items()} == rounded
+
+
+def test_explain_lists_the_parts_of_each_subnetwork(params, tmp_path):
+    workspace = make_workspace(tmp_path / "parts")
+    run(workspace, params)
+    model = SparseCBM.from_pretrained(workspace.sparse)
+    parts = read_json(workspace.metrics("explain"))["parts"]
+    assert set(parts) == {"food", "noise"}
+    for name, by_kind in parts.items():
+        heads = describe_subnetworks(model).heads[name]
+        assert {(p["block"], p["index"]) for p in by_kind["heads"]} == {(b, h) for b in (0, 1) for h in (0, 1)}
+        for part in by_kind["heads"]:
+            assert part["exclusive"] == pytest.approx(heads[part["block"]].exclusive[part["index"]], abs=1e-6)
+        assert len(by_kind["neurons"]) == 10
+        effects = [part["effect"] for part in by_kind["neurons"]]
+        assert effects == sorted(effects, reverse=True)
 
 
 def test_null_concepts_are_measured_and_dropped(params, tmp_path):

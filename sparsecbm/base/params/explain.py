@@ -18,6 +18,9 @@ class Explain(Section):
     readings: int = Field(
         default=150, ge=1, description="texts for the calibration and the mean contributions of concepts"
     )
+    part_texts: int = Field(
+        default=32, ge=2, description="texts behind the effects of heads and neurons of the subnetworks"
+    )
     method: Literal["integrated_gradients", "gradient_x_input", "leave_one_out", "attention_rollout", "random"] = Field(
         default="integrated_gradients", description="how words are scored"
     )

@@ -1,14 +1,19 @@
 """A summary of a saved model's masks: what each concept keeps, what concepts share, and what it costs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ModelError
+from sparsecbm.explain.parts import Parts, PartTexts, describe_parts
+from sparsecbm.explain.subnetworks import describe_subnetworks
 from sparsecbm.model.compact import is_structured
 from sparsecbm.model.overlap import Overlap
 from sparsecbm.model.storage import MASKS, WEIGHTS
+
+PART_TEXTS = 32  # texts behind the effects of heads and neurons
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class MaskSummary:
         unused: share of the weights that no concept keeps
         structured: whether every mask keeps or drops whole heads and neurons, so `model.compact()` works
         sha256: content hash of the masks
+        parts: concept -> heads and strongest neurons, measured on texts; empty if none were given
     """
 
     weights: int
@@ -84,10 +90,14 @@ class MaskSummary:
     structured: bool
     storage: StorageSummary
     sha256: str
+    parts: dict[str, Parts]
 
 
-def summarize_masks(folder: Path) -> MaskSummary:
+def summarize_masks(folder: Path, texts: Sequence[str] = ()) -> MaskSummary:
     """Summarise the masks of a model folder.
+
+    Args:
+        texts: on which the parts of subnetworks are measured: effects on the first of them, words of neurons on all
 
     Raises:
         ModelError: the folder holds no valid model, or the model has no masks.
@@ -114,6 +124,14 @@ def summarize_masks(folder: Path) -> MaskSummary:
         structured=is_structured(model),
         storage=StorageSummary(bits, masks_bytes, 8 * masks_bytes / bits, (folder / WEIGHTS).stat().st_size),
         sha256=masks.content_hash(),
+        parts=_parts(model, texts) if texts else {},
+    )
+
+
+def _parts(model: SparseCBM, texts: Sequence[str]) -> dict[str, Parts]:
+    shown = texts[:PART_TEXTS]
+    return describe_parts(
+        model, describe_subnetworks(model), PartTexts(shown, list(map(str, range(len(shown)))), texts)
     )
 
 

@@ -1,5 +1,6 @@
 """`sparsecbm masks` in the terminal."""
 
+from collections.abc import Iterator
 from itertools import takewhile
 from statistics import fmean
 
@@ -11,12 +12,13 @@ from sparsecbm.cli.printing.terminal import Terminal, cell
 
 MAX_COLUMNS = 8  # concepts beside each other
 MAX_PAIRS = 36  # of concepts; `--json` has all
+MAX_HEADS = 5  # of a concept; `--json` has all
 
 
 def show_masks(summary: MaskSummary) -> None:
     """Print density by layer and concept, overlap of concepts, and what masks cost and save."""
     console = Terminal()
-    for table in (_layers(summary), _concepts(summary), _pairs(summary)):
+    for table in (_layers(summary), _concepts(summary), _pairs(summary), *_parts(summary)):
         if table.row_count:
             console.print(table)
             console.print()
@@ -85,6 +87,22 @@ def _pairs(summary: MaskSummary) -> Table:
     if len(pairs) > 1:
         table.add_row("mean", *_overlap(summary.overlap), style="bold")
     return table
+
+
+def _parts(summary: MaskSummary) -> Iterator[Table]:
+    """The strongest heads and neurons of each concept, and what the neurons fire on."""
+    for name, parts in summary.parts.items():
+        table = figures(f"parts of {name}", "its own", "effect", "95 %")
+        table.add_column("fires on", overflow="fold")
+        for kind, listed in (("head", parts.heads[:MAX_HEADS]), ("neuron", parts.neurons)):
+            for part in listed:
+                low, high = part.interval
+                interval = f"{low:+.3f} to {high:+.3f}"
+                words = cell(", ".join(part.words))
+                table.add_row(
+                    f"{kind} {part.block}.{part.index}", share(part.exclusive), f"{part.effect:+.3f}", interval, words
+                )
+        yield table
 
 
 def _overlap(pair: PairSummary) -> tuple[str, str, str]:
