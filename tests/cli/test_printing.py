@@ -77,6 +77,7 @@ def test_masks_of_many_concepts_stay_within_the_width_of_a_terminal(capsys):
             storage=StorageSummary(1, 1, 1.0, 1),
             structured=False,
             sha256="0",
+            parts={},
         )
     )
     output = capsys.readouterr().out

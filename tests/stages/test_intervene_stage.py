@@ -88,6 +88,6 @@ def test_a_model_without_concepts_passes_without_figures(backbone, params, tmp_p
 
 def test_the_graph_contains_the_inputs_and_outputs_of_the_stage():
     stage = yaml.safe_load((PROJECT.root / "dvc.yaml").read_text())["stages"]["intervene"]
-    assert {"data/annotated", "models/sparse", "sparsecbm/intervene/experiments"} < set(stage["deps"])
+    assert {"data/annotated", "models/sparse", "sparsecbm/intervene/experiments/trials.py"} < set(stage["deps"])
     assert stage["outs"] == ["reports/interventions", "metrics/intervene.json"]
     assert not {"metrics", "plots"} & set(stage)
