@@ -139,13 +139,14 @@ def fit_masks(
     own_weights: dict[str, OwnWeights] = {}
     if options.control_of is not None:
         model.masks = matched_random(_last_masks(options.control_of), run.seed)
-    elif params.contrasts and params.contrast == "earned":
+    elif params.contrasts:
         texts = build_examples(with_null_states(validation, nulls), model)
         judged_on = HeldOut(texts, validation["group"].astype(str).to_numpy())
         families = [family for family in (dense.concept_set.names, names) if family]
         own_weights = judge_own_weights(model, _sample(annotated, run.seed), judged_on, families, run.seed + 1)
-        _lend(model, own_weights, dense.concept_set.names)
-        require_masks(model).save(folder / FINAL)
+        if params.contrast == "earned":
+            _lend(model, own_weights, dense.concept_set.names)
+            require_masks(model).save(folder / FINAL)
     beside = None
     if nulls:
         beside, model = model, without_null_concepts(model, dense.concept_set)

@@ -6,8 +6,10 @@ tell whether a concept has earned them. Both compare with matched random masks, 
 better     does its mask predict the concept better than a random mask of the same size?
 needed     does the concept lose more without its exclusive weights than under a random mask without as many?
 
-A concept without meaning fails the first question, and one that reads common weights fails the second. A concept that
-has not earned its weights borrows: its mask keeps its size and is filled with weights that other concepts keep.
+Both count right predictions. Log-probabilities would punish a good mask for heads that are too sure of themselves.
+
+A concept without meaning fails the first question, and one that reads common weights fails the second. With
+`prune.contrast: earned` such a concept borrows: its mask keeps its size and is filled with weights that others keep.
 """
 
 import copy
@@ -38,7 +40,7 @@ class Lead:
     """How far chosen masks lead random ones on held-out texts.
 
     Attributes:
-        value: mean lead in log-probability of the annotated state, in nats
+        value: difference of the shares of texts whose state is predicted right
         p: of a lead this large by chance, one-sided; signs are flipped by groups of texts
     """
 
@@ -52,7 +54,7 @@ class OwnWeights:
 
     Attributes:
         better: lead of its mask over a random one
-        needed: loss without its exclusive weights, beyond that under random masks
+        needed: what it loses without its exclusive weights, beyond the loss under random masks
         earned: whether both are significant, at a false discovery rate of 5 % over the concepts
     """
 
@@ -81,8 +83,8 @@ def judge_own_weights(
         seed: of random masks and permutations
     """
     real = families[0]
-    chosen = _log_probabilities(model, require_masks(model), training, held_out.examples, real)
-    random = _log_probabilities(model, matched_random(require_masks(model), seed), training, held_out.examples, real)
+    chosen = _right(model, require_masks(model), training, held_out.examples, real)
+    random = _right(model, matched_random(require_masks(model), seed), training, held_out.examples, real)
     judged = {}
     for names in families:
         leads = {}
@@ -128,13 +130,13 @@ def lend_weights(
     return MaskSet.from_masks(chosen)
 
 
-def _log_probabilities(
+def _right(
     model: ConceptBottleneck, masks: MaskSet, training: Examples, held_out: Examples, real: Sequence[str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Log-probability of the annotated state, with a concept's mask and without its exclusive weights.
+    """Whether a concept is predicted right, with its mask and without its exclusive weights.
 
     Returns:
-        concept -> two arrays, [texts]; nan where the state is unknown
+        concept -> two arrays of 0 and 1, [texts]; nan where the state is unknown
     """
     masked = with_masks(model, masks)
     masked.concept_heads = copy.deepcopy(model.concept_heads)  # the copy shares all other weights with the model
@@ -152,11 +154,8 @@ def _log_probabilities(
 
 def _of_gold(model: ConceptBottleneck, name: str, pooled: Tensor, gold: Tensor) -> np.ndarray:
     with inference_mode(model):
-        logits = model.concept_heads({name: pooled.to(model.device)})[name].double().log_softmax(-1).cpu()
-    known = gold != MISSING
-    values = np.full(len(gold), np.nan)
-    values[known.numpy()] = logits[known, gold[known]].numpy()
-    return values
+        predicted = model.concept_heads({name: pooled.to(model.device)})[name].argmax(-1).cpu()
+    return np.where((gold == MISSING).numpy(), np.nan, (predicted == gold).numpy())
 
 
 def _without_exclusive(masks: MaskSet, real: Sequence[str]) -> MaskSet:

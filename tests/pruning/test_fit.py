@@ -255,7 +255,7 @@ def test_a_control_whose_heads_are_all_fitted_anew_needs_no_training(uninterrupt
 
 def test_a_control_shuffles_the_final_masks(model, tmp_path):
     """Concepts that have not earned weights of their own borrow; the control has the same overlaps."""
-    params, finetune = pruning(core=0.5, epochs=1), finetuning(refit_label_head=True)
+    params, finetune = pruning(core=0.5, epochs=1, contrast="earned"), finetuning(refit_label_head=True)
     chosen = prune(model, tmp_path / "chosen", params, finetune)
     assert not any(own.earned for own in chosen.own_weights.values())
     assert chosen.model.masks.exclusive("food").weights == 0
@@ -263,7 +263,8 @@ def test_a_control_shuffles_the_final_masks(model, tmp_path):
     control = prune(model, tmp_path / "control", params, finetune, control_of=chosen.events)
     assert control.model.masks.exclusive("food").weights == 0 and control.model.masks != chosen.model.masks
     fixed = prune(model, tmp_path / "fixed", pruning(core=0.5, epochs=1, contrast="fixed"), finetune)
-    assert fixed.own_weights == {} and fixed.model.masks.exclusive("food").weights > 0
+    assert fixed.own_weights == chosen.own_weights and fixed.model.masks.exclusive("food").weights > 0
+    assert prune(model, tmp_path / "none", pruning(core=0.0, epochs=1), finetune).own_weights == {}
 
 
 def test_mixed_targets_by_hand(model):

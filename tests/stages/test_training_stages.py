@@ -181,8 +181,7 @@ def test_prune_writes_a_model_with_the_target_sparsity_and_its_control(params, t
     assert figures["chosen"]["overlap"]["pairs"]["food"]["noise"]["chance"] == pytest.approx(1 / 7, abs=1e-6)
     assert set(figures["excess"]) == {"swap", "probe", "ablation"}
     assert set(figures["chosen"]["own_weights"]) == {"food", "noise"} and "own_weights" not in figures["random"]
-    for name, own in figures["chosen"]["own_weights"].items():
-        assert own["earned"] == (figures["chosen"]["overlap"]["exclusive"][name] > 0)
+    assert all(share > 0 for share in figures["chosen"]["overlap"]["exclusive"].values())
     assert [event["prune.sparsity"] for event in figures["events"]][-1] == 0.75
     assert figures["best"] == figures["epochs"][-1] and "layers" not in figures["random"]
     layers = figures["chosen"]["layers"]
@@ -208,6 +207,19 @@ def test_explain_lists_the_parts_of_each_subnetwork(params, tmp_path):
         assert len(by_kind["neurons"]) == 10
         effects = [part["effect"] for part in by_kind["neurons"]]
         assert effects == sorted(effects, reverse=True)
+
+
+def test_a_concept_that_has_not_earned_its_weights_keeps_none(params, tmp_path):
+    workspace = make_workspace(tmp_path / "earned")
+    params = params.model_copy(update={"prune": params.prune.model_copy(update={"contrast": "earned"})})
+    finetune.run(params, workspace)
+    prune.run(params, workspace)
+    chosen = read_json(workspace.metrics("prune"))["chosen"]
+    assert not all(own["earned"] for own in chosen["own_weights"].values())
+    for name, own in chosen["own_weights"].items():
+        if not own["earned"]:
+            assert chosen["overlap"]["exclusive"][name] == 0
+    assert chosen["density"] == 0.25
 
 
 def test_null_concepts_are_measured_and_dropped(params, tmp_path):

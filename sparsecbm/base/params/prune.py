@@ -56,9 +56,9 @@ class Prune(Section):
         "0: no core",
     )
     contrast: Literal["earned", "fixed"] = Field(
-        default="earned",
-        description="which concepts keep weights of their own: `earned`, those that on the validation split predict "
-        "better than under random masks and need these weights more; `fixed`, all",
+        default="fixed",
+        description="which concepts keep weights of their own: `fixed`, all; `earned`, those that on the validation "
+        "split predict better than under random masks and need these weights more",
     )
     leakage_weight: float = Field(
         default=0.2,
