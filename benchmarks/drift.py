@@ -126,8 +126,9 @@ def power_of_rates(pool: Sample, concept_set: ConceptSet, reference: int, sizes:
     curves: dict = {}
     for concept in concept_set:
         gold = pool.gold[concept.name]
+        most = float((gold[gold != MISSING] == 0).mean())  # the share that can leave the first state
         for size in sizes:
-            for points in POINTS:
+            for points in (points for points in POINTS if points <= most):
                 hits = []
                 for seed in range(QUICK_ROUNDS):
                     draw = np.random.default_rng([seed, 7])
