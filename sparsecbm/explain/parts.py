@@ -144,7 +144,7 @@ def _strongest(
     """(block, neuron) of those with the largest mean first-order effect on the logit of the predicted state."""
     totals: dict[int, Tensor] = {}
     with inference_mode(model), torch.inference_mode(False), torch.enable_grad():
-        for ids, mask in _batches(model, texts):
+        for _, ids, mask in _batches(model, texts):
             with _captured(model.backbone, outputs) as activations:
                 logits = _concept_logits(model, name, ids, mask)
             value = _centred(logits).gather(1, logits.argmax(-1, keepdim=True)).sum()
@@ -166,10 +166,8 @@ def _removed(
 ) -> np.ndarray:
     """Logit of the predicted state with each neuron minus without it, [texts, neurons]."""
     effects = np.zeros((len(texts), len(neurons)))
-    token_ids = encode(model.tokenizer, texts, model.settings.max_length)
     with inference_mode(model):
-        for rows in batch_by_length([len(ids) for ids in token_ids], BATCH):
-            ids, mask = (t.to(model.device) for t in pad([token_ids[r] for r in rows], model.tokenizer.pad_token_id))
+        for rows, ids, mask in _batches(model, texts):
             whole = _centred(_concept_logits(model, name, ids, mask).double())
             state = whole.argmax(-1, keepdim=True)
             for column, (block, neuron) in enumerate(neurons):
@@ -212,11 +210,12 @@ def _fires_on(
     return {neuron: tuple(words[i] for i in order[:, column]) for column, neuron in enumerate(neurons)}
 
 
-def _batches(model: ConceptBottleneck, texts: Sequence[str]) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(model: ConceptBottleneck, texts: Sequence[str]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """Row numbers, token ids and padding mask of each batch of texts."""
     token_ids = encode(model.tokenizer, texts, model.settings.max_length)
     for rows in batch_by_length([len(ids) for ids in token_ids], BATCH):
         ids, mask = pad([token_ids[row] for row in rows], model.tokenizer.pad_token_id)
-        yield ids.to(model.device), mask.to(model.device)
+        yield list(rows), ids.to(model.device), mask.to(model.device)
 
 
 def _concept_logits(model: ConceptBottleneck, name: str, ids: Tensor, mask: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import traceback
 
 import pytest
 from mlflow import MlflowClient
@@ -191,6 +192,15 @@ class Dying:
         return write
 
 
+def _told(errors, *arguments):
+    """Act in a child process, which leaves its traceback in a file if it fails."""
+    try:
+        _attempt(*arguments)
+    except BaseException:
+        errors.write_text(traceback.format_exc())
+        raise
+
+
 def _attempt(uri, act, writes, before):
     registry = Registry(Dying(MlflowClient(uri), writes, before), "m")
     if act == "promote":
@@ -229,13 +239,14 @@ def test_a_move_killed_at_any_step_recovers_completely(two_champions, tmp_path, 
         path = tmp_path / f"{writes}.db"
         shutil.copy(two_champions, path)
         uri = f"sqlite:///{path}"
-        child = fork.Process(target=_attempt, args=(uri, act, writes, False))
+        errors = tmp_path / f"{writes}.txt"
+        child = fork.Process(target=_told, args=(errors, uri, act, writes, False))
         child.start()
         child.join(60)
         if child.exitcode == 0:
             ended = True
             break
-        assert child.exitcode == -signal.SIGKILL
+        assert child.exitcode == -signal.SIGKILL, errors.read_text() if errors.exists() else "no traceback"
         registry = Registry(MlflowClient(uri), "m")
         state = inspect_registry(registry)
         champion = registry.aliases()[0]
