@@ -76,6 +76,15 @@ class Alias:
             RegistryError, FetchError, TrackingUnavailableError: as `fetched`.
         """
         with self.fetched(number) as artifacts:
-            with translated_errors(self.registry.tracking_uri):
-                expected = self.registry.version(number).tags.get(MODEL_TAG)
-            return load_snapshot(artifacts / "model", self.registry.name, number, artifacts / "patches", expected)
+            return self.load_fetched(number, artifacts)
+
+    def load_fetched(self, number: int, artifacts: Path) -> Snapshot:
+        """Load the model of a version from the folder that `fetched` gives.
+
+        Raises:
+            ModelError, InterventionError: it must not or cannot be loaded.
+            RegistryError, TrackingUnavailableError: the registry does not answer.
+        """
+        with translated_errors(self.registry.tracking_uri):
+            expected = self.registry.version(number).tags.get(MODEL_TAG)
+        return load_snapshot(artifacts / "model", self.registry.name, number, artifacts / "patches", expected)

@@ -56,6 +56,15 @@ class Snapshot:
     version: ModelVersion
     patches: Mapping[str, MaskPatch]
 
+    @property
+    def is_accelerated(self) -> bool:
+        """Whether predictions have a copy of the model for themselves."""
+        return self.predictor is not self.model
+
+    def without_copies(self) -> "Snapshot":
+        """The same snapshot, whose predictions take the model itself."""
+        return replace(self, predictor=self.model)
+
 
 def load_snapshot(
     folder: Path, name: str, number: int | None = None, patches: Path | None = None, expected: str | None = None

@@ -1,10 +1,12 @@
 """Follows an alias: a version that it moves to is loaded beside the old one, verified, warmed, and then answers.
 
-It is accelerated only when the old one is freed, so that a switch needs little memory.
+So that a switch needs little memory, the old one predicts with packed masks while the new one is loaded, and the new
+one is accelerated only when the old one is freed.
 """
 
 import asyncio
 import logging
+from contextlib import ExitStack
 
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.promote.artifacts import FetchError
@@ -49,12 +51,14 @@ class Switch:
         if number in (self._number, self._refused):
             return
         try:
-            snapshot = await asyncio.to_thread(self._alias.load, number)
-        except (FetchError, TrackingUnavailableError) as error:  # another attempt may succeed
-            _log.warning("the alias cannot be followed", extra={"facts": {"reason": str(error)}})
-            return
+            snapshot = await self._load(number)
         except Exception as error:
-            self._refuse(number, error)
+            if isinstance(error, (FetchError, TrackingUnavailableError)):  # another attempt may succeed
+                _log.warning("the alias cannot be followed", extra={"facts": {"reason": str(error)}})
+            else:
+                self._refuse(number, error)
+            if not self._batcher.current.is_accelerated:
+                await self._accelerate(self._batcher.current)
             return
         self._batcher.switch(snapshot)
         self._number, self._refused = number, None
@@ -62,6 +66,15 @@ class Switch:
         _log.info("another version answers", extra={"facts": {"version": number}})
         await self._batcher.free_memory()
         await self._accelerate(snapshot)
+
+    async def _load(self, number: int) -> Snapshot:
+        """Load a version. When its files are here and verified, the model that answers gives its copies up."""
+        with ExitStack() as files:
+            artifacts = await asyncio.to_thread(files.enter_context, self._alias.fetched(number))
+            if self._batcher.current.is_accelerated:
+                self._batcher.switch(self._batcher.current.without_copies())
+                await self._batcher.free_memory()
+            return await asyncio.to_thread(self._alias.load_fetched, number, artifacts)
 
     async def _accelerate(self, snapshot: Snapshot) -> None:
         try:

@@ -118,8 +118,8 @@ def remove(folder):
 def test_a_bad_version_is_refused_once_and_the_old_one_goes_on(registry, folder, damage, monkeypatch):
     damage(registry.model_files(2))
     attempts = []
-    load = Alias.load
-    monkeypatch.setattr(Alias, "load", lambda self, number: attempts.append(number) or load(self, number))
+    fetched = Alias.fetched
+    monkeypatch.setattr(Alias, "fetched", lambda self, number: attempts.append(number) or fetched(self, number))
 
     async def scenario(following):
         registry.promote(2)
@@ -149,6 +149,45 @@ def test_a_new_champion_predicts_as_fast_as_the_first_one_and_goes_on_slowly_if_
     assert follow(registry, scenario) == [CompactModel, SparseCBM]
 
 
+@pytest.mark.parametrize("damage", [None, alter])
+def test_while_another_version_is_loaded_the_old_one_gives_its_copies_up(registry, damage, monkeypatch):
+    if damage is not None:
+        damage(registry.model_files(2))
+    load = Alias.load_fetched
+    during = []
+
+    async def scenario(following):
+        following.batcher.switch(switch_module.accelerated(following.batcher.current))
+        await following.batcher.ask(QUESTION)
+        copies = weakref.ref(following.batcher.current.predictor)
+        assert isinstance(copies(), CompactModel)
+        monkeypatch.setattr(
+            Alias,
+            "load_fetched",
+            lambda self, number, files: (
+                during.append((copies(), following.batcher.current.is_accelerated)) or load(self, number, files)
+            ),
+        )
+        registry.promote(2)
+        return await following.version(), type(following.batcher.current.predictor)
+
+    assert follow(registry, scenario) == ("2" if damage is None else "1", CompactModel)
+    assert during == ([(None, False)] if damage is None else [])
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_old_one_as_fast_as_before(registry, monkeypatch):
+    def fail(self, number, files):
+        raise MemoryError
+
+    async def scenario(following):
+        following.batcher.switch(switch_module.accelerated(following.batcher.current))
+        monkeypatch.setattr(Alias, "load_fetched", fail)
+        registry.promote(2)
+        return await following.version(), following.batcher.current.is_accelerated, following.switches("refused")
+
+    assert follow(registry, scenario) == ("1", True, 1)
+
+
 @pytest.mark.parametrize("error", [TrackingUnavailableError("down"), FetchError("down")])
 def test_while_the_registry_is_down_the_old_version_goes_on_and_the_switch_comes_later(registry, error, monkeypatch):
     async def scenario(following):
@@ -158,7 +197,7 @@ def test_while_the_registry_is_down_the_old_version_goes_on_and_the_switch_comes
             def fail(self, *arguments):
                 raise error
 
-            down.setattr(Alias, "number" if isinstance(error, TrackingUnavailableError) else "load", fail)
+            down.setattr(Alias, "number" if isinstance(error, TrackingUnavailableError) else "fetched", fail)
             during = await following.version()
         return during, await following.version(), following.switches("refused")
 
