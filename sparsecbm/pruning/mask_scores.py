@@ -1,15 +1,17 @@
-"""Learnt scores: one for every weight and concept. A mask keeps the weights with the highest scores."""
+"""Learnt scores of all layers and concepts. A mask keeps the weights with the highest scores."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import Leaves, MaskedLinear
-from sparsecbm.pruning.contrast import rank_scores
 from sparsecbm.pruning.event import Scores
+from sparsecbm.pruning.score_forms import LayerScores, start_scores
 
 
 class MaskScores:
@@ -18,28 +20,38 @@ class MaskScores:
     So the score of a dropped weight learns, too, and the weight can come back.
 
     Args:
-        parameters: (layer, concept index) -> [weight's shape]
+        layers: (layer, concept index) -> the scores of that layer for that concept
     """
 
-    def __init__(self, parameters: dict[tuple[str, int], nn.Parameter]):
-        self.parameters = parameters
+    def __init__(self, layers: Mapping[tuple[str, int], LayerScores]):
+        self.layers = layers
 
     @classmethod
-    def start(cls, model: ConceptBottleneck, saliencies: Scores) -> Self:
-        """Start from the ranks of a saliency within each layer, from 0 to 1."""
+    def start(cls, model: ConceptBottleneck, saliencies: Scores, params: Prune, seed: int) -> Self:
+        """Start from the ranks of a saliency within each layer, from 0 to 1.
+
+        Raises:
+            ConfigError: the rank of low-rank scores is larger than a layer's width.
+        """
         return cls(
             {
-                (layer, concept_index): nn.Parameter(rank_scores(values.to(model.device)))
+                (layer, concept_index): start_scores(
+                    values.to(model.device), params, seed + zlib.crc32(f"{name}/{layer}".encode())
+                )
                 for concept_index, name in enumerate(model.concept_set.names)
                 for layer, values in saliencies[name].items()
             }
         )
 
+    def parameters(self) -> list[nn.Parameter]:
+        """What is learnt."""
+        return list(self.state().values())
+
     def by_concept(self, concepts: Sequence[str]) -> dict[str, dict[str, Tensor]]:
         """Concept -> layer -> scores, on the CPU."""
         scores: dict[str, dict[str, Tensor]] = {name: {} for name in concepts}
-        for (layer, concept_index), score in self.parameters.items():
-            scores[concepts[concept_index]][layer] = score.detach().cpu()
+        for (layer, concept_index), form in self.layers.items():
+            scores[concepts[concept_index]][layer] = form.values().cpu()
         return scores
 
     def add_gradients(self, layers: Mapping[str, MaskedLinear], leaves: Leaves) -> None:
@@ -50,21 +62,24 @@ class MaskScores:
             leaves: (layer, concept index) -> the masked weight with its gradient, dL/d(w m_k)
         """
         for (layer, concept_index), leaf in leaves.items():
-            module, score = layers[layer], self.parameters[layer, concept_index]
+            module = layers[layer]
             if leaf.grad is None:  # the loss does not depend on this weight
                 continue
-            change = leaf.grad * module.weight.detach()
-            score.grad = change if score.grad is None else score.grad + change
+            self.layers[layer, concept_index].add_gradient(leaf.grad * module.weight.detach())
             if module.weight.requires_grad:
                 masked = leaf.grad * module.mask(concept_index)
                 module.weight.grad = masked if module.weight.grad is None else module.weight.grad + masked
 
-    def state(self) -> dict[str, Tensor]:
-        """The scores by name, for a checkpoint."""
-        return {f"{concept_index}.{layer}": score for (layer, concept_index), score in self.parameters.items()}
+    def state(self) -> dict[str, nn.Parameter]:
+        """What is learnt, by name, for a checkpoint. The start is computed again when a training is resumed."""
+        return {
+            f"{concept_index}.{layer}.{name}": parameter
+            for (layer, concept_index), form in self.layers.items()
+            for name, parameter in form.parameters.items()
+        }
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Inverse of `state`."""
         with torch.no_grad():
-            for (layer, concept_index), score in self.parameters.items():
-                score.copy_(state[f"{concept_index}.{layer}"])
+            for name, parameter in self.state().items():
+                parameter.copy_(state[name])

@@ -78,7 +78,9 @@ class LearntMasks:
         """Ranks by a saliency of the dense model."""
         params = self.params.model_copy(update={"saliency": self.params.first_scores})
         batches = draw_gradient_batches(model, self.data, params, self.seed, step=0)
-        self.scores = MaskScores.start(model, score_weights(model, params, batches, self.seed).scores)
+        self.scores = MaskScores.start(
+            model, score_weights(model, params, batches, self.seed).scores, params, self.seed
+        )
         return self.scores
 
     def new_masks(self, model: ConceptBottleneck, step: int, sparsity: float) -> tuple[MaskSet, dict[str, float]]:

@@ -73,7 +73,7 @@ class MaskTraining(TrainingMethod):
         self.scores = self.source.start_scores(model)
         groups = []
         if self.scores is not None:
-            groups = [{"params": list(self.scores.parameters.values()), "lr": self.params.score_learning_rate}]
+            groups = [{"params": self.scores.parameters(), "lr": self.params.score_learning_rate}]
         self._optimizer = make_adamw(model, self.finetune, *groups)
         return self._optimizer
 

@@ -50,6 +50,11 @@ def batch_for(model, rows=7):
     return build_batch(data, range(rows), model.tokenizer.pad_token_id, model.device)
 
 
+def learnt(method):
+    """Return the learnt scores of all weights, by layer and concept."""
+    return {key: form.parameters["score"] for key, form in method.scores.layers.items()}
+
+
 def routes(concepts, step, rows):
     """Return the rows of each mask, by the definition of each setting."""
     if concepts == "all":
@@ -99,7 +104,7 @@ def test_the_gradient_of_a_score_is_the_masked_gradient_times_the_weight(concept
     for layer, module in prunable_layers(model.backbone).items():
         sums = torch.zeros_like(module.weight)
         for index, name in enumerate(NAMES):
-            computed = method.scores.parameters[layer, index].grad
+            computed = learnt(method)[layer, index].grad
             if name not in rows:
                 assert computed is None
                 continue
@@ -123,7 +128,7 @@ def test_gradients_of_accumulated_batches_add_up(model, tmp_path):
             method.after_backward(model)
         layer = "encoder.layer.0.intermediate.dense"
         weight = dict(model.backbone.named_modules())[layer].weight
-        return method.scores.parameters[layer, 0].grad.clone(), weight.grad.clone()
+        return learnt(method)[layer, 0].grad.clone(), weight.grad.clone()
 
     first, second = batch_for(model, 4), batch_for(model, 9)
     both = gradients([first, second])
@@ -156,7 +161,7 @@ def test_a_mask_without_rows_of_a_small_batch_is_skipped(model, tmp_path):
     losses.total.backward()
     method.after_backward(model)
     assert torch.isfinite(losses.total)
-    assert {index for (_, index), score in method.scores.parameters.items() if score.grad is not None} == {1}
+    assert {index for (_, index), score in learnt(method).items() if score.grad is not None} == {1}
 
 
 @torch.no_grad()
@@ -211,7 +216,7 @@ def test_the_leakage_penalty_moves_scores_and_no_head(model, tmp_path):
         method.compute_losses(model, b, 0).total.backward()
         method.after_backward(model)
         heads.append([None if p.grad is None else p.grad.clone() for p in model.concept_heads.parameters()])
-        scores.append(method.scores.parameters["encoder.layer.0.intermediate.dense", 0].grad)
+        scores.append(learnt(method)["encoder.layer.0.intermediate.dense", 0].grad)
     assert heads[0][0].any() and heads[0][2] is None  # in this step food's head learns, noise's does not
     for without, with_penalty in zip(*heads, strict=True):
         assert without is with_penalty is None or torch.equal(without, with_penalty)
@@ -270,7 +275,7 @@ def test_learnt_scores_start_from_magnitude_and_determine_the_masks(model, tmp_p
     layer = "encoder.layer.1.output.dense"
     first = model.masks["food"][layer]
     with torch.no_grad():
-        method.scores.parameters[layer, 0].neg_()
+        learnt(method)[layer, 0].neg_()
     method.before_update(model, 10)
     assert not (model.masks["food"][layer] & first).any()
     assert torch.equal(model.masks["noise"][layer], first)
@@ -364,19 +369,23 @@ def test_a_control_without_the_chosen_masks_raises_an_error(model, tmp_path):
         control.before_update(model, 0)
 
 
-def test_state_is_restored_exactly(model, backbone, tmp_path):
-    method, _ = method_for(model, tmp_path, pruning())
+@pytest.mark.parametrize("scores", ["full", "low_rank", "blocks"])
+def test_state_is_restored_exactly(scores, model, backbone, tmp_path):
+    params = pruning(scores=scores, score_rank=2)
+    method, _ = method_for(model, tmp_path, params)
     model.masks = random_masks(model)
     with torch.no_grad():
-        for number, score in enumerate(method.scores.parameters.values()):
-            score.add_(number)
+        for number, parameter in enumerate(method.scores.parameters()):
+            parameter.add_(number)
     state = {name: tensor.detach().clone() for name, tensor in method.state(model).items()}
     fresh = tiny_model(backbone)
-    again, _ = method_for(fresh, tmp_path, pruning())
+    again, _ = method_for(fresh, tmp_path, params)
     assert fresh.masks != model.masks
     again.restore(fresh, state)
     assert fresh.masks == model.masks
-    assert all(torch.equal(again.scores.parameters[key], score) for key, score in method.scores.parameters.items())
+    assert all(
+        torch.equal(again.scores.layers[key].values(), form.values()) for key, form in method.scores.layers.items()
+    )
 
 
 def test_learnt_scores_start_as_ranks_of_a_saliency_of_each_concept(model, tmp_path):
@@ -384,12 +393,12 @@ def test_learnt_scores_start_as_ranks_of_a_saliency_of_each_concept(model, tmp_p
     method, _ = method_for(model, tmp_path, params)
     batches = draw_gradient_batches(model, training_texts(model), params, seed=0, step=0)
     expected = score_weights(model, pruning(saliency="fisher_diagonal"), batches, seed=0).scores
-    for (layer, index), score in method.scores.parameters.items():
+    for (layer, index), score in learnt(method).items():
         by_score, by_saliency = score.detach().flatten(), expected[NAMES[index]][layer].flatten()
         assert by_score.sort().values.tolist() == torch.linspace(0, 1, len(by_score)).tolist()
         assert torch.equal(by_score.argsort(), by_saliency.argsort(stable=True))
     layer = next(iter(model.masks.shapes))
-    scores = method.scores.parameters
+    scores = learnt(method)
     assert not torch.equal(scores[layer, 0], scores[layer, 1])  # of two concepts
     by_magnitude, _ = method_for(model, tmp_path, pruning(first_scores="magnitude"))
-    assert torch.equal(by_magnitude.scores.parameters[layer, 0], by_magnitude.scores.parameters[layer, 1])
+    assert torch.equal(learnt(by_magnitude)[layer, 0], learnt(by_magnitude)[layer, 1])

@@ -24,6 +24,13 @@ class Prune(Section):
     first_scores: Literal["fisher_diagonal", "obert", "magnitude", "random"] = Field(
         default="fisher_diagonal", description="the saliency that learnt scores start from"
     )
+    scores: Literal["full", "low_rank", "blocks"] = Field(
+        default="full",
+        description="what is learnt: `full`, a score for every weight; `low_rank`, a change of low rank with a term "
+        "for each row and column; `blocks`, a change for each 32 x 32 weights. The last two need a sixteenth of the "
+        "memory",
+    )
+    score_rank: int = Field(default=8, ge=1, description="rank of `low_rank` scores")
     granularity: Annotated[
         str, matching(r"unstructured|structured|[1-9]\d*:[1-9]\d*", "unstructured, structured or N:M, such as 2:4")
     ] = Field(
@@ -112,6 +119,11 @@ class Prune(Section):
                 f"null_concepts {self.null_concepts} would change what real concepts learn if texts go through all "
                 "masks or weights are trained; set prune.concepts=sampled and prune.weights=frozen, or "
                 "prune.null_concepts=0"
+            )
+        if self.scores != "full" and self.saliency != "movement":
+            raise ValueError(
+                f"scores {self.scores} are learnt, and saliency is {self.saliency}; set prune.saliency=movement, or "
+                "prune.scores=full"
             )
         if ":" in self.granularity:
             self._check_n_of_m()
