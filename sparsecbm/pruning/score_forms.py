@@ -11,7 +11,6 @@ The last two keep the start S_0 in one byte for each weight, without a gradient 
 byte for each weight and concept, where full scores take 16.
 """
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -28,7 +27,7 @@ LEVELS = 255  # of a start in one byte
 class LayerScores(Protocol):
     """The scores of one layer for one concept."""
 
-    parameters: Mapping[str, nn.Parameter]  # what is learnt, by name
+    parameters: dict[str, nn.Parameter]  # what is learnt, by name
 
     def values(self) -> Tensor:
         """The score of each weight, in the weight's shape."""
