@@ -113,7 +113,8 @@ class SparseCBM(ConceptBottleneck):
             states: concept -> the state to explain; by default the predicted one
             method: attribution method of the word scores, such as integrated_gradients or leave_one_out
             options: of the attribution method
-            units: kinds of units to ablate: block | head | ffn; none if empty
+            units: kinds of units to ablate: block | head | ffn; none if empty. `sufficient` among them searches the
+                smallest set of heads and neurons that keeps each prediction, which takes some seconds for each text
 
         Returns:
             one explanation for one text, a list for a list

@@ -6,9 +6,10 @@ from pathlib import Path
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.files import sha256_file
-from sparsecbm.explain.explainer import ExplainOptions, explain
+from sparsecbm.explain.explainer import SUFFICIENT, ExplainOptions, explain
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.explain.methods import METHODS
+from sparsecbm.explain.variants import KINDS
 from sparsecbm.model.storage import CHECKSUMS
 
 CHUNK = 8  # texts that are explained before the first of them is yielded
@@ -20,21 +21,25 @@ def explain_texts(
     concepts: Sequence[str] | None = None,
     states: Mapping[str, str] | None = None,
     method: str = "integrated_gradients",
+    parts: bool = False,
 ) -> Iterator[Explanation]:
     """Explain texts, in order.
 
     Args:
         concepts, states, method: as in `ExplainOptions`
+        parts: whether to search the smallest set of heads and neurons that keeps each prediction
 
     Raises:
         ConfigError: an unknown concept, state or method; the message lists the choices.
-        ModelError: the folder holds no model, a file was altered, or the model has no concepts.
+        ModelError: the folder holds no model, a file was altered, the model has no concepts, or its parts cannot be
+            searched.
     """
     if method not in METHODS:  # checked first, since loading a model takes time
         raise ConfigError(unknown("attribution method", method, METHODS))
     model = SparseCBM.from_pretrained(folder)
     checksum = sha256_file(Path(folder) / CHECKSUMS)
-    options = ExplainOptions(concepts or None, states or {}, method)
+    units = (*KINDS, SUFFICIENT) if parts else KINDS
+    options = ExplainOptions(concepts or None, states or {}, method, units=units)
     for start in range(0, len(texts), CHUNK):
         chunk = texts[start : start + CHUNK]
         yield from explain(model, chunk, options, folder=checksum)

@@ -58,6 +58,13 @@ def explain(
         typer.Option(help="CONCEPT=STATE: explain this state, not the predicted one; can be repeated."),
     ] = None,
     method: Annotated[str, typer.Option(help=METHOD_HELP)] = "integrated_gradients",
+    parts: Annotated[
+        bool,
+        typer.Option(
+            "--parts",
+            help="Search the fewest heads and neurons that keep each prediction; some seconds for each text.",
+        ),
+    ] = False,
     html: Annotated[Path | None, typer.Option("--html", help="Write the cards into this file, as one page.")] = None,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write into this file, one JSON line for each text.")
@@ -76,7 +83,7 @@ def explain(
         check_output(json, published("explanation"), "explanations")
     elif html:
         check_output(html, cards, "cards of explanations")
-    explanations = explain_texts(model, texts, concept, parse_states(state or (), "--state"), method)
+    explanations = explain_texts(model, texts, concept, parse_states(state or (), "--state"), method, parts)
     if html or json:
         from sparsecbm.base.files import write_text
         from sparsecbm.explain.export import json_lines

@@ -11,11 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sparsecbm.base import rich
 from sparsecbm.explain.explanation import ConceptExplanation, Explanation, Word, WordScores
+from sparsecbm.explain.sufficient_parts import SufficientPart, SufficientParts
 
 LEVELS = 5  # shades of a word
 NAMED = 3  # words for and against that are named below a text
 MAX_OPEN = 8  # concepts whose words are shown at once; of more, the rest is folded
 MAX_STATES = 8  # probabilities of one concept
+MAX_PARTS = 6  # heads and neurons of one concept that are shown at once; of more, the rest is folded
 SHOWN_UNREAD = 400  # characters beyond the part that the model reads
 LOADER = PackageLoader("sparsecbm", "display")
 
@@ -79,6 +81,13 @@ def explained_concepts(explanation: Explanation) -> tuple[list[tuple[str, Concep
     return shown, [(name, concept) for name, concept in explained.items() if name not in largest]
 
 
+def ranked_parts(sufficient: SufficientParts) -> tuple[list[tuple[SufficientPart, float]], ...]:
+    """The parts that a card shows, and those that it folds, each with the length of its bar, 0 to 1."""
+    largest = max((abs(part.effect) for part in sufficient.parts), default=0.0) or 1.0
+    ranked = [(part, abs(part.effect) / largest) for part in sufficient.parts]
+    return ranked[:MAX_PARTS], ranked[MAX_PARTS:]
+
+
 def likely(probabilities: Mapping[str, float]) -> list[tuple[str, float]]:
     """The states with the largest probabilities, at most `MAX_STATES`, in their order."""
     largest = sorted(probabilities, key=lambda state: -probabilities[state])[:MAX_STATES]
@@ -96,6 +105,7 @@ FILTERS = {
     "strongest": strongest,
     "by_contribution": by_contribution,
     "explained_concepts": explained_concepts,
+    "ranked_parts": ranked_parts,
     "likely": likely,
     "signed": signed,
     "share": lambda value, digits=0: f"{value:.{digits}%}",

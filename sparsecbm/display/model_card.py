@@ -1,11 +1,19 @@
 """The model card: what a saved model predicts, how it was built and how to use it."""
 
+from collections.abc import Mapping
+
 from sparsecbm.base.markdown import markdown, markdown_code
 from sparsecbm.model.cbm import ConceptBottleneck
 
+HEADS, NEURONS = 2, 4  # of each concept
 
-def model_card(model: ConceptBottleneck) -> str:
-    """The card as Markdown, with a header for model hubs."""
+
+def model_card(model: ConceptBottleneck, parts: Mapping[str, Mapping] | None = None) -> str:
+    """The card as Markdown, with a header for model hubs.
+
+    Args:
+        parts: `parts` of `metrics/explain.json`, if they are known: heads and neurons of each subnetwork
+    """
     settings = model.settings
     parameters = sum(p.numel() for p in model.parameters())
     label = model.concept_set.label
@@ -31,7 +39,7 @@ tags: [text-classification, concept-bottleneck, interpretability]
 | concept | states |
 |---|---|
 {rows}
-
+{_parts(parts or {})}
 ```python
 from sparsecbm import SparseCBM
 
@@ -52,3 +60,28 @@ def _subnetworks(model: ConceptBottleneck) -> str:
     shares = ", ".join(f"{markdown(name)} {share:.1%}" for name, share in model.masks.density().items())
     layers = len(model.masks.shapes)
     return f"- subnetworks: of {model.masks.size:,} weights in {layers} layers each concept keeps: {shares}\n"
+
+
+def _parts(parts: Mapping[str, Mapping]) -> str:
+    """A section with the strongest heads and neurons of each subnetwork; empty if they are not known."""
+    rows = [
+        f"| {markdown(name)} | {kind} {part['block']}.{part['index']} | {part['effect']:.2f} "
+        f"| {part['interval'][0]:.2f} to {part['interval'][1]:.2f} | {part['exclusive']:.0%} "
+        f"| {', '.join(map(markdown, part['words']))} |"
+        for name, by_kind in parts.items()
+        for kind, listed in (("head", by_kind["heads"][:HEADS]), ("neuron", by_kind["neurons"][:NEURONS]))
+        for part in listed
+    ]
+    if not rows:
+        return ""
+    lines = "\n".join(rows)
+    return f"""
+## What each subnetwork consists of
+
+The heads and neurons with the largest effects: the logit of the predicted state with one minus without it, as the mean
+over texts that the model was not trained on. "Its own" is the share of its weights that no other concept keeps.
+
+| concept | part | effect | 95 % | its own | fires on |
+|---|---|---|---|---|---|
+{lines}
+"""

@@ -1,11 +1,11 @@
 """Explanations of texts at all levels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sparsecbm.base.errors import ConfigError, ModelError
+from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.explain.ablation import Ablation, ablate_units
 from sparsecbm.explain.attribution import Attribution, LabelAttribution, attribute_both
 from sparsecbm.explain.contributions import Contributions, contributions_from_logits
@@ -21,6 +21,7 @@ from sparsecbm.explain.explanation import (
     WordScores,
 )
 from sparsecbm.explain.methods import DEFAULT_METHOD, DEFAULT_OPTIONS, AttributionOptions
+from sparsecbm.explain.sufficient_parts import SufficientParts, find_sufficient_parts
 from sparsecbm.explain.variants import KINDS
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.checksums import model_checksum
@@ -29,6 +30,7 @@ from sparsecbm.model.masked import first_masked_block
 from sparsecbm.model.prediction import Prediction, softmax
 
 TOP = 3  # units of each kind that an explanation names
+SUFFICIENT = "sufficient"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class ExplainOptions:
         states: concept -> the state to explain in all texts; by default the predicted state of each text
         method: attribution method of the word scores, a key of `METHODS`
         attribution: options of the method
-        units: kinds of units to ablate (block | head | ffn) in the blocks with masks; none if empty
+        units: kinds of units to ablate (block | head | ffn) in the blocks with masks; and `sufficient`, which is no
+            kind: the smallest set of heads and neurons that keeps the predicted state is searched, some seconds a text
     """
 
     concepts: Sequence[str] | None = None
@@ -82,8 +85,8 @@ def explain(
     Raises:
         ConfigError: unknown concept, state, method or kind of unit (names the choices), or a state of a concept that
             is not among the concepts to explain.
-        ModelError: the model has no concepts or no training means, or its tokenizer does not give the positions of
-            tokens in the text.
+        ModelError: the model has no concepts or no training means, its tokenizer does not give the positions of tokens
+            in the text, or a set of units is to be searched in a model without masks or without known units.
     """
     if isinstance(texts, str):
         raise TypeError("explain takes a list of texts; wrap a single text: explain(model, [text])")
@@ -91,8 +94,15 @@ def explain(
     for name in options.states:
         if name in model.concept_set.names and name not in names:
             raise ConfigError(f"a state of {name!r} is given, but only {', '.join(names)} will be explained")
+    for kind in options.units:
+        if kind not in (*KINDS, SUFFICIENT):
+            raise ConfigError(unknown("kind of unit", kind, (*KINDS, SUFFICIENT)))
+    sufficient: Sequence[Mapping[str, SufficientParts]] = [{}] * len(texts)
+    if SUFFICIENT in options.units:
+        sufficient = find_sufficient_parts(model, texts, names, options.attribution.seed)
     words, label_words = attribute_both(model, texts, names, options.states, options.method, options.attribution)
-    subnetworks = _subnetworks(model, texts, {name: options.states.get(name) for name in names}, options.units)
+    kinds = [kind for kind in options.units if kind != SUFFICIENT]
+    subnetworks = _subnetworks(model, texts, {name: options.states.get(name) for name in names}, kinds)
     logits = (existing_copy(model) or model).logits(texts)
     soft = contributions_from_logits(model, logits)
     hard = [None] * len(texts) if model.hard_head is None else contributions_from_logits(model, logits, "hard")
@@ -101,7 +111,11 @@ def explain(
     sources = [TextSource()] * len(texts) if sources is None else sources
     return [
         _explanation(
-            _TextResults(predictions[i], sources[i], soft[i], hard[i]), label_words[i], words[i], subnetworks[i], origin
+            _TextResults(predictions[i], sources[i], soft[i], hard[i]),
+            label_words[i],
+            words[i],
+            {name: replace(each, sufficient=sufficient[i].get(name)) for name, each in subnetworks[i].items()},
+            origin,
         )
         for i in range(len(texts))
     ]

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from sparsecbm.base.rich import Rich
 from sparsecbm.base.terminal_text import one_line
 from sparsecbm.explain.methods import METHODS, AttributionOptions
+from sparsecbm.explain.sufficient_parts import SufficientParts
 
 DIGITS = 6  # decimals of numbers in the plain form; further ones are noise of float32
 STRONGEST = 3  # words in the short text
@@ -77,11 +78,13 @@ class Subnetwork:
         largest: block | head | ffn -> the units whose ablation changes the logit of the explained state most, the
             largest change first; if the model has no masks, units of the dense backbone
         note: why `largest` is empty, if it is
+        sufficient: the smallest set of heads and neurons found that keeps the prediction; None if it was not searched
     """
 
     density: float | None
     largest: dict[str, tuple[AblatedUnit, ...]]
     note: str | None = None
+    sufficient: SufficientParts | None = None
 
 
 @dataclass(frozen=True)

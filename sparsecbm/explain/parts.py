@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparsecbm.base.errors import ModelError
 from sparsecbm.base.metrics import interval, resampled_means
 from sparsecbm.base.progress import progress
 from sparsecbm.explain.ablation import ablate_units
@@ -25,7 +24,7 @@ from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked import first_masked_block
-from sparsecbm.model.units import Part, find_units
+from sparsecbm.model.units import Part, find_units_for
 
 RESAMPLES = 1000
 BATCH = 16  # texts
@@ -90,12 +89,13 @@ def describe_parts(
         seed: of the resamples
 
     Returns:
-        concept -> parts; empty if the units of the backbone's family are not known
+        concept -> parts
+
+    Raises:
+        ModelError: the heads and neurons of the backbone's family are not known.
     """
-    try:
-        outputs = {group.block: group.parts[-1] for group in find_units(model.backbone) if group.kind == "neuron"}
-    except ModelError:
-        return {}
+    groups = find_units_for(model.backbone, "subnetworks cannot be listed part by part")
+    outputs = {group.block: group.parts[-1] for group in groups if group.kind == "neuron"}
     first = first_masked_block(model.backbone)
     ablations = ablate_units(model, texts.texts, kinds=("head",), first=first)
     tokenized = tokenize_words(model.tokenizer, texts.reading, model.settings.max_length)

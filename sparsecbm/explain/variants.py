@@ -22,7 +22,7 @@ from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import find_blocks, first_masked_block
 from sparsecbm.model.pooling import pool
 from sparsecbm.model.routing import BlockOutput, remove_row_splitter, route_rows, routed, run_rows
-from sparsecbm.model.units import Part, find_units
+from sparsecbm.model.units import Part, find_units_for
 
 KINDS = ("block", "head", "ffn")
 
@@ -116,11 +116,7 @@ class _UnitOutput:
 
 def _unit_outputs(model: ConceptBottleneck) -> list[tuple[_UnitOutput, _UnitOutput]]:
     """The outputs of the heads and of the neurons, block by block."""
-    try:
-        groups = find_units(model.backbone)
-    except ModelError:
-        family = model.backbone.config.model_type
-        raise ModelError(f"the heads and neurons of {family!r} are not known, so they cannot be ablated") from None
+    groups = find_units_for(model.backbone, "they cannot be ablated")
     kinds = {"head": "head", "neuron": "ffn"}
     outputs = [_UnitOutput(kinds[group.kind], group.parts[-1], group.count) for group in groups]
     return list(zip(outputs[::2], outputs[1::2], strict=True))

@@ -170,6 +170,22 @@ def find_units(backbone: PreTrainedModel) -> tuple[Units, ...]:
     return tuple(units)
 
 
+def find_units_for(backbone: PreTrainedModel, purpose: str) -> tuple[Units, ...]:
+    """`find_units`, with a message that says what cannot be done without them.
+
+    Args:
+        purpose: such as "they cannot be ablated"
+
+    Raises:
+        ModelError: the units of the backbone's family are not known.
+    """
+    try:
+        return find_units(backbone)
+    except ModelError:
+        family = backbone.config.model_type
+        raise ModelError(f"the heads and neurons of {family!r} are not known, so {purpose}") from None
+
+
 def select_pruned_units(units: Sequence[Units], layers: Collection[str]) -> tuple[Units, ...]:
     """The units whose layers are pruned.
 

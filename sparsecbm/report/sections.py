@@ -16,7 +16,11 @@ PART_ROWS = (2, 4)  # heads and neurons of each concept that are shown at once
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a lead, tables and plots, and tables and plots that stay folded until the reader opens them."""
+    """A heading, a lead, tables and plots, and tables and plots that stay folded until the reader opens them.
+
+    Attributes:
+        note: why the section has nothing else to show
+    """
 
     anchor: str
     title: str
@@ -25,9 +29,10 @@ class Section:
     plots: Sequence[Plot] = ()
     folded: Sequence[Table] = ()
     folded_plots: Sequence[Plot] = ()
+    note: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.tables or self.plots or self.folded)
+        return bool(self.tables or self.plots or self.folded or self.note)
 
 
 def sections(metrics: Mapping[str, Mapping], plots: Mapping[str, Sequence[Plot]]) -> list[Section]:
@@ -45,7 +50,7 @@ def sections(metrics: Mapping[str, Mapping], plots: Mapping[str, Sequence[Plot]]
         _subgroup_section(scores.get("subgroups") or {}),
         _label_quality_section(metrics.get("annotate", {}), plots.get("annotate", ())),
         _mask_section(metrics.get("prune", {}), plots.get("prune", ())),
-        _parts_section(metrics.get("explain", {}).get("parts") or {}),
+        _parts_section(metrics.get("explain", {})),
         _explanation_section(metrics.get("explain", {}), plots.get("explain", ())),
         _effect_section(scores),
         _intervention_section(metrics.get("intervene", {}), plots.get("intervene", ())),
@@ -114,14 +119,17 @@ def _mask_section(record: Mapping, plots: Sequence[Plot]) -> Section:
     return Section("subnetworks", "Subnetworks", lead, tables, shown, mask_tables(masks) if masks else ())
 
 
-def _parts_section(parts: Mapping) -> Section:
+def _parts_section(record: Mapping) -> Section:
+    parts, note = record.get("parts") or {}, record.get("parts_note")
     lead = (
         "A subnetwork as a short list. The effect is the logit of the predicted state with a head or neuron minus "
         "without it, as the mean over texts of the test split; “its own” is the share of its weights that no other "
         "concept keeps. A neuron fires on the words at which it is most active, among words of several training texts."
     )
     tables, folded = ([part_table(parts, *PART_ROWS)], [part_table(parts)]) if parts else ((), ())
-    return Section("parts", "What each subnetwork consists of", lead, tables, folded=folded)
+    if note:
+        lead, note = "A subnetwork as a short list of heads and neurons.", f"There is no list: {note}."
+    return Section("parts", "What each subnetwork consists of", lead, tables, folded=folded, note=note)
 
 
 def _explanation_section(record: Mapping, plots: Sequence[Plot]) -> Section:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from sparsecbm.base.errors import ModelError
 from sparsecbm.base.files import replacing_folder, sha256_file, write_json
 from sparsecbm.base.metrics import MISSING
 from sparsecbm.base.params import Params
@@ -47,8 +48,8 @@ def run(params: Params, workspace: Workspace) -> None:
     faithfulness = _measure_faithfulness(params, model, frame, explanations)
     subnetworks = describe_subnetworks(model) if model.masked else None
     summary = summarize_model(model, split, explanations, concepts, subnetworks)
-    parts = {} if subnetworks is None else _describe_parts(params, workspace, model, subnetworks, frame)
-    _write(workspace, model, explanations, {**summary, "parts": parts, "faithfulness": faithfulness.to_dict()})
+    parts = _describe_parts(params, workspace, model, subnetworks, frame)
+    _write(workspace, model, explanations, {**summary, **parts, "faithfulness": faithfulness.to_dict()})
 
 
 def _explain(
@@ -66,14 +67,20 @@ def _explain(
 
 
 def _describe_parts(
-    params: Params, workspace: Workspace, model: ConceptBottleneck, subnetworks: Subnetworks, frame: pd.DataFrame
+    params: Params, workspace: Workspace, model: ConceptBottleneck, subnetworks: Subnetworks | None, frame: pd.DataFrame
 ) -> dict:
-    """Heads and strongest neurons of each subnetwork; neurons are read on words of training texts."""
+    """Heads and strongest neurons of each subnetwork, or a note why there are none; neurons fire on training texts."""
+    if subnetworks is None:
+        return {"parts": {}, "parts_note": "the model has no masks, so no concept has a subnetwork of its own"}
     rows = frame.head(params.explain.part_texts)
     training = read_split(workspace.annotated, "train")["text"]
     reading = training.sample(min(READ, len(training)), random_state=params.seed).tolist()
     texts = PartTexts(rows["text"].tolist(), rows["group"].astype(str).tolist(), reading)
-    return plain({name: parts.to_dict() for name, parts in describe_parts(model, subnetworks, texts).items()})
+    try:
+        parts = describe_parts(model, subnetworks, texts)
+    except ModelError as error:
+        return {"parts": {}, "parts_note": str(error)}
+    return {"parts": plain({name: each.to_dict() for name, each in parts.items()}), "parts_note": None}
 
 
 def _measure_faithfulness(

@@ -23,7 +23,7 @@ def run(params: Params, workspace: Workspace) -> None:
         draw_plots(folder, metrics, _load_interventions(workspace), read_explanations(workspace.explanations))
     write_index_page(workspace, metrics)
     write_validation_page(workspace)
-    write_text(workspace.model_card, model_card(load_model(workspace.sparse)))
+    write_text(workspace.model_card, model_card(load_model(workspace.sparse), metrics.get("explain", {}).get("parts")))
     validation = read_json_object(workspace.metrics("validate"))
     write_json(workspace.metrics("summary"), summarise({**metrics, "validate": validation}))
 

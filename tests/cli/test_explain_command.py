@@ -83,6 +83,30 @@ def test_a_state_other_than_the_predicted_one_can_be_explained(folder, sparsecbm
     assert f"noise: {predicted}, explained for {other}" in output
 
 
+def test_parts_are_searched_on_request(folder, sparsecbm, tmp_path):
+    """The terminal, the page and the JSON lines show the smallest set, and only if it was asked for."""
+    lines, page = tmp_path / "o.jsonl", tmp_path / "o.html"
+    request = ["explain", folder, "--text", TEXT, "--concept", "noise", "--method", "random"]
+    assert sparsecbm(*request, "--parts", "--json", lines)[0] == 0
+    line = json.loads(lines.read_text(encoding="utf-8"))
+    VALIDATOR.validate(line)
+    found = line["concepts"]["noise"]["subnetwork"]["sufficient"]
+    assert (found["heads"], found["neurons"], found["draws"]) == (2, 32, 20)
+    assert found["only"]["state"] == line["concepts"]["noise"]["state"]
+    assert sparsecbm(*request, "--parts", "--html", page)[0] == 0
+    sentence = "are enough to predict" if found["parts"] else "no set of them carries this prediction"
+    output = sparsecbm(*request, "--parts")[1]
+    assert sentence in output and sentence in page.read_text(encoding="utf-8")
+    assert sentence not in sparsecbm(*request)[1]
+
+
+def test_parts_of_a_model_without_masks_are_refused_before_anything_is_written(backbone, sparsecbm, tmp_path):
+    with_means(tiny_model(backbone)).save_pretrained(tmp_path / "dense")
+    code, output, errors = sparsecbm("explain", tmp_path / "dense", "--text", TEXT, "--parts", "--json", tmp_path / "o")
+    assert (code, output) == (1, "") and not (tmp_path / "o").exists()
+    assert "the model has no masks, because it is dense or compact" in errors and "models/sparse" in errors
+
+
 def test_a_file_of_texts_gives_a_page(folder, sparsecbm, tmp_path):
     texts, output = tmp_path / "in.txt", tmp_path / "o.html"
     texts.write_text(f"{TEXT}\n<script>alert(1)</script>\n")

@@ -5,7 +5,7 @@ import pytest
 from sparsecbm import MaskSet, ModelError
 from sparsecbm.cli.inspection.mask_summary import summarize_masks
 from tests.support.small_masks import INTO, OUT, whole_neurons
-from tests.support.tiny_models import tiny_model
+from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 from tests.support.tiny_tables import annotated
 
 
@@ -89,4 +89,26 @@ def test_texts_show_the_parts_of_each_concept(sparse, tmp_path):
     assert len(exclusive) == 10
     for index, share in exclusive.items():
         assert share == (1 if index < 6 else 0)
-    assert summarize_masks(tmp_path / "sparse").parts == {}
+    without = summarize_masks(tmp_path / "sparse")
+    assert (without.parts, without.parts_note) == ({}, None)
+
+
+def test_a_family_without_known_units_gets_a_note_instead_of_parts(tmp_path, sparsecbm):
+    model = tiny_model(write_backbone(tmp_path / "deberta", "deberta-v2"))
+    model.masks = random_masks(model)
+    model.save_pretrained(tmp_path / "sparse")
+    (tmp_path / "texts.txt").write_text("the food was good\nslow service\n")
+    note = "the heads and neurons of 'deberta-v2' are not known, so subnetworks cannot be listed part by part"
+    summary = summarize_masks(tmp_path / "sparse", ["the food was good"])
+    assert (summary.parts, summary.parts_note) == ({}, note)
+    code, output, _ = sparsecbm("masks", tmp_path / "sparse", "--file", tmp_path / "texts.txt")
+    assert code == 0 and f"No list of parts: {note}." in " ".join(output.split())
+    assert "No list of parts" not in sparsecbm("masks", tmp_path / "sparse")[1]
+
+
+def test_a_dense_model_with_texts_is_refused_with_what_to_do(backbone, tmp_path, sparsecbm):
+    tiny_model(backbone).save_pretrained(tmp_path / "dense")
+    (tmp_path / "texts.txt").write_text("the food was good\n")
+    code, output, errors = sparsecbm("masks", tmp_path / "dense", "--file", tmp_path / "texts.txt")
+    assert (code, output) == (1, "") and "Traceback" not in errors
+    assert f"{tmp_path / 'dense'}: the model has no masks" in errors and "`sparsecbm prune` writes" in errors

@@ -78,10 +78,12 @@ def test_masks_of_many_concepts_stay_within_the_width_of_a_terminal(capsys):
             structured=False,
             sha256="0",
             parts={},
+            parts_note="the heads and neurons of 'x' are not known",
         )
     )
     output = capsys.readouterr().out
     assert max(map(len, output.splitlines())) <= 80
+    assert "No list of parts: the heads and neurons of 'x' are not known.\n" in output
     rows = cells(output)
     assert ["0.dense", "512", "0.0%", "24.5%", "49.0%"] in rows, "least, mean and most of 0 % to 49 %"
     assert "of 50 concepts" in output and "36 of 1,225 pairs" in " ".join(output.split())

@@ -28,6 +28,7 @@ from sparsecbm.explain.explanation import (
     WordScores,
 )
 from sparsecbm.explain.methods import AttributionOptions
+from sparsecbm.explain.sufficient_parts import SetTrial, SufficientPart, SufficientParts
 from tests.support import many_concepts
 
 VOID = {"meta", "br"}
@@ -107,6 +108,42 @@ def test_the_strongest_words_of_each_side_come_first():
     assert strongest(explanation, explanation.label.words, -1) == [("food", -0.5), ("bad", -0.1)]
 
 
+def with_sufficient(**changes):
+    """Return the explanation with a smallest set of eight parts of food, with effects 2.0, 1.0, ..., 0.25, -0.5."""
+    effects = (2.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, -0.5)
+    parts = tuple(SufficientPart("neuron", 3, 100 + i, effect, f"<b>{i}") for i, effect in enumerate(effects[1:]))
+    head = SufficientPart("head", 4, 7, effects[0], None)
+    only, without = SetTrial("Positive", 0.8, 0.1, 0.25), SetTrial("Negative", 0.125, 0.95, 0.875)
+    fields = {"parts": (head, *parts), "none_state": "unknown", "only": only, "without": without, "draws": 20}
+    found = SufficientParts(heads=36, neurons=4608, **{**fields, **changes})
+    explanation = make_explanation()
+    food = explanation.concepts["food"]
+    food = replace(food, subnetwork=replace(food.subnetwork, sufficient=found))
+    return replace(explanation, concepts={**explanation.concepts, "food": food})
+
+
+def test_the_card_shows_the_smallest_set_of_parts():
+    html = with_sufficient().to_html()
+    parsed = Parsed(html)
+    text = parsed.visible_text()
+    for part in (
+        "Of its 36 heads and 4608 neurons, 8 are enough to predict Positive", "head 4.7 +2.00", "neuron 3.100 +1.00",
+        "neuron 3.106 −0.50", "2 more, which do less", "only these Positive 80% 2 of 20, 25%",
+        "all but these Negative 12% 19 of 20, 88%", "none unknown",
+    ):  # fmt: skip
+        assert part in text, (part, text)
+    assert "&lt;b&gt;0" in html and "<b>0" not in html
+    bars = [fields["style"] for tag, fields in parsed.elements if tag == "i"]
+    assert bars[2:5] == ["width: 50.0%; left: 50%", "width: 25.0%; left: 50%", "width: 12.5%; left: 50%"]
+    assert bars[-1] == "width: 12.5%; right: 50%"
+
+
+def test_the_card_says_if_no_part_is_needed():
+    text = Parsed(with_sufficient(parts=()).to_html()).visible_text()
+    assert "Without any of its 36 heads and 4608 neurons the model predicts Positive, too" in text
+    assert "what runs" not in text and "what runs" not in Parsed(make_explanation().to_html()).visible_text()
+
+
 def test_the_card_shows_all_levels():
     text = Parsed(make_explanation().to_html()).visible_text()
     for part in (
@@ -128,7 +165,7 @@ def test_the_card_says_that_a_gap_is_above_the_tolerance():
         scores = replace(explanation.label.words, change=change, gap=gap)
         assert explanation.exceeds_tolerance(scores) == rough, (change, gap)
         text = Parsed(replace(explanation, label=replace(explanation.label, words=scores)).to_html()).visible_text()
-        assert ("after 16 gradients, above the tolerance of 5%;" in text) == rough
+        assert ("after 16 gradients, above the tolerance of 5%: a concept gets at most 512 gradients;" in text) == rough
     origin = replace(explanation.origin, method="gradient_x_input")
     assert not replace(explanation, origin=origin).exceeds_tolerance(replace(explanation.label.words, gap=9.0))
 

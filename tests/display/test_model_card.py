@@ -18,6 +18,21 @@ def test_the_card_of_a_sparse_model_describes_masks_and_concepts(backbone):
     assert "a linear function of the concept activations (`soft`)" in card
 
 
+def test_the_card_lists_the_strongest_parts_of_each_subnetwork(backbone):
+    def part(index, effect, words=()):
+        return {"block": 1, "index": index, "exclusive": 0.25, "effect": effect, "interval": [0.5, 1.5], "words": words}
+
+    neurons = [part(number, 2 - number / 4, ["a|b", "<i>"]) for number in range(5)]
+    parts = {"food": {"heads": [part(number, 1.0) for number in range(3)], "neurons": neurons}}
+    card = model_card(planted_model(backbone), parts)
+    rows = [line for line in card.splitlines() if line.startswith("| food | ") and "1." in line]
+    assert len(rows) == 2 + 4
+    assert rows[0] == "| food | head 1.0 | 1.00 | 0.50 to 1.50 | 25% |  |"
+    assert rows[3] == "| food | neuron 1.1 | 1.75 | 0.50 to 1.50 | 25% | a\\|b, &lt;i&gt; |"
+    assert card.index("What each subnetwork consists of") < card.index("```python")
+    assert "consists of" not in model_card(planted_model(backbone))
+
+
 def test_the_card_of_a_black_box_describes_the_label_only(backbone):
     card = model_card(tiny_model(backbone, mode="standard"))
     assert "a black box for comparison" in card and "- mode `standard`" in card

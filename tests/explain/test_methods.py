@@ -7,6 +7,7 @@ import pytest
 from sparsecbm.base.params.explain import Explain
 from sparsecbm.base.params.faithfulness import Method
 from sparsecbm.explain.attribution import attribute
+from sparsecbm.explain.explainer import SUFFICIENT
 from sparsecbm.explain.methods import METHODS
 from sparsecbm.explain.subject import BASELINES
 from sparsecbm.explain.variants import KINDS
@@ -20,7 +21,7 @@ def test_the_configuration_offers_the_methods_of_the_registry():
 def test_the_configuration_offers_the_baselines_and_kinds_of_units():
     assert get_args(Explain.model_fields["baseline"].annotation) == BASELINES
     (kinds,) = get_args(Explain.model_fields["units"].annotation)
-    assert get_args(kinds) == KINDS
+    assert get_args(kinds) == (*KINDS, SUFFICIENT)
 
 
 @pytest.mark.parametrize(("name", "gap"), [("integrated_gradients", 0.0), ("gradient_x_input", 0.3)])

@@ -5,11 +5,12 @@ import copy
 import numpy as np
 import pytest
 
+from sparsecbm.base.errors import ModelError
 from sparsecbm.explain.ablation import ablate_units
 from sparsecbm.explain.parts import PartTexts, describe_parts
 from sparsecbm.explain.subnetworks import describe_subnetworks
 from tests.support.planted_model import OUTER, planted_masks, planted_model
-from tests.support.tiny_models import random_masks, tiny_model
+from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 from tests.support.tiny_tables import annotated
 
 READING = annotated(40, seed=1)["text"].tolist()
@@ -76,6 +77,14 @@ def test_heads_of_masked_layers_have_the_effects_of_their_ablation(backbone):
                for i, u in enumerate(ablations[0].effects)}  # fmt: skip
     assert {(head.block, head.index): pytest.approx(head.effect) for head in parts.heads} == by_unit
     assert [head.effect for head in parts.heads] == sorted((head.effect for head in parts.heads), reverse=True)
+
+
+def test_a_family_without_known_units_is_refused(tmp_path):
+    model = tiny_model(write_backbone(tmp_path / "deberta", "deberta"))
+    model.masks = random_masks(model)
+    texts = PartTexts(READING[:2], ["a", "b"], READING)
+    with pytest.raises(ModelError, match="heads and neurons of 'deberta' are not known, so subnetworks cannot"):
+        describe_parts(model, describe_subnetworks(model), texts)
 
 
 def test_a_word_of_few_texts_is_not_named(backbone):

@@ -50,6 +50,14 @@ def test_markup_in_texts_is_escaped(html):
         assert all(address.startswith(("data:", "#", "validation.html", "promotion.html")) for address in addresses)
 
 
+def test_the_page_says_why_there_is_no_list_of_parts():
+    figures = report_inputs.metrics()
+    figures["explain"] = {**figures["explain"], "parts": {}, "parts_note": "the heads of <b> are not known"}
+    texts = Page(index_page("data", figures, {}, [])).texts
+    assert "There is no list: the heads of <b> are not known." in texts
+    assert not any("There is no list" in text for text in Page(index_page("x", report_inputs.metrics(), {}, [])).texts)
+
+
 def test_markup_in_a_name_is_escaped():
     figures = report_inputs.metrics()
     figures["evaluate"]["concepts"]["<b>food</b>"] = report_inputs.score()

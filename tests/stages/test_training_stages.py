@@ -207,6 +207,11 @@ def test_explain_lists_the_parts_of_each_subnetwork(params, tmp_path):
         assert len(by_kind["neurons"]) == 10
         effects = [part["effect"] for part in by_kind["neurons"]]
         assert effects == sorted(effects, reverse=True)
+    assert read_json(workspace.metrics("explain"))["parts_note"] is None
+    drawn(workspace, params)
+    strongest = parts["food"]["neurons"][0]
+    row = f"| food | neuron {strongest['block']}.{strongest['index']} | {strongest['effect']:.2f} |"
+    assert row in workspace.model_card.read_text(encoding="utf-8")
 
 
 def test_a_concept_that_has_not_earned_its_weights_keeps_none(params, tmp_path):

@@ -79,6 +79,7 @@ class MaskSummary:
         structured: whether every mask keeps or drops whole heads and neurons, so `model.compact()` works
         sha256: content hash of the masks
         parts: concept -> heads and strongest neurons, measured on texts; empty if none were given
+        parts_note: why there are no parts, although texts were given
     """
 
     weights: int
@@ -91,6 +92,7 @@ class MaskSummary:
     storage: StorageSummary
     sha256: str
     parts: dict[str, Parts]
+    parts_note: str | None
 
 
 def summarize_masks(folder: Path, texts: Sequence[str] = ()) -> MaskSummary:
@@ -109,6 +111,7 @@ def summarize_masks(folder: Path, texts: Sequence[str] = ()) -> MaskSummary:
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
     masks = model.masks
+    parts, note = _parts(model, texts)
     density = {mask.name: mask.density_by_layer() for mask in masks}
     bits, masks_bytes = masks.size * len(masks), (folder / MASKS).stat().st_size
     return MaskSummary(
@@ -124,15 +127,21 @@ def summarize_masks(folder: Path, texts: Sequence[str] = ()) -> MaskSummary:
         structured=is_structured(model),
         storage=StorageSummary(bits, masks_bytes, 8 * masks_bytes / bits, (folder / WEIGHTS).stat().st_size),
         sha256=masks.content_hash(),
-        parts=_parts(model, texts) if texts else {},
+        parts=parts,
+        parts_note=note,
     )
 
 
-def _parts(model: SparseCBM, texts: Sequence[str]) -> dict[str, Parts]:
+def _parts(model: SparseCBM, texts: Sequence[str]) -> tuple[dict[str, Parts], str | None]:
+    """The parts by concept, and why there are none although there are texts."""
+    if not texts:
+        return {}, None
     shown = texts[:PART_TEXTS]
-    return describe_parts(
-        model, describe_subnetworks(model), PartTexts(shown, list(map(str, range(len(shown)))), texts)
-    )
+    groups = list(map(str, range(len(shown))))
+    try:
+        return describe_parts(model, describe_subnetworks(model), PartTexts(shown, groups, texts)), None
+    except ModelError as error:
+        return {}, str(error)
 
 
 def _overlap_summary(overlap: Overlap) -> OverlapSummary:

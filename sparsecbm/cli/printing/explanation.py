@@ -13,9 +13,11 @@ from sparsecbm.cli.printing.tables import share
 from sparsecbm.cli.printing.terminal import Terminal, cell
 from sparsecbm.display.card import by_contribution, explained_concepts, segments, signed, strongest, unread
 from sparsecbm.explain.explanation import ConceptExplanation, Explanation, WordScores
+from sparsecbm.explain.sufficient_parts import SufficientParts
 
 FOR, AGAINST = "underline dodger_blue2", "italic dark_orange"
 BAR = 12  # characters of the longest bar
+MAX_NAMED = 8  # heads and neurons of a smallest set; `--html` has all
 
 
 def show_explanation(explanation: Explanation) -> None:
@@ -76,7 +78,9 @@ def _show_words(console: Terminal, explanation: Explanation, scores: WordScores)
     )
     gap = f"all words {signed(scores.change)}, completeness gap {signed(scores.gap, 3)}"
     if explanation.exceeds_tolerance(scores):
-        gap += f", above the tolerance of {share(explanation.origin.parameters.tolerance)}"
+        parameters = explanation.origin.parameters
+        gap += f", above the tolerance of {share(parameters.tolerance)}: a concept gets at most {parameters.max_steps} "
+        gap += "gradients"
     console.print(gap + (f", special tokens {special_tokens}" if special_tokens else ""), style="dim")
 
 
@@ -108,3 +112,27 @@ def _show_subnetwork(console: Terminal, concept: ConceptExplanation) -> None:
         ]
         parts.append(f"without {kind} {', '.join(effects)}")
     console.print("; ".join(parts or [subnetwork.note or "nothing was ablated"]), style="dim")
+    if subnetwork.sufficient is not None:
+        for line in _sufficient(concept.state, subnetwork.sufficient):
+            console.print(line, style="dim")
+
+
+def _sufficient(state: str, found: SufficientParts) -> list[str]:
+    """The smallest set of parts, and what the model predicts with it, without it and with random sets."""
+    of = f"its {found.heads} heads and {found.neurons} neurons"
+    if not found.parts:
+        return [f"without any of {of} the model predicts {visible(state)}, too: no set of them carries this prediction"]
+    names = [
+        f"{part.kind} {part.block}.{part.index} {signed(part.effect)}"
+        + (f" ({visible(part.word)})" if part.word is not None else "")
+        for part in found.parts
+    ]
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    lines = [f"of {of}, {len(names)} are enough to predict {visible(state)}: {', '.join(names[:MAX_NAMED])}{more}"]
+    for title, trial in (("only these", found.only), ("all but these", found.without)):
+        kept = round(trial.random_kept * found.draws)
+        lines.append(
+            f"{title}: {visible(trial.state)}, {visible(state)} to {share(trial.probability)}; with random ones "
+            f"{visible(state)} in {kept} of {found.draws} draws, to {share(trial.random_probability)}"
+        )
+    return lines

@@ -6,6 +6,7 @@ from statistics import fmean
 
 from rich.table import Table
 
+from sparsecbm.base.terminal_text import visible
 from sparsecbm.cli.inspection.mask_summary import MaskSummary, PairSummary
 from sparsecbm.cli.printing.tables import figures, share
 from sparsecbm.cli.printing.terminal import Terminal, cell
@@ -22,6 +23,8 @@ def show_masks(summary: MaskSummary) -> None:
         if table.row_count:
             console.print(table)
             console.print()
+    if summary.parts_note is not None:
+        console.print(f"No list of parts: {visible(summary.parts_note)}.\n")
     for line in describe_cost(summary):
         console.print(line)
 
