@@ -196,7 +196,7 @@ class _Attributing:
         weights = {name: (v - v.mean(0))[explained] for name, v in V.items()}
         activation = "logits" if self.model.settings.activation == "logits" else "soft"
         named = {name: [label.states[y] for y in explained] for name in V}
-        subject = self._subject(ExplainedValue(weights, activation))
+        subject = self._subject(ExplainedValue(weights, activation, summed=True))
         attributions = _attributions(subject, named, self.method, self.options)
         return [LabelAttribution(_sum_attributions(parts, label.name), parts) for parts in attributions]
 

@@ -6,12 +6,12 @@ first masked one run forward once for all concepts. captum is the oracle of the 
 
 Along its path, the value of a pruned model can be nearly a step at one point and smooth elsewhere. More nodes on the
 whole path would help little. So the path is divided where it is rough: integrated gradients of a part should add up to
-the change of the value over that part, and a part where they do not is halved.
+the change of the value over that part, and the parts where they miss it most are halved.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -24,14 +24,14 @@ from sparsecbm.model.compact import concept_blocks
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Parts of the paths of texts, each open for some of the concepts.
+class PathParts:
+    """Parts of the paths of texts, each in use for some of the concepts.
 
     Attributes:
         texts: number of each part's text, [parts]
         start, end: in 0 (the baseline) to 1 (the text), [parts]
         before, after: values at both ends, [parts, concepts]
-        open: for which concepts a part still has to be integrated, [parts, concepts]
+        used: for which concepts a part counts; the others have halves of it, [parts, concepts]
     """
 
     texts: np.ndarray
@@ -39,12 +39,12 @@ class Parts:
     end: np.ndarray
     before: np.ndarray
     after: np.ndarray
-    open: np.ndarray
+    used: np.ndarray
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def halves(self, middle: np.ndarray, rough: np.ndarray) -> "Parts":
+    def halves(self, middle: np.ndarray, rough: np.ndarray) -> "PathParts":
         """Both halves of the parts that are rough for some concept.
 
         Args:
@@ -55,36 +55,71 @@ class Parts:
         half = (self.start + self.end) / 2
         first = (self.texts, self.start, half, self.before, middle, rough)
         second = (self.texts, half, self.end, middle, self.after, rough)
-        return Parts(*(np.concatenate([a[halved], b[halved]]) for a, b in zip(first, second, strict=True)))
+        return PathParts(*(np.concatenate([a[halved], b[halved]]) for a, b in zip(first, second, strict=True)))
+
+    def joined(self, others: "PathParts") -> "PathParts":
+        """These parts and then others."""
+        return PathParts(*(np.concatenate([getattr(self, f.name), getattr(others, f.name)]) for f in fields(self)))
 
 
 def integrated_gradients(subject: Subject, steps: int, tolerance: float, max_steps: int) -> TokenScores:
     """Integrated gradients, by Gauss-Legendre quadrature, until the completeness gap is below a tolerance.
 
-    A part of the path is done when its gap is at most `tolerance` times its share of the path times the change of the
-    value between baseline and text (times 1 if the change is smaller). The gap of the whole path is then within
-    `tolerance` of the change, even if the gaps of parts do not cancel out.
+    A value is done when the gaps of the parts of its path, each taken as positive, add up to `tolerance` times the
+    change of the value between baseline and text at most (times 1 if the change is smaller). Its completeness gap is
+    then as small, even if gaps do not cancel out. Until then, the parts with the largest gaps are halved. If the values
+    of a text's concepts are added up, the same holds for the sum.
 
     Args:
         steps: gradients taken in each part; the first part is the whole path
         max_steps: a text and concept that took this many gradients are done, whatever the gap
     """
-    scores, taken = subject.no_scores(), subject.no_steps()
-    allowed = tolerance * np.maximum(1, np.abs(subject.changes))
+    taken = subject.no_steps()
     nodes, weights = gauss_legendre(steps)
     with_words = np.flatnonzero([bool(text.words) for text in subject.texts])
     count, concepts = len(with_words), len(subject.concepts)
     ends = subject.baseline_values[with_words], subject.values[with_words]
-    parts = Parts(with_words, np.zeros(count), np.ones(count), *ends, np.ones((count, concepts), dtype=bool))
-    while len(parts):
-        integrals = _integrals(subject, parts, nodes, weights)
-        np.add.at(taken, parts.texts, steps * parts.open)
+    new = parts = PathParts(with_words, np.zeros(count), np.ones(count), *ends, np.ones((count, concepts), dtype=bool))
+    integrals = np.zeros((0, *subject.no_scores().shape[1:]))
+    while len(new):
+        integrals = np.concatenate([integrals, _integrals(subject, new, nodes, weights)])
+        np.add.at(taken, new.texts, steps * new.used)
         gaps = np.abs(integrals.sum(-1) - (parts.after - parts.before))
-        share = (parts.end - parts.start)[:, None]
-        rough = parts.open & (gaps > allowed[parts.texts] * share) & (taken[parts.texts] < max_steps)
-        np.add.at(scores, parts.texts, integrals * (parts.open & ~rough)[:, :, None])
-        parts = parts.halves(subject.values_at(parts.texts, (parts.start + parts.end) / 2, rough), rough)
+        rough = _rough_parts(subject, parts, gaps, tolerance, taken < max_steps)
+        middle = subject.values_at(parts.texts, (parts.start + parts.end) / 2, rough)
+        new = parts.halves(middle, rough)
+        parts = replace(parts, used=parts.used & ~rough).joined(new)
+    scores = subject.no_scores()
+    np.add.at(scores, parts.texts, integrals * parts.used[:, :, None])
     return TokenScores(scores, taken)
+
+
+def _rough_parts(
+    subject: Subject, parts: PathParts, gaps: np.ndarray, tolerance: float, may_go_on: np.ndarray
+) -> np.ndarray:
+    """Which parts to halve, [parts, concepts]: those with the largest gaps, of each value that is not done.
+
+    The others keep at most half of the tolerance, so the halves may have the other half.
+
+    Args:
+        gaps: [parts, concepts]
+        may_go_on: [texts, concepts]
+    """
+    rough = np.zeros(gaps.shape, dtype=bool)
+    groups = [list(range(len(subject.concepts)))] if subject.summed else [[k] for k in range(len(subject.concepts))]
+    for text in np.unique(parts.texts):
+        rows = np.flatnonzero(parts.texts == text)
+        for group in groups:
+            allowed = tolerance * max(1, abs(subject.changes[text, group].sum()))
+            cells = [(row, k) for row in rows for k in group if parts.used[row, k]]
+            of_cells = np.array([gaps[cell] for cell in cells])
+            if of_cells.sum() <= allowed:
+                continue
+            order = np.argsort(of_cells, kind="stable")
+            for index in order[of_cells[order].cumsum() > allowed / 2]:
+                row, k = cells[index]
+                rough[row, k] = may_go_on[text, k]
+    return rough
 
 
 def gradient_x_input(subject: Subject) -> TokenScores:
@@ -103,14 +138,14 @@ def gauss_legendre(steps: int) -> tuple[np.ndarray, np.ndarray]:
     return (nodes + 1) / 2, weights / 2
 
 
-def _integrals(subject: Subject, parts: Parts, nodes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Integrated gradients over each part for the concepts that it is open for, [parts, concepts, tokens]."""
+def _integrals(subject: Subject, parts: PathParts, nodes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Integrated gradients over each part for the concepts that use it, [parts, concepts, tokens]."""
     integrals = np.zeros((len(parts), *subject.no_scores().shape[1:]))
     share = parts.end - parts.start
-    for names, open_parts in subject.group_by_concepts(parts.open):
-        part_of_node = np.repeat(open_parts, len(nodes))
-        at = parts.start[part_of_node] + share[part_of_node] * np.tile(nodes, len(open_parts))
-        weight = share[part_of_node] * np.tile(weights, len(open_parts))
+    for names, used_parts in subject.group_by_concepts(parts.used):
+        part_of_node = np.repeat(used_parts, len(nodes))
+        at = parts.start[part_of_node] + share[part_of_node] * np.tile(nodes, len(used_parts))
+        weight = share[part_of_node] * np.tile(weights, len(used_parts))
         for batch in progress(list(subject.batches(parts.texts[part_of_node])), "gradients", "batch"):
             texts = parts.texts[part_of_node[batch]]
             ends = subject.ends(texts)

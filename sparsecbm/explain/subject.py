@@ -78,10 +78,12 @@ class ExplainedValue:
     Attributes:
         weights: concept -> w_k of each text, [texts, states]
         activation: g, a kind that `activate` knows
+        summed: whether the values of all concepts are added up, so that the exactness of their sum counts
     """
 
     weights: Mapping[str, np.ndarray]
     activation: str = "logits"
+    summed: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Subject:
         """
         self._passes, self.model = passes, passes.model
         self.texts, self.logits, self.concepts = list(texts), logits, tuple(value.weights)
-        self.activation, self.batch_tokens = value.activation, batch_tokens
+        self.activation, self.summed, self.batch_tokens = value.activation, value.summed, batch_tokens
         self.lengths = np.array([len(text.ids) for text in self.texts], dtype=int)
         self._weights = {
             name: torch.tensor(weights, dtype=torch.float32, device=self.model.device)

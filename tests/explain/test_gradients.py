@@ -8,9 +8,11 @@ from captum.attr import InputXGradient, IntegratedGradients
 from sparsecbm.explain.attribution import attribute, attribute_label
 from sparsecbm.explain.gradients import gauss_legendre
 from sparsecbm.explain.methods import AttributionOptions
+from sparsecbm.explain.subject import ExplainedValue
 from sparsecbm.explain.words import tokenize_words
 from tests.support.linear_model import linear_model
-from tests.support.tiny_models import random_masks, tiny_model, write_backbone
+from tests.support.tiny_models import random_masks, tiny_model, with_large_weights, write_backbone
+from tests.support.tiny_tables import annotated
 
 TEXTS = ["the food was good", "slow", "a loud place but we came again and the food was bad"]
 STEPS = 6
@@ -95,6 +97,37 @@ def test_rough_paths_get_more_gradients_until_the_gap_is_small():
         model, ["good bad food"], options=AttributionOptions(steps=STEPS, tolerance=0.01, max_steps=7)
     )
     assert STEPS < capped.total.steps <= 3 * STEPS
+
+
+@pytest.mark.parametrize("summed", [True, False])
+def test_the_gap_of_the_label_is_within_the_tolerance_of_its_own_change(backbone, monkeypatch, summed):
+    """Changes of concepts may cancel, so gaps within the tolerance of each do not suffice for their sum."""
+    model = with_large_weights(tiny_model(backbone), masked_from=1)
+    with torch.no_grad():
+        for head in model.concept_heads.heads:
+            head.weight.mul_(8)
+    monkeypatch.setattr(
+        "sparsecbm.explain.attribution.ExplainedValue",
+        lambda weights, activation="logits", **_: ExplainedValue(weights, activation, summed),
+    )
+    options = AttributionOptions(steps=2, tolerance=0.1, max_steps=4096)
+    totals = [label.total for label in attribute_label(model, annotated(12, seed=4)["text"].tolist(), options=options)]
+    gaps = [abs(total.gap) / max(1, abs(total.change)) for total in totals]
+    assert (max(gaps) <= 0.1) == summed
+    assert max(total.steps for total in totals) < 4096
+
+
+def test_every_gap_is_within_the_tolerance_unless_the_bound_is_hit(backbone):
+    model = with_large_weights(tiny_model(backbone), masked_from=1)
+    texts = annotated(8, seed=4)["text"].tolist()
+
+    def largest_gap(**options):
+        attributions = attribute(model, texts, options=AttributionOptions(tolerance=0.002, **options))
+        return max(
+            abs(each.gap) / max(1, abs(each.change)) for by_concept in attributions for each in by_concept.values()
+        )
+
+    assert largest_gap(steps=1, max_steps=4096) <= 0.002 < largest_gap(steps=1, max_steps=1)
 
 
 def test_quadrature_is_exact_for_polynomials():

@@ -27,13 +27,19 @@ class Explain(Section):
     baseline: Literal["pad", "mask", "zero"] = Field(
         default="pad", description="what replaces a removed word: the embedding of `pad` or `mask`, or zero"
     )
-    steps: int = Field(default=16, ge=1, description="gradients in each part of the path from the baseline to the text")
+    steps: int = Field(default=8, ge=1, description="gradients in each part of the path from the baseline to the text")
     tolerance: float = Field(
         default=0.1,
         gt=0,
         description="largest completeness gap, relative to the change of the value (or to 1, if that is more)",
     )
-    max_steps: int = Field(default=64, ge=1, description="maximum number of gradients for a text and concept")
-    units: list[Literal["block", "head", "ffn"]] = Field(
-        default=["block", "head", "ffn"], description="parts of the subnetworks that are ablated; none if empty"
+    max_steps: int = Field(
+        default=512,
+        ge=1,
+        description="maximum number of gradients for a text and concept; a card says if its gap is then too large",
+    )
+    units: list[Literal["block", "head", "ffn", "sufficient"]] = Field(
+        default=["block", "head", "ffn"],
+        description="parts of the subnetworks that are ablated; none if empty. `sufficient` searches the smallest set "
+        "of heads and neurons that keeps each prediction; some seconds a text",
     )
