@@ -90,9 +90,7 @@ def _experiment(params: Params, model: ConceptBottleneck, reference: Reference, 
         model, training.sample(min(settings.training_texts, len(training)), random_state=seed)
     )
     fast = remembering_copy(model, RememberedStates(first_masked_block(model.backbone)))
-    trials = {
-        seed + n: run_trials(fast, reference, trial_settings, seed + n, protecting) for n in range(settings.seeds)
-    }
+    trials = run_trials(fast, reference, trial_settings, range(seed, seed + settings.seeds), protecting)
     return _Results(
         texts=len(reference),
         curves=curves,

@@ -15,6 +15,7 @@ from sparsecbm.base.progress import progress
 from sparsecbm.intervene.experiments.controls import choose_wrong_state, draw_random_flips
 from sparsecbm.intervene.experiments.policies import set_state
 from sparsecbm.intervene.patches.bits import Positions, bit_budget, mask_checksum, toggled
+from sparsecbm.intervene.patches.effects import Effects
 from sparsecbm.intervene.patches.make import Safeguards, UnreachedError, make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.patch import MaskPatch
@@ -127,30 +128,37 @@ def run_trials(
     model: ConceptBottleneck,
     reference: Reference,
     settings: TrialSettings,
-    seed: int,
+    seeds: Sequence[int],
     more_protecting: Reference | None = None,
-) -> list[OracleTrial]:
-    """Patch a sample of texts with wrong predictions, as evenly over the concepts as possible.
+) -> dict[int, list[OracleTrial]]:
+    """Patch samples of texts with wrong predictions, as evenly over the concepts as possible.
 
     A model that remembers the states of its texts, from `remembering_copy`, makes this faster.
 
-    One half of the groups protects. The other half holds the sampled texts, and side effects are measured on it.
+    For each seed, one half of the groups protects. The other half holds the sampled texts, and side effects are
+    measured on it. The seeds of a concept follow each other, since their protecting texts overlap.
 
     Args:
         more_protecting: texts of other groups that protect as well
+
+    Returns:
+        seed -> its trials
     """
-    protecting, held_out = reference.halves(0.5, seed)
-    protecting = protecting.joined(more_protecting) if more_protecting else protecting
-    rng = np.random.default_rng([seed, 1])
-    sample = sample_mispredicted(held_out, settings.texts, rng)
-    trial_run = _TrialRun(model, held_out, settings, seed, rng)
-    protections: dict[str, Protection | None] = {}
-    trials: list[OracleTrial] = []
-    for concept, row in progress(sample, f"try patches with seed {seed}", "text"):
-        if concept not in protections:  # one at a time: they are large
-            protections = {concept: protect(model, protecting, concept, settings.protected)}
-        earlier = [t.patch for t in trials if t.concept == concept and t.patch is not None]
-        trials.append(trial_run.try_patch(concept, row, protections[concept], earlier))
+    runs = {seed: _TrialRun.draw(model, reference, settings, seed, more_protecting) for seed in seeds}
+    trials: dict[int, list[OracleTrial]] = {seed: [] for seed in seeds}
+    drawn = [(concept, seed, row) for seed, run in runs.items() for concept, row in run.sample]
+    effects = protection = None
+    protected: tuple[str, int] | None = None
+    order = list(reference.gold)
+    for concept, seed, row in progress(sorted(drawn, key=lambda trial: order.index(trial[0])), "try patches", "text"):
+        run = runs[seed]
+        if effects is None or effects.concept != concept:
+            effects = Effects(model, concept)  # of one concept at a time: they are large
+        if protected != (concept, seed):
+            protected = concept, seed
+            protection = protect(model, run.protecting, concept, settings.protected, effects)
+        earlier = [t.patch for t in trials[seed] if t.concept == concept and t.patch is not None]
+        trials[seed].append(run.try_patch(concept, row, protection, earlier))
     return trials
 
 
@@ -169,13 +177,32 @@ def sample_mispredicted(held_out: Reference, texts: int, rng: np.random.Generato
 
 @dataclass(frozen=True, eq=False)
 class _TrialRun:
-    """The trials of one seed: side effects are measured on `held_out`, which also holds the texts."""
+    """The trials of one seed.
+
+    Attributes:
+        protecting: predictions that patches protect
+        held_out: predictions that side effects are measured on, which also hold the sampled texts
+        sample: (concept, row in `held_out`) of the texts to patch, those of a concept one after the other
+        rng: of random flips
+    """
 
     model: ConceptBottleneck
+    protecting: Reference
     held_out: Reference
     settings: TrialSettings
     seed: int
+    sample: list[tuple[str, int]]
     rng: np.random.Generator
+
+    @classmethod
+    def draw(
+        cls, model: ConceptBottleneck, reference: Reference, settings: TrialSettings, seed: int, more: Reference | None
+    ) -> "_TrialRun":
+        """Draw the halves and the texts of a seed."""
+        protecting, held_out = reference.halves(0.5, seed)
+        rng = np.random.default_rng([seed, 1])
+        sample = sample_mispredicted(held_out, settings.texts, rng)
+        return cls(model, protecting.joined(more) if more else protecting, held_out, settings, seed, sample, rng)
 
     def try_patch(
         self, concept: str, row: int, protection: Protection | None, earlier: Sequence[MaskPatch]

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsecbm.base.progress import progress
-from sparsecbm.intervene.patches.bits import concept_index, mask_checksum
-from sparsecbm.intervene.patches.factors import CompactFactors, compute_factors, log_odds
+from sparsecbm.intervene.patches.bits import concept_index
+from sparsecbm.intervene.patches.effects import Effects, SomeFactors
+from sparsecbm.intervene.patches.factors import log_odds
 from sparsecbm.intervene.reference import Reference
 from sparsecbm.model.cbm import ConceptBottleneck
 
@@ -47,7 +47,7 @@ class Protection:
     gold: Tensor
     logits: Tensor
     pooled: Tensor
-    factors: dict[str, tuple[CompactFactors, ...]]
+    factors: dict[str, tuple[SomeFactors, ...]]
     mask: str
 
     @property
@@ -67,17 +67,18 @@ class Protection:
     @property
     def megabytes(self) -> float:
         """Memory of the factors, in MiB."""
-        return sum(part.bytes for parts in self.factors.values() for part in parts) / 2**20
+        return sum(part.factors.bytes for parts in self.factors.values() for part in parts) / 2**20
 
 
 def protect(
-    model: ConceptBottleneck, reference: Reference, concept: str, texts: int = 600, batch_size: int = 16
+    model: ConceptBottleneck, reference: Reference, concept: str, texts: int = 600, effects: Effects | None = None
 ) -> Protection | None:
     """Protect the correct predictions of a concept that are closest to the decision boundary.
 
     Args:
         reference: predictions of this model
         texts: how many texts, at most; memory grows with their tokens and the widths of all masked layers
+        effects: of this concept's bits in this model; texts that other protections share with this one are in it
 
     Returns:
         None if no text of the reference is predicted correctly
@@ -92,21 +93,18 @@ def protect(
     closest = log_odds(logits, gold).argsort(stable=True)[:texts]
     if not len(closest):
         return None
-    protected_texts = reference.texts[rows[closest.numpy()]].tolist()
-    order = sorted(range(len(protected_texts)), key=lambda i: len(protected_texts[i]))
-    parts = []
-    for start in progress(range(0, len(order), batch_size), f"protect {concept}", "batch"):
-        batch = order[start : start + batch_size]
-        _, factors = compute_factors(model, concept, [protected_texts[i] for i in batch], gold[closest[batch]])
-        parts.append({layer: layer_factors.compact() for layer, layer_factors in factors.items()})
+    effects = effects or Effects(model, concept)
+    chosen_texts, chosen_gold = reference.texts[rows[closest.numpy()]].tolist(), gold[closest]
+    order = effects.compute(chosen_texts, chosen_gold)
+    protected_texts, closest = [chosen_texts[i] for i in order], closest[order]
     return Protection(
         concept,
-        tuple(protected_texts[i] for i in order),
-        tuple(model.concept_set[concept].states[int(gold[closest[i]])] for i in order),
+        tuple(protected_texts),
+        tuple(model.concept_set[concept].states[int(state)] for state in gold[closest]),
         frozenset(reference.groups.tolist()),
-        gold[closest[order]],
-        logits[closest[order]],
-        torch.from_numpy(reference.pooled[concept][rows])[closest[order]],
-        {layer: tuple(part[layer] for part in parts) for layer in parts[0]},
-        mask_checksum(model.masks[concept]),
+        gold[closest],
+        logits[closest],
+        torch.from_numpy(reference.pooled[concept][rows])[closest],
+        effects.factors(protected_texts, gold[closest]),
+        effects.mask,
     )

@@ -21,7 +21,7 @@ def reference(lively):
 
 def test_every_trial_counts_and_restores_the_masks(lively, reference):
     masks = lively.masks.content_hash()
-    trials = run_trials(lively, reference, SETTINGS, seed=0)
+    trials = run_trials(lively, reference, SETTINGS, [0])[0]
     assert len(trials) == 6
     assert lively.masks.content_hash() == masks and all(trial.restored for trial in trials)
     assert {trial.concept for trial in trials} == {"food", "noise"}
@@ -32,8 +32,8 @@ def test_every_trial_counts_and_restores_the_masks(lively, reference):
             assert trial.patch.after[0].state == trial.state
             assert trial.repaired(1.0) and not trial.repaired(-1.0)
             assert trial.side_effects.texts < len(reference) / 2 + 2  # the other half is protected
-    assert trials == run_trials(lively, reference, SETTINGS, seed=0)
-    assert [t.text for t in trials] != [t.text for t in run_trials(lively, reference, SETTINGS, seed=1)]
+    assert trials == run_trials(lively, reference, SETTINGS, [0])[0]
+    assert [t.text for t in trials] != [t.text for t in run_trials(lively, reference, SETTINGS, [1])[1]]
 
 
 def test_added_texts_are_protected_and_not_used_for_side_effects(lively, reference):
@@ -41,7 +41,7 @@ def test_added_texts_are_protected_and_not_used_for_side_effects(lively, referen
     frame = annotated(20, seed=11)
     beside = predict_reference(lively, frame.assign(group="beside-" + frame["group"]))
     settings = replace(SETTINGS, texts=4, protected=1000)
-    without, with_it = (run_trials(lively, reference, settings, 0, more) for more in (None, beside))
+    without, with_it = (run_trials(lively, reference, settings, [0], more)[0] for more in (None, beside))
     protecting, held_out = reference.halves(0.5, 0)
     for alone, more in zip(without, with_it, strict=True):
         assert alone.text == more.text
@@ -52,7 +52,7 @@ def test_added_texts_are_protected_and_not_used_for_side_effects(lively, referen
 
 
 def test_a_summary_counts_failures(lively, reference):
-    trials = run_trials(lively, reference, replace(SETTINGS, texts=4), seed=0)
+    trials = run_trials(lively, reference, replace(SETTINGS, texts=4), [0])[0]
     assert any(trial.patch for trial in trials)
     totals = summary(trials, max_harm=1.0)
     assert totals["attempts"] == 4
@@ -68,7 +68,7 @@ def test_a_summary_counts_failures(lively, reference):
 
 
 def test_a_trial_fails_if_the_budget_is_too_small(lively, reference):
-    trials = run_trials(lively, reference, replace(SETTINGS, texts=4, max_flipped_share=1e-6, margin=1e6), seed=0)
+    trials = run_trials(lively, reference, replace(SETTINGS, texts=4, max_flipped_share=1e-6, margin=1e6), [0])[0]
     assert [trial.patch for trial in trials] == [None] * 4
     rows = [trial.row(0.01) for trial in trials]
     assert {(row["reached"], row["repaired"], row["bits"], row["restored"]) for row in rows} == {
@@ -77,13 +77,13 @@ def test_a_trial_fails_if_the_budget_is_too_small(lively, reference):
 
 
 def test_a_concept_of_two_states_has_no_wrong_state_control(lively, reference):
-    trials = run_trials(lively, reference, SETTINGS, seed=0)
+    trials = run_trials(lively, reference, SETTINGS, [0])[0]
     assert {trial.wrong_state for trial in trials if trial.concept == "noise"} == {None}
     assert None not in {trial.wrong_state for trial in trials if trial.concept == "food"}
 
 
 def test_long_trials_show_how_many_are_done(lively, reference, monkeypatch, capsys):
     monkeypatch.setattr("sparsecbm.base.progress.DELAY", 0.0)
-    run_trials(lively, reference, replace(SETTINGS, texts=1), seed=3)
+    run_trials(lively, reference, replace(SETTINGS, texts=1), [3, 4])
     out, err = capsys.readouterr()
-    assert out == "" and "try patches with seed 3" in err and "1/1" in err
+    assert out == "" and "try patches" in err and "2/2" in err
