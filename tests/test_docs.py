@@ -1,11 +1,18 @@
-"""Pages wrap at 100 characters, and their links lead to files and headings that exist."""
+"""Pages wrap at 100 characters, and their links, commands, code and generated parts agree with this repository."""
 
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-ROOT = Path(__file__).parent.parent
+import sparsecbm
+from benchmarks import doc_pictures
+from sparsecbm.cli import reference
+from tests.support.doc_code import SPAN as COMMAND_SPAN
+from tests.support.doc_code import blocks, command_faults, pages, python_faults, shell_commands, span_faults
+from tests.support.project import ROOT, pyproject
+
 WIDTH = 100
 # Patterns of the pages that are wrapped already. Once all are, this is README.md, CONTRIBUTING.md and docs/**/*.md.
 PAGES = (
@@ -15,8 +22,61 @@ PAGES = (
     "SECURITY.md",
     "data/*/README.md",
     "docs/*.md",
+    "docs/how-to/*.md",
+    "docs/reference/*.md",
     "docs/experiments/*.md",
 )
+# Pages with commands or Python that a test runs. Those of CONTRIBUTING.md are run by tests/test_contributing.py.
+EXECUTED = {
+    ("README.md", "python"): "tests/api/test_docs.py",
+    ("docs/explanations.md", "python"): "tests/api/test_docs.py",
+    ("docs/how-to/backbone.md", "python"): "tests/api/test_docs.py",
+    ("docs/interventions.md", "python"): "tests/intervene/test_docs.py",
+    ("docs/interventions.md", "sh"): "tests/intervene/test_docs.py",
+    ("docs/masks.md", "python"): "tests/api/test_docs.py",
+    ("docs/reference/python.md", "python"): "tests/api/test_docs.py",
+    ("docs/tutorial.md", "sh"): "tests/test_road.py",
+}
+# Why the others are only checked: their commands and options exist, their Python compiles, their imports exist.
+NOT_EXECUTED = {
+    ("README.md", "sh"): "it is what CI runs",
+    ("data/app-reviews/README.md", "sh"): "it trains for minutes",
+    ("data/restaurants/README.md", "sh"): "tests/data/test_restaurants_data.py runs it",
+    ("docs/annotation.md", "python"): "tests/annotate/test_redaction.py runs the calls",
+    ("docs/annotation.md", "sh"): "it needs an endpoint; tests/test_road.py has a scripted one",
+    ("docs/batch.md", "python"): "it starts processes; tests/batch runs the function",
+    ("docs/batch.md", "sh"): "tests/cli/test_batch_command.py runs the command",
+    ("docs/drift.md", "sh"): "tests/cli/test_drift_command.py runs the command",
+    ("docs/erasure.md", "sh"): "tests/erasure runs the command",
+    ("docs/explanations.md", "sh"): "tests/cli/test_explain_command.py runs the command",
+    ("docs/how-to/backbone.md", "sh"): "it names the reader's own folder",
+    ("docs/how-to/few-labels.md", "sh"): "a person answers; the tutorial runs the same commands",
+    (
+        "docs/how-to/llm-endpoint.md",
+        "sh",
+    ): "it needs an endpoint; tests/test_road.py has a scripted one",
+    ("docs/how-to/own-concepts.md", "sh"): "a person answers; the tutorial runs the same commands",
+    ("docs/how-to/own-data.md", "python"): "it trains on the reader's table; the notebook runs the same calls",
+    ("docs/how-to/own-data.md", "sh"): "it installs; the tutorial runs the other commands",
+    ("docs/how-to/s3.md", "sh"): "it needs a bucket",
+    ("docs/how-to/schedules.md", "sh"): "it starts services; tests/orchestration/test_end_to_end.py runs the commands",
+    ("docs/how-to/several-workspaces.md", "sh"): "it names the reader's own tables",
+    ("docs/how-to/sparsity.md", "sh"): "it trains for minutes",
+    ("docs/how-to/upgrade.md", "sh"): "it installs; tests/scaffold/test_upgrade.py runs the command",
+    ("docs/masks.md", "sh"): "tests/cli/test_mask_summary.py runs the command",
+    ("docs/metrics.md", "sh"): "it commits in the reader's repository",
+    ("docs/operations.md", "python"): "it needs a registry; tests/promote runs the call",
+    ("docs/operations.md", "sh"): "it starts services; tests/orchestration/test_end_to_end.py runs the commands",
+    ("docs/production-day.md", "sh"): "tests/orchestration/test_end_to_end.py lives through the same day",
+    ("docs/promotion.md", "sh"): "tests/orchestration/test_end_to_end.py repeats it",
+    ("docs/review.md", "sh"): "a person answers; tests/cli/test_review_command.py runs the commands",
+    ("docs/service.md", "sh"): "it starts a server; tests/serve runs the requests",
+    ("docs/speed.md", "python"): "tests/export runs the calls",
+    ("docs/speed.md", "sh"): "tests/cli/test_export_command.py runs the commands",
+    ("docs/subnetworks.md", "sh"): "it trains for minutes; the notebook does the same on a small table",
+    ("docs/workbench.md", "sh"): "it starts a server; tests/workbench runs it",
+    ("docs/workspaces.md", "sh"): "it installs; the tutorial runs the other commands",
+}
 CODE_BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 LINK_TARGET = re.compile(r"\]\([^)]*\)|https?://\S+")
@@ -25,7 +85,7 @@ LINK_TARGET = re.compile(r"\]\([^)]*\)|https?://\S+")
 def find_long_lines(text: str) -> list[str]:
     """Return the lines that are too long; tables, pictures, code blocks and the targets of links do not count."""
     prose = CODE_BLOCK.sub("", text)
-    lines = [line for line in prose.splitlines() if not line.startswith(("|", "!["))]
+    lines = [line for line in prose.splitlines() if not line.lstrip().startswith(("|", "!["))]
     return [line for line in lines if len(LINK_TARGET.sub("", line)) > WIDTH]
 
 
@@ -88,3 +148,132 @@ def test_a_dead_link_is_found(tmp_path):
         "# A `b`: c\n[x](#a-b-c) [y](#gone) [z](other.md) [w](https://example.org/x#y) [v](page.md#a-b-c)\n"
     )
     assert dead_links(page) == ["#gone", "other.md"]
+
+
+CODE_PAGES = [path for path in pages(ROOT, PAGES) if path.name not in ("CHANGELOG.md", "CONTRIBUTING.md")]
+
+
+def code_pages(language: str) -> list[Path]:
+    """Return the pages that have code blocks of a language."""
+    return [path for path in CODE_PAGES if blocks(path.read_text(encoding="utf-8"), language)]
+
+
+def test_every_page_with_code_says_whether_a_test_runs_it():
+    found = {
+        (path.relative_to(ROOT).as_posix(), language) for language in ("sh", "python") for path in code_pages(language)
+    }
+    assert found == EXECUTED.keys() | NOT_EXECUTED.keys() and not EXECUTED.keys() & NOT_EXECUTED.keys()
+    assert [path for path in EXECUTED.values() if not (ROOT / path).is_file()] == []
+    named = {path for reason in NOT_EXECUTED.values() for path in re.findall(r"tests/[\w/.]+", reason)}
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("path", code_pages("sh"), ids=lambda p: p.name)
+def test_commands_of_a_page_exist_with_their_options(path):
+    commands = [words for block in blocks(path.read_text("utf-8"), "sh") for words in shell_commands(block)]
+    assert [fault for words in commands if words[0] == "sparsecbm" for fault in command_faults(words)] == []
+
+
+def test_make_targets_of_pages_exist():
+    targets = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    used = {
+        name
+        for path in CODE_PAGES
+        for words in re.findall(r"^make ([a-z]+)|`make ([a-z]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for name in words
+        if name
+    }
+    assert {"run", "test"} <= used <= targets
+
+
+@pytest.mark.parametrize("path", CODE_PAGES, ids=lambda p: p.name)
+def test_commands_in_sentences_exist_with_their_options(path):
+    spans = COMMAND_SPAN.findall(CODE_BLOCK.sub("", path.read_text(encoding="utf-8")))
+    assert [fault for span in spans for fault in span_faults(" ".join(span.split()))] == []
+
+
+@pytest.mark.parametrize("path", code_pages("python"), ids=lambda p: p.name)
+def test_python_of_a_page_compiles_and_imports_what_exists(path):
+    assert [fault for block in blocks(path.read_text("utf-8"), "python") for fault in python_faults(block)] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("sparsecbm predict m --text 'a b'  # it's a comment", None),
+        ("A=1 sparsecbm run --set a=b | head", None),
+        ("printf 1 | sparsecbm annotate review --limit 3 --author Ann", None),
+        ("sparsecbm foresee m", "no command sparsecbm foresee m"),
+        ("sparsecbm predict m --txt a", "predict has no option --txt"),
+        ("sparsecbm predict", "predict needs 1 argument(s)"),
+        ("sparsecbm predict m n", "predict takes 1 argument(s)"),
+        ("sparsecbm patch show", "patch show needs 1 argument(s)"),
+        ("sparsecbm evaluate m --split test", "evaluate needs --output"),
+    ],
+)
+def test_a_wrong_command_is_found(line, fault):
+    faults = [each for words in shell_commands(line) if words[0] == "sparsecbm" for each in command_faults(words)]
+    assert faults == ([fault] if fault else [])
+
+
+def test_wrong_python_and_a_wrong_command_in_a_sentence_are_found():
+    assert python_faults("from sparsecbm import fit, unfit") == ["sparsecbm has no unfit"]
+    assert python_faults("import sparsecbm.nowhere") == ["no module sparsecbm.nowhere"]
+    assert python_faults("fit(")[0].startswith("'(' was never closed")
+    assert span_faults("sparsecbm annotate review\\|export --limit 1") == []
+    assert span_faults("sparsecbm annotate --limits") == ["annotate --limits has no option --limits"]
+    assert span_faults("sparsecbm foresee") == ["no command foresee"]
+
+
+def test_the_reference_of_commands_is_that_of_the_command_line():
+    path = ROOT / "docs" / "reference" / "command-line.md"
+    page = path.read_text(encoding="utf-8")
+    assert reference.fill_commands(page) == page, "run `python -m sparsecbm.cli.reference`"
+    assert "### patch make" in page and "| `--concept CONCEPT` | required |" in page
+
+
+def test_the_reference_of_python_has_every_public_name():
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^::: sparsecbm\.(\w+)$", page, re.MULTILINE)) == sorted(sparsecbm.__all__)
+
+
+def test_the_reference_of_schemas_has_every_schema():
+    page = (ROOT / "docs" / "reference" / "json-schemas.md").read_text(encoding="utf-8")
+    names = sorted(path.name for path in (ROOT / "sparsecbm" / "schemas").glob("*.json"))
+    assert sorted(re.findall(r"^\| \[`([\w.-]+)`\]", page, re.MULTILINE)) == names
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^ +- (?:[^:\n]+: )?([\w/.-]+\.md)$", text.partition("\nnav:")[2], re.MULTILINE))
+    folders = {path.relative_to(ROOT / "docs") for path in pages(ROOT, ("docs/*.md", "docs/*/*.md"))}
+    missing = {path.as_posix() for path in folders if path.parts[0] != "experiments"} - listed
+    assert missing == set(), "name each in mkdocs.yml"
+
+
+def test_pictures_are_those_of_their_figures():
+    for name, draw in doc_pictures.DRAWINGS.items():
+        assert (ROOT / "docs" / "img" / name).read_text(encoding="utf-8") == draw(), f"run {doc_pictures.__name__}"
+
+
+def test_the_citation_names_this_version_and_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = pyproject()["project"]
+    assert {citation[key] for key in ("title", "version", "license")} == {
+        project[key] for key in ("name", "version", "license")
+    }
+    (paper,) = citation["references"]
+    assert paper["url"].endswith("2312.15033") and [author["family-names"] for author in paper["authors"]] == [
+        "Tan", "Chen", "Zhang", "Liu",
+    ]  # fmt: skip
+
+
+def test_messages_of_the_questions_are_in_the_code():
+    page = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
+    code = "\n".join(path.read_text("utf-8") for path in [ROOT / "Makefile", *(ROOT / "sparsecbm").rglob("*.py")])
+    code = re.sub(r'"\s*\n\s*f?"', "", code)  # join the parts of a long message
+    messages = re.findall(r"^\*\*`([^`]+)`", page, re.MULTILINE)
+    assert len(messages) > 10
+    for message in messages:
+        for part in filter(None, map(str.strip, re.split(r"\.\.\.|\bNAME\b", message))):
+            assert part in code, (message, part)

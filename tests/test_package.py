@@ -39,7 +39,7 @@ EXTRA_OF_FILE = {
     "sparsecbm/orchestration/ray_engine.py": "ray",
 }
 TEMPLATE = "sparsecbm/scaffold/template/"
-DEFAULT_EXTRAS = ("pipeline", "minilm", "hub", "onnx", "test", "dev")
+DEFAULT_EXTRAS = ("pipeline", "minilm", "hub", "onnx", "docs", "test", "dev")
 
 
 def test_every_public_name_is_there():

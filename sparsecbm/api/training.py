@@ -44,7 +44,8 @@ def fit(
     Args:
         data: a pandas DataFrame or a `datasets.Dataset`: a text, a label and a column for each concept
         concepts: the columns of the concepts: one name, several names, or a mapping of names to their states in order
-        label, text: the columns of the label and of the texts
+        label: the column of the label
+        text: the column of the texts
         group: a column of groups of dependent texts; no group is in both training and validation
         options: backbone, settings of the model, validation, seed, checkpoints
         finetune: any key of the block `finetune` of `params.yaml`, such as `epochs=3` or `learning_rate=1e-4`
@@ -82,7 +83,8 @@ def prune(
     Args:
         model: a dense model, as `fit` returns it
         data: the data that it was trained on; columns have the names of its concepts and its label
-        text, group: as in `fit`
+        text: as in `fit`
+        group: as in `fit`
         options: validation, seed, checkpoints
         params: any key of the blocks `prune` and `finetune` of `params.yaml`, such as `sparsity=0.5`; where both have
             a key, such as `epochs`, it is that of `prune`. By default the upper half of the blocks is under masks

@@ -1,0 +1,268 @@
+"""Draw the pictures of docs/method.md and docs/subnetworks.md from docs/img/card.json and benchmarks/results/.
+
+    python -m benchmarks.doc_pictures            # write the pictures
+    python -m benchmarks.doc_pictures --check    # exit with 1 if one differs from what the figures give
+
+The pictures are SVG, written by hand: a version of a drawing library then changes no byte. They have a light ground of
+their own, so they are legible on a dark page, too.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from sparsecbm.base.files import read_json, write_text
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results"
+PICTURES = ROOT / "docs" / "img"
+
+BLUE, ORANGE, GREY, INK, GROUND = "#0072B2", "#D55E00", "#9AA5B1", "#1F2933", "#FFFFFF"
+MEASURES = ("swap", "probe", "ablation")
+CONCEPTS = ("food", "service", "ambiance", "noise")
+NAMES, PANEL, ROW, HEAD = 165, 190, 26, 58  # width of the names and of a panel, height of a row and of the head
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One figure of a chart.
+
+    Attributes:
+        value, low, high: a figure and the ends of its interval; both ends are the figure itself if there is none
+        colour: of the dot and the line
+        open: whether the dot is a ring
+    """
+
+    value: float
+    low: float
+    high: float
+    colour: str
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values of a panel from left to right, and those that get a tick."""
+
+    low: float
+    high: float
+    ticks: Sequence[float]
+    form: str
+
+
+def excess_chart(title: str, rows: Mapping[str, Mapping[str, Sequence[Mark]]], legend: Mapping[str, str]) -> str:
+    """Three panels of points over random masks: row name -> measure -> marks."""
+    return _chart(title, MEASURES, rows, Axis(-20, 60, (-20, 0, 20, 40, 60), "{:g}"), legend)
+
+
+def _chart(
+    title: str,
+    panels: Sequence[str],
+    rows: Mapping[str, Mapping[str, Sequence[Mark]]],
+    axis: Axis,
+    legend: Mapping[str, str],
+) -> str:
+    width, height = NAMES + len(panels) * PANEL + 10, HEAD + len(rows) * ROW + 62
+    parts = [_text(10, 22, title, size=15, weight=600)]
+    for column, panel in enumerate(panels):
+        left = NAMES + column * PANEL
+        if len(panels) > 1:
+            parts.append(_text(left + (PANEL - 40) / 2, 46, panel, anchor="middle", weight=600))
+        for tick in axis.ticks:
+            x = _position(tick, axis, left)
+            strong = tick == 0 and axis.low < 0
+            bottom = HEAD + len(rows) * ROW
+            parts.append(_line(x, HEAD, x, bottom, INK if strong else "#D5DAE0", 1.2 if strong else 0.8))
+            parts.append(_text(x, bottom + 16, axis.form.format(tick), anchor="middle", size=11))
+        for number, marks in enumerate(rows.values()):
+            shown = marks.get(panel, ())
+            for index, mark in enumerate(shown):
+                y = HEAD + (number + 0.5) * ROW + (index - (len(shown) - 1) / 2) * 8
+                parts += _mark(mark, axis, left, y)
+    for number, name in enumerate(rows):
+        parts.append(_text(NAMES - 14, HEAD + (number + 0.5) * ROW + 4, name, anchor="end"))
+    x = NAMES
+    for name, colour in legend.items():
+        filled = GROUND if colour.startswith("ring ") else colour
+        ring = colour.removeprefix("ring ")
+        parts.append(f'<circle cx="{x}" cy="{height - 20}" r="4.5" fill="{filled}" stroke="{ring}" stroke-width="2"/>')
+        parts.append(_text(x + 10, height - 16, name, size=12))
+        x += 30 + 7 * len(name)
+    return _svg(width, height, title, parts)
+
+
+def _mark(mark: Mark, axis: Axis, left: float, y: float) -> list[str]:
+    low, value, high = (_position(figure, axis, left) for figure in (mark.low, mark.value, mark.high))
+    fill = GROUND if mark.open else mark.colour
+    dot = f'<circle cx="{value:.1f}" cy="{y:.1f}" r="4" fill="{fill}" stroke="{mark.colour}" stroke-width="2"/>'
+    return [*([_line(low, y, high, y, mark.colour, 2.2)] if low != high else []), dot]
+
+
+def _position(value: float, axis: Axis, left: float) -> float:
+    return left + (PANEL - 40) * (value - axis.low) / (axis.high - axis.low)
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) -> str:
+    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+    return f'<line {ends} stroke="{colour}" stroke-width="{width}"/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 13, weight: int = 400) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" font-weight="{weight}"'
+    return f'<text {place} fill="{INK}">{escape(text)}</text>'
+
+
+def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
+        f'height="{height:g}" role="img" font-family="system-ui, sans-serif">'
+    )
+    ground = f'<rect width="100%" height="100%" rx="6" fill="{GROUND}"/>'
+    return "\n".join([head, f"<title>{escape(title)}</title>", ground, *parts, "</svg>"]) + "\n"
+
+
+def _points(score: Mapping[str, Any], colour: str, hollow: bool = False) -> Mark:
+    low, high = score["interval"]
+    return Mark(100 * score["value"], 100 * low, 100 * high, colour, hollow)
+
+
+def draw_measures() -> str:
+    """Swap, probe and ablation over random masks, by concept, on both data sets (75 %, seed 1)."""
+    sources = {BLUE: "masks-cebab-sparse-75", ORANGE: "masks-restaurants-sparse-75"}
+    excess = {colour: read_json(RESULTS / f"{name}.json")["1"]["excess"] for colour, name in sources.items()}
+    rows = {
+        concept: {
+            measure: [_points(scores[measure][concept], colour) for colour, scores in excess.items()]
+            for measure in MEASURES
+        }
+        for concept in CONCEPTS
+    }
+    title = "Points over matched random masks (75 %, seed 1)"
+    return excess_chart(title, rows, {"CEBaB": BLUE, "restaurants": ORANGE})
+
+
+def draw_nulls() -> str:
+    """The same for real concepts and for concepts without meaning (restaurants, seed 1)."""
+    scores = read_json(RESULTS / "null-concepts-restaurants.json")["1"]["fixed"]
+    nulls = {"permuted food 1": "food, permuted", "permuted ambiance 3": "ambiance, permuted"}
+    nulls |= {"word of": 'holds "of"', "word i": 'holds "i"'}
+    rows = {name: {each: [_points(scores["real"][each][name], BLUE)] for each in MEASURES} for name in CONCEPTS}
+    rows |= {
+        shown: {each: [_points(scores["nulls"][each][name], ORANGE, hollow=True)] for each in MEASURES}
+        for name, shown in nulls.items()
+    }
+    title = "Points over matched random masks (restaurants, 75 %, seed 1)"
+    return excess_chart(title, rows, {"real concept": BLUE, "without meaning": f"ring {ORANGE}"})
+
+
+def draw_own() -> str:
+    """Accuracy under the own chosen mask and under a random one (CEBaB, seed 1), with a concept without meaning."""
+    nonsense = read_json(RESULTS / "mask-controls.json")["1"]["nonsense"]
+    matrices = {kind: nonsense[kind]["swap"]["matrix"] for kind in ("random", "chosen")}
+    names = {**{name: name for name in CONCEPTS}, "nonsense": f'holds "{nonsense["word"]}"'}
+    rows = {}
+    for name, shown in names.items():
+        random, chosen = (matrices[kind][name][name] for kind in ("random", "chosen"))
+        rows[shown] = {"accuracy": [Mark(random, random, random, GREY), Mark(chosen, chosen, chosen, BLUE)]}
+    axis = Axis(0.5, 1.0, (0.5, 0.6, 0.7, 0.8, 0.9, 1.0), "{:.1f}")
+    title = "Accuracy under the own mask (CEBaB)"
+    return _chart(title, ("accuracy",), rows, axis, {"random": GREY, "chosen": BLUE})
+
+
+def draw_masks() -> str:
+    """A drawing of what masks share: 40 weights by four concepts, in the shares of the default settings."""
+    size, gap, columns = 11, 3, 40
+    core, own = range(7), {name: range(7 + 3 * index, 10 + 3 * index) for index, name in enumerate(CONCEPTS)}
+    width, height = NAMES + columns * (size + gap) + 10, HEAD + len(CONCEPTS) * 30 + 40
+    parts = [_text(10, 22, "Forty weights under four masks: each keeps a quarter", size=15, weight=600)]
+    for row, name in enumerate(CONCEPTS):
+        y = 48 + row * 30
+        parts.append(_text(NAMES - 14, y + 11, name, anchor="end"))
+        for weight in range(columns):
+            # The order is spread over the row, since kept weights lie anywhere in a layer.
+            place = weight * 17 % columns
+            kept = GREY if weight in core else ORANGE if weight in own[name] else ""
+            look = f'fill="{kept}"' if kept else f'fill="{GROUND}" stroke="#D5DAE0"'
+            x = NAMES + place * (size + gap)
+            parts.append(f'<rect x="{x}" y="{y}" width="{size}" height="{size}" {look}/>')
+    x, y = NAMES, height - 30
+    for label, colour in {"kept by all (core)": GREY, "kept by this concept alone": ORANGE, "dropped": ""}.items():
+        look = f'fill="{colour}"' if colour else f'fill="{GROUND}" stroke="#9AA5B1"'
+        parts += [
+            f'<rect x="{x}" y="{y}" width="{size}" height="{size}" {look}/>',
+            _text(x + 19, y + 11, label, size=12),
+        ]
+        x += 44 + 7 * len(label)
+    return _svg(width, height, "What masks share", parts)
+
+
+def draw_bottleneck() -> str:
+    """How a text becomes a label: one backbone, a mask for each concept, and nothing but concepts for the label."""
+    card = read_json(PICTURES / "card.json")
+    label = card["label"]["state"]
+    states = {name: concept["state"] for name, concept in card["concepts"].items()}
+    adds = {name: f"{concept['contributions'][label]:+.2f}" for name, concept in card["concepts"].items()}
+    middle, step, top = 150.0, 64, 54
+    parts = [_box(12, middle - 46, 128, 92, ["a text", '"The ramen was', 'superb, though ..."'])]
+    parts.append(_box(178, middle - 46, 118, 92, ["backbone,", "lower blocks:", "once for all"]))
+    parts.append(_arrow(140, middle, 178, middle))
+    for number, name in enumerate(CONCEPTS):
+        y = top + number * step
+        parts.append(_arrow(296, middle, 334, y))
+        parts.append(_box(334, y - 21, 152, 42, ["upper blocks under", f"the mask of {name}"], BLUE))
+        parts.append(_arrow(486, y, 518, y))
+        parts.append(_box(518, y - 21, 96, 42, [name, states[name]], ORANGE))
+        parts.append(_arrow(614, y, 692, middle))
+        parts.append(_text(624, y - 8, adds[name], size=11))
+    parts.append(_box(692, middle - 30, 84, 60, ["label", f"{label} stars"]))
+    return _svg(
+        790, 300, "A text goes through one backbone under four masks; the label comes from concepts alone", parts
+    )
+
+
+def _box(x: float, y: float, width: float, height: float, lines: Sequence[str], colour: str = INK) -> str:
+    shape = f'x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="5"'
+    first = y + height / 2 + 4 - (len(lines) - 1) * 8
+    texts = [
+        _text(x + width / 2, first + 16 * number, line, anchor="middle", size=12) for number, line in enumerate(lines)
+    ]
+    return "\n".join([f'<rect {shape} fill="{GROUND}" stroke="{colour}" stroke-width="1.6"/>', *texts])
+
+
+def _arrow(x1: float, y1: float, x2: float, y2: float) -> str:
+    """A line with a small dot at its end, which needs no direction."""
+    dot = f'<circle cx="{x2:.1f}" cy="{y2:.1f}" r="2.6" fill="{INK}"/>'
+    return _line(x1, y1, x2, y2, GREY, 1.4) + dot
+
+
+DRAWINGS = {
+    "method-bottleneck.svg": draw_bottleneck,
+    "subnetworks-masks.svg": draw_masks,
+    "subnetworks-measures.svg": draw_measures,
+    "subnetworks-nulls.svg": draw_nulls,
+    "subnetworks-own.svg": draw_own,
+}
+
+
+def main() -> None:
+    """Write the pictures, or compare them."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="only compare")
+    check = parser.parse_args().check
+    stale = []
+    for name, draw in DRAWINGS.items():
+        path, picture = PICTURES / name, draw()
+        if check and (not path.is_file() or path.read_text(encoding="utf-8") != picture):
+            stale.append(name)
+        elif not check:
+            write_text(path, picture)
+    if stale:
+        sys.exit(f"differ from their figures: {', '.join(stale)}; run python -m benchmarks.doc_pictures")
+
+
+if __name__ == "__main__":
+    main()

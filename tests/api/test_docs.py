@@ -1,0 +1,48 @@
+"""Python of the pages runs, on a tiny model at the path that the pages name."""
+
+import re
+
+import pytest
+
+from sparsecbm import Concept, ConceptSet
+from tests.support.doc_code import blocks
+from tests.support.explained_model import with_means
+from tests.support.project import ROOT
+from tests.support.tiny_models import DEEP, random_masks, tiny_model, write_backbone
+
+PAGES = ("README.md", "docs/explanations.md", "docs/how-to/backbone.md", "docs/masks.md", "docs/reference/python.md")
+
+
+CONCEPTS = ConceptSet(
+    tuple(Concept(name) for name in ("food", "service", "ambiance", "noise")), Concept("rating", ("1", "2", "3"))
+)
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """Make a folder with a tiny model of the default concepts, of four blocks, at the path of the pages."""
+    model = tiny_model(write_backbone(tmp_path / "backbone", **DEEP), CONCEPTS)
+    model.masks = random_masks(model)
+    with_means(model).save_pretrained(tmp_path / "models" / "sparse")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_of_the_page_runs(page, workspace, capsys):
+    found = blocks((ROOT / page).read_text(encoding="utf-8"), "python")
+    assert found
+    names: dict = {}
+    for block in found:
+        exec(compile(block, page, "exec"), names)
+    if page == "README.md":
+        printed = capsys.readouterr().out
+        before, after = (state.label.state for state in (names["edit"].before, names["edit"].after))
+        assert f"{before} {after}\n" in printed and names["edit"].after.concepts["noise"].state == "Positive"
+        assert re.search(r"\{'food': '\w+'", printed)
+    if page == "docs/how-to/backbone.md":
+        assert (names["options"].settings.max_length, names["options"].backbone) == (256, "FOLDER")
+
+
+def test_the_first_page_has_at_most_ten_lines_of_python():
+    (block,) = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")
+    assert len([line for line in block.splitlines() if line]) <= 10
