@@ -4,7 +4,8 @@ Usage: python tools/docs_site.py   Prints each warning; the exit code is 1 if th
 
 The pages of this repository link to files all over it. So they are staged first, into `build/site-source`: the pages
 below docs/, the pages of other folders that `PAGES` names, and every other file that a page links to. Links are
-changed to where things are there. `mkdocs.yml` says how the staged pages become the site.
+changed to where things are there, and a picture NAME.png that has a NAME-dark.png becomes both, one for each theme.
+`mkdocs.yml` says how the staged pages become the site.
 """
 
 import importlib.util
@@ -120,7 +121,11 @@ class _Links:
             place = FILES / path
             (self.target / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(self.root / path, self.target / place)
-        return f"{words}({os.path.relpath(place, self.place.parent)}{anchor})"
+        address = os.path.relpath(place, self.place.parent)
+        if words.startswith("!") and path.with_stem(f"{path.stem}-dark") in self.staged:
+            dark = os.path.relpath(place.with_stem(f"{place.stem}-dark"), self.place.parent)
+            return f"{words}({address}#only-light)\n{words}({dark}#only-dark)"
+        return f"{words}({address}{anchor})"
 
 
 def deeper_lists(text: str) -> str:

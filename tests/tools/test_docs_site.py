@@ -65,6 +65,16 @@ def test_staged_links_lead_to_the_places_of_the_site(repository, tmp_path):
     )
 
 
+def test_a_picture_for_each_theme_is_shown_in_its_theme(repository, tmp_path):
+    for name in ("q.png", "q-dark.png"):
+        (repository / "docs" / "img" / name).write_bytes(b"")
+    (repository / "docs" / "how-to" / "a.md").write_text("![q](../img/q.png)\n[q](../img/q.png)\n")
+    docs_site.stage(repository, tmp_path / "staged")
+    assert (tmp_path / "staged" / "how-to" / "a.md").read_text() == (
+        "![q](../img/q.png#only-light)\n![q](../img/q-dark.png#only-dark)\n[q](../img/q.png)\n"
+    )
+
+
 def test_links_to_nothing_and_to_folders_are_told_together(repository, tmp_path):
     (repository / "docs" / "b.md").write_text("# B\n[x](gone.md) [y](../lib) [z](../../outside.md)\n")
     with pytest.raises(docs_site.SiteError) as raised:
