@@ -19,10 +19,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from PIL import Image
 from selenium import webdriver
 
 ROOT = Path(__file__).parent.parent
@@ -77,7 +79,8 @@ def take(driver: Any, picture: Picture) -> None:
         metrics = {"width": picture.width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         time.sleep(1)
-        driver.save_screenshot(str(IMG / f"{picture.name}{suffix}.png"))
+        image = Image.open(BytesIO(driver.get_screenshot_as_png())).convert("RGB")
+        image.quantize(256).save(IMG / f"{picture.name}{suffix}.png", optimize=True)
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
@@ -142,6 +145,7 @@ def main(workspace: Path) -> None:
         run(copy, "explain", "models/sparse", "--text", TEXT, "--json", "card.json")
         shutil.copyfile(copy / "card.json", IMG / "card.json")
         take(driver, Picture("card", (copy / "card.html").as_uri(), 820))
+        take(driver, Picture("card-label", (copy / "card.html").as_uri(), 820, 412))
         take(driver, Picture("report", (copy / "reports" / "index.html").as_uri(), 1000, 1080))
         with workbench(copy) as address:
             text, later = quote(TEXT), quote(LATER)
