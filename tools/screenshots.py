@@ -26,10 +26,12 @@ from urllib.parse import quote
 
 from PIL import Image
 from selenium import webdriver
+from selenium.webdriver.common.keys import Keys
 
 ROOT = Path(__file__).parent.parent
 IMG = ROOT / "docs" / "img"
 TEXT = "The ramen was superb, though you could hardly hear yourself think."
+MISREAD = "In short, the ingredients seemed cheap and past their best. The entrance is on the side street."
 LATER = "The ramen was superb, and you could hear yourself think."
 PARTS = ("data/annotated", "data/validated", "models", "metrics", "reports", "params.yaml", "dvc.yaml")
 THEMES = {"light": "", "dark": "-dark"}
@@ -133,6 +135,35 @@ def compared(driver: Any) -> None:
     wait(driver, "document.querySelector('main')?.innerText.includes('By integrated gradients.')")
 
 
+def make_patch(driver: Any, address: str) -> None:
+    """Correct a text on the workbench, ask for a patch of it, and let another person approve it."""
+    driver.get(f"{address}?text={quote(MISREAD)}")
+    exact_words(driver)
+    driver.find_element("css selector", "[name='set.food'][value='Negative']").click()
+    wait(driver, "document.querySelector('#outcome')?.innerText.includes('You set food to Negative')")
+    for keys in ("c", "Ann", Keys.TAB, "stale ingredients", Keys.ENTER):
+        driver.switch_to.active_element.send_keys(keys)
+    wait(driver, "document.querySelector('#kept')?.innerText.includes('Kept as correction')")
+    driver.get(f"{address}corrections")
+    driver.find_element("css selector", "input[type=checkbox]").click()
+    driver.find_element("css selector", ".chosen [name=reason]").send_keys("stale ingredients")
+    driver.find_element("css selector", "[formaction='/patches/of-corrections']").click()
+    wait(driver, "document.querySelector('#chosen a')")
+    driver.find_element("css selector", "#chosen a").click()
+    wait(driver, "document.querySelector('#patches')?.innerText.includes('What it costs')", seconds=900)
+
+
+def approve(driver: Any, address: str) -> None:
+    """Let another person approve the patch."""
+    driver.get(f"{address}patches")
+    driver.find_element("css selector", "#patches li > details:last-of-type > summary").click()
+    author = driver.find_element("css selector", "#patches [name=author]")
+    author.clear()  # the browser remembers who wrote last
+    author.send_keys("Bea")
+    driver.find_element("css selector", "button[value=approve]").click()
+    wait(driver, "document.querySelector('#patches')?.innerText.includes('Approved by Bea')")
+
+
 def main(workspace: Path) -> None:
     """Take all pictures."""
     with tempfile.TemporaryDirectory(prefix="sparsecbm-pictures-") as folder, browser() as driver:
@@ -152,6 +183,10 @@ def main(workspace: Path) -> None:
             take(driver, Picture("workbench-read", f"{address}?text={text}", 960, prepare=exact_words))
             sides = f"{address}compare?left={text}&right={later}"
             take(driver, Picture("workbench-compare", sides, 1280, prepare=compared))
+            make_patch(driver, address)
+            take(driver, Picture("workbench-patch", driver.current_url, 960))
+            approve(driver, address)
+            take(driver, Picture("workbench-journal", f"{address}journal", 960, 525))
 
 
 if __name__ == "__main__":

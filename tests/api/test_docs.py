@@ -4,11 +4,12 @@ import re
 
 import pytest
 
-from sparsecbm import Concept, ConceptSet
+from sparsecbm import Concept, ConceptSet, FitOptions, Settings, fit
 from tests.support.doc_code import blocks
 from tests.support.explained_model import with_means
 from tests.support.project import ROOT
 from tests.support.tiny_models import DEEP, random_masks, tiny_model, write_backbone
+from tests.support.user_frames import reviews
 
 PAGES = ("README.md", "docs/explanations.md", "docs/how-to/backbone.md", "docs/masks.md", "docs/reference/python.md")
 
@@ -41,6 +42,21 @@ def test_python_of_the_page_runs(page, workspace, capsys):
         assert re.search(r"\{'food': '\w+'", printed)
     if page == "docs/how-to/backbone.md":
         assert (names["options"].settings.max_length, names["options"].backbone) == (256, "FOLDER")
+
+
+def test_the_road_from_a_table_to_masks_runs(tmp_path, monkeypatch):
+    """The page trains the default backbone; here a tiny one stands in for it."""
+    backbone = str(write_backbone(tmp_path / "backbone", **DEEP))
+    options = FitOptions(backbone=backbone, settings=Settings(max_length=16))
+    monkeypatch.setitem(fit.__kwdefaults__, "options", options)
+    table = reviews(60, seed=5).rename(columns={"review": "body", "noise": "service"})
+    table.to_csv(tmp_path / "reviews.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    (block,) = blocks((ROOT / "docs" / "how-to" / "own-data.md").read_text(encoding="utf-8"), "python")
+    exec(compile(block, "docs/how-to/own-data.md", "exec"), names)
+    assert len(names["test"]) == 12 and not set(names["test"].index) & set(names["train"].index)
+    assert names["dense"].masks is None and names["sparse"].masks.concepts == ("food", "service")
 
 
 def test_the_first_page_has_at_most_ten_lines_of_python():
