@@ -67,7 +67,7 @@ def test_the_example_of_a_gate_works(texts, outcome, effect):
 def test_the_example_of_an_attribution_method_works():
     names = run_example("Add an attribution method")
     signed = names["TokenScores"](np.array([[[-2.0, 1.0]]]), np.array([[1]]))
-    names["gradient_x_input"] = lambda subject: signed
+    names["mid_path_gradients"] = lambda subject: signed
     scores = names["gradient_magnitude"](None)
     assert scores.tokens.tolist() == [[[2.0, 1.0]]]
     assert scores.steps.tolist() == [[1]]

@@ -10,7 +10,7 @@ from sparsecbm.cli.concept_states import parse_states
 from sparsecbm.cli.options import Column, Json, Model, TextFile, Texts
 
 METHOD_HELP = (  # the names of `explain.methods.METHODS`, which would import torch
-    "How words are scored: integrated_gradients, gradient_x_input, leave_one_out, attention_rollout or random."
+    "How words are scored: integrated_gradients, mid_path_gradients, leave_one_out, attention_rollout or random."
 )
 
 

@@ -192,7 +192,8 @@ class Explanation(Rich):
 
     def exceeds_tolerance(self, scores: WordScores) -> bool:
         """Whether the method is complete, but the gap of these scores is above its tolerance."""
-        return METHODS[self.origin.method].complete and not scores.within(self.origin.parameters.tolerance)
+        method = METHODS.get(self.origin.method)  # an old file may name a method that no longer exists
+        return method is not None and method.complete and not scores.within(self.origin.parameters.tolerance)
 
     def __str__(self) -> str:
         """The label, each concept with its contribution to it, and the words with the largest scores for them."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sparsecbm.base.errors import ConfigError, unknown
-from sparsecbm.explain.gradients import gradient_x_input, integrated_gradients
+from sparsecbm.explain.gradients import integrated_gradients, mid_path_gradients
 from sparsecbm.explain.references import attention_rollout, leave_one_out, random_scores
 from sparsecbm.explain.subject import BASELINES, Subject, TokenScores
 
@@ -72,7 +72,7 @@ METHODS: dict[str, Method] = {
             complete=True,
             by_gradients=True,
         ),
-        Method("gradient_x_input", lambda subject, options: gradient_x_input(subject), by_gradients=True),
+        Method("mid_path_gradients", lambda subject, options: mid_path_gradients(subject), by_gradients=True),
         Method("leave_one_out", lambda subject, options: leave_one_out(subject)),
         Method("attention_rollout", lambda subject, options: attention_rollout(subject)),
         Method("random", lambda subject, options: random_scores(subject, options.seed), is_control=True),

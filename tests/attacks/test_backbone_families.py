@@ -94,7 +94,7 @@ def test_a_family_goes_through_all_steps(family, tmp_path):
                 torch.testing.assert_close(unfold(sparse)(ids, mask).concept_logits[name], logits, atol=1e-4, rtol=1e-4)
 
     # The value that words are scored for is that of the model: the logit minus the mean of the states.
-    explained = sparse.explain(TEXTS[0], method="gradient_x_input", options=AttributionOptions(steps=2))
+    explained = sparse.explain(TEXTS[0], method="mid_path_gradients", options=AttributionOptions(steps=2))
     logits = sparse.logits(TEXTS[0]).concepts
     for name, concept in explained.concepts.items():
         state = sparse.concept_set[name].index(concept.state)

@@ -28,7 +28,7 @@ VALUES = (
     "nothing", "../..", "/", ".", "..", "/dev/null", "/dev/full", "/proc/self/mem", "~", "\x1b[2J", "\x9b31m",
     "\u202e", "[/x]", "[bold]", "\udcff", "\ud800", "x" * 300, "y" * 5000, "🙂", "a\nb", "food", "noise",
     "Positive", "loud", "train", "test", "label", "restaurants", "table", "hub", "ingest", "finetune", "none", "auto",
-    "soft", "hard", "layer", "global", "random", "gradient_x_input", "{model}", "{patch}", "{store}", "{texts}",
+    "soft", "hard", "layer", "global", "random", "mid_path_gradients", "{model}", "{patch}", "{store}", "{texts}",
     "{folder}", "{new}", "{new}/a/b", "{texts}/a", "{model}/config.json", "the food was good",
     "https://ann:pass@host/", "sqlite:////nowhere/db", "%s", "{}", "\\", "'",
 )  # fmt: skip
@@ -36,7 +36,7 @@ VALUES = (
 KNOWN = {
     "model": "{model}", "model_a": "{model}", "model_b": "{model}", "patch": "{patch}", "patches": "{patch}",
     "store": "{store}", "file": "{texts}", "output": "{new}", "text": "the food was good", "set_": "food=Positive",
-    "concept": "food", "state": "Positive", "method": "gradient_x_input", "threshold": "0", "data": "{folder}",
+    "concept": "food", "state": "Positive", "method": "mid_path_gradients", "threshold": "0", "data": "{folder}",
     "source": "{folder}",
 }  # fmt: skip
 HEAVY = {"predict", "batch", "explain", "export", "masks", "compare", "intervene", "evaluate"}

@@ -176,7 +176,7 @@ def test_metrics(tmp_path):
 
 
 def test_explanations(model, tmp_path):
-    explanations = model.explain(["the food was good", "slow service"], method="gradient_x_input")
+    explanations = model.explain(["the food was good", "slow service"], method="mid_path_gradients")
     write_explanations(tmp_path, explanations)
     file = tmp_path / "explanations.jsonl"
 

@@ -83,7 +83,7 @@ def make_calls(model, patches, edited=edited, patched=patched):
         "patched": under(TEXTS[0], applied=patches[:1]),
         "other": under(TEXTS[2], applied=patches[1:]),
         "both": under(TEXTS[1], {"noise": "quiet"}, patches),
-        "explained": lambda: model.explain(TEXTS[0], method="gradient_x_input").to_dict(),
+        "explained": lambda: model.explain(TEXTS[0], method="mid_path_gradients").to_dict(),
         "search": search_bits,
     }
 

@@ -115,7 +115,7 @@ def commands(root, concept, state):
     setting = f"{concept}={state}"
     return {
         "predict": ["predict", model, "--file", root / "texts.jsonl"],
-        "explain": ["explain", model, *TEXTS, "--method", "gradient_x_input"],
+        "explain": ["explain", model, *TEXTS, "--method", "mid_path_gradients"],
         "intervene": ["intervene", model, *TEXTS, "--set", setting],
         "intervene --json": ["intervene", model, *TEXTS, "--set", setting, "--json"],
         "masks": ["masks", model],

@@ -71,7 +71,7 @@ def test_a_state_other_than_the_predicted_one_can_be_explained(folder, sparsecbm
     scores = {}
     for state in states:
         output = tmp_path / f"{state}.jsonl"
-        arguments = ["--state", f"noise={state}", "--method", "gradient_x_input", "--json", output]
+        arguments = ["--state", f"noise={state}", "--method", "mid_path_gradients", "--json", output]
         assert sparsecbm("explain", folder, "--text", TEXT, *arguments)[0] == 0
         concepts = json.loads(output.read_text(encoding="utf-8"))["concepts"]
         assert concepts["noise"]["explained"] == state and concepts["noise"]["state"] == predicted
@@ -110,10 +110,10 @@ def test_parts_of_a_model_without_masks_are_refused_before_anything_is_written(b
 def test_a_file_of_texts_gives_a_page(folder, sparsecbm, tmp_path):
     texts, output = tmp_path / "in.txt", tmp_path / "o.html"
     texts.write_text(f"{TEXT}\n<script>alert(1)</script>\n")
-    arguments = ["--file", texts, "--method", "gradient_x_input", "--html", output]
+    arguments = ["--file", texts, "--method", "mid_path_gradients", "--html", output]
     assert sparsecbm("explain", folder, *arguments)[0] == 0
     html = output.read_text(encoding="utf-8")
-    assert html.count("<article") == 2 and "<script" not in html and "gradient_x_input" in html
+    assert html.count("<article") == 2 and "<script" not in html and "mid_path_gradients" in html
 
 
 def test_texts_cannot_control_the_terminal(folder, sparsecbm):

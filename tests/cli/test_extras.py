@@ -22,7 +22,7 @@ def folder(backbone, tmp_path_factory):
 
 def test_model_commands_need_no_extra(folder, tmp_path):
     text = ["--text", "good"]
-    explain = ["explain", folder, *text, "--method", "gradient_x_input"]
+    explain = ["explain", folder, *text, "--method", "mid_path_gradients"]
     result = run_without(
         {*PLOTS, *PIPELINE},
         ["predict", folder, *text],

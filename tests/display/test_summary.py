@@ -35,7 +35,7 @@ def test_each_result_is_one_short_line(sparse, backbone):
 
 
 def test_an_explanation_is_readable_as_it_is_printed(model):
-    explanation = with_means(model).explain("the food\x1b[2J was good", method="gradient_x_input")
+    explanation = with_means(model).explain("the food\x1b[2J was good", method="mid_path_gradients")
     assert repr(explanation) == str(explanation)
     assert len(str(explanation).splitlines()) == 3 and str(explanation).startswith("rating: ")
     assert "\x1b" not in str(explanation)

@@ -47,11 +47,12 @@ def test_baselines_by_hand():
     assert (zero.baseline, mask.baseline) == ("zero", "mask")
 
 
-def test_gradient_x_input_by_hand():
-    (attributions,) = attribute(linear_model(), [TEXT], states={"food": "Positive"}, method="gradient_x_input")
-    assert attributions["food"].scores == pytest.approx([0.5, 0.1, 0.3], abs=1e-6)
-    assert [score for _, score in attributions["food"].special] == pytest.approx([0.8, -0.8], abs=1e-6)
-    assert attributions["food"].gap == pytest.approx(0.9 - 0.6, abs=1e-6) and attributions["food"].steps == 1
+def test_mid_path_gradients_by_hand():
+    """The value is linear, so its gradient is the same all along the path; special tokens stay in the baseline."""
+    (attributions,) = attribute(linear_model(), [TEXT], states={"food": "Positive"}, method="mid_path_gradients")
+    assert attributions["food"].scores == pytest.approx([0.4, 0, 0.2], abs=1e-6)
+    assert [score for _, score in attributions["food"].special] == pytest.approx([0, 0], abs=1e-6)
+    assert attributions["food"].steps == 3
 
 
 def test_leave_one_out_by_hand():
@@ -160,7 +161,9 @@ def test_label_parts_add_up_to_the_total(model, method):
 
 def test_the_error_for_invalid_input_names_the_choices(model):
     text = ["good"]
-    with pytest.raises(ConfigError, match=r"unknown attribution method 'lime'.*integrated_gradients, gradient_x_input"):
+    with pytest.raises(
+        ConfigError, match=r"unknown attribution method 'lime'.*integrated_gradients, mid_path_gradients"
+    ):
         attribute(model, text, method="lime")
     with pytest.raises(ConfigError, match=r"unknown concept 'fod'. Did you mean 'food'"):
         attribute(model, text, ["fod"])

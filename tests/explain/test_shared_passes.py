@@ -33,7 +33,7 @@ def passes(monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("method", ["leave_one_out", "integrated_gradients", "gradient_x_input", "random"])
+@pytest.mark.parametrize("method", ["leave_one_out", "integrated_gradients", "mid_path_gradients", "random"])
 def test_both_at_once_are_what_each_is_alone(snapshot, method):
     words, label = attribute_both(snapshot.model, TEXTS, states={"food": "Positive"}, method=method)
     assert words == attribute(snapshot.model, TEXTS, states={"food": "Positive"}, method=method)

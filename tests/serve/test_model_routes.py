@@ -79,14 +79,14 @@ def test_full_explanations_are_those_of_the_model(app, snapshot):
         app,
         ("/v1/predict", {"texts": TEXTS[:2], "options": {"explain": "full"}}),
         ("/v1/explain", {"texts": TEXTS[:2]}),
-        ("/v1/explain", {"texts": TEXTS[:1], "concepts": ["noise"], "method": "gradient_x_input"}),
+        ("/v1/explain", {"texts": TEXTS[:1], "concepts": ["noise"], "method": "mid_path_gradients"}),
     )
     expected = [close(each.to_dict()) for each in snapshot.model.explain(TEXTS[:2])]
     assert own.json()["explanations"] == expected
     assert [row["explanation"] for row in full.json()["predictions"]] == expected
     (explanation,) = part.json()["explanations"]
     assert explanation["concepts"]["food"]["words"] is None
-    assert explanation["origin"]["method"] == "gradient_x_input"
+    assert explanation["origin"]["method"] == "mid_path_gradients"
 
 
 def test_interventions_are_those_of_the_model(app, snapshot):

@@ -21,8 +21,8 @@ class Explain(Section):
     part_texts: int = Field(
         default=32, ge=2, description="texts behind the effects of heads and neurons of the subnetworks"
     )
-    method: Literal["integrated_gradients", "gradient_x_input", "leave_one_out", "attention_rollout", "random"] = Field(
-        default="integrated_gradients", description="how words are scored"
+    method: Literal["integrated_gradients", "mid_path_gradients", "leave_one_out", "attention_rollout", "random"] = (
+        Field(default="integrated_gradients", description="how words are scored")
     )
     baseline: Literal["pad", "mask", "zero"] = Field(
         default="pad", description="what replaces a removed word: the embedding of `pad` or `mask`, or zero"

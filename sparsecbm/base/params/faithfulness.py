@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sparsecbm.base.params.section import Section
 
-Method = Literal["integrated_gradients", "gradient_x_input", "leave_one_out", "attention_rollout", "random"]
+Method = Literal["integrated_gradients", "mid_path_gradients", "leave_one_out", "attention_rollout", "random"]
 Operator = Literal["delete", "mask", "replace"]
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -18,7 +18,7 @@ class Faithfulness(Section):
     """
 
     methods: list[Method] = Field(
-        default=["integrated_gradients", "gradient_x_input", "leave_one_out", "random"],
+        default=["integrated_gradients", "mid_path_gradients", "leave_one_out", "random"],
         min_length=1,
         description="attribution methods that are measured",
     )

@@ -75,26 +75,22 @@ def test_infidelity_by_hand():
     assert infidelity_of(subject, 0, [0.0], 400) == pytest.approx(change**2 / 2, rel=0.15)
 
 
-def test_max_sensitivity_by_hand():
-    """Scores of gradient x input are linear in the embeddings, so they change by the noise."""
+@pytest.mark.parametrize("method", ["integrated_gradients", "mid_path_gradients"])
+def test_max_sensitivity_by_hand(method):
+    """The value is linear in the embeddings, so the scores change by the noise, relative to their own norm."""
     model, samples = linear_model().requires_grad_(False), 7
     subject, _ = explained(model)
-    item = item_of(subject, 1)
-    sensitivity = measure_sensitivity(subject, item, "gradient_x_input", OPTIONS, samples, 3)
+    sensitivity = measure_sensitivity(subject, item_of(subject, 1), method, OPTIONS, samples, 3)
     generator = torch.Generator().manual_seed(3)
     noise = (torch.rand((samples, 5, 2), generator=generator) * 2 - 1).numpy()
     radius = RADIUS * float(model.backbone.embedding.weight.std())
     slope = np.array([1, 2]) / 2 / 5
     moves = radius * (noise @ slope)[:, 1:4]
-    scores = np.array([5, 1, 3]) / 2 / 5
-    assert sensitivity == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
-    # The changes are the same, relative to the norm of the integrated gradients.
-    integrated = measure_sensitivity(subject, item, "integrated_gradients", OPTIONS, samples, 3)
     scores = np.array([5 - 1, 1 - 1, 3 - 1]) / 2 / 5
-    assert integrated == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
+    assert sensitivity == pytest.approx((np.linalg.norm(moves, axis=1) / np.linalg.norm(scores)).max(), rel=1e-4)
 
 
-@pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input"])
+@pytest.mark.parametrize("method", ["integrated_gradients", "mid_path_gradients"])
 def test_embeddings_without_noise_give_the_same_scores(model, method, monkeypatch):
     model.masks = random_masks(model, masked_from=1)
     model.requires_grad_(False)

@@ -50,12 +50,12 @@ def test_attributions_by_gradients_change_and_random_attributions_do_not(backbon
     assert {item.concept for item in items} == {"food", "noise"}
     options = AttributionOptions(steps=4, max_steps=4)
     groups = ItemGroups([item.concept for item in items], [str(item.text_index) for item in items], 50, 0)
-    similarities = sanity(model, TEXTS, items, groups, ["gradient_x_input", "random"], options)
+    similarities = sanity(model, TEXTS, items, groups, ["mid_path_gradients", "random"], options)
     assert list(similarities["random"]) == ["masks", "heads", "block 1", "block 0", "embeddings"]
     for step, by_concept in similarities["random"].items():
         assert {estimate.value for estimate in by_concept.values()} == {1.0}, step
     remaining = {
-        step: by_concept["mean"].value for step, by_concept in similarities["gradient_x_input"].items() if by_concept
+        step: by_concept["mean"].value for step, by_concept in similarities["mid_path_gradients"].items() if by_concept
     }
     assert abs(remaining["embeddings"]) < 0.6 and remaining["embeddings"] < 0.9
     assert remaining["block 1"] < 0.9
