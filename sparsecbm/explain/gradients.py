@@ -124,21 +124,24 @@ def _rough_parts(
     return rough
 
 
-def mid_path_gradients(subject: Subject) -> TokenScores:
+def mid_path_gradients(subject: Subject, points: Sequence[float] = MIDDLE) -> TokenScores:
     """The mean gradient at a few points around the middle of the path, times the way from the baseline to the text.
 
     It is quick, and not complete. At the text itself a prediction is saturated, so that its gradient misleads. The
-    points were chosen on validation texts (docs/benchmarks.md, Faithfulness).
+    default points were chosen on validation texts (docs/benchmarks.md, Faithfulness).
+
+    Args:
+        points: of the path, from 0 at the baseline to 1 at the text
     """
     scores = subject.no_scores()
-    numbers, at = np.repeat(np.arange(len(subject.texts)), len(MIDDLE)), np.tile(MIDDLE, len(subject.texts))
+    numbers, at = np.repeat(np.arange(len(subject.texts)), len(points)), np.tile(points, len(subject.texts))
     for batch in progress(list(subject.batches(numbers)), "gradients", "batch"):
         texts = numbers[batch]
         ends = subject.ends(texts)
         for concept, gradient in _gradients(subject, ends, texts, at[batch], subject.concepts):
             slopes = _sum_width(gradient * (ends.end - ends.start))
-            np.add.at(scores[:, concept, : slopes.shape[1]], texts, slopes / len(MIDDLE))
-    return TokenScores(scores, subject.no_steps() + len(MIDDLE))
+            np.add.at(scores[:, concept, : slopes.shape[1]], texts, slopes / len(points))
+    return TokenScores(scores, subject.no_steps() + len(points))
 
 
 def gauss_legendre(steps: int) -> tuple[np.ndarray, np.ndarray]:

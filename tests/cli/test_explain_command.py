@@ -94,7 +94,7 @@ def test_parts_are_searched_on_request(folder, sparsecbm, tmp_path):
     assert (found["heads"], found["neurons"], found["draws"]) == (2, 32, 20)
     assert found["only"]["state"] == line["concepts"]["noise"]["state"]
     assert sparsecbm(*request, "--parts", "--html", page)[0] == 0
-    sentence = "are enough to predict" if found["parts"] else "no set of them carries this prediction"
+    sentence = "enough to predict" if found["parts"] else "no set of them carries this prediction"
     output = sparsecbm(*request, "--parts")[1]
     assert sentence in output and sentence in page.read_text(encoding="utf-8")
     assert sentence not in sparsecbm(*request)[1]

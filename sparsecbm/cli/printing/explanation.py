@@ -128,7 +128,8 @@ def _sufficient(state: str, found: SufficientParts) -> list[str]:
         for part in found.parts
     ]
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    lines = [f"of {of}, {len(names)} are enough to predict {visible(state)}: {', '.join(names[:MAX_NAMED])}{more}"]
+    are = "is" if len(names) == 1 else "are"
+    lines = [f"of {of}, {len(names)} {are} enough to predict {visible(state)}: {', '.join(names[:MAX_NAMED])}{more}"]
     for title, trial in (("only these", found.only), ("all but these", found.without)):
         kept = round(trial.random_kept * found.draws)
         lines.append(
