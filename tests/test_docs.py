@@ -162,7 +162,10 @@ def test_every_page_with_code_says_whether_a_test_runs_it():
     found = {
         (path.relative_to(ROOT).as_posix(), language) for language in ("sh", "python") for path in code_pages(language)
     }
-    assert found == EXECUTED.keys() | NOT_EXECUTED.keys() and not EXECUTED.keys() & NOT_EXECUTED.keys()
+    listed = EXECUTED.keys() | NOT_EXECUTED.keys()
+    assert found - listed == set(), "name a test that runs the code, in EXECUTED, or why none does, in NOT_EXECUTED"
+    assert listed - found == set(), "these pages have no such code any more"
+    assert EXECUTED.keys() & NOT_EXECUTED.keys() == set()
     assert [path for path in EXECUTED.values() if not (ROOT / path).is_file()] == []
     named = {path for reason in NOT_EXECUTED.values() for path in re.findall(r"tests/[\w/.]+", reason)}
     assert [path for path in named if not (ROOT / path).exists()] == []
