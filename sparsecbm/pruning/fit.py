@@ -30,7 +30,7 @@ from sparsecbm.pruning.null_concepts import (
     with_null_states,
     without_null_concepts,
 )
-from sparsecbm.pruning.own_weights import HeldOut, OwnWeights, judge_own_weights, lend_weights
+from sparsecbm.pruning.own_weights import HeldOut, OwnWeights, PooledTexts, judge_own_weights, lend_weights
 from sparsecbm.pruning.random_control import matched_random
 from sparsecbm.pruning.schedule import PruningEvents
 from sparsecbm.pruning.training import MaskTraining
@@ -136,22 +136,24 @@ def fit_masks(
     else:
         history = train(model, train_examples, validation_examples, finetune, method, run)
 
-    own_weights: dict[str, OwnWeights] = {}
     if options.control_of is not None:
         model.masks = matched_random(_last_masks(options.control_of), run.seed)
-    elif params.contrasts:
+    pooled = pooled_under_masks(model, train_examples)
+    own_weights: dict[str, OwnWeights] = {}
+    if options.control_of is None and params.contrasts:
         texts = build_examples(with_null_states(validation, nulls), model)
         judged_on = HeldOut(texts, validation["group"].astype(str).to_numpy())
         families = [family for family in (dense.concept_set.names, names) if family]
-        own_weights = judge_own_weights(model, _sample(annotated, run.seed), judged_on, families, run.seed + 1)
-        if params.contrast == "earned":
+        own_weights = judge_own_weights(model, _sample(annotated, pooled, run.seed), judged_on, families, run.seed + 1)
+        borrowers = [name for name, own in own_weights.items() if not own.earned]
+        if params.contrast == "earned" and borrowers:
             _lend(model, own_weights, dense.concept_set.names)
             require_masks(model).save(folder / FINAL)
+            pooled |= pooled_under_masks(model, train_examples, borrowers)
     beside = None
     if nulls:
         beside, model = model, without_null_concepts(model, dense.concept_set)
-        refit_concept_heads(beside, annotated, pooled_under_masks(beside, annotated, names), gamma=None)
-    pooled = pooled_under_masks(model, train_examples)
+        refit_concept_heads(beside, annotated, {name: pooled.pop(name) for name in names}, gamma=None)
     refit_concept_heads(model, mix_targets(annotated, dense_logits, params.head_distill), pooled, params.head_gamma)
     logits = _logits_from_pooled(model, pooled)
     held_out = validation_examples, _logits_from_pooled(model, pooled_under_masks(model, validation_examples))
@@ -182,16 +184,17 @@ def _lend(model: ConceptBottleneck, own_weights: Mapping[str, OwnWeights], real:
     model.masks = lend_weights(require_masks(model), earned, real, weights)
 
 
-def _sample(data: Examples, seed: int) -> Examples:
+def _sample(data: Examples, pooled: Mapping[str, Tensor], seed: int) -> PooledTexts:
     """A random sample of the examples, in their order, large enough to fit heads for a comparison."""
     chosen = np.sort(np.random.default_rng(seed).permutation(len(data))[:JUDGED_ON])
-    return Examples(
+    examples = Examples(
         [data.rows[i] for i in chosen],
         data.label[chosen],
         {name: gold[chosen] for name, gold in data.concepts.items()},
         data.label_target[chosen],
         {name: target[chosen] for name, target in data.concept_targets.items()},
     )
+    return PooledTexts(examples, {name: texts[chosen] for name, texts in pooled.items()})
 
 
 def _logits_from_pooled(model: ConceptBottleneck, pooled: Mapping[str, Tensor]) -> Logits:

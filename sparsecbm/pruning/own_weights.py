@@ -71,20 +71,31 @@ class HeldOut:
     groups: np.ndarray
 
 
+@dataclass(frozen=True)
+class PooledTexts:
+    """Texts, and each of them as every concept's subnetwork pools it: concept -> [texts, hidden]."""
+
+    examples: Examples
+    pooled: Mapping[str, Tensor]
+
+
 def judge_own_weights(
-    model: ConceptBottleneck, training: Examples, held_out: HeldOut, families: Sequence[Sequence[str]], seed: int
+    model: ConceptBottleneck, training: PooledTexts, held_out: HeldOut, families: Sequence[Sequence[str]], seed: int
 ) -> dict[str, OwnWeights]:
     """Judge the own weights of every concept of a masked model. The model does not change.
 
     Args:
-        training: the texts on which heads are fitted
+        training: the texts on which heads are fitted, as the model pools them
         families: names of the concepts; the false discovery rate is controlled within each family. Exclusive weights
             are those that no other concept of the first family keeps
         seed: of random masks and permutations
     """
     real = families[0]
-    chosen = _right(model, require_masks(model), training, held_out.examples, real)
-    random = _right(model, matched_random(require_masks(model), seed), training, held_out.examples, real)
+    examples, masks = training.examples, require_masks(model)
+    random_masks = matched_random(masks, seed)
+    under_random = PooledTexts(examples, pooled_under_masks(with_masks(model, random_masks), examples))
+    chosen = _right(model, masks, training, held_out.examples, real)
+    random = _right(model, random_masks, under_random, held_out.examples, real)
     judged = {}
     for names in families:
         leads = {}
@@ -131,7 +142,7 @@ def lend_weights(
 
 
 def _right(
-    model: ConceptBottleneck, masks: MaskSet, training: Examples, held_out: Examples, real: Sequence[str]
+    model: ConceptBottleneck, masks: MaskSet, training: PooledTexts, held_out: Examples, real: Sequence[str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Whether a concept is predicted right, with its mask and without its exclusive weights.
 
@@ -140,7 +151,7 @@ def _right(
     """
     masked = with_masks(model, masks)
     masked.concept_heads = copy.deepcopy(model.concept_heads)  # the copy shares all other weights with the model
-    refit_concept_heads(masked, training, pooled_under_masks(masked, training), gamma=None)
+    refit_concept_heads(masked, training.examples, training.pooled, gamma=None)
     cut = with_masks(masked, _without_exclusive(masks, real))
     whole, without = (pooled_under_masks(each, held_out) for each in (masked, cut))
     return {

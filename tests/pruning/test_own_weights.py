@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.pruning.own_weights import HeldOut, _lead, judge_own_weights, lend_weights
+from sparsecbm.pruning.own_weights import HeldOut, PooledTexts, _lead, judge_own_weights, lend_weights
 from sparsecbm.train.examples import build_examples
+from sparsecbm.train.pooled import pooled_under_masks
 from tests.support.planted_model import identical_masks, planted_masks, planted_model
 from tests.support.tiny_tables import annotated
 
@@ -20,7 +21,9 @@ def judged(backbone, masks, blocked=True):
     model.masks = masks
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     held_out = HeldOut(build_examples(VALIDATION, model), VALIDATION["group"].to_numpy())
-    found = judge_own_weights(model, build_examples(TRAINING, model), held_out, [model.concept_set.names], seed=2)
+    examples = build_examples(TRAINING, model)
+    training = PooledTexts(examples, pooled_under_masks(model, examples))
+    found = judge_own_weights(model, training, held_out, [model.concept_set.names], seed=2)
     assert model.masks == masks and all(torch.equal(model.state_dict()[n], w) for n, w in before.items())
     return found
 
