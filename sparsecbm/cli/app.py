@@ -24,6 +24,7 @@ from sparsecbm.cli import (
     models,
     patches,
     pipeline,
+    planning,
     promotion,
     serving,
     workbench,
@@ -52,8 +53,8 @@ PANELS = {
     ),
     PIPELINE: (
         workspaces.init, workspaces.upgrade,
-        pipeline.run, pipeline.prune, pipeline.track, pipeline.verify, pipeline.up, pipeline.down, doctor.doctor,
-        forgetting.forget,
+        planning.plan, pipeline.run, pipeline.prune, pipeline.track, pipeline.verify, pipeline.up, pipeline.down,
+        doctor.doctor, forgetting.forget,
     ),
     PROMOTION: (promotion.promote, promotion.rollback, promotion.status, promotion.history, serving.serve),
 }  # fmt: skip

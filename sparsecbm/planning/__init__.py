@@ -1,0 +1,1 @@
+"""What a training will need, said before anything runs: memory by stage, disk and time."""

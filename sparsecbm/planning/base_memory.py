@@ -1,0 +1,12 @@
+"""What a process of a stage takes before it computes anything: Python and its libraries, with their code in memory."""
+
+import subprocess
+import sys
+
+_PROGRAM = "import sparsecbm.stages.prune, psutil; print(psutil.Process().memory_info().rss)"
+
+
+def base_memory() -> int:
+    """Bytes of a fresh process that has imported what a stage needs."""
+    answer = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True)
+    return int(answer.stdout.split()[-1])

@@ -1,0 +1,149 @@
+"""How much memory each stage takes, by arithmetic: a list of parts, each with the parameter that makes it smaller.
+
+Bytes of a float32 number: 4. AdamW keeps two moments for each trained number, and the running average one more.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+
+from sparsecbm.base.params import Params
+from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.masked import prunable_layers
+from sparsecbm.planning.saved_tensors import FLOAT, bytes_of_dense_update, bytes_of_masked_update
+from sparsecbm.pruning.score_forms import start_scores
+from sparsecbm.train.method import train_embeddings
+
+WORK = 150 * 2**20  # that tables and the libraries' own buffers take, whatever the model; measured with MiniLM
+SORTED = 16  # bytes of a weight while scores are ranked: an integer key and what the sort needs
+MEGABYTE = 2**20
+SMALLER_BACKBONE = "model.backbone: a smaller one"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a stage's memory.
+
+    Attributes:
+        name: what it holds
+        size: in bytes
+        smaller: what to change for a smaller one; empty if nothing helps
+    """
+
+    name: str
+    size: int
+    smaller: str = ""
+
+
+@dataclass(frozen=True)
+class StageMemory:
+    """The memory of a stage at its peak."""
+
+    stage: str
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def largest(self) -> Part:
+        """The largest part that a parameter makes smaller."""
+        return max((part for part in self.parts if part.smaller), key=lambda part: part.size)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The sizes of the texts to train on.
+
+    Attributes:
+        count: of training texts
+        longest: tokens of the longest texts, as many as fill a batch
+    """
+
+    count: int
+    longest: int
+
+
+def memory_of_stages(model: ConceptBottleneck, params: Params, texts: Texts, base: int) -> tuple[StageMemory, ...]:
+    """The memory of the stages that train, and of those that only predict.
+
+    Args:
+        model: as `without_weights` gives it
+        base: bytes of a process that has imported what a stage needs, and computed nothing
+    """
+    process = Part("Python, libraries and tables", base + WORK)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    weights = Part("weights, and the best ones when they are loaded back", 2 * FLOAT * parameters, SMALLER_BACKBONE)
+    stages = [StageMemory("finetune", (process, weights, *_finetune(model, params, texts)))]
+    if model.has_bottleneck:
+        stages.append(StageMemory("prune", (process, weights, *_prune(model, params, texts))))
+    return tuple(stages)
+
+
+def _finetune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]:
+    model.requires_grad_(True)
+    train_embeddings(model, not params.finetune.freeze_embeddings)
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    fewer = "" if params.finetune.freeze_embeddings else "finetune.freeze_embeddings: true"
+    return [
+        Part("gradients", FLOAT * trained, fewer),
+        Part("AdamW's moments", 2 * FLOAT * trained, fewer),
+        Part("running average", FLOAT * trained, fewer),
+        Part(
+            "activations",
+            bytes_of_dense_update(model, params, params.finetune.batch_size, texts.longest),
+            "finetune.batch_size, with a larger finetune.accumulate; or model.max_length",
+        ),
+    ]
+
+
+def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]:
+    layers = prunable_layers(model.backbone, params.prune.layers, params.prune.masked_from)
+    shapes = [tuple(module.weight.shape) for module in layers.values()]
+    masked = sum(map(prod, shapes))
+    concepts = len(model.concept_set.names) + params.prune.null_concepts
+    parameters = sum(weight.numel() for weight in model.parameters())
+    trained = parameters if params.prune.weights == "trained" else 0
+    learnt = start = 0
+    if params.prune.saliency == "movement":
+        learnt = concepts * sum(_learnt(shape, params) for shape in shapes)
+        start = 0 if params.prune.scores == "full" else concepts * masked
+    gradients = 0
+    if {params.prune.saliency, params.prune.first_scores} & {"obert", "fisher_diagonal"}:
+        gradients = min(int(params.prune.memory_mb * MEGABYTE), FLOAT * params.prune.gradients * masked)
+    fewer_masks = "prune.masked_from: a later block"
+    cheaper_scores = "prune.scores: low_rank" if params.prune.scores == "full" else fewer_masks
+    saliency = FLOAT * concepts * masked
+    beginning = Part("first saliency and its gradients", saliency + gradients, "prune.memory_mb")
+    update = bytes_of_masked_update(model, params, params.finetune.batch_size, texts.longest) + FLOAT * masked
+    update_part = Part("activations and masked weights of an update", update, "finetune.batch_size, or " + fewer_masks)
+    ranked = (FLOAT * (concepts + 3) + concepts) * masked + SORTED * max(map(prod, shapes))
+    event_part = Part("ranks of all scores at a pruning event", ranked, fewer_masks)
+    return [
+        Part("the dense model beside it", FLOAT * parameters, SMALLER_BACKBONE),
+        Part("masks", concepts * masked // 8, fewer_masks),
+        Part("scores", FLOAT * learnt + start, cheaper_scores),
+        *(
+            [Part("gradients and moments of the weights", 3 * FLOAT * trained, "prune.weights: frozen")]
+            if trained
+            else []
+        ),
+        *_largest(beginning, 3 * FLOAT * learnt, update_part, event_part),
+    ]
+
+
+def _largest(beginning: Part, moments: int, update: Part, event: Part) -> list[Part]:
+    """What is there at once: the first saliency, or gradients and moments of the scores with an update or an event."""
+    training = max(update, event, key=lambda part: part.size)
+    if beginning.size > moments + training.size:
+        return [beginning]
+    return [Part("gradients and moments of the scores", moments, "prune.scores: low_rank" if moments else ""), training]
+
+
+def _learnt(shape: tuple[int, ...], params: Params) -> int:
+    """Numbers that are learnt for a layer and a concept."""
+    scores = start_scores(torch.zeros(shape), params.prune, seed=0)
+    return sum(value.numel() for value in scores.parameters.values())

@@ -1,0 +1,124 @@
+"""The plan of a training: memory by stage, disk and time, and what does not fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import torch
+
+from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.params import Params
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.data.ingest import ingest
+from sparsecbm.model.backbone import describe_backbone
+from sparsecbm.model.batches import encode
+from sparsecbm.model.cbm import ConceptBottleneck, Settings
+from sparsecbm.model.masked import prunable_layers
+from sparsecbm.planning.calibration import Calibration, calibrate
+from sparsecbm.planning.memory import StageMemory, Texts, memory_of_stages
+from sparsecbm.planning.saved_tensors import FLOAT, without_weights
+from sparsecbm.train.reproducible import reproducible
+
+POOLING_PASSES = 2  # of all training texts through all masks while heads are fitted and own weights are judged
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training needs.
+
+    Attributes:
+        concepts: that the model will have
+        parameters: of the model
+        masked: weights that get masks
+        texts: to train on
+        mean_tokens: of a training text
+        stages: their memory
+        disk: bytes of models, checkpoints, masks of events, and their copies in DVC's cache and in MLflow
+    """
+
+    concepts: ConceptSet
+    parameters: int
+    masked: int
+    texts: Texts
+    mean_tokens: int
+    stages: tuple[StageMemory, ...]
+    disk: int
+
+
+def plan(params: Params, workspace: Workspace, base: int) -> Plan:
+    """Plan the training of a configuration. Nothing is trained, and the weights of the backbone are not loaded.
+
+    Args:
+        base: bytes of a process that has imported what a stage needs
+
+    Raises:
+        ModelError, ConfigError: the backbone or a setting cannot be used.
+        DataError: the source cannot be read.
+    """
+    splits, manifest = ingest(params.source, params.split, params.seed, workspace.root, training=True)
+    concepts = ConceptSet.from_dict(manifest["vocabulary"])
+    backbone, tokenizer = describe_backbone(params.model.backbone)
+    settings = Settings(**params.model.model_dump(exclude={"backbone"}))
+    model = without_weights(ConceptBottleneck(backbone, tokenizer, concepts, settings))
+    lengths = sorted(len(row) for row in encode(tokenizer, splits["train"]["text"].tolist(), settings.max_length))
+    texts = Texts(len(lengths), lengths[-1])
+    parameters = sum(weight.numel() for weight in model.parameters())
+    masked = 0
+    if model.has_bottleneck:
+        layers = prunable_layers(model.backbone, params.prune.layers, params.prune.masked_from)
+        masked = sum(prod(module.weight.shape) for module in layers.values())
+    stages = memory_of_stages(model, params, texts, base)
+    mean = max(1, round(sum(lengths) / len(lengths)))
+    return Plan(
+        concepts, parameters, masked, texts, mean, stages, _disk(parameters, masked, len(concepts.concepts), params)
+    )
+
+
+def measured_seconds(planned: Plan, params: Params) -> Mapping[str, float]:
+    """How long the stages that train take: some updates are measured on the real weights.
+
+    Raises:
+        ModelError, ConfigError: the backbone cannot be loaded.
+    """
+    settings = Settings(**params.model.model_dump(exclude={"backbone"}))
+    with reproducible(params.seed, params.threads):
+        model = ConceptBottleneck.build(params.model.backbone, planned.concepts, settings)
+        return seconds_of_stages(planned, params, calibrate(model, params, planned.mean_tokens))
+
+
+def seconds_of_stages(planned: Plan, params: Params, calibration: Calibration) -> Mapping[str, float]:
+    """How long the stages that train take, by the number of their updates and passes.
+
+    A pass through all masks is counted for each text that is pooled. What is left out: fits of heads, bootstrap and the
+    start of a process, some 30 s in all.
+    """
+    finetune, prune = params.finetune, params.prune
+    updates = -(-planned.texts.count // finetune.batch_size)
+    seconds = {"finetune": finetune.epochs * updates * calibration.dense_update}
+    if planned.masked:
+        gradients = prune.gradients * prune.gradient_batch / finetune.batch_size
+        masked = prune.epochs * updates * calibration.masked_update * (2 if prune.control else 1)
+        passes = POOLING_PASSES * updates * calibration.masked_pass
+        seconds["prune"] = masked + passes + gradients * calibration.masked_update
+    return seconds
+
+
+def available_memory(params: Params) -> tuple[int, str]:
+    """Bytes that a stage may take, and of what: the memory of the GPU that trains, or of the machine."""
+    import psutil
+
+    if params.finetune.device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_properties(0).total_memory, torch.cuda.get_device_name(0)
+    return psutil.virtual_memory().available, "this machine"
+
+
+def _disk(parameters: int, masked: int, concepts: int, params: Params) -> int:
+    """Bytes on disk at the most: two models with their copies in DVC's cache, one in MLflow, and the checkpoints.
+
+    A checkpoint holds weights, two moments and the running average, and beside it are the best weights.
+    """
+    model, masks = FLOAT * parameters, concepts * masked // 8
+    models = 2 * model + masks
+    checkpoints = (2 + 3) * model
+    events = 2 * params.prune.events * masks
+    return 2 * models + model + masks + checkpoints + events
