@@ -20,7 +20,7 @@ def plan(
 
     The exit code is 3 if something does not fit; the message names the parameter to change.
     """
-    require("psutil", "mlflow")
+    require("mlflow")
     import shutil
 
     from sparsecbm.cli.printing.planning import print_plan

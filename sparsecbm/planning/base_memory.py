@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
-_PROGRAM = "import sparsecbm.stages.prune, psutil; print(psutil.Process().memory_info().rss)"
+_PROGRAM = "import sparsecbm.stages.prune, resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 
 
 def base_memory() -> int:
     """Bytes of a fresh process that has imported what a stage needs."""
     answer = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True)
-    return int(answer.stdout.split()[-1])
+    return int(answer.stdout.split()[-1]) * 1024

@@ -120,8 +120,9 @@ def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]
     beginning = Part("first saliency and its gradients", saliency + gradients, "prune.memory_mb")
     update = bytes_of_masked_update(model, params, params.finetune.batch_size, texts.longest) + FLOAT * masked
     update_part = Part("activations and masked weights of an update", update, "finetune.batch_size, or " + fewer_masks)
-    ranked = (FLOAT * (concepts + 3) + concepts) * masked + SORTED * max(map(prod, shapes))
-    event_part = Part("ranks of all scores at a pruning event", ranked, fewer_masks)
+    largest = max(map(prod, shapes))
+    ranked = (FLOAT * (2 * concepts + 3) + concepts) * (masked if params.prune.threshold == "global" else largest)
+    event_part = Part("ranks of scores at a pruning event", ranked + SORTED * largest, "prune.threshold: layer")
     return [
         Part("the dense model beside it", FLOAT * parameters, SMALLER_BACKBONE),
         Part("masks", concepts * masked // 8, fewer_masks),

@@ -1,8 +1,10 @@
 """The plan of a training: memory by stage, disk and time, and what does not fit."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 import torch
 
@@ -105,11 +107,10 @@ def seconds_of_stages(planned: Plan, params: Params, calibration: Calibration) -
 
 def available_memory(params: Params) -> tuple[int, str]:
     """Bytes that a stage may take, and of what: the memory of the GPU that trains, or of the machine."""
-    import psutil
-
     if params.finetune.device != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_properties(0).total_memory, torch.cuda.get_device_name(0)
-    return psutil.virtual_memory().available, "this machine"
+    (free,) = re.findall(r"^MemAvailable:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return int(free) * 1024, "this machine"
 
 
 def _disk(parameters: int, masked: int, concepts: int, params: Params) -> int:

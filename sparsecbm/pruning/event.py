@@ -86,13 +86,28 @@ def choose_masks(
     Raises:
         ConfigError, PruningError: the pattern does not fit a layer, or more weights are pruned already than requested.
     """
-    current = {mask.name: {layer: kept.cpu() for layer, kept in mask.items()} for mask in require_masks(model)}
-    if params.contrasts:
+    masks = require_masks(model)
+    if params.granularity == "unstructured":
         contrast = Contrast(params.core, null_concepts)
-        chosen = choose_contrasting_masks(scores, current, sparsity, contrast, params.threshold, regrow)
-    elif params.granularity == "unstructured":
-        chosen = {n: prune_to(scores[n], current[n], sparsity, params.threshold, regrow) for n in scores}
-    elif params.granularity == "structured":
+
+        def choose(layers: Sequence[str]) -> MaskSet:
+            of_layers = {name: {layer: scores[name][layer] for layer in layers} for name in scores}
+            current = {name: {layer: masks[name][layer].cpu() for layer in layers} for name in scores}
+            if params.contrasts:
+                return MaskSet.from_masks(
+                    choose_contrasting_masks(of_layers, current, sparsity, contrast, params.threshold, regrow)
+                )
+            return MaskSet.from_masks(
+                {n: prune_to(of_layers[n], current[n], sparsity, params.threshold, regrow) for n in scores}
+            )
+
+        if params.threshold == "global":
+            return choose(list(masks.shapes))
+        # Layers choose for themselves, so only one of them is unpacked at a time.
+        bits = {layer: choose([layer]).bits[layer] for layer in masks.shapes}
+        return MaskSet(tuple(scores), masks.shapes, bits)
+    current = {mask.name: {layer: kept.cpu() for layer, kept in mask.items()} for mask in masks}
+    if params.granularity == "structured":
         units = find_units(model.backbone)
         chosen = {
             n: select_units(units, scores[n], sparsity, params.threshold, None if regrow else current[n]).masks

@@ -1,7 +1,7 @@
 """Learnt scores of all layers and concepts. A mask keeps the weights with the highest scores."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
 import torch
@@ -47,12 +47,12 @@ class MaskScores:
         """What is learnt."""
         return list(self.state().values())
 
-    def by_concept(self, concepts: Sequence[str]) -> dict[str, dict[str, Tensor]]:
-        """Concept -> layer -> scores, on the CPU."""
-        scores: dict[str, dict[str, Tensor]] = {name: {} for name in concepts}
+    def by_concept(self, concepts: Sequence[str]) -> dict[str, Mapping[str, Tensor]]:
+        """Concept -> layer -> scores, on the CPU; those of a layer are made when they are asked for."""
+        forms: dict[str, dict[str, LayerScores]] = {name: {} for name in concepts}
         for (layer, concept_index), form in self.layers.items():
-            scores[concepts[concept_index]][layer] = form.values().cpu()
-        return scores
+            forms[concepts[concept_index]][layer] = form
+        return {name: _Values(by_layer) for name, by_layer in forms.items()}
 
     def add_gradients(self, layers: Mapping[str, MaskedLinear], leaves: Leaves) -> None:
         """Pass the gradients of masked weights on: straight through to the scores, and masked to trained weights.
@@ -83,3 +83,19 @@ class MaskScores:
         with torch.no_grad():
             for name, parameter in self.state().items():
                 parameter.copy_(state[name])
+
+
+class _Values(Mapping[str, Tensor]):
+    """Layer -> scores, made when they are asked for: all together they may take more memory than the model."""
+
+    def __init__(self, forms: Mapping[str, LayerScores]):
+        self._forms = forms
+
+    def __getitem__(self, layer: str) -> Tensor:
+        return self._forms[layer].values().cpu()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._forms)
+
+    def __len__(self) -> int:
+        return len(self._forms)
