@@ -4,7 +4,7 @@ import pytest
 
 from sparsecbm.planning.memory import MEGABYTE, WORK, Texts, memory_of_stages
 from sparsecbm.planning.saved_tensors import bytes_of_dense_update, bytes_of_masked_update
-from tests.planning.test_saved_tensors import params_with
+from tests.support.planned import params_with
 from tests.support.tiny_models import tiny_model
 
 TEXTS = Texts(count=100, longest=12)

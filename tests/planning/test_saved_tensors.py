@@ -4,17 +4,11 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from sparsecbm.base.params import load_params
 from sparsecbm.model.architecture import without_memory
 from sparsecbm.model.masked import weight_leaves
 from sparsecbm.planning.saved_tensors import bytes_of_dense_update, bytes_of_masked_update, without_weights
-from tests.support.project import ROOT
+from tests.support.planned import params_with
 from tests.support.tiny_models import random_masks, tiny_model, write_backbone
-
-
-def params_with(**prune):
-    params = load_params(ROOT / "params.yaml")
-    return params.model_copy(update={"prune": params.prune.model_copy(update=prune)})
 
 
 def kept_by_a_real_pass(model, run):
