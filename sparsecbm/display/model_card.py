@@ -39,7 +39,7 @@ tags: [text-classification, concept-bottleneck, interpretability]
 | concept | states |
 |---|---|
 {rows}
-{_parts(parts or {})}
+
 ```python
 from sparsecbm import SparseCBM
 
@@ -50,7 +50,7 @@ for prediction in model.predict(["The pasta was cold but the waiter made up for 
 
 `metrics/evaluate.json` of the run that made this model holds its scores by split. `checksums.json` holds the sha256 of
 every file of the model; loading verifies them.
-"""
+{_parts(parts or {})}"""
 
 
 def _subnetworks(model: ConceptBottleneck) -> str:
@@ -65,9 +65,8 @@ def _subnetworks(model: ConceptBottleneck) -> str:
 def _parts(parts: Mapping[str, Mapping]) -> str:
     """A section with the strongest heads and neurons of each subnetwork; empty if they are not known."""
     rows = [
-        f"| {markdown(name)} | {kind} {part['block']}.{part['index']} | {part['effect']:.2f} "
-        f"| {part['interval'][0]:.2f} to {part['interval'][1]:.2f} | {part['exclusive']:.0%} "
-        f"| {', '.join(map(markdown, part['words']))} |"
+        f"| {markdown(name)} | {kind} {part['block']}.{part['index']} | {', '.join(map(markdown, part['words']))} "
+        f"| {part['effect']:.2f} | {part['interval'][0]:.2f} to {part['interval'][1]:.2f} | {part['exclusive']:.0%} |"
         for name, by_kind in parts.items()
         for kind, listed in (("head", by_kind["heads"][:HEADS]), ("neuron", by_kind["neurons"][:NEURONS]))
         for part in listed
@@ -79,9 +78,10 @@ def _parts(parts: Mapping[str, Mapping]) -> str:
 ## What each subnetwork consists of
 
 The heads and neurons with the largest effects: the logit of the predicted state with one minus without it, as the mean
-over texts that the model was not trained on. "Its own" is the share of its weights that no other concept keeps.
+over texts that the model was not trained on. A neuron fires on the words at which it is most active. "Its own" is the
+share of its weights that no other concept keeps.
 
-| concept | part | effect | 95 % | its own | fires on |
+| concept | part | fires on | effect | 95 % | its own |
 |---|---|---|---|---|---|
 {lines}
 """

@@ -13,12 +13,12 @@ def part_table(parts: Mapping, heads: int | None = None, neurons: int | None = N
         heads, neurons: the most rows of each concept; by default all that were measured
     """
     rows = [
-        (name, f"{kind} {part['block']}.{part['index']}", f"{part['exclusive']:.0%}", number(part["effect"]),
-         number(part["interval"]), ", ".join(part["words"]))
+        (name, f"{kind} {part['block']}.{part['index']}", ", ".join(part["words"]), number(part["effect"]),
+         number(part["interval"]), f"{part['exclusive']:.0%}")
         for name, by_kind in parts.items()
         for kind, listed in (("head", by_kind["heads"][:heads]), ("neuron", by_kind["neurons"][:neurons]))
         for part in listed
     ]  # fmt: skip
     shown = "the strongest heads and neurons" if heads or neurons else "all heads, and the strongest neurons"
-    header = ("concept", "part", "its own", "effect", "95 %", "fires on")
+    header = ("concept", "part", "fires on", "effect", "95 %", "its own")
     return Table(f"Of each subnetwork: {shown}", header, tuple(rows), 2)

@@ -27,9 +27,9 @@ def test_the_card_lists_the_strongest_parts_of_each_subnetwork(backbone):
     card = model_card(planted_model(backbone), parts)
     rows = [line for line in card.splitlines() if line.startswith("| food | ") and "1." in line]
     assert len(rows) == 2 + 4
-    assert rows[0] == "| food | head 1.0 | 1.00 | 0.50 to 1.50 | 25% |  |"
-    assert rows[3] == "| food | neuron 1.1 | 1.75 | 0.50 to 1.50 | 25% | a\\|b, &lt;i&gt; |"
-    assert card.index("What each subnetwork consists of") < card.index("```python")
+    assert rows[0] == "| food | head 1.0 |  | 1.00 | 0.50 to 1.50 | 25% |"
+    assert rows[3] == "| food | neuron 1.1 | a\\|b, &lt;i&gt; | 1.75 | 0.50 to 1.50 | 25% |"
+    assert card.index("```python") < card.index("What each subnetwork consists of")
     assert "consists of" not in model_card(planted_model(backbone))
 
 

@@ -13,7 +13,7 @@ PARTS = {"food": {"heads": [part(1, 1.0), part(0, 0.5)], "neurons": [part(7, 0.7
 def test_rows_are_as_many_as_asked_for():
     table = part_table(PARTS, heads=1, neurons=1)
     assert table.rows == (
-        ("food", "head 3.1", "25%", "1.000", "0.500 to 1.500", ""),
-        ("food", "neuron 3.7", "25%", "0.750", "0.500 to 1.500", "fish, meat"),
+        ("food", "head 3.1", "", "1.000", "0.500 to 1.500", "25%"),
+        ("food", "neuron 3.7", "fish, meat", "0.750", "0.500 to 1.500", "25%"),
     )
     assert [row[1] for row in part_table(PARTS).rows] == ["head 3.1", "head 3.0", "neuron 3.7"]

@@ -210,7 +210,8 @@ def test_explain_lists_the_parts_of_each_subnetwork(params, tmp_path):
     assert read_json(workspace.metrics("explain"))["parts_note"] is None
     drawn(workspace, params)
     strongest = parts["food"]["neurons"][0]
-    row = f"| food | neuron {strongest['block']}.{strongest['index']} | {strongest['effect']:.2f} |"
+    words = ", ".join(strongest["words"])
+    row = f"| food | neuron {strongest['block']}.{strongest['index']} | {words} | {strongest['effect']:.2f} |"
     assert row in workspace.model_card.read_text(encoding="utf-8")
 
 
