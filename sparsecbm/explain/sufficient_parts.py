@@ -21,6 +21,7 @@ from sparsecbm.base.progress import progress
 from sparsecbm.explain.gated_model import GatedModel, KeptUnit
 from sparsecbm.explain.gradients import gauss_legendre
 from sparsecbm.explain.words import TokenizedText, tokenize_words
+from sparsecbm.model.batches import pad
 from sparsecbm.model.cbm import ConceptBottleneck
 
 NODES = 8  # gradients of one ranking
@@ -107,7 +108,7 @@ def find_sufficient_parts(
     tokenized = tokenize_words(model.tokenizer, texts, model.settings.max_length)
     results: list[dict[str, SufficientParts]] = []
     for text in progress(tokenized, "search parts", "text"):
-        ids = torch.tensor([text.ids], device=model.device)
+        ids = pad([text.ids], model.tokenizer.pad_token_id)[0].to(model.device)  # one token for a text without tokens
         draw = np.random.default_rng([seed, crc32(text.text.encode())])
         results.append({})
         for name in names:

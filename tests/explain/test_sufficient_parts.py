@@ -146,6 +146,17 @@ def test_a_text_without_words_has_parts_without_words(planted):
     assert all(part.word is None for result in found.values() for part in result.parts)
 
 
+@pytest.mark.parametrize("family", ["bert", "gpt2", "llama"])
+def test_unusual_texts_are_searched_as_the_model_reads_them(family, tmp_path):
+    """A decoder's tokenizer gives no token for an empty text, and a long text is cut."""
+    model = with_large_weights(tiny_model(write_backbone(tmp_path / family, family)))
+    texts = ["", "  ", "\U0001f642 bad", "good " * 40]
+    found = find_sufficient_parts(model, texts)
+    for prediction, by_concept in zip(model.predict(texts), found, strict=True):
+        for name, result in by_concept.items():
+            assert result.only.state == prediction.concepts[name].state
+
+
 def test_an_explanation_has_the_set_only_on_request(planted):
     text = "the food was bad"
     options = ExplainOptions(concepts=["food"], attribution=FEW, units=["head", "sufficient"])
