@@ -30,11 +30,13 @@ PAGES = (
 EXECUTED = {
     ("README.md", "python"): "tests/api/test_docs.py",
     ("docs/explanations.md", "python"): "tests/api/test_docs.py",
+    ("docs/explanations.md", "sh"): "tests/api/test_docs.py",
     ("docs/how-to/backbone.md", "python"): "tests/api/test_docs.py",
     ("docs/how-to/own-data.md", "python"): "tests/api/test_docs.py",
     ("docs/interventions.md", "python"): "tests/intervene/test_docs.py",
     ("docs/interventions.md", "sh"): "tests/intervene/test_docs.py",
     ("docs/masks.md", "python"): "tests/api/test_docs.py",
+    ("docs/masks.md", "sh"): "tests/api/test_docs.py",
     ("docs/reference/python.md", "python"): "tests/api/test_docs.py",
     ("docs/tutorial.md", "sh"): "tests/test_road.py",
 }
@@ -49,7 +51,6 @@ NOT_EXECUTED = {
     ("docs/batch.md", "sh"): "tests/cli/test_batch_command.py runs the command",
     ("docs/drift.md", "sh"): "tests/cli/test_drift_command.py runs the command",
     ("docs/erasure.md", "sh"): "tests/erasure runs the command",
-    ("docs/explanations.md", "sh"): "tests/cli/test_explain_command.py runs the command",
     ("docs/how-to/backbone.md", "sh"): "it names the reader's own folder",
     ("docs/how-to/few-labels.md", "sh"): "a person answers; the tutorial runs the same commands",
     (
@@ -63,7 +64,6 @@ NOT_EXECUTED = {
     ("docs/how-to/several-workspaces.md", "sh"): "it names the reader's own tables",
     ("docs/how-to/sparsity.md", "sh"): "it trains for minutes",
     ("docs/how-to/upgrade.md", "sh"): "it installs; tests/scaffold/test_upgrade.py runs the command",
-    ("docs/masks.md", "sh"): "tests/cli/test_mask_summary.py runs the command",
     ("docs/metrics.md", "sh"): "it commits in the reader's repository",
     ("docs/operations.md", "python"): "it needs a registry; tests/promote runs the call",
     ("docs/operations.md", "sh"): "it starts services; tests/orchestration/test_end_to_end.py runs the commands",

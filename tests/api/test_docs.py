@@ -1,11 +1,12 @@
 """Python of the pages runs, on a tiny model at the path that the pages name."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from sparsecbm import Concept, ConceptSet, FitOptions, Settings, fit
-from tests.support.doc_code import blocks
+from tests.support.doc_code import blocks, shell_commands
 from tests.support.explained_model import with_means
 from tests.support.project import ROOT
 from tests.support.tiny_models import DEEP, random_masks, tiny_model, write_backbone
@@ -42,6 +43,19 @@ def test_python_of_the_page_runs(page, workspace, capsys):
         assert re.search(r"\{'food': '\w+'", printed)
     if page == "docs/how-to/backbone.md":
         assert (names["options"].settings.max_length, names["options"].backbone) == (256, "FOLDER")
+
+
+@pytest.mark.parametrize("page", ["docs/explanations.md", "docs/masks.md"])
+def test_commands_of_the_page_run(page, workspace, sparsecbm):
+    Path("reviews.txt").write_text("the food was good\nslow service\n")
+    Path("reviews.csv").write_text("text\nthe food was good\nslow service\n")
+    found = blocks((ROOT / page).read_text(encoding="utf-8"), "sh")
+    lines = [words for block in found for words in shell_commands(block)]
+    assert lines and all(words[0] == "sparsecbm" for words in lines)
+    for words in lines:
+        code, output, errors = sparsecbm(*words[1:])
+        assert code == 0, (words, errors)
+        assert output or Path("cards.html").is_file()
 
 
 def test_the_road_from_a_table_to_masks_runs(tmp_path, monkeypatch):
