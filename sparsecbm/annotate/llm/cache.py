@@ -29,7 +29,6 @@ CREATE TABLE IF NOT EXISTS requests (
     id INTEGER PRIMARY KEY, model TEXT, prompt TEXT, text TEXT, vote INTEGER, status TEXT, size INTEGER,
     tokens_in INTEGER, tokens_out INTEGER, money REAL, seconds REAL, served TEXT
 );
-CREATE INDEX IF NOT EXISTS requests_by_status ON requests (status);
 """
 SENT, ANSWERED, FAILED, LOST = "sent", "answered", "failed", "lost"
 _TEXTS = ("answers", "requests")  # tables with a column `text`, the key of a text

@@ -67,17 +67,29 @@ class Plan:
 
         An empty text is not asked about.
         """
-        hashes = self.hashes
+        hashes, prompts = self.hashes, self._prompts()
         for key, text, examples in self.rows():
             if not text.strip():
                 continue
-            prompt = prompt_hash(self.settings, self.instructions, examples)
+            prompt = prompts(examples)
             known = cache.cells(self.model, prompt, key)
             for vote in range(self.settings.votes):
                 lacking = tuple(concept for concept in self.concepts if (vote, hashes[concept.name]) not in known)
                 if lacking:
                     sent = cut(self.instructions.redact(text), self.settings.max_words)
                     yield Question(key, sent, vote, lacking, prompt, examples)
+
+    def _prompts(self) -> Callable[[tuple[Example, ...]], str]:
+        """The hash of the prompt with some examples; most texts share their examples, so each is computed once."""
+        known: dict[tuple[str, ...], str] = {}
+
+        def of(examples: tuple[Example, ...]) -> str:
+            keys = tuple(example.key for example in examples)
+            if keys not in known:
+                known[keys] = prompt_hash(self.settings, self.instructions, examples)
+            return known[keys]
+
+        return of
 
     def labels(self, cache: AnswerCache, refused: AbstractSet[str], version: str | None) -> pd.DataFrame:
         """A row for each text and concept that all votes answered, or that never will be.
@@ -86,13 +98,13 @@ class Plan:
             refused: keys of texts that the endpoint refuses
             version: what stands in the column `prompt`; None for the hash of the text's own prompt
         """
-        rows = []
+        rows, hashes, prompts = [], self.hashes, self._prompts()
         for key, text, examples in self.rows():
-            prompt = prompt_hash(self.settings, self.instructions, examples)
+            prompt = prompts(examples)
             known = cache.cells(self.model, prompt, key)
             hopeless = not text.strip() or key in refused
             for concept in self.concepts:
-                definition = concept.hash
+                definition = hashes[concept.name]
                 cells = [known.get((vote, definition)) for vote in range(self.settings.votes)]
                 answered = [cell for cell in cells if cell is not None]
                 if len(answered) < len(cells) and not hopeless:
