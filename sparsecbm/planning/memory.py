@@ -103,7 +103,7 @@ def _finetune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Pa
 def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]:
     layers = prunable_layers(model.backbone, params.prune.layers, params.prune.masked_from)
     shapes = [tuple(module.weight.shape) for module in layers.values()]
-    masked = sum(map(prod, shapes))
+    masked, largest = sum(map(prod, shapes)), max(map(prod, shapes))
     concepts = len(model.concept_set.names) + params.prune.null_concepts
     parameters = sum(weight.numel() for weight in model.parameters())
     trained = parameters if params.prune.weights == "trained" else 0
@@ -116,11 +116,11 @@ def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]
         gradients = min(int(params.prune.memory_mb * MEGABYTE), FLOAT * params.prune.gradients * masked)
     fewer_masks = "prune.masked_from: a later block"
     cheaper_scores = "prune.scores: low_rank" if params.prune.scores == "full" else fewer_masks
-    saliency = FLOAT * concepts * masked
+    # Learnt scores start from a layer at a time; a saliency that is computed anew stays whole until masks are chosen.
+    saliency = SORTED * largest if learnt else FLOAT * concepts * masked
     beginning = Part("first saliency and its gradients", saliency + gradients, "prune.memory_mb")
     update = bytes_of_masked_update(model, params, params.finetune.batch_size, texts.longest) + FLOAT * masked
     update_part = Part("activations and masked weights of an update", update, "finetune.batch_size, or " + fewer_masks)
-    largest = max(map(prod, shapes))
     ranked = (FLOAT * (2 * concepts + 3) + concepts) * (masked if params.prune.threshold == "global" else largest)
     event_part = Part("ranks of scores at a pruning event", ranked + SORTED * largest, "prune.threshold: layer")
     return [

@@ -1,8 +1,8 @@
 """One pruning event: new masks for every concept, at the sparsity of the schedule."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 
 from torch import Tensor
 
@@ -31,8 +31,32 @@ class ScoredWeights:
     correlations: dict[str, float]
 
 
+@dataclass(frozen=True)
+class LayerScore:
+    """The scores of one layer for one concept, and their rank correlation with magnitude; nan if it is unknown."""
+
+    concept: str
+    layer: str
+    values: Tensor
+    correlation: float
+
+
 def score_weights(model: ConceptBottleneck, params: Prune, batches: Sequence[Batch], seed: int) -> ScoredWeights:
     """Score every prunable weight for every concept by the configured saliency.
+
+    Args and errors are those of `stream_scores`.
+    """
+    scores: dict[str, dict[str, Tensor]] = {name: {} for name in model.concept_set.names}
+    correlations: dict[str, list[float]] = {}
+    for score in stream_scores(model, params, batches, seed):
+        scores[score.concept][score.layer] = score.values
+        if isfinite(score.correlation):
+            correlations.setdefault(score.concept, []).append(score.correlation)
+    return ScoredWeights(scores, {name: sum(values) / len(values) for name, values in correlations.items()})
+
+
+def stream_scores(model: ConceptBottleneck, params: Prune, batches: Sequence[Batch], seed: int) -> Iterator[LayerScore]:
+    """Score the prunable weights layer by layer, since the scores of all concepts may take more than the model.
 
     Args:
         model: a masked model
@@ -44,10 +68,8 @@ def score_weights(model: ConceptBottleneck, params: Prune, batches: Sequence[Bat
     saliency = get_saliency(params.saliency)
     settings = SaliencySettings(params.block, params.damping, params.memory_mb, seed)
     layers, masks = masked_layers(model), require_masks(model)
-    scores: dict[str, dict[str, Tensor]] = {}
-    correlations = {}
     for name in model.concept_set.names:
-        scores[name], by_layer = {}, []
+        by_layer = []
         gradients_by_layer: Iterable[tuple[str, Tensor | None]] = ((layer, None) for layer in layers)
         if saliency.needs_gradients:
             gradients_by_layer = stream_gradients(model, name, batches, params.memory_mb)
@@ -55,14 +77,13 @@ def score_weights(model: ConceptBottleneck, params: Prune, batches: Sequence[Bat
             weights = layers[layer].weight.detach().cpu()
             where = f"layer {layer}, concept {name!r}"
             values = saliency.score(weights.reshape(-1), gradients, settings, where).view(weights.shape)
-            scores[name][layer] = values
-            correlation = magnitude_correlation(values, weights, masks[name][layer].cpu())
-            if saliency.needs_gradients and isfinite(correlation):
-                by_layer.append(correlation)
+            correlation = nan
+            if saliency.needs_gradients:
+                correlation = magnitude_correlation(values, weights, masks[name][layer].cpu())
+                by_layer += [correlation] if isfinite(correlation) else []
+            yield LayerScore(name, layer, values, correlation)
         if by_layer:
-            correlations[name] = sum(by_layer) / len(by_layer)
-            warn_if_magnitude(correlations[name], f"concept {name!r}")
-    return ScoredWeights(scores, correlations)
+            warn_if_magnitude(sum(by_layer) / len(by_layer), f"concept {name!r}")
 
 
 def choose_masks(

@@ -1,7 +1,7 @@
 """Learnt scores of all layers and concepts. A mask keeps the weights with the highest scores."""
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import Leaves, MaskedLinear
-from sparsecbm.pruning.event import Scores
+from sparsecbm.pruning.event import LayerScore
 from sparsecbm.pruning.score_forms import LayerScores, start_scores
 
 
@@ -27,21 +27,18 @@ class MaskScores:
         self.layers = layers
 
     @classmethod
-    def start(cls, model: ConceptBottleneck, saliencies: Scores, params: Prune, seed: int) -> Self:
+    def start(cls, model: ConceptBottleneck, saliencies: Iterable[LayerScore], params: Prune, seed: int) -> Self:
         """Start from the ranks of a saliency within each layer, from 0 to 1.
 
         Raises:
             ConfigError: the rank of low-rank scores is larger than a layer's width.
         """
-        return cls(
-            {
-                (layer, concept_index): start_scores(
-                    values.to(model.device), params, seed + zlib.crc32(f"{name}/{layer}".encode())
-                )
-                for concept_index, name in enumerate(model.concept_set.names)
-                for layer, values in saliencies[name].items()
-            }
-        )
+        forms = {}
+        for score in saliencies:
+            layer_seed = seed + zlib.crc32(f"{score.concept}/{score.layer}".encode())
+            key = score.layer, model.concept_set.names.index(score.concept)
+            forms[key] = start_scores(score.values.to(model.device), params, layer_seed)
+        return cls(forms)
 
     def parameters(self) -> list[nn.Parameter]:
         """What is learnt."""

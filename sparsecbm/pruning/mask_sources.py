@@ -7,7 +7,7 @@ from typing import Protocol
 from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.pruning.event import choose_masks, score_weights
+from sparsecbm.pruning.event import choose_masks, score_weights, stream_scores
 from sparsecbm.pruning.gradients import draw_gradient_batches
 from sparsecbm.pruning.mask_scores import MaskScores
 from sparsecbm.pruning.random_control import matched_random
@@ -78,9 +78,7 @@ class LearntMasks:
         """Ranks by a saliency of the dense model."""
         params = self.params.model_copy(update={"saliency": self.params.first_scores})
         batches = draw_gradient_batches(model, self.data, params, self.seed, step=0)
-        self.scores = MaskScores.start(
-            model, score_weights(model, params, batches, self.seed).scores, params, self.seed
-        )
+        self.scores = MaskScores.start(model, stream_scores(model, params, batches, self.seed), params, self.seed)
         return self.scores
 
     def new_masks(self, model: ConceptBottleneck, step: int, sparsity: float) -> tuple[MaskSet, dict[str, float]]:

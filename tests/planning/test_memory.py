@@ -2,7 +2,7 @@
 
 import pytest
 
-from sparsecbm.planning.memory import MEGABYTE, WORK, Texts, memory_of_stages
+from sparsecbm.planning.memory import MEGABYTE, SORTED, WORK, Texts, memory_of_stages
 from sparsecbm.planning.saved_tensors import bytes_of_dense_update, bytes_of_masked_update
 from tests.support.planned import params_with
 from tests.support.tiny_models import tiny_model
@@ -47,7 +47,7 @@ def test_prune_keeps_scores_of_each_concept_and_their_moments(model, scores, lea
 
 def test_the_first_saliency_counts_where_it_is_the_most(model):
     found = parts(model, "prune", masked_from=0, gradients=10_000, memory_mb=50)
-    assert found["first saliency and its gradients"] == 4 * 2 * 2 * IN_A_BLOCK + 50 * MEGABYTE
+    assert found["first saliency and its gradients"] == SORTED * 16 * 32 + 50 * MEGABYTE
     assert "gradients and moments of the scores" not in found  # they come later, when the gradients are gone
 
 
