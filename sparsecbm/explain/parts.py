@@ -24,6 +24,7 @@ from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked import first_masked_block
+from sparsecbm.model.remembered_states import RememberedStates, remembering_copy
 from sparsecbm.model.units import Part, find_units_for
 
 RESAMPLES = 1000
@@ -97,6 +98,7 @@ def describe_parts(
     groups = find_units_for(model.backbone, "subnetworks cannot be listed part by part")
     outputs = {group.block: group.parts[-1] for group in groups if group.kind == "neuron"}
     first = first_masked_block(model.backbone)
+    fast = remembering_copy(model, RememberedStates(first))  # shared blocks run once for each text
     ablations = ablate_units(model, texts.texts, kinds=("head",), first=first)
     tokenized = tokenize_words(model.tokenizer, texts.reading, model.settings.max_length)
     found = {}
@@ -108,8 +110,8 @@ def describe_parts(
         effects = np.array([[by_concept[name].effects[i].effect for i in columns] for by_concept in ablations])
         heads = _parts([(unit.block, unit.head or 0) for unit in units], effects, of_heads, texts.groups, seed)
         strongest = _strongest(model, name, texts.texts, masked, neurons) if masked else []
-        effects = _removed(model, name, texts.texts, masked, strongest)
-        fires = _fires_on(model, name, tokenized, masked, strongest) if strongest else {}
+        effects = _removed(fast, name, texts.texts, masked, strongest)
+        fires = _fires_on(fast, name, tokenized, masked, strongest) if strongest else {}
         found[name] = Parts(heads, _parts(strongest, effects, of_neurons, texts.groups, seed, fires))
     return found
 
