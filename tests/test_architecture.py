@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from tests.support.explained_model import with_means
 from tests.support.project import ROOT, import_graph, layers
+from tests.support.tiny_models import random_masks, tiny_model
 
 # Packages of the extras `pipeline` and `serve`, and the packages and modules that may import them.
 PIPELINE_IMPORTS = {
@@ -75,6 +77,24 @@ def test_the_core_loads_no_package_of_the_pipeline(module):
     # psutil is a dependency of accelerate, so it may be there.
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert loaded.strip() in ("[]", "['psutil']")
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_a_command_on_one_text_loads_no_package_of_tables_scores_or_drawings(command, backbone, tmp_path):
+    model = with_means(tiny_model(backbone))
+    model.masks = random_masks(model, masked_from=1)
+    model.save_pretrained(tmp_path / "model")
+    # psutil is a dependency of accelerate, so it may be there.
+    unneeded = [*(PIPELINE_IMPORTS.keys() - {"psutil"}), "dvc", "pandas", "pyarrow", "sklearn"]
+    code = (
+        "import sys\nfrom sparsecbm.cli.app import main\n"
+        f"sys.argv = ['sparsecbm', '{command}', 'model', '--text', 'good']\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        f"print([name for name in ['torch', *{unneeded}] if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "['torch']"  # which shows that loaded packages are found
 
 
 def imports_of_modules() -> dict[str, set[str]]:

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.files import sha256_file
 from sparsecbm.explain.explainer import SUFFICIENT, ExplainOptions, explain
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.explain.methods import METHODS
 from sparsecbm.explain.variants import KINDS
-from sparsecbm.model.storage import CHECKSUMS
+from sparsecbm.model.storage import CHECKSUMS, load
 
 CHUNK = 8  # texts that are explained before the first of them is yielded
 
@@ -36,7 +35,7 @@ def explain_texts(
     """
     if method not in METHODS:  # checked first, since loading a model takes time
         raise ConfigError(unknown("attribution method", method, METHODS))
-    model = SparseCBM.from_pretrained(folder)
+    model = load(folder)
     checksum = sha256_file(Path(folder) / CHECKSUMS)
     units = (*KINDS, SUFFICIENT) if parts else KINDS
     options = ExplainOptions(concepts or None, states or {}, method, units=units)

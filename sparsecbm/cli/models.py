@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sparsecbm.base.collector import collector_paused
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.cli.concept_states import parse_states
 from sparsecbm.cli.options import Column, Json, Model, TextFile, Texts
@@ -75,7 +76,6 @@ def explain(
         raise ConfigError("give only one of --html and --json")
     from sparsecbm.base.outputs import check_output
     from sparsecbm.cli.earlier_outputs import cards, published
-    from sparsecbm.cli.explaining import explain_texts
     from sparsecbm.cli.text_input import collect_texts
 
     texts = collect_texts(text, file, column)
@@ -83,6 +83,8 @@ def explain(
         check_output(json, published("explanation"), "explanations")
     elif html:
         check_output(html, cards, "cards of explanations")
+    with collector_paused():
+        from sparsecbm.cli.explaining import explain_texts
     explanations = explain_texts(model, texts, concept, parse_states(state or (), "--state"), method, parts)
     if html or json:
         from sparsecbm.base.files import write_text

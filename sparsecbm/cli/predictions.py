@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, get_args
 
+from sparsecbm.base.collector import collector_paused
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.outputs import EXPORT
 from sparsecbm.model.prediction import Prediction
@@ -32,12 +33,14 @@ def load_predictor(folder: Path, precision: str, texts: int) -> Predictor:
         if precision != "auto":
             raise ConfigError(f"--precision: {folder} is an exported model, whose precision is fixed; leave it out")
         return ExportedModel.from_pretrained(folder)
-    from sparsecbm.model.execution import Execution, Precision, prediction_copy
-    from sparsecbm.model.storage import load
+    with collector_paused():
+        from sparsecbm.model.execution import Execution, Precision, prediction_copy
+        from sparsecbm.model.storage import load
 
     if precision not in get_args(Precision):
         raise ConfigError(f"--precision: {unknown('precision', precision, get_args(Precision))}")
-    return prediction_copy(load(folder), Execution(precision=precision), texts)
+    with collector_paused():
+        return prediction_copy(load(folder), Execution(precision=precision), texts)
 
 
 def prediction_lines(model: Predictor, texts: list[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.files import read_json_object, write_json
 from sparsecbm.base.params import load_params, read_yaml
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.cli.text_input import load_texts
+from sparsecbm.cli.text_files import load_texts
 from sparsecbm.data.tables import read_concepts, read_splits, split_names, write_splits
 from sparsecbm.explain.export import read_explanations, write_explanations
 from sparsecbm.model.masks import MaskSet

@@ -10,7 +10,7 @@ import pytest
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import TableFormat
-from sparsecbm.cli.text_input import load_texts
+from sparsecbm.cli.text_files import load_texts
 from sparsecbm.data.formats.delimited import read_delimited
 from sparsecbm.data.formats.reader import read_table
 

@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 from sparsecbm.base.errors import ConfigError, DataError
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.cli.predictions import prediction_lines
-from sparsecbm.cli.text_input import collect_texts, load_texts
+from sparsecbm.cli.text_files import load_texts
+from sparsecbm.cli.text_input import collect_texts
 from tests.support.tiny_models import tiny_model
 
 VALIDATOR = Draft202012Validator(json_schemas()["predict"])
