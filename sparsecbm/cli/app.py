@@ -1,5 +1,6 @@
 """The command line. Commands import what they need when they run, so that `--help` is quick."""
 
+import atexit
 import gc
 import os
 import re
@@ -18,6 +19,7 @@ from sparsecbm.cli import (
     annotation,
     batch,
     concepts,
+    demo,
     doctor,
     drift,
     forgetting,
@@ -50,7 +52,7 @@ MODELS, PIPELINE, PROMOTION = "Models", "Pipeline", "Promotion"  # panels of `sp
 PANELS = {
     MODELS: (
         models.predict, models.explain, models.evaluate, models.masks, models.compare, models.export,
-        patches.intervene, batch.batch, drift.drift, workbench.workbench,
+        patches.intervene, batch.batch, drift.drift, workbench.workbench, demo.demo,
     ),
     PIPELINE: (
         workspaces.init, workspaces.upgrade,
@@ -95,9 +97,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     if "--debug" in arguments:  # at any position
         arguments = ["--debug", *(argument for argument in arguments if argument != "--debug")]
-    code = exit_code(lambda: _run(arguments))
-    gc.freeze()  # the process ends, so the last collections, which took .8 s after `predict`, need not look at anything
-    sys.exit(code)
+    atexit.register(gc.freeze)  # the last collections, which took .8 s after `predict`, then look at no object
+    sys.exit(exit_code(lambda: _run(arguments)))
 
 
 def _run(arguments: list[str]) -> int | None:
