@@ -118,7 +118,7 @@ def main() -> None:
     from sparsecbm.planning.base_memory import base_memory
     from sparsecbm.planning.plan import plan
 
-    base, rows = base_memory(), []
+    base, results = base_memory(), {}
     for name in arguments.backbones:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
@@ -129,15 +129,16 @@ def main() -> None:
                     if stage.stage == "finetune" and number:
                         continue  # its settings are the same
                     announced, taken = stage.size / MEGABYTE, measured(stage.stage, params, folder)
+                    key = stage.stage if stage.stage == "finetune" else f"prune, {params.prune.scores} scores"
                     row = {
-                        "backbone": name, "stage": stage.stage, "scores": params.prune.scores,
                         "announced_mb": round(announced), "measured_mb": round(taken),
                         "error": round(announced / taken - 1, 3),
+                        "distance": round(abs(announced / taken - 1), 3),
                         "parts_mb": {part.name: round(part.size / MEGABYTE) for part in stage.parts},
                     }  # fmt: skip
-                    rows.append(row)
-                    print(row, flush=True)
-    write_json(arguments.output, {"rows": rows})
+                    results.setdefault(name, {})[key] = row
+                    print(name, key, row, flush=True)
+    write_json(arguments.output, results)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from sparsecbm.planning.saved_tensors import FLOAT, bytes_of_dense_update, bytes
 from sparsecbm.pruning.score_forms import start_scores
 from sparsecbm.train.method import train_embeddings
 
-WORK = 150 * 2**20  # that tables and the libraries' own buffers take, whatever the model; measured with MiniLM
+WORK = 250 * 2**20  # that tables and the libraries' own buffers take, whatever the model; measured with MiniLM
 SORTED = 16  # bytes of a weight while scores are ranked: an integer key and what the sort needs
 MEGABYTE = 2**20
 SMALLER_BACKBONE = "model.backbone: a smaller one"

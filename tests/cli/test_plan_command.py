@@ -37,7 +37,7 @@ def test_it_names_each_part_and_writes_nothing(workspace, monkeypatch, capsys):
     assert run(monkeypatch, "--no-time", "--set", "prune.scores=low_rank") in (0, None)
     out = capsys.readouterr().out
     assert "2,267 texts" in out and "2,048 of them under masks" in out
-    assert re.search(r"Python, libraries and tables\s+450\s", out)
+    assert re.search(r"Python, libraries and tables\s+550\s", out)
     assert all(part in out for part in ("finetune", "prune", "activations", "scores", "at its peak", "disk"))
     assert sorted(workspace.rglob("*")) == before
 
