@@ -66,12 +66,11 @@ clean:  ## remove what runs wrote, but not the environment, dvc.lock and the rec
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # The environment is created again only if what it depends on has changed.
-# Python compiles what it imports; to compile all 30,000 files when they are installed takes longer (--no-compile).
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "error: the pinned environment needs Python 3.11, but $(PYTHON) is another; use make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "installing into $(VENV); the first time takes some minutes"
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt \
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	  --editable '.[pipeline,serve,annotate,minilm,hub,onnx,docs,test,dev]'
 	@touch $(STAMP)

@@ -71,6 +71,7 @@ NOT_EXECUTED = {
     ("docs/production-day.md", "sh"): "tests/orchestration/test_end_to_end.py lives through the same day",
     ("docs/promotion.md", "sh"): "tests/orchestration/test_end_to_end.py repeats it",
     ("docs/review.md", "sh"): "a person answers; tests/cli/test_review_command.py runs the commands",
+    ("docs/reading-the-report.md", "sh"): "tests/report/test_audit.py writes the page",
     ("docs/service.md", "sh"): "it starts a server; tests/serve runs the requests",
     ("docs/speed.md", "python"): "tests/export runs the calls",
     ("docs/speed.md", "sh"): "tests/cli/test_export_command.py runs the commands",

@@ -29,6 +29,7 @@ from sparsecbm.cli import (
     pipeline,
     planning,
     promotion,
+    reporting,
     serving,
     workbench,
     workspaces,
@@ -56,8 +57,8 @@ PANELS = {
     ),
     PIPELINE: (
         workspaces.init, workspaces.upgrade,
-        planning.plan, pipeline.run, pipeline.prune, pipeline.track, pipeline.verify, pipeline.up, pipeline.down,
-        doctor.doctor, forgetting.forget,
+        planning.plan, pipeline.run, pipeline.prune, pipeline.track, reporting.report, pipeline.verify, pipeline.up,
+        pipeline.down, doctor.doctor, forgetting.forget,
     ),
     PROMOTION: (promotion.promote, promotion.rollback, promotion.status, promotion.history, serving.serve),
 }  # fmt: skip

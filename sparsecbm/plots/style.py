@@ -149,6 +149,7 @@ def _settings(theme: str) -> dict[str, object]:
         "axes.axisbelow": True,
         "grid.alpha": 0.3,
         "legend.frameon": False,
+        "pdf.fonttype": 42,  # whole fonts, so that text can be copied
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), ink),
         # A dark page shows through; elsewhere a figure brings its own white.
         **({"savefig.transparent": True} if theme == "dark" else {}),
@@ -156,8 +157,9 @@ def _settings(theme: str) -> dict[str, object]:
 
 
 def _save(drawing: Figure, target: Path | IO[bytes], form: str) -> None:
-    # Without the version of the drawing library, the bytes of a PNG depend on the numbers alone.
-    drawing.savefig(target, dpi="figure", format=form, metadata={"Software": None} if form == "png" else None)
+    # Without the version of the drawing library and the time, the bytes depend on the numbers alone.
+    metadata = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
+    drawing.savefig(target, dpi="figure", format=form, metadata=metadata.get(form))
 
 
 def _ticks(labels: Labels) -> tuple[list[float], list[str], list[int]]:

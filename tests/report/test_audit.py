@@ -1,0 +1,139 @@
+"""The page for auditors: what it says of the figures of a run, its bytes, and what is missing."""
+
+import json
+import re
+
+import pytest
+
+from sparsecbm.base.errors import DataError
+from sparsecbm.base.files import sha256_file
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.report.audit import audit, write_audit_page
+
+
+def estimate(value):
+    return {"value": value, "interval": [value - 0.1, value + 0.1]}
+
+
+def score(accuracy, majority):
+    return {"accuracy": accuracy, "accuracy_interval": [accuracy - 0.05, accuracy + 0.05], "majority": majority}
+
+
+MANIFEST = {
+    "format": 1, "source": "restaurants", "sha256": "ab" * 32, "licence": "Apache-2.0", "files": [{"name": "r.csv"}],
+    "splits": [{"name": "train", "rows": 1200}, {"name": "test", "rows": 30}],
+    "vocabulary": {
+        "concepts": [{"name": "food", "states": ["a", "b"]}, {"name": "noise", "states": ["a", "b"]}],
+        "label": {"name": "rating", "states": ["1", "2"]},
+    },
+}  # fmt: skip
+METRICS = {
+    "evaluate": {
+        "label": score(0.6, 0.3),
+        "concepts": {"food": score(0.9, 0.4), "noise": score(0.8, 0.5), "mean": score(0.85, 0.45)},
+        "bag_of_words": {"label": 0.35, "concepts": {"food": 0.5, "noise": 0.6}},
+        "dense": {"label": {"accuracy": 0.61}, "concepts": {"food": {"accuracy": 0.91}, "noise": {"accuracy": 0.79}}},
+    },
+    "prune": {
+        "chosen": {
+            "density": 0.25,
+            "swap": {"gap": {"mean": estimate(0.456)}},
+            "probe": {"gap": {"mean": estimate(0.2)}},
+            "ablation": {"selectivity": {"mean": estimate(0.3)}},
+            "own_weights": {"food": {"earned": True}, "noise": {"earned": False}},
+        }
+    },
+    "explain": {
+        "method": "leave_one_out",
+        "faithfulness": {
+            "methods": {
+                "leave_one_out": {
+                    "comprehensiveness": {"delete": {"mean": {"excess": 0.59, "excess_interval": [0.49, 0.7]}}}
+                }
+            }
+        },
+    },
+    "intervene": {
+        "verdict": "failed",
+        "gates": [{"name": "harm", "passed": False}, {"name": "repaired", "passed": True}],
+        "oracle_patches": {"attempts": 24, "repaired": 0.75, "repaired_interval": [0.5, 0.9], "harm": 0.012},
+    },
+}
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """Return a workspace with the figures of a run."""
+    workspace = Workspace(tmp_path)
+    files = {workspace.metrics(stage): content for stage, content in METRICS.items()}
+    files[workspace.annotated / "manifest.json"] = MANIFEST
+    files[workspace.sparse / "checksums.json"] = {"model.safetensors": "00"}
+    files[workspace.sparse / "config.json"] = {"backbone": {"model_type": "bert"}}
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content), encoding="utf-8")
+    return workspace
+
+
+def test_the_page_says_what_the_figures_say(workspace):
+    page = audit(workspace)
+    facts = dict(page.facts)
+    assert facts["model"].endswith(sha256_file(workspace.sparse / "checksums.json"))
+    assert facts["data"] == f"sha256 {'ab' * 32}; licence: Apache-2.0"
+    assert (facts["texts"], facts["label, concepts"]) == ("train 1,200, test 30", "rating; food, noise")
+    assert "25%" in facts["network"]
+    assert [(s.name, s.accuracy, s.majority, s.words, s.dense) for s in page.scores] == [
+        ("label", 0.6, 0.3, 0.35, 0.61),
+        ("food", 0.9, 0.4, 0.5, 0.91),
+        ("noise", 0.8, 0.5, 0.6, 0.79),
+    ]
+    assert [answer for _, answer in page.findings] == [
+        "45.6 points (35.6 to 55.6)",
+        "20.0 points (10.0 to 30.0)",
+        "30.0 points (20.0 to 40.0)",
+        "food (of 2)",
+        "0.59 (0.49 to 0.70)",
+        "75% (50% to 90%), and harm 1.2% of right ones",
+        "failed: harm",
+    ]
+
+
+def test_the_pdf_has_one_page_its_fonts_and_the_same_bytes_each_time(workspace, tmp_path):
+    for name in ("a.pdf", "b.pdf"):
+        write_audit_page(workspace, tmp_path / name)
+    content = (tmp_path / "a.pdf").read_bytes()
+    assert content == (tmp_path / "b.pdf").read_bytes()
+    assert content.startswith(b"%PDF") and b"CreationDate" not in content
+    assert len(re.findall(rb"/Type /Page\b", content)) == 1
+    assert b"/FontFile2" in content and b"/ToUnicode" in content  # whole fonts, and the letters behind their glyphs
+
+
+def test_figures_that_a_run_has_not_are_left_out(workspace):
+    metrics = json.loads(json.dumps(METRICS))
+    del metrics["prune"]["chosen"]["own_weights"], metrics["explain"]["faithfulness"]
+    metrics["intervene"]["oracle_patches"] = {"attempts": 0}
+    del metrics["evaluate"]["bag_of_words"], metrics["evaluate"]["dense"]
+    for stage, content in metrics.items():
+        workspace.metrics(stage).write_text(json.dumps(content), encoding="utf-8")
+    page = audit(workspace)
+    assert [answer for _, answer in page.findings][3:] == ["failed: harm"]
+    assert {(s.words, s.dense) for s in page.scores} == {(None, None)}
+    write_audit_page(workspace, workspace.root / "few.pdf")
+
+
+def test_an_unfinished_run_is_an_error_that_names_the_file(workspace):
+    workspace.metrics("evaluate").unlink()
+    with pytest.raises(DataError, match=r"metrics/evaluate\.json does not exist; `sparsecbm run` finishes"):
+        audit(workspace)
+
+
+def test_a_black_box_has_nothing_to_audit(workspace):
+    workspace.metrics("prune").write_text('{"chosen": null}', encoding="utf-8")
+    with pytest.raises(DataError, match="it has no concepts, so there is nothing to audit"):
+        audit(workspace)
+
+
+def test_another_ending_is_refused(workspace, tmp_path):
+    with pytest.raises(DataError, match=r"page\.txt does not end with \.pdf; name a PDF file"):
+        write_audit_page(workspace, tmp_path / "page.txt")
+    assert not (tmp_path / "page.txt").exists()
