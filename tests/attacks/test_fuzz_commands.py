@@ -39,7 +39,7 @@ KNOWN = {
     "concept": "food", "state": "Positive", "method": "mid_path_gradients", "threshold": "0", "data": "{folder}",
     "source": "{folder}",
 }  # fmt: skip
-HEAVY = {"predict", "batch", "explain", "export", "masks", "compare", "intervene", "evaluate"}
+HEAVY = {"predict", "batch", "explain", "export", "masks", "compare", "intervene", "evaluate", "plan"}
 HEAVY |= {f"patch {name}" for name in ("make", "test", "apply", "revert")}
 HEAVY |= {f"memory {name}" for name in ("add", "offer", "apply")}
 TRACE = re.compile(r'Traceback|File ".*", line \d+|not foreseen')
@@ -143,6 +143,8 @@ def harmless(places, monkeypatch):
     monkeypatch.setattr("sparsecbm.cli.health.check_workspace", lambda _: [])
     monkeypatch.setattr("sparsecbm.intervene.patches.make.make_patch", unavailable)
     monkeypatch.setattr("sparsecbm.export.engines._trace", unavailable)  # takes seconds
+    monkeypatch.setattr("sparsecbm.planning.base_memory.base_memory", lambda: 2**29)  # starts a process
+    monkeypatch.setattr("sparsecbm.planning.plan.measured_seconds", lambda *_: {})  # trains for seconds
     monkeypatch.setattr("sparsecbm.serve.server.uvicorn.Server.run", unavailable)  # it would serve until a signal
     loaded, original = {}, SparseCBM.from_pretrained.__func__
 
