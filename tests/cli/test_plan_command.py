@@ -54,8 +54,8 @@ def test_time_is_updates_times_what_one_takes(workspace, monkeypatch, capsys):
     monkeypatch.setattr(plan_module, "calibrate", lambda *arguments: Calibration(0.2, 0.5, 0.1))
     assert run(monkeypatch) in (0, None)
     out = capsys.readouterr().out
-    assert "about 85 s" in out  # 3 x 142 x 0.2
-    assert "about 103 s" in out  # 142 x 0.5 + 2 x 142 x 0.1 + 8 x 0.5
+    assert "at least 85 s" in out  # 3 x 142 x 0.2
+    assert "at least 103 s" in out  # 142 x 0.5 + 2 x 142 x 0.1 + 8 x 0.5
 
 
 def test_a_backbone_that_is_not_there_is_one_message(workspace, monkeypatch, capsys):

@@ -54,4 +54,4 @@ def _megabytes(size: int) -> str:
 def _duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} min"
+    return f"at least {seconds:.0f} s" if seconds < 120 else f"at least {seconds / 60:.0f} min"
