@@ -31,7 +31,7 @@ from sparsecbm.pruning.null_concepts import (
     without_null_concepts,
 )
 from sparsecbm.pruning.own_weights import HeldOut, OwnWeights, PooledTexts, judge_own_weights, lend_weights
-from sparsecbm.pruning.random_control import matched_random
+from sparsecbm.pruning.random_control import matched_random_of
 from sparsecbm.pruning.schedule import PruningEvents
 from sparsecbm.pruning.training import MaskTraining
 from sparsecbm.train.examples import Examples, build_examples, target_weight
@@ -126,7 +126,7 @@ def fit_masks(
     companions = companions_of(nulls)
     source: MaskSource = make_mask_source(params, train_examples, run.seed, folder, companions)
     if options.control_of is not None:
-        source = ShuffledMasks(options.control_of, run.seed)
+        source = ShuffledMasks(options.control_of, params.granularity, run.seed)
     events = PruningEvents.plan(params, updates)
     method = MaskTraining(params, finetune, train_examples.concept_targets, events, source, companions)
     # Under random masks of frozen weights only heads learn, and all heads are fitted anew below.
@@ -137,7 +137,8 @@ def fit_masks(
         history = train(model, train_examples, validation_examples, finetune, method, run)
 
     if options.control_of is not None:
-        model.masks = matched_random(_last_masks(options.control_of), run.seed)
+        chosen = _last_masks(options.control_of)
+        model.masks = matched_random_of(model, chosen, params.granularity, run.seed)
     pooled = pooled_under_masks(model, train_examples)
     own_weights: dict[str, OwnWeights] = {}
     if options.control_of is None and params.contrasts:

@@ -10,7 +10,7 @@ from sparsecbm.model.masks import MaskSet
 from sparsecbm.pruning.event import choose_masks, score_weights, stream_scores
 from sparsecbm.pruning.gradients import draw_gradient_batches
 from sparsecbm.pruning.mask_scores import MaskScores
-from sparsecbm.pruning.random_control import matched_random
+from sparsecbm.pruning.random_control import matched_random_of
 from sparsecbm.train.examples import Examples
 
 
@@ -92,17 +92,19 @@ class LearntMasks:
 class ShuffledMasks:
     """The masks of a finished training's events, shuffled within each layer: the matched random control.
 
-    Densities, cores and overlaps are those of the finished training at every step. Only the choice of weights differs.
+    Densities, cores, overlaps and patterns are those of the finished training at every step. Only the choice of weights
+    differs.
 
     Args:
         chosen: the folder with the masks of the finished training's events
+        granularity: of these masks
         seed: of the shuffle
     """
 
     name = "control"
 
-    def __init__(self, chosen: Path, seed: int):
-        self.chosen, self.seed = chosen, seed
+    def __init__(self, chosen: Path, granularity: str, seed: int):
+        self.chosen, self.granularity, self.seed = chosen, granularity, seed
 
     def start_scores(self, model: ConceptBottleneck) -> None:
         """None: nothing is learnt."""
@@ -113,7 +115,8 @@ class ShuffledMasks:
         Raises:
             ModelError: the finished training has no event at this step.
         """
-        masks = matched_random(MaskSet.load(self.chosen / f"{step}.safetensors"), self.seed)
+        masks = MaskSet.load(self.chosen / f"{step}.safetensors")
+        masks = matched_random_of(model, masks, self.granularity, self.seed)
         return masks, {"control.sparsity": sparsity}
 
 

@@ -1,12 +1,33 @@
-"""Matched random control: masks with the same densities and overlaps as chosen ones, over different weights."""
+"""Matched random control: masks with the densities, overlaps and pattern of chosen ones, over different weights."""
 
 import zlib
+from collections.abc import Collection, Sequence
 from math import prod
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet, pack, unpack
+from sparsecbm.model.units import Units, find_units, select_pruned_units
+from sparsecbm.pruning.masked_layers import masked_layers
+
+
+def matched_random_of(model: ConceptBottleneck, masks: MaskSet, granularity: str, seed: int) -> MaskSet:
+    """Random masks that match a mask set in every count and keep its pattern.
+
+    Args:
+        model: a masked model whose layers the masks fit
+        granularity: of the masks: unstructured | structured | N:M
+        seed: of the shuffle
+    """
+    if granularity == "structured":
+        return matched_random_units(masks, select_pruned_units(find_units(model.backbone), masks.shapes), seed)
+    if ":" in granularity:
+        transposed = {layer for layer, module in masked_layers(model).items() if module.input_first}
+        return matched_random_groups(masks, int(granularity.split(":")[1]), transposed, seed)
+    return matched_random(masks, seed)
 
 
 def matched_random(masks: MaskSet, seed: int) -> MaskSet:
@@ -17,8 +38,8 @@ def matched_random(masks: MaskSet, seed: int) -> MaskSet:
     Only the choice of weights is random. The overlap must match: the more masks differ, the more the heads and weights
     trained under them differ, so a control with less overlap would have larger gaps for that reason alone.
 
-    This is the control for masks that are chosen weight by weight. The shuffle destroys a pattern such as 2:4, and
-    whole heads and neurons.
+    This is the control for masks that are chosen weight by weight. The shuffle destroys patterns, which
+    `matched_random_units` and `matched_random_groups` keep.
 
     Args:
         seed: decides the shuffle of a layer together with the layer's name, whatever other layers there are
@@ -26,7 +47,55 @@ def matched_random(masks: MaskSet, seed: int) -> MaskSet:
     bits = {}
     for layer, rows in masks.bits.items():
         size = prod(masks.shapes[layer])
-        order = np.random.default_rng([seed, zlib.crc32(layer.encode())]).permutation(size)
-        shuffled = [pack(unpack(row.cpu(), (size,))[torch.from_numpy(order)]) for row in rows]
+        order = _permutation(size, layer, seed)
+        shuffled = [pack(unpack(row.cpu(), (size,))[order]) for row in rows]
         bits[layer] = torch.stack(shuffled).to(rows.device)
     return MaskSet(masks.concepts, masks.shapes, bits)
+
+
+def matched_random_units(masks: MaskSet, units: Sequence[Units], seed: int) -> MaskSet:
+    """As `matched_random`, for masks of whole heads and neurons: those of a block are shuffled.
+
+    Args:
+        units: all units of the masked layers
+        seed: decides the shuffle of a block's heads, or neurons, together with their layers' names
+
+    Raises:
+        ModelError: a mask cuts through a unit.
+    """
+    shuffled: dict[str, dict[str, Tensor]] = {name: {} for name in masks.concepts}
+    for group in units:
+        order = _permutation(group.count, " ".join(group.layers), seed)
+        for mask in masks:
+            kept = group.kept({layer: mask[layer].cpu() for layer in group.layers})
+            shuffled[mask.name] |= group.masks(kept[order], masks.shapes)
+    return MaskSet.from_masks({name: {layer: rows[layer] for layer in masks.shapes} for name, rows in shuffled.items()})
+
+
+def matched_random_groups(masks: MaskSet, size: int, transposed: Collection[str], seed: int) -> MaskSet:
+    """As `matched_random`, for patterns such as 2:4: groups of weights are shuffled, and the weights within a group.
+
+    Args:
+        size: number of consecutive inputs that are a group; it divides the inputs of every layer
+        transposed: layers whose weights are [in, out] instead of [out, in]
+        seed: decides the shuffle of a layer together with the layer's name
+    """
+    shuffled: dict[str, dict[str, Tensor]] = {name: {} for name in masks.concepts}
+    for layer, shape in masks.shapes.items():
+        draw = _generator(layer, seed)
+        groups = torch.from_numpy(draw.permutation(prod(shape) // size))
+        within = torch.from_numpy(draw.random((len(groups), size)).argsort(1))
+        for mask in masks:
+            kept = mask[layer].cpu().T if layer in transposed else mask[layer].cpu()
+            moved = kept.reshape(-1, size)[groups].gather(1, within).view(kept.shape)
+            shuffled[mask.name][layer] = moved.T if layer in transposed else moved
+    return MaskSet.from_masks(shuffled)
+
+
+def _permutation(size: int, name: str, seed: int) -> Tensor:
+    """A random order of `size` things, which a name and a seed determine."""
+    return torch.from_numpy(_generator(name, seed).permutation(size))
+
+
+def _generator(name: str, seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])

@@ -11,6 +11,7 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.base.params import LabelNoise, parse_params, read_yaml
 from sparsecbm.model.masks import MaskSet
+from sparsecbm.model.units import find_units
 from sparsecbm.pruning.fit import PruneOptions, fit_masks, mix_targets
 from sparsecbm.pruning.training import MaskTraining
 from sparsecbm.train import loop
@@ -267,6 +268,24 @@ def test_a_control_shuffles_the_final_masks(model, tmp_path):
     assert prune(model, tmp_path / "none", pruning(core=0.0, epochs=1), finetune).own_weights == {}
 
 
+def test_a_control_of_whole_units_keeps_whole_units(model, tmp_path):
+    params = pruning(granularity="structured", core=0.0, epochs=1, sparsity=0.5)
+    chosen = prune(model, tmp_path / "chosen", params)
+    control = prune(model, tmp_path / "control", params, control_of=chosen.events)
+    kept = {}
+    for name, result in (("chosen", chosen), ("control", control)):
+        masks = result.model.masks
+        kept[name] = {
+            (mask.name, group.kind, group.block): group.kept(dict(mask.items()))
+            for mask in masks
+            for group in find_units(model.backbone)
+        }
+    assert {where: int(units.sum()) for where, units in kept["control"].items()} == {
+        where: int(units.sum()) for where, units in kept["chosen"].items()
+    }
+    assert chosen.model.masks != control.model.masks
+
+
 def test_mixed_targets_by_hand(model):
     """The gold state of a text counts 1/4 and the prediction 3/4. Without a gold state the target is the prediction."""
     frame = annotated(2, seed=1).assign(**{"concept.noise": ["loud", None]})
@@ -395,7 +414,6 @@ def test_unknown_layers_raise_an_error(model, tmp_path):
         ({"granularity": "4:2"}, r"prune: granularity 4:2 prunes nothing"),
         ({"granularity": "1:4", "threshold": "global"}, r"prune: threshold global and granularity 1:4"),
         ({"granularity": "structured", "core": 0.1}, r"prune: core 0\.1 needs .* structured; set prune.core=0$"),
-        ({"granularity": "1:4", "control": True, "core": 0.0}, r"prune: control True .* set prune.control=false$"),
         ({"granularity": "2/4"}, r"prune\.granularity: must be .*N:M, such as 2:4, not '2/4'"),
         ({"saliency": "obrt"}, r"prune\.saliency: .*'obert'"),
         ({"block": 0}, r"prune\.block: must be at least 1, not 0"),

@@ -344,7 +344,7 @@ def test_control_masks_have_the_same_counts_and_other_weights(model, tmp_path):
     weights = {}
     for seed in (0, 1):
         model.masks = dense_masks(model)
-        source = ShuffledMasks(tmp_path / "chosen/events", seed)
+        source = ShuffledMasks(tmp_path / "chosen/events", "unstructured", seed)
         control, _ = method_for(model, tmp_path / "control", params, source=source)
         assert control.scores is None and control.name == "control"
         again = run_events(control, model)
@@ -364,7 +364,9 @@ def test_control_masks_have_the_same_counts_and_other_weights(model, tmp_path):
 
 
 def test_a_control_without_the_chosen_masks_raises_an_error(model, tmp_path):
-    control, _ = method_for(model, tmp_path, pruning(), source=ShuffledMasks(tmp_path / "nowhere", seed=0))
+    control, _ = method_for(
+        model, tmp_path, pruning(), source=ShuffledMasks(tmp_path / "nowhere", "unstructured", seed=0)
+    )
     with pytest.raises(ModelError, match=r"nowhere/0\.safetensors does not exist"):
         control.before_update(model, 0)
 

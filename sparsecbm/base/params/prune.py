@@ -127,13 +127,11 @@ class Prune(Section):
             )
         if ":" in self.granularity:
             self._check_n_of_m()
-        if self.granularity != "unstructured":
-            for key, off in (("core", "0"), ("control", "false"), ("null_concepts", "0")):
-                if getattr(self, key):
-                    raise ValueError(
-                        f"{key} {getattr(self, key)} needs masks that are chosen weight by weight, and granularity is "
-                        f"{self.granularity}; set prune.{key}={off}"
-                    )
+        if self.granularity != "unstructured" and self.core:
+            raise ValueError(
+                f"core {self.core} needs masks that are chosen weight by weight, and granularity is "
+                f"{self.granularity}; set prune.core=0"
+            )
         return self
 
     def _check_n_of_m(self) -> None:
