@@ -103,7 +103,8 @@ def plan() -> list[Run]:
         for source in SIZES:
             cells += [(source, 0.0, "plain")] if remedies == first else []
             cells += [(source, 0.2, remedy) for remedy in remedies]
-    cells += [(source, rate, remedy) for rate in (0.4, 0.1) for source in SIZES for remedy in first]
+    for remedies in (first, second):
+        cells += [(source, rate, remedy) for rate in (0.4, 0.1) for source in SIZES for remedy in remedies]
     return [Run(*cell, seed) for cell in cells for seed in SEEDS]
 
 
