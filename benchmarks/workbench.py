@@ -28,6 +28,7 @@ from sparsecbm.base.files import write_json
 from sparsecbm.base.params import load_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
+from sparsecbm.explain.methods import DEFAULT_METHOD, QUICK_METHOD
 
 RESULT = Path(__file__).parent / "results" / "workbench.json"
 PORT = 8091
@@ -68,8 +69,8 @@ def read_alone(texts: Sequence[str]) -> dict[str, float]:
     """Return median seconds of one person: a reading, and the words by both methods."""
     parts = {
         "reading": ("/read", {}, 20),
-        "words_quick": ("/words", {"method": "leave_one_out"}, 5),
-        "words_exact": ("/words", {"method": "integrated_gradients"}, 5),
+        "words_quick": ("/words", {"method": QUICK_METHOD}, 5),
+        "words_exact": ("/words", {"method": DEFAULT_METHOD}, 5),
     }
     medians = {}
     for name, (path, fields, times) in parts.items():

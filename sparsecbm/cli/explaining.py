@@ -5,9 +5,9 @@ from pathlib import Path
 
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.files import sha256_file
-from sparsecbm.explain.explainer import SUFFICIENT, ExplainOptions, explain
+from sparsecbm.explain.explainer import WITH_SUFFICIENT, ExplainOptions, explain
 from sparsecbm.explain.explanation import Explanation
-from sparsecbm.explain.methods import METHODS
+from sparsecbm.explain.methods import DEFAULT_METHOD, METHODS
 from sparsecbm.explain.variants import KINDS
 from sparsecbm.model.storage import CHECKSUMS, load
 
@@ -19,7 +19,7 @@ def explain_texts(
     texts: Sequence[str],
     concepts: Sequence[str] | None = None,
     states: Mapping[str, str] | None = None,
-    method: str = "integrated_gradients",
+    method: str = DEFAULT_METHOD,
     parts: bool = False,
 ) -> Iterator[Explanation]:
     """Explain texts, in order.
@@ -37,7 +37,7 @@ def explain_texts(
         raise ConfigError(unknown("attribution method", method, METHODS))
     model = load(folder)
     checksum = sha256_file(Path(folder) / CHECKSUMS)
-    units = (*KINDS, SUFFICIENT) if parts else KINDS
+    units = WITH_SUFFICIENT if parts else KINDS
     options = ExplainOptions(concepts or None, states or {}, method, units=units)
     for start in range(0, len(texts), CHUNK):
         chunk = texts[start : start + CHUNK]

@@ -31,6 +31,7 @@ from sparsecbm.model.prediction import Prediction, softmax
 
 TOP = 3  # units of each kind that an explanation names
 SUFFICIENT = "sufficient"
+WITH_SUFFICIENT = (*KINDS, SUFFICIENT)
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def explain(
         if name in model.concept_set.names and name not in names:
             raise ConfigError(f"a state of {name!r} is given, but only {', '.join(names)} will be explained")
     for kind in options.units:
-        if kind not in (*KINDS, SUFFICIENT):
-            raise ConfigError(unknown("kind of unit", kind, (*KINDS, SUFFICIENT)))
+        if kind not in WITH_SUFFICIENT:
+            raise ConfigError(unknown("kind of unit", kind, WITH_SUFFICIENT))
     sufficient: Sequence[Mapping[str, SufficientParts]] = [{}] * len(texts)
     if SUFFICIENT in options.units:
         sufficient = find_sufficient_parts(model, texts, names, options.attribution.seed)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from sparsecbm.base.params.section import Section
+from sparsecbm.explain.methods import DEFAULT_METHOD
 from sparsecbm.intervene.edits import Edit
 from sparsecbm.promote.request_limits import is_unicode
 from sparsecbm.promote.request_options import MAX_PATCHES, Options, Probability
@@ -53,7 +54,10 @@ class ExplainRequest(Section):
         tuple[Text, ...] | None, Field(description="concepts whose words and subnetworks are explained; null for all")
     ] = None
     states: dict[Text, Text] = Field({}, description="concept -> the state to explain; by default the predicted one")
-    method: Annotated[Text, Field(description="attribution method of the words")] = "integrated_gradients"
+    method: Annotated[Text, Field(description="attribution method of the words")] = DEFAULT_METHOD
+    parts: Annotated[
+        bool, Field(description="search the fewest heads and neurons that keep each prediction; some seconds a text")
+    ] = False
     patches: Patches = ()
 
 

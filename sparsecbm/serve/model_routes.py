@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from sparsecbm.base.errors import ConfigError
-from sparsecbm.explain.explainer import ExplainOptions
+from sparsecbm.explain.explainer import WITH_SUFFICIENT, ExplainOptions
+from sparsecbm.explain.variants import KINDS
 from sparsecbm.promote.request_options import FULL_OF_EDITS, check_patch_ids
 from sparsecbm.serve.bodies import (
     ExplainAnswer,
@@ -38,7 +39,8 @@ async def predict(request: Request, body: PredictRequest) -> Any:
 async def explain(request: Request, body: ExplainRequest) -> Any:
     """Explain the label of texts by words, subnetworks and concepts. This takes some hundred predictions a text."""
     check_patch_ids(body.patches)
-    options = ExplainOptions(body.concepts, body.states, body.method)
+    units = WITH_SUFFICIENT if body.parts else KINDS
+    options = ExplainOptions(body.concepts, body.states, body.method, units=units)
     return await _answer(request, ask_explanations(body.texts, options, body.patches), "explanations")
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.explain.explainer import ExplainOptions
 from sparsecbm.explain.explanation import Explanation
+from sparsecbm.explain.methods import DEFAULT_METHOD, QUICK_METHOD
 from sparsecbm.serve.passes import Part, answer_parts
 from sparsecbm.serve.questions import Question, Row, ask_explanations
 from sparsecbm.serve.service import Service, service_of
@@ -16,7 +17,7 @@ from sparsecbm.workbench.comparison import compare_readings, compare_words
 from sparsecbm.workbench.desk import answer, common_values, desk_of
 from sparsecbm.workbench.forms import read_form
 from sparsecbm.workbench.pages import page, whole_page
-from sparsecbm.workbench.read_routes import EXACT, QUICK, first_method
+from sparsecbm.workbench.read_routes import first_method
 from sparsecbm.workbench.readers import Reader
 from sparsecbm.workbench.reading import Reading, ask_reading, reading_of
 
@@ -48,10 +49,11 @@ async def words(request: Request) -> Response:
     """The words of both sides, by the quick method first and then by the exact one."""
     fields = await read_form(request)
     method = fields.get("method", first_method(request))
-    if method not in (QUICK, EXACT):
-        raise ConfigError(unknown("method", method, (QUICK, EXACT)))
+    if method not in (QUICK_METHOD, DEFAULT_METHOD):
+        raise ConfigError(unknown("method", method, (QUICK_METHOD, DEFAULT_METHOD)))
     left, right = [await _explain(request, side, method) for side in await _sides(request, fields)]
-    values = {"views": compare_words(left, right), "method": method, "next_method": EXACT if method == QUICK else ""}
+    next_method = DEFAULT_METHOD if method == QUICK_METHOD else ""
+    values = {"views": compare_words(left, right), "method": method, "next_method": next_method}
     return answer(request, "compare", "compared_words", **values, truncated=left.truncated or right.truncated)
 
 

@@ -6,8 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from sparsecbm.base.errors import ConfigError, unknown
-from sparsecbm.explain.explainer import ExplainOptions
+from sparsecbm.explain.explainer import SUFFICIENT, ExplainOptions
 from sparsecbm.explain.explanation import Explanation
+from sparsecbm.explain.methods import DEFAULT_METHOD, QUICK_METHOD
+from sparsecbm.explain.variants import KINDS
 from sparsecbm.serve.questions import ask_explanations
 from sparsecbm.serve.service import service_of
 from sparsecbm.workbench.desk import answer, common_values, desk_of
@@ -17,8 +19,7 @@ from sparsecbm.workbench.reading import Reading, ask_reading, reading_of
 from sparsecbm.workbench.slices import slice_scores
 from sparsecbm.workbench.split_texts import PAGE, SLICE, TextFilter, choose
 
-QUICK, EXACT = "leave_one_out", "integrated_gradients"
-KINDS = ("", "wrong", "unsure", "disputed")
+TEXT_KINDS = ("", "wrong", "unsure", "disputed")
 
 router = APIRouter(include_in_schema=False)
 
@@ -66,27 +67,28 @@ async def words(request: Request) -> Response:
     """The words that speak for the states that count, by the quick method first and then by the exact one."""
     fields = await read_form(request)
     method = fields.pop("method", first_method(request))
-    if method not in (QUICK, EXACT):
-        raise ConfigError(unknown("method", method, (QUICK, EXACT)))
+    if method not in (QUICK_METHOD, DEFAULT_METHOD):
+        raise ConfigError(unknown("method", method, (QUICK_METHOD, DEFAULT_METHOD)))
     options = ExplainOptions(states=settings_of(fields), method=method, units=())
     explanation = await _explain(request, fields, options)
-    if method == EXACT:  # the page is complete, so the machine is free for what is likely to be asked next
+    if method == DEFAULT_METHOD:  # the page is complete, so the machine is free for what is likely to be asked next
         desk_of(request).texts.prepare(service_of(request).batcher)
-    next_method = EXACT if method == QUICK else ""
+    next_method = DEFAULT_METHOD if method == QUICK_METHOD else ""
     return answer(request, "read", "words", explanation=explanation, next_method=next_method)
 
 
 @router.post("/parts")
 async def parts(request: Request) -> Response:
-    """The blocks and heads of each subnetwork without which the state that counts loses most."""
+    """What each subnetwork loses without its blocks and heads; on request the fewest parts that keep its prediction."""
     fields = await read_form(request)
-    options = ExplainOptions(states=settings_of(fields), method=QUICK)
+    units = (SUFFICIENT,) if fields.get("fewest") else KINDS
+    options = ExplainOptions(states=settings_of(fields), method=QUICK_METHOD, units=units)
     return answer(request, "read", "parts", explanation=await _explain(request, fields, options))
 
 
 def first_method(request: Request) -> str:
     """The method of the first answer: a browser without scripts asks only once."""
-    return EXACT if whole_page(request) else QUICK
+    return DEFAULT_METHOD if whole_page(request) else QUICK_METHOD
 
 
 async def _explain(request: Request, fields: dict[str, str], options: ExplainOptions) -> Explanation:
@@ -141,8 +143,8 @@ def _filter(fields: dict[str, str], splits: tuple[str, ...]) -> TextFilter:
     split, kind, number = fields.get("split") or splits[0], fields.get("kind", ""), fields.get("page", "0")
     if split not in splits:
         raise ConfigError(unknown("split", split, splits))
-    if kind not in KINDS:
-        raise ConfigError(unknown("kind", kind, KINDS))
+    if kind not in TEXT_KINDS:
+        raise ConfigError(unknown("kind", kind, TEXT_KINDS))
     if not (number.isascii() and number.isdigit() and len(number) < 8):
         raise ConfigError(f"page is {number!r}; it must be a number from 0 on")
     search, label = fields.get("search", ""), fields.get("label", "")

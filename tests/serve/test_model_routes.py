@@ -1,7 +1,11 @@
 """The answers of the service are those of the model, whatever else is asked at the same time."""
 
+from dataclasses import asdict
+
 import pytest
 
+from sparsecbm.explain.sufficient_parts import find_sufficient_parts
+from sparsecbm.intervene.patches.stack import patched
 from sparsecbm.promote.answer_row import answer_row
 from tests.support.served_model import ask_all, close
 
@@ -49,7 +53,7 @@ def test_edits_of_one_request_reach_no_other(app, snapshot):
 
 
 def test_patches_of_one_request_reach_no_other(app, snapshot, folder):
-    plain, patched, both = ask_all(
+    plain, under_patch, both = ask_all(
         app,
         ("/v1/predict", {"texts": TEXTS}),
         ("/v1/predict", {"texts": TEXTS, "options": {"patches": [folder.patch[:8]]}}),
@@ -57,10 +61,10 @@ def test_patches_of_one_request_reach_no_other(app, snapshot, folder):
     )
     assert plain.json()["predictions"] == predicted(snapshot)
     with snapshot.model.patched(snapshot.patches[folder.patch]):
-        assert patched.json()["predictions"] == predicted(snapshot)
+        assert under_patch.json()["predictions"] == predicted(snapshot)
         with snapshot.model.edited({"noise": "loud"}):
             assert both.json()["predictions"] == predicted(snapshot)
-    assert patched.json() != plain.json()
+    assert under_patch.json() != plain.json()
 
 
 def test_top_k_and_the_short_explanation(app, snapshot):
@@ -87,6 +91,23 @@ def test_full_explanations_are_those_of_the_model(app, snapshot):
     (explanation,) = part.json()["explanations"]
     assert explanation["concepts"]["food"]["words"] is None
     assert explanation["origin"]["method"] == "mid_path_gradients"
+
+
+def test_the_fewest_parts_come_on_request_alone_and_under_the_patches_of_the_request(app, snapshot):
+    body = {"texts": TEXTS[:1], "concepts": ["food"]}
+    plain, parts, of_patched = ask_all(
+        app,
+        ("/v1/explain", body),
+        ("/v1/explain", {**body, "parts": True}),
+        ("/v1/explain", {**body, "parts": True, "patches": [next(iter(snapshot.patches))]}),
+    )
+    sets = [each.json()["explanations"][0]["concepts"]["food"]["subnetwork"] for each in (plain, parts, of_patched)]
+    assert sets[0]["sufficient"] is None
+    (expected,) = find_sufficient_parts(snapshot.model, TEXTS[:1], ["food"])
+    assert sets[1]["sufficient"] == close(asdict(expected["food"])) and sets[1]["largest"] == sets[0]["largest"]
+    with patched(snapshot.model, *snapshot.patches.values()):
+        (expected,) = find_sufficient_parts(snapshot.model, TEXTS[:1], ["food"])
+    assert sets[2]["sufficient"] == close(asdict(expected["food"])) != sets[1]["sufficient"]
 
 
 def test_interventions_are_those_of_the_model(app, snapshot):

@@ -89,7 +89,7 @@ def test_another_model_is_loaded_once(ask, with_other, monkeypatch):
 def test_words_that_only_one_side_has_are_marked(ask, snapshot):
     page = ask("POST", "/compare/words", data={"left": LEFT, "right": RIGHT}).text
     marked = page.count("<mark")
-    left, right = explain(snapshot.model, [LEFT, RIGHT], ExplainOptions(method="leave_one_out", units=()))
+    left, right = explain(snapshot.model, [LEFT, RIGHT], ExplainOptions(method="mid_path_gradients", units=()))
     views = compare_words(left, right)
     assert [view.name for view in views] == ["label", "food", "noise"]
     for view in views:
@@ -101,7 +101,8 @@ def test_words_that_only_one_side_has_are_marked(ask, snapshot):
 
 
 def test_words_whose_scores_differ_are_named_the_largest_difference_first(snapshot):
-    left, right = explain(snapshot.model, [LEFT, "the food was bad"], ExplainOptions(method="leave_one_out", units=()))
+    options = ExplainOptions(method="mid_path_gradients", units=())
+    left, right = explain(snapshot.model, [LEFT, "the food was bad"], options)
     view = compare_words(left, right)[1]
     scores = [dict(zip([word.word for word in each.words], each.concepts["food"].words.scores, strict=True))
               for each in (left, right)]  # fmt: skip
@@ -114,7 +115,7 @@ def test_words_whose_scores_differ_are_named_the_largest_difference_first(snapsh
 
 def test_the_words_follow_exactly(ask, words_of):
     first = ask("POST", "/compare/words", data={"left": LEFT, "right": RIGHT})
-    assert "By leave one out; integrated gradients follow" in words_of(first)
+    assert "By mid path gradients; integrated gradients follow" in words_of(first)
     fields = {"left": LEFT, "right": RIGHT, "method": "integrated_gradients"}
     assert "By integrated gradients." in words_of(ask("POST", "/compare/words", data=fields))
 

@@ -23,7 +23,8 @@ def one_of(*values):
 PERSON = {"author": one_of("Ann", "Bea"), "reason": one_of("irony", ""), "form": one_of("1", "2")}
 SETTINGS = {
     "text": one_of(TEXT, ""), "original": one_of(TEXT, "the food was bad"), "read.food": one_of("Positive"),
-    "set.food": one_of("Negative", "unknown"), "set.noise": one_of("loud", "quiet"), "method": one_of("leave_one_out"),
+    "set.food": one_of("Negative", "unknown"), "set.noise": one_of("loud", "quiet"), "fewest": one_of("yes"),
+    "method": one_of("mid_path_gradients"),
 }  # fmt: skip
 LIMITS = {"bits": one_of("20", "0"), "max_harm": one_of("1", "nan"), "min_fixed": one_of("50", "-1")}
 SIDES = {

@@ -53,7 +53,7 @@ def test_a_state_that_is_set_as_it_was_read_is_no_edit(ask, words_of, snapshot):
 
 
 def test_words_are_marked_as_explain_says_quickly_and_then_exactly(ask, snapshot):
-    for method, follows in (("leave_one_out", True), ("integrated_gradients", False)):
+    for method, follows in (("mid_path_gradients", True), ("integrated_gradients", False)):
         (expected,) = explain(snapshot.model, [TEXT], ExplainOptions(method=method, units=()))
         page = ask("POST", "/words", data={"text": TEXT, "method": method}).text
         for scores in (expected.label.words, expected.concepts["food"].words):
@@ -66,11 +66,27 @@ def test_the_parts_of_a_subnetwork_are_those_of_explain_for_the_state_that_is_se
     read = snapshot.model.predict([TEXT])[0].concepts["food"].state
     other = next(state for state in snapshot.model.concept_set["food"].states if state != read)
     for fields, states in (({}, {}), ({"read.food": read, "set.food": other}, {"food": other})):
-        (expected,) = explain(snapshot.model, [TEXT], ExplainOptions(method="leave_one_out", states=states))
+        (expected,) = explain(snapshot.model, [TEXT], ExplainOptions(method="mid_path_gradients", states=states))
         told = words_of(ask("POST", "/parts", data={"text": TEXT, **fields}))
         assert f"The logit of {other if states else read} falls without" in told
         effects = [unit.effect for units in expected.concepts["food"].subnetwork.largest.values() for unit in units]
         assert effects and all(f"by {signed(effect)}" in told for effect in effects)
+
+
+def test_the_fewest_parts_are_those_of_explain_and_come_on_request_alone(ask, words_of, snapshot):
+    options = ExplainOptions(method="mid_path_gradients", units=("sufficient",))
+    (expected,) = explain(snapshot.model, [TEXT], options)
+    sets = {name: concept.subnetwork.sufficient for name, concept in expected.concepts.items()}
+    assert any(found.parts for found in sets.values()), "the tiny model needs no part for any concept"
+    told = words_of(ask("POST", "/parts", data={"text": TEXT, "fewest": "yes"}))
+    for name, found in sets.items():
+        whole = f"{found.heads} heads and {found.neurons} neurons"
+        assert f"Of its {whole}, {len(found.parts)} " in told or (
+            not found.parts and f"Without any of its {whole}" in told
+        ), name
+        assert all(f"{part.kind} {part.block}.{part.index} {signed(part.effect)}" in told for part in found.parts[:3])
+    assert "falls without" not in told, "blocks and heads are another question"
+    assert "neurons" not in words_of(ask("POST", "/parts", data={"text": TEXT}))
 
 
 def test_an_edited_text_shows_what_changed(ask, words_of, snapshot):
