@@ -95,7 +95,7 @@ def _finetune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Pa
         Part(
             "activations",
             bytes_of_dense_update(model, params, params.finetune.batch_size, texts.longest),
-            "finetune.batch_size, with a larger finetune.accumulate; or model.max_length",
+            _fewer_activations(params, "finetune.batch_size, with a larger finetune.accumulate; or model.max_length"),
         ),
     ]
 
@@ -120,7 +120,8 @@ def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]
     saliency = SORTED * largest if learnt else FLOAT * concepts * masked
     beginning = Part("first saliency and its gradients", saliency + gradients, "prune.memory_mb")
     update = bytes_of_masked_update(model, params, params.finetune.batch_size, texts.longest) + FLOAT * masked
-    update_part = Part("activations and masked weights of an update", update, "finetune.batch_size, or " + fewer_masks)
+    smaller_update = _fewer_activations(params, "finetune.batch_size, or " + fewer_masks)
+    update_part = Part("activations and masked weights of an update", update, smaller_update)
     ranked = (FLOAT * (2 * concepts + 3) + concepts) * (masked if params.prune.threshold == "global" else largest)
     event_part = Part("ranks of scores at a pruning event", ranked + SORTED * largest, "prune.threshold: layer")
     return [
@@ -134,6 +135,13 @@ def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]
         ),
         *_largest(beginning, 3 * FLOAT * learnt, update_part, event_part),
     ]
+
+
+def _fewer_activations(params: Params, otherwise: str) -> str:
+    """What to change for fewer activations."""
+    return (
+        otherwise if params.finetune.gradient_checkpointing else f"finetune.gradient_checkpointing: true; {otherwise}"
+    )
 
 
 def _largest(beginning: Part, moments: int, update: Part, event: Part) -> list[Part]:

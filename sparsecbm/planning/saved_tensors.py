@@ -12,7 +12,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from sparsecbm.base.params import Params
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import prunable_layers
+from sparsecbm.model.masked import find_blocks, prunable_layers
+from sparsecbm.train.gradient_checkpointing import gradient_checkpointing
 from sparsecbm.train.method import train_embeddings
 
 FLOAT = 4  # bytes of a float32 number
@@ -38,7 +39,7 @@ def bytes_of_dense_update(model: ConceptBottleneck, params: Params, texts: int, 
     """
     model.requires_grad_(True)
     train_embeddings(model, not params.finetune.freeze_embeddings)
-    return _of_batch(model, texts, tokens, model)
+    return _of_batch(model, params, (texts, tokens), model)
 
 
 def bytes_of_masked_update(model: ConceptBottleneck, params: Params, texts: int, tokens: int) -> int:
@@ -57,11 +58,28 @@ def bytes_of_masked_update(model: ConceptBottleneck, params: Params, texts: int,
     for layer in layers:  # they stand for the masked weights, whose gradients are always needed
         layer.weight.requires_grad_(True)
     copies = concepts if prune.concepts == "all" else 1
-    activations = _of_batch(model, texts, tokens, lambda ids, mask: model.represent(ids, mask))
+    activations = _of_batch(model, params, (texts, tokens), lambda ids, mask: model.represent(ids, mask))
     return copies * (activations + FLOAT * sum(layer.weight.numel() for layer in layers))
 
 
-def _of_batch(model: ConceptBottleneck, texts: int, tokens: int, forward: Callable[[Tensor, Tensor], object]) -> int:
+def _of_batch(
+    model: ConceptBottleneck, params: Params, shape: tuple[int, int], forward: Callable[[Tensor, Tensor], object]
+) -> int:
+    """Bytes that a batch of this shape, (texts, tokens), keeps.
+
+    With gradient checkpointing these are the inputs of all blocks, and all of one block, while that runs once more.
+    """
+    kept = _all_of_batch(model, shape, forward)
+    if not params.finetune.gradient_checkpointing:
+        return kept
+    with gradient_checkpointing(model.backbone):
+        inputs = _all_of_batch(model, shape, forward)
+    trained = [block for block in find_blocks(model.backbone)[1] if any(w.requires_grad for w in block.parameters())]
+    return inputs + (kept - inputs) // len(trained)
+
+
+def _all_of_batch(model: ConceptBottleneck, shape: tuple[int, int], forward: Callable[[Tensor, Tensor], object]) -> int:
+    texts, tokens = shape
     one, two = (_saved(model, number, tokens, forward) for number in (1, 2))
     return one + (texts - 1) * (two - one)
 

@@ -20,6 +20,7 @@ from sparsecbm.model.inference import inference_mode
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.ema import WeightAverage
 from sparsecbm.train.examples import MISSING, Examples, build_batch
+from sparsecbm.train.gradient_checkpointing import gradient_checkpointing
 from sparsecbm.train.method import TrainingMethod
 
 OnStep = Callable[[int, dict[str, float]], None]
@@ -121,10 +122,11 @@ def train(
     run: TrainingRun,
 ) -> History:
     """Train in place, from the last checkpoint if there is one, and leave the best weights in the model."""
-    loop = _Loop(model, training, validation, params, method, run)
-    while not loop.progress.finished:
-        loop.train_epoch()
-        loop.end_epoch()
+    with gradient_checkpointing(model.backbone, params.gradient_checkpointing):
+        loop = _Loop(model, training, validation, params, method, run)
+        while not loop.progress.finished:
+            loop.train_epoch()
+            loop.end_epoch()
     loop.bar.close()
     progress = loop.progress
     run.checkpoints.load_best(model, progress.best_step)

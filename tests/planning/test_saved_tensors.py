@@ -7,6 +7,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from sparsecbm.model.architecture import without_memory
 from sparsecbm.model.masked import weight_leaves
 from sparsecbm.planning.saved_tensors import bytes_of_dense_update, bytes_of_masked_update, without_weights
+from sparsecbm.train.gradient_checkpointing import gradient_checkpointing
 from tests.support.planned import params_with
 from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 
@@ -63,3 +64,15 @@ def test_a_masked_update_keeps_its_masked_weights_and_nothing_of_shared_blocks(f
     assert counted == pytest.approx(kept_by_a_real_pass(family, run), rel=0.1)
     below = bytes_of_masked_update(shell_of(family), params_with(masked_from=0, concepts=concepts), 5, 7)
     assert below > 1.5 * counted  # two blocks instead of one
+
+
+def test_with_gradient_checkpointing_a_batch_keeps_the_inputs_of_blocks_and_one_block(family):
+    plain = params_with()
+    params = plain.model_copy(update={"finetune": plain.finetune.model_copy(update={"gradient_checkpointing": True})})
+    counted = bytes_of_dense_update(shell_of(family), params, 5, 7)
+    family.backbone.get_input_embeddings().weight.requires_grad_(False)
+    everything = kept_by_a_real_pass(family, lambda: family(*batch(5, 7)))
+    with gradient_checkpointing(family.backbone):
+        inputs = kept_by_a_real_pass(family, lambda: family(*batch(5, 7)))
+    assert inputs < 0.5 * everything
+    assert counted == pytest.approx(inputs + (everything - inputs) / 2, rel=0.1)  # two blocks

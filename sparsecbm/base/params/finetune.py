@@ -97,6 +97,11 @@ class Finetune(Section):
         default=True,
         description="word embeddings stay as pretrained, which takes half the memory and two thirds of the time",
     )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="keep only the input of each block, and run the block once more for the backward pass: less memory "
+        "for activations, and a third more time; it counts for masks, too",
+    )
     class_weights: Literal["none", "balanced"] = Field(
         default="none", description="`balanced` weights each state by its inverse frequency"
     )
