@@ -28,18 +28,20 @@ def plot_curves(record: Mapping, target: Target = None) -> Figure:
 
 
 def plot_pruning(record: Mapping, target: Target = None) -> Figure:
-    """Sparsity and concept loss by update, and validation accuracy by epoch; a line marks the epoch that was kept.
+    """Sparsity and concept loss by update; of several epochs also the validation accuracy, a line marks the kept one.
 
     Args:
         record: content of `metrics/prune.json` of a model with masks
     """
-    with figure(13, 3.6, target) as drawing:
-        left, middle, right = drawing.subplots(1, 3)
+    panels = 3 if len(record["epochs"]) > 1 else 2
+    with figure(13 if panels == 3 else 10, 3.6, target) as drawing:
+        left, middle, *rest = drawing.subplots(1, panels)
         left.step(*_series(record["events"], "prune.sparsity"), where="post", marker=".", color=SERIES[0]["color"])
         left.set(xlabel="update", ylabel="sparsity", ylim=(0, 1))
         middle.plot(*_series(record["curves"], "train.concept_loss"), color=SERIES[0]["color"])
         middle.set(xlabel="update", ylabel="concept loss under masks")
-        _plot_validation(right, record)
+        for right in rest:
+            _plot_validation(right, record)
     return drawing
 
 

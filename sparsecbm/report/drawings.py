@@ -12,9 +12,18 @@ from sparsecbm.plots.explanations import plot_calibration, plot_effects, plot_he
 from sparsecbm.plots.faithfulness import plot_faithfulness
 from sparsecbm.plots.interventions import plot_memory, plot_people, plot_policies, plot_trials
 from sparsecbm.plots.labels import measured, plot_label_calibration, plot_label_confusions
-from sparsecbm.plots.masks import plot_density, plot_exclusive, plot_overlap, plot_probe, plot_swap, shares_vary
+from sparsecbm.plots.masks import (
+    overlaps_vary,
+    plot_density,
+    plot_exclusive,
+    plot_overlap,
+    plot_probe,
+    plot_swap,
+    shares_vary,
+)
 from sparsecbm.plots.scores import plot_accuracies, plot_confusions
 from sparsecbm.plots.training import plot_curves, plot_pruning
+from sparsecbm.report.examples import Example, first_example
 
 Plots = list[Callable[[], object]]
 
@@ -30,7 +39,7 @@ def draw_plots(
     Args:
         metrics: stage -> content of its `metrics/STAGE.json`; a stage that did not run is missing
         interventions: name -> table of `reports/interventions`
-        explanations: the first one gives the waterfall
+        explanations: the waterfall is of the text that the page begins with
     """
     plots: Plots = []
     quality = metrics.get("annotate", {}).get("quality")
@@ -59,9 +68,13 @@ def _masks(folder: Path, record: Mapping) -> Plots:
     shares = {"density": plot_density, "exclusive": plot_exclusive}
     return [
         partial(plot_pruning, record, folder / "curves.png"),
-        partial(plot_overlap, chosen["overlap"], folder / "overlap.png"),
         partial(plot_swap, chosen["swap"], folder / "swap.png"),
         partial(plot_probe, chosen["probe"], folder / "probe.png"),
+        *(
+            [partial(plot_overlap, chosen["overlap"], folder / "overlap.png")]
+            if overlaps_vary(chosen["overlap"])
+            else []
+        ),
         *(
             partial(plot, chosen["layers"], folder / f"{kind}.png")
             for kind, plot in shares.items()
@@ -82,8 +95,9 @@ def _explanations(folder: Path, record: Mapping, explanations: Sequence[Explanat
     if heads:
         plots.append(partial(plot_heads, heads, folder / "heads.png"))
         plots.append(partial(plot_heads, heads, folder / "heads-exclusive.png", exclusive=True))
-    if explanations:
-        plots.append(partial(plot_waterfall, explanations[0], folder / "waterfall.png"))
+    first = first_example([Example.from_explanation(each, number) for number, each in enumerate(explanations)])
+    if first:
+        plots.append(partial(plot_waterfall, first.explanation, folder / "waterfall.png"))
     return plots
 
 

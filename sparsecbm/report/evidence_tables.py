@@ -7,6 +7,13 @@ from sparsecbm.report.tables import Table, number
 MEASURES = {"comprehensiveness": "more", "sufficiency": "less"}  # and which values are better
 HITS = {"hit_at_1": "first", "hit_at_3": "in the first three", "reciprocal_rank": "reciprocal rank"}
 PAIRS = {"pairs": "All pairs", "losing": "Pairs in which the text loses the concept"}
+EXPLAINERS = {  # those that are shown at once, in words; docs/metrics.md has all
+    "concept_edit": "the concept is set in the model",
+    "s_learner": "a logistic regression from states to labels",
+    "conexp": "difference between texts of either state",
+    "zero": "no effect",
+    "random": "a random effect",
+}
 
 
 def faithfulness_tables(faithfulness: Mapping) -> list[Table]:
@@ -42,6 +49,24 @@ def _edited_words_table(methods: Mapping) -> Table:
             rows.append((method, number(hits.get("edits")), *cells))
     header = [name for measure in HITS.values() for name in (measure, "95 %", "by chance")]
     return Table("Edited words among those that a method ranks first", ("method", "edits", *header), tuple(rows))
+
+
+def causal_summary(causal: Mapping) -> Table | None:
+    """The error of a few explainers on all pairs, the smallest first; None if nothing was measured.
+
+    Args:
+        causal: `causal` of `metrics/evaluate.json`
+    """
+    scores = causal.get("pairs")
+    if not scores:
+        return None
+    errors = {name: scores["errors"][name]["l2"] for name in EXPLAINERS if name in scores["errors"]}
+    rows = [
+        (EXPLAINERS[name], name, number(errors[name]["value"]), number(errors[name]["interval"]))
+        for name in sorted(errors, key=lambda name: errors[name]["value"])
+    ]
+    header = ("the effect is estimated by", "name", "error (L2)", "95 %")
+    return Table(f"Error on all pairs ({scores['pairs']:,}): less is better", header, tuple(rows), 2)
 
 
 def causal_tables(causal: Mapping) -> list[Table]:

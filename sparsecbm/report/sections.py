@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sparsecbm.report.embedded_plots import Plot
-from sparsecbm.report.evidence_tables import causal_tables, faithfulness_tables
+from sparsecbm.report.evidence_tables import causal_summary, causal_tables, faithfulness_tables
 from sparsecbm.report.label_tables import agreement_table, alpha_table, noise_table, state_table, suspect_table
 from sparsecbm.report.null_table import null_table
 from sparsecbm.report.part_table import part_table
@@ -137,19 +137,21 @@ def _explanation_section(record: Mapping, plots: Sequence[Plot]) -> Section:
         "The effects of states on the label, and whether the words that an explanation names are those that the model "
         "used. “random” is a method like the others: a faithful method beats it."
     )
-    tables = faithfulness_tables(record.get("faithfulness") or {})
-    return Section("explanations", "Explanations and their faithfulness", lead, tables, plots, figure_tables(record))
+    folded = [*faithfulness_tables(record.get("faithfulness") or {}), *figure_tables(record)]
+    return Section("explanations", "Explanations and their faithfulness", lead, (), plots, folded)
 
 
 def _effect_section(scores: Mapping) -> Section:
     causal = scores.get("causal") or {}
     lead = (
-        "A text and its counterfactual show the true effect of a changed concept on the label. The ICaCE error is the "
-        "distance of each explainer's estimate from it."
+        "Two texts that differ in one concept show the true effect of that concept on the label. The error (ICaCE) is "
+        "the distance between this effect and an estimate of it."
     )
     if causal.get("skipped"):
         lead = f"{lead} Nothing was measured: {causal['skipped']}."
-    return Section("effects", "Causal effects", lead, causal_tables(causal), folded=figure_tables(causal))
+    summary = causal_summary(causal)
+    folded = [*causal_tables(causal), *figure_tables(causal)]
+    return Section("effects", "Causal effects", lead, [summary] if summary else (), folded=folded)
 
 
 def _intervention_section(record: Mapping, plots: Sequence[Plot]) -> Section:

@@ -34,3 +34,8 @@ def test_curves_of_pruning_have_every_point():
     assert steps.get_drawstyle() == "steps-post", "sparsity stays until the next event"
     assert list(losses.get_ydata()) == [0.5, 0.5, 0.5]
     assert lines_of(right) == VALIDATION
+
+
+def test_a_search_of_one_epoch_has_no_curve_of_validation():
+    drawing = plot_pruning({**TRAINING, "epochs": TRAINING["epochs"][:1]})
+    assert [axes.get_ylabel() for axes in drawing.axes] == ["sparsity", "concept loss under masks"]

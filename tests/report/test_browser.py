@@ -198,6 +198,19 @@ def test_an_address_with_a_card_opens_it(browser, html, tmp_path):
     assert opened(browser, "card-1")
 
 
+def test_plots_on_a_phone_scroll_and_keep_their_size(page):
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        widths = page.execute_script(
+            "return [...document.querySelectorAll('.plots img')].map(i => [i.clientWidth, i.parentElement.clientWidth])"
+        )
+        assert widths and all(image >= 540 > 400 > frame for image, frame in widths)
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_a_phone_needs_no_horizontal_scrolling(page):
     page.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}

@@ -5,7 +5,7 @@ from copy import deepcopy
 from sparsecbm.report.drawings import draw_plots
 from tests.support import report_inputs
 
-MASKS = {"curves.png", "exclusive.png", "overlap.png", "probe.png", "swap.png"}
+MASKS = {"curves.png", "exclusive.png", "probe.png", "swap.png"}
 
 
 def drawn(folder, stage, record, explanations=()):
@@ -20,6 +20,14 @@ def test_densities_are_drawn_only_if_they_differ(tmp_path):
     assert drawn(tmp_path / "equal", "prune", record) == MASKS
     next(iter(record["chosen"]["layers"].values()))["density"]["food"] = 0.5
     assert drawn(tmp_path / "different", "prune", record) == MASKS | {"density.png"}
+
+
+def test_overlaps_are_drawn_only_if_they_differ(tmp_path):
+    record = deepcopy(report_inputs.metrics()["prune"])
+    pairs = record["chosen"]["overlap"]["pairs"]
+    pairs["noise"] = {"room": {**pairs["food"]["noise"], "jaccard": 0.9}}
+    record["chosen"]["overlap"]["exclusive"]["room"] = 0.1
+    assert drawn(tmp_path, "prune", record) == MASKS | {"overlap.png"}
 
 
 def test_hard_effects_and_heads_are_drawn_if_the_model_has_them(tmp_path):

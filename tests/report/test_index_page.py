@@ -109,8 +109,29 @@ def test_tables_hold_the_figures(html):
     assert "integrated_gradients delete 0.400 0.100 0.300 0.200 to 0.400 0.900 –" in cells  # the mean
     assert "integrated_gradients 80 0.500 0.400 to 0.600 0.100" in cells
     assert "integrated_gradients comprehensiveness delete food 0.400 0.100 0.300" in cells  # collapsed
+    assert "Error on all pairs (12): less is better" in cells, "a few explainers, in words"
+    assert cells.index("the concept is set in the model concept_edit 0.610") < cells.index("no effect zero 0.800")
     assert "All pairs (12): less is better" in cells and "concept_edit 0.610 0.610 to 0.900 0.620 0.630 – –" in cells
     assert "zero 0.800 0.800 to 0.900 0.810 0.820 0.190 0.100 to 0.300" in cells
+
+
+def test_plots_are_in_the_order_of_their_captions_and_others_follow(tmp_path):
+    names = (
+        "explain/of-a-newer-run",
+        "explain/waterfall",
+        "explain/effects-hard",
+        "explain/effects",
+        "explain/faithfulness",
+    )
+    report_inputs.write_plots(
+        tmp_path, *names, "evaluate/confusion-test", "evaluate/confusion-dev", "evaluate/accuracy-dev"
+    )
+    plots = read_plots(tmp_path / "explain")
+    assert [plot.name for plot in plots] == ["faithfulness", "effects", "effects-hard", "waterfall", "of-a-newer-run"]
+    assert plots[-1].caption == "Of a newer run"
+    scores = read_plots(tmp_path / "evaluate")
+    assert [plot.name for plot in scores] == ["accuracy-dev", "confusion-dev", "confusion-test"]
+    assert scores[0].caption.endswith("majority and bag of words. Split dev")
 
 
 def test_a_page_of_50_concepts_of_20_states_is_bounded(monkeypatch):

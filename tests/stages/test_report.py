@@ -22,7 +22,7 @@ PLOTS = {
     f"{stage}/{name}"
     for stage, names in {
         "finetune": ("curves",),
-        "prune": ("curves", "exclusive", "overlap", "probe", "swap"),
+        "prune": ("curves", "exclusive", "probe", "swap"),
         "explain": ("calibration", "effects", "faithfulness", "heads", "heads-exclusive", "waterfall"),
         "intervene": ("memory", "patches", "people", "policies"),
         "evaluate": ("accuracy-test", "accuracy-validation", "confusion-test", "confusion-validation"),
