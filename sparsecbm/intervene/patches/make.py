@@ -71,7 +71,10 @@ class Safeguards:
 
 
 NO_SAFEGUARDS = Safeguards()
-HARM_ADVICE = "Raise intervene.protect, edit the concept instead, or make the patch anyway (--force, or force=True)"
+HARM_ADVICE = (
+    "Allow fewer bits (--bits, or budget), raise intervene.protect, edit the concept instead, or make the patch anyway "
+    "(--force, or force=True)"
+)
 
 
 def make_patch(
