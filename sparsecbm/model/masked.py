@@ -17,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from sparsecbm.base.errors import ConfigError, ModelError, unknown
 from sparsecbm.model.in_context import Owner, changes_of
-from sparsecbm.model.masks import MaskSet, unpack
+from sparsecbm.model.masks import MaskSet, unpack, unpack_like
 from sparsecbm.model.routing import RowSplitter, current_route
 
 CallRecorder = Callable[["MaskedLinear", Tensor, Tensor], Tensor]  # layer, input, output -> the output to go on with
@@ -78,10 +78,13 @@ class MaskedLinear(nn.Module):
 
     def masked_weight(self, concept: int) -> Tensor:
         """W * m_k as [out, in]."""
-        weight = self.weight * self.mask(concept)
-        leaves = _leaves.get()
+        leaves, mask = _leaves.get(), unpack_like(self.bits[concept], self.weight)
+        if leaves is None and self.weight.requires_grad and torch.is_grad_enabled():
+            weight = self.weight * mask
+        else:
+            weight = mask.mul_(self.weight.detach())  # another tensor of this size would take half of the time
         if leaves is not None:
-            weight = leaves.setdefault((self.name, concept), weight.detach().requires_grad_())
+            weight = leaves.setdefault((self.name, concept), weight.requires_grad_())
         return weight.T if self.input_first else weight
 
     def forward(self, inputs: Tensor) -> Tensor:

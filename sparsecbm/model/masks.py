@@ -41,6 +41,12 @@ def unpack(bits: Tensor, shape: tuple[int, ...]) -> Tensor:
     return words.view(torch.bool)[: prod(shape)].view(shape)
 
 
+def unpack_like(bits: Tensor, weight: Tensor) -> Tensor:
+    """As `unpack`, but ones and zeros in the type and shape of a weight. The tensor is new, so it may be changed."""
+    words = _NUMBERS.to(weight).index_select(0, bits.reshape(-1).int())
+    return words.view(-1)[: weight.numel()].view(weight.shape)
+
+
 def count(bits: Tensor) -> int:
     """Number of ones among packed bits. The padding bits are zero."""
     return int(torch.bincount(bits.reshape(-1).int(), minlength=256).cpu() @ _ONES)
@@ -48,6 +54,7 @@ def count(bits: Tensor) -> int:
 
 # The eight booleans of each byte as one word: one look-up for a byte is six times as fast as eight shifts.
 _WORDS = (torch.arange(256, dtype=torch.uint8).unsqueeze(1) & _BIT_VALUES).ne(0).view(torch.int64).squeeze(1)
+_NUMBERS = _WORDS.unsqueeze(1).view(torch.bool).float()  # the same as numbers, [256, 8]
 _ONES = torch.tensor([bin(byte).count("1") for byte in range(256)])
 
 

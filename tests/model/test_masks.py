@@ -6,12 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsecbm.base.errors import ConfigError, ModelError
-from sparsecbm.model.masks import MaskSet, count, pack, unpack
+from sparsecbm.model.masks import MaskSet, count, pack, unpack, unpack_like
 from sparsecbm.model.overlap import compute_overlap
 
 
 def bits(text: str) -> torch.Tensor:
     return torch.tensor([c == "1" for c in text])
+
+
+@pytest.mark.parametrize("shape", [(16, 8), (7, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_bits_as_numbers_multiply_as_booleans_do(shape, dtype):
+    weight, mask = torch.randn(shape).to(dtype), torch.rand(shape) < 0.4
+    numbers = unpack_like(pack(mask), weight)
+    assert numbers.dtype == dtype and numbers.unique().tolist() == [0, 1]
+    product = numbers.mul_(weight)
+    assert torch.equal(product, weight * mask) and torch.equal(product.signbit(), (weight * mask).signbit())
+    assert unpack_like(pack(mask), weight).unique().tolist() == [0, 1]  # the table did not change
 
 
 @pytest.fixture
