@@ -54,7 +54,7 @@ class Embedding(Section):
 class FewShot(Section):
     """The project's own model, trained on the texts that people labelled, labels the others."""
 
-    epochs: int = Field(default=3, ge=1, description="passes over the training texts")
+    epochs: int = Field(default=5, ge=1, description="passes over the training texts")
     min_confidence: float = Field(default=0.5, ge=0, le=1, description="below it a cell stays without a label")
     rounds: int = Field(default=1, ge=1, description="rounds of self-training, the first one included")
 
