@@ -1,6 +1,5 @@
 """Reads one file row by row, so that memory does not grow with the file."""
 
-import codecs
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from sparsecbm.base.faults import system_fault
 from sparsecbm.base.params import TableFormat
 from sparsecbm.base.unique_keys import RepeatedKeyError, object_of
 from sparsecbm.batch.rows import Row, decode, failing_row, make_row
-from sparsecbm.data.formats.decoding import require_text
+from sparsecbm.data.formats.decoding import encoding_of, require_text
 from sparsecbm.data.formats.dialect import declared_separator
 from sparsecbm.data.formats.file_table import require_distinct, shortened
 from sparsecbm.data.formats.json_rows import SURROGATE
@@ -208,27 +207,13 @@ def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, str]]:
     """Yield the bytes of a file, after its byte-order mark, and the encoding that the mark says."""
     try:
         with open(path, "rb") as file:
-            encoding, length = _encoding(file.peek(_HEAD))
+            encoding, length = encoding_of(file.peek(_HEAD), "utf-8")
             file.seek(length)
             yield file, encoding
     except UnicodeError as error:
         raise DataError(f"{path} cannot be decoded: {error}; save it as UTF-8") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {system_fault(error) or error}") from None
-
-
-def _encoding(head: bytes) -> tuple[str, int]:
-    """The encoding that a byte-order mark says, and the length of the mark. Longer marks begin like shorter ones."""
-    for mark, encoding in (
-        (codecs.BOM_UTF8, "utf-8"),
-        (codecs.BOM_UTF32_LE, "utf-32-le"),
-        (codecs.BOM_UTF32_BE, "utf-32-be"),
-        (codecs.BOM_UTF16_LE, "utf-16-le"),
-        (codecs.BOM_UTF16_BE, "utf-16-be"),
-    ):
-        if head.startswith(mark):
-            return encoding, len(mark)
-    return "utf-8", 0
 
 
 def _lines(file: io.TextIOWrapper, where: str) -> Iterator[str]:

@@ -15,12 +15,13 @@ from pathlib import Path
 from sparsecbm.annotate.concept_file import read_concept_file
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.git import git_or_empty
-from sparsecbm.base.params import Params
+from sparsecbm.base.params import Params, TableFormat
 from sparsecbm.base.redaction import redacted
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.erasure.files import files_below
-from sparsecbm.erasure.places import is_editable, is_owned, source_files
+from sparsecbm.erasure.places import is_owned, source_files
 from sparsecbm.erasure.subject import Subject
+from sparsecbm.erasure.without_text import holds_text, is_editable
 from sparsecbm.pipeline.graph import run_dvc
 from sparsecbm.pipeline.shared_cache import LOCAL
 from sparsecbm.track.artifact_search import find_runs
@@ -61,8 +62,12 @@ def find_copies(workspace: Workspace, params: Params, subject: Subject, erased: 
 
 
 def _source(workspace: Workspace, params: Params, subject: Subject) -> Iterator[Copy]:
+    form = getattr(params.source, "format", TableFormat())
     for path in source_files(workspace, params):
-        if (not is_owned(workspace, path) or not is_editable(path)) and subject.is_in(path):
+        if not holds_text(path, form, subject):
+            continue
+        editable = path.suffix.lower() == ".parquet" or is_editable(path, form)
+        if not (is_owned(workspace, path) and editable):
             yield Copy(f"the source {path}", "take it out there, or the next run reads it again")
     if params.source.name == "hub" or (params.source.name == "cebab" and params.source.path is None):
         yield Copy(

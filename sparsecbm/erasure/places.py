@@ -20,7 +20,7 @@ from sparsecbm.data.tables import MANIFEST, QUARANTINE, read_manifest, read_spli
 from sparsecbm.drift.check import drift_folder
 from sparsecbm.erasure.files import files_below
 from sparsecbm.erasure.subject import Subject
-from sparsecbm.erasure.without_text import without_text
+from sparsecbm.erasure.without_text import holds_text, without_text
 from sparsecbm.explain.export import LINES, TABLE
 from sparsecbm.intervene.memory.index import INDEX, read_index
 from sparsecbm.intervene.memory.store import Memory
@@ -92,15 +92,10 @@ def is_owned(workspace: Workspace, path: Path) -> bool:
     return path.resolve().is_relative_to(workspace.root.resolve())
 
 
-def is_editable(path: Path) -> bool:
-    """Whether rows can be taken out of a file of the source; a spreadsheet keeps more than rows."""
-    return path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".parquet")
-
-
 def _source(workspace: Workspace, params: Params, subject: Subject) -> Iterator[Change]:
     form = getattr(params.source, "format", TableFormat())
     for path in source_files(workspace, params):
-        if not (is_owned(workspace, path) and subject.is_in(path)):
+        if not is_owned(workspace, path) or not holds_text(path, form, subject):
             continue
         if path.suffix.lower() == ".parquet":
             yield from _parquet_rows(path, subject)

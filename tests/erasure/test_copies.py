@@ -67,6 +67,20 @@ def test_files_of_nobody_and_examples_of_concepts(workspace):
     assert not file.exists()
 
 
+def test_a_source_from_which_rows_cannot_be_taken_is_told(workspace):
+    file = workspace.root / "raw" / "reviews.csv"
+    params = load_params(workspace.params)
+    file.write_text(file.read_text() + f"{TEXT}\n")
+    assert copies(workspace) == []  # it is cleared by the erasure itself
+    file.write_text(file.read_text(), encoding="iso2022_jp_2")  # which may return to ASCII at any place
+    file.write_bytes(file.read_bytes() + b"\x1b(B")
+    form = params.source.format.model_copy(update={"encoding": "iso2022_jp_2"})
+    source = params.source.model_copy(update={"format": form})
+    write_params(workspace.params, params.model_copy(update={"source": source}))
+    (copy,) = copies(workspace)
+    assert copy.where == f"the source {file}" and copy.certain
+
+
 def test_files_of_the_cache_and_of_a_remote(workspace, tmp_path):
     root = workspace.root
     run_dvc(root, "init", "--quiet")

@@ -8,12 +8,21 @@ from sparsecbm.base.errors import DataError
 
 # A byte-order mark says which encoding a file has. The longer marks begin like the shorter ones.
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+
+
+def encoding_of(head: bytes, default: str) -> tuple[str, int]:
+    """The encoding that a byte-order mark at the start of a file says, and the length of the mark.
+
+    Args:
+        default: the encoding of a file without a mark, whose length is then 0
+    """
+    return next(((name, len(mark)) for mark, name in _MARKS if head.startswith(mark)), (default, 0))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -72,12 +81,13 @@ def decode(content: bytes, encoding: str, where: str) -> str:
     Raises:
         DataError: the bytes are not in this encoding; the message says what they look like.
     """
-    marked = next((name for mark, name in _MARKS if content.startswith(mark)), None)
+    actual, length = encoding_of(content, encoding)
     try:
-        return content.decode(marked or encoding)
+        return content[length:].decode(actual)
     except UnicodeDecodeError as error:
+        error.start, error.end = error.start + length, error.end + length
         line = content.count(b"\n", 0, error.start) + 1
-        name = "UTF-8" if (marked or encoding).startswith("utf-8") else marked or encoding
+        name = "UTF-8" if actual.startswith("utf-8") else actual
         raise DataError(
             f"{where} is not {name} (byte {error.start}, line {line}: {error.reason}); {_remedy(content, name, error)}"
         ) from None
