@@ -123,11 +123,17 @@ def _first(given: Mapping[str, pd.DataFrame], concept: Concept) -> CombinedLabel
 
 
 def _dawid_skene(answers: pd.DataFrame, people: pd.Series | None) -> pd.DataFrame:
-    """Posterior [tasks, states]. Texts that only people labelled say nothing about a machine, so they are left out."""
+    """Posterior [tasks, states].
+
+    Texts that only people labelled say nothing about a machine, so they are left out. So are states that people gave
+    and no machine did: the library knows no probability of such a state elsewhere, and would take it for certain.
+    """
     require("crowdkit")
     from crowdkit.aggregation import DawidSkene
 
-    known = people[people.index.isin(answers["task"])].astype(object) if people is not None else None
+    known = None
+    if people is not None:
+        known = people[people.index.isin(answers["task"]) & people.isin(answers["label"])].astype(object)
     return DawidSkene(n_iter=50, tol=1e-4).fit(answers, known if known is not None and len(known) else None).probas_
 
 

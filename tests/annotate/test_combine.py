@@ -56,6 +56,18 @@ def test_labels_of_people_show_dawid_skene_a_machine_that_swaps_the_states():
     assert accuracy(alone, truth) == 0
 
 
+def test_a_state_that_people_alone_gave_changes_no_other_text():
+    """One text of 100 is `unknown` to people, and no machine has ever said so."""
+    truth, tables = planted(100, {"good": 0.95, "fair": 0.85, "poor": 0.75})
+    concept = Concept("food", ("bad", "good", "unknown"))
+    people = truth.iloc[:20]
+    without = combine_labels(tables, concept, "dawid_skene", people.iloc[1:])
+    people = pd.concat([pd.Series({"k000": "unknown"}), people.iloc[1:]])
+    combined = combine_labels(tables, concept, "dawid_skene", people)
+    assert combined.cells.equals(without.cells) and accuracy(combined.cells["state"], truth) > 0.9
+    assert combined.probabilities["unknown"].tolist() == [0.0] * 100
+
+
 @pytest.mark.parametrize("method", ["priority", "dawid_skene", "mace"])
 def test_a_second_run_gives_the_same_numbers_in_any_order_of_rows(method):
     _, tables = planted(80, {"a": 0.9, "b": 0.7, "c": 0.6})
