@@ -5,19 +5,21 @@ A decision holds `key` (see `labels.text_key`), `concept`, `state` (null: the te
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from sparsecbm.base.errors import DataError
+from sparsecbm.base.errors import DataError, unknown
 from sparsecbm.base.json_lines import append_json_lines, read_json_lines
 
 HUMAN_FILE = "human.jsonl"  # in `data/annotations`
+Action = Literal["label", "undo"]
+ACTIONS: tuple[str, ...] = get_args(Action)
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,10 @@ class Decision:
     state: str | None
     author: str
     at: str
-    action: Literal["label", "undo"] = "label"
+    action: Action = "label"
+
+
+_KEYS = tuple(each.name for each in fields(Decision))  # of a record; all but the last one must be there
 
 
 def read_decisions(path: Path) -> list[Decision]:
@@ -42,11 +47,27 @@ def read_decisions(path: Path) -> list[Decision]:
     """
     decisions = []
     for number, record in enumerate(read_json_lines(path), start=1):
-        try:
-            decisions.append(Decision(**record))
-        except TypeError:
-            raise DataError(f"{path}, line {number} is no decision; correct or remove the line") from None
+        fault = _fault(record)
+        if fault:
+            raise DataError(f"{path}, line {number} is no decision: {fault}; correct or remove the line")
+        decisions.append(Decision(**record))
     return decisions
+
+
+def _fault(record: Mapping[str, Any]) -> str:
+    """Why a record is no decision; empty if it is one."""
+    for name in record:
+        if name not in _KEYS:
+            return unknown("key", name, _KEYS)
+    for name in _KEYS[:-1]:
+        if not (isinstance(record.get(name), str) or (name == "state" and record.get(name, "") is None)):
+            return f"{name!r} must be a text{', or null' if name == 'state' else ''}"
+    try:
+        parse_time(record["at"])
+    except ValueError:
+        return f"{record['at']!r} is no ISO 8601 time"
+    action = record.get("action", "label")
+    return "" if action in ACTIONS else unknown("action", str(action), ACTIONS)
 
 
 def append_decisions(path: Path, decisions: Iterable[Decision]) -> None:

@@ -1,5 +1,9 @@
 """Decisions of people: appended, taken back, and put to the vote."""
 
+import json
+import re
+from dataclasses import asdict
+
 import pytest
 
 from sparsecbm.annotate.human_labels import Decision, append_decisions, current_labels, read_decisions
@@ -45,10 +49,29 @@ def test_decisions_are_appended_and_a_line_that_was_cut_off_does_not_count(tmp_p
     assert read_decisions(path) == [decide("a", "bad"), decide("c", "größer")]
 
 
-@pytest.mark.parametrize("line", [b"not json", b'{"key": "b"}', b"[1]", b"\xff"])
-def test_a_damaged_line_is_named(tmp_path, line):
+def changed(**values) -> bytes:
+    return json.dumps(asdict(decide("b", "bad")) | values).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b"not json", ""),
+        (b'{"key": "b"}', "'concept' must be a text"),
+        (b"[1]", ""),
+        (b"\xff", ""),
+        (changed(action="lable"), "unknown action 'lable'. Did you mean 'label'"),
+        (changed(action=None), "unknown action 'None'"),
+        (changed(at=None), "'at' must be a text"),
+        (changed(at="yesterday"), "'yesterday' is no ISO 8601 time"),
+        (changed(state=1), "'state' must be a text, or null"),
+        (changed(key=5), "'key' must be a text"),
+        (changed(note="ok"), "unknown key 'note'"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path, line, fault):
     append_decisions(tmp_path / "human.jsonl", [decide("a", "bad")])
     with open(tmp_path / "human.jsonl", "ab") as file:
         file.write(line + b"\n")
-    with pytest.raises(DataError, match=r"human.jsonl, line 2"):
+    with pytest.raises(DataError, match=rf"human.jsonl, line 2.*{re.escape(fault)}"):
         read_decisions(tmp_path / "human.jsonl")
