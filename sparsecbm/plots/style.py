@@ -149,6 +149,7 @@ def _settings(theme: str) -> dict[str, object]:
         "axes.axisbelow": True,
         "grid.alpha": 0.3,
         "legend.frameon": False,
+        "text.parse_math": False,  # names of users may hold dollars
         "pdf.fonttype": 42,  # whole fonts, so that text can be copied
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), ink),
         # A dark page shows through; elsewhere a figure brings its own white.

@@ -117,3 +117,11 @@ def test_categories_use_the_palette_and_numbers_use_a_scale():
 @pytest.mark.parametrize(("colour", "ink"), [((1, 1, 1), "#000000"), ((0, 0, 0.5), "#ffffff")])
 def test_ink_contrasts_with_its_background(colour, ink):
     assert ink_on(colour) == ink
+
+
+def test_dollars_in_a_name_are_letters_and_no_formula():
+    image = io.BytesIO()
+    with figure(4, 3, image) as drawing:
+        axes = drawing.add_subplot()
+        heat_map(axes, np.eye(2), ["price $^{$", "$5 and $6"], ["x", "y"], Cells())
+    assert y_labels(axes) == ["price $^{$", "$5 and $6"] and image.getvalue().startswith(b"\x89PNG")
