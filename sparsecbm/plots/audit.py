@@ -11,8 +11,13 @@ from matplotlib.figure import Figure
 from sparsecbm.plots.style import PALETTE, figure, short_labels
 
 A4 = (8.27, 11.69)  # inches
-MOST = 12  # rows of scores on the page
-LINE = 0.0165  # height of a line of text, as a share of the page
+MOST = 12  # rows of scores on the page, if the texts leave room
+LINES = 2  # of a text; the rest of it is left out
+LINE, ROW = 0.0165, 0.026  # heights of a line of text and of a row of scores, as shares of the page
+TOP, BOTTOM = 0.905, 0.02  # where facts begin and where the last limit may end
+FIXED = 0.225  # height of headings, of the axis below the scores, and of what separates the sections
+FACT_WIDTH, QUESTION_WIDTH, ANSWER_WIDTH, LIMIT_WIDTH = 98, 66, 48, 118  # characters of a line
+GAP = 0.003  # between two findings
 LEFT, RIGHT, VALUE = 0.08, 0.93, 0.60  # where texts begin and end, and where the answers begin
 
 
@@ -52,42 +57,59 @@ def draw_audit_page(
     """
     with figure(*A4, target) as page:
         page.set_layout_engine("none")
-        page.text(LEFT, 0.95, f"{title}: a text classifier with named concepts", fontsize=15, weight="bold")
+        heading = f"{short_labels([title])[0]}: a text classifier with named concepts"
+        page.text(LEFT, 0.95, heading, fontsize=15, weight="bold")
         page.text(
             LEFT,
             0.93,
             "Summary for auditors. The label is computed from the concepts and from nothing else.",
             fontsize=9,
         )
-        height = 0.905
+        height = TOP
         for name, value in facts:
             page.text(LEFT, height, name, fontsize=8, weight="bold", va="top")
-            height = _write(page, 0.22, height, value, 98)
-        shown = list(scores)[:MOST]
+            height = _write(page, 0.22, height, value, FACT_WIDTH)
+        shown = list(scores)[: _rows_with_room(facts, findings, limits)]
         top = height - 0.035
         page.text(LEFT, top, "Right predictions on the held-out split, with 95 % intervals", fontsize=10, weight="bold")
-        bottom = top - 0.03 - 0.026 * (len(shown) + 1)
+        bottom = top - 0.03 - ROW * (len(shown) + 1)
         _draw_scores(page.add_axes((0.22, bottom, RIGHT - 0.27, top - 0.02 - bottom)), shown)
         height = bottom - 0.085
-        if len(scores) > MOST:
-            page.text(LEFT, bottom - 0.07, f"and {len(scores) - MOST} more concepts: see the report", fontsize=8)
+        if len(scores) > len(shown):
+            more = f"and {len(scores) - len(shown)} more concepts: see the report"
+            page.text(LEFT, bottom - 0.07, more, fontsize=8)
         page.text(LEFT, height, "Masks, explanations, interventions", fontsize=10, weight="bold")
         height -= 0.012
         for question, answer in findings:
-            below = _write(page, LEFT, height, question, 66)
-            height = min(below, _write(page, VALUE, height, answer, 48)) - 0.003
+            below = _write(page, LEFT, height, question, QUESTION_WIDTH)
+            height = min(below, _write(page, VALUE, height, answer, ANSWER_WIDTH)) - GAP
         height -= 0.025
         page.text(LEFT, height, "What these figures do not say", fontsize=10, weight="bold")
         height -= 0.012
         for limit in limits:
-            height = _write(page, LEFT, height, f"- {limit}", 118)
+            height = _write(page, LEFT, height, f"- {limit}", LIMIT_WIDTH)
 
 
 def _write(page: Figure, x: float, y: float, text: str, width: int) -> float:
     """Write a text below a height, in lines of at most `width` characters, and return the height below it."""
-    lines = textwrap.wrap(text, width) or [""]
+    lines = _wrapped(text, width)
     page.text(x, y, "\n".join(lines), fontsize=8, va="top", linespacing=1.3)
     return y - LINE * len(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, max_lines=LINES, placeholder=" …") or [""]
+
+
+def _rows_with_room(
+    facts: Sequence[tuple[str, str]], findings: Sequence[tuple[str, str]], limits: Sequence[str]
+) -> int:
+    """How many rows of scores the page has room for beside its texts."""
+    lines = sum(len(_wrapped(value, FACT_WIDTH)) for _, value in facts)
+    lines += sum(len(_wrapped(f"- {limit}", LIMIT_WIDTH)) for limit in limits)
+    lines += sum(max(len(_wrapped(q, QUESTION_WIDTH)), len(_wrapped(a, ANSWER_WIDTH))) for q, a in findings)
+    room = TOP - BOTTOM - FIXED - LINE * lines - GAP * len(findings)
+    return max(1, min(MOST, int(room / ROW)))
 
 
 def _draw_scores(axes: Axes, scores: Sequence[AuditedScore]) -> None:

@@ -82,7 +82,7 @@ def _facts(workspace: Workspace, manifest: Mapping[str, Any], metrics: Mapping[s
     config = read_json_object(workspace.sparse / "config.json")
     rows = ", ".join(f"{split['name']} {split['rows']:,}" for split in manifest["splits"])
     density = metrics["prune"]["chosen"]["density"]
-    concepts = ", ".join(concept["name"] for concept in manifest["vocabulary"]["concepts"])
+    concepts = [concept["name"] for concept in manifest["vocabulary"]["concepts"]]
     return (
         ("model", f"sha256 of {CHECKSUMS}: {sha256_file(checksums)}"),
         (
@@ -91,7 +91,8 @@ def _facts(workspace: Workspace, manifest: Mapping[str, Any], metrics: Mapping[s
         ),
         ("data", f"sha256 {manifest['sha256']}; licence: {manifest.get('licence') or 'not stated'}"),
         ("texts", rows),
-        ("label, concepts", f"{manifest['vocabulary']['label']['name']}; {concepts}"),
+        ("label", manifest["vocabulary"]["label"]["name"]),
+        (f"{len(concepts)} concepts", ", ".join(concepts)),
     )
 
 
@@ -123,8 +124,9 @@ def _findings(metrics: Mapping[str, Mapping]) -> Rows:
     ]
     own = chosen.get("own_weights")
     if own:
-        earned = ", ".join(name for name, judged in own.items() if judged["earned"])
-        findings.append(("Concepts that have earned weights of their own", f"{earned or 'none'} (of {len(own)})"))
+        earned = [name for name, judged in own.items() if judged["earned"]]
+        answer = f"{len(earned)} of {len(own)}{': ' if earned else ''}{', '.join(earned)}"
+        findings.append(("Concepts that have earned weights of their own", answer))
     method = metrics["explain"].get("method")
     words = metrics["explain"].get("faithfulness", {}).get("methods", {}).get(method, {}).get("comprehensiveness", {})
     for operator, by_concept in list(words.items())[:1]:

@@ -80,7 +80,7 @@ def test_the_page_says_what_the_figures_say(workspace):
     facts = dict(page.facts)
     assert facts["model"].endswith(sha256_file(workspace.sparse / "checksums.json"))
     assert facts["data"] == f"sha256 {'ab' * 32}; licence: Apache-2.0"
-    assert (facts["texts"], facts["label, concepts"]) == ("train 1,200, test 30", "rating; food, noise")
+    assert (facts["texts"], facts["label"], facts["2 concepts"]) == ("train 1,200, test 30", "rating", "food, noise")
     assert "25%" in facts["network"]
     assert [(s.name, s.accuracy, s.majority, s.words, s.dense) for s in page.scores] == [
         ("label", 0.6, 0.3, 0.35, 0.61),
@@ -91,7 +91,7 @@ def test_the_page_says_what_the_figures_say(workspace):
         "45.6 points (35.6 to 55.6)",
         "20.0 points (10.0 to 30.0)",
         "30.0 points (20.0 to 40.0)",
-        "food (of 2)",
+        "1 of 2: food",
         "0.59 (0.49 to 0.70)",
         "75% (50% to 90%), and harm 1.2% of right ones",
         "failed: harm",
