@@ -6,6 +6,8 @@ import pytest
 
 from sparsecbm.annotate.concept_file import ConceptDefinition, ConceptFile, read_concept_file, write_concept_file
 from sparsecbm.base.errors import ConfigError
+from tests.support.doc_code import blocks
+from tests.support.project import ROOT
 
 FOOD = ConceptDefinition(
     "food",
@@ -21,6 +23,14 @@ def test_a_written_file_reads_back_the_same(tmp_path):
     write_concept_file(tmp_path / "concepts.yaml", file, "Edit me.\n\nThen check.")
     assert (tmp_path / "concepts.yaml").read_text().startswith("# Edit me.\n#\n# Then check.\ntask:")
     assert read_concept_file(tmp_path / "concepts.yaml") == file  # `no` and `yes` stay texts
+
+
+def test_the_example_of_the_how_to_page_is_a_valid_file(tmp_path):
+    (block,) = blocks((ROOT / "docs" / "how-to" / "own-concepts.md").read_text(encoding="utf-8"), "yaml")
+    (tmp_path / "concepts.yaml").write_text(block)
+    wait, tone = read_concept_file(tmp_path / "concepts.yaml").concepts
+    assert (list(wait.states), list(tone.states)) == (["long", "short", "unknown"], ["rude", "friendly", "unknown"])
+    assert wait.examples == (("I was on hold for forty minutes.", "long"),)
 
 
 @pytest.mark.parametrize(

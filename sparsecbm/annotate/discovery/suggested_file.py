@@ -10,6 +10,8 @@ from sparsecbm.base.errors import WriteError
 from sparsecbm.base.faults import system_fault
 from sparsecbm.base.files import replacing
 
+BROAD = 0.8  # share of the texts; what more of them judge may be the label itself
+
 
 def check_free(path: Path, replace: bool) -> None:
     """Refuse to replace a file of concepts unless a person asks for it.
@@ -55,11 +57,25 @@ def describe_stop(completeness: Completeness, count: int) -> str:
             f"{count} concept{'' if one else 's'} explain{'s' if one else ''} {step.completeness:.0%} (95 % interval "
             f"{low:.0%} to {high:.0%}) of what the black box knows"
         )
+        if step.completeness > 1:
+            text += ", which is linear, so it can know less than they do"
     if count < len(completeness.steps):
         following = completeness.steps[count]
         text += f"; the next one adds {100 * following.gain:+.1f} points of accuracy (standard error "
         text += f"{100 * following.gain_error:.1f})"
     return text.rstrip(".") + "."
+
+
+def describe_broad(suggestion: Suggestion) -> str | None:
+    """Which of the chosen concepts nearly all texts judge, in a sentence; None if there is no such concept."""
+    broad = [
+        f"{concept.coverage:.0%} of the texts mention {concept.definition.name}"
+        for concept in suggestion.concepts
+        if concept.chosen and concept.coverage > BROAD and NEGATIVE in concept.definition.states
+    ]
+    if not broad:
+        return None
+    return f"{', '.join(broad)}: read some of them. What only praises or blames repeats the label, and is no concept."
 
 
 def _head(suggestion: Suggestion, task: str) -> list[str]:
@@ -72,6 +88,9 @@ def _head(suggestion: Suggestion, task: str) -> list[str]:
         f"{suggestion.texts} texts of {suggestion.groups} groups, {suggestion.clauses} clauses.",
         describe_stop(suggestion.completeness, count),
     ]
+    broad = describe_broad(suggestion)
+    if broad:
+        lines.append(broad)
     if not task:
         lines.append("task: say in one sentence what the texts are; language models are told.")
     return lines

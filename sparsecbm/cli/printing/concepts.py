@@ -7,7 +7,7 @@ from rich.table import Table
 from sparsecbm.annotate.discovery.check import CheckResult
 from sparsecbm.annotate.discovery.completeness import Completeness
 from sparsecbm.annotate.discovery.suggest import Suggestion
-from sparsecbm.annotate.discovery.suggested_file import describe_stop
+from sparsecbm.annotate.discovery.suggested_file import describe_broad, describe_stop
 from sparsecbm.cli.printing.tables import figures
 from sparsecbm.cli.printing.terminal import Terminal, cell
 
@@ -25,6 +25,9 @@ def show_ranking(suggestion: Suggestion) -> None:
     console.print(describe_stop(suggestion.completeness, count), soft_wrap=True)
     if suggestion.completeness.stop not in (0, count):
         console.print(f"The figures alone would stop at {suggestion.completeness.stop}.")
+    broad = describe_broad(suggestion)
+    if broad:
+        console.print(broad, soft_wrap=True)
 
 
 def show_written(path: Path, earlier: Path | None) -> None:

@@ -1,5 +1,7 @@
 """Concepts that texts suggest: planted aspects are found, and what does not touch the label is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from sparsecbm.annotate.discovery.corpus import make_corpus, sample_texts
 from sparsecbm.annotate.discovery.draft import is_template
 from sparsecbm.annotate.discovery.selection import cross_validated_errors, forward_selection
 from sparsecbm.annotate.discovery.suggest import DRAFT, SuggestOptions, candidates_of_texts, suggest
-from sparsecbm.annotate.discovery.suggested_file import describe_stop
+from sparsecbm.annotate.discovery.suggested_file import describe_broad, describe_stop
 from sparsecbm.annotate.discovery.terms import class_tfidf, clauses_with, find_terms
 from sparsecbm.base.errors import DataError
 from tests.support.planted_texts import ASPECTS, planted_encoder, planted_frame
@@ -55,6 +57,26 @@ def test_labels_that_texts_do_not_explain_give_a_draft_that_says_so(frame):
     assert suggestion.completeness.stop == 0 and 1 <= len(suggestion.definitions) <= DRAFT
     assert describe_stop(suggestion.completeness, 4).startswith("No candidate tells anything of the label")
     assert len(suggest(corpus, candidates_of_texts(corpus, 1), SuggestOptions(count=1)).definitions) == 1
+
+
+def test_a_chosen_concept_that_nearly_all_texts_judge_is_named(suggestion):
+    assert describe_broad(suggestion) is None
+    first, *others = (concept for concept in suggestion.concepts if concept.chosen)
+    for coverage, told in ((0.8, False), (0.81, True)):
+        broad = replace(suggestion, concepts=(replace(first, coverage=coverage), *others))
+        assert (describe_broad(broad) is not None) == told
+    assert describe_broad(broad).startswith(f"81% of the texts mention {first.definition.name}: read some of them.")
+    unchosen = replace(first, coverage=0.9, chosen=False)
+    assert describe_broad(replace(suggestion, concepts=(unchosen, *others))) is None
+
+
+def test_completeness_above_one_is_explained(suggestion):
+    completeness, count = suggestion.completeness, suggestion.completeness.stop
+    for share, told in ((1.0, False), (1.2, True)):
+        steps = list(completeness.steps)
+        steps[count - 1] = replace(steps[count - 1], completeness=share)
+        sentence = describe_stop(replace(completeness, steps=tuple(steps)), count)
+        assert ("which is linear" in sentence) == told
 
 
 def test_two_aspects_tell_what_the_black_box_knows(suggestion):
