@@ -81,13 +81,15 @@ class Ledger:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons for and against, every figure that was not judged included."""
-        reasons = [f"{row.gate} ({row.figure}): {row.reason}" for row in self.rows if row.reason]
+        """The reasons for and against, every figure that was not judged included; last what holds nothing back."""
+        told = [row for row in self.rows if row.reason]
+        reasons = [f"{row.gate} ({row.figure}): {row.reason}" for row in told if row.effect]
         if self._held_without_win:
             reasons.append(f"no figure is significantly better than version {self.champion}, and promote.ties is hold")
         wins = [row.figure for row in self.rows if row.outcome == WIN]
         if wins:
             reasons.append(f"significantly better than version {self.champion} in: {', '.join(wins)}")
+        reasons += [f"{row.gate} ({row.figure}) holds nothing back: {row.reason}" for row in told if not row.effect]
         return tuple(reasons) or ("every gate passed",)
 
     @property

@@ -220,6 +220,11 @@ def test_the_worst_row_determines_the_verdict():
     assert ledger(win, hold, reject).reasons == (
         "c (z): worse", "d (w): low", "significantly better than version 1 in: x",
     )  # fmt: skip
+    optional = Row("e", "v", "not judged", reason="no figure")
+    assert ledger(optional, win, hold).reasons == (
+        "c (z): worse", "significantly better than version 1 in: x", "e (v) holds nothing back: no figure",
+    )  # fmt: skip
+    assert ledger(optional, win).verdict == PROMOTE
     assert "| c | `z` | **regression** (hold) |" in ledger(win, hold).to_markdown()
     name = "explain:faithfulness.methods.integrated_gradients.comprehensiveness.delete.mean.excess"
     assert "| `explain:…ehensiveness.delete.mean.excess` |" in ledger(Row("e", name, "passed")).to_markdown()
