@@ -13,6 +13,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
+Refusal = Callable[[Message, int, str], App]  # scope, status and reason -> the application that answers
 
 HOST = "127.0.0.1"
 OPEN_PATHS = ("/health",)  # says that the server runs, and nothing else
@@ -26,10 +27,14 @@ class Guard:
         port: where the server listens
         access: `user:password` to ask for (HTTP Basic), or empty if the application asks itself
         hosts: further host names of the server, besides those of loopback, at any port
+        refusal: answers a request that is refused, by default in plain text
     """
 
-    def __init__(self, app: App, port: int, access: str = "", hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self, app: App, port: int, access: str = "", hosts: Iterable[str] = (), refusal: Refusal | None = None
+    ) -> None:
         self._app = app
+        self._refusal = refusal or _plain_refusal
         self._origin = f"http://{HOST}:{port}"
         self._names = tuple(f"{host}{suffix}" for host in (HOST, "localhost") for suffix in _port_suffixes(port))
         self._access = access.encode("ascii")
@@ -43,7 +48,8 @@ class Guard:
         headers = _Headers(scope)
         fault = self._fault(scope, headers)
         if fault:
-            await _refuse(scope, send, 403, fault)
+            refusal = _plain_refusal if scope["type"] == "websocket" else self._refusal
+            await refusal(scope, 403, fault)(scope, receive, send)
         elif self._opened_by_other_name(scope, headers):
             query = scope.get("query_string", b"").decode("latin-1")
             target = self._origin + scope.get("raw_path", scope["path"].encode()).decode("latin-1")
@@ -133,6 +139,13 @@ def _follows_link(scope: Message, headers: _Headers) -> bool:
     """Whether a browser opens a page in a tab, which shows it and lets no other page read it."""
     tab = (headers.first(b"sec-fetch-mode"), headers.first(b"sec-fetch-dest")) == ("navigate", "document")
     return tab and scope.get("method") in ("GET", "HEAD")
+
+
+def _plain_refusal(scope: Message, status: int, reason: str) -> App:
+    async def answer(scope: Message, receive: Receive, send: Send) -> None:
+        await _refuse(scope, send, status, reason)
+
+    return answer
 
 
 async def _refuse(scope: Message, send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:

@@ -8,19 +8,19 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 import sparsecbm
 from sparsecbm.base.errors import SparseCBMError
-from sparsecbm.base.guard import App, Guard
+from sparsecbm.base.guard import App, Guard, Message
 from sparsecbm.serve import correction_routes, model_routes, operation_routes
 from sparsecbm.serve.access_rules import AccessRules
 from sparsecbm.serve.bearer import Bearer
 from sparsecbm.serve.body_limit import BodyLimit
-from sparsecbm.serve.faults import http_fault, own_fault, validation_fault
+from sparsecbm.serve.faults import fault_response, http_fault, own_fault, validation_fault
 from sparsecbm.serve.rate_limit import RateLimit
 from sparsecbm.serve.request_log import RequestLog
 from sparsecbm.serve.service import Service
@@ -71,6 +71,12 @@ def create_app(
         app.add_middleware(RateLimit, rate=limits.rate)
     if access.token:
         app.add_middleware(door, token=access.token)
-    app.add_middleware(Guard, port=access.port, hosts=access.hosts)
+    app.add_middleware(Guard, port=access.port, hosts=access.hosts, refusal=_refusal)
     app.add_middleware(RequestLog, telemetry=service.telemetry)
     return app
+
+
+def _refusal(scope: Message, status: int, reason: str) -> App:
+    """The answer to a request from elsewhere, in the form of all faults."""
+    answer: App = fault_response(Request(scope), status, reason)
+    return answer

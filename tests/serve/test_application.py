@@ -46,7 +46,11 @@ def post(call, content, path="/v1/predict", **headers):
 
 
 def test_the_service_is_known_by_its_own_names_only(call):
-    assert call("GET", "/health", headers={"host": "evil.example"}).status_code == 403
+    refused = call("GET", "/health", headers={"host": "evil.example"})
+    assert refused.status_code == 403
+    assert refused.json() == {
+        "error": "this server is not known by that host name", "request_id": refused.headers["x-request-id"],
+    }  # fmt: skip
     assert call("GET", "/health", headers={"host": "classify.example"}).status_code == 200
     assert call("GET", "/health", headers={"host": "classify.example:443"}).status_code == 200
     assert call("GET", "/health", headers={"host": "classify.example:x"}).status_code == 403

@@ -113,6 +113,19 @@ def test_a_form_of_another_site_changes_nothing(call, workspace, path, headers, 
     assert len(kept) == (status == 200 and path == "/corrections")
 
 
+def test_a_refusal_is_told_as_every_other_fault(call, words_of):
+    """A page to people, a notice to the page that asked, and JSON to programs."""
+    call("GET", f"/?token={TOKEN}")
+    elsewhere = {"origin": "http://evil.example"}
+    answer = call("POST", "/corrections", data=CORRECTION, headers=elsewhere)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "pages of another origin have no access" in words_of(answer) and "<html" in answer.text
+    part = call("POST", "/corrections", data=CORRECTION, headers={**elsewhere, "hx-request": "true"})
+    assert "pages of another origin have no access" in words_of(part) and "<html" not in part.text
+    program = call("POST", "/v1/predict", json={"texts": [TEXT]}, headers=elsewhere)
+    assert program.json()["error"] == "pages of another origin have no access"
+
+
 def test_a_browser_enters_and_its_address_forgets_the_token(browser, snapshot, workspace, folder):
     with listening(snapshot, workspace, folder.model, TOKEN) as address:
         browser.get(f"{address}/?text=the+food&token={TOKEN}x")
