@@ -22,6 +22,7 @@ from scipy.stats import false_discovery_control, permutation_test
 from torch import Tensor
 
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.exclusive_weights import without_exclusive
 from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
@@ -152,7 +153,7 @@ def _right(
     masked = with_masks(model, masks)
     masked.concept_heads = copy.deepcopy(model.concept_heads)  # the copy shares all other weights with the model
     refit_concept_heads(masked, training.examples, training.pooled, gamma=None)
-    cut = with_masks(masked, _without_exclusive(masks, real))
+    cut = with_masks(masked, without_exclusive(masks, masks.concepts, real))
     whole, without = (pooled_under_masks(each, held_out) for each in (masked, cut))
     return {
         name: (
@@ -167,16 +168,6 @@ def _of_gold(model: ConceptBottleneck, name: str, pooled: Tensor, gold: Tensor) 
     with inference_mode(model):
         predicted = model.concept_heads({name: pooled.to(model.device)})[name].argmax(-1).cpu()
     return np.where((gold == MISSING).numpy(), np.nan, (predicted == gold).numpy())
-
-
-def _without_exclusive(masks: MaskSet, real: Sequence[str]) -> MaskSet:
-    """Each concept's mask without the weights that no other real concept keeps."""
-    bits = {layer: rows.clone() for layer, rows in masks.bits.items()}
-    for row, name in enumerate(masks.concepts):
-        exclusive = masks.of(list(dict.fromkeys([name, *real]))).exclusive(name)
-        for layer, rows in bits.items():
-            rows[row] &= ~exclusive.bits[layer]
-    return MaskSet(masks.concepts, masks.shapes, bits)
 
 
 def _lead(differences: np.ndarray, groups: np.ndarray, seed: int) -> Lead:

@@ -10,9 +10,9 @@ import torch
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.evaluate.causal.effects import predict_activations
-from sparsecbm.evaluate.exclusive_weights import without_exclusive
 from sparsecbm.evaluate.pooled import pooled_texts
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.exclusive_weights import without_exclusive
 from sparsecbm.model.heads import activate
 from sparsecbm.model.masked_copy import with_masks
 

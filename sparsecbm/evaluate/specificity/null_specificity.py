@@ -21,9 +21,9 @@ from sparsecbm.evaluate.evidence import Estimate
 from sparsecbm.evaluate.pooled import Pooled, pooled_texts
 from sparsecbm.evaluate.specificity.probes import fit_probe, sample
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.exclusive_weights import without_exclusive
 from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked_copy import with_masks
-from sparsecbm.model.masks import ConceptMask, MaskSet
 from sparsecbm.pruning.null_concepts import NullConcept, with_null_states
 
 MEASURES = ("swap", "probe", "ablation")
@@ -82,8 +82,8 @@ def null_specificity(
     pooled, fitted = pooled_texts(beside, evaluated), pooled_texts(beside, sample(training, probe_texts, seed))
     masks = beside.masks
     assert masks is not None
-    exclusive = {null.name: masks.of([null.name, *real]).exclusive(null.name) for null in nulls}
-    ablated = pooled_texts(with_masks(beside, _without(masks, exclusive)), evaluated, concepts=list(exclusive))
+    without = with_masks(beside, without_exclusive(masks, names, real))
+    ablated = pooled_texts(without, evaluated, concepts=[null.name for null in nulls])
     evidence: dict[str, dict[str, np.ndarray]] = {measure: {} for measure in MEASURES}
     scores, clusters = {}, {}
     for null in nulls:
@@ -105,7 +105,7 @@ def null_specificity(
             kind=null.kind,
             companion=null.companion,
             accuracy=np.nanmean(own[:, 0]),
-            exclusive=exclusive[name].density,
+            exclusive=masks.of([name, *real]).exclusive(name).density,
             **figures,
         )
     return NullSpecificity(scores, evidence, clusters)
@@ -140,16 +140,6 @@ def rank_p_values(real: Mapping[str, float], nulls: Sequence[float]) -> dict[str
         nulls: the same figure of each null concept
     """
     return {name: (1 + sum(null >= value for null in nulls)) / (1 + len(nulls)) for name, value in real.items()}
-
-
-def _without(masks: MaskSet, removed: Mapping[str, ConceptMask]) -> MaskSet:
-    """The masks without some weights of some concepts."""
-    bits = {layer: rows.clone() for layer, rows in masks.bits.items()}
-    for name, mask in removed.items():
-        row = masks.concepts.index(name)
-        for layer, rows in bits.items():
-            rows[row] &= ~mask.bits[layer]
-    return MaskSet(masks.concepts, masks.shapes, bits)
 
 
 def _predicted(model: ConceptBottleneck, name: str, pooled: Pooled, under: Sequence[str]) -> np.ndarray:

@@ -20,10 +20,10 @@ from sparsecbm.base.form import Form
 from sparsecbm.base.numbers import Number
 from sparsecbm.base.progress import progress
 from sparsecbm.evaluate.evidence import Estimate, Evidence, column_gaps, correctness, gap_excess, gaps
-from sparsecbm.evaluate.exclusive_weights import without_exclusive
 from sparsecbm.evaluate.pooled import Pooled, pooled_texts
 from sparsecbm.evaluate.specificity.probes import probe, sample
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.exclusive_weights import without_exclusive
 from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
