@@ -71,6 +71,15 @@ def train_dense(params: Params, frames: dict[str, pd.DataFrame], concept_set: Co
     return model, history
 
 
+def dense_model(params: Params, frames: dict[str, pd.DataFrame], concept_set: ConceptSet) -> SparseCBM:
+    """Return the dense model of a mode, seed and source from its folder; it is trained if it is not there."""
+    folder = model_folder(params.model.mode, params.seed, params.source.name)
+    if not folder.is_dir():
+        with reproducible(params.seed, params.threads):
+            train_dense(params, frames, concept_set)
+    return SparseCBM.from_pretrained(folder)
+
+
 def measure(params: Params) -> dict:
     """Train one model and score it on dev."""
     seed = params.seed

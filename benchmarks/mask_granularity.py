@@ -2,20 +2,19 @@
 
     python benchmarks/mask_granularity.py --seeds 1 2 3 --set threads=1
 
-The data are the embedded reviews. Training starts from the dense model that `benchmarks/masks.py` keeps, with the
-settings of the main job. Accuracies are on `test`. Differences from the dense model are paired by text, with 95 %
-intervals by bootstrap over groups. "Random" rows draw what is kept, in the same pattern. Each result goes to
-benchmarks/results/mask-granularity.json at once. A result with the same settings is not computed again.
+See `mask_rows` for data, training and results, which go to benchmarks/results/mask-granularity.json. Accuracies are on
+`test`. Differences from the dense model are paired by text, with 95 % intervals by bootstrap over groups. "Random" rows
+draw what is kept, in the same pattern.
 """
 
-import argparse
+from pathlib import Path
 
-from cebab import annotated, configured, model_folder, train_dense
 from mask_options import trained
-from masks import RESULTS, compared, right, settings_of
+from mask_rows import Frames, measure_rows, rows_parser
+from masks import RESULTS, compared, right
 
 from sparsecbm.api import SparseCBM
-from sparsecbm.base.files import read_json, write_json
+from sparsecbm.base.params import Params
 from sparsecbm.evaluate.variables import predict_split
 
 STRUCTURED = ["prune.granularity=structured", "prune.core=0"]
@@ -38,36 +37,28 @@ ROWS = {
 }
 
 
+def measure(params: Params, dense: SparseCBM, frames: Frames, folder: Path) -> dict:
+    """Train masks and compare them with the dense model on `test`."""
+    seconds, correct = trained(params, dense, frames)
+    test = frames["test"]
+    scores = compared(correct, right(predict_split(dense, test)), test["group"].to_numpy(), params.seed)
+    return {"cpu_seconds": round(seconds, 1), **scores}
+
+
+def show(seed: int, name: str, row: dict) -> None:
+    """Print one row."""
+    cells = [
+        f"{kind} {100 * row[kind]['difference']:+.1f} "
+        f"({100 * row[kind]['interval'][0]:+.1f} to {100 * row[kind]['interval'][1]:+.1f})"
+        for kind in ("concepts", "label")
+    ]
+    print(f"seed {seed} {name:55} {row['cpu_seconds']:6.0f} s  " + ", ".join(cells), flush=True)
+
+
 def main() -> None:
     """Measure the missing rows, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
-    arguments = parser.parse_args()
-    path = RESULTS / "mask-granularity.json"
-    results = read_json(path) if path.is_file() else {}
-    for seed in arguments.seeds:
-        of_seed = results.setdefault(str(seed), {})
-        for name in arguments.rows:
-            params = configured(None, "joint", seed, [*arguments.set, *ROWS[name]], ())
-            if of_seed.get(name, {}).get("settings") != settings_of(params):
-                frames, concept_set = annotated(params)
-                folder = model_folder("joint", seed, "restaurants")
-                if not folder.is_dir():
-                    train_dense(params, frames, concept_set)
-                dense = SparseCBM.from_pretrained(folder)
-                seconds, correct = trained(params, dense, frames)
-                test = frames["test"]
-                scores = compared(correct, right(predict_split(dense, test)), test["group"].to_numpy(), seed)
-                of_seed[name] = {"settings": settings_of(params), "cpu_seconds": round(seconds, 1), **scores}
-                write_json(path, results)
-            cells = [
-                f"{kind} {100 * of_seed[name][kind]['difference']:+.1f} "
-                f"({100 * of_seed[name][kind]['interval'][0]:+.1f} to {100 * of_seed[name][kind]['interval'][1]:+.1f})"
-                for kind in ("concepts", "label")
-            ]
-            print(f"seed {seed} {name:55} {of_seed[name]['cpu_seconds']:6.0f} s  " + ", ".join(cells), flush=True)
+    arguments = rows_parser(__doc__.splitlines()[0], ROWS).parse_args()
+    measure_rows(RESULTS / "mask-granularity.json", ROWS, arguments, measure, show)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from cebab import annotated, configured, model_folder, train_dense
+from cebab import annotated, configured, dense_model
 from masks import RESULTS, compared, right
 
 from sparsecbm.api import SparseCBM
@@ -59,10 +59,7 @@ def main() -> None:
     for name, over in OPTIONS.items():
         params = configured(None, "joint", arguments.seed, [*arguments.set, *over], ())
         frames, concept_set = annotated(params)
-        folder = model_folder("joint", arguments.seed, "restaurants")
-        if not folder.is_dir():
-            train_dense(params, frames, concept_set)
-        seconds, correct = trained(params, SparseCBM.from_pretrained(folder), frames)
+        seconds, correct = trained(params, dense_model(params, frames, concept_set), frames)
         first = correct if first is None else first
         scores = compared(correct, first, frames["test"]["group"].to_numpy(), arguments.seed)
         results[name] = {"cpu_seconds": round(seconds, 1)} | {

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cebab import WORKSPACE, annotated, configured, model_folder, train_dense
+from cebab import WORKSPACE, annotated, configured, dense_model, model_folder
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_json, write_json
@@ -104,9 +104,7 @@ def measure(params: Params, profile: str) -> dict:
     with reproducible(seed, params.threads):
         frames, concept_set = annotated(params)
         scored = "dev" if source == "cebab" else "test"
-        if not model_folder("joint", seed, source).is_dir():
-            train_dense(params, frames, concept_set)
-        dense = SparseCBM.from_pretrained(model_folder("joint", seed, source))
+        dense = dense_model(params, frames, concept_set)
         root = root_of(source, profile, seed)
         before = right(predict_split(continued(dense, frames, params), frames[scored]))
         start = right(predict_split(dense, frames[scored]))

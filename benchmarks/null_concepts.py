@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-from cebab import annotated, configured, model_folder, train_dense
+from cebab import annotated, configured, dense_model
 from masks import RESAMPLES, RESULTS, compared, right, root_of, settings_of
 
 from sparsecbm.api import SparseCBM
@@ -87,9 +87,7 @@ def measure(params: Params) -> dict:
     seed, source = params.seed, params.source.name
     with reproducible(seed, params.threads):
         frames, concept_set = annotated(params)
-        if not model_folder("joint", seed, source).is_dir():
-            train_dense(params, frames, concept_set)
-        dense = SparseCBM.from_pretrained(model_folder("joint", seed, source))
+        dense = dense_model(params, frames, concept_set)
         root = root_of(source, f"{PROFILE}-nulls", seed)
         scored = "dev" if source == "cebab" else "test"
         result: dict = {"settings": settings_of(params)}

@@ -2,26 +2,21 @@
 
     python benchmarks/score_forms.py --seeds 1 2 3 --set threads=1
 
-The data are the embedded reviews. Training starts from the dense model that `benchmarks/masks.py` keeps, with the
-settings of the main job. Accuracies and gaps are on `test`. Differences from the dense model are paired by text, with
-95 % intervals by bootstrap over groups. The controls are scores that stay at their start, and the masks of the first
-row shuffled within each layer. `bytes` is what training keeps for each weight and concept: scores, gradients and
-moments of AdamW, and the start. Each result goes to benchmarks/results/score-forms.json at once. A result with the same
-settings is not computed again.
+See `mask_rows` for data, training and results, which go to benchmarks/results/score-forms.json. Accuracies and gaps are
+on `test`. Differences from the dense model are paired by text, with 95 % intervals by bootstrap over groups. The
+controls are scores that stay at their start, and the masks of the first row shuffled within each layer. `bytes` is what
+training keeps for each weight and concept: scores, gradients and moments of AdamW, and the start.
 """
 
-import argparse
 import math
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
-from cebab import annotated, configured, model_folder, train_dense
-from masks import RESULTS, compared, right, settings_of
+from mask_rows import Frames, measure_rows, rows_parser
+from masks import RESULTS, compared, right
 
 from sparsecbm.api import SparseCBM
-from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.specificity.specificity import specificity
 from sparsecbm.evaluate.variables import predict_split
@@ -29,7 +24,6 @@ from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.pruning.score_forms import start_scores
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.loop import TrainingRun
-from sparsecbm.train.reproducible import reproducible
 
 FULL, RANDOM = "full", "random masks"
 ROWS = {
@@ -54,8 +48,9 @@ def kept_bytes(params: Params, model: SparseCBM) -> float:
     return ADAMW * learnt / weights + (params.prune.scores != "full")  # a start takes one byte
 
 
-def measure(params: Params, dense: SparseCBM, frames: dict, folder: Path, control_of: Path | None) -> dict:
-    """Train masks and measure them on `test`."""
+def measure(params: Params, dense: SparseCBM, frames: Frames, folder: Path) -> dict:
+    """Train masks and measure them on `test`. The control shuffles the masks of the row `full`."""
+    control_of = folder.with_name(FULL) / "events" if params.prune.control else None
     options = PruneOptions(params.prune, params.finetune, control_of)
     start = time.process_time()
     model = fit_masks(
@@ -65,7 +60,6 @@ def measure(params: Params, dense: SparseCBM, frames: dict, folder: Path, contro
     test, seed = frames["test"], params.seed
     measured = specificity(model, frames["train"], test, params.prune.probe_texts, RESAMPLES, seed).to_dict()
     return {
-        "settings": settings_of(params),
         "cpu_seconds": round(seconds, 1),
         "bytes": 0 if control_of else round(kept_bytes(params, model), 2),
         **compared(
@@ -89,29 +83,9 @@ def show(seed: int, name: str, row: dict) -> None:
 
 def main() -> None:
     """Measure the missing rows, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
-    arguments = parser.parse_args()
-    path = RESULTS / "score-forms.json"
-    results = read_json(path) if path.is_file() else {}
-    for seed in arguments.seeds:
-        of_seed = results.setdefault(str(seed), {})
-        plan = {name: configured(None, "joint", seed, [*arguments.set, *over], ()) for name, over in ROWS.items()}
-        with TemporaryDirectory() as scratch:
-            for name, params in plan.items():
-                # The control shuffles the masks of the first row, so the two are measured together.
-                needed = (FULL, RANDOM) if name in (FULL, RANDOM) else (name,)
-                if any(of_seed.get(row, {}).get("settings") != settings_of(plan[row]) for row in needed):
-                    with reproducible(seed, params.threads):
-                        frames, concept_set = annotated(params)
-                        if not model_folder("joint", seed, "restaurants").is_dir():
-                            train_dense(params, frames, concept_set)
-                        dense = SparseCBM.from_pretrained(model_folder("joint", seed, "restaurants"))
-                        control_of = Path(scratch) / FULL / "events" if name == RANDOM else None
-                        of_seed[name] = measure(params, dense, frames, Path(scratch) / name, control_of)
-                    write_json(path, results)
-                show(seed, name, of_seed[name])
+    arguments = rows_parser(__doc__.splitlines()[0], ROWS).parse_args()
+    # The control shuffles the masks of the first row, so the two are measured together.
+    measure_rows(RESULTS / "score-forms.json", ROWS, arguments, measure, show, (FULL, RANDOM))
 
 
 if __name__ == "__main__":
