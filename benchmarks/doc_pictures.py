@@ -161,7 +161,8 @@ def draw_nulls() -> str:
 
 def draw_own() -> str:
     """Accuracy under the own chosen mask and under a random one (CEBaB, seed 1), with a concept without meaning."""
-    nonsense = read_json(RESULTS / "mask-controls.json")["1"]["nonsense"]
+    # Of the experiment 2026-11-27-core-and-contrast; null concepts took the place of its benchmark.
+    nonsense = read_json(RESULTS / "nonsense-concept.json")
     matrices = {kind: nonsense[kind]["swap"]["matrix"] for kind in ("random", "chosen")}
     names = {**{name: name for name in CONCEPTS}, "nonsense": f'holds "{nonsense["word"]}"'}
     rows = {}

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.page import RESULTS
 from sparsecbm.base.params import Params
 
-FILES = [*sorted(RESULTS.glob("cebab-*.json")), *sorted(RESULTS.glob("mask-controls.json"))]
+FILES = [*sorted(RESULTS.glob("cebab-*.json")), *sorted(RESULTS.glob("cross-use.json"))]
 FILES += sorted(RESULTS.glob("masks-*.json"))
 
 
