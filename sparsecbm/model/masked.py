@@ -166,12 +166,13 @@ def find_blocks(backbone: nn.Module) -> tuple[str, nn.ModuleList]:
 
 
 def prunable_layers(
-    backbone: nn.Module, patterns: Sequence[str] = ("*",), masked_from: int = 0
+    backbone: nn.Module, patterns: Sequence[str] = ("*",), masked_from: int = 0, key: str = "prune.layers"
 ) -> dict[str, LinearMap]:
     """Linear maps in the blocks from number `masked_from` on whose names match one of the patterns.
 
     Args:
         patterns: shell patterns over names in the backbone, such as "*.attention.*"
+        key: the parameter that the patterns come from, for messages
 
     Raises:
         ConfigError: a pattern matches nothing, or there is no such block.
@@ -192,7 +193,7 @@ def prunable_layers(
         )
     for pattern in patterns:
         if not any(fnmatchcase(layer, pattern) for layer in layers):
-            raise ConfigError(f"prune.layers: {unknown('layer pattern', pattern, layers)}")
+            raise ConfigError(f"{key}: {unknown('layer pattern', pattern, layers)}")
     return {layer: m for layer, m in layers.items() if any(fnmatchcase(layer, pattern) for pattern in patterns)}
 
 

@@ -13,8 +13,10 @@ from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked import prunable_layers, weight_leaves
 from sparsecbm.model.masks import MaskSet
+from sparsecbm.train.adapters import add_adapters, remove_adapters
+from sparsecbm.train.gradient_checkpointing import gradient_checkpointing
 from sparsecbm.train.loop import make_accelerator
-from sparsecbm.train.method import make_adamw, train_embeddings
+from sparsecbm.train.method import make_adamw, train_all
 
 SECONDS = 3.0  # for each kind
 
@@ -45,8 +47,9 @@ def calibrate(model: ConceptBottleneck, params: Params, tokens: int) -> Calibrat
     size = params.finetune.batch_size
     ids = torch.randint(len(model.tokenizer), (size, tokens), device=accelerator.device)
     mask = torch.ones_like(ids)
-    model.train().requires_grad_(True)
-    train_embeddings(model, not params.finetune.freeze_embeddings)
+    if params.finetune.adapter == "lora":
+        add_adapters(model.backbone, params.finetune.lora)
+    train_all(model.train(), params.finetune)
     optimizer = make_adamw(model, params.finetune)
 
     def loss_of(pooled: dict[str, Tensor]) -> Tensor:
@@ -59,7 +62,9 @@ def calibrate(model: ConceptBottleneck, params: Params, tokens: int) -> Calibrat
         optimizer.step()
         optimizer.zero_grad()
 
-    dense = _median_seconds(dense_update)
+    with gradient_checkpointing(model.backbone, params.finetune.gradient_checkpointing):
+        dense = _median_seconds(dense_update)
+    remove_adapters(model.backbone)
     if not model.has_bottleneck:
         return Calibration(dense, 0.0, 0.0)
     layers = prunable_layers(model.backbone, params.prune.layers, params.prune.masked_from)
@@ -74,7 +79,8 @@ def calibrate(model: ConceptBottleneck, params: Params, tokens: int) -> Calibrat
             loss = loss_of(model.represent(ids, mask, rows))
         loss.backward()
 
-    masked = _median_seconds(masked_update)
+    with gradient_checkpointing(model.backbone, params.finetune.gradient_checkpointing):
+        masked = _median_seconds(masked_update)
     with inference_mode(model):
         return Calibration(dense, masked, _median_seconds(lambda: model.represent(ids, mask)))
 

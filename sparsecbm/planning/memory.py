@@ -13,11 +13,12 @@ from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.planning.saved_tensors import FLOAT, bytes_of_dense_update, bytes_of_masked_update
 from sparsecbm.pruning.score_forms import start_scores
-from sparsecbm.train.method import train_embeddings
+from sparsecbm.train.adapters import add_adapters, remove_adapters
 
 WORK = 250 * 2**20  # that tables and the libraries' own buffers take, whatever the model; measured with MiniLM
 SORTED = 16  # bytes of a weight while scores are ranked: an integer key and what the sort needs
 MEGABYTE = 2**20
+BEST = "the best trained weights, when they are loaded back"
 SMALLER_BACKBONE = "model.backbone: a smaller one"
 
 
@@ -76,7 +77,7 @@ def memory_of_stages(model: ConceptBottleneck, params: Params, texts: Texts, bas
     """
     process = Part("Python, libraries and tables", base + WORK)
     parameters = sum(weight.numel() for weight in model.parameters())
-    weights = Part("weights, and the best ones when they are loaded back", 2 * FLOAT * parameters, SMALLER_BACKBONE)
+    weights = Part("weights", FLOAT * parameters, SMALLER_BACKBONE)
     stages = [StageMemory("finetune", (process, weights, *_finetune(model, params, texts)))]
     if model.has_bottleneck:
         stages.append(StageMemory("prune", (process, weights, *_prune(model, params, texts))))
@@ -84,17 +85,20 @@ def memory_of_stages(model: ConceptBottleneck, params: Params, texts: Texts, bas
 
 
 def _finetune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]:
-    model.requires_grad_(True)
-    train_embeddings(model, not params.finetune.freeze_embeddings)
+    if params.finetune.adapter == "lora":
+        add_adapters(model.backbone, params.finetune.lora)
+    activations = bytes_of_dense_update(model, params, params.finetune.batch_size, texts.longest)
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    fewer = "" if params.finetune.freeze_embeddings else "finetune.freeze_embeddings: true"
+    remove_adapters(model.backbone)
+    fewer = "" if params.finetune.adapter == "lora" else "finetune.adapter: lora"
     return [
+        Part(BEST, FLOAT * trained, fewer),
         Part("gradients", FLOAT * trained, fewer),
         Part("AdamW's moments", 2 * FLOAT * trained, fewer),
         Part("running average", FLOAT * trained, fewer),
         Part(
             "activations",
-            bytes_of_dense_update(model, params, params.finetune.batch_size, texts.longest),
+            activations,
             _fewer_activations(params, "finetune.batch_size, with a larger finetune.accumulate; or model.max_length"),
         ),
     ]
@@ -129,7 +133,10 @@ def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]
         Part("masks", concepts * masked // 8, fewer_masks),
         Part("scores", FLOAT * learnt + start, cheaper_scores),
         *(
-            [Part("gradients and moments of the weights", 3 * FLOAT * trained, "prune.weights: frozen")]
+            [
+                Part(BEST, FLOAT * trained, "prune.weights: frozen"),
+                Part("gradients and moments of the weights", 3 * FLOAT * trained, "prune.weights: frozen"),
+            ]
             if trained
             else []
         ),

@@ -14,7 +14,7 @@ from sparsecbm.base.params import Params
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import find_blocks, prunable_layers
 from sparsecbm.train.gradient_checkpointing import gradient_checkpointing
-from sparsecbm.train.method import train_embeddings
+from sparsecbm.train.method import train_all, train_embeddings
 
 FLOAT = 4  # bytes of a float32 number
 
@@ -31,14 +31,13 @@ def without_weights(shell: ConceptBottleneck) -> ConceptBottleneck:
 
 
 def bytes_of_dense_update(model: ConceptBottleneck, params: Params, texts: int, tokens: int) -> int:
-    """Bytes that the forward pass of a batch keeps for the backward pass of the dense model.
+    """Bytes that the forward pass of a batch keeps for the backward pass of the dense model, with its adapters.
 
     Args:
         model: as `without_weights` gives it; or any other
         texts, tokens: of the batch, padding included
     """
-    model.requires_grad_(True)
-    train_embeddings(model, not params.finetune.freeze_embeddings)
+    train_all(model, params.finetune)
     return _of_batch(model, params, (texts, tokens), model)
 
 

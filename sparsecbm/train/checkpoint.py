@@ -1,6 +1,7 @@
 """The state of a training on disk. A training that was killed resumes from it and ends with the same bytes.
 
-No random state is stored: the order of an epoch depends on (seed, epoch), and dropout on (seed, step).
+No random state is stored: the order of an epoch depends on (seed, epoch), and dropout on (seed, step). Nor are frozen
+weights: a training that resumes is given the same ones, and they may be gigabytes.
 """
 
 import re
@@ -63,7 +64,7 @@ class Checkpoints:
     ) -> None:
         """Write the last state. The earlier one stays until the new one is complete."""
         with replacing_folder(self.folder / "last", _check_files) as folder:
-            save_file(_plain(model.state_dict()), folder / MODEL)
+            save_file(_plain(trained_weights(model)), folder / MODEL)
             save_file(_optimizer_tensors(optimizer), folder / OPTIMIZER)
             save_file(_plain(average.averages), folder / AVERAGE)
             save_file(_plain(method.state(model)), folder / METHOD)
@@ -74,10 +75,11 @@ class Checkpoints:
                 file.unlink()
 
     def save_best(self, model: ConceptBottleneck, step: int) -> None:
-        """Write the weights and masks of the best validation so far. `save` removes the earlier ones."""
+        """Write the trained weights, and the masks, of the best validation so far. `save` removes the earlier ones."""
         masks = {} if model.masks is None else model.masks.bits
         with replacing(self._best(step)) as path:
-            save_file(_plain(model.state_dict() | {MASK_PREFIX + layer: bits for layer, bits in masks.items()}), path)
+            bits = {MASK_PREFIX + layer: packed for layer, packed in masks.items()}
+            save_file(_plain(trained_weights(model) | bits), path)
 
     def restore(
         self, model: ConceptBottleneck, optimizer: Optimizer, average: WeightAverage, method: TrainingMethod
@@ -87,7 +89,7 @@ class Checkpoints:
         recover(last)
         if not last.is_dir():
             return Progress()
-        model.load_state_dict(load_file(last / MODEL))
+        self._load(model, load_file(last / MODEL))
         _restore_optimizer(optimizer, load_file(last / OPTIMIZER))
         average.averages = {name: t.to(model.device) for name, t in load_file(last / AVERAGE).items()}
         method.restore(model, load_file(last / METHOD))
@@ -115,13 +117,26 @@ class Checkpoints:
         tensors = load_file(self._best(step))
         stored = [name for name in tensors if name.startswith(MASK_PREFIX)]
         bits = {name.removeprefix(MASK_PREFIX): tensors.pop(name) for name in stored}
-        model.load_state_dict(tensors)
+        self._load(model, tensors)
         if bits:
             model.masks = MaskSet(model.masks.concepts, model.masks.shapes, bits)
+
+    def _load(self, model: ConceptBottleneck, tensors: dict[str, Tensor]) -> None:
+        weights = trained_weights(model)
+        if weights.keys() != tensors.keys():
+            raise DataError(f"{self.folder} is of another training; remove it to train from the start")
+        with torch.no_grad():
+            for name, weight in weights.items():
+                weight.copy_(tensors[name])
 
     def clear(self) -> None:
         """Remove the folder, once the training's outputs are written."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def trained_weights(model: ConceptBottleneck) -> dict[str, Tensor]:
+    """The weights that the optimizer trains. All others are those that the training was given."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def _check_files(folder: Path) -> None:

@@ -9,6 +9,7 @@ from torch.optim import AdamW
 
 from sparsecbm.base.params import Finetune
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.train.adapters import freeze_under_adapters
 from sparsecbm.train.examples import Batch
 from sparsecbm.train.loss import ClassWeights, ConceptLoss, Losses, mode_losses
 from sparsecbm.train.mixup import draw_mixture, mixed_forward
@@ -60,9 +61,8 @@ class DenseTraining(TrainingMethod):
         self.weights = weights
 
     def make_optimizer(self, model: ConceptBottleneck) -> AdamW:
-        """AdamW over all weights; over the word embeddings only if they are not frozen."""
-        model.requires_grad_(True)
-        train_embeddings(model, not self.params.freeze_embeddings)
+        """AdamW over all weights, or over heads and adapters; over the word embeddings only if they are not frozen."""
+        train_all(model, self.params)
         return make_adamw(model, self.params)
 
     def compute_losses(self, model: ConceptBottleneck, batch: Batch, step: int) -> Losses:
@@ -73,6 +73,13 @@ class DenseTraining(TrainingMethod):
         else:
             output = model(batch.ids, batch.mask)
         return mode_losses(output, batch, model.settings.mode, params.gamma, self.weights, ConceptLoss.of(params))
+
+
+def train_all(model: ConceptBottleneck, params: Finetune) -> None:
+    """Train all weights of a dense model, or its heads and adapters if it has adapters."""
+    model.requires_grad_(True)
+    train_embeddings(model, not params.freeze_embeddings)
+    freeze_under_adapters(model.backbone)
 
 
 def train_embeddings(model: ConceptBottleneck, trained: bool) -> None:

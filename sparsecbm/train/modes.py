@@ -16,6 +16,7 @@ from sparsecbm.base.errors import DataError, ModelError
 from sparsecbm.base.params import Finetune
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import LabelHead, activate, concatenated_activations
+from sparsecbm.train.adapters import add_adapters, merge_adapters
 from sparsecbm.train.examples import MISSING, Examples, build_examples, one_hot
 from sparsecbm.train.label_head import ABSENT_CLASS_BIAS, fit_label_head, fit_temperature
 from sparsecbm.train.loop import History, TrainingRun, train
@@ -37,6 +38,7 @@ def fit(
 
     Raises:
         DataError: no text has a label, all training texts have the same one, or a concept has no labelled text.
+        ConfigError: adapters do not fit the backbone.
         ModelError: the GPU is out of memory, or the tokenizer knows no word of the texts.
     """
     train_examples = build_examples(training, model, params.targets, params.noise)
@@ -47,7 +49,10 @@ def fit(
     if params.class_weights == "balanced":
         states = {concept.name: len(concept) for concept in model.concept_set}
         weights = balanced_class_weights(train_examples, states, len(model.concept_set.label))
+    if params.adapter == "lora":
+        add_adapters(model.backbone, params.lora)
     history = train(model, train_examples, validation_examples, params, DenseTraining(params, weights), run)
+    merge_adapters(model.backbone)
     logits = model.logits(training["text"].tolist())
     if model.has_bottleneck:
         held_out = validation_examples, model.logits(validation["text"].tolist())

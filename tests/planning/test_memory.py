@@ -25,11 +25,25 @@ def test_finetune_keeps_four_numbers_for_each_trained_weight(model):
     assert found.pop("activations") == bytes_of_dense_update(model, params_with(), 16, 12)
     assert found == {
         "Python, libraries and tables": 1000 + WORK,
-        "weights, and the best ones when they are loaded back": 8 * parameters,
+        "weights": 4 * parameters,
+        "the best trained weights, when they are loaded back": 4 * trained,
         "gradients": 4 * trained,
         "AdamW's moments": 8 * trained,
         "running average": 4 * trained,
     }
+
+
+def test_with_adapters_only_they_and_the_heads_are_trained(model):
+    """Each map of a rows and b columns has an adapter of rank 8 with 8 (a + b) numbers; the model has none afterwards."""
+    names = set(dict(model.named_parameters()))
+    params = params_with(masked_from=0)
+    params = params.model_copy(update={"finetune": params.finetune.model_copy(update={"adapter": "lora"})})
+    finetune = memory_of_stages(model, params, TEXTS, base=1000)[0]
+    adapters = 2 * (4 * 8 * (16 + 16) + 2 * 8 * (16 + 32))
+    heads = sum(weight.numel() for name, weight in model.named_parameters() if not name.startswith("backbone."))
+    sizes = {part.name: part.size for part in finetune.parts}
+    assert sizes["gradients"] == 4 * (adapters + heads) and sizes["AdamW's moments"] == 8 * (adapters + heads)
+    assert set(dict(model.named_parameters())) == names
 
 
 @pytest.mark.parametrize(

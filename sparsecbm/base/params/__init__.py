@@ -3,7 +3,7 @@
 from sparsecbm.base.params.annotate import Annotate
 from sparsecbm.base.params.data import Split, Validate
 from sparsecbm.base.params.evaluate import Evaluate
-from sparsecbm.base.params.finetune import Finetune, LabelNoise
+from sparsecbm.base.params.finetune import Finetune, LabelNoise, Lora
 from sparsecbm.base.params.params import (
     Params,
     load_params,
@@ -34,6 +34,7 @@ __all__ = [
     "HubSource",
     "ImdbSource",
     "LabelNoise",
+    "Lora",
     "Mapping",
     "Params",
     "Prune",

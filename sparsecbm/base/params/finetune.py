@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sparsecbm.base.params.section import Section, Share
 
@@ -53,6 +53,18 @@ class LabelNoise(Section):
     )
 
 
+class Lora(Section):
+    """Adapters of low rank: what `finetune.adapter: lora` trains instead of the weights."""
+
+    rank: int = Field(default=8, ge=1, description="rank of the change of each linear map")
+    alpha: float = Field(default=16.0, gt=0, description="the change is multiplied by `alpha / rank`")
+    layers: list[str] = Field(
+        default=["*"],
+        min_length=1,
+        description="name patterns of the linear maps that get adapters; a pattern without a match is an error",
+    )
+
+
 class Finetune(Section):
     """How the dense model is trained."""
 
@@ -93,6 +105,12 @@ class Finetune(Section):
         "information",
     )
     noise: LabelNoise = Field(default=LabelNoise(), description="concept labels that may be wrong")
+    adapter: Literal["none", "lora"] = Field(
+        default="none",
+        description="`lora` trains adapters of low rank and the heads, and adds the adapters to the weights before "
+        "anything else sees them; the backbone itself stays frozen",
+    )
+    lora: Lora = Field(default=Lora(), description="the adapters")
     freeze_embeddings: bool = Field(
         default=True,
         description="word embeddings stay as pretrained, which takes half the memory and two thirds of the time",
@@ -115,3 +133,12 @@ class Finetune(Section):
     checkpoint_seconds: float = Field(
         default=30, ge=0, description="time between checkpoints; an interruption loses at most this much work"
     )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Finetune":
+        if self.adapter != "none" and not self.freeze_embeddings:
+            raise ValueError(
+                "adapter lora trains adapters and heads only, and freeze_embeddings is false; set "
+                "finetune.freeze_embeddings=true, or finetune.adapter=none"
+            )
+        return self
