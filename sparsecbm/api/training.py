@@ -21,8 +21,9 @@ from sparsecbm.model.dry_run import dry_run
 from sparsecbm.model.masked import find_blocks
 from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.loop import TrainingRun, in_bf16
+from sparsecbm.train.loop import TrainingRun, in_bf16, join_training
 from sparsecbm.train.modes import fit as fit_dense
+from sparsecbm.train.processes import count
 from sparsecbm.train.reproducible import reproducible
 
 DEFAULT_FIT = FitOptions()
@@ -62,6 +63,7 @@ def fit(
     frame = to_frame(data)
     concept_set = learn_concepts(frame, text, label, concepts, options.labels)
     training, held_out = _parts(frame, concept_set, text, group, options)
+    join_training(params)
     with _training(options) as run:
         model = SparseCBM.build(options.backbone, concept_set, options.settings)
         dry_run(model, bf16=in_bf16(params))
@@ -104,6 +106,7 @@ def prune(
     of_prune.setdefault("masked_from", len(find_blocks(model.backbone)[1]) // 2)
     prune_options = PruneOptions(_checked(Prune, of_prune), _checked(Finetune, of_finetune))
     training, held_out = _parts(data, model.concept_set, text, group, options)
+    join_training(prune_options.finetune)
     with _training(options) as run:
         result = fit_masks(model, training, held_out, prune_options, run)
     result.model.history = result.history
@@ -137,5 +140,7 @@ def _training(options: TrainOptions) -> Iterator[TrainingRun]:
     """A run that repeats, with its checkpoints in the given folder or in one that is deleted afterwards."""
     with ExitStack() as stack:
         stack.enter_context(reproducible(options.seed, torch.get_num_threads()))
+        if options.checkpoints is None and count() > 1:
+            raise ConfigError("options.checkpoints: processes that train together need a folder that all of them see")
         folder = options.checkpoints or stack.enter_context(TemporaryDirectory(prefix="sparsecbm-"))
         yield TrainingRun(options.seed, Checkpoints(Path(folder)))

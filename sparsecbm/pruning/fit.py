@@ -38,7 +38,8 @@ from sparsecbm.train.examples import Examples, build_examples, target_weight
 from sparsecbm.train.loop import History, TrainingRun, train
 from sparsecbm.train.modes import compute_training_means, fit_hard_head, refit_label_head
 from sparsecbm.train.oom import SMALLER_BATCH_HINT, out_of_memory_hint
-from sparsecbm.train.pooled import pooled_under_masks
+from sparsecbm.train.pooled import logits_of, pooled_under_masks
+from sparsecbm.train.processes import wait_for_all, writes
 
 Model = TypeVar("Model", bound=ConceptBottleneck)
 
@@ -115,7 +116,7 @@ def fit_masks(
     names = [null.name for null in nulls]
     if nulls:
         refit_concept_heads(model, annotated, pooled_under_masks(model, annotated, names), gamma=None)
-    dense_logits = dense.logits(training["text"].tolist()).concepts
+    dense_logits = logits_of(dense, training["text"].tolist()).concepts
     train_examples = mix_targets(annotated, dense_logits, params.distill) if params.distill else annotated
     parameters = dict(model.backbone.named_parameters())
     shapes = {layer: tuple(parameters[f"{layer}.weight"].shape) for layer in layers}
@@ -149,7 +150,9 @@ def fit_masks(
         borrowers = [name for name, own in own_weights.items() if not own.earned]
         if params.contrast == "earned" and borrowers:
             _lend(model, own_weights, dense.concept_set.names)
-            require_masks(model).save(folder / FINAL)
+            if writes():
+                require_masks(model).save(folder / FINAL)
+            wait_for_all()
             pooled |= pooled_under_masks(model, train_examples, borrowers)
     beside = None
     if nulls:

@@ -20,6 +20,7 @@ from sparsecbm.pruning.fisher import check_gradients
 from sparsecbm.pruning.masked_layers import require_masks
 from sparsecbm.train.examples import Batch, Examples, build_batch
 from sparsecbm.train.loss import cross_entropy
+from sparsecbm.train.processes import add_up, share
 
 FLOAT_BYTES = 4
 MEGABYTE = 2**20
@@ -81,10 +82,11 @@ def stream_gradients(
     masks = require_masks(model)
     with evaluation_mode(model):
         for group in group_layers(masks.shapes, len(batches), memory_mb):
-            by_layer = {layer: torch.empty(len(batches), prod(masks.shapes[layer])) for layer in group}
-            for row, batch in enumerate(batches):
+            by_layer = {layer: torch.zeros(len(batches), prod(masks.shapes[layer])) for layer in group}
+            for row, batch in share(list(enumerate(batches))):
                 for layer, gradient in zip(group, _backward(model, concept, batch, group), strict=True):
                     by_layer[layer][row] = gradient.reshape(-1).float().cpu()
+            add_up(by_layer.values())  # each row is that of one process
             for layer in group:
                 gradients = by_layer.pop(layer)  # frees the memory of a layer that was used
                 gradients *= masks[concept][layer].reshape(-1).cpu()

@@ -12,6 +12,7 @@ from sparsecbm.pruning.gradients import draw_gradient_batches
 from sparsecbm.pruning.mask_scores import MaskScores
 from sparsecbm.pruning.random_control import matched_random_of
 from sparsecbm.train.examples import Examples
+from sparsecbm.train.processes import writes
 
 
 class MaskSource(Protocol):
@@ -51,7 +52,8 @@ class ComputedMasks:
         batches = draw_gradient_batches(model, self.data, self.params, self.seed, step)
         scored = score_weights(model, self.params, batches, self.seed + step)
         masks = choose_masks(model, self.params, scored.scores, sparsity, null_concepts=self.null_concepts)
-        masks.save(self.folder / f"{step}.safetensors")
+        if writes():
+            masks.save(self.folder / f"{step}.safetensors")
         correlations = {f"prune.magnitude_correlation.{name}": r for name, r in scored.correlations.items()}
         return masks, _figures(masks, sparsity) | correlations
 
@@ -85,7 +87,8 @@ class LearntMasks:
         """Keep the weights with the highest scores, dropped ones included."""
         scores = self.scores.by_concept(model.concept_set.names)
         masks = choose_masks(model, self.params, scores, sparsity, True, self.null_concepts)
-        masks.save(self.folder / f"{step}.safetensors")
+        if writes():
+            masks.save(self.folder / f"{step}.safetensors")
         return masks, _figures(masks, sparsity)
 
 

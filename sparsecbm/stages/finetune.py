@@ -12,8 +12,9 @@ from sparsecbm.pipeline.keys import stage_key
 from sparsecbm.stages.reproducible_stage import reproducible_stage
 from sparsecbm.track.live import live_run
 from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.loop import History, TrainingRun, in_bf16
+from sparsecbm.train.loop import History, TrainingRun, in_bf16, join_training
 from sparsecbm.train.modes import fit
+from sparsecbm.train.processes import writes
 
 
 @reproducible_stage
@@ -26,6 +27,7 @@ def run(params: Params, workspace: Workspace) -> None:
     Raises:
         DataError: a concept does not have two states among the training rows, and the mode is not `standard`.
     """
+    join_training(params.finetune)
     settings = Settings(**params.model.model_dump(exclude={"backbone"}))
     concept_set = read_concepts(workspace.annotated)
     training, validation = (read_split(workspace.annotated, split) for split in ("train", "validation"))
@@ -36,9 +38,10 @@ def run(params: Params, workspace: Workspace) -> None:
     checkpoints = Checkpoints(workspace.checkpoints / f"finetune-{stage_key(workspace, 'finetune')[:16]}")
     with live_run(params, workspace, stage="finetune") as log:
         history = fit(model, training, validation, params.finetune, TrainingRun(params.seed, checkpoints, log))
-    save_model(model.to("cpu"), workspace.dense)
-    write_json(workspace.metrics("finetune"), _record(model, history))
-    checkpoints.clear()
+    if writes():
+        save_model(model.to("cpu"), workspace.dense)
+        write_json(workspace.metrics("finetune"), _record(model, history))
+        checkpoints.clear()
 
 
 def _planned_masks(params: Params) -> PlannedMasks:

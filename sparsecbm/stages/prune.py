@@ -28,7 +28,8 @@ from sparsecbm.stages.reproducible_stage import reproducible_stage
 from sparsecbm.track.live import LiveRun, live_run
 from sparsecbm.train.checkpoint import Checkpoints
 from sparsecbm.train.examples import build_examples
-from sparsecbm.train.loop import History, TrainingRun, validation_scores
+from sparsecbm.train.loop import History, TrainingRun, join_training, validation_scores
+from sparsecbm.train.processes import writes
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +52,12 @@ def run(params: Params, workspace: Workspace) -> None:
     concepts without meaning get masks in the same training, and `nulls` says how these do; the model does not keep
     them. The black box (mode `standard`) has no concepts to find masks for, so it is saved unchanged.
     """
+    join_training(params.finetune)
     dense = load_model(workspace.dense)
     if not dense.has_bottleneck:
-        save_model(dense, workspace.sparse)
-        write_json(workspace.metrics("prune"), {"chosen": None})
+        if writes():
+            save_model(dense, workspace.sparse)
+            write_json(workspace.metrics("prune"), {"chosen": None})
         return
     splits = {split: read_split(workspace.annotated, split) for split in ("train", "validation")}
     before = validation_scores(dense.eval(), build_examples(splits["validation"], dense), _batch_size(params))
@@ -78,9 +81,10 @@ def run(params: Params, workspace: Workspace) -> None:
             record["excess"] = excess(chosen.specificity, control.specificity, seed=params.seed).to_dict()
         if chosen.nulls is not None:
             record["nulls"] = _compare_with_nulls(chosen, control, record.get("excess"), params.seed)
-    save_model(chosen.model, workspace.sparse)
-    write_json(workspace.metrics("prune"), record)
-    Checkpoints(root).clear()
+    if writes():
+        save_model(chosen.model, workspace.sparse)
+        write_json(workspace.metrics("prune"), record)
+        Checkpoints(root).clear()
 
 
 def _prune(

@@ -14,6 +14,7 @@ from sparsecbm.track.metric_names import grouped_numbers, param_names
 from sparsecbm.track.probe import TrackingUnavailableError, first_line
 from sparsecbm.track.runs import TRAINING, add_params, add_points, add_tags, create_run, find_run, key_tag
 from sparsecbm.track.store import Store, open_store
+from sparsecbm.train.processes import writes
 
 FLUSH_SECONDS = 2
 ANSWER_SECONDS = 3
@@ -70,7 +71,7 @@ class LiveRun:
 def live_run(params: Params, workspace: Workspace, stage: str) -> Iterator[LiveRun]:
     """Open the run that belongs to the stage's inputs; after an interruption it is the same run."""
     log = LiveRun(None, None, stage)
-    if params.track.enabled:
+    if params.track.enabled and writes():
         try:
             log = _open(params, workspace, stage)
         except Exception as error:  # as above

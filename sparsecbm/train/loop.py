@@ -1,5 +1,6 @@
 """The training loop: updates, validation, selection and checkpoints. It knows nothing of DVC or MLflow."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,16 @@ from sparsecbm.train.ema import WeightAverage
 from sparsecbm.train.examples import MISSING, Examples, build_batch
 from sparsecbm.train.gradient_checkpointing import gradient_checkpointing
 from sparsecbm.train.method import TrainingMethod
+from sparsecbm.train.processes import (
+    add_up,
+    add_up_gradients,
+    check_shares,
+    first_process_first,
+    join_processes,
+    share,
+    wait_for_all,
+    writes,
+)
 
 OnStep = Callable[[int, dict[str, float]], None]
 LOG_EVERY = 10  # updates between two points of a curve
@@ -73,10 +84,24 @@ def choose_precision(setting: str, device: torch.device) -> str:
     return "bf16" if setting == "bf16" else "no"
 
 
+def _configured_device(params: Finetune) -> torch.device:
+    return torch.device("cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
 def in_bf16(params: Finetune) -> bool:
     """Whether a training on the configured device computes in bf16."""
-    device = torch.device("cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu")
-    return choose_precision(params.precision, device) == "bf16"
+    return choose_precision(params.precision, _configured_device(params)) == "bf16"
+
+
+def join_training(params: Finetune) -> None:
+    """Meet the other processes of the training, if `accelerate launch` or `torchrun` started several.
+
+    Raises:
+        ConfigError: the batches of an update cannot be shared among them.
+        ModelError: a process is gone, or they differ in device or precision.
+    """
+    join_processes(_configured_device(params), "bf16" if in_bf16(params) else "float32")
+    check_shares(params.accumulate, params.batch_size)
 
 
 def make_accelerator(params: Finetune) -> Accelerator:
@@ -85,6 +110,12 @@ def make_accelerator(params: Finetune) -> Accelerator:
     # accelerate keeps one state for each process and refuses a second training with other settings, so it is reset.
     AcceleratorState._reset_state(reset_partial_state=True)
     device = PartialState(cpu=cpu).device
+    if params.precision == "bf16" and not multiplies_bf16(device) and writes():
+        print(
+            "finetune.precision: bf16 is imitated, since the hardware has no instructions for it, which takes longer "
+            "than float32; auto takes bf16 only where it is fast",
+            file=sys.stderr,
+        )
     return Accelerator(cpu=cpu, mixed_precision=choose_precision(params.precision, device))
 
 
@@ -97,13 +128,14 @@ def validation_scores(model: ConceptBottleneck, data: Examples, batch_size: int)
     label = torch.zeros(len(data), dtype=torch.long)
     concepts = {name: torch.zeros(len(data), dtype=torch.long) for name in data.concepts}
     with inference_mode(model):
-        for indices in batch_by_length(data.lengths, batch_size):
+        for indices in share(batch_by_length(data.lengths, batch_size)):
             batch = build_batch(data, indices, model.tokenizer.pad_token_id, model.device)
             output = model(batch.ids, batch.mask)
             label[indices] = output.label_logits.argmax(-1).cpu()
             for name, logits in output.concept_logits.items():
                 if name in concepts:
                     concepts[name][indices] = logits.argmax(-1).cpu()
+    add_up([label, *concepts.values()])
     figures = {}
     if model.settings.mode in ("standard", "joint"):
         figures["label.accuracy"] = accuracy(data.label.numpy(), label.numpy(), MISSING)
@@ -127,9 +159,11 @@ def train(
         while not loop.progress.finished:
             loop.train_epoch()
             loop.end_epoch()
+    wait_for_all()  # the first process writes the best weights, which all load
     loop.bar.close()
     progress = loop.progress
     run.checkpoints.load_best(model, progress.best_step)
+    wait_for_all()
     model.eval()
     return History(progress.curves, progress.epochs, progress.events, progress.best_step, progress.best_score)
 
@@ -154,13 +188,19 @@ class _Loop:
         updates = -(-len(training) // (params.batch_size * params.accumulate))  # in an epoch
         self.total = updates * params.epochs
         self.average = WeightAverage(model, params.ema_decay)
-        self.progress = run.checkpoints.restore(model, self.optimizer, self.average, method)
+        with first_process_first():  # it repairs what a kill left behind
+            self.progress = run.checkpoints.restore(model, self.optimizer, self.average, method)
         self.schedule = get_linear_schedule_with_warmup(
             self.optimizer, int(params.warmup * self.total), self.total, last_epoch=self.progress.step - 1
         )
         self.saved_at = time.monotonic()
         self.bar = tqdm(
-            total=self.total, initial=self.progress.step, unit="update", desc=method.name, mininterval=pause()
+            total=self.total,
+            initial=self.progress.step,
+            unit="update",
+            desc=method.name,
+            mininterval=pause(),
+            disable=not writes(),
         )
 
     def train_epoch(self) -> None:
@@ -197,15 +237,19 @@ class _Loop:
         self._save()
 
     def _update(self, batches: list[list[int]]) -> dict[str, float]:
-        """One update from the gradients of one or more batches; returns the mean losses."""
+        """One update from the gradients of one or more batches, shared among processes; returns the mean losses."""
         sums = torch.zeros(3)
-        for indices in batches:
+        for number, indices in share(list(enumerate(batches))):
+            if number:  # the dropout of a batch is the same in whichever process it runs
+                torch.manual_seed(self.run.seed * 1_000_003 + self.progress.step + number * 998_244_353)
             batch = build_batch(self.training, indices, self.model.tokenizer.pad_token_id, self.accelerator.device)
             with self.accelerator.autocast():
                 losses = self.method.compute_losses(self.model, batch, self.progress.step)
             self.accelerator.backward(losses.total / len(batches))
             sums += torch.stack([losses.total, losses.label, losses.concept]).detach().float().cpu()
             self.method.after_backward(self.model)
+        add_up_gradients(weight for group in self.optimizer.param_groups for weight in group["params"])
+        add_up([sums])
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.params.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -220,15 +264,18 @@ class _Loop:
             if figures["score"] > progress.best_score:
                 progress.best_score, progress.best_step = figures["score"], progress.step
                 progress.epochs_without_gain = 0
-                self.run.checkpoints.save_best(self.model, progress.step)
+                if writes():
+                    self.run.checkpoints.save_best(self.model, progress.step)
             else:
                 progress.epochs_without_gain += 1
         progress.finished = progress.epoch >= params.epochs or progress.epochs_without_gain >= params.patience
         named = {f"validation.{name}": value for name, value in figures.items()}
         progress.epochs.append({"epoch": progress.epoch, "step": progress.step, **named})
-        tqdm.write(f"epoch {progress.epoch}: " + ", ".join(f"{name} {value:.3f}" for name, value in named.items()))
+        if writes():
+            tqdm.write(f"epoch {progress.epoch}: " + ", ".join(f"{name} {value:.3f}" for name, value in named.items()))
         self.run.on_step(progress.step, named)
 
     def _save(self) -> None:
-        self.run.checkpoints.save(self.model, self.optimizer, self.average, self.method, self.progress)
+        if writes():
+            self.run.checkpoints.save(self.model, self.optimizer, self.average, self.method, self.progress)
         self.saved_at = time.monotonic()

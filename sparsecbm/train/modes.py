@@ -23,6 +23,7 @@ from sparsecbm.train.loop import History, TrainingRun, train
 from sparsecbm.train.loss import ClassWeights, balanced_class_weights
 from sparsecbm.train.method import DenseTraining
 from sparsecbm.train.oom import SMALLER_BATCH_HINT, out_of_memory_hint
+from sparsecbm.train.pooled import logits_of
 
 MOST_UNKNOWN = 0.99  # of the words of a split
 
@@ -53,9 +54,9 @@ def fit(
         add_adapters(model.backbone, params.lora)
     history = train(model, train_examples, validation_examples, params, DenseTraining(params, weights), run)
     merge_adapters(model.backbone)
-    logits = model.logits(training["text"].tolist())
+    logits = logits_of(model, training["text"].tolist())
     if model.has_bottleneck:
-        held_out = validation_examples, model.logits(validation["text"].tolist())
+        held_out = validation_examples, logits_of(model, validation["text"].tolist())
         if model.settings.mode != "joint" or params.refit_label_head:
             refit_label_head(model, train_examples, logits, *held_out)
         fit_hard_head(model, train_examples, logits, *held_out)

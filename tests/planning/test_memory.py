@@ -34,7 +34,7 @@ def test_finetune_keeps_four_numbers_for_each_trained_weight(model):
 
 
 def test_with_adapters_only_they_and_the_heads_are_trained(model):
-    """Each map of a rows and b columns has an adapter of rank 8 with 8 (a + b) numbers; the model has none afterwards."""
+    """A map of a rows and b columns has an adapter of rank 8 with 8 (a + b) numbers; afterwards it is taken off."""
     names = set(dict(model.named_parameters()))
     params = params_with(masked_from=0)
     params = params.model_copy(update={"finetune": params.finetune.model_copy(update={"adapter": "lora"})})

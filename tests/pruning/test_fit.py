@@ -18,6 +18,7 @@ from sparsecbm.train import loop
 from sparsecbm.train.examples import build_examples
 from sparsecbm.train.loop import ignore_figures
 from sparsecbm.train.modes import fit
+from sparsecbm.train.oom import out_of_memory_hint
 from tests.support.prune_settings import pruning
 from tests.support.tiny_models import tiny_model
 from tests.support.tiny_pipeline import ROOT
@@ -446,7 +447,18 @@ def test_a_gpu_out_of_memory_names_the_key_to_change(model, tmp_path, monkeypatc
     assert isinstance(raised.value.__cause__, torch.OutOfMemoryError)
 
 
+def test_a_machine_out_of_memory_names_the_key_to_change_and_other_faults_stay_as_they_are():
+    with pytest.raises(ModelError, match="this machine is out of memory: lower it"), out_of_memory_hint("lower it"):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory: you tried")
+    with pytest.raises(ModelError, match="this machine is out of memory"), out_of_memory_hint("lower it"):
+        raise MemoryError
+    with pytest.raises(RuntimeError, match="shapes differ"), out_of_memory_hint("lower it"):
+        raise RuntimeError("shapes differ")
+
+
 def test_dense_training_out_of_memory_also_names_the_key(model, tmp_path, monkeypatch):
     monkeypatch.setattr(model, "represent", out_of_memory)
-    with pytest.raises(ModelError, match=r"the GPU is out of memory: lower finetune\.batch_size \([^()]*\)$"):
+    with pytest.raises(
+        ModelError, match=r"the GPU is out of memory: lower finetune\.batch_size \([^()]*\), set finetune\.grad"
+    ):
         fit(model, annotated(16, 1), annotated(8, 2), finetuning(), training_run(tmp_path / "c"))

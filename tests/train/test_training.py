@@ -295,6 +295,13 @@ def test_precision_is_bf16_only_if_configured_or_fast(monkeypatch):
     assert choose_precision("bf16", cpu) == "bf16" and choose_precision("float32", cpu) == "no"
 
 
+def test_bf16_without_instructions_for_it_is_said(monkeypatch, capsys):
+    for has in (True, False):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: {"avx512_bf16": has})
+        make_accelerator(finetuning(precision="bf16"))
+        assert ("finetune.precision: bf16 is imitated" in capsys.readouterr().err) is not has
+
+
 def test_one_process_can_train_in_different_precisions():
     for setting, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16), ("float32", torch.float32)):
         with make_accelerator(finetuning(precision=setting)).autocast():
