@@ -7,6 +7,7 @@ The first process alone writes files. With one process, nothing here does anythi
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from sparsecbm.base.errors import ConfigError, ModelError
 
+RESUMES = "start it again with the same command, and it goes on from its last checkpoint"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -47,6 +49,7 @@ def join_processes(device: torch.device, precision: str) -> None:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
+    signal.signal(signal.SIGTERM, _end)
     if not dist.is_initialized():
         # Results of batches are added up on the CPU, gradients where they are.
         _together(lambda: dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"))
@@ -138,6 +141,13 @@ def first_process_first() -> Iterator[None]:
         wait_for_all()
 
 
+def _end(*_: object) -> None:
+    raise ModelError(
+        "this process of the training was asked to end, as a launcher does when another process of the training has "
+        f"ended; {RESUMES}"
+    )
+
+
 def _describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
@@ -149,7 +159,7 @@ def _together(call: Callable[[], Result]) -> Result:
         return call()
     except RuntimeError as error:  # of gloo and NCCL, and of the store in which processes meet
         raise ModelError(
-            "another process of this training has ended or cannot be reached, so this one ends, too; start it again "
-            "with the same command, and it goes on from its last checkpoint. If nobody ended it, look for the message "
-            f"of that process above ({str(error).strip().partition(chr(10))[0][:200]})"
+            f"another process of this training has ended or cannot be reached, so this one ends, too; {RESUMES}. If "
+            "nobody ended that process, look for its own message above "
+            f"({str(error).strip().partition(chr(10))[0][:200]})"
         ) from error

@@ -54,7 +54,7 @@ def train(backbone: Path, folder: Path, slowly: float = 0.0) -> dict:
     join_training(params)
 
     def show(step, figures):
-        print(rank(), step, os.getpid(), flush=True)
+        os.write(1, f"{rank()} {step} {os.getpid()}\n".encode())  # at once, since the processes share this output
         time.sleep(slowly)
 
     with reproducible(0, 1):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -105,7 +106,10 @@ def test_a_killed_process_ends_the_other_and_the_training_resumes_to_the_same_by
     os.kill(int(line.split()[2]), signal.SIGKILL)
     _, errors = victims.communicate(timeout=300)
     assert victims.returncode != 0
-    assert "error: another process of this training has ended" in errors
+    # It is told by the connection that breaks, or by the launcher.
+    assert re.search(
+        r"error: (another process of this training has ended|this process of the training was asked)", errors
+    )
     assert "it goes on from its last checkpoint" in errors
     assert not (tmp_path / "dense.safetensors").exists()
     assert json.loads((tmp_path / "finetune" / "last" / "progress.json").read_text())["step"] >= 7
