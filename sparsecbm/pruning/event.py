@@ -10,6 +10,7 @@ from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import find_units
+from sparsecbm.pruning.activation_norms import stream_activation_norms
 from sparsecbm.pruning.contrast import Contrast, choose_contrasting_masks
 from sparsecbm.pruning.degeneracy import magnitude_correlation, warn_if_magnitude
 from sparsecbm.pruning.gradients import stream_gradients
@@ -60,7 +61,7 @@ def stream_scores(model: ConceptBottleneck, params: Prune, batches: Sequence[Bat
 
     Args:
         model: a masked model
-        batches: small batches, each for one gradient; not used by a saliency that needs no gradients
+        batches: small batches, each for one gradient, or for the norms of activations; not used by other saliencies
 
     Raises:
         ConfigError, PruningError: as the saliency; or the model has no masks.
@@ -73,6 +74,8 @@ def stream_scores(model: ConceptBottleneck, params: Prune, batches: Sequence[Bat
         gradients_by_layer: Iterable[tuple[str, Tensor | None]] = ((layer, None) for layer in layers)
         if saliency.needs_gradients:
             gradients_by_layer = stream_gradients(model, name, batches, params.memory_mb)
+        elif saliency.needs_activations:
+            gradients_by_layer = stream_activation_norms(model, name, batches)
         for layer, gradients in gradients_by_layer:
             weights = layers[layer].weight.detach().cpu()
             where = f"layer {layer}, concept {name!r}"

@@ -1,4 +1,4 @@
-"""Saliencies: what each weight is worth to a concept. All five score weights through one interface."""
+"""Saliencies: what each weight is worth to a concept. All score weights through one interface."""
 
 import hashlib
 from dataclasses import dataclass
@@ -36,7 +36,8 @@ class ScoreFunction(Protocol):
 
         Args:
             weights: [n]
-            gradients: [m, n], one row for each batch; None is enough for saliencies that need no gradients
+            gradients: [m, n], one row for each batch; None is enough for saliencies that need no gradients. One that
+                needs activations gets [1, n], the norm of the input that each weight is multiplied with
             where: names the layer and the concept; it is part of messages and of the seed of random scores
 
         Returns:
@@ -50,10 +51,11 @@ class ScoreFunction(Protocol):
 
 @dataclass(frozen=True)
 class Saliency:
-    """A way to score weights, and whether it needs gradients."""
+    """A way to score weights, and whether it needs gradients, or norms of activations in their place."""
 
     score: ScoreFunction
     needs_gradients: bool
+    needs_activations: bool = False
 
 
 def score_by_obert(weights: Tensor, gradients: Tensor | None, settings: SaliencySettings, where: str) -> Tensor:
@@ -94,6 +96,14 @@ def score_by_magnitude(weights: Tensor, gradients: Tensor | None, settings: Sali
     return weights.float().abs()
 
 
+def score_by_activation_norm(
+    weights: Tensor, gradients: Tensor | None, settings: SaliencySettings, where: str
+) -> Tensor:
+    """|w_ij| ||X_j||: the size of what a weight adds to its output (Wanda, Sun et al., arXiv 2306.11695, eq. 1)."""
+    (norms,) = _checked(weights, gradients, where)
+    return weights.float().abs() * norms
+
+
 def score_at_random(weights: Tensor, gradients: Tensor | None, settings: SaliencySettings, where: str) -> Tensor:
     """Uniform in [0, 1): the control for every saliency. The seed, `where` and n determine the scores."""
     digest = hashlib.sha256(f"{settings.seed}/{where}".encode()).digest()
@@ -104,6 +114,7 @@ def score_at_random(weights: Tensor, gradients: Tensor | None, settings: Salienc
 SALIENCIES = {
     "obert": Saliency(score_by_obert, needs_gradients=True),
     "fisher_diagonal": Saliency(score_by_fisher_diagonal, needs_gradients=True),
+    "activation_norm": Saliency(score_by_activation_norm, needs_gradients=False, needs_activations=True),
     "magnitude": Saliency(score_by_magnitude, needs_gradients=False),
     # Not used by `prune.saliency: movement`, which learns its scores during training (see `LearntMasks`).
     "movement": Saliency(score_by_movement, needs_gradients=True),

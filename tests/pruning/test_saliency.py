@@ -29,6 +29,10 @@ def test_magnitude_by_hand():
     assert scores("magnitude", gradients=None).tolist() == [3, 2, 1]
 
 
+def test_activation_norm_by_hand():
+    assert scores("activation_norm", gradients=torch.tensor([[1.0, 2.0, 5.0]])).tolist() == [3, 4, 5]
+
+
 def test_movement_by_hand():
     # The gradients add up to (2, 2, -2). Descent shrinks 3 and moves -2 and 1 away from zero.
     assert scores("movement").tolist() == [-6, 4, 2]
@@ -87,10 +91,11 @@ def test_random_scores_depend_on_seed_and_layer():
 def test_all_saliencies_have_the_same_interface():
     weights, gradients = normal(50), normal(3, 50, seed=1)
     before = weights.clone(), gradients.clone()
-    assert set(SALIENCIES) == {"obert", "fisher_diagonal", "magnitude", "movement", "random"}
+    assert set(SALIENCIES) == {"obert", "fisher_diagonal", "activation_norm", "magnitude", "movement", "random"}
     assert {name for name in SALIENCIES if SALIENCIES[name].needs_gradients} == {"obert", "fisher_diagonal", "movement"}
     for name in SALIENCIES:
         argument = gradients if get_saliency(name).needs_gradients else None
+        argument = gradients[:1] if get_saliency(name).needs_activations else argument
         values = get_saliency(name).score(weights, argument, SaliencySettings(), WHERE)
         assert values.shape == (50,) and values.dtype == torch.float32, name
     assert torch.equal(weights, before[0]) and torch.equal(gradients, before[1])

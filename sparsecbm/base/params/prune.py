@@ -18,10 +18,10 @@ class Prune(Section):
     begin: Share = Field(default=0.0, description="first pruning event, as a share of all updates")
     end: Share = Field(default=0.6, description="last pruning event, as a share of all updates")
     events: int = Field(default=16, ge=1, description="pruning events, at most one for each update")
-    saliency: Literal["movement", "obert", "fisher_diagonal", "magnitude", "random"] = Field(
+    saliency: Literal["movement", "obert", "fisher_diagonal", "activation_norm", "magnitude", "random"] = Field(
         default="movement", description="what ranks the weights; `movement` learns scores"
     )
-    first_scores: Literal["fisher_diagonal", "obert", "magnitude", "random"] = Field(
+    first_scores: Literal["fisher_diagonal", "obert", "activation_norm", "magnitude", "random"] = Field(
         default="fisher_diagonal", description="the saliency that learnt scores start from"
     )
     scores: Literal["full", "low_rank", "blocks"] = Field(
