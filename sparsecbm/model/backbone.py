@@ -24,6 +24,7 @@ from sparsecbm.model.tokenizer import check_filled, check_vocabulary, load_token
 from sparsecbm.model.wheels import wheel_folder
 
 HUB_SECONDS = 5.0  # that one request may take until the hub counts as out of reach
+ADAPTERS = "adapter_config.json"
 SPARE_WEIGHTS = 2**24  # of heads that a backbone drops
 
 
@@ -151,6 +152,11 @@ def check_model_files(folder: Path, links_into: Path | None) -> None:
         pickles = any(folder.glob("*.bin"))
         remedy = ", only a pickle, which can hold code; save it once more with `save_pretrained`" if pickles else ""
         raise ModelError(f"model.backbone: the folder {folder} has no weights (*.safetensors){remedy}")
+    if (folder / ADAPTERS).exists():  # if peft is installed, transformers loads the weights that this file names
+        raise ModelError(
+            f"model.backbone: the folder {folder} has adapters of peft ({ADAPTERS}); merge them into the weights "
+            "(`merge_and_unload`), save the model, and name that folder"
+        )
     source = str(folder / "config.json")
     empty = empty_backbone(make_config(read_settings(folder / "config.json"), source), source)
     needed = sum(weight.numel() for weight in empty.parameters())

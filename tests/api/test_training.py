@@ -30,6 +30,12 @@ def sparse(dense, frame):
     return prune(dense, frame, text="review", **SPARSE)
 
 
+def test_processes_that_train_together_need_a_folder_that_all_see(frame, backbone, monkeypatch):
+    monkeypatch.setattr("sparsecbm.api.training.count", lambda: 2)
+    with pytest.raises(ConfigError, match=r"options.checkpoints: processes that train together need a folder"):
+        fit(frame, ["food"], label="stars", text="review", options=FitOptions(backbone=str(backbone)), **FAST)
+
+
 def test_fit_learns_the_task_of_a_frame(dense, frame):
     assert isinstance(dense, SparseCBM) and dense.masks is None and not dense.training
     assert dense.concept_set.label.states == ("1", "2", "3") and dense.concept_set.names == ("food", "noise")

@@ -85,3 +85,11 @@ def test_a_snapshot_of_the_hub_is_loaded_through_its_links(monkeypatch, tmp_path
     (snapshot / "added_tokens.json").symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(ModelError, match=r"added_tokens\.json is a link"):
         load_backbone("someone/model")
+
+
+def test_a_folder_with_adapters_of_peft_is_refused_since_they_name_other_weights(tmp_path):
+    write_backbone(tmp_path)
+    load_backbone(str(tmp_path))
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "another-model"}')
+    with pytest.raises(ModelError, match=r"has adapters of peft \(adapter_config.json\); merge them"):
+        load_backbone(str(tmp_path))
