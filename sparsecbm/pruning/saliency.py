@@ -100,8 +100,7 @@ def score_by_activation_norm(
     weights: Tensor, gradients: Tensor | None, settings: SaliencySettings, where: str
 ) -> Tensor:
     """|w_ij| ||X_j||: the size of what a weight adds to its output (Wanda, Sun et al., arXiv 2306.11695, eq. 1)."""
-    (norms,) = _checked(weights, gradients, where)
-    return weights.float().abs() * norms
+    return weights.float().abs().mul_(_checked(weights, gradients, where)[0])
 
 
 def score_at_random(weights: Tensor, gradients: Tensor | None, settings: SaliencySettings, where: str) -> Tensor:
