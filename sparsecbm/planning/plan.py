@@ -19,6 +19,8 @@ from sparsecbm.model.masked import prunable_layers
 from sparsecbm.planning.calibration import Calibration, calibrate
 from sparsecbm.planning.memory import StageMemory, Texts, memory_of_stages
 from sparsecbm.planning.saved_tensors import FLOAT, without_weights
+from sparsecbm.pruning.fit import control_trains
+from sparsecbm.pruning.saliency import get_saliency
 from sparsecbm.train.reproducible import reproducible
 
 POOLING_PASSES = 2  # of all training texts through all masks while heads are fitted and own weights are judged
@@ -98,10 +100,15 @@ def seconds_of_stages(planned: Plan, params: Params, calibration: Calibration) -
     updates = -(-planned.texts.count // finetune.batch_size)
     seconds = {"finetune": finetune.epochs * updates * calibration.dense_update}
     if planned.masked:
-        gradients = prune.gradients * prune.gradient_batch / finetune.batch_size
-        masked = prune.epochs * updates * calibration.masked_update * (2 if prune.control else 1)
-        passes = POOLING_PASSES * updates * calibration.masked_pass
-        seconds["prune"] = masked + passes + gradients * calibration.masked_update
+        # Null concepts take turns with the real ones that they accompany, and get the same texts.
+        masks = 1 + prune.null_concepts / len(planned.concepts)
+        fits_label = params.model.mode != "joint" or finetune.refit_label_head
+        trainings = 2 if prune.control and control_trains(prune, fits_label) else 1
+        saliency = get_saliency(prune.first_scores if prune.saliency == "movement" else prune.saliency)
+        gradients = prune.gradients * prune.gradient_batch / finetune.batch_size if saliency.needs_gradients else 0
+        passes = (POOLING_PASSES + prune.control) * updates * masks * calibration.masked_pass
+        training = trainings * prune.epochs * updates * masks * calibration.masked_update
+        seconds["prune"] = training + passes + gradients * calibration.masked_update
     return seconds
 
 
@@ -121,5 +128,5 @@ def _disk(parameters: int, masked: int, concepts: int, params: Params) -> int:
     model, masks = FLOAT * parameters, concepts * masked // 8
     models = 2 * model + masks
     checkpoints = (2 + 3) * model
-    events = 2 * params.prune.events * masks
+    events = 2 * params.prune.events * (concepts + params.prune.null_concepts) * masked // 8
     return 2 * models + model + masks + checkpoints + events

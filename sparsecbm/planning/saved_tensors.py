@@ -44,8 +44,8 @@ def bytes_of_dense_update(model: ConceptBottleneck, params: Params, texts: int, 
 def bytes_of_masked_update(model: ConceptBottleneck, params: Params, texts: int, tokens: int) -> int:
     """The same for the training of masks, with the masked weights themselves, which each pass makes anew.
 
-    Blocks below the first masked one keep nothing, if weights are frozen. With `prune.concepts: all`, the batch goes
-    through the other blocks once for each concept.
+    Blocks below the first masked one keep nothing, if weights are frozen. The batch goes through the other blocks once
+    for each mask that its texts use: one and those of its null concepts, or with `prune.concepts: all` every one.
 
     Raises:
         ConfigError: a layer pattern matches nothing.
@@ -56,7 +56,7 @@ def bytes_of_masked_update(model: ConceptBottleneck, params: Params, texts: int,
     layers = prunable_layers(model.backbone, prune.layers, prune.masked_from).values()
     for layer in layers:  # they stand for the masked weights, whose gradients are always needed
         layer.weight.requires_grad_(True)
-    copies = concepts if prune.concepts == "all" else 1
+    copies = concepts if prune.concepts == "all" else 1 + -(-prune.null_concepts // concepts)
     activations = _of_batch(model, params, (texts, tokens), lambda ids, mask: model.represent(ids, mask))
     return copies * (activations + FLOAT * sum(layer.weight.numel() for layer in layers))
 

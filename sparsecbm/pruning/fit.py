@@ -130,9 +130,8 @@ def fit_masks(
         source = ShuffledMasks(options.control_of, params.granularity, run.seed)
     events = PruningEvents.plan(params, updates)
     method = MaskTraining(params, finetune, train_examples.concept_targets, events, source, companions)
-    # Under random masks of frozen weights only heads learn, and all heads are fitted anew below.
     fits_label = model.settings.mode != "joint" or finetune.refit_label_head
-    if options.control_of is not None and params.weights == "frozen" and fits_label:
+    if options.control_of is not None and not control_trains(params, fits_label):
         history = History([], [], [], 0, 0.0)
     else:
         history = train(model, train_examples, validation_examples, finetune, method, run)
@@ -168,6 +167,17 @@ def fit_masks(
     if beside is not None:
         copy_concept_heads(model, beside)
     return PruneResult(model, history, folder, beside, nulls, own_weights)
+
+
+def control_trains(params: Prune, fits_label: bool) -> bool:
+    """Whether a training under random masks changes anything, so that it has to run.
+
+    If weights are frozen, only heads learn, and concept heads are fitted anew after it.
+
+    Args:
+        fits_label: whether the label head is fitted anew, too
+    """
+    return params.weights == "trained" or not fits_label
 
 
 def _last_masks(events: Path) -> MaskSet:

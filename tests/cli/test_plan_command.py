@@ -58,6 +58,25 @@ def test_time_is_updates_times_what_one_takes(workspace, monkeypatch, capsys):
     assert "at least 103 s" in out  # 142 x 0.5 + 2 x 142 x 0.1 + 8 x 0.5
 
 
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        # Half as many null concepts as real ones: 1.5 x (142 x 0.05 + 2 x 142 x 0.01) + 8 x 0.05 = 15.3.
+        (["prune.null_concepts=2"], 15),
+        # Weights are frozen, so nothing is trained under random masks: 142 x 0.05 + 3 x 142 x 0.01 + 8 x 0.05 = 11.8.
+        (["prune.control=true"], 12),
+        # 2 x 142 x 0.05 + 3 x 142 x 0.01 + 8 x 0.05 = 18.9.
+        (["prune.control=true", "prune.weights=trained"], 19),
+        # No gradients: 142 x 0.05 + 2 x 142 x 0.01 = 9.9.
+        (["prune.first_scores=magnitude"], 10),
+    ],
+)
+def test_time_counts_what_settings_add_and_leave_out(workspace, monkeypatch, capsys, settings, seconds):
+    monkeypatch.setattr(plan_module, "calibrate", lambda *arguments: Calibration(0.2, 0.05, 0.01))
+    assert run(monkeypatch, *(word for each in settings for word in ("--set", each))) in (0, None)
+    assert f"at least {seconds} s" in capsys.readouterr().out
+
+
 def test_a_backbone_that_is_not_there_is_one_message(workspace, monkeypatch, capsys):
     assert run(monkeypatch, "--set", "model.backbone=./nowhere") == 1
     assert "there is no folder ./nowhere" in capsys.readouterr().err

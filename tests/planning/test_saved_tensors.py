@@ -66,6 +66,17 @@ def test_a_masked_update_keeps_its_masked_weights_and_nothing_of_shared_blocks(f
     assert below > 1.5 * counted  # two blocks instead of one
 
 
+@pytest.mark.parametrize(("nulls", "masks"), [(1, 2), (2, 2), (3, 3)])
+def test_the_masks_of_null_concepts_are_used_beside_that_of_their_concept(nulls, masks, tmp_path):
+    """Of two concepts, each has one null concept of two, and the first one two of three."""
+    model = tiny_model(write_backbone(tmp_path / "bert", "bert")).train()
+    alone, beside = (
+        bytes_of_masked_update(shell_of(model), params_with(masked_from=1, null_concepts=number), 5, 7)
+        for number in (0, nulls)
+    )
+    assert beside == masks * alone
+
+
 def test_with_gradient_checkpointing_a_batch_keeps_the_inputs_of_blocks_and_one_block(family):
     plain = params_with()
     params = plain.model_copy(update={"finetune": plain.finetune.model_copy(update={"gradient_checkpointing": True})})
