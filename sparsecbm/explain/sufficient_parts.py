@@ -194,7 +194,10 @@ class _Search:
                 break
             counts = np.unique([*(2 ** np.arange(int(np.log2(len(spare))) + 1)), len(spare)])
             together = self.keeps(np.array([self.all_but(members, spare[:count]) for count in counts]))
-            members = self.all_but(members, spare[: counts[np.flatnonzero(together > 0)[-1]]])
+            kept = np.flatnonzero(together > 0)
+            if not len(kept):  # a lead of nearly 0 may change its sign with the number of rows in a pass
+                break
+            members = self.all_but(members, spare[: counts[kept[-1]]])
         return members
 
     @staticmethod

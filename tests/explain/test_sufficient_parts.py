@@ -10,8 +10,8 @@ import torch
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.explain.explainer import ExplainOptions, explain
 from sparsecbm.explain.explanation import Explanation
-from sparsecbm.explain.gated_model import GatedModel
-from sparsecbm.explain.sufficient_parts import find_sufficient_parts
+from sparsecbm.explain.gated_model import GatedModel, KeptUnit
+from sparsecbm.explain.sufficient_parts import _Search, find_sufficient_parts
 from sparsecbm.model.units import find_units
 from tests.support.explained_model import FEW, with_means
 from tests.support.planted_model import OUTER, planted_masks, planted_model
@@ -190,3 +190,18 @@ def test_draws_depend_on_the_text_and_the_seed_only(small):
     assert [r["food"].only.random_probability for r in trials[0]] != [
         r["food"].only.random_probability for r in trials[1]
     ]
+
+
+def test_a_lead_that_rounding_moves_across_zero_ends_the_search():
+    """Without units 1 and 2 the lead is nearly 0: above it in a pass of three rows, below it in one of two."""
+
+    class Rounded:
+        def __init__(self):
+            self.units = {"food": tuple(KeptUnit("neuron", 0, index) for index in range(3))}
+
+        def logits(self, concept, ids, gates):
+            lead = gates[:, 0] - 1 + (-1e-7 if len(gates) == 2 else 1e-7)
+            return torch.stack([lead, torch.zeros_like(lead)], dim=1)
+
+    search = _Search(Rounded(), "food", torch.zeros(1, 1, dtype=torch.long))
+    assert search._without_spare(search.whole).tolist() == [True, True, True]
