@@ -34,7 +34,7 @@ from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.files import write_json
 from sparsecbm.base.params import load_params
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.batch.parts import Part, PartWorker
+from sparsecbm.batch.parts import InputPart, PartWorker
 from sparsecbm.batch.run import BatchOptions, predict_batch, prepare_batch, run_batch
 from sparsecbm.data.ingest import ingest
 from sparsecbm.model.batches import batch_by_length, encode
@@ -58,7 +58,7 @@ class Alternating:
         self.model = prediction_copy(SparseCBM.from_pretrained(folder), Execution("multiplied", "float32"))
         self.bare = self.excluded = 0.0
 
-    def __call__(self, work: PartWorker, parts: Iterable[Part]) -> Iterator[tuple[Part, object]]:
+    def __call__(self, work: PartWorker, parts: Iterable[InputPart]) -> Iterator[tuple[InputPart, object]]:
         """Run each part and its bare passes; which come first alternates."""
         for number, part in enumerate(parts):
             if number % 2:
@@ -67,7 +67,7 @@ class Alternating:
             if not number % 2:
                 self._pass(part)
 
-    def _pass(self, part: Part) -> None:
+    def _pass(self, part: InputPart) -> None:
         before = time.process_time()
         rows = encode(self.model.tokenizer, [row.text for row in part.rows], self.model.settings.max_length)
         batches = batch_by_length([len(ids) for ids in rows], 32)

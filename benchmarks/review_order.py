@@ -57,7 +57,7 @@ EMBEDDINGS = WORKSPACE.root / ".sparsecbm" / "benchmarks" / "review-order.safete
 
 
 @dataclass(frozen=True)
-class Part:
+class LabelledSplit:
     """Texts with features [texts, concepts, features], states [texts, concepts] (-1 without one), and the frame."""
 
     features: np.ndarray
@@ -68,7 +68,7 @@ class Part:
 class Simulation:
     """A review of the pool: which cells are labelled, and what the machine makes of them."""
 
-    def __init__(self, pool_: Part, held_out: dict[str, Part], seed: int) -> None:
+    def __init__(self, pool_: LabelledSplit, held_out: dict[str, LabelledSplit], seed: int) -> None:
         self.pool, self.held_out = pool_, held_out
         self.random = np.random.default_rng(seed)
         self.labelled = np.zeros(pool_.states.shape, bool)
@@ -259,7 +259,7 @@ def curve(simulation: Simulation, order: Callable[[Simulation, int], None], draw
         order(simulation, STEP)
 
 
-def mean_curve(parts: dict[str, Part], order: Callable[[Simulation, int], None]) -> Curve:
+def mean_curve(parts: dict[str, LabelledSplit], order: Callable[[Simulation, int], None]) -> Curve:
     """The mean of several reviews with one seed, point by point."""
     held_out = {name: parts[name] for name in ("choice", "dev")}
     curves = [curve(Simulation(parts["pool"], held_out, draw), order, draw) for draw in range(DRAWS)]
@@ -311,7 +311,7 @@ def embed(texts: list[str]) -> dict[str, np.ndarray]:
     return known
 
 
-def featured(frame: pd.DataFrame, vectors: dict[str, np.ndarray]) -> Part:
+def featured(frame: pd.DataFrame, vectors: dict[str, np.ndarray]) -> LabelledSplit:
     """Embedding of the text, and for each state the similarity of the most similar sentence with its definition."""
     whole = np.stack([vectors[text_key(text)] for text in frame["text"]])
     parts = [np.stack([vectors[text_key(part)] for part in sentences(text)]) for text in frame["text"]]
@@ -322,7 +322,7 @@ def featured(frame: pd.DataFrame, vectors: dict[str, np.ndarray]) -> Part:
         features.append(np.concatenate([whole, SIMILARITY_WEIGHT * similar], 1))
     index = {state: number for number, state in enumerate(STATES)}
     states = [frame[f"concept.{name}"].map(index).fillna(-1).to_numpy(int) for name in DEFINITIONS]
-    return Part(np.stack(features, 1), np.stack(states, 1), frame)
+    return LabelledSplit(np.stack(features, 1), np.stack(states, 1), frame)
 
 
 def main() -> None:

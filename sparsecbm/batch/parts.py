@@ -27,14 +27,14 @@ _ORIGIN = [("file", pa.string()), ("row", pa.int64()), ("id", pa.string())]
 
 
 @dataclass(frozen=True)
-class Part:
+class InputPart:
     """Rows of an input, those that cannot be predicted included."""
 
     number: int
     rows: tuple[Row, ...]
 
 
-def split(rows: Iterable[Row], size: int, wanted: set[int]) -> Iterator[Part]:
+def split(rows: Iterable[Row], size: int, wanted: set[int]) -> Iterator[InputPart]:
     """The wanted parts of an input, by number from 0. All rows are taken, so that the caller sees each of them.
 
     Args:
@@ -45,10 +45,10 @@ def split(rows: Iterable[Row], size: int, wanted: set[int]) -> Iterator[Part]:
         taken.append(row)
         if len(taken) == size:
             if number in wanted:
-                yield Part(number, tuple(taken))
+                yield InputPart(number, tuple(taken))
             number, taken = number + 1, []
     if taken and number in wanted:
-        yield Part(number, tuple(taken))
+        yield InputPart(number, tuple(taken))
 
 
 def part_file(output: Path, number: int) -> Path:
@@ -93,7 +93,7 @@ class PartWorker:
     settings: AnswerSettings
     software: Mapping[str, str]
 
-    def __call__(self, part: Part) -> int:
+    def __call__(self, part: InputPart) -> int:
         """Returns the number of the part.
 
         Raises:

@@ -18,7 +18,7 @@ from sparsecbm.batch.answers import EXPLAIN, AnswerSettings, Explain, model_chec
 from sparsecbm.batch.parts import (
     FAILING,
     WORK,
-    Part,
+    InputPart,
     PartWorker,
     count_rows,
     failing_file,
@@ -220,7 +220,7 @@ def run_batch(batch: Batch, engine: Engine) -> BatchSummary:
     return _summary(batch, manifest, len(missing))
 
 
-def _checked_parts(batch: Batch, wanted: set[int]) -> Iterator[Part]:
+def _checked_parts(batch: Batch, wanted: set[int]) -> Iterator[InputPart]:
     """The wanted parts of the input, and an error at its end if it is not what was checked."""
     digest = hashlib.sha256()
 

@@ -25,7 +25,7 @@ from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked import first_masked_block
 from sparsecbm.model.remembered_states import RememberedStates, remembering_copy
-from sparsecbm.model.units import Part, find_units_for
+from sparsecbm.model.units import LayerPart, find_units_for
 
 RESAMPLES = 1000
 BATCH = 16  # texts
@@ -141,7 +141,7 @@ def _centred(logits: Tensor) -> Tensor:
 
 
 def _strongest(
-    model: ConceptBottleneck, name: str, texts: Sequence[str], outputs: Mapping[int, Part], count: int
+    model: ConceptBottleneck, name: str, texts: Sequence[str], outputs: Mapping[int, LayerPart], count: int
 ) -> list[tuple[int, int]]:
     """(block, neuron) of those with the largest mean first-order effect on the logit of the predicted state."""
     totals: dict[int, Tensor] = {}
@@ -163,7 +163,7 @@ def _removed(
     model: ConceptBottleneck,
     name: str,
     texts: Sequence[str],
-    outputs: Mapping[int, Part],
+    outputs: Mapping[int, LayerPart],
     neurons: Sequence[tuple[int, int]],
 ) -> np.ndarray:
     """Logit of the predicted state with each neuron minus without it, [texts, neurons]."""
@@ -183,7 +183,7 @@ def _fires_on(
     model: ConceptBottleneck,
     name: str,
     tokenized: Sequence[TokenizedText],
-    outputs: Mapping[int, Part],
+    outputs: Mapping[int, LayerPart],
     neurons: Sequence[tuple[int, int]],
 ) -> dict[tuple[int, int], tuple[str, ...]]:
     """The words with the highest mean activation of each neuron, among words of several texts."""
@@ -228,7 +228,7 @@ def _concept_logits(model: ConceptBottleneck, name: str, ids: Tensor, mask: Tens
 
 
 @contextmanager
-def _captured(backbone: nn.Module, outputs: Mapping[int, Part]) -> Iterator[dict[int, Tensor]]:
+def _captured(backbone: nn.Module, outputs: Mapping[int, LayerPart]) -> Iterator[dict[int, Tensor]]:
     """The activations of the neurons of each block in a forward pass, block -> [rows, tokens, neurons]."""
     activations: dict[int, Tensor] = {}
 
@@ -247,7 +247,7 @@ def _captured(backbone: nn.Module, outputs: Mapping[int, Part]) -> Iterator[dict
 
 
 @contextmanager
-def _zeroed(backbone: nn.Module, part: Part, neuron: int) -> Iterator[None]:
+def _zeroed(backbone: nn.Module, part: LayerPart, neuron: int) -> Iterator[None]:
     """Without the output of one neuron."""
 
     def hook(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -22,7 +22,7 @@ from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import find_blocks, first_masked_block
 from sparsecbm.model.pooling import pool
 from sparsecbm.model.routing import BlockOutput, remove_row_splitter, route_rows, routed, run_rows
-from sparsecbm.model.units import Part, find_units_for
+from sparsecbm.model.units import LayerPart, find_units_for
 
 KINDS = ("block", "head", "ffn")
 
@@ -102,7 +102,7 @@ class _UnitOutput:
     """Where the outputs of the units of one kind enter the rest of the model: columns of the next map."""
 
     kind: str  # head | ffn
-    part: Part
+    part: LayerPart
     count: int
 
     def columns(self, unit: Unit) -> slice | None:

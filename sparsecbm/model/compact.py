@@ -24,7 +24,7 @@ from sparsecbm.model.masked import MaskedLinear, find_blocks, first_masked_block
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.routing import remove_row_splitter
 from sparsecbm.model.storage import load, save
-from sparsecbm.model.units import Part, find_units, output_axis, select_pruned_units
+from sparsecbm.model.units import LayerPart, find_units, output_axis, select_pruned_units
 
 
 class CompactModel(ConceptBottleneck):
@@ -257,7 +257,7 @@ def _replace(block: nn.Module, inner: str, layer: nn.Module) -> None:
     setattr(block.get_submodule(parent), child, layer)
 
 
-def _smaller(layer: MaskedLinear, parts: Sequence[Part], kept: Tensor) -> nn.Linear:
+def _smaller(layer: MaskedLinear, parts: Sequence[LayerPart], kept: Tensor) -> nn.Linear:
     """The rows or columns of a masked layer that belong to kept units.
 
     Args:

@@ -18,7 +18,7 @@ from sparsecbm.model.masked import LinearMap, MaskedLinear, find_blocks, get_map
 
 
 @dataclass(frozen=True)
-class Part:
+class LayerPart:
     """The part of one layer that units own: unit i has indices `start + i * width` to `start + (i + 1) * width`.
 
     Attributes:
@@ -57,7 +57,7 @@ class Units:
     kind: str
     block: int
     count: int
-    parts: tuple[Part, ...]
+    parts: tuple[LayerPart, ...]
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -212,13 +212,13 @@ def output_axis(layer: LinearMap) -> int:
     return int(isinstance(layer, Conv1D) or (isinstance(layer, MaskedLinear) and layer.input_first))
 
 
-def _parts(block: nn.Module, prefix: str, count: int, into: tuple[str, ...], out: str) -> list[Part]:
+def _parts(block: nn.Module, prefix: str, count: int, into: tuple[str, ...], out: str) -> list[LayerPart]:
     parts = []
     for position, inner in enumerate(into):
         layer = get_map(block, inner)
         axis = output_axis(layer)
         size = layer.weight.shape[axis] // into.count(inner)
-        parts.append(Part(prefix + inner, axis, into[:position].count(inner) * size, size // count))
+        parts.append(LayerPart(prefix + inner, axis, into[:position].count(inner) * size, size // count))
     layer = get_map(block, out)
     axis = 1 - output_axis(layer)
-    return [*parts, Part(prefix + out, axis, 0, layer.weight.shape[axis] // count)]
+    return [*parts, LayerPart(prefix + out, axis, 0, layer.weight.shape[axis] // count)]

@@ -16,7 +16,7 @@ from functools import partial
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.promote.request_limits import release_memory
 from sparsecbm.serve.limits import ServiceLimits
-from sparsecbm.serve.passes import Part, Result, answer_parts
+from sparsecbm.serve.passes import QuestionPart, Result, answer_parts
 from sparsecbm.serve.questions import Question, Row
 from sparsecbm.serve.snapshot import ModelVersion, Snapshot
 from sparsecbm.serve.telemetry import Telemetry
@@ -73,9 +73,9 @@ class _Job:
         """Predictions that would take as long."""
         return len(self.question.texts) * (EXPLAINED if self.question.explains else 1)
 
-    def next_part(self) -> Part:
+    def next_part(self) -> QuestionPart:
         start = len(self.rows)
-        return Part(self.question, self.question.texts[start : start + self.size])
+        return QuestionPart(self.question, self.question.texts[start : start + self.size])
 
 
 class Batcher:

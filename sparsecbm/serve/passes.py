@@ -20,14 +20,14 @@ Result = list[Row] | Exception
 
 
 @dataclass(frozen=True)
-class Part:
+class QuestionPart:
     """Some texts of a question, answered at once."""
 
     question: Question
     texts: Sequence[str]
 
 
-def answer_parts(snapshot: Snapshot, parts: Sequence[Part], max_tokens: int) -> list[Result]:
+def answer_parts(snapshot: Snapshot, parts: Sequence[QuestionPart], max_tokens: int) -> list[Result]:
     """Answer parts of questions, or say for each why not. Parts under the same patches share forward passes.
 
     Args:
@@ -43,7 +43,7 @@ def answer_parts(snapshot: Snapshot, parts: Sequence[Part], max_tokens: int) -> 
     return [results[number] for number in range(len(parts))]
 
 
-def _answer_alike(snapshot: Snapshot, parts: Sequence[Part], max_tokens: int) -> list[Result]:
+def _answer_alike(snapshot: Snapshot, parts: Sequence[QuestionPart], max_tokens: int) -> list[Result]:
     """Answer parts that are under the same patches."""
     model = snapshot.model
     try:
@@ -68,7 +68,7 @@ def _answer_alike(snapshot: Snapshot, parts: Sequence[Part], max_tokens: int) ->
         return [result for part in parts for result in _answer_alike(snapshot, [part], max_tokens)]
 
 
-def _answer(model: SparseCBM, part: Part, logits: Logits) -> Result:
+def _answer(model: SparseCBM, part: QuestionPart, logits: Logits) -> Result:
     try:
         return part.question.answer(model, part.texts, logits)
     except Exception as error:

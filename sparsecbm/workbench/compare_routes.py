@@ -10,7 +10,7 @@ from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.explain.explainer import ExplainOptions
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.explain.methods import DEFAULT_METHOD, QUICK_METHOD
-from sparsecbm.serve.passes import Part, answer_parts
+from sparsecbm.serve.passes import QuestionPart, answer_parts
 from sparsecbm.serve.questions import Question, Row, ask_explanations
 from sparsecbm.serve.service import Service, service_of
 from sparsecbm.workbench.comparison import compare_readings, compare_words
@@ -108,7 +108,7 @@ async def _answer(request: Request, reader: Reader, question: Question) -> tuple
         answered = await service.answer(request, question)
         return answered.rows[0], answered.version.version
     service.check(question.texts, question.explains)
-    part = Part(question, question.texts)
+    part = QuestionPart(question, question.texts)
     (result,) = await asyncio.to_thread(answer_parts, reader.snapshot, [part], service.limits.max_tokens)
     if isinstance(result, Exception):
         raise result

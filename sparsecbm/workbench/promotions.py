@@ -19,7 +19,7 @@ from sparsecbm.promote.registry import CHAMPION, MODEL_TAG
 from sparsecbm.promote.request_options import Options
 from sparsecbm.promote.service import PromotionService
 from sparsecbm.serve.batcher import PART, Batcher
-from sparsecbm.serve.passes import Part, answer_parts
+from sparsecbm.serve.passes import QuestionPart, answer_parts
 from sparsecbm.serve.questions import Row, ask_predictions
 from sparsecbm.serve.snapshot import Snapshot
 from sparsecbm.track.store import database, translated_errors
@@ -117,7 +117,7 @@ def _rows(snapshot: Snapshot, texts: Sequence[str], max_tokens: int) -> list[Row
     rows: list[Row] = []
     for start in range(0, len(texts), PART):
         part = tuple(texts[start : start + PART])
-        (result,) = answer_parts(snapshot, [Part(ask_predictions(part, Options()), part)], max_tokens)
+        (result,) = answer_parts(snapshot, [QuestionPart(ask_predictions(part, Options()), part)], max_tokens)
         if isinstance(result, Exception):
             raise result
         rows += result

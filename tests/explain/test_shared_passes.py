@@ -11,7 +11,7 @@ from sparsecbm.explain.subject import prepared
 from sparsecbm.intervene.patches.stack import patched
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.execution import existing_copy, using_copy
-from sparsecbm.serve.passes import Part, answer_parts
+from sparsecbm.serve.passes import QuestionPart, answer_parts
 from sparsecbm.serve.questions import ask_explanations
 from tests.support.served_model import save_served_model
 
@@ -66,7 +66,7 @@ def test_a_copy_belongs_to_its_model_and_context(snapshot):
 
 
 def answered(snapshot, patches=()):
-    (rows,) = answer_parts(snapshot, [Part(ask_explanations(TEXTS[:1], OPTIONS, patches), TEXTS[:1])], 4096)
+    (rows,) = answer_parts(snapshot, [QuestionPart(ask_explanations(TEXTS[:1], OPTIONS, patches), TEXTS[:1])], 4096)
     return rows[0]["label"]["words"]["scores"]
 
 

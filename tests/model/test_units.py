@@ -6,7 +6,7 @@ import torch
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import Part, Units, find_units, select_pruned_units
+from sparsecbm.model.units import LayerPart, Units, find_units, select_pruned_units
 from tests.support.tiny_models import tiny_model, write_backbone
 
 SUPPORTED = ("bert", "roberta", "distilbert", "gpt2", "opt", "llama")
@@ -35,10 +35,10 @@ def test_every_weight_belongs_to_exactly_one_unit(family, tmp_path):
 def test_the_units_of_bert_by_hand(tmp_path):
     head, neuron, *others = find_units(loaded(tmp_path, "bert"))
     name = "encoder.layer.0."
-    into = [Part(f"{name}attention.self.{part}", 0, 0, 8) for part in ("query", "key", "value")]
-    assert head == Units("head", 0, 2, (*into, Part(f"{name}attention.output.dense", 1, 0, 8)))
+    into = [LayerPart(f"{name}attention.self.{part}", 0, 0, 8) for part in ("query", "key", "value")]
+    assert head == Units("head", 0, 2, (*into, LayerPart(f"{name}attention.output.dense", 1, 0, 8)))
     assert neuron == Units(
-        "neuron", 0, 32, (Part(f"{name}intermediate.dense", 0, 0, 1), Part(f"{name}output.dense", 1, 0, 1))
+        "neuron", 0, 32, (LayerPart(f"{name}intermediate.dense", 0, 0, 1), LayerPart(f"{name}output.dense", 1, 0, 1))
     )
     assert [(group.kind, group.block) for group in others] == [("head", 1), ("neuron", 1)]
 
@@ -49,7 +49,7 @@ def test_gpt2_has_queries_keys_and_values_in_one_transposed_map(tmp_path):
         (1, 0, 8), (1, 16, 8), (1, 32, 8), (0, 0, 8),
     ]  # fmt: skip
     assert head.layers == ("h.0.attn.c_attn", "h.0.attn.c_proj")
-    assert neuron.parts == (Part("h.0.mlp.c_fc", 1, 0, 1), Part("h.0.mlp.c_proj", 0, 0, 1))
+    assert neuron.parts == (LayerPart("h.0.mlp.c_fc", 1, 0, 1), LayerPart("h.0.mlp.c_proj", 0, 0, 1))
     second = head.masks(torch.tensor([False, True]), {"h.0.attn.c_attn": (16, 48), "h.0.attn.c_proj": (16, 16)})
     columns = second["h.0.attn.c_attn"].all(0).nonzero().squeeze(1)
     assert columns.tolist() == [*range(8, 16), *range(24, 32), *range(40, 48)]

@@ -5,7 +5,7 @@ import torch
 
 from sparsecbm.base.errors import ConfigError, ModelError, PruningError
 from sparsecbm.model.masked import prunable_layers
-from sparsecbm.model.units import Part, Units, find_units
+from sparsecbm.model.units import LayerPart, Units, find_units
 from sparsecbm.pruning.structured import select_units
 
 HEADS, NEURONS = [1, 5, 9], [2, 3, 4, 6, 7, 8]  # saliency per weight
@@ -13,8 +13,8 @@ HEADS, NEURONS = [1, 5, 9], [2, 3, 4, 6, 7, 8]  # saliency per weight
 
 def block(number):
     return (
-        Units("head", number, 3, (Part(f"{number}.value", 0, 0, 1), Part(f"{number}.output", 1, 0, 1))),
-        Units("neuron", number, 6, (Part(f"{number}.up", 0, 0, 1), Part(f"{number}.down", 1, 0, 1))),
+        Units("head", number, 3, (LayerPart(f"{number}.value", 0, 0, 1), LayerPart(f"{number}.output", 1, 0, 1))),
+        Units("neuron", number, 6, (LayerPart(f"{number}.up", 0, 0, 1), LayerPart(f"{number}.down", 1, 0, 1))),
     )
 
 

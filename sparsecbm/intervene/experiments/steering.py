@@ -24,7 +24,7 @@ from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked import MaskedLinear, call_recorder
-from sparsecbm.model.units import Part, find_units
+from sparsecbm.model.units import LayerPart, find_units
 
 HEADS = 4  # that are steered
 FITTED_SHARE = 0.8  # of the texts; the probes are judged on the others
@@ -129,7 +129,7 @@ def _stratified(wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return fitted
 
 
-def _columns(part: Part, head: int) -> slice:
+def _columns(part: LayerPart, head: int) -> slice:
     return slice(part.start + head * part.width, part.start + (head + 1) * part.width)
 
 
