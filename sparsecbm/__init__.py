@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sparsecbm.model.cbm import Settings
     from sparsecbm.model.masks import MaskSet
     from sparsecbm.model.prediction import Prediction, StatePrediction
+    from sparsecbm.model.shared_mask import SharedMask
 
 __all__ = [
     "BatchOptions",
@@ -30,6 +31,7 @@ __all__ = [
     "PatchSettings",
     "Prediction",
     "Settings",
+    "SharedMask",
     "SparseCBM",
     "SparseCBMError",
     "StatePrediction",
@@ -48,6 +50,7 @@ _MODULES = {
     "Prediction": "sparsecbm.model.prediction",
     "StatePrediction": "sparsecbm.model.prediction",
     "Settings": "sparsecbm.model.cbm",
+    "SharedMask": "sparsecbm.model.shared_mask",
     "SparseCBM": "sparsecbm.api",
     "FitOptions": "sparsecbm.api",
     "PatchSettings": "sparsecbm.api",

@@ -32,6 +32,8 @@ EXECUTED = {
     ("docs/explanations.md", "python"): "tests/api/test_docs.py",
     ("docs/explanations.md", "sh"): "tests/api/test_docs.py",
     ("docs/how-to/backbone.md", "python"): "tests/api/test_docs.py",
+    ("docs/how-to/hub.md", "python"): "tests/cli/test_publish_command.py",
+    ("docs/how-to/hub.md", "sh"): "tests/cli/test_publish_command.py",
     ("docs/how-to/own-data.md", "python"): "tests/api/test_docs.py",
     ("docs/interventions.md", "python"): "tests/intervene/test_docs.py",
     ("docs/interventions.md", "sh"): "tests/intervene/test_docs.py",

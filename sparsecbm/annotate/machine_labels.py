@@ -30,6 +30,17 @@ class MachineLabels:
         """Annotator -> its labels for one concept."""
         return {name: table[table["concept"] == concept] for name, table in self.tables.items()}
 
+    def origins(self) -> dict[str, dict]:
+        """Annotator -> number of its labels, and the models and hashes of prompts that they come from."""
+        return {
+            name: {
+                "labels": int(table["state"].notna().sum()),
+                "models": sorted(table["model"].dropna().unique()),
+                "prompts": sorted(table["prompt"].dropna().unique()),
+            }
+            for name, table in self.tables.items()
+        }
+
     def notes(self) -> list[str]:
         """A sentence about each concept whose labels are outdated."""
         return [

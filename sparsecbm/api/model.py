@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import pandas as pd
@@ -31,6 +32,9 @@ from sparsecbm.intervene.reference import predict_reference
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.compact import CompactModel, compact
 from sparsecbm.model.execution import AUTO, Execution, prediction_copy
+from sparsecbm.model.hub import Pushed
+from sparsecbm.model.hub_models import push_model
+from sparsecbm.model.shared_mask import SharedMask, mask_of, under_mask
 from sparsecbm.model.storage import load, save
 from sparsecbm.train.loop import History
 
@@ -50,14 +54,38 @@ class SparseCBM(ConceptBottleneck):
     def from_pretrained(cls, path: str | Path) -> Self:
         """Load a saved model; every file's sha256 is verified first.
 
+        Args:
+            path: of a folder, or `name@revision` of a repository on a Hugging Face hub: a branch, a tag or a commit.
+                The attribute `origin` of the model names the commit.
+
         Raises:
-            ModelError: the folder is missing, incomplete or altered.
+            ModelError: the folder is missing, incomplete or altered; the hub has no such repository or revision, or
+                cannot be reached, or the repository is no model of sparsecbm.
         """
         return load(Path(path), cls)
 
     def save_pretrained(self, path: str | Path) -> None:
         """Save to a folder that `from_pretrained` reads; it appears whole or not at all."""
         save(self, Path(path), model_card(self))
+
+    def push_to_hub(self, name: str, *, public: bool = False, card: str | None = None) -> Pushed:
+        """Push the model to a repository `OWNER/NAME` on a Hugging Face hub, in one commit.
+
+        The token is that of `hf auth login`, or of the variable `HF_TOKEN`. Only the files of a model are pushed; they
+        hold no texts.
+
+        Args:
+            public: whether everybody may read it; a repository that is created is private otherwise
+            card: its `README.md`; by default one that describes the model and says that nothing was measured
+
+        Raises:
+            ModelError: no right to write there, no connection, the repository is public and `public` is false, or it
+                holds something else than a model.
+        """
+        with TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "model"
+            save(self, folder)
+            return push_model(folder, name, model_card(self) if card is None else card, public)
 
     def compact(self) -> CompactModel:
         """Each concept's subnetwork cut out as a smaller dense network, with the same outputs, for inference.
@@ -176,6 +204,18 @@ class SparseCBM(ConceptBottleneck):
     def patched(self, *patches: MaskPatch) -> AbstractContextManager["SparseCBM"]:
         """Flip the bits of mask patches while a block runs; see `sparsecbm.intervene.patches.stack`."""
         return patched(self, *patches)
+
+    def mask_of(self, concept: str) -> SharedMask:
+        """The mask of one concept, to save or share; see `sparsecbm.model.shared_mask`."""
+        return mask_of(self, concept)
+
+    def with_mask(self, mask: SharedMask) -> "SparseCBM":
+        """A model of its own, with the same weights, in which one concept has another mask.
+
+        Raises:
+            ModelError: the mask belongs to other weights; the message names both checksums.
+        """
+        return under_mask(self, mask)
 
     def with_patches(self, *patches: MaskPatch) -> "SparseCBM":
         """A model of its own, with the same weights, in which patches are permanent; save it as any other."""

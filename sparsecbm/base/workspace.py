@@ -108,6 +108,11 @@ class Workspace:
         return self.reports / "model-card.md"
 
     @property
+    def data_card(self) -> Path:
+        """The card of the annotated table."""
+        return self.reports / "data-card.md"
+
+    @property
     def promotion_page(self) -> Path:
         """The page about the last version that was judged."""
         return self.reports / "promotion.html"

@@ -29,6 +29,7 @@ from sparsecbm.cli import (
     pipeline,
     planning,
     promotion,
+    publishing,
     reporting,
     serving,
     workbench,
@@ -53,7 +54,7 @@ MODELS, PIPELINE, PROMOTION = "Models", "Pipeline", "Promotion"  # panels of `sp
 PANELS = {
     MODELS: (
         models.predict, models.explain, models.evaluate, models.masks, models.compare, models.export,
-        patches.intervene, batch.batch, drift.drift, workbench.workbench, demo.demo,
+        patches.intervene, batch.batch, drift.drift, workbench.workbench, demo.demo, publishing.publish,
     ),
     PIPELINE: (
         workspaces.init, workspaces.upgrade,

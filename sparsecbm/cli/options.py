@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,20 +8,37 @@ import typer
 
 
 def _model_folder(context: typer.Context, model: Path) -> Path:
-    """The folder of a model. A registered one is downloaded and verified; its files go when the command ends."""
+    """The folder of a model.
+
+    A registered model is downloaded and verified; its files go when the command ends. A model of a hub is downloaded
+    into the hub's cache.
+    """
     address = str(model)
     if not address.startswith("models:/"):
-        return model
+        return _hub_folder(model) if "@" in address else model
     from sparsecbm.serve.alias import Alias
 
     alias = Alias.open(address)
     return context.with_resource(alias.fetched(alias.number())) / "model"
 
 
+def _hub_folder(model: Path) -> Path:
+    """The folder of a model of a hub, whose commit is told; any other path as it is."""
+    from sparsecbm.model.hub import snapshot_address
+    from sparsecbm.model.storage import local_folder
+
+    folder = local_folder(model)
+    origin = None if folder == model else snapshot_address(folder)
+    if origin is not None:
+        print(f"{model} is commit {origin.revision}", file=sys.stderr)
+    return folder
+
+
 Model = Annotated[
     Path,
     typer.Argument(
-        help="A model folder, such as models/sparse, or a registered model: models:/NAME@ALIAS.",
+        help="A model folder, such as models/sparse; a registered model: models:/NAME@ALIAS; or one of a hub: "
+        "OWNER/NAME@REVISION.",
         callback=_model_folder,
     ),
 ]

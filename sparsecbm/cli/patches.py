@@ -200,6 +200,27 @@ def revert(model: Model, patches: Patches, output: Output, json: Json = False) -
 
 
 @patch_app.command()
+def publish(
+    patch: Annotated[Path, typer.Argument(help="A patch file.")],
+    name: Annotated[str, typer.Argument(help="The repository: OWNER/NAME. It is created if it is missing.")],
+    public: Annotated[
+        bool, typer.Option("--public", help="Let everybody read it; without it, only the owner can.")
+    ] = False,
+) -> None:
+    """Push a patch to a Hugging Face hub, with a card. Other commands then take NAME@REVISION in place of a file."""
+    from sparsecbm.cli.printing.terminal import say
+    from sparsecbm.display.patch_card import push_patch
+    from sparsecbm.intervene.patches.patch import MaskPatch
+
+    loaded = MaskPatch.load(patch)
+    pushed = push_patch(loaded, name, public)
+    say(f"pushed to {pushed.name} ({'private' if pushed.private else 'public'}): {pushed.url}")
+    shown = " and ".join(part for part in ("an author" * bool(loaded.author), "a note" * bool(loaded.note)) if part)
+    say(f"it holds no text, but the sha256 of {len(loaded.texts)} text(s){', ' + shown if shown else ''}")
+    say(f"use it as {pushed.address}")
+
+
+@patch_app.command()
 def test(
     model: Model,
     patch: Annotated[Path, typer.Argument(help="A patch file.")],

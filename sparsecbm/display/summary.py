@@ -1,4 +1,4 @@
-"""Models, masks and patches as cards for notebooks: what each is, in a few facts and one table."""
+"""Models, masks, overlaps and patches as cards for notebooks: what each is, in a few facts and one table."""
 
 from dataclasses import dataclass
 from math import prod
@@ -8,6 +8,7 @@ from sparsecbm.display.card import environment
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import ConceptMask, MaskSet
+from sparsecbm.model.overlap import Overlap
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,17 @@ def summarise_mask(mask: ConceptMask) -> Summary:
     return Summary(f"Mask of {mask.name}", facts, ("layer", "weights", "share kept"), rows)
 
 
+def summarise_overlap(overlap: Overlap) -> Summary:
+    """How much every two masks overlap, beside chance, and what each concept has for itself."""
+    facts = [("in all masks", f"{overlap.core:.1%} of the weights")]
+    facts += [(f"only in that of {name}", f"{share:.1%}") for name, share in overlap.exclusive.items()]
+    rows = tuple(
+        (f"{first}, {second}", f"{pair.jaccard:.3f}", f"{pair.chance:.3f}")
+        for (first, second), pair in overlap.pairs.items()
+    )
+    return Summary("Overlap of masks", tuple(facts), ("concepts", "Jaccard index", "by chance"), rows)
+
+
 def summarise_patch(patch: MaskPatch) -> Summary:
     """What a patch is for, and which bits it flips."""
     facts = [
@@ -85,6 +97,7 @@ for _type, _summarise in (
     (ConceptBottleneck, summarise_model),
     (MaskSet, summarise_masks),
     (ConceptMask, summarise_mask),
+    (Overlap, summarise_overlap),
     (MaskPatch, summarise_patch),
 ):
     rich.fragment.register(_type, lambda value, summarise=_summarise: _fragment(summarise(value)))

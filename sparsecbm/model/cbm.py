@@ -125,6 +125,8 @@ class ConceptBottleneck(nn.Module, Rich):
         self.owner = Owner()
         # Patches that were applied for good, oldest first. `intervene.patches.stack` keeps this record.
         self.applied_patches: tuple[Any, ...] = ()
+        # `name@commit` of the repository on a hub that the model was loaded from; None for any other model.
+        self.origin: str | None = None
         width = hidden_size(backbone)
         if settings.mode == "standard":
             self.dropout = nn.Dropout(settings.dropout)

@@ -23,7 +23,8 @@ from sparsecbm.base.rich import Rich
 from sparsecbm.base.terminal_text import one_line
 
 METADATA = "masks"  # the entry of a mask file's metadata
-_KEYS = ("concepts", "shapes")  # in this entry
+WEIGHTS = "weights"  # in this entry: the checksum of the weights, in the file of a mask that is shared alone
+_KEYS = ("concepts", "shapes")
 _MOST = 2**22  # rows or columns of a weight
 _BIT_VALUES = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
 
@@ -235,15 +236,21 @@ class MaskSet(Rich):
     def _description(self) -> dict[str, Any]:
         return {"concepts": list(self.concepts), "shapes": {k: list(self.shapes[k]) for k in sorted(self.shapes)}}
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, weights: str | None = None) -> None:
         """Write one safetensors file: the packed bits, with names, shapes and content hash as metadata.
+
+        Args:
+            weights: checksum of the weights that the masks belong to; None where these lie beside the file
 
         Raises:
             WriteError: another kind of file, or a folder, is there, or writing failed.
         """
         check_output(path, tensors_with(METADATA), "masks")
         # One entry only, since safetensors writes several in an order that changes from run to run.
-        metadata = {METADATA: json.dumps({**self._description(), "sha256": self.content_hash()}, sort_keys=True)}
+        description = {**self._description(), "sha256": self.content_hash()}
+        if weights is not None:
+            description[WEIGHTS] = weights
+        metadata = {METADATA: json.dumps(description, sort_keys=True)}
         with replacing(path) as temporary:
             save_file({layer: bits.cpu().contiguous() for layer, bits in self.bits.items()}, temporary, metadata)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import prod
 
+from sparsecbm.base.rich import Rich
 from sparsecbm.model.masks import MaskSet, count
 
 
@@ -23,8 +24,8 @@ class PairOverlap:
         return self.jaccard - self.chance
 
 
-@dataclass(frozen=True)
-class Overlap:
+@dataclass(frozen=True, repr=False)
+class Overlap(Rich):
     """Overlap of the masks of all concepts.
 
     Attributes:
@@ -38,6 +39,10 @@ class Overlap:
     by_layer: dict[str, dict[tuple[str, str], PairOverlap]]
     core: float
     exclusive: dict[str, float]
+
+    def __repr__(self) -> str:
+        figures = f"{self.jaccard:.3f} on average, {self.chance:.3f} by chance; {self.core:.1%} in all masks"
+        return f"<{type(self).__name__}: of {len(self.exclusive)} masks, {figures}>"
 
     @property
     def jaccard(self) -> float:

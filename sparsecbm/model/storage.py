@@ -32,6 +32,8 @@ from sparsecbm.model.backbone import embedding_rows
 from sparsecbm.model.batches import encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.folder_entries import check_entries
+from sparsecbm.model.hub import KEPT_FILES, cache_links, parse_address, snapshot_address
+from sparsecbm.model.hub_models import download_model
 from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.positions import check_max_length
@@ -74,13 +76,14 @@ def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:  # 
     """Read a model folder after verifying it.
 
     Args:
-        model_class: class of the model that is returned
+        path: of the folder, or `name@revision` of a repository on a hub, which is downloaded
+        model_class: class of the model that is returned; its `origin` names the repository and the commit
 
     Raises:
         ModelError: there is no model, its format is unknown, a file is missing, added or altered, or the weights do
-            not fit the configuration.
+            not fit the configuration; or as `download_model`.
     """
-    path = Path(path)
+    path = local_folder(path)
     recover(path)
     verify_checksums(path)
     source = str(path / "config.json")
@@ -104,7 +107,19 @@ def load(path: Path, model_class: type[Model] = ConceptBottleneck) -> Model:  # 
     if (path / MASKS).is_file():
         model.masks = MaskSet.load(path / MASKS)
     _check_use(model.eval(), path)
+    origin = snapshot_address(path)
+    model.origin = None if origin is None else str(origin)
     return model
+
+
+def local_folder(path: Path | str) -> Path:
+    """The folder of a model on this machine. A model of a hub, `name@revision`, is downloaded first.
+
+    Raises:
+        ModelError: as `download_model`.
+    """
+    address = parse_address(path)
+    return Path(path) if address is None else download_model(address)
 
 
 def _check_use(model: ConceptBottleneck, path: Path) -> None:
@@ -125,13 +140,14 @@ def compute_checksums(folder: Path) -> dict[str, str]:
 
 
 def verify_checksums(path: Path) -> None:
-    """Compare a model folder with its checksums.
+    """Compare a model folder with its checksums. Beside a model of a hub, its card may lie and what the hub wrote.
 
     Raises:
         ModelError: names every file that is missing, not listed, or altered.
     """
     if not path.exists():
-        raise ModelError(f"{path} does not exist; `make run` writes models/sparse")
+        hint = "" if path.is_absolute() else f"; a model of a hub is named with its revision: {path}@main"
+        raise ModelError(f"{path} does not exist; `make run` writes models/sparse{hint}")
     if os.path.lexists(path / EXPORT):
         raise ModelError(
             f"{path} is an exported model, which only predicts (`sparsecbm predict`); for anything else name the model "
@@ -139,15 +155,22 @@ def verify_checksums(path: Path) -> None:
         )
     if not os.path.lexists(path / CHECKSUMS):
         raise ModelError(f"{path} is not a model folder: it has no {CHECKSUMS}")
-    check_entries(path)
+    links = cache_links(path)
+    check_entries(path, links)
     expected, actual = read_checksums(path / CHECKSUMS), compute_checksums(path)
+    if links is not None:
+        actual = {name: sha256 for name, sha256 in actual.items() if name in expected or name not in KEPT_FILES}
     faults = [f"{name} is missing" for name in sorted(expected.keys() - actual.keys())]
     faults += [f"{name} is not listed" for name in sorted(actual.keys() - expected.keys())]
     faults += [
         f"{name} was altered" for name in sorted(expected.keys() & actual.keys()) if expected[name] != actual[name]
     ]
     if faults:
-        raise ModelError(f"{path}: {'; '.join(faults)}. Restore the folder (`dvc checkout`) or train again")
+        remedy = "Restore the folder (`dvc checkout`) or train again"
+        if links is not None:
+            remedy = "Delete this folder and the files that it links to, and load again; if the fault stays, the hub's "
+            remedy += "copy differs from its manifest, so trust another revision only"
+        raise ModelError(f"{path}: {'; '.join(faults)}. {remedy}")
 
 
 def _save_tokenizer(model: ConceptBottleneck, folder: Path) -> None:

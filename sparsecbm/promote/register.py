@@ -14,7 +14,7 @@ from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.files import content_hash, sha256_file
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.display.model_card import model_card
+from sparsecbm.display.model_card import card_text
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.intervene.patches.stack import patched_copy
 from sparsecbm.model.storage import CHECKSUMS, verify_checksums
@@ -93,7 +93,7 @@ def register(
         name = f"registered-{tags[VERSION_TAG][:12]}"
         store.client.log_artifacts(run.info.run_id, str(folder), name)
         source = f"{run.info.artifact_uri}/{name}"
-        card = model_card(load_model(model)).partition("---\n")[2].partition("---\n")[2]  # without the header for hubs
+        card = card_text(load_model(model))
     version = registry.client.create_model_version(
         registry.name, source, run.info.run_id, tags=tags, description=card.strip()
     )

@@ -62,6 +62,8 @@ def run(params: Params, workspace: Workspace) -> None:
     quality = measure_quality(labels, concept_set, measured)
     noise = {name: estimate.to_dict() for name, estimate in measure_noise(labels, concept_set).items()}
     record = {**settings, "outdated": machines.outdated, "splits": summary, "noise": noise}
+    if machines.tables:
+        record["machines"] = machines.origins()
     if section.correct_targets:
         record["doubted"] = count_doubted(splits["train"], concept_set)
     write_json(workspace.metrics("annotate"), {**record, "quality": quality and quality.to_dict()})

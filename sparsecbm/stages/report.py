@@ -1,20 +1,22 @@
-"""Stage `report`: draw every plot, and write the pages and the model card, from what the other stages wrote."""
+"""Stage `report`: draw every plot, and write the pages and both cards, from what the other stages wrote."""
 
 import pandas as pd
 
 from sparsecbm.base.files import read_json_object, replacing_folder, write_json, write_text
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.display.data_card import data_card
 from sparsecbm.display.model_card import model_card
 from sparsecbm.explain.export import read_explanations
 from sparsecbm.model.storage import load as load_model
+from sparsecbm.report.card_facts import workspace_facts
 from sparsecbm.report.drawings import draw_plots
 from sparsecbm.report.pages import read_metrics, write_index_page, write_validation_page
 from sparsecbm.report.summary import summarise
 
 
 def run(params: Params, workspace: Workspace) -> None:
-    """Write `plots`, `reports/index.html`, `reports/validation.html`, `reports/model-card.md`, `metrics/summary.json`.
+    """Write `plots`, `metrics/summary.json`, and in `reports` `index.html`, `validation.html` and both cards.
 
     What other stages did not write is left out of the pages.
     """
@@ -23,7 +25,9 @@ def run(params: Params, workspace: Workspace) -> None:
         draw_plots(folder, metrics, _load_interventions(workspace), read_explanations(workspace.explanations))
     write_index_page(workspace, metrics)
     write_validation_page(workspace)
-    write_text(workspace.model_card, model_card(load_model(workspace.sparse), metrics.get("explain", {}).get("parts")))
+    facts = workspace_facts(workspace, params)
+    write_text(workspace.model_card, model_card(load_model(workspace.sparse), facts))
+    write_text(workspace.data_card, data_card(facts, params.annotate.redact))
     validation = read_json_object(workspace.metrics("validate"))
     write_json(workspace.metrics("summary"), summarise({**metrics, "validate": validation}))
 

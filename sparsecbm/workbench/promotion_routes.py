@@ -18,7 +18,7 @@ from sparsecbm.workbench.promotions import Versions
 from sparsecbm.workbench.version_texts import LABEL, TextChange, changed_texts
 
 SHOWN = 100  # texts that two versions read differently
-REPORTS = ("index.html", "promotion.html", "validation.html", "model-card.md")
+REPORTS = ("index.html", "promotion.html", "validation.html", "model-card.md", "data-card.md")
 # A report runs a script of its own. The sandbox takes its origin away, so it can reach nothing of the workbench.
 REPORT_POLICY = (
     "sandbox allow-scripts; default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "

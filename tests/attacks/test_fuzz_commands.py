@@ -39,7 +39,7 @@ KNOWN = {
     "concept": "food", "state": "Positive", "method": "mid_path_gradients", "threshold": "0", "data": "{folder}",
     "source": "{folder}",
 }  # fmt: skip
-HEAVY = {"predict", "batch", "explain", "export", "masks", "compare", "intervene", "evaluate", "plan"}
+HEAVY = {"predict", "batch", "explain", "export", "masks", "compare", "intervene", "evaluate", "plan", "publish"}
 HEAVY |= {f"patch {name}" for name in ("make", "test", "apply", "revert")}
 HEAVY |= {f"memory {name}" for name in ("add", "offer", "apply")}
 TRACE = re.compile(r'Traceback|File ".*", line \d+|not foreseen')

@@ -101,6 +101,7 @@ def test_the_report_uses_outputs_of_other_stages_and_writes_all_plots():
         "reports/index.html",
         "reports/validation.html",
         "reports/model-card.md",
+        "reports/data-card.md",
         "metrics/summary.json",
         "plots",
     )

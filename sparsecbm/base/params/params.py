@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.files import read_json, write_text
 from sparsecbm.base.params.annotate import Annotate
+from sparsecbm.base.params.card import Card
 from sparsecbm.base.params.data import Split, Validate
 from sparsecbm.base.params.drift import Drift
 from sparsecbm.base.params.evaluate import Evaluate, Track
@@ -47,6 +48,7 @@ class Params(Section):
     drift: Drift = Drift()
     track: Track
     promote: Promote
+    card: Card = Card()
 
     @model_validator(mode="after")
     def _corrected_targets_are_used(self) -> Self:

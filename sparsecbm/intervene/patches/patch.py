@@ -26,9 +26,11 @@ from sparsecbm.base.rich import Rich
 from sparsecbm.base.terminal_text import one_line
 from sparsecbm.intervene.patches.side_effects import SideEffects
 from sparsecbm.intervene.stored import check_sha256, explain_invalid, parse_record
+from sparsecbm.model.hub import fetch_file, parse_address
 from sparsecbm.model.prediction import StatePrediction
 
 METADATA = "patch"
+HUB_FILE = "patch.safetensors"  # in a repository
 FORMAT = 1
 _KINDS = ("dropped", "grown")
 
@@ -148,12 +150,14 @@ class MaskPatch(Rich):
 
     @classmethod
     def load(cls, path: str | Path) -> "MaskPatch":
-        """Read a file that `save` wrote.
+        """Read a file that `save` wrote, or that of a repository `name@revision` on a hub.
 
         Raises:
             InterventionError: the file is missing, truncated or altered, or is not a patch.
+            ModelError: the hub has no such repository, revision or patch, or cannot be reached.
         """
-        path = Path(path)
+        address = parse_address(path)
+        path = Path(path) if address is None else fetch_file(address, HUB_FILE, "patch")
         if not path.exists():
             raise InterventionError(f"{path} does not exist")
         if not path.is_file():

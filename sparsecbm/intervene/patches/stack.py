@@ -163,14 +163,20 @@ def _check_applicable(model: ConceptBottleneck, patch: MaskPatch, parents: tuple
 def _check_weights(model: ConceptBottleneck, patch: MaskPatch) -> None:
     masked_layers(model)
     concept_index(model, patch.concept)
-    if weights_checksum(model) != patch.weights:
-        raise InterventionError(f"patch {patch.id[:12]} is for another model: the weights have another checksum")
+    own = weights_checksum(model)
+    if own != patch.weights:
+        raise InterventionError(
+            f"patch {patch.id[:12]} is for another model: the weights have another checksum; it is for the one with "
+            f"{patch.weights}, and this model has {own}"
+        )
 
 
 def _check_mask(model: ConceptBottleneck, patch: MaskPatch) -> None:
-    if unpatched_mask_checksum(model, patch.concept) != patch.mask:
+    own = unpatched_mask_checksum(model, patch.concept)
+    if own != patch.mask:
         raise InterventionError(
-            f"patch {patch.id[:12]} is for another mask of {patch.concept!r}: it has another checksum"
+            f"patch {patch.id[:12]} is for another mask of {patch.concept!r}: it is for the one with the checksum "
+            f"{patch.mask}, and this model's has {own}"
         )
 
 
