@@ -132,6 +132,7 @@ def main() -> None:
         params = parse_params(json.loads((arguments.folder / "params.json").read_text()))
         run_stage(arguments.stage, params, arguments.folder)
         return
+    from sparsecbm.annotate.defined_concepts import load_defined
     from sparsecbm.planning.base_memory import base_memory
     from sparsecbm.planning.plan import plan
 
@@ -142,7 +143,7 @@ def main() -> None:
             backbone = MINILM if name == "minilm" else str(write_random(folder / name, *RANDOM[name]))
             for settings in (each for each in BACKBONES[name] if each in arguments.settings):
                 params = params_for(backbone, settings)
-                for stage in plan(params, WORKSPACE, base).stages:
+                for stage in plan(params, load_defined(params.source, WORKSPACE), base).stages:
                     if stage.stage == "finetune" and (folder / "dense").is_dir() and settings == "low_rank":
                         continue  # its settings are the same
                     announced, taken = stage.size / MEGABYTE, measured(stage.stage, params, folder)

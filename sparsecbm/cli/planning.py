@@ -23,6 +23,7 @@ def plan(
     require("mlflow")
     import shutil
 
+    from sparsecbm.annotate.defined_concepts import load_defined
     from sparsecbm.cli.printing.planning import print_plan
     from sparsecbm.cli.printing.terminal import Terminal, say
     from sparsecbm.pipeline.compose import compose
@@ -34,7 +35,7 @@ def plan(
     params = compose(workspace, profile or (), set_ or ()).params
     console = Terminal(stderr=True)
     with console.status("counting ..."):
-        planned = plan_training(params, workspace, base_memory())
+        planned = plan_training(params, load_defined(params.source, workspace), base_memory())
     available, of_what = available_memory(params)
     seconds = {}
     if time and max(stage.size for stage in planned.stages) <= available:

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.errors import DataError
 from sparsecbm.base.params import Params
-from sparsecbm.base.workspace import Workspace
-from sparsecbm.data.ingest import ingest
+from sparsecbm.data.ingest import divide
+from sparsecbm.data.source_table import SourceTable
 from sparsecbm.model.backbone import describe_backbone
 from sparsecbm.model.batches import encode
 from sparsecbm.model.cbm import ConceptBottleneck, Settings
@@ -49,22 +50,25 @@ class Plan:
     disk: int
 
 
-def plan(params: Params, workspace: Workspace, base: int) -> Plan:
+def plan(params: Params, table: SourceTable, base: int) -> Plan:
     """Plan the training of a configuration. Nothing is trained, and the weights of the backbone are not loaded.
 
     Args:
+        table: of the source, with all concepts that the model will have
         base: bytes of a process that has imported what a stage needs
 
     Raises:
         ModelError, ConfigError: the backbone or a setting cannot be used.
-        DataError: the source cannot be read.
+        DataError: there is no split `train`, or it holds no text.
     """
-    splits, manifest = ingest(params.source, params.split, params.seed, workspace.root, training=True)
-    concepts = ConceptSet.from_dict(manifest["vocabulary"])
+    training = divide(table, params.split, params.seed, training=True)["train"]["text"].dropna().tolist()
+    if not training:
+        raise DataError(f"{table.source}: the split `train` holds no text, so there is nothing to train on")
+    concepts = table.concept_set
     backbone, tokenizer = describe_backbone(params.model.backbone)
     settings = Settings(**params.model.model_dump(exclude={"backbone"}))
     model = without_weights(ConceptBottleneck(backbone, tokenizer, concepts, settings))
-    lengths = sorted(len(row) for row in encode(tokenizer, splits["train"]["text"].tolist(), settings.max_length))
+    lengths = sorted(len(row) for row in encode(tokenizer, training, settings.max_length))
     texts = Texts(len(lengths), lengths[-1])
     parameters = sum(weight.numel() for weight in model.parameters())
     masked = 0

@@ -80,3 +80,16 @@ def test_time_counts_what_settings_add_and_leave_out(workspace, monkeypatch, cap
 def test_a_backbone_that_is_not_there_is_one_message(workspace, monkeypatch, capsys):
     assert run(monkeypatch, "--set", "model.backbone=./nowhere") == 1
     assert "there is no folder ./nowhere" in capsys.readouterr().err
+
+
+def test_concepts_that_concepts_yaml_defines_are_planned_for(workspace, monkeypatch, capsys):
+    """A table of texts and labels has no concepts yet; a cell without text counts as no text."""
+    rows = [f"the food number {number} was {'good' if number % 2 else 'bad'},{number % 2}" for number in range(300)]
+    (workspace / "reviews.csv").write_text("\n".join(["text,label", *rows, ",1"]) + "\n")
+    source = "source={name: table, path: reviews.csv, columns: {text: text, label: label}}"
+    assert run(monkeypatch, "--no-time", "--set", source) == 1
+    assert "`sparsecbm concepts suggest` proposes some" in capsys.readouterr().err
+    concept = "food: {description: what was eaten, states: {good: it is good, bad: it is bad}}"
+    (workspace / "concepts.yaml").write_text(f"task: Reviews.\nconcepts:\n  {concept}\n")
+    assert run(monkeypatch, "--no-time", "--set", source) in (0, None)
+    assert "2,048 of them under masks" in capsys.readouterr().out
