@@ -23,7 +23,7 @@ SMALLER_BACKBONE = "model.backbone: a smaller one"
 
 
 @dataclass(frozen=True)
-class Part:
+class MemoryPart:
     """A part of a stage's memory.
 
     Attributes:
@@ -42,7 +42,7 @@ class StageMemory:
     """The memory of a stage at its peak."""
 
     stage: str
-    parts: tuple[Part, ...]
+    parts: tuple[MemoryPart, ...]
 
     @property
     def size(self) -> int:
@@ -50,7 +50,7 @@ class StageMemory:
         return sum(part.size for part in self.parts)
 
     @property
-    def largest(self) -> Part:
+    def largest(self) -> MemoryPart:
         """The largest part that a parameter makes smaller."""
         return max((part for part in self.parts if part.smaller), key=lambda part: part.size)
 
@@ -75,16 +75,16 @@ def memory_of_stages(model: ConceptBottleneck, params: Params, texts: Texts, bas
         model: as `without_weights` gives it
         base: bytes of a process that has imported what a stage needs, and computed nothing
     """
-    process = Part("Python, libraries and tables", base + WORK)
+    process = MemoryPart("Python, libraries and tables", base + WORK)
     parameters = sum(weight.numel() for weight in model.parameters())
-    weights = Part("weights", FLOAT * parameters, SMALLER_BACKBONE)
+    weights = MemoryPart("weights", FLOAT * parameters, SMALLER_BACKBONE)
     stages = [StageMemory("finetune", (process, weights, *_finetune(model, params, texts)))]
     if model.has_bottleneck:
         stages.append(StageMemory("prune", (process, weights, *_prune(model, params, texts))))
     return tuple(stages)
 
 
-def _finetune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]:
+def _finetune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[MemoryPart]:
     if params.finetune.adapter == "lora":
         add_adapters(model.backbone, params.finetune.lora)
     activations = bytes_of_dense_update(model, params, params.finetune.batch_size, texts.longest)
@@ -92,11 +92,11 @@ def _finetune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Pa
     remove_adapters(model.backbone)
     fewer = "" if params.finetune.adapter == "lora" else "finetune.adapter: lora"
     return [
-        Part(BEST, FLOAT * trained, fewer),
-        Part("gradients", FLOAT * trained, fewer),
-        Part("AdamW's moments", 2 * FLOAT * trained, fewer),
-        Part("running average", FLOAT * trained, fewer),
-        Part(
+        MemoryPart(BEST, FLOAT * trained, fewer),
+        MemoryPart("gradients", FLOAT * trained, fewer),
+        MemoryPart("AdamW's moments", 2 * FLOAT * trained, fewer),
+        MemoryPart("running average", FLOAT * trained, fewer),
+        MemoryPart(
             "activations",
             activations,
             _fewer_activations(params, "finetune.batch_size, with a larger finetune.accumulate; or model.max_length"),
@@ -104,7 +104,7 @@ def _finetune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Pa
     ]
 
 
-def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]:
+def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[MemoryPart]:
     layers = prunable_layers(model.backbone, params.prune.layers, params.prune.masked_from)
     shapes = [tuple(module.weight.shape) for module in layers.values()]
     masked, largest = sum(map(prod, shapes)), max(map(prod, shapes))
@@ -122,20 +122,20 @@ def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Part]
     cheaper_scores = "prune.scores: low_rank" if params.prune.scores == "full" else fewer_masks
     # Learnt scores start from a layer at a time; a saliency that is computed anew stays whole until masks are chosen.
     saliency = SORTED * largest if learnt else FLOAT * concepts * masked
-    beginning = Part("first saliency and its gradients", saliency + gradients, "prune.memory_mb")
+    beginning = MemoryPart("first saliency and its gradients", saliency + gradients, "prune.memory_mb")
     update = bytes_of_masked_update(model, params, params.finetune.batch_size, texts.longest) + FLOAT * masked
     smaller_update = _fewer_activations(params, "finetune.batch_size, or " + fewer_masks)
-    update_part = Part("activations and masked weights of an update", update, smaller_update)
+    update_part = MemoryPart("activations and masked weights of an update", update, smaller_update)
     ranked = (FLOAT * (2 * concepts + 3) + concepts) * (masked if params.prune.threshold == "global" else largest)
-    event_part = Part("ranks of scores at a pruning event", ranked + SORTED * largest, "prune.threshold: layer")
+    event_part = MemoryPart("ranks of scores at a pruning event", ranked + SORTED * largest, "prune.threshold: layer")
     return [
-        Part("the dense model beside it", FLOAT * parameters, SMALLER_BACKBONE),
-        Part("masks", concepts * masked // 8, fewer_masks),
-        Part("scores", FLOAT * learnt + start, cheaper_scores),
+        MemoryPart("the dense model beside it", FLOAT * parameters, SMALLER_BACKBONE),
+        MemoryPart("masks", concepts * masked // 8, fewer_masks),
+        MemoryPart("scores", FLOAT * learnt + start, cheaper_scores),
         *(
             [
-                Part(BEST, FLOAT * trained, "prune.weights: frozen"),
-                Part("gradients and moments of the weights", 3 * FLOAT * trained, "prune.weights: frozen"),
+                MemoryPart(BEST, FLOAT * trained, "prune.weights: frozen"),
+                MemoryPart("gradients and moments of the weights", 3 * FLOAT * trained, "prune.weights: frozen"),
             ]
             if trained
             else []
@@ -151,12 +151,15 @@ def _fewer_activations(params: Params, otherwise: str) -> str:
     )
 
 
-def _largest(beginning: Part, moments: int, update: Part, event: Part) -> list[Part]:
+def _largest(beginning: MemoryPart, moments: int, update: MemoryPart, event: MemoryPart) -> list[MemoryPart]:
     """What is there at once: the first saliency, or gradients and moments of the scores with an update or an event."""
     training = max(update, event, key=lambda part: part.size)
     if beginning.size > moments + training.size:
         return [beginning]
-    return [Part("gradients and moments of the scores", moments, "prune.scores: low_rank" if moments else ""), training]
+    return [
+        MemoryPart("gradients and moments of the scores", moments, "prune.scores: low_rank" if moments else ""),
+        training,
+    ]
 
 
 def _learnt(shape: tuple[int, ...], params: Params) -> int:
