@@ -156,7 +156,8 @@ class Session:
 
     def _key(self, question: Question, request: Request) -> str:
         asked = [self.hashes[concept.name] for concept in question.concepts]
-        parts = [self.endpoint.model, question.prompt, question.key, question.vote, asked, request.size]
+        body = sorted(request.body)  # a request without what the endpoint refused is another one
+        parts = [self.endpoint.model, question.prompt, question.key, question.vote, asked, request.size, body]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def _cost(self, request: Request, reply: Reply[Answer]) -> Cost:

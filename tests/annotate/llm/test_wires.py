@@ -63,6 +63,9 @@ def test_an_endpoint_that_refuses_them_is_asked_without_them_from_then_on(tmp_pa
     assert states_of(labels) == known_states(known_texts(4)) and labels["confidence"].isna().all()
     assert ["logprobs" in entry["body"] for entry in script.log] == [True, False, False, False, False]
     assert not any("top_logprobs" in entry["body"] for entry in script.log[1:])
+    # An endpoint that keeps replies by key would repeat its refusal.
+    assert script.log[0]["text"] == script.log[1]["text"]
+    assert script.log[0]["idempotency"] != script.log[1]["idempotency"]
 
 
 def test_another_refusal_still_ends_the_run(tmp_path):
