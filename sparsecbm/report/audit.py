@@ -3,7 +3,7 @@
 It only collects figures that the stages wrote.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Audit:
     facts: tuple[tuple[str, str], ...]
     scores: tuple[AuditedScore, ...]
     findings: tuple[tuple[str, str], ...]
-    limits: tuple[str, ...] = LIMITS
+    limits: tuple[str, ...]
 
 
 def audit(workspace: Workspace) -> Audit:
@@ -58,9 +58,12 @@ def audit(workspace: Workspace) -> Audit:
         raise DataError(f"metrics/{missing[0]}.json does not exist; `sparsecbm run` finishes the pipeline first")
     if metrics["prune"].get("chosen") is None:
         raise DataError("the model is of mode `standard`: it has no concepts, so there is nothing to audit")
-    return Audit(
-        data_name(manifest), _facts(workspace, manifest, metrics), _scores(metrics["evaluate"]), _findings(metrics)
-    )
+    unmeasured = metrics["evaluate"].get("unmeasured") or {}
+    limits = LIMITS
+    if unmeasured:
+        limits += (f"Not measured, since people labelled too few texts: {', '.join(unmeasured)}.",)
+    scores = _scores(metrics["evaluate"], unmeasured)
+    return Audit(data_name(manifest), _facts(workspace, manifest, metrics), scores, _findings(metrics), limits)
 
 
 def write_audit_page(workspace: Workspace, target: Path) -> None:
@@ -96,7 +99,7 @@ def _facts(workspace: Workspace, manifest: Mapping[str, Any], metrics: Mapping[s
     )
 
 
-def _scores(evaluate: Mapping[str, Any]) -> tuple[AuditedScore, ...]:
+def _scores(evaluate: Mapping[str, Any], unmeasured: Container[str]) -> tuple[AuditedScore, ...]:
     words, dense = evaluate.get("bag_of_words") or {}, evaluate.get("dense") or {}
 
     def score(name: str, of: Mapping[str, Any], word: float | None, before: Mapping[str, Any]) -> AuditedScore:
@@ -107,7 +110,7 @@ def _scores(evaluate: Mapping[str, Any]) -> tuple[AuditedScore, ...]:
     scores += [
         score(name, of, words.get("concepts", {}).get(name), dense.get("concepts", {}).get(name, {}))
         for name, of in evaluate["concepts"].items()
-        if name != "mean"
+        if name != "mean" and name not in unmeasured
     ]
     return tuple(scores)
 
@@ -150,5 +153,7 @@ def _findings(metrics: Mapping[str, Mapping]) -> Rows:
 
 
 def _points(estimate: Mapping[str, Any]) -> str:
+    if estimate["value"] is None:
+        return "not measured"
     low, high = estimate["interval"]
     return f"{100 * estimate['value']:.1f} points ({100 * low:.1f} to {100 * high:.1f})"

@@ -8,7 +8,7 @@ import pytest
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.files import sha256_file
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.report.audit import audit, write_audit_page
+from sparsecbm.report.audit import LIMITS, audit, write_audit_page
 
 
 def estimate(value):
@@ -78,6 +78,7 @@ def workspace(tmp_path):
 def test_the_page_says_what_the_figures_say(workspace):
     page = audit(workspace)
     facts = dict(page.facts)
+    assert page.limits == LIMITS
     assert facts["model"].endswith(sha256_file(workspace.sparse / "checksums.json"))
     assert facts["data"] == f"sha256 {'ab' * 32}; licence: Apache-2.0"
     assert (facts["texts"], facts["label"], facts["2 concepts"]) == ("train 1,200, test 30", "rating", "food, noise")
@@ -118,6 +119,21 @@ def test_figures_that_a_run_has_not_are_left_out(workspace):
     page = audit(workspace)
     assert [answer for _, answer in page.findings][3:] == ["failed: harm"]
     assert {(s.words, s.dense) for s in page.scores} == {(None, None)}
+    write_audit_page(workspace, workspace.root / "few.pdf")
+
+
+def test_concepts_with_too_few_labels_are_named_and_have_no_scores(workspace):
+    metrics = json.loads(json.dumps(METRICS))
+    none = {"accuracy": None, "accuracy_interval": [None, None], "majority": None}
+    metrics["evaluate"]["concepts"] |= {"noise": none, "mean": score(0.9, 0.4)}
+    metrics["evaluate"]["unmeasured"] = {"noise": "not measured: people labelled 0 text(s) of the split 'test'"}
+    metrics["prune"]["chosen"]["probe"]["gap"]["mean"] = {"value": None, "interval": [None, None]}
+    for stage, content in metrics.items():
+        workspace.metrics(stage).write_text(json.dumps(content), encoding="utf-8")
+    page = audit(workspace)
+    assert [each.name for each in page.scores] == ["label", "food"]
+    assert page.findings[1][1] == "not measured"
+    assert page.limits[-1] == "Not measured, since people labelled too few texts: noise."
     write_audit_page(workspace, workspace.root / "few.pdf")
 
 
