@@ -27,8 +27,9 @@ def plan(
     from sparsecbm.cli.printing.planning import print_plan
     from sparsecbm.cli.printing.terminal import Terminal, say
     from sparsecbm.pipeline.compose import compose
+    from sparsecbm.planning.available_memory import available_memory
     from sparsecbm.planning.base_memory import base_memory
-    from sparsecbm.planning.plan import available_memory, measured_seconds
+    from sparsecbm.planning.plan import measured_seconds
     from sparsecbm.planning.plan import plan as plan_training
 
     workspace = Workspace.find()

@@ -1,12 +1,8 @@
 """The plan of a training: memory by stage, disk and time, and what does not fit."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
-
-import torch
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import DataError
@@ -114,14 +110,6 @@ def seconds_of_stages(planned: Plan, params: Params, calibration: Calibration) -
         training = trainings * prune.epochs * updates * masks * calibration.masked_update
         seconds["prune"] = training + passes + gradients * calibration.masked_update
     return seconds
-
-
-def available_memory(params: Params) -> tuple[int, str]:
-    """Bytes that a stage may take, and of what: the memory of the GPU that trains, or of the machine."""
-    if params.finetune.device != "cpu" and torch.cuda.is_available():
-        return torch.cuda.get_device_properties(0).total_memory, torch.cuda.get_device_name(0)
-    (free,) = re.findall(r"^MemAvailable:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    return int(free) * 1024, "this machine"
 
 
 def _disk(parameters: int, masked: int, concepts: int, params: Params) -> int:

@@ -43,7 +43,8 @@ def test_it_names_each_part_and_writes_nothing(workspace, monkeypatch, capsys):
 
 
 def test_what_does_not_fit_is_said_with_the_parameter_to_change(workspace, monkeypatch, capsys):
-    monkeypatch.setattr(plan_module, "available_memory", lambda params: (400 * 2**20, "this machine"))
+    here = "sparsecbm.planning.available_memory.available_memory"
+    monkeypatch.setattr(here, lambda params: (400 * 2**20, "this machine"))
     assert run(monkeypatch) == 3
     err = capsys.readouterr().err
     assert re.search(r"finetune needs \d+ MB, and 400 MB are free; its largest part is .*: ", err)
