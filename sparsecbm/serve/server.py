@@ -1,5 +1,6 @@
 """The process of the service: it loads the model, listens, and on SIGTERM answers what it has accepted."""
 
+import errno
 import logging
 import os
 import socket
@@ -99,14 +100,15 @@ def _port(access: AccessRules) -> socket.socket:
     Raises:
         ConfigError: the port is not free, or the address is not of this machine.
     """
+    unknown = f"--host: {access.host!r} is no IPv4 address or name of this machine; give one such as 127.0.0.1"
     try:
         return socket.create_server((access.host, access.port), backlog=2048)
     except (TypeError, UnicodeError):  # which one depends on the characters
-        raise ConfigError(
-            f"--host: {access.host!r} is no address of this machine; give one such as 127.0.0.1"
-        ) from None
+        raise ConfigError(unknown) from None
     except OSError as error:
-        raise ConfigError(f"port {access.port} on {access.host} is not free: {error.strerror}") from None
+        if error.errno is None or error.errno < 0 or error.errno == errno.EADDRNOTAVAIL:  # names have negative numbers
+            raise ConfigError(unknown) from None
+        raise ConfigError(f"port {access.port} on {access.host} is not free: {os.strerror(error.errno)}") from None
 
 
 def _log_as_json() -> None:
