@@ -27,7 +27,7 @@ from sparsecbm.base.params import Params, load_params, parse_params, plain_param
 from sparsecbm.model.architecture import without_memory
 from sparsecbm.model.backbone import describe_backbone
 from sparsecbm.model.cbm import ConceptBottleneck, Settings
-from sparsecbm.planning.memory import StageMemory, Texts, memory_of_stages
+from sparsecbm.planning.memory import DRY_RUN, StageMemory, Texts, memory_of_stages
 from sparsecbm.planning.saved_tensors import without_weights
 from sparsecbm.pruning.fit import PruneOptions, fit_masks
 from sparsecbm.train.checkpoint import Checkpoints
@@ -73,10 +73,12 @@ def build(sizes: dict, concepts: ConceptSet, params: Params, device: torch.devic
 
 
 def announced(sizes: dict, concepts: ConceptSet, params: Params) -> dict[str, StageMemory]:
-    """Return the memory of each stage by arithmetic, for batches of the longest texts, without the process itself."""
+    """Return the memory of each stage on a GPU by arithmetic, for batches of the longest texts."""
     shell = build(sizes, concepts, params, torch.device("meta"))
     stages = memory_of_stages(shell, params, Texts(1000, TOKENS), base=0)
-    return {stage.stage: StageMemory(stage.stage, stage.parts[1:]) for stage in stages}
+    # The first part is the process, which is not on the GPU.
+    on_gpu = {stage.stage: tuple(part for part in stage.parts[1:] if part.name != DRY_RUN) for stage in stages}
+    return {stage: StageMemory(stage, parts) for stage, parts in on_gpu.items()}
 
 
 def print_announced(sizes: dict, concepts: ConceptSet) -> None:

@@ -41,7 +41,7 @@ SETTINGS = {
     "low_rank": {"prune": {"scores": "low_rank"}},
     "light": {
         "finetune": {"adapter": "lora", "gradient_checkpointing": True, "batch_size": 4},
-        "prune": {"scores": "low_rank", "masked_from": 6, "gradients": 2, "gradient_batch": 2, "events": 1},
+        "prune": {"scores": "low_rank", "masked_from": 6, "gradients": 2, "gradient_batch": 2},
     },
 }
 BACKBONES = {

@@ -18,7 +18,11 @@ from sparsecbm.train.adapters import add_adapters, remove_adapters
 WORK = 250 * 2**20  # that tables and the libraries' own buffers take, whatever the model; measured with MiniLM
 SORTED = 16  # bytes of a weight while scores are ranked: an integer key and what the sort needs
 MEGABYTE = 2**20
+# Copies of the masked weights while the dry run unfolds two concepts; measured with a Llama of 110M.
+DRY_RUN_COPIES = 5
+DRY_RUN = "what the dry run on the CPU takes beyond that"
 BEST = "the best trained weights, when they are loaded back"
+FEWER_MASKS = "prune.masked_from: a later block"
 SMALLER_BACKBONE = "model.backbone: a smaller one"
 
 
@@ -91,7 +95,7 @@ def _finetune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Me
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     remove_adapters(model.backbone)
     fewer = "" if params.finetune.adapter == "lora" else "finetune.adapter: lora"
-    return [
+    parts = [
         MemoryPart(BEST, FLOAT * trained, fewer),
         MemoryPart("gradients", FLOAT * trained, fewer),
         MemoryPart("AdamW's moments", 2 * FLOAT * trained, fewer),
@@ -102,6 +106,12 @@ def _finetune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Me
             _fewer_activations(params, "finetune.batch_size, with a larger finetune.accumulate; or model.max_length"),
         ),
     ]
+    if model.has_bottleneck:
+        layers = prunable_layers(model.backbone, params.prune.layers, params.prune.masked_from).values()
+        copies = DRY_RUN_COPIES * FLOAT * sum(layer.weight.numel() for layer in layers)
+        beyond = copies - sum(part.size for part in parts)
+        parts += [MemoryPart(DRY_RUN, beyond, FEWER_MASKS)] if beyond > 0 else []
+    return parts
 
 
 def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[MemoryPart]:
@@ -118,19 +128,18 @@ def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Memor
     gradients = 0
     if {params.prune.saliency, params.prune.first_scores} & {"obert", "fisher_diagonal"}:
         gradients = min(int(params.prune.memory_mb * MEGABYTE), FLOAT * params.prune.gradients * masked)
-    fewer_masks = "prune.masked_from: a later block"
-    cheaper_scores = "prune.scores: low_rank" if params.prune.scores == "full" else fewer_masks
+    cheaper_scores = "prune.scores: low_rank" if params.prune.scores == "full" else FEWER_MASKS
     # Learnt scores start from a layer at a time; a saliency that is computed anew stays whole until masks are chosen.
     saliency = SORTED * largest if learnt else FLOAT * concepts * masked
     beginning = MemoryPart("first saliency and its gradients", saliency + gradients, "prune.memory_mb")
     update = bytes_of_masked_update(model, params, params.finetune.batch_size, texts.longest) + FLOAT * masked
-    smaller_update = _fewer_activations(params, "finetune.batch_size, or " + fewer_masks)
+    smaller_update = _fewer_activations(params, "finetune.batch_size, or " + FEWER_MASKS)
     update_part = MemoryPart("activations and masked weights of an update", update, smaller_update)
     ranked = (FLOAT * (2 * concepts + 3) + concepts) * (masked if params.prune.threshold == "global" else largest)
     event_part = MemoryPart("ranks of scores at a pruning event", ranked + SORTED * largest, "prune.threshold: layer")
     return [
         MemoryPart("the dense model beside it", FLOAT * parameters, SMALLER_BACKBONE),
-        MemoryPart("masks", concepts * masked // 8, fewer_masks),
+        MemoryPart("masks", concepts * masked // 8, FEWER_MASKS),
         MemoryPart("scores", FLOAT * learnt + start, cheaper_scores),
         *(
             [

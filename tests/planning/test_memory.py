@@ -2,7 +2,8 @@
 
 import pytest
 
-from sparsecbm.planning.memory import MEGABYTE, SORTED, WORK, Texts, memory_of_stages
+from sparsecbm.base.params import Lora
+from sparsecbm.planning.memory import DRY_RUN, MEGABYTE, SORTED, WORK, Texts, memory_of_stages
 from sparsecbm.planning.saved_tensors import bytes_of_dense_update, bytes_of_masked_update
 from tests.support.planned import params_with
 from tests.support.tiny_models import tiny_model
@@ -44,6 +45,15 @@ def test_with_adapters_only_they_and_the_heads_are_trained(model):
     sizes = {part.name: part.size for part in finetune.parts}
     assert sizes["gradients"] == 4 * (adapters + heads) and sizes["AdamW's moments"] == 8 * (adapters + heads)
     assert set(dict(model.named_parameters())) == names
+
+
+def test_the_dry_run_counts_where_it_takes_more_than_the_training(model):
+    """It has five copies of the masked weights, whatever is trained."""
+    params = params_with(masked_from=0)
+    light = params.finetune.model_copy(update={"adapter": "lora", "lora": Lora(rank=1), "batch_size": 1})
+    finetune = memory_of_stages(model, params.model_copy(update={"finetune": light}), TEXTS, base=1000)[0]
+    assert finetune.parts[-1].name == DRY_RUN
+    assert sum(part.size for part in finetune.parts[2:]) == 5 * 4 * 2 * IN_A_BLOCK
 
 
 @pytest.mark.parametrize(
