@@ -8,6 +8,7 @@ from scipy.stats import f as f_distribution
 from sparsecbm.drift.shift import LEAST_EXPECTED, Shift
 
 STEPS, PRECISE = 500, 1e-6  # most updates of an estimate, and the change of rates at which it stops
+_LEAST_RATE = 1e-12  # of a state that no known text has, since new texts may have it
 _SINGULAR = 1e-9  # share of the largest variance, below which a direction does not vary
 
 
@@ -44,9 +45,9 @@ def estimate_rates(probabilities: np.ndarray, known: np.ndarray) -> np.ndarray:
         probabilities: [texts, states]
         known: [states], rates of the texts that the model's probabilities are right for
     """
-    rates = known
+    rates = known = np.maximum(known, _LEAST_RATE)
     for _ in range(STEPS):
-        weighted = probabilities * np.divide(rates, known, out=np.zeros_like(rates), where=known > 0)
+        weighted = probabilities * (rates / known)
         updated = (weighted / weighted.sum(1, keepdims=True)).mean(0)
         if np.abs(updated - rates).max() < PRECISE:
             return updated
@@ -70,7 +71,9 @@ def compare_mean_vectors(reference: np.ndarray, window: np.ndarray) -> float:
     moves = (new.mean(0) - old.mean(0)) @ directions
     varies = variances > _SINGULAR * max(variances.max(), _SINGULAR)
     number = int(varies.sum())
-    if not number or texts - number - 1 <= 0:
+    if not number:  # all texts of a side are the same
+        return float(np.allclose(moves, 0))
+    if texts - number - 1 <= 0:
         return 1.0
     statistic = sizes * float((moves[varies] ** 2 / variances[varies]).sum())
     freedom = texts - number - 1

@@ -99,3 +99,12 @@ def test_more_is_seen_than_by_predicted_states():
         found["probabilities"] += compare_mean_vectors(*sides) < 0.05
         found["states"] += compare_counts(*(np.bincount(side.argmax(1), minlength=2) for side in sides)).p < 0.05
     assert found["probabilities"] > found["states"] + 10
+
+
+def test_a_state_that_no_known_text_has_may_come_new():
+    """The reference is surely of the first state, and the window of the second: all texts changed."""
+    first, second = np.tile([1.0, 0.0, 0.0], (50, 1)), np.tile([0.0, 1.0, 0.0], (40, 1))
+    rates = compare_rates(first, second)
+    assert rates.window.tolist() == [0, 1, 0] and (rates.shift.effect, rates.shift.p) == (1, 0)
+    same = compare_rates(first, first[:40])
+    assert same.window.tolist() == [1, 0, 0] and (same.shift.effect, same.shift.p) == (0, 1)
