@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sparsecbm.cli.options import Column, Json
+from sparsecbm.cli.options import Json
 
 TRIGGERED = 3  # exit code; 1 and 2 are errors
 
@@ -13,7 +13,7 @@ TRIGGERED = 3  # exit code; 1 and 2 are errors
 def drift(
     table: Annotated[Path, typer.Argument(help="New texts: a csv, tsv, json, jsonl, parquet or xlsx file.")],
     model: Annotated[Path | None, typer.Option(help="A model of this workspace (default: models/sparse).")] = None,
-    column: Column = None,
+    column: Annotated[str, typer.Option(help="The column of the texts.")] = "text",
     json: Json = False,
     output: Annotated[Path | None, typer.Option("--output", help="Write the page about drift into this file.")] = None,
     announce: Annotated[
@@ -37,7 +37,7 @@ def drift(
 
     workspace = Workspace.find()
     params = load_params(workspace.params)
-    report = check_table(workspace, params, model or workspace.sparse, table, column or "text")
+    report = check_table(workspace, params, model or workspace.sparse, table, column)
     if output is not None:
         from sparsecbm.report.drift_page import drift_page
 
