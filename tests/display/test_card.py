@@ -133,9 +133,10 @@ def test_the_card_shows_the_smallest_set_of_parts():
     ):  # fmt: skip
         assert part in text, (part, text)
     assert "&lt;b&gt;0" in html and "<b>0" not in html
-    bars = [fields["style"] for tag, fields in parsed.elements if tag == "i"]
-    assert bars[2:5] == ["width: 50.0%; left: 50%", "width: 25.0%; left: 50%", "width: 12.5%; left: 50%"]
-    assert bars[-1] == "width: 12.5%; right: 50%"
+    rects = [fields for tag, fields in parsed.elements if tag == "rect" and fields["class"] != "x-axis"]
+    bars = [(fields["class"], fields["x"], fields["width"]) for fields in rects]
+    assert bars[:3] == [("x-f", "0.0", "50.0"), ("x-f", "0.0", "25.0"), ("x-f", "0.0", "12.5")]
+    assert len(bars) == 8 and bars[-1] == ("x-a", "-12.5", "12.5")
 
 
 def test_the_card_says_if_no_part_is_needed():

@@ -78,7 +78,9 @@ def test_the_fewest_parts_are_those_of_explain_and_come_on_request_alone(ask, wo
     (expected,) = explain(snapshot.model, [TEXT], options)
     sets = {name: concept.subnetwork.sufficient for name, concept in expected.concepts.items()}
     assert any(found.parts for found in sets.values()), "the tiny model needs no part for any concept"
-    told = words_of(ask("POST", "/parts", data={"text": TEXT, "fewest": "yes"}))
+    response = ask("POST", "/parts", data={"text": TEXT, "fewest": "yes"})
+    assert 'class="x-effect"' in response.text and "style=" not in response.text, "the policy forbids such styles"
+    told = words_of(response)
     for name, found in sets.items():
         whole = f"{found.heads} heads and {found.neurons} neurons"
         assert f"Of its {whole}, {len(found.parts)} " in told or (
