@@ -97,7 +97,10 @@ def test_labels_for_an_earlier_definition_are_said_and_do_not_count(tmp_path, ca
     label_by(workspace, "local")
     annotate.run(params, workspace)
     assert "24 label(s) of annotator 'llm' are for an earlier definition of concept 'noise'" in capsys.readouterr().out
-    assert read_json(workspace.metrics("annotate"))["outdated"] == {"llm": {"noise": 24}}
+    record = read_json(workspace.metrics("annotate"))
+    assert record["outdated"] == {"llm": {"noise": 24}}
+    origin = {"models": ["m"], "prompts": ["p"]}
+    assert record["machines"] == {"llm": {**origin, "labels": 24}, "local": {**origin, "labels": 48}}
     train = read_splits(workspace.annotated)["train"]
     assert set(train["source.noise"]) == {"local"} and set(train["source.food"]) == {"human", "llm"}
 
