@@ -15,15 +15,17 @@ def _model_folder(context: typer.Context, model: Path) -> Path:
     """
     address = str(model)
     if not address.startswith("models:/"):
-        return _hub_folder(model) if "@" in address else model
+        return hub_folder(model)
     from sparsecbm.serve.alias import Alias
 
     alias = Alias.open(address)
     return context.with_resource(alias.fetched(alias.number())) / "model"
 
 
-def _hub_folder(model: Path) -> Path:
+def hub_folder(model: Path) -> Path:
     """The folder of a model of a hub, whose commit is told; any other path as it is."""
+    if "@" not in str(model):  # most models are folders, and need no client of a hub
+        return model
     from sparsecbm.model.hub import snapshot_address
     from sparsecbm.model.storage import local_folder
 

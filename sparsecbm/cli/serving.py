@@ -5,9 +5,14 @@ from typing import Annotated
 
 import typer
 
+from sparsecbm.cli.options import hub_folder
+
 
 def serve(
-    model: Annotated[str, typer.Argument(help="A model folder, or an alias: models:/NAME@ALIAS.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A model folder, an alias: models:/NAME@ALIAS, or a model of a hub: OWNER/NAME@REVISION."),
+    ],
     host: Annotated[str, typer.Option(help="The address to listen at; another than loopback needs a token.")] = (
         "127.0.0.1"
     ),
@@ -28,5 +33,7 @@ def serve(
     from sparsecbm.serve.server import Served
     from sparsecbm.serve.server import serve as run
 
+    if not model.startswith("models:/"):
+        model = str(hub_folder(Path(model)))
     access = AccessRules.from_environment(host, port, allow_host or (), os.environ)
     run(Served(model, patches, corrections, poll), access)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from sparsecbm.cli.options import hub_folder
+
 
 def workbench(
     model: Annotated[
@@ -31,7 +33,7 @@ def workbench(
     from sparsecbm.workbench.token_door import TokenDoor, entrance
 
     workspace = Workspace.find()
-    folder = Path(model) if model else workspace.sparse
+    folder = hub_folder(Path(model)) if model else workspace.sparse
     access, address = entrance(host, port, allow_host or (), token, os.environ)
     served = Served(str(folder), None, workspace.state / "corrections.jsonl", poll=10)
 

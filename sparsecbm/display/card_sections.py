@@ -91,8 +91,8 @@ def specificity_section(facts: CardFacts) -> str:
     if not record or not record.get("chosen", {}).get("swap"):
         return f"## Specificity of the subnetworks\n\nIt is {NOT_MEASURED} for this card.\n"
     chosen, over, nulls = record["chosen"], record.get("excess"), record.get("nulls")
-    figures = over or {measure: chosen[part][key] for measure, (part, key) in _MEASURES.items()}
-    names = list(chosen["density_by_concept"])
+    figures = over or {measure: (chosen.get(part) or {}).get(key) or {} for measure, (part, key) in _MEASURES.items()}
+    names = list(chosen.get("density_by_concept") or figures["swap"])
     rows = [_specificity_row(name, figures, nulls, chosen.get("own_weights")) for name in names]
     compared = "More than under random masks" if over else "Against the masks of the other concepts"
     missing = []
@@ -174,7 +174,7 @@ def licence_section(facts: CardFacts) -> str:
 def _specificity_row(name: str, figures: Mapping, nulls: Mapping | None, own: Mapping | None) -> tuple[str, ...]:
     cells = [name]
     for measure in _MEASURES:
-        estimate = figures[measure].get(name) or {}
+        estimate = (figures.get(measure) or {}).get(name) or {}
         cells += [number(estimate.get("value")), bounds(estimate.get("interval"))]
     ranks = [nulls["rank_p"][measure][name] for measure in _MEASURES] if nulls else []
     cells.append(number(max(ranks)) if ranks else NOT_MEASURED)

@@ -29,7 +29,7 @@ def _header(facts: CardFacts) -> str:
 
 
 def _origin(manifest: Mapping) -> str:
-    files = [(each["name"], f"{each['rows']:,}", each["sha256"]) for each in manifest["files"]]
+    files = [(each["name"], f"{each['rows']:,}", each["sha256"]) for each in manifest.get("files", ())]
     splits = [(each["name"], f"{each['rows']:,}", each["sha256"]) for each in manifest["splits"]]
     return f"""# Texts with labels of concepts
 

@@ -5,11 +5,15 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from sparsecbm.base.files import write_json, write_text
+from sparsecbm.display.model_card import model_card
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.model.checksums import weights_checksum
+from sparsecbm.serve.snapshot import load_snapshot
 from tests.support.doc_code import shell_commands
 from tests.support.explained_model import with_means
 from tests.support.hub_server import point_client_at, running_hub
@@ -63,6 +67,35 @@ def test_a_fresh_process_uses_the_hub_that_the_environment_names(hub, folder, tm
     assert (tmp_path / "home" / "hub" / "models--acme--fresh").is_dir()
 
 
+def test_the_card_has_the_figures_of_the_workspace_and_words_only_on_request(
+    hub, lively, tiny_workspace, sparsecbm, monkeypatch
+):
+    workspace = tiny_workspace
+    monkeypatch.chdir(workspace.root)
+    with_means(lively).save_pretrained(workspace.sparse)
+    vocabulary = lively.concept_set.to_dict()
+    manifest = {"format": 1, "source": "soups", "licence": "", "files": [], "vocabulary": vocabulary}
+    write_json(workspace.annotated / "manifest.json", {**manifest, "splits": [{"name": "test", "rows": 40}]})
+    score = {"accuracy": 0.75, "accuracy_interval": [0.5, 1.0], "majority": 0.25, "calibration_error": 0.125}
+    write_json(workspace.metrics("evaluate"), {"split": "test", "texts": 40, "label": score})
+    neuron = {"block": 1, "index": 2, "effect": 1.0, "interval": [0.5, 1.5], "exclusive": 0.5, "words": ["giovanni"]}
+    write_json(workspace.metrics("explain"), {"parts": {"food": {"heads": [], "neurons": [neuron]}}})
+    write_text(workspace.model_card, model_card(lively))
+    code, output, errors = sparsecbm("publish", "models/sparse", NAME)
+    card = hub.repositories[NAME].files["README.md"].decode()
+    assert code == 0 and "has the figures of this workspace and lists no words of your texts" in output, errors
+    assert "| this model | 0.750 | 0.500 to 1.000 |" in card and "| food | neuron 1.2 | 1.00 |" in card
+    assert "giovanni" not in card and f'from_pretrained("{NAME}@main")' in card
+    code, output, errors = sparsecbm("publish", "models/sparse", NAME, "--words")
+    card = hub.repositories[NAME].files["README.md"].decode()
+    assert code == 0 and "lists words of your texts" in output, errors
+    assert "| food | neuron 1.2 | giovanni | 1.00 |" in card
+    write_text(workspace.model_card, "the card of an earlier model")
+    code, output, errors = sparsecbm("publish", "models/sparse", NAME)
+    assert code == 0 and "no report of this workspace is about this model" in output, errors
+    assert "Scores are not measured" in hub.repositories[NAME].files["README.md"].decode()
+
+
 def test_a_card_of_ones_own_is_pushed_as_it_is(hub, folder, sparsecbm, tmp_path):
     (tmp_path / "card.md").write_text("---\nlicense: mit\n---\n# Mine\n")
     code, output, errors = sparsecbm("publish", folder, NAME, "--card", "card.md", "--public")
@@ -86,6 +119,16 @@ def test_what_cannot_be_published_is_one_message(hub, folder, sparsecbm):
     assert code == 1 and "config.json was altered" in errors and not hub.repositories
     code, _, errors = sparsecbm("predict", "acme/nothing@main", *TEXT)
     assert code == 1 and "has no such repository" in errors and errors.count("\n") == 1
+
+
+def test_the_service_takes_a_model_of_a_hub(hub, folder, sparsecbm, monkeypatch):
+    sparsecbm("publish", folder, NAME)
+    commit = hub.repositories[NAME].refs["main"]
+    served = []
+    monkeypatch.setattr("sparsecbm.serve.server.serve", lambda served_model, _: served.append(served_model))
+    code, _, errors = sparsecbm("serve", f"{NAME}@main")
+    assert code == 0 and errors == f"{NAME}@main is commit {commit}\n"
+    assert load_snapshot(Path(served[0].model), "hub").model.origin == f"{NAME}@{commit}"
 
 
 def test_a_patch_is_published_and_used_by_its_name(hub, folder, lively, sparsecbm, tmp_path):
