@@ -47,7 +47,8 @@ def test_the_first_model_becomes_champion(make_promotion_service, finish, good_m
         "intervene:verdict": ("not judged", ""),
         "size_mb": ("passed", ""),
     }
-    assert any("interventions (intervene:verdict): not judged: the version holds no" in why for why in ledger.reasons)
+    told = "interventions (intervene:verdict) holds nothing back: not judged: the version holds no"
+    assert any(told in reason for reason in ledger.reasons)
     entry = service.promote(ledger)
     assert (entry.action, entry.version, entry.before, entry.after) == ("promote", 1, (None, None), (1, None))
     assert service.registry.aliases() == (1, None)
@@ -74,7 +75,7 @@ def test_a_better_model_is_promoted_and_worse_or_equal_ones_are_held(make_promot
     good_model.means = uniform_training_means(good_model)  # other bytes, the same predictions
     ledger = finish(service, good_model).gate()
     assert ledger.verdict == HOLD
-    assert ledger.reasons[-1] == "no figure is significantly better than version 2, and promote.ties is hold"
+    assert "no figure is significantly better than version 2, and promote.ties is hold" in ledger.reasons
     assert service.registry.aliases() == (2, 1)
 
     assert service.rollback("the new one is rude").after == (1, None)
