@@ -186,12 +186,12 @@ def _work_folders(target: Path) -> list[Path]:
 
 
 def _lock(work: Path, new: bool = False) -> int | None:
-    """Open and lock a work folder's lock file; None if a process holds it, or if the folder is gone."""
+    """Open and lock a work folder's lock file; None if another process has it, or if the folder is gone."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_CREAT | (os.O_EXCL if new else 0)
     try:
         handle = os.open(work / LOCK, flags, 0o600)
-    except OSError:
-        if new and work.is_dir():
+    except OSError as error:
+        if new and work.is_dir() and not isinstance(error, FileExistsError):
             raise
         return None
     try:

@@ -124,6 +124,23 @@ def test_a_work_folder_in_use_is_left_alone(tmp_path):
     assert contents(path) == {"a": "new"} and hidden(tmp_path) == []
 
 
+def test_a_new_work_folder_that_another_process_clears_is_given_up(tmp_path, monkeypatch):
+    """Between the folder and its lock file, another writer may take it for one that was left, and lock it."""
+    path, taken, mkdir = tmp_path / "file", [], Path.mkdir
+
+    def taken_at_once(self, *arguments, **named):
+        mkdir(self, *arguments, **named)
+        if self.name.endswith(".partial") and not taken:
+            taken.append(self)
+            (self / replacement.LOCK).touch()
+
+    monkeypatch.setattr(Path, "mkdir", taken_at_once)
+    write_text(path, "new")
+    assert path.read_text() == "new" and hidden(tmp_path) == [taken[0].name]
+    write_text(path, "next")
+    assert path.read_text() == "next" and hidden(tmp_path) == []
+
+
 def test_hidden_files_of_others_are_left_alone(tmp_path):
     others = [".folder.0123abcd.part", ".folder.partial", ".folders.0123abcd.partial", "folder.0123abcd.partial"]
     for name in others:

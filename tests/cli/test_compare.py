@@ -62,7 +62,7 @@ def test_weights_differ_by_layer(model, backbone, compared):
     other.label_head.V("food")[1, 2] -= 3.0
     other.label_head.linear.bias += 0.5
     difference = compared(model, other)
-    assert difference.files.keys() == {"model.safetensors"}
+    assert difference.files.keys() == {"model.safetensors", "README.md"}  # the card names the model's checksum
     assert difference.weights.keys() == {QUERY, "concept_heads.noise"}
     assert difference.weights[QUERY] == ValueDifference(3, 16 * 16 + 16, 2.0)
     assert difference.weights["concept_heads.noise"].differing == 1

@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 
 from sparsecbm.base.json_lines import read_json_lines
-from tests.support.browser import text_of
+from tests.support.browser import text_of, until
 from tests.support.workbench_app import listening
 
 pytest.importorskip("selenium.webdriver")
@@ -72,25 +72,31 @@ def click(browser, selector):
     browser.find_element(By.CSS_SELECTOR, selector).click()
 
 
+def wait_for(browser, selector, text):
+    """Wait until an element holds a text: a click may return before the next page is there."""
+    until(browser, lambda: text in text_of(browser, selector))
+
+
 def test_a_browser_without_scripts_sets_keeps_and_labels(plain, snapshot, workspace, folder):
     with listening(snapshot, workspace, folder.model) as address:
         plain.get(f"{address}/?text=the+food+was+bad")
         assert "The words that matter follow." in text_of(plain, "#words")
         click(plain, "#words button")
-        assert "By integrated gradients." in text_of(plain, "#words")
+        wait_for(plain, "#words", "By integrated gradients.")
         plain.back()
+        wait_for(plain, "#words", "The words that matter follow.")
         read = snapshot.model.predict(["the food was bad"])[0].concepts["food"].state
         other = next(state for state in snapshot.model.concept_set["food"].states if state != read)
         click(plain, f"[name='set.food'][value='{other}']")
         click(plain, "#settings noscript button")
-        assert f"You set food to {other}" in text_of(plain, "#outcome")
+        wait_for(plain, "#outcome", f"You set food to {other}")
         click(plain, "#keep summary")
         for name, value in (("author", "Dora"), ("reason", "irony")):
             field = plain.find_element(By.CSS_SELECTOR, f"#keep [name={name}]")
             field.clear()
             field.send_keys(value)
         click(plain, "#keep p button")
-        assert f"food {other}" in text_of(plain, "main .verdict")
+        wait_for(plain, "main .verdict", f"food {other}")
         record = read_json_lines(workspace.state / "corrections.jsonl")[-1]
         assert (record["author"], record["concepts"]) == ("Dora", {"food": other})
 
@@ -99,4 +105,5 @@ def test_a_browser_without_scripts_sets_keeps_and_labels(plain, snapshot, worksp
         for name in ("food", "noise"):
             click(plain, f"[name='state.{name}']")
         click(plain, "#question button[value=save]")
-        assert "kept: food" in text_of(plain, "#question [role=status]") and text_of(plain, "blockquote") != text
+        wait_for(plain, "#question [role=status]", "kept: food")
+        assert text_of(plain, "blockquote") != text
