@@ -199,6 +199,7 @@ def _told(errors, *arguments):
     except BaseException:
         errors.write_text(traceback.format_exc())
         raise
+    os._exit(0)  # a forked interpreter may fail to end, which says nothing about what it did
 
 
 def _attempt(uri, act, writes, before):
