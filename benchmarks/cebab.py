@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from seed_results import measure_seeds
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.concepts import ConceptSet
-from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.blanks import fill_blanks
@@ -129,12 +129,8 @@ def main() -> None:
     arguments = parser.parse_args()
     for mode in arguments.modes:
         path = RESULTS / f"cebab-{mode}.json"
-        results = read_json(path) if path.is_file() else {}
-        for seed in map(str, arguments.seeds):
-            params = configured(arguments.data, mode, int(seed), arguments.set)
-            if results.get(seed, {}).get("settings") != settings_of(params):
-                results[seed] = measure(params)
-                write_json(path, results)
+        runs = [configured(arguments.data, mode, seed, arguments.set) for seed in arguments.seeds]
+        results = measure_seeds(path, runs, settings_of, measure)
         table = [figures(results[seed]) for seed in map(str, arguments.seeds)]
         print(f"\n{mode}, seeds {arguments.seeds}: mean (each)")
         for name in table[0]:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from cebab import annotated, configured, model_folder
 from masks import RESAMPLES, RESULTS, root_of, settings_of
+from seed_results import measure_seeds
 
 from sparsecbm.api import SparseCBM
-from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.evidence import gap_excess
 from sparsecbm.evaluate.specificity.specificity import cross_use, square_scores
@@ -58,13 +58,10 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
     arguments = parser.parse_args()
-    path = RESULTS / "cross-use.json"
-    results = read_json(path) if path.is_file() else {}
+    profiles = ("cebab", PROFILE)
+    runs = [configured(arguments.data, "joint", seed, arguments.set, profiles) for seed in arguments.seeds]
+    results = measure_seeds(RESULTS / "cross-use.json", runs, settings_of, measure)
     for seed in map(str, arguments.seeds):
-        params = configured(arguments.data, "joint", int(seed), arguments.set, ("cebab", PROFILE))
-        if results.get(seed, {}).get("settings") != settings_of(params):
-            results[seed] = measure(params)
-            write_json(path, results)
         show(seed, results[seed])
 
 

@@ -15,14 +15,16 @@ with the same settings is not computed again.
 import argparse
 import copy
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from cebab import WORKSPACE, annotated, configured, dense_model, model_folder
+from seed_results import measure_seeds
 
 from sparsecbm.api import SparseCBM
-from sparsecbm.base.files import read_json, write_json
+from sparsecbm.base.files import write_json
 from sparsecbm.base.metrics import MISSING, interval, resampled_means
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.specificity.specificity import Specificity, excess, specificity
@@ -182,14 +184,10 @@ def main() -> None:
     for profile in arguments.profiles:
         profiles = ("cebab", profile) if arguments.data else (profile,)
         path = RESULTS / f"masks-{'cebab' if arguments.data else 'restaurants'}-{profile}.json"
-        results = read_json(path) if path.is_file() else {}
-        for seed in map(str, arguments.seeds):
-            params = configured(arguments.data, "joint", int(seed), arguments.set, profiles)
-            if results.get(seed, {}).get("settings") != settings_of(params):
-                results[seed] = measure(params, profile)
-                write_json(path, results)
+        runs = [configured(arguments.data, "joint", seed, arguments.set, profiles) for seed in arguments.seeds]
+        results = measure_seeds(path, runs, settings_of, partial(measure, profile=profile))
         seeds = [str(seed) for seed in arguments.seeds]
-        folders = [root_of(params.source.name, profile, seed) for seed in seeds]
+        folders = [root_of(runs[0].source.name, profile, seed) for seed in seeds]
         if len(seeds) > 1 and all((folder / RIGHT).is_file() for folder in folders):
             results[MEAN] = over_seeds(folders)
             write_json(path, results)

@@ -15,9 +15,9 @@ from pathlib import Path
 import pandas as pd
 from cebab import annotated, configured, dense_model
 from masks import RESAMPLES, RESULTS, compared, right, root_of, settings_of
+from seed_results import measure_seeds
 
 from sparsecbm.api import SparseCBM
-from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.params import Params
 from sparsecbm.evaluate.specificity.null_specificity import (
     MEASURES,
@@ -121,14 +121,11 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
     arguments = parser.parse_args()
     path = RESULTS / f"null-concepts-{'cebab' if arguments.data else 'restaurants'}.json"
-    results = read_json(path) if path.is_file() else {}
     profiles = ("cebab", PROFILE) if arguments.data else (PROFILE,)
+    settings = [*arguments.set, f"prune.null_concepts={NULLS}"]
+    runs = [configured(arguments.data, "joint", seed, settings, profiles) for seed in arguments.seeds]
+    results = measure_seeds(path, runs, settings_of, measure)
     for seed in map(str, arguments.seeds):
-        settings = [*arguments.set, f"prune.null_concepts={NULLS}"]
-        params = configured(arguments.data, "joint", int(seed), settings, profiles)
-        if results.get(seed, {}).get("settings") != settings_of(params):
-            results[seed] = measure(params)
-            write_json(path, results)
         show(seed, results[seed])
 
 
