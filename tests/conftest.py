@@ -130,3 +130,13 @@ def sparsecbm(monkeypatch, capsys):
         return stop.value.code or 0, *capsys.readouterr()
 
     return sparsecbm
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """Serve an empty hub on loopback and point the client at it."""
+    from tests.support.hub_server import point_client_at, running_hub
+
+    with running_hub() as hub:
+        point_client_at(hub, monkeypatch, tmp_path / "cache")
+        yield hub

@@ -16,19 +16,11 @@ from sparsecbm.model.checksums import weights_checksum
 from sparsecbm.serve.snapshot import load_snapshot
 from tests.support.doc_code import shell_commands
 from tests.support.explained_model import with_means
-from tests.support.hub_server import point_client_at, running_hub
 from tests.support.patches import patch_by_hand
 from tests.support.project import ROOT
 
 NAME = "acme/reviews"
 TEXT = ("--text", "the food was good")
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    with running_hub() as hub:
-        point_client_at(hub, monkeypatch, tmp_path / "cache")
-        yield hub
 
 
 @pytest.fixture

@@ -13,19 +13,12 @@ from sparsecbm.base.errors import ModelError
 from sparsecbm.model.checksums import model_checksum
 from sparsecbm.model.hub import HubAddress, parse_address
 from sparsecbm.model.storage import verify_checksums
-from tests.support.hub_server import Repository, point_client_at, running_hub
+from tests.support.hub_server import Repository
 from tests.support.tiny_models import random_masks, tiny_model
 
 NAME = "acme/reviews"
 WEIGHTS = "model.safetensors"
 TEXTS = ["the food was good", "the place was loud"]
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    with running_hub() as hub:
-        point_client_at(hub, monkeypatch, tmp_path / "cache")
-        yield hub
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from huggingface_hub import ModelCard
 from sparsecbm import SharedMask
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.checksums import weights_checksum
-from tests.support.hub_server import point_client_at, running_hub
 from tests.support.tiny_models import random_masks
 
 NAME = "acme/food-mask"
@@ -17,13 +16,6 @@ NAME = "acme/food-mask"
 def sparse(model):
     model.masks = random_masks(model)
     return model
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    with running_hub() as hub:
-        point_client_at(hub, monkeypatch, tmp_path / "cache")
-        yield hub
 
 
 def test_a_saved_mask_replaces_the_one_of_its_concept_only(sparse, tmp_path):
