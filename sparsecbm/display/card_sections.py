@@ -54,7 +54,7 @@ concepts.
 {table(("split", "rows", *label["states"]), rows)}"""
 
 
-def score_section(facts: CardFacts, bottleneck: bool) -> str:
+def score_section(facts: CardFacts) -> str:
     """Scores with intervals beside baselines, on the split that the run was evaluated on."""
     scores = facts.metrics.get("evaluate")
     if not scores or not scores.get("label"):
@@ -68,8 +68,6 @@ def score_section(facts: CardFacts, bottleneck: bool) -> str:
     words = scores.get("bag_of_words") or {}
     rows.append(("bag of words", number(words.get("label")), "", number((words.get("concepts") or {}).get("mean")), ""))
     rows.append(("the most frequent state", number(scores["label"].get("majority")), "", _majority(scores), ""))
-    if bottleneck:
-        rows.append(("black box of the same backbone", NOT_MEASURED, "", "has no concepts", ""))
     concepts = [
         (name, *_score(score), number(score.get("majority")), number(score.get("calibration_error")))
         for name, score in (scores.get("concepts") or {}).items()

@@ -28,7 +28,7 @@ def model_card(model: ConceptBottleneck, facts: CardFacts = NOTHING_MEASURED) ->
     Args:
         facts: figures of the run that made the model, and what its owner states
     """
-    sections = [use_section(facts), data_section(facts), score_section(facts, model.has_bottleneck)]
+    sections = [use_section(facts), data_section(facts), score_section(facts)]
     if model.masks is not None:
         sections += [specificity_section(facts), patch_section(facts)]
     sections += [limit_section(facts, model.has_bottleneck), licence_section(facts)]
