@@ -5,10 +5,12 @@
 FOLDER holds the released JSON files. Training uses `train_exclusive`, and model selection a grouped tenth of it. Scores
 are on `dev`. All other settings come from params.yaml and profiles/cebab.yaml. Each result goes to
 benchmarks/results/cebab-MODE.json at once. A result with the same settings is not computed again. The models stay in
-.sparsecbm/benchmarks/cebab-MODE-SEED, where the benchmark of the masks finds them.
+.sparsecbm/benchmarks/cebab-MODE-SEED, where the benchmark of the masks finds them. With another `model.backbone`, by
+`--set`, its name stands after `cebab` in both.
 """
 
 import argparse
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -55,9 +57,16 @@ def annotated(params: Params) -> tuple[dict[str, pd.DataFrame], ConceptSet]:
     }, concept_set
 
 
-def model_folder(mode: str, seed: int, source: str = "cebab") -> Path:
-    """Return the folder of a trained model."""
-    return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"{source}-{mode}-{seed}"
+def subject(params: Params) -> str:
+    """Return the name of the source, with the backbone if it is not the one of params.yaml."""
+    backbone = params.model.backbone
+    own = compose(WORKSPACE, (), []).params.model.backbone
+    return params.source.name if backbone == own else f"{params.source.name}-{re.split('[:/]', backbone)[-1]}"
+
+
+def model_folder(params: Params) -> Path:
+    """Return the folder of a trained dense model."""
+    return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"{subject(params)}-{params.model.mode}-{params.seed}"
 
 
 def train_dense(params: Params, frames: dict[str, pd.DataFrame], concept_set: ConceptSet) -> tuple[SparseCBM, History]:
@@ -67,13 +76,13 @@ def train_dense(params: Params, frames: dict[str, pd.DataFrame], concept_set: Co
     with tempfile.TemporaryDirectory() as folder:
         run = TrainingRun(params.seed, Checkpoints(Path(folder)))
         history = fit(model, frames["train"], frames["validation"], params.finetune, run)
-    model.to("cpu").save_pretrained(model_folder(params.model.mode, params.seed, params.source.name))
+    model.to("cpu").save_pretrained(model_folder(params))
     return model, history
 
 
 def dense_model(params: Params, frames: dict[str, pd.DataFrame], concept_set: ConceptSet) -> SparseCBM:
     """Return the dense model of a mode, seed and source from its folder; it is trained if it is not there."""
-    folder = model_folder(params.model.mode, params.seed, params.source.name)
+    folder = model_folder(params)
     if not folder.is_dir():
         with reproducible(params.seed, params.threads):
             train_dense(params, frames, concept_set)
@@ -128,8 +137,8 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
     arguments = parser.parse_args()
     for mode in arguments.modes:
-        path = RESULTS / f"cebab-{mode}.json"
         runs = [configured(arguments.data, mode, seed, arguments.set) for seed in arguments.seeds]
+        path = RESULTS / f"{subject(runs[0])}-{mode}.json"
         results = measure_seeds(path, runs, settings_of, measure)
         table = [figures(results[seed]) for seed in map(str, arguments.seeds)]
         print(f"\n{mode}, seeds {arguments.seeds}: mean (each)")

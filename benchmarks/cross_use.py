@@ -27,8 +27,8 @@ def measure(params: Params) -> dict:
     """Measure chosen and random masks on the unchanged dense model of one seed, and the excess."""
     with reproducible(params.seed, params.threads):
         frames, _ = annotated(params)
-        dense = SparseCBM.from_pretrained(model_folder("joint", params.seed))
-        root = root_of(params.source.name, PROFILE, params.seed)
+        dense = SparseCBM.from_pretrained(model_folder(params))
+        root = root_of(params, PROFILE)
         uses = {
             kind: cross_use(dense, SparseCBM.from_pretrained(root / kind / "model").masks, frames["dev"])
             for kind in ("chosen", "random")

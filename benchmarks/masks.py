@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cebab import WORKSPACE, annotated, configured, dense_model, model_folder
+from cebab import WORKSPACE, annotated, configured, dense_model, model_folder, subject
 from seed_results import measure_seeds
 
 from sparsecbm.api import SparseCBM
@@ -70,7 +70,7 @@ def compared(sparse: np.ndarray, dense: np.ndarray, clusters: np.ndarray, seed: 
 def continued(dense: SparseCBM, frames: dict[str, pd.DataFrame], params: Params) -> SparseCBM:
     """Return the dense model after as many additional epochs as the masks take; other sparsities reuse it."""
     epochs, seed = params.prune.epochs, params.seed
-    folder = model_folder("joint", seed, params.source.name)
+    folder = model_folder(params)
     folder = folder.with_name(f"{folder.name}-and-{epochs}-epochs")
     if not folder.is_dir():
         model = copy.deepcopy(dense)
@@ -95,19 +95,19 @@ def pruned(
     return right(predict_split(model, frames[scored])), measured, seconds
 
 
-def root_of(source: str, profile: str, seed: int | str) -> Path:
+def root_of(params: Params, profile: str) -> Path:
     """Return the folder of masks: the models `chosen/model` and `random/model`, and the masks of each event."""
-    return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"masks-{source}-{profile}-{seed}"
+    return WORKSPACE.root / ".sparsecbm" / "benchmarks" / f"masks-{subject(params)}-{profile}-{params.seed}"
 
 
 def measure(params: Params, profile: str) -> dict:
     """Measure all figures of one seed."""
-    seed, source = params.seed, params.source.name
+    seed = params.seed
     with reproducible(seed, params.threads):
         frames, concept_set = annotated(params)
-        scored = "dev" if source == "cebab" else "test"
+        scored = "dev" if params.source.name == "cebab" else "test"
         dense = dense_model(params, frames, concept_set)
-        root = root_of(source, profile, seed)
+        root = root_of(params, profile)
         before = right(predict_split(continued(dense, frames, params), frames[scored]))
         start = right(predict_split(dense, frames[scored]))
         chosen, specific, seconds = pruned(dense, frames, scored, params, root / "chosen", None)
@@ -183,11 +183,11 @@ def main() -> None:
     arguments = parser.parse_args()
     for profile in arguments.profiles:
         profiles = ("cebab", profile) if arguments.data else (profile,)
-        path = RESULTS / f"masks-{'cebab' if arguments.data else 'restaurants'}-{profile}.json"
         runs = [configured(arguments.data, "joint", seed, arguments.set, profiles) for seed in arguments.seeds]
+        path = RESULTS / f"masks-{subject(runs[0])}-{profile}.json"
         results = measure_seeds(path, runs, settings_of, partial(measure, profile=profile))
         seeds = [str(seed) for seed in arguments.seeds]
-        folders = [root_of(runs[0].source.name, profile, seed) for seed in seeds]
+        folders = [root_of(params, profile) for params in runs]
         if len(seeds) > 1 and all((folder / RIGHT).is_file() for folder in folders):
             results[MEAN] = over_seeds(folders)
             write_json(path, results)

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-from cebab import annotated, configured, dense_model
+from cebab import annotated, configured, dense_model, subject
 from masks import RESAMPLES, RESULTS, compared, right, root_of, settings_of
 from seed_results import measure_seeds
 
@@ -84,12 +84,12 @@ def of_contrast(dense: SparseCBM, frames: dict[str, pd.DataFrame], scored: str, 
 
 def measure(params: Params) -> dict:
     """Measure both kinds of contrast for one seed."""
-    seed, source = params.seed, params.source.name
+    seed = params.seed
     with reproducible(seed, params.threads):
         frames, concept_set = annotated(params)
         dense = dense_model(params, frames, concept_set)
-        root = root_of(source, f"{PROFILE}-nulls", seed)
-        scored = "dev" if source == "cebab" else "test"
+        root = root_of(params, f"{PROFILE}-nulls")
+        scored = "dev" if params.source.name == "cebab" else "test"
         result: dict = {"settings": settings_of(params)}
         for kind in ("fixed", "earned"):
             prune = params.prune.model_copy(update={"contrast": kind})
@@ -120,10 +120,10 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
     arguments = parser.parse_args()
-    path = RESULTS / f"null-concepts-{'cebab' if arguments.data else 'restaurants'}.json"
     profiles = ("cebab", PROFILE) if arguments.data else (PROFILE,)
     settings = [*arguments.set, f"prune.null_concepts={NULLS}"]
     runs = [configured(arguments.data, "joint", seed, settings, profiles) for seed in arguments.seeds]
+    path = RESULTS / f"null-concepts-{subject(runs[0])}.json"
     results = measure_seeds(path, runs, settings_of, measure)
     for seed in map(str, arguments.seeds):
         show(seed, results[seed])
