@@ -34,7 +34,7 @@ from sparsecbm.base.files import write_json
 from sparsecbm.base.params import load_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.ingest import ingest
-from sparsecbm.export.exporter import LabelledTexts, export_model
+from sparsecbm.export.exporter import LowPrecision, export_model
 from sparsecbm.export.runner import ExportedModel
 from sparsecbm.model.batches import encode
 from sparsecbm.model.cbm import Settings
@@ -71,15 +71,22 @@ def static_embedding(model: SparseCBM) -> Way:
 def exported_ways(models: dict[str, SparseCBM], frame: pd.DataFrame, folder: Path) -> dict[str, Way]:
     """Return the exported forms of each model, by name."""
     ways: dict[str, Way] = {}
-    labelled = LabelledTexts("train", frame[:CALIBRATION], frame["text"].tolist()[:CALIBRATION])
+    bf16, int8 = (
+        LowPrecision(name, "train", frame[:CALIBRATION], frame["text"].tolist()[:CALIBRATION])
+        for name in ("bf16", "int8")
+    )
+    precisions = {"onnx": (None, int8), "openvino": (None, bf16, int8)}
+    if not multiplies_bf16(torch.device("cpu")):
+        precisions["openvino"] = (None, int8)
     for name, model in models.items():
         model.save_pretrained(folder / name)
-        for engine in ("onnx", "openvino"):
+        for engine, of_engine in precisions.items():
             if importlib.util.find_spec(engine) is None:
                 continue
-            for precision, texts in (("float32", None), ("int8", labelled)):
+            for low in of_engine:
+                precision = low.precision if low else "float32"
                 target = folder / f"{name}-{engine}-{precision}"
-                export_model(folder / name, target, engine, texts)
+                export_model(folder / name, target, engine, low)
                 ways[f"{name}, {engine} {precision}"] = ExportedModel.from_pretrained(target, threads=1).logits
     return ways
 

@@ -1,4 +1,4 @@
-"""What `sparsecbm export` needs besides the model: known names, and labelled texts for int8."""
+"""What `sparsecbm export` needs besides the model: known names, and labelled texts for bf16 and int8."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from sparsecbm.base.extras import EXTRAS, require
 from sparsecbm.base.params import load_params, other_source
 from sparsecbm.base.workspace import Workspace
 
-ENGINES, PRECISIONS = ("onnx", "openvino"), ("float32", "int8")
+ENGINES, PRECISIONS = ("onnx", "openvino"), ("float32", "bf16", "int8")
 CALIBRATION_TEXTS = 200
 
 
@@ -18,10 +18,11 @@ def export_folder(
     """Export a model folder; returns the manifest.
 
     Args:
-        texts: for int8: the split to measure on, and the name and path of the source if it is not that of `params.yaml`
+        texts: for bf16 and int8: the split to measure on, and the name and path of the source if it is not that of
+            `params.yaml`
 
     Raises:
-        ConfigError: the engine or the precision is unknown, or int8 has no workspace to take texts from.
+        ConfigError: engine or precision is unknown, they do not go together, or there is no workspace to take texts of.
         MissingExtraError: the engine is not installed.
     """
     for option, kind, value, choices in (
@@ -29,16 +30,18 @@ def export_folder(
     ):  # fmt: skip
         if value not in choices:
             raise ConfigError(f"{option}: {unknown(kind, value, choices)}")
+    if (engine, precision) == ("onnx", "bf16"):
+        raise ConfigError("--precision: ONNX Runtime has no bf16 on processors; add --format openvino")
     require(*EXTRAS[engine])
     from sparsecbm.export.exporter import export_model
 
-    labelled = _labelled_texts(model, *texts) if precision == "int8" else None
-    return export_model(model, output, engine, labelled)
+    low_precision = None if precision == "float32" else _low_precision(model, precision, *texts)
+    return export_model(model, output, engine, low_precision)
 
 
-def _labelled_texts(model: Path, split: str, source: str | None, path: str | None):
+def _low_precision(model: Path, precision: str, split: str, source: str | None, path: str | None):
     from sparsecbm.evaluate.scores.source_scores import annotated_splits, require_split
-    from sparsecbm.export.exporter import LabelledTexts
+    from sparsecbm.export.exporter import LowPrecision
     from sparsecbm.model.storage import load
 
     workspace = Workspace.find()
@@ -48,6 +51,7 @@ def _labelled_texts(model: Path, split: str, source: str | None, path: str | Non
     require_split(splits, split, data_source)
     others = [frame for name, frame in splits.items() if name != split]
     calibration = splits.get("train", others[0] if others else None) if split != "train" else None
-    if calibration is None:
+    if calibration is None and precision == "int8":
         raise DataError(f"source {data_source.name}: int8 needs texts outside the split {split!r} to scale by")
-    return LabelledTexts(split, splits[split], calibration["text"].tolist()[:CALIBRATION_TEXTS])
+    scaling = [] if calibration is None else calibration["text"].tolist()[:CALIBRATION_TEXTS]
+    return LowPrecision(precision, split, splits[split], scaling)

@@ -133,9 +133,11 @@ def export(
     model: Model,
     output: Annotated[Path, typer.Option(help="The folder to write.")],
     format: Annotated[str, typer.Option("--format", help="onnx or openvino.")] = "onnx",
-    precision: Annotated[str, typer.Option(help="float32 or int8.")] = "float32",
-    split: Annotated[str, typer.Option(help="The split to measure int8 on.")] = "validation",
-    source: Annotated[str | None, typer.Option(help="restaurants, cebab, imdb-c, table or hub; for int8.")] = None,
+    precision: Annotated[str, typer.Option(help="float32, bf16 (openvino alone) or int8.")] = "float32",
+    split: Annotated[str, typer.Option(help="The split to measure bf16 or int8 on.")] = "validation",
+    source: Annotated[
+        str | None, typer.Option(help="restaurants, cebab, imdb-c, table or hub; not for float32.")
+    ] = None,
     path: Annotated[str | None, typer.Option(help="File or folder of the source.")] = None,
 ) -> None:
     """Write a model as one graph that predicts without torch, in ONNX Runtime or OpenVINO."""

@@ -1,5 +1,6 @@
 """Writes the graph of a model as a file of ONNX Runtime or OpenVINO, in float32 or in int8.
 
+A graph for bf16 is the one of float32: OpenVINO rounds its numbers while it loads them.
 In int8, the maps of the blocks are products of whole numbers; norms, attention weights and heads stay float32. ONNX
 Runtime scales the inputs of a map by each batch (dynamic), so it needs no texts. OpenVINO's scales are fixed, and
 measured on texts. Weights have 7 bits, because sums of 8-bit products overflow on processors without VNNI.
@@ -16,6 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from sparsecbm.base.errors import ModelError
 from sparsecbm.export.graph import PredictionGraph
 from sparsecbm.export.manifest import GRAPHS
 
@@ -69,6 +71,21 @@ def write_openvino(graph: PredictionGraph, folder: Path, texts: Sequence[Inputs]
 
 WRITERS = {"onnx": write_onnx, "openvino": write_openvino}
 PACKAGES = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "openvino": ("nncf", "onnx", "openvino")}  # that take part
+
+
+def require_bf16() -> None:
+    """Check that OpenVINO multiplies bf16 on this processor; elsewhere it would compute and measure float32.
+
+    Raises:
+        ModelError: it does not.
+    """
+    import openvino
+
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise ModelError(
+            "this processor has no instructions for bf16, so nothing would be measured; export on one that has them "
+            "(AMX or AVX-512 BF16), or take float32 or int8"
+        )
 
 
 def _in_int8(network, texts: Sequence[Inputs]):

@@ -1,4 +1,4 @@
-"""Exports a model: writes its graph, compares it with the model, and measures what int8 changes."""
+"""Exports a model: writes its graph, compares it with the model, and measures what a lower precision changes."""
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from sparsecbm.base.files import replacing_folder, sha256_file, write_json, writ
 from sparsecbm.base.length_batches import batch_by_length
 from sparsecbm.base.metrics import MISSING, accuracy
 from sparsecbm.base.outputs import CHECKSUMS, EXPORT, refuse_inside_model
-from sparsecbm.export.engines import OPSET, PACKAGES, WRITERS, Inputs
+from sparsecbm.export.engines import OPSET, PACKAGES, WRITERS, Inputs, require_bf16
 from sparsecbm.export.graph import PredictionGraph
 from sparsecbm.export.manifest import FORMAT, TOKENIZER, check_export_folder
 from sparsecbm.export.runner import ExportedModel, pad_rows
@@ -29,15 +29,17 @@ CALIBRATION_BATCH = 8
 
 
 @dataclass(frozen=True)
-class LabelledTexts:
-    """Texts to measure the accuracy of int8 on.
+class LowPrecision:
+    """A precision below float32, and the texts on which it is measured.
 
     Attributes:
+        precision: bf16 (OpenVINO alone) | int8
         split: name of the split
         frame: columns `text`, `label` and `concept.NAME`
-        calibration: other texts, by which OpenVINO's scales are measured
+        calibration: other texts, by which OpenVINO's scales of int8 are measured
     """
 
+    precision: str
     split: str
     frame: pd.DataFrame
     calibration: Sequence[str]
@@ -45,12 +47,12 @@ class LabelledTexts:
 
 @dataclass(frozen=True)
 class Accuracies:
-    """Accuracies of the model and of its int8 form on the same texts, by concept and for the label; and agreement.
+    """Accuracies of the model and of its exported form on the same texts, by concept and for the label; and agreement.
 
     Attributes:
         split: name of the split
         texts: number of texts
-        float32, int8: share of right states by name, over texts with a known one; nan is left out
+        float32, exported: share of right states by name, over texts with a known one; nan is left out
         label_equal: share of texts whose label is that of the model
         states_equal: share of all states of concepts that are those of the model
     """
@@ -58,24 +60,25 @@ class Accuracies:
     split: str
     texts: int
     float32: dict[str, float]
-    int8: dict[str, float]
+    exported: dict[str, float]
     label_equal: float
     states_equal: float
 
 
-def export_model(source: Path, target: Path, engine: str, labelled: LabelledTexts | None = None) -> dict[str, Any]:
+def export_model(source: Path, target: Path, engine: str, low_precision: LowPrecision | None = None) -> dict[str, Any]:
     """Export the model of a folder to another folder, which appears whole or not at all.
 
     Args:
         engine: onnx | openvino
-        labelled: texts for int8; None exports float32
+        low_precision: None exports float32
 
     Returns:
         the manifest, as `export.json` holds it
 
     Raises:
         MissingExtraError: the engine is not installed.
-        ModelError: the model is missing or altered, cannot be exported, or its graph gives other logits.
+        ModelError: the model is missing or altered, cannot be exported, or its graph gives other logits; or this
+            processor has no instructions for bf16.
         WriteError: something else is at `target`.
     """
     require(*EXTRAS[engine])
@@ -83,15 +86,18 @@ def export_model(source: Path, target: Path, engine: str, labelled: LabelledText
     if not model.tokenizer.is_fast:
         raise ModelError(f"{source}: its tokenizer has no fast form, so nothing but transformers could run it")
     refuse_inside_model(target)
+    precision = low_precision.precision if low_precision else "float32"
+    if precision == "bf16":
+        require_bf16()
     graph = PredictionGraph(model)
     with replacing_folder(target, check_export_folder) as folder:
-        calibration = _batches(model, labelled.calibration) if labelled else None
+        calibration = _batches(model, low_precision.calibration) if low_precision and precision == "int8" else None
         WRITERS[engine](graph, folder, calibration)
         write_text(folder / TOKENIZER, model.tokenizer.backend_tokenizer.to_str())
         manifest = {
             "format": FORMAT,
             "engine": engine,
-            "precision": "int8" if labelled else "float32",
+            "precision": precision,
             "opset": OPSET,
             "vocabulary": model.concept_set.to_dict(),
             "concepts": model.has_bottleneck,
@@ -104,8 +110,8 @@ def export_model(source: Path, target: Path, engine: str, labelled: LabelledText
         }
         write_json(folder / EXPORT, manifest)
         exported = ExportedModel.from_pretrained(folder)
-        if labelled:
-            manifest["measured"] = asdict(_measure(model, exported, labelled))
+        if low_precision:
+            manifest["measured"] = asdict(_measure(model, exported, low_precision))
         else:
             manifest["largest_difference"] = _compare(graph, exported)
         write_json(folder / EXPORT, manifest)
@@ -142,16 +148,16 @@ def _compare(graph: PredictionGraph, exported: ExportedModel) -> float:
     return difference
 
 
-def _measure(model: ConceptBottleneck, exported: ExportedModel, labelled: LabelledTexts) -> Accuracies:
-    texts = labelled.frame["text"].tolist()
+def _measure(model: ConceptBottleneck, exported: ExportedModel, measured_on: LowPrecision) -> Accuracies:
+    texts = measured_on.frame["text"].tolist()
     before = model.logits(texts)
     label, concepts = exported.logits(texts)
     exact = {model.concept_set.label.name: before.label, **before.concepts}
     rounded = {model.concept_set.label.name: label, **concepts}
-    gold = _gold(model, labelled.frame)
+    gold = _gold(model, measured_on.frame)
     equal = {name: exact[name].argmax(-1) == rounded[name].argmax(-1) for name in exact}
     return Accuracies(
-        labelled.split,
+        measured_on.split,
         len(texts),
         _accuracies(gold, exact),
         _accuracies(gold, rounded),

@@ -20,6 +20,7 @@ from sparsecbm.base.length_batches import batch_by_length
 from sparsecbm.export.manifest import GRAPHS, TOKENIZER, read_manifest
 from sparsecbm.model.prediction import Prediction, state_predictions
 
+HINTS = {"float32": "f32", "bf16": "bf16"}  # a processor without instructions for bf16 computes float32
 # ids and mask, [batch, tokens], int64 -> label logits, and logits of all concepts side by side if there are any
 Run = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 
@@ -115,8 +116,8 @@ def start_openvino(file: Path, threads: int, precision: str) -> Run:
     import openvino
 
     settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads} if threads else {}
-    if precision == "float32":  # OpenVINO takes bf16 by itself where the processor multiplies it
-        settings["INFERENCE_PRECISION_HINT"] = "f32"
+    if precision in HINTS:  # else OpenVINO chooses bf16 for what is not int8, where the processor multiplies it
+        settings["INFERENCE_PRECISION_HINT"] = HINTS[precision]
     with foreign_faults(f"{file} cannot be run"):
         compiled = openvino.Core().compile_model(file, "CPU", settings)
     request = compiled.create_infer_request()

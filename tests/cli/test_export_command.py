@@ -40,8 +40,12 @@ def test_an_exported_model_predicts_and_does_nothing_else(folder, tmp_path, spar
     ("options", "message"),
     [
         (["--format", "onxx"], "--format: unknown format 'onxx'. Did you mean 'onnx'? Choices: onnx, openvino"),
-        (["--precision", "int4"], "--precision: unknown precision 'int4'. Did you mean 'int8'? Choices: float32, int8"),
+        (
+            ["--precision", "int4"],
+            "unknown precision 'int4'. Did you mean 'int8'? Choices: float32, bf16, int8",
+        ),
         (["--precision", "int8"], "no dvc.yaml in"),
+        (["--precision", "bf16"], "--precision: ONNX Runtime has no bf16 on processors; add --format openvino"),
     ],
 )
 def test_wrong_options_are_one_message(folder, tmp_path, sparsecbm, monkeypatch, options, message):

@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ import torch
 from sparsecbm.base.errors import ModelError, WriteError
 from sparsecbm.base.files import read_json, sha256_file, write_json
 from sparsecbm.export import exporter
-from sparsecbm.export.exporter import LabelledTexts, export_model
+from sparsecbm.export.exporter import LowPrecision, export_model
 from sparsecbm.export.graph import PredictionGraph
 from sparsecbm.export.runner import ExportedModel, pad_rows
 from sparsecbm.model.batches import encode, pad
+from sparsecbm.model.execution import multiplies_bf16
 from tests.support.structured_models import family_model, structured
 from tests.support.tiny_models import DEEP_FAMILIES, TEXTS, batch_of, random_masks, tiny_model, write_backbone
 from tests.support.tiny_tables import annotated
@@ -118,16 +121,15 @@ def test_int8_is_measured_on_labelled_texts(masked, engine, tmp_path):
     frame = annotated(40, seed=1)
     frame.loc[:9, "concept.food"] = None  # texts without a label count for no accuracy
     texts = frame["text"].tolist()
-    manifest = export_model(
-        folder, tmp_path / "out", engine, LabelledTexts("validation", frame, annotated(20, seed=2)["text"].tolist())
-    )
+    int8 = LowPrecision("int8", "validation", frame, annotated(20, seed=2)["text"].tolist())
+    manifest = export_model(folder, tmp_path / "out", engine, int8)
     assert manifest["precision"] == "int8"
     exported = ExportedModel.from_pretrained(tmp_path / "out")
     before, after = model.predict(texts), exported.predict(texts)
     measured = manifest["measured"]
     known = [i for i, state in enumerate(frame["concept.food"]) if isinstance(state, str)]
     assert len(known) == 30
-    for form, predictions in (("float32", before), ("int8", after)):
+    for form, predictions in (("float32", before), ("exported", after)):
         right = [predictions[i].concepts["food"].state == frame["concept.food"][i] for i in known]
         assert measured[form]["food"] == pytest.approx(np.mean(right))
     equal = [a.label.state == b.label.state for a, b in zip(after, before, strict=True)]
@@ -140,6 +142,35 @@ def test_int8_is_measured_on_labelled_texts(masked, engine, tmp_path):
         kinds = [node.op_type for node in onnx.load(tmp_path / "out" / "model.onnx").graph.node]
         # 6 maps in the shared block and in each concept's own; heads and products of attention have no part in int8
         assert kinds.count("MatMulInteger") == 6 + 2 * 6
+
+
+def test_bf16_rounds_less_than_int8(masked, tmp_path):
+    pytest.importorskip("openvino")
+    if not multiplies_bf16(torch.device("cpu")):
+        pytest.skip("this processor has no instructions for bf16")
+    model, folder = masked
+    texts, frame = TEXTS * 4, annotated(20, seed=1)
+    errors = {}
+    for precision in ("bf16", "int8"):
+        low = LowPrecision(precision, "validation", frame, frame["text"].tolist())
+        manifest = export_model(folder, tmp_path / precision, "openvino", low)
+        assert manifest["precision"] == precision and manifest["measured"]["texts"] == 20
+        rounded = ExportedModel.from_pretrained(tmp_path / precision).logits(texts)[0]
+        errors[precision] = np.abs(rounded - model.logits(texts).label).max()
+    assert 1e-6 < errors["bf16"] < errors["int8"]
+
+
+def test_bf16_is_refused_where_the_processor_lacks_it(masked, tmp_path, monkeypatch):
+    class Core:
+        def get_property(self, device, name):
+            return {("CPU", "OPTIMIZATION_CAPABILITIES"): ["FP32", "INT8"]}[device, name]
+
+    monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(Core=Core, __spec__=ModuleSpec("openvino", None)))
+    frame = annotated(20, seed=1)
+    monkeypatch.setattr(exporter, "require", lambda *packages: None)
+    with pytest.raises(ModelError, match="no instructions for bf16"):
+        export_model(masked[1], tmp_path / "out", "openvino", LowPrecision("bf16", "validation", frame, []))
+    assert not (tmp_path / "out").exists()
 
 
 def copy_of(folder):

@@ -11,8 +11,9 @@ def show_exported(manifest: dict[str, Any]) -> None:
     if measured is None:
         say(f"logits differ from the model's by at most {manifest['largest_difference']:.1e}")
         return
-    say(f"on {measured['texts']} texts of the split {measured['split']}, as accuracies of float32 and int8:")
+    forms = f"float32 and {manifest['precision']}"
+    say(f"on {measured['texts']} texts of the split {measured['split']}, as accuracies of {forms}:")
     for name, before in measured["float32"].items():
-        say(f"  {name}: {before:.3f} and {measured['int8'][name]:.3f}")
+        say(f"  {name}: {before:.3f} and {measured['exported'][name]:.3f}")
     say(f"the label is the same for {measured['label_equal']:.1%} of the texts")
     say(f"{measured['states_equal']:.1%} of the concepts' states are the same")
