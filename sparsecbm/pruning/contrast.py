@@ -10,7 +10,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from sparsecbm.pruning.select import prune_to
+from sparsecbm.pruning.select import check_scores, prune_to
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ def choose_contrasting_masks(
         ConfigError, PruningError: as `prune_to`.
     """
     names = list(scores)
+    for name in names:  # ranks are finite whatever the scores are, so `prune_to` would not notice
+        check_scores(scores[name], masks[name])
     ranks = {name: {layer: rank_scores(values) for layer, values in scores[name].items()} for name in names}
     real = [name for name in names if name not in contrast.null_concepts]
     layers = list(scores[names[0]])

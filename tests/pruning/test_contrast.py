@@ -95,6 +95,15 @@ def test_too_few_common_weights_raise_an_error():
         choose_contrasting_masks(*inputs, sparsity=0.6, contrast=Contrast(0.25))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("core", [0.0, 0.25])
+def test_scores_that_are_not_finite_raise_an_error(core, value):
+    values, masks = one_layer(TWO)
+    values["noise"]["layer"][4] = value
+    with pytest.raises(PruningError, match="layer layer: scores hold NaN or infinity"):
+        choose_contrasting_masks(values, masks, sparsity=0.6, contrast=Contrast(core))
+
+
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize(("sparsity", "core"), [(0.0, 0.5), (0.5, 0.0), (0.75, 0.4), (0.9, 0.9)])
 def test_sparsity_is_exact_and_the_core_is_common(scope, sparsity, core):
