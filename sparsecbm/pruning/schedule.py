@@ -97,9 +97,6 @@ class PruningEvents:
 
         Learnt scores let masks recover, so with saliency `movement` events go on at the final sparsity until training
         ends.
-
-        Raises:
-            ConfigError: the configured number of events does not fit.
         """
         begin, end = int(params.begin * updates), int(params.end * updates)
         # A small data set has few updates; then every update has an event.

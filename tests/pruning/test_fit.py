@@ -407,6 +407,7 @@ def test_unknown_layers_raise_an_error(model, tmp_path):
     ("changes", "message"),
     [
         ({"begin": 0.8, "end": 0.6}, r"prune: begin 0\.8 is after end 0\.6; both are shares of all updates$"),
+        ({"events": 1}, r"prune: events 1 is a single event, and begin 0\.0 and end 0\.6 are two; set prune\.events=2"),
         ({"end": 1.0}, r"prune\.end: must be below 1, not 1\.0"),
         ({"sparsity": 1.0}, r"prune\.sparsity: must be below 1, not 1\.0"),
         ({"sparsity": -0.1}, r"prune\.sparsity: must be at least 0, not -0\.1"),

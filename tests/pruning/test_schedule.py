@@ -88,6 +88,7 @@ def test_settings_out_of_range_raise_an_error(changes, message):
         # Learnt masks continue: the four events from 2 to 10 are at least 2 updates apart, and so are the later ones.
         ({"begin": 0.1, "end": 0.5, "events": 4, "saliency": "movement"}, 20, {2, 5, 7, 10, 12, 14, 16, 18}),
         ({"begin": 0.25, "end": 0.25, "saliency": "movement"}, 20, {5}),
+        ({"begin": 0.25, "end": 0.25, "events": 1}, 20, {5}),
         ({"begin": 0.0, "end": 0.5, "events": 12, "saliency": "random"}, 10, {0, 1, 2, 3, 4, 5}),  # one at each update
     ],
 )
@@ -95,8 +96,3 @@ def test_events_of_a_training_by_hand(changes, updates, steps):
     events = PruningEvents.plan(pruning(**changes), updates)
     assert events.steps == steps
     assert events.schedule.sparsity(events.schedule.end) == 0.5  # the sparsity of `pruning`
-
-
-def test_a_single_event_between_two_steps_raises_an_error():
-    with pytest.raises(ConfigError, match="1 events do not fit from step 0 to 5"):
-        PruningEvents.plan(pruning(begin=0.0, end=0.5, events=1), updates=10)

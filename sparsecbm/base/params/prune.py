@@ -112,6 +112,11 @@ class Prune(Section):
     def _fits_together(self) -> "Prune":
         if self.begin > self.end:
             raise ValueError(f"begin {self.begin} is after end {self.end}; both are shares of all updates")
+        if self.events == 1 and self.begin < self.end:
+            raise ValueError(
+                f"events 1 is a single event, and begin {self.begin} and end {self.end} are two; set prune.events=2 or "
+                "more, or prune.begin and prune.end to the same share"
+            )
         if self.initial > self.sparsity:
             raise ValueError(f"initial {self.initial} is above sparsity {self.sparsity}")
         if self.null_concepts and (self.concepts == "all" or self.weights == "trained"):
