@@ -206,7 +206,8 @@ def attach_masks(backbone: nn.Module, masks: MaskSet, owner: Owner) -> None:
         owner: the model that the backbone belongs to
 
     Raises:
-        ModelError: a layer is not in the backbone, or its weight has another shape.
+        ModelError: a layer is not in the backbone, its weight has another shape, or the backbone has masks over other
+            layers; then nothing is changed.
     """
     layers = dict(backbone.named_modules())
     prefix, blocks = find_blocks(backbone)
@@ -219,17 +220,21 @@ def attach_masks(backbone: nn.Module, masks: MaskSet, owner: Owner) -> None:
                 f"these masks are for another model: {layer} has weights {tuple(module.weight.shape)}, "
                 f"its masks are for {tuple(shape)}"
             )
-    fresh = not any(isinstance(module, MaskedLinear) for module in layers.values())
+    masked = {name for name, module in layers.items() if isinstance(module, MaskedLinear)}
+    unmatched = sorted(masked ^ masks.shapes.keys()) if masked else []
+    if unmatched:
+        raise ModelError(
+            f"the model has masks over other layers already: {unmatched[0]} is among one of the two sets alone; give "
+            "masks over the same layers, or load the dense model"
+        )
     for layer in masks.shapes:
         module, bits = layers[layer], masks.bits[layer]
         if isinstance(module, MaskedLinear):
             module.own_bits = bits.to(module.weight.device)
-        elif fresh:
+        else:
             parent, _, child = layer.rpartition(".")
             setattr(layers[parent], child, MaskedLinear(layer, module, bits.to(module.weight.device), owner))
-        else:
-            raise ModelError(f"the model has masks over other layers already; {layer} is not among them")
-    if fresh:
+    if not masked:
         first = min(block_number(layer, prefix) for layer in masks.shapes)
         for number, block in enumerate(blocks):
             if number >= first:

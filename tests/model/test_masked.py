@@ -155,6 +155,19 @@ def test_masks_of_another_model_are_an_error(model):
     assert model.masks is None
 
 
+@pytest.mark.parametrize("more", [True, False], ids=["fewer layers", "more layers"])
+def test_masks_over_other_layers_than_those_in_force_are_an_error_and_change_nothing(model, more):
+    """Otherwise the layers that are left out would keep the masks of before."""
+    all_masks = random_masks(model)
+    first, *rest = all_masks.shapes
+    fewer = MaskSet.from_masks({mask.name: {layer: mask[layer] for layer in rest} for mask in all_masks})
+    before, after = (all_masks, fewer) if more else (fewer, all_masks)
+    model.masks = before
+    with pytest.raises(ModelError, match=f"over other layers already: {first} is among one of the two"):
+        model.masks = after
+    assert model.masks == before
+
+
 def test_a_masked_backbone_without_routing_is_an_error(model):
     model.masks = random_masks(model)
     ids, mask = batch_of(model)
