@@ -46,6 +46,8 @@ class MaskTraining(TrainingMethod):
         companions: null concept -> the real concept that it accompanies: both get the same texts
     """
 
+    learning_rates = "prune.score_learning_rate, prune.learning_rate or finetune.head_learning_rate"
+
     def __init__(
         self,
         params: Prune,

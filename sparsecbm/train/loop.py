@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from torch import Tensor
 from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
+from sparsecbm.base.errors import ModelError
 from sparsecbm.base.metrics import accuracy
 from sparsecbm.base.params import Finetune
 from sparsecbm.base.progress import pause
@@ -153,7 +155,11 @@ def train(
     method: TrainingMethod,
     run: TrainingRun,
 ) -> History:
-    """Train in place, from the last checkpoint if there is one, and leave the best weights in the model."""
+    """Train in place, from the last checkpoint if there is one, and leave the best weights in the model.
+
+    Raises:
+        ModelError: the loss or its gradient is no longer a finite number.
+    """
     with gradient_checkpointing(model.backbone, params.gradient_checkpointing):
         loop = _Loop(model, training, validation, params, method, run)
         while not loop.progress.finished:
@@ -250,10 +256,21 @@ class _Loop:
             self.method.after_backward(self.model)
         add_up_gradients(weight for group in self.optimizer.param_groups for weight in group["params"])
         add_up([sums])
-        self.accelerator.clip_grad_norm_(self.model.parameters(), self.params.max_grad_norm)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.params.max_grad_norm)
+        self._check_finite(sums, norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return dict(zip(("loss", "label_loss", "concept_loss"), (sums / len(batches)).tolist(), strict=True))
+
+    def _check_finite(self, losses: Tensor, norm: Tensor) -> None:
+        """Insist that an update would not make weights NaN, after which every prediction is the first class."""
+        for name, value in (("loss", losses.sum()), ("gradient", norm)):
+            if not bool(torch.isfinite(value)):
+                raise ModelError(
+                    f"{self.method.name}: the {name} of update {self.progress.step + 1} of {self.total} is "
+                    f"{float(value)}, so the training diverges; lower {self.method.learning_rates}, or set "
+                    "finetune.precision=float32"
+                )
 
     def _validate(self) -> None:
         params, progress = self.params, self.progress

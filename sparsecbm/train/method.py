@@ -23,6 +23,7 @@ class TrainingMethod(ABC):
     """
 
     name: str  # shown next to the progress bar
+    learning_rates: str  # the keys of the configuration, for messages
 
     @abstractmethod
     def make_optimizer(self, model: ConceptBottleneck) -> AdamW:
@@ -55,6 +56,7 @@ class DenseTraining(TrainingMethod):
     """Train all weights together, by the loss of the model's mode."""
 
     name = "finetune"
+    learning_rates = "finetune.learning_rate, finetune.head_learning_rate or finetune.label_head_learning_rate"
 
     def __init__(self, params: Finetune, weights: ClassWeights):
         self.params = params

@@ -134,6 +134,19 @@ def test_training_stops_if_validation_no_longer_improves(backbone, tmp_path):
     assert len(history.epochs) == 2 and history.best_step == history.epochs[0]["step"]
 
 
+@pytest.mark.parametrize(("rate", "update"), [(1e30, 2), (3e-3, None)])
+def test_a_training_that_diverges_is_an_error_that_names_the_update_and_the_key(rate, update, backbone, tmp_path):
+    """The first update is made from a finite loss, and its weights near 1e30 give a loss that is none."""
+    model, tables = tiny_model(backbone), (annotated(48, 1), annotated(24, 2))
+    params = finetuning(learning_rate=rate, epochs=1)
+    if update is None:
+        assert fit(model, *tables, params, training_run(tmp_path)).best_step == 6
+        return
+    with pytest.raises(ModelError, match=rf"finetune: the loss of update {update} of 6 is nan.*lower finetune\.learn"):
+        fit(model, *tables, params, training_run(tmp_path))
+    assert not list(tmp_path.iterdir())  # nothing of it is kept
+
+
 def test_accumulated_batches_make_one_update(backbone, tmp_path):
     """Without dropout, two batches of 8 give the update of one batch of 16, since every cell is labelled."""
     results = []
