@@ -7,7 +7,7 @@ its configuration was saved. The results must agree with plain passes through mu
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,12 +26,12 @@ from sparsecbm.model.backbone import build_backbone, plain_config
 from sparsecbm.model.batches import encode
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.compact import unfold
-from sparsecbm.model.masked import MaskedLinear, call_recorder, needs_separate_passes, prunable_layers
+from sparsecbm.model.masked import LinearMap, MaskedLinear, call_recorder, needs_separate_passes, prunable_layers
 from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.pooling import pool
 from sparsecbm.model.tokenizer import forget_padding, load_tokenizer
-from sparsecbm.model.units import find_units, select_pruned_units
+from sparsecbm.model.units import find_units, output_axis, select_pruned_units
 
 Result = TypeVar("Result")
 
@@ -48,11 +48,17 @@ class PlannedMasks:
         layers: patterns of the layers that get masks
         masked_from: number of the first block that gets masks
         whole_units: whether masks keep or drop whole heads and neurons
+        granularity: of the masks, for messages
+        group: M of masks that keep N of M neighbouring inputs; 1 for others
+        score_rank: rank of learnt scores of low rank; 0 for others
     """
 
     layers: Sequence[str] = ("*",)
     masked_from: int = 0
     whole_units: bool = False
+    granularity: str = "unstructured"
+    group: int = 1
+    score_rank: int = 0
 
 
 ALL_LAYERS = PlannedMasks()
@@ -188,6 +194,7 @@ class _DryRun:
         layers = prunable_layers(self.backbone, self.planned.layers, self.planned.masked_from)
         if self.planned.whole_units:
             select_pruned_units(find_units(self.backbone), layers)
+        self._check_widths(layers)
         shapes = {layer: module.weight.shape for layer, module in layers.items()}
         return MaskSet.from_masks(
             {
@@ -195,6 +202,21 @@ class _DryRun:
                 for name in names
             }
         )
+
+    def _check_widths(self, layers: Mapping[str, LinearMap]) -> None:
+        planned = self.planned
+        for name, layer in layers.items():
+            inputs, smallest = layer.weight.shape[1 - output_axis(layer)], min(layer.weight.shape)
+            if inputs % planned.group:
+                raise ConfigError(
+                    f"prune.granularity: {planned.granularity} needs inputs in groups of {planned.group}, and {name} "
+                    f"has {inputs}; take an M that divides {inputs}, or leave such layers out (prune.layers)"
+                )
+            if planned.score_rank > smallest:
+                raise ConfigError(
+                    f"prune.score_rank: {planned.score_rank} is larger than {name} allows; take 1 to {smallest}, or "
+                    "leave such layers out (prune.layers)"
+                )
 
     def _multiplied(self, masks: MaskSet, name: str) -> Tensor:
         """Pooled texts of the plain backbone whose weights are multiplied with a concept's mask."""

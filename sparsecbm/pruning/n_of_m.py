@@ -53,7 +53,8 @@ def _best_of_each_group(layer: str, scores: Tensor, mask: Tensor, n: int, m: int
     if scores.dim() != 2 or scores.shape[1] % m:
         raise ConfigError(
             f"layer {layer}: {m} does not divide the inputs of its weight, [out, in] = {list(scores.shape)}, so it "
-            f"cannot be pruned {n}:{m}; choose another pattern, or leave the layer dense"
+            f"cannot be pruned {n}:{m}; choose another pattern (prune.granularity), or leave the layer dense "
+            "(prune.layers)"
         )
     groups, in_use = scores.reshape(-1, m), mask.reshape(-1, m)
     if not regrow:

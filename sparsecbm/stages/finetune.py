@@ -47,7 +47,14 @@ def run(params: Params, workspace: Workspace) -> None:
 def _planned_masks(params: Params) -> PlannedMasks:
     """What the stage `prune` will ask for. It is checked before training, and nothing that is written depends on it."""
     prune = params.prune
-    return PlannedMasks(prune.layers, prune.masked_from, prune.granularity == "structured")
+    return PlannedMasks(
+        prune.layers,
+        prune.masked_from,
+        whole_units=prune.granularity == "structured",
+        granularity=prune.granularity,
+        group=int(prune.granularity.partition(":")[2] or 1),
+        score_rank=prune.score_rank if prune.scores == "low_rank" else 0,
+    )
 
 
 def _record(model: ConceptBottleneck, history: History) -> dict:
