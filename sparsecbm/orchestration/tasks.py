@@ -131,7 +131,10 @@ def track(root: str) -> State:
     except TrackingUnavailableError as error:
         return Completed(name=POSTPONED, message=f"{error}; `sparsecbm track` writes the record later")
     if link is None:
-        return Completed(name=SKIPPED, message="some stages are out of date; a complete run writes the record")
+        return Completed(
+            name=SKIPPED,
+            message="other stages have not run or are out of date; a complete `sparsecbm run` writes the record",
+        )
     publish.mlflow_run(link)
     return Completed(
         name="Recorded" if link.written else "UpToDate", message=f"{link.note}: {page_hint(workspace, link.url)}"

@@ -16,6 +16,7 @@ from sparsecbm.annotate.discovery.training_texts import TrainingTexts
 from sparsecbm.annotate.machine_labels import separate_outdated
 from sparsecbm.annotate.sentence_encoder import Encode
 from sparsecbm.base.concepts import RESERVED
+from sparsecbm.data.blanks import UNKNOWN
 from sparsecbm.data.lookalikes import normal_form, visible_form
 
 ALIKE_CONCEPTS = 0.9  # cosine of the definitions of two concepts
@@ -125,7 +126,7 @@ def _wording_faults(definition: ConceptDefinition, known: set[str], texts: str) 
     if not definition.description.strip():
         yield "warning", "it has no description; say in one sentence what it is about"
     templates = [state for state, sentence in definition.states.items() if is_template(sentence)]
-    if templates:
+    if templates not in ([], [UNKNOWN]):  # "says nothing about ..." is what a person would write as well
         yield "warning", f"{', '.join(templates)}: still the suggested template; say in your own words when it holds"
     words = _words(" ".join(_sentences(definition)))
     if words and sum(word in known for word in words) < KNOWN_WORDS * len(words):

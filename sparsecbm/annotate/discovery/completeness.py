@@ -40,8 +40,9 @@ class Step:
         gain_error: its standard error
         brier_gain: how much it lowers the Brier score, with `brier_gain_error`
         completeness: the share of what the black box knows beyond the majority: (accuracy - majority) / (black box -
-            majority), with its 95 % interval; None if the black box knows nothing
-        brier_completeness: the same of the Brier score
+            majority), with its 95 % interval; None if the interval of the black box's lead over the majority reaches 0,
+            since a share of nearly nothing is no share
+        brier_completeness: the same of the Brier score; None if the black box has no lower one than the majority
     """
 
     concepts: int
@@ -115,11 +116,11 @@ def _summarise(accuracy: np.ndarray, brier: np.ndarray, hits: np.ndarray, losses
         return Score(float(accuracy[i]), float(hits[:, i].std()), float(brier[i]), float(losses[:, i].std()))
 
     last = len(accuracy) - 1
+    known = np.percentile(hits[:, last] - hits[:, 0], 2.5) > 0  # of the draws of the black box's lead
     steps = []
     for k in range(1, last):
         share, shares = (_recovered(values, k) for values in (accuracy[None], hits))
         brier_share = _recovered(brier[None], k)
-        known = accuracy[last] > accuracy[0]
         steps.append(
             Step(
                 concepts=k,

@@ -50,7 +50,9 @@ def describe_stop(completeness: Completeness, count: int) -> str:
     step = completeness.steps[count - 1]
     one = count == 1
     if step.completeness is None:
-        text = "The black box knows no more of the label than the majority, so completeness cannot be measured."
+        text = (
+            "On these texts the black box is not clearly better than the majority, so completeness cannot be measured"
+        )
     else:
         low, high = step.completeness_interval or [float("nan")] * 2
         text = (
@@ -61,7 +63,7 @@ def describe_stop(completeness: Completeness, count: int) -> str:
             text += ", which is linear, so it can know less than they do"
     if count < len(completeness.steps):
         following = completeness.steps[count]
-        text += f"; the next one adds {100 * following.gain:+.1f} points of accuracy (standard error "
+        text += f"; the next concept adds {100 * following.gain:+.1f} points of accuracy (standard error "
         text += f"{100 * following.gain_error:.1f})"
     return text.rstrip(".") + "."
 
@@ -69,7 +71,7 @@ def describe_stop(completeness: Completeness, count: int) -> str:
 def describe_broad(suggestion: Suggestion) -> str | None:
     """Which of the chosen concepts nearly all texts judge, in a sentence; None if there is no such concept."""
     broad = [
-        f"{concept.coverage:.0%} of the texts mention {concept.definition.name}"
+        f"{concept.coverage:.0%} of the texts have a clause close to {concept.definition.name}"
         for concept in suggestion.concepts
         if concept.chosen and concept.coverage > BROAD and NEGATIVE in concept.definition.states
     ]
@@ -102,7 +104,7 @@ def _note(concept: SuggestedConcept, suggestion: Suggestion) -> str:
     if any(is_template(sentence) for sentence in definition.states.values()):
         lines.append("TEMPLATE: edit the definitions, and check the states of the examples, which are guesses.")
     lines.append(f"key words: {', '.join(concept.terms)}")
-    lines.append(f"mentioned by {concept.coverage:.0%} of the texts")
+    lines.append(f"{concept.coverage:.0%} of the texts have a clause close to it")
     if NEGATIVE in definition.states:
         low, high = suggestion.poles.low, suggestion.poles.high
         bad, good = (low, high) if suggestion.poles.praise_is_high else (high, low)

@@ -12,6 +12,11 @@ from sparsecbm.cli.printing.tables import figures
 from sparsecbm.cli.printing.terminal import Terminal, cell
 
 SHOWN_TERMS = 3
+LEGEND = (
+    "texts: the share of the texts with a clause close to the concept. majority: always the commonest label. "
+    "black box: a classifier without concepts. first 2: a classifier that sees the two best concepts and nothing else. "
+    "gain: points of accuracy that the last concept adds. Brier: lower is better."
+)
 
 
 def show_ranking(suggestion: Suggestion) -> None:
@@ -21,6 +26,7 @@ def show_ranking(suggestion: Suggestion) -> None:
     console.print()
     console.print(_curve(suggestion.completeness))
     console.print()
+    console.print(LEGEND)
     count = len(suggestion.definitions)
     console.print(describe_stop(suggestion.completeness, count), soft_wrap=True)
     if suggestion.completeness.stop not in (0, count):

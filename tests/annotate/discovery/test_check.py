@@ -79,6 +79,14 @@ def test_each_fault_is_named(concept, message):
     assert check(concept).has_errors == message.startswith("error")
 
 
+def test_a_usual_definition_of_unknown_is_no_template():
+    unknown = {"unknown": "The text says nothing about food."}
+    assert messages(replace(FOOD, states={**FOOD.states, **unknown})) == []
+    bad = {"bad": "The text says something bad about food (soup, steak)."}
+    [warning] = messages(replace(FOOD, states={**FOOD.states, **bad, **unknown}))
+    assert warning.startswith("warning: bad, unknown: still the suggested template")
+
+
 def test_two_concepts_of_one_meaning_are_named():
     assert any("very like those of 'dishes'" in found for found in messages(FOOD, replace(FOOD, name="dishes")))
 

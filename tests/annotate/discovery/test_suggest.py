@@ -65,7 +65,7 @@ def test_a_chosen_concept_that_nearly_all_texts_judge_is_named(suggestion):
     for coverage, told in ((0.8, False), (0.81, True)):
         broad = replace(suggestion, concepts=(replace(first, coverage=coverage), *others))
         assert (describe_broad(broad) is not None) == told
-    assert describe_broad(broad).startswith(f"81% of the texts mention {first.definition.name}: read some of them.")
+    assert describe_broad(broad).startswith(f"81% of the texts have a clause close to {first.definition.name}: read")
     unchosen = replace(first, coverage=0.9, chosen=False)
     assert describe_broad(replace(suggestion, concepts=(unchosen, *others))) is None
 
@@ -87,6 +87,23 @@ def test_two_aspects_tell_what_the_black_box_knows(suggestion):
         last.completeness > 0.95 and last.completeness_interval[0] < last.completeness < last.completeness_interval[1]
     )
     assert completeness.steps[0].gain > 5 * completeness.steps[0].gain_error
+
+
+def test_a_black_box_that_may_know_nothing_gives_no_completeness(frame):
+    few = frame[:60].reset_index(drop=True)
+    labels = np.random.default_rng(3).permutation(few["label"].to_numpy())
+    corpus = make_corpus(few.assign(label=labels), CLASSES, planted_encoder)
+    candidate = make_candidate(corpus, "soup", ["soup"], clauses_with(["soup"], corpus.clauses))
+    completeness = measure_completeness([candidate], corpus, 1, 1)
+    lead = completeness.black_box.accuracy - completeness.majority.accuracy
+    assert 0 < lead < 2 * completeness.black_box.accuracy_error  # better by chance, so a share of it would be huge
+    [step] = completeness.steps
+    assert step.completeness is None and step.completeness_interval is None
+    told = describe_stop(replace(completeness, stop=1), 1)
+    assert (
+        told
+        == "On these texts the black box is not clearly better than the majority, so completeness cannot be measured."
+    )
 
 
 def test_definitions_are_templates_with_examples_from_the_texts(suggestion, frame):
