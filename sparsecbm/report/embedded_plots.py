@@ -32,7 +32,7 @@ CAPTIONS = {
     "intervene/patches": "Patches of masks: bits flipped, and correct predictions that they harm",
     "intervene/memory": "Corrections recalled for similar texts, by threshold",
     "evaluate/accuracy": "Accuracy of the label and each concept with its interval, next to majority and bag of words",
-    "evaluate/confusion": "Confusions of the label and each concept: gold states in rows, predicted ones in columns",
+    "evaluate/confusion": "Confusions of the label and each concept: annotated (gold) in rows, predicted in columns",
 }
 
 

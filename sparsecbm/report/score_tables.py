@@ -29,7 +29,7 @@ class Tile:
 
 
 def tiles(metrics: Mapping[str, Mapping]) -> list[Tile]:
-    """The figures at the top of the page, the verdict first; those of missing stages are left out.
+    """The figures at the top of the page, the verdict on interventions last; those of missing stages are left out.
 
     Args:
         metrics: stage -> content of its `metrics/STAGE.json`
@@ -38,9 +38,6 @@ def tiles(metrics: Mapping[str, Mapping]) -> list[Tile]:
     hard = scores.get("label_hard_refitted") or scores.get("label_hard")
     dense, words = scores.get("dense") or {}, scores.get("bag_of_words") or {}
     shown = []
-    if edits.get("gates"):
-        tone = "good" if edits["verdict"] == "passed" else "bad"
-        shown.append(Tile(edits["verdict"], "gates of the interventions", tone=tone))
     if scores:
         beside = _beside(scores["label"], words.get("label"), dense.get("label"))
         shown.append(Tile(_percent(scores["label"]["accuracy"]), "label right", beside))
@@ -49,13 +46,23 @@ def tiles(metrics: Mapping[str, Mapping]) -> list[Tile]:
         beside = _beside(mean, means, dense.get("concepts", {}).get("mean"))
         shown.append(Tile(_percent(mean["accuracy"]), "concepts right, mean", beside))
     if hard:
-        shown.append(Tile(_percent(hard["accuracy"]), "label right from hard concepts"))
+        beside = "each concept as its likeliest state, without probabilities"
+        shown.append(Tile(_percent(hard["accuracy"]), "label right from hard concepts", beside))
+    if edits.get("gates"):
+        failed = ", ".join(gate["name"] for gate in edits["gates"] if not gate["passed"])
+        tone = "good" if edits["verdict"] == "passed" else "bad"
+        beside = f"failed gates: {failed}" if failed else ""
+        shown.append(Tile(edits["verdict"], "tests of edits and patches", beside, tone))
     return shown
 
 
 def _beside(score: Mapping, words: float | None, dense: Mapping | None) -> str:
     """What always answering the most frequent state, a bag of words and the dense model reach."""
-    others = {"most frequent": score.get("majority"), "bag of words": words, "dense": (dense or {}).get("accuracy")}
+    others = {
+        "always the commonest": score.get("majority"),
+        "bag of words": words,
+        "dense model": (dense or {}).get("accuracy"),
+    }
     return ", ".join(f"{name} {_percent(share)}" for name, share in others.items() if share is not None)
 
 

@@ -62,7 +62,8 @@ def sections(metrics: Mapping[str, Mapping], plots: Mapping[str, Sequence[Plot]]
 def _label_section(scores: Mapping, plots: Sequence[Plot]) -> Section:
     lead = (
         "The model was not trained on these texts. Intervals are 95 %, by bootstrap over clusters of texts. "
-        "With “hard concepts”, the label head gets one-hot states instead of probabilities."
+        "With “hard concepts”, the label head gets each concept as its likeliest state, without probabilities; "
+        "“head refitted” is a second label head that was fitted on such states."
     )
     tables = [label_table(scores)] if scores else ()
     of_split = [plot for plot in plots if plot.name.endswith(f"-{scores.get('split')}")]
@@ -71,7 +72,10 @@ def _label_section(scores: Mapping, plots: Sequence[Plot]) -> Section:
 
 
 def _concept_section(scores: Mapping, masks: Mapping | None) -> Section:
-    lead = "Scores of each concept, next to the most frequent state, a bag of words and the dense model."
+    lead = (
+        "Scores of each concept, next to the most frequent state (majority), a classifier that counts words "
+        "(bag of words), and the model before masks (dense model)."
+    )
     for name, reason in (scores.get("unmeasured") or {}).items():
         lead += f" {name}: {reason}."
     return Section("concepts", "Concepts", lead, [concept_table(scores, masks)] if scores.get("concepts") else ())
@@ -122,7 +126,8 @@ def _mask_section(record: Mapping, plots: Sequence[Plot]) -> Section:
 def _parts_section(record: Mapping) -> Section:
     parts, note = record.get("parts") or {}, record.get("parts_note")
     lead = (
-        "A subnetwork as a short list. The effect is the logit of the predicted state with a head or neuron minus "
+        "A subnetwork as a short list; “head 5.10” is attention head 10 of block 5, counted from 0. "
+        "The effect is the logit of the predicted state with a head or neuron minus "
         "without it, as the mean over texts of the test split; “its own” is the share of its weights that no other "
         "concept keeps. A neuron fires on the words at which it is most active, among words of several training texts."
     )

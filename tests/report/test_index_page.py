@@ -155,7 +155,7 @@ def test_plots_are_embedded_with_their_captions(html, tmp_path):
     assert len(images) == 4 and all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
     assert {image["alt"] for image in images} >= {
         "Accuracy of each concept's trained head under the mask of each concept",
-        "Confusions of the label and each concept: gold states in rows, predicted ones in columns. Split test",
+        "Confusions of the label and each concept: annotated (gold) in rows, predicted in columns. Split test",
     }
     report_inputs.write_plots(tmp_path, "bad/swap")
     (tmp_path / "bad" / "swap.png").write_text("no picture")
@@ -222,17 +222,29 @@ def test_the_page_begins_with_a_right_text_on_which_two_concepts_decide(html):
     assert first_example([one, long]) is one and first_example([long]) is long, "a long one only where all are long"
     assert first_example([misread]) is misread and first_example([]) is None
     words = " ".join(" ".join(Page(html).texts).split())
-    assert "It comes from what the model read, and from nothing else: food Positive speaks for 3 (+0.20)" in words
+    assert "It comes from these predicted concepts, and from nothing else: food Positive speaks for 3 (+0.20)" in words
 
 
 def test_figures_stand_beside_what_others_reach():
     figures = report_inputs.metrics()
     figures["evaluate"] |= {"dense": {"label": {"accuracy": 0.65}}, "bag_of_words": {"label": 0.5, "concepts": {}}}
-    (verdict, label, concepts, hard) = tiles(figures)
-    assert (verdict.meaning, verdict.figure, verdict.tone) == ("gates of the interventions", "failed", "bad")
-    assert (label.figure, label.beside) == ("62.5%", "most frequent 40.0%, bag of words 50.0%, dense 65.0%")
-    assert (concepts.figure, concepts.beside) == ("77.0%", "most frequent 40.0%")
-    assert (hard.figure, hard.beside) == ("50.0%", "")
+    (label, concepts, hard, _verdict) = tiles(figures)
+    assert (label.figure, label.beside) == (
+        "62.5%",
+        "always the commonest 40.0%, bag of words 50.0%, dense model 65.0%",
+    )
+    assert (concepts.figure, concepts.beside) == ("77.0%", "always the commonest 40.0%")
+    assert (hard.figure, hard.meaning) == ("50.0%", "label right from hard concepts")
+
+
+def test_the_tile_of_the_interventions_names_the_gates_that_failed():
+    figures = report_inputs.metrics()
+    verdict = tiles(figures)[-1]
+    assert (verdict.meaning, verdict.figure, verdict.tone) == ("tests of edits and patches", "failed", "bad")
+    assert verdict.beside == "failed gates: protection", "the other gate passed"
+    met = [gate | {"passed": True} for gate in figures["intervene"]["gates"]]
+    figures["intervene"] |= {"verdict": "passed", "gates": met}
+    assert (tiles(figures)[-1].figure, tiles(figures)[-1].tone, tiles(figures)[-1].beside) == ("passed", "good", "")
 
 
 @pytest.mark.parametrize(
