@@ -201,6 +201,38 @@ def draw_masks() -> str:
     return _svg(width, height, "What masks share", parts)
 
 
+def draw_swap() -> str:
+    """Accuracy of each concept under every mask, chosen and random (CEBaB, 75 %, seed 1)."""
+    scores = read_json(RESULTS / "masks-cebab-sparse-75.json")["1"]
+    cell, top = 68, 78
+    parts = [_text(10, 22, "Accuracy of each concept (row) under every mask (column), CEBaB", size=15, weight=600)]
+    for panel, kind in enumerate(("chosen", "random")):
+        left = 80 + panel * (len(CONCEPTS) * cell + 28)
+        swap = scores[kind]["swap"]
+        gap = f"{kind} masks: own {100 * swap['gap']['mean']['value']:+.1f} points"
+        parts.append(_text(left, 48, gap, weight=600))
+        for index, name in enumerate(CONCEPTS):
+            parts.append(_text(left + (index + 0.5) * cell, top - 8, name, anchor="middle", size=12))
+            if panel == 0:
+                parts.append(_text(left - 10, top + index * 40 + 25, name, anchor="end"))
+            for column, mask in enumerate(CONCEPTS):
+                parts += _cell(swap["matrix"][name][mask], left + column * cell, top + index * 40, cell)
+    return _svg(80 + 2 * len(CONCEPTS) * cell + 28 + 12, top + len(CONCEPTS) * 40 + 14, "Swap of masks", parts)
+
+
+def _cell(accuracy: float, x: float, y: float, width: float) -> list[str]:
+    """A cell of a heat map, 40 high: the bluer, the nearer to 1; white at .4."""
+    share = min(max((accuracy - 0.4) / 0.6, 0), 1)
+    red, green, blue = (round(255 + share * (int(BLUE[at : at + 2], 16) - 255)) for at in (1, 3, 5))
+    ink = GROUND if share > 0.85 else INK
+    number = f'<text x="{x + width / 2:g}" y="{y + 25:g}" text-anchor="middle" font-size="13" fill="{ink}">'
+    fill = f"#{red:02X}{green:02X}{blue:02X}"
+    return [
+        f'<rect x="{x:g}" y="{y:g}" width="{width - 2:g}" height="38" fill="{fill}" stroke="#D5DAE0"/>',
+        f"{number}{f'{accuracy:.2f}'.lstrip('0')}</text>",
+    ]
+
+
 def draw_bottleneck() -> str:
     """How a text becomes a label: one backbone, a mask for each concept, and nothing but concepts for the label."""
     card = read_json(PICTURES / "card.json")
@@ -246,6 +278,7 @@ DRAWINGS = {
     "subnetworks-measures.svg": draw_measures,
     "subnetworks-nulls.svg": draw_nulls,
     "subnetworks-own.svg": draw_own,
+    "subnetworks-swap.svg": draw_swap,
 }
 
 
