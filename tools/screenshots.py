@@ -1,6 +1,6 @@
 """Renew the pictures of the card, the report and the workbench from a trained workspace, in a real browser.
 
-Usage: python tools/screenshots.py WORKSPACE   WORKSPACE is a folder in which the pipeline has run.
+Usage: python -m tools.screenshots WORKSPACE   WORKSPACE is a folder in which the pipeline has run.
 
 Writes docs/img/NAME.png and NAME-dark.png, and docs/img/card.json, the explanation of the first picture. The workspace
 is copied first, so nothing in it changes. docs/explanations.md quotes the card: tests/display/test_docs.py names the
@@ -15,88 +15,20 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from PIL import Image
-from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-ROOT = Path(__file__).parent.parent
-IMG = ROOT / "docs" / "img"
+from tools.browser import IMG, ROOT, Picture, browser, take, wait
+
 TEXT = "The ramen was superb, though you could hardly hear yourself think."
 MISREAD = "In short, the ingredients seemed cheap and past their best. The entrance is on the side street."
 LATER = "The ramen was superb, and you could hear yourself think."
 PARTS = ("data/annotated", "data/validated", "models", "metrics", "reports", "params.yaml", "dvc.yaml")
-THEMES = {"light": "", "dark": "-dark"}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture.
-
-    Attributes:
-        name: of the file, without its ending
-        address: of the page
-        width, height: of the window in pixels; without a height, that of the page
-        prepare: what to do on the page first
-    """
-
-    name: str
-    address: str
-    width: int
-    height: int | None = None
-    prepare: Callable[[Any], None] = lambda driver: None
-
-
-@contextmanager
-def browser() -> Iterator[Any]:
-    """Start Chromium without a window."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-def take(driver: Any, picture: Picture) -> None:
-    """Take a picture in both themes."""
-    for theme, suffix in THEMES.items():
-        features = [{"name": "prefers-color-scheme", "value": theme}]
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        driver.set_window_size(picture.width, picture.height or 1000)
-        driver.get(picture.address)
-        picture.prepare(driver)
-        height = picture.height or driver.execute_script("return document.documentElement.scrollHeight")
-        metrics = {"width": picture.width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        time.sleep(1)
-        image = Image.open(BytesIO(driver.get_screenshot_as_png())).convert("RGB")
-        image.quantize(256).save(IMG / f"{picture.name}{suffix}.png", optimize=True)
-        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-def wait(driver: Any, script: str, seconds: float = 120) -> None:
-    """Wait until a condition of a page holds.
-
-    Raises:
-        TimeoutError: it does not within some seconds.
-    """
-    end = time.monotonic() + seconds
-    while not driver.execute_script(f"return {script}"):
-        if time.monotonic() > end:
-            raise TimeoutError(f"not true within {seconds} s: {script}")
-        time.sleep(0.2)
 
 
 def run(workspace: Path, *arguments: str) -> None:
@@ -191,5 +123,5 @@ def main(workspace: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not (Path(sys.argv[1]) / "models" / "sparse").is_dir():
-        sys.exit("usage: python tools/screenshots.py WORKSPACE, a folder in which the pipeline has run")
+        sys.exit("usage: python -m tools.screenshots WORKSPACE, a folder in which the pipeline has run")
     main(Path(sys.argv[1]).resolve())

@@ -7,119 +7,29 @@ tiny; everything else is real.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 
-import pandas as pd
 import psutil
 import pytest
-import yaml
 
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.data.tables import write_splits
 from sparsecbm.orchestration.access import credentials
+from tests.support.production_day import add_new_texts, let_it_learn, make_project, name_author, write_windows
 from tests.support.service_access import authorization, request
-from tests.support.tiny_models import CONCEPTS, write_backbone
-from tests.support.tiny_pipeline import ROOT, free_port, git
-from tests.support.tiny_tables import annotated
+from tests.support.tiny_pipeline import free_port, git
 
 pytestmark = pytest.mark.flow
-
-GRAPH = """\
-stages:
-  annotate:
-    cmd: python stage.py annotate
-    deps: [stage.py, raw]
-    outs: [data/annotated]
-  prune:
-    cmd: python stage.py prune
-    params: [seed, finetune]
-    deps: [data/annotated]
-    outs: [models/sparse]
-  evaluate:
-    cmd: python stage.py evaluate
-    deps: [models/sparse]
-    metrics:
-    - metrics/evaluate.json: {cache: false}
-    - metrics/validate.json: {cache: false}
-"""
-
-STAGE = """\
-import json, shutil, sys
-from pathlib import Path
-
-def write(name, value):
-    Path("metrics").mkdir(exist_ok=True)
-    Path("metrics", name).write_text(json.dumps(value))
-
-if sys.argv[1] == "annotate":
-    shutil.copytree("raw", "data/annotated")
-if sys.argv[1] == "evaluate":
-    write("evaluate.json", {"split": "test"})
-    write("validate.json", {"accepted": True})
-if sys.argv[1] == "prune":
-    from sparsecbm.data.tables import read_concepts, read_split
-    from sparsecbm.model.cbm import Settings
-    from sparsecbm.api import SparseCBM
-    from sparsecbm.base.params import load_params
-    from sparsecbm.train.checkpoint import Checkpoints
-    from sparsecbm.train.loop import TrainingRun
-    from sparsecbm.train.modes import fit
-    from sparsecbm.train.reproducible import reproducible
-
-    params, data = load_params(Path("params.yaml")), Path("data/annotated")
-    with reproducible(params.seed, params.threads):
-        model = SparseCBM.build("backbone", read_concepts(data), Settings(max_length=16))
-        train = read_split(data, "train")
-        checkpoints = Path(".sparsecbm/checkpoints/prune")
-        shutil.rmtree(checkpoints, ignore_errors=True)  # of an earlier run with other texts
-        run = TrainingRun(params.seed, Checkpoints(checkpoints))
-        fit(model, train, train, params.finetune, run)
-        model.save_pretrained("models/sparse")
-"""
-
-GATES = [
-    {"kind": "score", "name": "label", "of": "label.accuracy", "bound": 0.1, "margin": 0.05},
-    {"kind": "score", "name": "each concept", "of": "concepts.*.accuracy", "bound": 0.1, "margin": 0.05},
-    {"kind": "figure", "name": "data", "file": "validate", "key": "accepted", "equals": True, "failed": "reject",
-     "required": True},
-]  # fmt: skip
 
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """Return a clean clone of a small project without any run, with free ports and no outside settings."""
     origin = tmp_path / "origin"
-    for folder in ("sparsecbm", "flows"):
-        shutil.copytree(ROOT / folder, origin / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / ".dvc", origin / ".dvc", ignore=lambda *_: ["tmp", "cache", "config.local"])
-    shutil.copy(ROOT / ".dvcignore", origin)
-    write_backbone(origin / "backbone")
-    splits = {"train": annotated(96, 1), "test": annotated(60, 2)}
-    write_splits(origin / "raw", splits, {"vocabulary": CONCEPTS.to_dict()})
-    (origin / "dvc.yaml").write_text(GRAPH)
-    (origin / "stage.py").write_text(STAGE)
-    (origin / ".gitignore").write_text("/data/annotated\n/models/\n.sparsecbm/\n__pycache__/\n")
-    (origin / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text().replace('"0 3 * * *"', '"* * * * *"'))
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["threads"] = 1
-    content["finetune"] |= {
-        "epochs": 1, "learning_rate": 1e-6, "head_learning_rate": 1e-6, "batch_size": 8, "ema_decay": 0, "patience": 50,
-        "freeze_embeddings": False, "precision": "float32", "device": "cpu",
-    }  # fmt: skip
-    content["evaluate"]["bootstrap"] = 200
-    content["drift"]["least_texts"] = 60
-    content["promote"]["gates"] = GATES
-    (origin / "params.yaml").write_text(yaml.safe_dump(content))
-    git(origin, "init", "--quiet", "--initial-branch=main")
-    for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
-        git(origin, "config", key, value)
-    git(origin, "add", ".")
-    git(origin, "commit", "--quiet", "--message", "all")
+    make_project(origin)
     git(tmp_path, "clone", "--quiet", str(origin), "clone")
     for variable in list(os.environ):
         if variable.startswith(("PREFECT_", "MLFLOW_", "SPARSECBM_", "PYTHONPATH")):
@@ -200,12 +110,6 @@ class Client:
 
 
 TEXT = "the food was good"
-NEW_WORDS = {"good": "pretty", "bad": "dull"}  # the vocabulary has them, and no training text
-
-
-def in_new_words(frame):
-    """Return texts that say the same in words that the first two models have not learnt."""
-    return frame.assign(text=frame["text"].replace(NEW_WORDS, regex=True))
 
 
 def commit(workspace, message):
@@ -218,11 +122,8 @@ def test_a_day_in_production(clone):
     subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=clone.root, check=True)
     command(clone, "track")
     assert "promoted: version 1 is the champion" in command(clone, "promote")
-    content = yaml.safe_load(clone.params.read_text())
-    content["finetune"] |= {"epochs": 12, "learning_rate": 3e-3, "head_learning_rate": 3e-2}
-    clone.params.write_text(yaml.safe_dump(content))
-    for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
-        git(clone.root, "config", key, value)
+    let_it_learn(clone.params)
+    name_author(clone.root)
     git(clone.root, "add", "dvc.lock")
     commit(clone, "learn")
     (clone.root / "sparsecbm" / "model" / "cbm.py").write_text("this edit is not committed")
@@ -269,15 +170,9 @@ def test_a_day_in_production(clone):
             assert refused.value.code == 422
 
             # People write in other words. One window is chance; the second starts a run that learns from new texts.
-            for window in ("monday", "tuesday"):
-                in_new_words(annotated(120, len(window))).to_csv(clone.root / f"{window}.csv", index=False)
+            write_windows(clone.root)
             assert "drifts" in command(clone, "drift", "monday.csv")
-            raw = {"train": annotated(96, 1), "test": annotated(60, 2)}
-            raw = {
-                name: pd.concat([old, in_new_words(annotated(len(old), 10 + len(name)))]) for name, old in raw.items()
-            }
-            shutil.rmtree(clone.root / "raw")
-            write_splits(clone.root / "raw", raw, {"vocabulary": CONCEPTS.to_dict()})
+            add_new_texts(clone.root)
             commit(clone, "add texts in new words")
             announced = command(clone, "drift", "tuesday.csv", "--announce", code=3)
             assert "announced as the event sparsecbm.drift" in announced

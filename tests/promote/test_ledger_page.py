@@ -1,5 +1,7 @@
 """The page with the verdict on a promotion, and the links between it and the report."""
 
+from dataclasses import replace
+
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.promote.ledger import Ledger, Row
 from sparsecbm.promote.ledger_page import ledger_page
@@ -18,6 +20,14 @@ def test_verdict_reasons_and_every_gate_are_on_the_page():
         assert part in text
     assert "failed (hold) 0.250 0.500 -0.250 -0.375 to -0.125" in text
     assert "faithfulness (explain:x): <b>less</b>" in text and not page.find("b"), "a reason stays text"
+
+
+def test_code_is_marked_and_a_long_name_breaks_after_its_dots():
+    html = ledger_page(replace(LEDGER, notes=("another split `test`; <i>both</i>",)))
+    assert "another split <code>test</code>; &lt;i&gt;both&lt;/i&gt;" in html
+    dotted = replace(HELD, figure="concepts.<b>.accuracy")
+    html = ledger_page(replace(LEDGER, rows=(dotted,)))
+    assert "<code>concepts.<wbr>&lt;b&gt;.<wbr>accuracy</code>" in html
 
 
 def test_the_report_and_the_verdict_link_to_each_other(tmp_path):
