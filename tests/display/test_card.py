@@ -178,7 +178,7 @@ def test_words_for_and_against_differ_by_line_and_title_too():
     titles = [attributes["title"] for tag, attributes in parsed.elements if tag == "span" and "title" in attributes]
     assert titles[:2] == ["+1.00", "−0.50"]
     style = "".join(text for where, text in parsed.texts if where == ("style", ""))
-    assert ".x-a { --x-tone: var(--x-against); border-bottom-style: dotted; }" in style
+    assert ".x-w.x-a { border-bottom-style: dotted; }" in style
     assert "prefers-color-scheme: dark" in style and "@media print" in style
 
 
