@@ -15,7 +15,7 @@ from selenium import webdriver
 ROOT = Path(__file__).parent.parent
 IMG = ROOT / "docs" / "img"
 THEMES = {"light": "", "dark": "-dark"}
-BOTTOM = "return Math.ceil(document.body.getBoundingClientRect().bottom)"
+BOTTOM = "return Math.ceil(document.body.getBoundingClientRect().bottom + scrollY)"
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def take(driver: Any, picture: Picture) -> None:
         picture.prepare(driver)
         if picture.height is None:
             show(driver, picture.width, driver.execute_script(BOTTOM))
+        driver.execute_script("scrollTo(0, 0)")  # an address may lead to a part of the page
         time.sleep(1)
         image = Image.open(BytesIO(driver.get_screenshot_as_png())).convert("RGB")
         image.quantize(256).save(IMG / f"{picture.name}{suffix}.png", optimize=True)

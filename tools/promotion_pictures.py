@@ -14,11 +14,13 @@ import shutil
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.orchestration.processes import load_services
@@ -29,6 +31,7 @@ from tools.commands import run
 from tools.screenshots import workbench
 
 RUN_SECONDS = 1800  # longest time of a flow run
+ATTEMPTS = 6
 # The dense model has no masks, so these figures of the sparse one do not hold for it.
 OF_MASKS = ("prune", "explain", "intervene")
 WIDE, TALL = 1400, 900
@@ -58,7 +61,15 @@ class Services:
     headers: dict[str, str]
 
     def ask(self, path: str, body: dict | None = None) -> Any:
-        """Ask Prefect's API."""
+        """Ask Prefect's API; on a busy machine its database may take some attempts.
+
+        Raises:
+            HTTPError: it does not answer.
+        """
+        for _ in range(ATTEMPTS):
+            with suppress(HTTPError):
+                return request(f"{self.prefect}/api/{path}", body, self.headers)
+            time.sleep(5)
         return request(f"{self.prefect}/api/{path}", body, self.headers)
 
     def run_deployment(self, name: str, **parameters: object) -> dict:
@@ -69,7 +80,8 @@ class Services:
             TimeoutError: it took too long.
         """
         deployment = self.ask(f"deployments/name/{name}")["id"]
-        started = self.ask(f"deployments/{deployment}/create_flow_run", {"parameters": parameters})
+        order = {"parameters": parameters, "idempotency_key": str(uuid.uuid4())}  # two attempts give one run
+        started = self.ask(f"deployments/{deployment}/create_flow_run", order)
         end = time.monotonic() + RUN_SECONDS
         while time.monotonic() < end:
             flow_run = self.ask(f"flow_runs/{started['id']}")
@@ -166,11 +178,11 @@ def main(workspace: Path) -> None:
         with services(clone) as running:
             nightly = running.run_deployment("retrain/nightly")
             page = clone / ".sparsecbm" / "scheduled" / "reports" / "promotion.html"
-            take(driver, Picture("ledger", page.as_uri(), 1000, 820))
+            take(driver, Picture("ledger", page.as_uri(), 1200, 820))
             running.run_deployment("promotion/manual", version=2)
             offer_dense(clone)
             running.run_deployment("promotion/manual")
-            take(driver, Picture("ledger-held", (clone / "reports" / "promotion.html").as_uri(), 1000, 1000))
+            take(driver, Picture("ledger-held", (clone / "reports" / "promotion.html").as_uri(), 1200, 900))
             driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": REMEMBERED})
             driver.execute_cdp_cmd("Network.enable", {})
             driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": running.headers})
