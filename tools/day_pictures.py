@@ -43,8 +43,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sparsecbm-pictures-") as folder, browser() as driver:
         project = Path(folder) / "project"
         live_through(project)
-        take(driver, Picture("production-day-drift", (project / "drift.html").as_uri(), 1000, 820))
-        take(driver, Picture("production-day-ledger", (project / "reports" / "promotion.html").as_uri(), 1000))
+        take(driver, Picture("production-day-drift", (project / "drift.html").as_uri(), 1000, 1110))
+        take(driver, Picture("production-day-ledger", (project / "reports" / "promotion.html").as_uri(), 1200))
 
 
 if __name__ == "__main__":
