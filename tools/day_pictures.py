@@ -43,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sparsecbm-pictures-") as folder, browser() as driver:
         project = Path(folder) / "project"
         live_through(project)
-        take(driver, Picture("production-day-drift", (project / "drift.html").as_uri(), 1000, 1110))
+        take(driver, Picture("production-day-drift", (project / "drift.html").as_uri(), 1000, 1085))
         take(driver, Picture("production-day-ledger", (project / "reports" / "promotion.html").as_uri(), 1200))
 
 
