@@ -70,7 +70,8 @@ def take(driver: Any, picture: Picture) -> None:
         driver.execute_script("scrollTo(0, 0)")  # an address may lead to a part of the page
         time.sleep(1)
         image = Image.open(BytesIO(driver.get_screenshot_as_png())).convert("RGB")
-        image.quantize(256).save(IMG / f"{picture.name}{suffix}.png", optimize=True)
+        # By coverage, since the median leaves out a colour of few points, such as that of one word.
+        image.quantize(256, Image.Quantize.MAXCOVERAGE).save(IMG / f"{picture.name}{suffix}.png", optimize=True)
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 

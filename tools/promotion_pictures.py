@@ -153,7 +153,7 @@ def offer_dense(clone: Path) -> None:
     adopt(clone)
 
 
-def shows(*texts: str, seconds: float = 3) -> Callable[[Any], None]:
+def shows(*texts: str, seconds: float = 8) -> Callable[[Any], None]:
     """Wait until a page of MLflow or Prefect shows some texts and its drawings.
 
     Args:
@@ -205,7 +205,7 @@ def take_pages(driver: Any, running: Services, nightly: dict) -> None:
     for picture in (
         Picture("prefect-deployments", f"{prefect}/deployments", WIDE, 640, shows("nightly", "on-drift")),
         Picture("prefect-run", flow_run, WIDE, 640, shows(nightly["name"], "Promoted", seconds=15)),
-        Picture("prefect-runs", f"{prefect}/runs", WIDE, 960, shows("Held", "Unchanged", "Promoted")),
+        Picture("prefect-runs", f"{prefect}/runs", WIDE, 1100, shows("Held", "Unchanged", "Promoted", "nightly")),
         Picture("prefect-ledger", f"{prefect}/artifacts/artifact/{ledger['id']}", 1600, TALL, shows("label.accuracy")),
         Picture("mlflow-run", f"{experiment}/runs/{version['run_id']}", WIDE, TALL, shows("Tags", "git.commit")),
         Picture("mlflow-version", f"{mlflow}/#/models/sparsecbm/versions/2", WIDE, TALL, shows("champion", "Tags")),
