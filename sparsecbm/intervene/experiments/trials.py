@@ -251,7 +251,7 @@ class _TrialRun:
         )
 
     def _make_patch(self, text: str, concept: str, state: str, protection: Protection | None) -> MaskPatch | None:
-        options = PatchOptions(self.settings.budget(self.model), self.settings.margin)
+        options = PatchOptions(self.settings.budget(self.model), self.settings.margin, max_harm=self.settings.max_harm)
         try:
             return make_patch(self.model, text, concept, state, options, Safeguards(protection))
         except UnreachedError:

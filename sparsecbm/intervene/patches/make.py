@@ -72,8 +72,8 @@ class Safeguards:
 
 NO_SAFEGUARDS = Safeguards()
 HARM_ADVICE = (
-    "Allow fewer bits (--bits, or budget), raise intervene.protect, edit the concept instead, or make the patch anyway "
-    "(--force, or force=True)"
+    "Protect more texts (intervene.protect, intervene.training_texts), edit the concept instead, or make the patch "
+    "anyway (--force, or force=True)"
 )
 
 

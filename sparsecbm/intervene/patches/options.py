@@ -9,6 +9,7 @@ SCOPES = ("global", "layer")
 DEFAULT_MARGIN = 0.05  # in logits
 PROTECTION_STRENGTH = 4096.0  # of the first attempt of a search; each later attempt has half of it
 MIN_PROTECTION_STRENGTH = 0.25
+SMALLEST_BUDGET = 8  # bits of the first search; each later one may flip four times as many
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,16 @@ class PatchOptions:
             raise ConfigError(f"the share of texts to fix must be above 0 and at most 1, not {self.min_fixed_share}")
         if self.scope not in SCOPES:
             raise ConfigError(unknown("scope", self.scope, SCOPES))
+
+    @property
+    def budgets(self) -> list[int]:
+        """Budgets of the searches under protection, from the smallest to the whole one."""
+        budgets = []
+        smaller = SMALLEST_BUDGET
+        while smaller < self.budget:
+            budgets.append(smaller)
+            smaller *= 4
+        return [*budgets, self.budget]
 
     @property
     def strengths(self) -> list[float]:

@@ -2,11 +2,15 @@
 
 The effects of flips are known to first order only, so the search goes in rounds. A round chooses a few moves by the
 gradients under the current mask, flips the bits, and predicts again. The penalty for moving protected predictions
-starts high and is halved while the budget is too small. So the search ends with the most protection that works.
+starts high and is halved while the budget is too small. So a search ends with the most protection that works.
+
+More bits protect better to first order, and often worse in truth. So searches with growing budgets are compared by what
+their flips do to the protected texts: those that reach the state come first; then those that harm few of the protected
+texts; and then those of the fewest bits.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,14 +22,18 @@ from sparsecbm.intervene.patches.factors import Factors, compute_factors
 from sparsecbm.intervene.patches.layers import match_layers
 from sparsecbm.intervene.patches.moves import Move, MoveLimits, apply_moves, choose_moves
 from sparsecbm.intervene.patches.options import PatchOptions
+from sparsecbm.intervene.patches.preference import Outcome, rank
 from sparsecbm.intervene.patches.protection import Protection
 from sparsecbm.intervene.patches.stack import flipped_positions
+from sparsecbm.intervene.reference import predict_concept_logits
 from sparsecbm.model.cbm import ConceptBottleneck
 
 CANDIDATES = 4000  # of each kind, dropped and grown
 MOVES_PER_ROUND = 8  # two bits each
 MIN_ROUNDS_PER_STRENGTH = 10
 MIN_PROGRESS = 0.02  # of the mean margin in a round whose budget is spent
+# Of the share of texts that a patch may harm, for protected ones: the search keeps these, so unseen ones suffer more.
+PROTECTED_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +92,7 @@ def search(
     """
     layers = tuple(match_layers(model, options.layers))
     evaluator = _Evaluator(model, concept, list(texts), torch.as_tensor(states))
-    start = current = evaluator.evaluate({})
+    start = evaluator.evaluate({})
     candidates = select_candidates(
         model,
         concept,
@@ -93,33 +101,32 @@ def search(
         CandidateOptions(layers, CANDIDATES, options.scope, flipped_positions(model, concept)),
         protection,
     )
-    flipped = np.zeros(len(candidates), bool)
-    best = flipped, current
-    strengths = (0.0,) if protection is None else options.strengths
-    for strength in progress(strengths, "search for bits", "attempt"):
-        flipped, current = _run_rounds(evaluator, candidates, flipped, current, options, strength)
-        if current.margins.mean() > best[1].margins.mean() or current.reaches(options):
-            best = flipped, current
-        if current.reaches(options):
-            break
-    flipped, current = best
+    budgets = [options.budget] if protection is None else options.budgets
+    tolerated = 0 if protection is None else int(PROTECTED_SHARE * options.max_harm * len(protection.texts))
+    attempts = []
+    for budget in budgets:
+        attempt = _search_within(evaluator, candidates, start, replace(options, budget=budget), protection)
+        attempts.append(attempt)
+        if attempt.outcome.reached and attempt.outcome.harmed <= tolerated:
+            break  # later ones have more bits
+    best = min(attempts, key=lambda attempt: rank(attempt.outcome, tolerated))
     kinds = np.repeat(np.arange(len(candidates.starts) - 1) % 2, np.diff(candidates.starts))
     dropped, grown = (
         {
             layer: tuple(sorted(map(int, positions)))
-            for layer, positions in candidates.positions(flipped & (kinds == kind)).items()
+            for layer, positions in candidates.positions(best.flipped & (kinds == kind)).items()
         }
         for kind in (0, 1)
     )
     return SearchResult(
-        reached=current.reaches(options),
+        reached=best.outcome.reached,
         dropped=dropped,
         grown=grown,
         before=start.logits.numpy(),
-        after=current.logits.numpy(),
+        after=best.evaluation.logits.numpy(),
         margins_before=start.margins,
-        margins=current.margins,
-        strength=strength,
+        margins=best.evaluation.margins,
+        strength=best.strength,
         passes=evaluator.passes,
     )
 
@@ -135,6 +142,53 @@ class _Evaluation:
 
     def reaches(self, options: PatchOptions) -> bool:
         return bool((self.margins >= options.margin).mean() >= options.min_fixed_share)
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """Where the search within one budget ended.
+
+    Attributes:
+        flipped: which candidates are flipped, [bits], bool
+        strength: of the last rounds
+    """
+
+    flipped: np.ndarray
+    evaluation: "_Evaluation"
+    strength: float
+    outcome: Outcome
+
+
+def _search_within(
+    evaluator: "_Evaluator",
+    candidates: Candidates,
+    start: "_Evaluation",
+    options: PatchOptions,
+    protection: Protection | None,
+) -> _Attempt:
+    """Search within the budget of the options, from the original mask."""
+    flipped, current = np.zeros(len(candidates), bool), start
+    best = flipped, current
+    strengths = (0.0,) if protection is None else options.strengths
+    for strength in progress(strengths, "search for bits", "attempt"):
+        flipped, current = _run_rounds(evaluator, candidates, flipped, current, options, strength)
+        if current.margins.mean() > best[1].margins.mean() or current.reaches(options):
+            best = flipped, current
+        if current.reaches(options):
+            break
+    flipped, current = best
+    reached, harmed = current.reaches(options), 0
+    if reached and protection is not None:
+        harmed = _count_harmed(evaluator.model, protection, candidates.positions(flipped))
+    outcome = Outcome(reached, float(current.margins.mean()), harmed, int(flipped.sum()))
+    return _Attempt(flipped, current, strength, outcome)
+
+
+def _count_harmed(model: ConceptBottleneck, protection: Protection, positions: Positions) -> int:
+    """Predict the protected texts under flips, and count those whose predictions are wrong."""
+    with toggled(model, protection.concept, positions):
+        logits, _ = predict_concept_logits(model, protection.concept, list(protection.texts))
+    return int((logits.argmax(-1) != protection.gold.numpy()).sum())
 
 
 class _Evaluator:

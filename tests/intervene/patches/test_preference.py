@@ -1,0 +1,61 @@
+"""The order of preference among searches, by hand, and what it spares unseen texts."""
+
+import numpy as np
+import pytest
+
+from sparsecbm.intervene.patches.bits import toggled
+from sparsecbm.intervene.patches.options import PatchOptions
+from sparsecbm.intervene.patches.preference import Outcome, rank
+from sparsecbm.intervene.patches.protection import protect
+from sparsecbm.intervene.patches.search import search
+from sparsecbm.intervene.reference import predict_concept_logits, predict_reference
+from tests.support.tiny_tables import annotated
+
+UNREACHED = Outcome(reached=False, margin=-0.1, harmed=0, bits=2)
+FURTHER = Outcome(reached=False, margin=-0.4, harmed=0, bits=2)
+HARMFUL = Outcome(reached=True, margin=0.1, harmed=9, bits=8)
+MILD = Outcome(reached=True, margin=0.1, harmed=3, bits=32)
+HARMLESS = Outcome(reached=True, margin=0.1, harmed=0, bits=200)
+BEST_FIRST = {
+    0: [HARMLESS, MILD, HARMFUL, UNREACHED, FURTHER],
+    3: [MILD, HARMLESS, HARMFUL, UNREACHED, FURTHER],  # three harmed texts are as good as none, and 32 bits are fewer
+    9: [HARMFUL, MILD, HARMLESS, UNREACHED, FURTHER],
+}
+
+
+@pytest.mark.parametrize(("tolerated", "expected"), BEST_FIRST.items())
+def test_repaired_comes_first_then_harm_and_then_few_bits(tolerated, expected):
+    outcomes = [FURTHER, HARMLESS, UNREACHED, HARMFUL, MILD]
+    assert sorted(outcomes, key=lambda outcome: rank(outcome, tolerated)) == expected
+
+
+def test_budgets_grow_fourfold_up_to_the_whole_one():
+    assert PatchOptions(530).budgets == [8, 32, 128, 512, 530]
+    assert PatchOptions(32).budgets == [8, 32]
+    assert PatchOptions(6).budgets == [6]
+
+
+def count_harmed(model, reference, flips):
+    with toggled(model, "food", flips):
+        logits, _ = predict_concept_logits(model, "food", reference.texts.tolist())
+    return int((reference.correct("food") & (logits.argmax(-1) != reference.gold["food"])).sum())
+
+
+def test_fewer_bits_are_taken_where_they_harm_no_more_texts(lively, monkeypatch):
+    """Control: the search with the whole budget alone takes more bits, and harms as many texts, seen and unseen."""
+    seen, unseen = (predict_reference(lively, annotated(number, seed)) for number, seed in ((60, 5), (100, 77)))
+    protection = protect(lively, seen, "food")
+    figures = {"compared": np.zeros(3, int), "alone": np.zeros(3, int)}
+    for row in np.flatnonzero(seen.incorrect("food"))[:4]:
+        for name in figures:
+            with monkeypatch.context() as patch:
+                if name == "alone":
+                    patch.setattr(PatchOptions, "budgets", property(lambda options: [options.budget]))
+                result = search(
+                    lively, "food", [seen.texts[row]], [int(seen.gold["food"][row])], PatchOptions(200), protection
+                )
+            assert result.reached
+            harmed = [count_harmed(lively, reference, result.flipped) for reference in (seen, unseen)]
+            figures[name] += [result.bits, *harmed]
+    assert figures["compared"][0] < figures["alone"][0] / 2
+    assert (figures["compared"][1:] <= figures["alone"][1:]).all()
