@@ -61,7 +61,7 @@ class NullConcept:
         return self.concept.name
 
     def states(self, frame: pd.DataFrame) -> pd.Series:
-        """Its state for each row of an annotated table; null where the companion's state is, if it is permuted."""
+        """Its state for each row of an annotated table; of a permuted one, as many are null as of the companion."""
         if self.kind == "word":
             present = [self.word in _words(text) for text in frame["text"]]
             return pd.Series(np.where(present, PRESENT, ABSENT), index=frame.index, dtype=object)
