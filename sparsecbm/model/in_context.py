@@ -74,6 +74,8 @@ class Changes:
 
     def bits(self, layer: str, own_bits: Tensor) -> Tensor:
         """The packed masks in force in a layer, [concepts, bytes], given those that the model itself has."""
+        if not self.flips_bits:  # nothing is kept, since `NO_CHANGES` lives longer than any model
+            return own_bits
         known = self._flipped.get(layer)
         if known is not None and known[0] is own_bits:
             return known[1]

@@ -1,5 +1,7 @@
 """The masked forward pass, compared with copies of the dense model whose weights are multiplied by masks."""
 
+import weakref
+
 import pytest
 import torch
 
@@ -166,6 +168,16 @@ def test_masks_over_other_layers_than_those_in_force_are_an_error_and_change_not
     with pytest.raises(ModelError, match=f"over other layers already: {first} is among one of the two"):
         model.masks = after
     assert model.masks == before
+
+
+def test_replaced_masks_are_freed_after_a_prediction(model):
+    model.masks = random_masks(model)
+    model.predict(["the food was good"])
+    layer = model.backbone.encoder.layer[0].attention.self.query
+    packed = weakref.ref(layer.own_bits)
+    assert packed() is not None
+    model.masks = random_masks(model)
+    assert packed() is None
 
 
 def test_a_masked_backbone_without_routing_is_an_error(model):
