@@ -72,8 +72,8 @@ class Safeguards:
 
 NO_SAFEGUARDS = Safeguards()
 HARM_ADVICE = (
-    "Protect more texts (intervene.protect, intervene.training_texts), edit the concept instead, or make the patch "
-    "anyway (--force, or force=True)"
+    "Allow fewer bits (--bits, or budget), raise intervene.protect, edit the concept instead, or make the patch anyway "
+    "(--force, or force=True)"
 )
 
 

@@ -9,7 +9,7 @@ SCOPES = ("global", "layer")
 DEFAULT_MARGIN = 0.05  # in logits
 PROTECTION_STRENGTH = 4096.0  # of the first attempt of a search; each later attempt has half of it
 MIN_PROTECTION_STRENGTH = 0.25
-SMALLEST_BUDGET = 8  # bits of the first search; each later one may flip four times as many
+SMALLEST_BUDGET = 8  # bits of the last search, at least
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,11 @@ class PatchOptions:
 
     @property
     def budgets(self) -> list[int]:
-        """Budgets of the searches under protection, from the smallest to the whole one."""
-        budgets = []
-        smaller = SMALLEST_BUDGET
-        while smaller < self.budget:
-            budgets.append(smaller)
-            smaller *= 4
-        return [*budgets, self.budget]
+        """Budgets of the searches under protection, even but for the whole one, each a quarter of the one before."""
+        budgets = [self.budget]
+        while budgets[-1] // 4 >= SMALLEST_BUDGET:
+            budgets.append(budgets[-1] // 8 * 2)
+        return budgets
 
     @property
     def strengths(self) -> list[float]:

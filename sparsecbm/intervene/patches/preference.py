@@ -10,7 +10,7 @@ class Outcome:
     Attributes:
         reached: whether the texts get the state
         margin: mean margin of the state over the texts
-        harmed: number of protected texts whose predictions become wrong
+        harmed: number of protected texts whose predictions become wrong, among those that it was tried on
         bits: number of flips
     """
 

@@ -4,9 +4,8 @@ The effects of flips are known to first order only, so the search goes in rounds
 gradients under the current mask, flips the bits, and predicts again. The penalty for moving protected predictions
 starts high and is halved while the budget is too small. So a search ends with the most protection that works.
 
-More bits protect better to first order, and often worse in truth. So searches with growing budgets are compared by what
-their flips do to the protected texts: those that reach the state come first; then those that harm few of the protected
-texts; and then those of the fewest bits.
+More bits protect better to first order, and sometimes worse in truth. So if the flips harm protected texts, searches
+with smaller budgets follow, and all are compared (see `preference`).
 """
 
 from collections.abc import Sequence
@@ -34,6 +33,7 @@ MIN_ROUNDS_PER_STRENGTH = 10
 MIN_PROGRESS = 0.02  # of the mean margin in a round whose budget is spent
 # Of the share of texts that a patch may harm, for protected ones: the search keeps these, so unseen ones suffer more.
 PROTECTED_SHARE = 0.5
+PREDICTED = 128  # protected texts that a search's flips are tried on
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +107,8 @@ def search(
     for budget in budgets:
         attempt = _search_within(evaluator, candidates, start, replace(options, budget=budget), protection)
         attempts.append(attempt)
-        if attempt.outcome.reached and attempt.outcome.harmed <= tolerated:
-            break  # later ones have more bits
+        if not attempt.outcome.reached or attempt.outcome.harmed <= tolerated:
+            break
     best = min(attempts, key=lambda attempt: rank(attempt.outcome, tolerated))
     kinds = np.repeat(np.arange(len(candidates.starts) - 1) % 2, np.diff(candidates.starts))
     dropped, grown = (
@@ -185,10 +185,12 @@ def _search_within(
 
 
 def _count_harmed(model: ConceptBottleneck, protection: Protection, positions: Positions) -> int:
-    """Predict the protected texts under flips, and count those whose predictions are wrong."""
+    """Count the protected texts that flips harm, among those closest to the decision boundary, which go first."""
+    closest = protection.gold_log_odds.argsort(stable=True)[:PREDICTED]
+    texts = [protection.texts[row] for row in closest.tolist()]
     with toggled(model, protection.concept, positions):
-        logits, _ = predict_concept_logits(model, protection.concept, list(protection.texts))
-    return int((logits.argmax(-1) != protection.gold.numpy()).sum())
+        logits, _ = predict_concept_logits(model, protection.concept, texts)
+    return int((logits.argmax(-1) != protection.gold[closest].numpy()).sum())
 
 
 class _Evaluator:

@@ -29,10 +29,10 @@ def test_repaired_comes_first_then_harm_and_then_few_bits(tolerated, expected):
     assert sorted(outcomes, key=lambda outcome: rank(outcome, tolerated)) == expected
 
 
-def test_budgets_grow_fourfold_up_to_the_whole_one():
-    assert PatchOptions(530).budgets == [8, 32, 128, 512, 530]
-    assert PatchOptions(32).budgets == [8, 32]
-    assert PatchOptions(6).budgets == [6]
+def test_each_budget_is_a_quarter_of_the_one_before():
+    assert PatchOptions(530).budgets == [530, 132, 32, 8]
+    assert PatchOptions(40).budgets == [40, 10]
+    assert PatchOptions(31).budgets == [31]
 
 
 def count_harmed(model, reference, flips):
@@ -41,12 +41,13 @@ def count_harmed(model, reference, flips):
     return int((reference.correct("food") & (logits.argmax(-1) != reference.gold["food"])).sum())
 
 
-def test_fewer_bits_are_taken_where_they_harm_no_more_texts(lively, monkeypatch):
-    """Control: the search with the whole budget alone takes more bits, and harms as many texts, seen and unseen."""
+def test_fewer_bits_are_taken_where_they_harm_fewer_texts(lively, monkeypatch):
+    """Control: the search with the whole budget alone takes more bits, and harms more texts, seen and unseen."""
     seen, unseen = (predict_reference(lively, annotated(number, seed)) for number, seed in ((60, 5), (100, 77)))
     protection = protect(lively, seen, "food")
     figures = {"compared": np.zeros(3, int), "alone": np.zeros(3, int)}
-    for row in np.flatnonzero(seen.incorrect("food"))[:4]:
+    for row in np.flatnonzero(seen.incorrect("food"))[:6]:
+        of_row = {}
         for name in figures:
             with monkeypatch.context() as patch:
                 if name == "alone":
@@ -56,6 +57,7 @@ def test_fewer_bits_are_taken_where_they_harm_no_more_texts(lively, monkeypatch)
                 )
             assert result.reached
             harmed = [count_harmed(lively, reference, result.flipped) for reference in (seen, unseen)]
-            figures[name] += [result.bits, *harmed]
-    assert figures["compared"][0] < figures["alone"][0] / 2
-    assert (figures["compared"][1:] <= figures["alone"][1:]).all()
+            of_row[name] = np.array([result.bits, *harmed])
+            figures[name] += of_row[name]
+        assert of_row["compared"][1] <= of_row["alone"][1]
+    assert (figures["compared"] < figures["alone"]).all(), figures
