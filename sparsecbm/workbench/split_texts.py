@@ -10,7 +10,7 @@ import pandas as pd
 from sparsecbm.annotate.disputes import is_disputed
 from sparsecbm.base.files import read_parquet
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.data.source_table import BLANK
+from sparsecbm.data.source_table import BLANK, HUMAN
 from sparsecbm.data.subgroups import MOST, PREFIX, read_subgroups
 from sparsecbm.data.tables import read_split, split_names
 from sparsecbm.promote.request_options import Options
@@ -21,9 +21,9 @@ from sparsecbm.workbench.stale import StaleError
 PAGE = 20  # texts on a page of the list
 AT_ONCE = 50  # texts of one question: the readings of people come between two of them
 UNSURE = 0.5  # a label below this probability is unsure
-LABEL, CONCEPT = "label", "concept."  # columns of a split
+LABEL, CONCEPT, SOURCE = "label", "concept.", "source."  # columns of a split, or their beginnings
 SLICE = "slice."  # before the name of a column by which texts can be filtered
-COLUMNS = ("edit_type", "file", "source.")  # columns of a split, or their beginnings, beside the subgroups
+COLUMNS = ("edit_type", "file", SOURCE)  # columns of a split, or their beginnings, beside the subgroups
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class SplitTexts:
             self._people = {}
             for name in reversed(self.names):
                 frame = read_split(self._folder, name)
-                columns = [column for column in frame if column == LABEL or column.startswith(CONCEPT)]
-                states = frame[columns].rename(columns=lambda column: column.removeprefix(CONCEPT)).to_dict("records")
-                self._people |= dict(zip(frame["text"], states, strict=True))
+                concepts = [column.removeprefix(CONCEPT) for column in frame if column.startswith(CONCEPT)]
+                states = {LABEL: frame[LABEL], **{concept: human_states(frame, concept) for concept in concepts}}
+                self._people |= dict(zip(frame["text"], pd.DataFrame(states).to_dict("records"), strict=True))
         return {name: state for name, state in self._people.get(text, {}).items() if isinstance(state, str)}
 
     async def predicted(self, batcher: Batcher, split: str) -> pd.DataFrame:
@@ -134,6 +134,11 @@ def slice_columns(frame: pd.DataFrame, subgroups: Mapping[str, pd.Series]) -> di
     return {name: values.astype(str) for name, values in columns.items() if 2 <= values.nunique() <= MOST}
 
 
+def human_states(frame: pd.DataFrame, concept: str) -> pd.Series:
+    """The states of a concept that people gave; empty where a machine gave one, or a policy filled a blank cell."""
+    return frame[CONCEPT + concept].where(frame[SOURCE + concept] == HUMAN)
+
+
 def prediction_frame(frame: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
     """The texts of a split with what a model predicts for them, in the form of `SplitTexts.predicted`."""
     concepts = list(rows[0]["concepts"]) if rows else []
@@ -144,7 +149,7 @@ def prediction_frame(frame: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
         "confidence": [row["confidence"] for row in rows],
         "gold.label": frame["label"],
         **{f"predicted.{name}": [row["concepts"][name]["state"] for row in rows] for name in concepts},
-        **{f"gold.{name}": frame[f"concept.{name}"] for name in concepts if f"concept.{name}" in frame},
+        **{f"gold.{name}": human_states(frame, name) for name in concepts if CONCEPT + name in frame},
     }
     return pd.DataFrame(columns)
 

@@ -54,7 +54,7 @@ def test_two_corrections_become_a_patch_that_another_person_approves_and_takes_b
     until(browser, lambda: any(words in text_of(browser, "#patches") for words in ended))  # without a reload
     assert "2 of 2 are read as unknown" in text_of(browser, "#patches"), text_of(browser, "#patches")
     click(browser, "#patches li > details:nth-of-type(2) > summary")
-    assert "people:" in text_of(browser, "ul.turned li")
+    assert "annotated:" in text_of(browser, "ul.turned li")
 
     click(browser, "#patches li > details:last-of-type > summary")
     fill(browser, "#patches [name=author]", "Bea")

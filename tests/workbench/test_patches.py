@@ -135,7 +135,7 @@ def test_the_page_shows_the_texts_that_the_patched_model_reads_otherwise(made, a
     assert places == sorted(places) and told["texts"][0]["harmed"]
     first = told["texts"][0]["label"]
     arrow = f"{first['before']} → {first['after']}" if first["before"] != first["after"] else first["before"]
-    assert f"{snapshot.model.concept_set.label.name} {arrow} people: {first['gold']}" in shown
+    assert f"{snapshot.model.concept_set.label.name} {arrow} annotated: {first['gold']}" in shown
 
 
 def test_the_page_and_the_command_give_the_same_figures(made, ask_made, sparsecbm, folder, monkeypatch, tmp_path):

@@ -6,8 +6,10 @@ import pytest
 from sparsecbm.annotate.human_labels import HUMAN_FILE, Decision, append_decisions
 from sparsecbm.annotate.labels import text_key
 from sparsecbm.base.files import write_parquet
+from sparsecbm.base.workspace import Workspace
+from sparsecbm.data.tables import write_splits
 from sparsecbm.workbench.slices import slice_scores
-from sparsecbm.workbench.split_texts import TextFilter, choose, slice_columns, wrong
+from sparsecbm.workbench.split_texts import SplitTexts, TextFilter, choose, human_states, slice_columns, wrong
 from tests.support.served_model import running
 from tests.support.tiny_tables import annotated
 from tests.support.workbench_app import workbench_app
@@ -50,6 +52,19 @@ def test_filters_let_through_what_they_say(wanted, rows):
 
 def test_a_text_without_labels_of_people_is_not_wrong():
     assert wrong(FRAME).tolist() == [False, True, True, False]
+
+
+def test_states_of_machines_and_of_blank_cells_are_not_what_people_say(tmp_path):
+    text = "the food was good"
+    states = ["good", "bad", "unknown", None]
+    frame = pd.DataFrame({"concept.food": states, "source.food": ["human", "embedding", "blank", "blank"]})
+    assert human_states(frame, "food").fillna("").tolist() == ["good", "", "", ""]
+    machine = annotated(2, 1).assign(text=[text, "another"])
+    machine.loc[0, "source.noise"] = "embedding"
+    workspace = Workspace(tmp_path)
+    write_splits(workspace.annotated, {"test": machine}, {})
+    said = SplitTexts(workspace).people_states(text)
+    assert said == {"label": machine.loc[0, "label"], "food": machine.loc[0, "concept.food"]}
 
 
 def test_a_slice_is_scored_by_what_people_say_the_worst_first():
