@@ -1,6 +1,6 @@
 """The memory that `sparsecbm plan` announces against the memory that the stages take at their peak.
 
-    python -m benchmarks.planning [--backbones minilm bert-110m llama-110m] [--settings plain low_rank light]
+    python -m benchmarks.planning [--backbones minilm bert-110m llama-110m] [--settings plain low_rank checkpointing light]
 
 Each stage runs in a process of its own, as in the pipeline, on the longest embedded reviews: as many as fill some
 batches, since more texts take more time and not more memory. The backbones of 110M parameters have random weights.
@@ -39,6 +39,7 @@ RANDOM = {
 SETTINGS = {
     "plain": {},
     "low_rank": {"prune": {"scores": "low_rank"}},
+    "checkpointing": {"finetune": {"gradient_checkpointing": True}},
     "light": {
         "finetune": {"adapter": "lora", "gradient_checkpointing": True, "batch_size": 4},
         "prune": {"scores": "low_rank", "masked_from": 6, "gradients": 2, "gradient_batch": 2},
@@ -47,7 +48,7 @@ SETTINGS = {
 BACKBONES = {
     "minilm": ["plain", "low_rank"],
     "bert-110m": ["plain", "low_rank"],
-    "llama-110m": ["plain", "light"],
+    "llama-110m": ["plain", "checkpointing", "light"],
 }
 
 
@@ -148,7 +149,7 @@ def main() -> None:
                         continue  # its settings are the same
                     announced, taken = stage.size / MEGABYTE, measured(stage.stage, params, folder)
                     key = stage.stage if stage.stage == "finetune" else f"prune, {params.prune.scores} scores"
-                    key += ", light" if settings == "light" else ""
+                    key += f", {settings}" if settings in ("checkpointing", "light") else ""
                     row = {
                         "announced_mb": round(announced), "measured_mb": round(taken),
                         "error": round(announced / taken - 1, 3),
