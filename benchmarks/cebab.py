@@ -18,14 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from seed_results import measure_seeds
+from tables import WORKSPACE, annotated, configured
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.params import Params
-from sparsecbm.base.workspace import Workspace
-from sparsecbm.data.blanks import fill_blanks
-from sparsecbm.data.ingest import ingest
-from sparsecbm.data.validation import validate
 from sparsecbm.evaluate.scores.bag_of_words import fit_bag_of_words
 from sparsecbm.evaluate.scores.scores import ScoredTable, score_split
 from sparsecbm.model.cbm import Settings
@@ -36,25 +33,6 @@ from sparsecbm.train.modes import fit
 from sparsecbm.train.reproducible import reproducible
 
 RESULTS = Path(__file__).parent / "results"
-WORKSPACE = Workspace.find(Path(__file__).parent)
-
-
-def configured(
-    data: Path | None, mode: str, seed: int, settings: list[str], profiles: tuple[str, ...] = ("cebab",)
-) -> Params:
-    """Return parameters of params.yaml, profiles and command line; without a folder, the source of params.yaml."""
-    over = [f"seed={seed}", f"model.mode={mode}", *settings]
-    return compose(WORKSPACE, profiles, [f"source.path={data.resolve()}", *over] if data else over).params
-
-
-def annotated(params: Params) -> tuple[dict[str, pd.DataFrame], ConceptSet]:
-    """Return the annotated table of each split, in memory."""
-    splits, manifest = ingest(params.source, params.split, params.seed, WORKSPACE.root)
-    concept_set = ConceptSet.from_dict(manifest["vocabulary"])
-    checked = validate(splits, concept_set, params.validate_)
-    return {
-        name: fill_blanks(frame, concept_set, params.annotate.blank) for name, frame in checked.splits.items()
-    }, concept_set
 
 
 def subject(params: Params) -> str:

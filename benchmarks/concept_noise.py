@@ -25,10 +25,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cebab import WORKSPACE, annotated, configured
 from few_labels import DEFINITIONS, CachedEncoder, task
 from label_flips import flip_labels, with_soft_shares
 from paired_gains import summarise
+from tables import WORKSPACE, annotated, configured
 
 from sparsecbm.annotate.concept_file import read_concept_file
 from sparsecbm.annotate.correction import corrected_shares

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cebab import WORKSPACE, annotated, configured
+from tables import WORKSPACE, annotated, configured
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_json, sha256_file, write_json

@@ -10,9 +10,10 @@ bootstrap over `original_id`, paired by text. Each result goes to benchmarks/res
 import argparse
 from pathlib import Path
 
-from cebab import annotated, configured, model_folder
+from cebab import model_folder
 from masks import RESAMPLES, RESULTS, root_of, settings_of
 from seed_results import measure_seeds
+from tables import annotated, configured
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.params import Params

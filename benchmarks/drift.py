@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cebab import RESULTS, WORKSPACE
+from cebab import RESULTS
 from drift_pools import KEPT, pool_of, trained_model
 from scipy.stats import binomtest
+from tables import WORKSPACE
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.concepts import ConceptSet

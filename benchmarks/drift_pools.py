@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from cebab import WORKSPACE, annotated, configured
+from tables import WORKSPACE, annotated, configured
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.concepts import ConceptSet

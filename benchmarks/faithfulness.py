@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from cebab import WORKSPACE, annotated, configured
+from tables import WORKSPACE, annotated, configured
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_parquet, sha256_file, write_json

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cebab import RESULTS, WORKSPACE, annotated, configured
+from cebab import RESULTS
 from safetensors.numpy import load_file, save_file
 from sklearn.metrics import cohen_kappa_score
+from tables import WORKSPACE, annotated, configured
 
 from sparsecbm.annotate.annotator import Annotator
 from sparsecbm.annotate.concept_file import read_concept_file

@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel
 
-from benchmarks.cebab import annotated
 from benchmarks.planning import MINILM, WORKSPACE
+from benchmarks.tables import annotated
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.files import write_json
 from sparsecbm.base.params import Params, load_params, parse_params, plain_params

@@ -30,8 +30,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cebab import annotated, configured
 from sklearn.cluster import KMeans
+from tables import annotated, configured
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_json, write_json

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from cebab import WORKSPACE, annotated, configured
 from concept_noise import FAST, SEEDS, sample, scores, small_backbone, train
 from paired_gains import summarise
+from tables import WORKSPACE, annotated, configured
 
 from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.files import read_json, write_json

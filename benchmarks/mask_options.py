@@ -14,8 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from cebab import annotated, configured, dense_model
+from cebab import dense_model
 from masks import RESULTS, compared, right
+from tables import annotated, configured
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import write_json

@@ -11,8 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-from cebab import annotated, configured, dense_model
+from cebab import dense_model
 from masks import settings_of
+from tables import annotated, configured
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_json, write_json

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cebab import WORKSPACE, annotated, configured, dense_model, model_folder, subject
+from cebab import dense_model, model_folder, subject
 from seed_results import measure_seeds
+from tables import WORKSPACE, annotated, configured
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import write_json

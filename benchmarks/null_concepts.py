@@ -13,9 +13,10 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-from cebab import annotated, configured, dense_model, subject
+from cebab import dense_model, subject
 from masks import RESAMPLES, RESULTS, compared, right, root_of, settings_of
 from seed_results import measure_seeds
+from tables import annotated, configured
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.params import Params

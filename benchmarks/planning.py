@@ -1,6 +1,7 @@
 """The memory that `sparsecbm plan` announces against the memory that the stages take at their peak.
 
-    python -m benchmarks.planning [--backbones minilm bert-110m llama-110m] [--settings plain low_rank checkpointing light]
+    python -m benchmarks.planning [--backbones minilm bert-110m llama-110m]
+        [--settings plain low_rank checkpointing light]
 
 Each stage runs in a process of its own, as in the pipeline, on the longest embedded reviews: as many as fill some
 batches, since more texts take more time and not more memory. The backbones of 110M parameters have random weights.
@@ -76,7 +77,7 @@ def params_for(backbone: str, settings: str) -> Params:
 
 def frames_of(params: Params) -> tuple[dict[str, pd.DataFrame], object]:
     """Return the longest texts of the training split, annotated, and the concepts."""
-    from benchmarks.cebab import annotated
+    from benchmarks.tables import annotated
 
     frames, concepts = annotated(params)
     train = UPDATES * params.finetune.batch_size

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cebab import WORKSPACE
+from tables import WORKSPACE
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_parquet, write_json

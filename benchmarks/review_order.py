@@ -25,13 +25,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from cebab import RESULTS, WORKSPACE, annotated, configured
+from cebab import RESULTS
 from label_savings import Curve, shares
 from safetensors.numpy import load_file, save_file
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import cohen_kappa_score
+from tables import WORKSPACE, annotated, configured
 
 from sparsecbm.annotate.labels import text_key
 from sparsecbm.annotate.review.order import order_by_turns, order_by_worth

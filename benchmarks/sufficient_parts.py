@@ -14,7 +14,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from cebab import WORKSPACE
+from tables import WORKSPACE
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_parquet, write_json
