@@ -37,6 +37,7 @@ from sparsecbm.erasure.forget import erase, plan_erasure
 from sparsecbm.export.exporter import export_model
 from sparsecbm.intervene.memory.store import Memory
 from sparsecbm.intervene.patches.patch import MaskPatch
+from sparsecbm.intervene.tensor_cache import CacheWarning, TensorCache
 from sparsecbm.pipeline.graph import run_dvc
 from sparsecbm.promote.history import ENTRY_TAG
 from sparsecbm.promote.registry import VERSION_TAG
@@ -63,6 +64,7 @@ POINTS = int(os.environ.get("SPARSECBM_CHAOS", "16"))
 FORK = multiprocessing.get_context("fork")
 # What a run leaves besides its results, and what may differ between two runs: locks, databases of tools, times.
 VOLATILE = (".lock", ".git/", ".dvc/tmp", ".dvc/cache", "holder.json")
+CACHE = ".sparsecbm/cache/"
 MADE_BY_SERVERS = (".sparsecbm/",)  # of `run` and `promote`: databases and ids; what they mean is compared instead
 TEXT = "a loud place but we came again and the food was bad"
 
@@ -268,11 +270,17 @@ def finish(command, root):
     return time.monotonic() - begun
 
 
+def is_valid_entry(path):
+    """Whether a cache accepts an entry. Its numbers depend on which texts share a batch, and so on what was cached."""
+    return TensorCache(path.parent, path.stat().st_size).load(path.stem) is not None
+
+
 def left_in(root, command=""):
     """Return what a command leaves, without what may differ between two runs."""
     volatile = VOLATILE + (MADE_BY_SERVERS if command in RECORDS else ())
     files = {path: data for path, data in files_of(root).items() if not any(part in path for part in volatile)}
-    return files | ({"record": RECORDS[command](root)} if command in RECORDS else {})
+    entries = {path: is_valid_entry(root / path) for path in files if path.startswith(CACHE)}
+    return files | entries | ({"record": RECORDS[command](root)} if command in RECORDS else {})
 
 
 @pytest.fixture(scope="module")
@@ -304,6 +312,17 @@ def torn(root):
         print("one", file=result, flush=True)
         time.sleep(0.2)
         print("two", file=result)
+
+
+def test_the_comparison_notices_a_damaged_entry_of_a_cache(tmp_path):
+    folder = tmp_path / CACHE / "patches"
+    TensorCache(folder, 10**6).store("a" * 64, {"states": torch.ones(3)}, [])
+    whole = left_in(tmp_path)
+    (entry,) = folder.iterdir()
+    assert whole == {str(entry.relative_to(tmp_path)): True}
+    entry.write_bytes(entry.read_bytes()[:-4])
+    with pytest.warns(CacheWarning, match="is not used"):
+        assert left_in(tmp_path) != whole
 
 
 def test_the_comparison_notices_what_is_doubled_or_half_written(tmp_path, monkeypatch):
