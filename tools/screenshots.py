@@ -7,7 +7,6 @@ is copied first, so nothing in it changes. docs/explanations.md quotes the card:
 figures on the page that are no longer on it. Needs chromium and chromedriver, and the extras `serve` and `test`.
 """
 
-import os
 import re
 import shutil
 import signal
@@ -24,17 +23,12 @@ from urllib.parse import quote
 from selenium.webdriver.common.keys import Keys
 
 from tools.browser import IMG, ROOT, Picture, browser, take, wait
+from tools.commands import environment, run
 
 TEXT = "The ramen was superb, though you could hardly hear yourself think."
 MISREAD = "In short, the ingredients seemed cheap and past their best. The entrance is on the side street."
 LATER = "The ramen was superb, and you could hear yourself think."
 PARTS = ("data/annotated", "data/validated", "models", "metrics", "reports", "params.yaml", "dvc.yaml")
-
-
-def run(workspace: Path, *arguments: str) -> None:
-    """Run a command of this source in a workspace."""
-    command = [sys.executable, "-m", "sparsecbm", *arguments]
-    subprocess.run(command, cwd=workspace, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
 
 
 @contextmanager
@@ -44,9 +38,13 @@ def workbench(workspace: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "sparsecbm", "workbench", "--no-browser", "--port", str(port)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     server = subprocess.Popen(
-        command, cwd=workspace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        cwd=workspace,
+        env=environment(PYTHONPATH=str(ROOT)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
         assert server.stdout is not None
@@ -104,8 +102,9 @@ def main(workspace: Path) -> None:
             target = copy / part
             target.parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if (workspace / part).is_dir() else shutil.copyfile)(workspace / part, target)
-        run(copy, "explain", "models/sparse", "--text", TEXT, "--html", "card.html")
-        run(copy, "explain", "models/sparse", "--text", TEXT, "--json", "card.json")
+        for form in ("html", "json"):
+            explain = ("explain", "models/sparse", "--text", TEXT, f"--{form}", f"card.{form}")
+            run(copy, "sparsecbm", *explain, PYTHONPATH=str(ROOT))
         shutil.copyfile(copy / "card.json", IMG / "card.json")
         take(driver, Picture("card", (copy / "card.html").as_uri(), 820))
         take(driver, Picture("card-label", (copy / "card.html").as_uri(), 820, 412))

@@ -30,11 +30,12 @@ def export_folder(
     ):  # fmt: skip
         if value not in choices:
             raise ConfigError(f"{option}: {unknown(kind, value, choices)}")
-    if (engine, precision) == ("onnx", "bf16"):
-        raise ConfigError("--precision: ONNX Runtime has no bf16 on processors; add --format openvino")
     require(*EXTRAS[engine])
+    from sparsecbm.export.engines import require_bf16
     from sparsecbm.export.exporter import export_model
 
+    if precision == "bf16":
+        require_bf16(engine)  # before texts are read
     low_precision = None if precision == "float32" else _low_precision(model, precision, *texts)
     return export_model(model, output, engine, low_precision)
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from sparsecbm.base.errors import ModelError
+from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.export.graph import PredictionGraph
 from sparsecbm.export.manifest import GRAPHS
 
@@ -73,12 +73,15 @@ WRITERS = {"onnx": write_onnx, "openvino": write_openvino}
 PACKAGES = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "openvino": ("nncf", "onnx", "openvino")}  # that take part
 
 
-def require_bf16() -> None:
-    """Check that OpenVINO multiplies bf16 on this processor; elsewhere it would compute and measure float32.
+def require_bf16(engine: str) -> None:
+    """Check that an engine multiplies bf16 on this processor; elsewhere it would compute and measure float32.
 
     Raises:
-        ModelError: it does not.
+        ConfigError: the engine has no bf16.
+        ModelError: the processor has none.
     """
+    if engine != "openvino":
+        raise ConfigError("--precision: ONNX Runtime has no bf16 on processors; add --format openvino")
     import openvino
 
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):

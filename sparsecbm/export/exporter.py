@@ -77,6 +77,7 @@ def export_model(source: Path, target: Path, engine: str, low_precision: LowPrec
 
     Raises:
         MissingExtraError: the engine is not installed.
+        ConfigError: the engine has no bf16.
         ModelError: the model is missing or altered, cannot be exported, or its graph gives other logits; or this
             processor has no instructions for bf16.
         WriteError: something else is at `target`.
@@ -88,7 +89,7 @@ def export_model(source: Path, target: Path, engine: str, low_precision: LowPrec
     refuse_inside_model(target)
     precision = low_precision.precision if low_precision else "float32"
     if precision == "bf16":
-        require_bf16()
+        require_bf16(engine)
     graph = PredictionGraph(model)
     with replacing_folder(target, check_export_folder) as folder:
         calibration = _batches(model, low_precision.calibration) if low_precision and precision == "int8" else None

@@ -48,16 +48,14 @@ class PlannedMasks:
         layers: patterns of the layers that get masks
         masked_from: number of the first block that gets masks
         whole_units: whether masks keep or drop whole heads and neurons
-        granularity: of the masks, for messages
-        group: M of masks that keep N of M neighbouring inputs; 1 for others
+        pattern: N and M of masks that keep N of M neighbouring inputs; None for others
         score_rank: rank of learnt scores of low rank; 0 for others
     """
 
     layers: Sequence[str] = ("*",)
     masked_from: int = 0
     whole_units: bool = False
-    granularity: str = "unstructured"
-    group: int = 1
+    pattern: tuple[int, int] | None = None
     score_rank: int = 0
 
 
@@ -207,10 +205,11 @@ class _DryRun:
         planned = self.planned
         for name, layer in layers.items():
             inputs, smallest = layer.weight.shape[1 - output_axis(layer)], min(layer.weight.shape)
-            if inputs % planned.group:
+            if planned.pattern and inputs % planned.pattern[1]:
+                kept, group = planned.pattern
                 raise ConfigError(
-                    f"prune.granularity: {planned.granularity} needs inputs in groups of {planned.group}, and {name} "
-                    f"has {inputs}; take an M that divides {inputs}, or leave such layers out (prune.layers)"
+                    f"prune.granularity: {kept}:{group} needs inputs in groups of {group}, and {name} has {inputs}; "
+                    f"take an M that divides {inputs}, or leave such layers out (prune.layers)"
                 )
             if planned.score_rank > smallest:
                 raise ConfigError(

@@ -131,14 +131,14 @@ def choose_masks(
         bits = {layer: choose([layer]).bits[layer] for layer in masks.shapes}
         return MaskSet(tuple(scores), masks.shapes, bits)
     current = {mask.name: {layer: kept.cpu() for layer, kept in mask.items()} for mask in masks}
-    if params.granularity == "structured":
+    if params.pattern is None:  # whole heads and neurons
         units = find_units(model.backbone)
         chosen = {
             n: select_units(units, scores[n], sparsity, params.threshold, None if regrow else current[n]).masks
             for n in scores
         }
     else:
-        m = int(params.granularity.split(":")[1])
+        m = params.pattern[1]
         kept = m - int(sparsity * m + 1e-6)
         transposed = {layer for layer, module in masked_layers(model).items() if module.input_first}
 

@@ -51,8 +51,7 @@ def _planned_masks(params: Params) -> PlannedMasks:
         prune.layers,
         prune.masked_from,
         whole_units=prune.granularity == "structured",
-        granularity=prune.granularity,
-        group=int(prune.granularity.partition(":")[2] or 1),
+        pattern=prune.pattern,
         score_rank=prune.score_rank if prune.scores == "low_rank" else 0,
     )
 

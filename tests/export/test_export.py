@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparsecbm.base.errors import ModelError, WriteError
+from sparsecbm.base.errors import ConfigError, ModelError, WriteError
 from sparsecbm.base.files import read_json, sha256_file, write_json
 from sparsecbm.export import exporter
 from sparsecbm.export.exporter import LowPrecision, export_model
@@ -170,6 +170,14 @@ def test_bf16_is_refused_where_the_processor_lacks_it(masked, tmp_path, monkeypa
     monkeypatch.setattr(exporter, "require", lambda *packages: None)
     with pytest.raises(ModelError, match="no instructions for bf16"):
         export_model(masked[1], tmp_path / "out", "openvino", LowPrecision("bf16", "validation", frame, []))
+    assert not (tmp_path / "out").exists()
+
+
+def test_onnx_runtime_has_no_bf16(masked, tmp_path):
+    pytest.importorskip("onnxruntime")
+    frame = annotated(20, seed=1)
+    with pytest.raises(ConfigError, match="add --format openvino"):
+        export_model(masked[1], tmp_path / "out", "onnx", LowPrecision("bf16", "validation", frame, []))
     assert not (tmp_path / "out").exists()
 
 

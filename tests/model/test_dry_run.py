@@ -100,7 +100,7 @@ def test_masks_that_do_not_fit_are_refused_before_training(model, tmp_path):
     ("planned", "message"),
     [
         (
-            {"granularity": "1:3", "group": 3},
+            {"pattern": (1, 3)},
             r"prune\.granularity: 1:3 needs inputs in groups of 3, and .* has 16; take",
         ),
         ({"score_rank": 17}, r"prune\.score_rank: 17 is larger than .* allows; take 1 to 16, or leave such layers out"),
@@ -112,7 +112,7 @@ def test_widths_that_masks_do_not_fit_are_refused_before_training(family, planne
     model = tiny_model(write_backbone(tmp_path / family, family))
     with pytest.raises(ConfigError, match=message):
         dry_run(model, PlannedMasks(**planned))
-    dry_run(model, PlannedMasks(granularity="2:4", group=4, score_rank=16))
+    dry_run(model, PlannedMasks(pattern=(2, 4), score_rank=16))
 
 
 def test_a_tokenizer_without_positions_in_the_text_is_refused(model, monkeypatch):

@@ -1,6 +1,6 @@
 """The small project of a day in production: a short graph, a tiny model, texts whose words change.
 
-docs/production-day.md tells the day; a test lives through it, and tools/operation_pictures.py takes its pictures.
+docs/production-day.md tells the day; a test lives through it, and tools/day_pictures.py takes its pictures.
 """
 
 import shutil

@@ -94,7 +94,7 @@ def test_the_history_is_the_one_that_the_command_prints(ask, words_of, judged, m
         before, after = (champion or "none" for champion in (entry["before"][0], entry["after"][0]))
         time = entry["time"].replace("T", " ").removesuffix("+00:00")
         row = (entry["number"], time, entry["action"], entry["version"], before, "→", after, entry["verdict"])
-        assert f"{' '.join(map(str, row))} {entry['by']} {entry['reason']} {entry['hash'][:12]}" in page
+        assert f"{' '.join(map(str, row))} {entry['by']} {entry['hash'][:12]} why {entry['reason']}" in page
     assert "The chain of 2 entries is whole. The champion is version 1." in page
     assert ask("GET", "/promotions.json").json() == told
 

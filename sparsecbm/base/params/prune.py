@@ -108,6 +108,12 @@ class Prune(Section):
         """Whether masks are chosen by contrast: weight by weight, with a core."""
         return self.granularity == "unstructured" and self.core > 0
 
+    @property
+    def pattern(self) -> tuple[int, int] | None:
+        """N and M of masks that keep N of M neighbouring inputs; None for masks without such a pattern."""
+        kept, colon, group = self.granularity.partition(":")
+        return (int(kept), int(group)) if colon else None
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Prune":
         if self.begin > self.end:
@@ -130,8 +136,8 @@ class Prune(Section):
                 f"scores {self.scores} are learnt, and saliency is {self.saliency}; set prune.saliency=movement, or "
                 "prune.scores=full"
             )
-        if ":" in self.granularity:
-            self._check_n_of_m()
+        if self.pattern:
+            self._check_n_of_m(*self.pattern)
         if self.granularity != "unstructured" and self.core:
             raise ValueError(
                 f"core {self.core} needs masks that are chosen weight by weight, and granularity is "
@@ -139,8 +145,7 @@ class Prune(Section):
             )
         return self
 
-    def _check_n_of_m(self) -> None:
-        kept, group = map(int, self.granularity.split(":"))
+    def _check_n_of_m(self, kept: int, group: int) -> None:
         if kept >= group:
             raise ValueError(f"granularity {self.granularity} prunes nothing; N:M keeps N of M weights, as 2:4 does")
         if abs(1 - kept / group - self.sparsity) > 1e-9:
