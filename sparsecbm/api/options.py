@@ -19,7 +19,7 @@ class TrainOptions:
         validation: the share of rows to hold out, or a data frame; the best epoch is chosen on it
         seed: of the order of texts, of dropout, and of the rows that are held out
         checkpoints: a folder; an interrupted training continues from there if it is called again with the same
-            arguments. By default nothing is kept
+            arguments. Other arguments are refused. By default nothing is kept
     """
 
     validation: Any = 0.1

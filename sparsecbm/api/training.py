@@ -1,6 +1,7 @@
 """`fit` makes a dense model from a data frame; `prune` makes one with a subnetwork for each concept from that."""
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.params import Finetune, Prune
 from sparsecbm.base.params.section import Section, describe_fault
+from sparsecbm.model.checksums import model_checksum
 from sparsecbm.model.dry_run import dry_run
 from sparsecbm.model.masked import find_blocks
 from sparsecbm.pruning.fit import PruneOptions, fit_masks
@@ -64,10 +66,11 @@ def fit(
     concept_set = learn_concepts(frame, text, label, concepts, options.labels)
     training, held_out = _parts(frame, concept_set, text, group, options)
     join_training(params)
-    with _training(options) as run:
+    with _training(options) as folder:
         model = SparseCBM.build(options.backbone, concept_set, options.settings)
         dry_run(model, bf16=in_bf16(params))
-        model.history = fit_dense(model, training, held_out, params, run)
+        checkpoints = Checkpoints(folder, _training_key(options.seed, model, (training, held_out), params))
+        model.history = fit_dense(model, training, held_out, params, TrainingRun(options.seed, checkpoints))
     return model.to("cpu").eval()
 
 
@@ -107,7 +110,9 @@ def prune(
     prune_options = PruneOptions(_checked(Prune, of_prune), _checked(Finetune, of_finetune))
     training, held_out = _parts(data, model.concept_set, text, group, options)
     join_training(prune_options.finetune)
-    with _training(options) as run:
+    with _training(options) as folder:
+        key = _training_key(options.seed, model, (training, held_out), prune_options.prune, prune_options.finetune)
+        run = TrainingRun(options.seed, Checkpoints(folder, key))
         result = fit_masks(model, training, held_out, prune_options, run)
     result.model.history = result.history
     return result.model.to("cpu").eval()
@@ -136,11 +141,21 @@ def _checked(section: type[Section], options: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def _training(options: TrainOptions) -> Iterator[TrainingRun]:
-    """A run that repeats, with its checkpoints in the given folder or in one that is deleted afterwards."""
+def _training(options: TrainOptions) -> Iterator[Path]:
+    """A training that repeats, and the folder of its checkpoints: the given one, or one that is deleted afterwards."""
     with ExitStack() as stack:
         stack.enter_context(reproducible(options.seed, torch.get_num_threads()))
         if options.checkpoints is None and count() > 1:
             raise ConfigError("options.checkpoints: processes that train together need a folder that all of them see")
         folder = options.checkpoints or stack.enter_context(TemporaryDirectory(prefix="sparsecbm-"))
-        yield TrainingRun(options.seed, Checkpoints(Path(folder)))
+        yield Path(folder)
+
+
+def _training_key(seed: int, model: SparseCBM, tables: Sequence[pd.DataFrame], *params: Section) -> str:
+    """A hash of everything that determines a training of an untrained or a dense model."""
+    digest = hashlib.sha256(repr((seed, model.settings, model.concept_set, model_checksum(model))).encode())
+    for table in tables:
+        digest.update(table.to_csv(index=False).encode())
+    for section in params:
+        digest.update(section.model_dump_json().encode())
+    return digest.hexdigest()

@@ -46,10 +46,15 @@ class Progress:
 
 
 class Checkpoints:
-    """The checkpoint folder of one training: the last state, and the weights with the best score."""
+    """The checkpoint folder of one training: the last state, and the weights with the best score.
 
-    def __init__(self, folder: Path):
-        self.folder = Path(folder)
+    Args:
+        training: identifies the training, by a hash of its inputs; states of another one are refused. It may be empty
+            if the folder's name does this
+    """
+
+    def __init__(self, folder: Path, training: str = ""):
+        self.folder, self.training = Path(folder), training
 
     def _best(self, step: int) -> Path:
         return self.folder / f"best-{step}.safetensors"
@@ -68,7 +73,8 @@ class Checkpoints:
             save_file(_optimizer_tensors(optimizer), folder / OPTIMIZER)
             save_file(_plain(average.averages), folder / AVERAGE)
             save_file(_plain(method.state(model)), folder / METHOD)
-            state = {**vars(progress), "best_score": None if progress.best_step == 0 else progress.best_score}
+            best_score = None if progress.best_step == 0 else progress.best_score
+            state = {**vars(progress), "best_score": best_score, "training": self.training}
             write_json(folder / PROGRESS, state)
         for file in self.folder.iterdir():
             if _BEST.fullmatch(file.name) and file != self._best(progress.best_step):
@@ -84,25 +90,32 @@ class Checkpoints:
     def restore(
         self, model: ConceptBottleneck, optimizer: Optimizer, average: WeightAverage, method: TrainingMethod
     ) -> Progress:
-        """Load the last state into model, optimizer, average and method; without one, return a fresh `Progress`."""
+        """Load the last state into model, optimizer, average and method; without one, return a fresh `Progress`.
+
+        Raises:
+            DataError: the state is damaged, or of another training.
+        """
         last = self.folder / "last"
         recover(last)
         if not last.is_dir():
             return Progress()
+        progress = self.progress()
         self._load(model, load_file(last / MODEL))
         _restore_optimizer(optimizer, load_file(last / OPTIMIZER))
         average.averages = {name: t.to(model.device) for name, t in load_file(last / AVERAGE).items()}
         method.restore(model, load_file(last / METHOD))
-        return self.progress()
+        return progress
 
     def progress(self) -> Progress:
         """How far the training had come when its last state was written.
 
         Raises:
-            DataError: the file is damaged.
+            DataError: the file is damaged, or of another training.
         """
         path = self.folder / "last" / PROGRESS
         state = read_json_object(path)
+        if state.pop("training", "") != self.training:
+            raise self._another_training()
         if state.get("best_score") is None:
             state["best_score"] = float("-inf")
         try:
@@ -124,10 +137,16 @@ class Checkpoints:
     def _load(self, model: ConceptBottleneck, tensors: dict[str, Tensor]) -> None:
         weights = trained_weights(model)
         if weights.keys() != tensors.keys():
-            raise DataError(f"{self.folder} is of another training; remove it to train from the start")
+            raise self._another_training()
         with torch.no_grad():
             for name, weight in weights.items():
                 weight.copy_(tensors[name])
+
+    def _another_training(self) -> DataError:
+        return DataError(
+            f"{self.folder} holds the state of another training, with other data, settings or weights; remove it to "
+            "train from the start, or name another folder for checkpoints"
+        )
 
     def clear(self) -> None:
         """Remove the folder, once the training's outputs are written."""

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsecbm import ConfigError, FitOptions, PatchSettings, Settings, SparseCBM, fit, prune
+from sparsecbm import ConfigError, DataError, FitOptions, PatchSettings, Settings, SparseCBM, TrainOptions, fit, prune
 from sparsecbm.plots.frames import plot_history, plot_matrix, plot_scores
 from tests.support.user_frames import reviews
 
@@ -54,6 +54,35 @@ def test_fit_repeats_to_the_bit(backbone, dense, frame):
         options=FitOptions(backbone=str(backbone), settings=Settings(max_length=32)), **FAST,
     )  # fmt: skip
     np.testing.assert_array_equal(again.logits(["good food"]).label, dense.logits(["good food"]).label)
+
+
+@pytest.mark.parametrize("change", ["rows", "seed", "learning rate", "tokens"])
+def test_checkpoints_of_another_training_are_refused(backbone, frame, tmp_path, change):
+    """Without a check the earlier model would be returned, as if it had been trained on this data."""
+
+    def train(data=frame, seed=1, max_length=32, **changes):
+        options = FitOptions(
+            backbone=str(backbone), settings=Settings(max_length=max_length), seed=seed, checkpoints=tmp_path / "states"
+        )
+        return fit(data, ["food"], label="stars", text="review", options=options, **{**FAST, "epochs": 1, **changes})
+
+    first = train()
+    np.testing.assert_array_equal(train().logits(["good food"]).label, first.logits(["good food"]).label)
+    other = {
+        "rows": {"data": frame[:-1]}, "seed": {"seed": 2}, "learning rate": {"learning_rate": 1e-3},
+        "tokens": {"max_length": 16},
+    }[change]  # fmt: skip
+    with pytest.raises(DataError, match=r"states holds the state of another training, with .* name another folder"):
+        train(**other)
+    np.testing.assert_array_equal(train().logits(["good food"]).label, first.logits(["good food"]).label)
+
+
+def test_checkpoints_of_other_masks_are_refused(dense, frame, tmp_path):
+    options = TrainOptions(checkpoints=tmp_path)
+    masks = prune(dense, frame, text="review", options=options, **SPARSE).masks
+    assert prune(dense, frame, text="review", options=options, **SPARSE).masks == masks
+    with pytest.raises(DataError, match="another training"):
+        prune(dense, frame, text="review", options=options, **{**SPARSE, "sparsity": 0.25})
 
 
 def test_prune_returns_a_sparse_model_and_leaves_the_dense_one(dense, sparse):
