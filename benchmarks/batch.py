@@ -40,6 +40,7 @@ from sparsecbm.data.ingest import ingest
 from sparsecbm.model.batches import batch_by_length, encode
 from sparsecbm.model.cbm import Settings
 from sparsecbm.model.execution import Execution, prediction_copy
+from sparsecbm.planning.base_memory import peak_memory
 
 RESULT = Path(__file__).parent / "results" / "batch.json"
 WORDS = 20
@@ -112,10 +113,7 @@ def predict_many(size: int, scratch: Path) -> None:
     write_texts(source, stream)
     del stream
     predict_batch(scratch / "tiny", source, scratch / f"tiny-{size}", FLOAT32)
-    # `ru_maxrss` would be that of the parent, which a child inherits.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    print(json.dumps({"megabytes": round(kilobytes / 1024, 1), "cpu_seconds": round(time.process_time(), 1)}))
+    print(json.dumps({"megabytes": round(peak_memory() / 2**20, 1), "cpu_seconds": round(time.process_time(), 1)}))
 
 
 def measure_workers(folder: Path, source: Path, scratch: Path) -> dict[str, float]:

