@@ -128,6 +128,9 @@ def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Memor
     gradients = 0
     if {params.prune.saliency, params.prune.first_scores} & {"obert", "fisher_diagonal"}:
         gradients = min(int(params.prune.memory_mb * MEGABYTE), FLOAT * params.prune.gradients * masked)
+        # Each comes from a backward pass, which adds those of its layers to what it keeps.
+        gradients += gradients // params.prune.gradients
+        gradients += bytes_of_masked_update(model, params, params.prune.gradient_batch, texts.longest)
     cheaper_scores = "prune.scores: low_rank" if params.prune.scores == "full" else FEWER_MASKS
     # Learnt scores start from a layer at a time; a saliency that is computed anew stays whole until masks are chosen.
     saliency = SORTED * largest if learnt else FLOAT * concepts * masked
