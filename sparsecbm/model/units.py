@@ -73,15 +73,6 @@ class Units:
         """Number of weights of one unit; `values` has tensors of the weights' shapes."""
         return sum(part.split(values[part.layer], self.count).shape[1] for part in self.parts)
 
-    def spread(self, values: Tensor, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-        """Tensors of the layers in which each weight has the value of its unit ([units]), in the weights' shapes."""
-        spread = {layer: torch.zeros(tuple(shapes[layer]), dtype=values.dtype) for layer in self.layers}
-        for part in self.parts:
-            run = spread[part.layer].narrow(part.axis, part.start, self.count * part.width)
-            by_index = values.repeat_interleave(part.width)
-            run.copy_(by_index[:, None] if part.axis == 0 else by_index)
-        return spread
-
     def kept(self, masks: Mapping[str, Tensor]) -> Tensor:
         """Which units boolean masks keep, [units].
 

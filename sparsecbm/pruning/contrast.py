@@ -3,14 +3,13 @@
 Without contrast, the masks of all concepts are nearly the same, since weights that matter to one matter to all.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
 import torch
 from torch import Tensor
 
-from sparsecbm.model.units import Units
 from sparsecbm.pruning.select import check_scores, prune_to
 
 
@@ -74,49 +73,6 @@ def choose_contrasting_masks(
             if core_masks is not None:  # the core is above every difference of ranks
                 lead[layer] = lead[layer].masked_fill(core_masks[layer], 2.0)
         chosen[name] = prune_to(lead, masks[name], sparsity, scope, regrow)
-    return chosen
-
-
-def contrast_units(
-    units: Sequence[Units],
-    scores: Mapping[str, Mapping[str, Tensor]],
-    masks: Mapping[str, Mapping[str, Tensor]],
-    sparsity: float,
-    contrast: Contrast,
-) -> dict[str, dict[str, Tensor]]:
-    """Scores by which `select_units` chooses whole heads and neurons by contrast.
-
-    The scores of a unit are added up, and become ranks among the units of its kind and block. From there on the rule is
-    that of `choose_contrasting_masks`. Each weight gets the value of its unit.
-
-    Args:
-        units: of the masked layers
-        scores, masks, sparsity, contrast: as for `choose_contrasting_masks`
-
-    Returns:
-        concept -> layer -> values
-
-    Raises:
-        PruningError: scores hold NaN or infinity.
-        ModelError: a mask cuts through a unit.
-    """
-    for name in scores:
-        check_scores(scores[name], masks[name])
-    real = [name for name in scores if name not in contrast.null_concepts]
-    chosen: dict[str, dict[str, Tensor]] = {name: {} for name in scores}
-    for group in units:
-        ranks = {name: rank_scores(group.sums(scores[name])) for name in scores}
-        mean = torch.stack([ranks[name] for name in real]).mean(0)
-        common = torch.stack([group.kept(masks[name]) for name in real]).all(0)
-        core = mean.masked_fill(~common, -1).argsort(descending=True, stable=True)
-        core = core[: round(contrast.core * (1 - sparsity) * group.count)]
-        for name in scores:
-            mean_of_others = mean
-            if name in real:
-                mean_of_others = (len(real) * mean - ranks[name]) / max(1, len(real) - 1)
-            lead = ranks[name] - mean_of_others
-            lead[core] = 2.0  # above every difference of ranks
-            chosen[name] |= group.spread(lead, {layer: scores[name][layer].shape for layer in group.layers})
     return chosen
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import find_units, select_pruned_units
+from sparsecbm.model.units import find_units
 from sparsecbm.pruning.activation_norms import stream_activation_norms
-from sparsecbm.pruning.contrast import Contrast, choose_contrasting_masks, contrast_units
+from sparsecbm.pruning.contrast import Contrast, choose_contrasting_masks
 from sparsecbm.pruning.degeneracy import magnitude_correlation, warn_if_magnitude
 from sparsecbm.pruning.gradients import stream_gradients
 from sparsecbm.pruning.masked_layers import masked_layers, require_masks
@@ -132,10 +132,7 @@ def choose_masks(
         return MaskSet(tuple(scores), masks.shapes, bits)
     current = {mask.name: {layer: kept.cpu() for layer, kept in mask.items()} for mask in masks}
     if params.pattern is None:  # whole heads and neurons
-        units = select_pruned_units(find_units(model.backbone), masks.shapes)
-        if params.contrasts:
-            contrast = Contrast(params.core, null_concepts)
-            scores = contrast_units(units, scores, current, sparsity, contrast)
+        units = find_units(model.backbone)
         chosen = {
             n: select_units(units, scores[n], sparsity, params.threshold, None if regrow else current[n]).masks
             for n in scores

@@ -141,7 +141,7 @@ def fit_masks(
         model.masks = matched_random_of(model, chosen, params.granularity, run.seed)
     pooled = pooled_under_masks(model, train_examples)
     own_weights: dict[str, OwnWeights] = {}
-    if options.control_of is None and params.contrasts and params.granularity == "unstructured":
+    if options.control_of is None and params.contrasts:
         texts = build_examples(with_null_states(validation, nulls), model)
         judged_on = HeldOut(texts, validation["group"].astype(str).to_numpy())
         families = [family for family in (dense.concept_set.names, names) if family]

@@ -80,18 +80,6 @@ def test_sums_and_sizes_by_hand(tmp_path):
     assert neuron.sums(values).tolist() == [-8.0 if unit == 5 else 0.0 for unit in range(32)]
 
 
-def test_each_weight_gets_the_value_of_its_unit(model):
-    units = find_units(model.backbone)
-    shapes = {layer: tuple(weight.shape) for layer, weight in weights_of(model.backbone).items()}
-    for group in units:
-        values = torch.arange(group.count) + 1.0
-        spread = group.spread(values, shapes)
-        assert torch.equal(group.sums(spread), values.double() * group.weights(spread))
-        for unit in range(group.count):
-            alone = group.masks(torch.arange(group.count) == unit, shapes)
-            assert all((spread[layer][mask] == unit + 1).all() for layer, mask in alone.items())
-
-
 def test_units_and_masks_convert_into_each_other(model):
     units = find_units(model.backbone)
     shapes = {layer: tuple(weight.shape) for layer, weight in weights_of(model.backbone).items()}

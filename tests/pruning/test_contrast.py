@@ -4,10 +4,8 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import PruningError
-from sparsecbm.model.units import LayerPart, Units
-from sparsecbm.pruning.contrast import Contrast, choose_contrasting_masks, contrast_units, rank_scores
+from sparsecbm.pruning.contrast import Contrast, choose_contrasting_masks, rank_scores
 from sparsecbm.pruning.select import prune_to
-from sparsecbm.pruning.structured import select_units
 
 # One layer has ten weights. Both concepts score the first three highest. The rank differences, in ninths, are
 # 0 0 0 6 4 2 0 -2 -4 -6.
@@ -133,76 +131,6 @@ def test_the_scale_of_scores_does_not_matter():
     scaled = dict(TWO, noise=[1e6 * value + 3 for value in TWO["noise"]])
     masks_by_concept = kept(choose_contrasting_masks(*one_layer(scaled), sparsity=0.6, contrast=Contrast(0.25)))
     assert masks_by_concept == kept(choose_contrasting_masks(*one_layer(TWO), sparsity=0.6, contrast=Contrast(0.25)))
-
-
-# A block of 3 heads (8 weights each) and 6 neurons (4 each). Both concepts score the first head and the first two
-# neurons highest. The last two neurons matter to both alike.
-UNITS = (
-    Units("head", 0, 3, (LayerPart("value", 0, 0, 1), LayerPart("output", 1, 0, 1))),
-    Units("neuron", 0, 6, (LayerPart("up", 0, 0, 1), LayerPart("down", 1, 0, 1))),
-)
-OF_UNITS = {
-    "food": ([9, 5, 1], [9, 8, 7, 1, 2, 3]),
-    "noise": ([9, 1, 5], [9, 8, 1, 7, 2, 3]),
-}
-
-
-def one_block(scores, pruned=()):
-    """Return scores and masks by concept, each weight with the score of its unit; `pruned` heads are lost to noise."""
-    shapes = {"value": (3, 4), "output": (4, 3), "up": (6, 2), "down": (2, 6)}
-    values, masks = {}, {}
-    for name, by_kind in scores.items():
-        spread = [group.spread(torch.tensor(row).float(), shapes) for group, row in zip(UNITS, by_kind, strict=True)]
-        values[name] = spread[0] | spread[1]
-        masks[name] = {layer: torch.ones(shape, dtype=torch.bool) for layer, shape in shapes.items()}
-    for head in pruned:
-        masks["noise"]["value"][head], masks["noise"]["output"][:, head] = False, False
-    return values, masks
-
-
-def unit_leads(scores, contrast, pruned=()):
-    """Return the values of heads and of neurons that all weights of a unit have, by concept."""
-    chosen = contrast_units(UNITS, *one_block(scores, pruned), sparsity=0.5, contrast=contrast)
-    for layers in chosen.values():
-        assert torch.equal(layers["value"], layers["output"].T) and torch.equal(layers["up"][:, 0], layers["down"][1])
-    return {
-        name: (layers["value"][:, 0].tolist(), layers["up"].mul(5)[:, 0].round(decimals=3).tolist())
-        for name, layers in chosen.items()
-    }
-
-
-def test_units_by_hand():
-    """Half of the units of each kind stay. Of these, half are the core: one head and two neurons."""
-    assert unit_leads(OF_UNITS, Contrast(0.5)) == {
-        "food": ([2.0, 0.5, -0.5], [10, 10, 3, -3, 0, 0]),
-        "noise": ([2.0, -0.5, 0.5], [10, 10, -3, 3, 0, 0]),
-    }
-    values = contrast_units(UNITS, *one_block(OF_UNITS), sparsity=0.5, contrast=Contrast(0.5))
-    heads = {
-        name: UNITS[0].kept(select_units(UNITS, values[name], 0.5).masks).nonzero().squeeze(1).tolist()
-        for name in values
-    }
-    assert heads == {"food": [0, 1], "noise": [0, 2]}
-
-
-def test_the_core_of_units_is_one_that_all_concepts_have():
-    """Noise has lost head 0, so the core takes the first of the two heads with the next mean rank."""
-    assert unit_leads(OF_UNITS, Contrast(0.5), pruned=[0])["food"][0] == [0.0, 2.0, -0.5]
-
-
-def test_a_null_concept_is_contrasted_with_units_of_real_ones():
-    """Its ranks, 0 .5 1, against their means, 1 .25 .25. The other concepts' values do not change."""
-    scores = {**OF_UNITS, "null": ([1, 5, 9], [1, 2, 3, 4, 5, 6])}
-    leads = unit_leads(scores, Contrast(0.5, ["null"]))
-    assert leads["null"][0] == [2.0, 0.25, 0.75]
-    assert {name: leads[name] for name in OF_UNITS} == unit_leads(OF_UNITS, Contrast(0.5))
-
-
-def test_scores_of_units_that_are_not_finite_raise_an_error():
-    values, masks = one_block(OF_UNITS)
-    values["noise"]["up"][2, 1] = float("nan")
-    with pytest.raises(PruningError, match="layer up: scores hold NaN or infinity"):
-        contrast_units(UNITS, values, masks, sparsity=0.5, contrast=Contrast(0.5))
 
 
 def test_ranks_by_hand():

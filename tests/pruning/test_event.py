@@ -148,15 +148,3 @@ def test_structured_masks_keep_whole_units(model, threshold, regrow):
             came_back = any((bits & ~before[mask.name][layer]).any() for layer, bits in mask.items())
             assert came_back == (regrow and event == 1)
     assert dropped["food"] != dropped["noise"]
-
-
-def test_whole_units_have_a_core(model):
-    """Of 2 heads and 32 neurons in a block, half stay; of these, half are common: no head (.5 is 0) and 8 neurons."""
-    model.masks = dense_masks(model)
-    masks = choose_masks(model, pruning(granularity="structured", core=0.5), random_scores(model), 0.5)
-    apart = choose_masks(model, pruning(granularity="structured", core=0.0), random_scores(model), 0.5)
-    neurons = [group for group in find_units(model.backbone) if group.kind == "neuron"]
-    for group in neurons:
-        assert sum(group.kept(mask).sum() for mask in masks) >= 16
-        assert int(group.kept(masks["food"]).logical_and(group.kept(masks["noise"])).sum()) >= 8
-    assert masks.exclusive("food").weights > apart.exclusive("food").weights

@@ -415,11 +415,7 @@ def test_unknown_layers_raise_an_error(model, tmp_path):
         ({"granularity": "2:4"}, r"prune: granularity 2:4 prunes 2 of 4 weights, so sparsity must be 0\.5, not 0\.75"),
         ({"granularity": "4:2"}, r"prune: granularity 4:2 prunes nothing"),
         ({"granularity": "1:4", "threshold": "global"}, r"prune: threshold global and granularity 1:4"),
-        ({"granularity": "1:4", "core": 0.1}, r"prune: core 0\.1 needs .* is 1:4; set prune.core=0$"),
-        (
-            {"granularity": "structured", "contrast": "earned"},
-            r"prune: contrast earned lends single weights, .* structured; set prune.contrast=fixed$",
-        ),
+        ({"granularity": "structured", "core": 0.1}, r"prune: core 0\.1 needs .* structured; set prune.core=0$"),
         ({"granularity": "2/4"}, r"prune\.granularity: must be .*N:M, such as 2:4, not '2/4'"),
         ({"saliency": "obrt"}, r"prune\.saliency: .*'obert'"),
         ({"block": 0}, r"prune\.block: must be at least 1, not 0"),

@@ -105,8 +105,8 @@ class Prune(Section):
 
     @property
     def contrasts(self) -> bool:
-        """Whether masks are chosen by contrast, with a core."""
-        return self.core > 0
+        """Whether masks are chosen by contrast: weight by weight, with a core."""
+        return self.granularity == "unstructured" and self.core > 0
 
     @property
     def pattern(self) -> tuple[int, int] | None:
@@ -138,14 +138,10 @@ class Prune(Section):
             )
         if self.pattern:
             self._check_n_of_m(*self.pattern)
-        if self.pattern and self.core:
+        if self.granularity != "unstructured" and self.core:
             raise ValueError(
-                f"core {self.core} needs masks of single weights or whole units, and granularity is "
+                f"core {self.core} needs masks that are chosen weight by weight, and granularity is "
                 f"{self.granularity}; set prune.core=0"
-            )
-        if self.granularity == "structured" and self.contrast == "earned":
-            raise ValueError(
-                "contrast earned lends single weights, and granularity is structured; set prune.contrast=fixed"
             )
         return self
 
