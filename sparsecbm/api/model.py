@@ -91,7 +91,7 @@ class SparseCBM(ConceptBottleneck):
         """Each concept's subnetwork cut out as a smaller dense network, with the same outputs, for inference.
 
         Raises:
-            ModelError: the masks are not of whole heads and neurons.
+            ModelError: no mask drops a whole head or neuron.
         """
         return compact(self)
 

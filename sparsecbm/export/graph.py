@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sparsecbm.model.branches import BranchedBlock, join_outputs
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.compact import concept_blocks, is_structured
+from sparsecbm.model.compact import concept_blocks, weights_after_cut
 from sparsecbm.model.execution import Execution, prediction_copy
 from sparsecbm.model.masked import find_blocks
 from sparsecbm.model.pooling import pool
@@ -50,7 +50,7 @@ class PredictionGraph(nn.Module):
     def __init__(self, model: ConceptBottleneck):
         super().__init__()
         self.branched = model.masks is not None
-        masks = ("compact" if is_structured(model) else "multiplied") if self.branched else "packed"
+        masks = ("multiplied" if weights_after_cut(model) is None else "compact") if self.branched else "packed"
         self.model = prediction_copy(model, Execution(masks, "float32"))
         _, blocks = find_blocks(self.model.backbone)
         for number, block in enumerate(blocks):

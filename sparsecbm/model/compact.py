@@ -1,6 +1,7 @@
 """Models for inference in which each concept has blocks of its own.
 
-`compact` cuts them out of structured masks; `unfold` multiplies masks of any kind into copies of the weights.
+`unfold` multiplies each mask into a copy of the weights. `compact` also cuts out the heads and neurons of which a mask
+keeps no weight.
 
 The next map has zeros for the output of a dropped head or neuron, so that output does not matter, bias or not. Its
 rows, biases and columns can be removed, which makes every product smaller. The concepts share everything that no mask
@@ -8,7 +9,8 @@ cuts: embeddings, norms, and the blocks below the first masked one.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -24,7 +26,20 @@ from sparsecbm.model.masked import MaskedLinear, find_blocks, first_masked_block
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.routing import remove_row_splitter
 from sparsecbm.model.storage import load, save
-from sparsecbm.model.units import LayerPart, find_units, output_axis, select_pruned_units
+from sparsecbm.model.units import LayerPart, Units, find_units, output_axis, select_pruned_units
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is left of a layer for one concept.
+
+    Attributes:
+        outputs: whether outputs were cut, and not inputs
+        indices: of what is left, in ascending order
+    """
+
+    outputs: bool
+    indices: Tensor
 
 
 class CompactModel(ConceptBottleneck):
@@ -35,9 +50,11 @@ class CompactModel(ConceptBottleneck):
 
     Attributes:
         cut: the masks that it was cut out by, from which a masked model can be made again
+        cuts: for each concept, layer -> what is left of it; layers that were not cut are missing
     """
 
     cut: MaskSet | None = None
+    cuts: Sequence[Mapping[str, Cut]] = ()
 
     @property
     def masked(self) -> bool:
@@ -65,13 +82,13 @@ class CompactModel(ConceptBottleneck):
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> Self:
-        """Load a masked model and cut it: whole heads and neurons if its masks drop these, or else single weights.
+        """Load a masked model and cut it: heads and neurons if its masks drop some, or else single weights.
 
         Raises:
             ModelError: the folder is missing, incomplete or altered, or its model has no masks.
         """
         masked: ConceptBottleneck = load(Path(path))
-        return compact(masked, cls) if is_structured(masked) else unfold(masked, cls)
+        return unfold(masked, cls) if weights_after_cut(masked) is None else compact(masked, cls)
 
     def parameters_by_concept(self) -> dict[str, int]:
         """Parameters of each concept's network, shared ones included and heads excluded."""
@@ -92,49 +109,66 @@ def concept_blocks(backbone: nn.Module) -> list[ConceptBlock]:
 
 
 def compact(model: ConceptBottleneck, model_class: type[Compact] = CompactModel) -> Compact:  # type: ignore[assignment]
-    """Cut each concept's subnetwork out of a model with structured masks.
+    """Cut each concept's subnetwork out of a model, without the heads and neurons of which its mask keeps no weight.
+
+    What is left of a mask is multiplied into the weights.
 
     Args:
         model_class: class of the model that is returned
 
     Raises:
-        ModelError: the model has no masks, a mask cuts through a head or neuron (the message names the first such
-            layer), or the units of the backbone's family are not known.
+        ModelError: the model has no masks, no mask drops a whole head or neuron, or the units of the backbone's family
+            are not known.
+        ConfigError: the masks are over parts of units.
     """
-    masks = _masks_of(model)
-    units = select_pruned_units(find_units(model.backbone), masks.shapes)
-    kept = []
-    for mask in masks:
-        try:
-            kept.append({group: group.kept(mask) for group in units})
-        except ModelError as error:
-            raise ModelError(f"concept {mask.name!r}: {error}") from None
+    kept = _kept_units(model, _masks_of(model))
+    if _all_kept(kept):
+        raise ModelError(
+            "no mask drops a whole head or neuron, so there is nothing to cut out; prune with granularity `structured` "
+            "or `hierarchical`"
+        )
+    cuts: list[dict[str, Cut]] = [{} for _ in kept]
 
     def cut(block: nn.Module, number: int, concept: int) -> None:
-        for group in (group for group in units if group.block == number):
+        for group in (group for group in kept[concept] if group.block == number):
             for inner, layer in _masked_layers(block):
                 parts = [part for part in group.parts if part.layer == layer.name]
                 if parts:
-                    _replace(block, inner, _smaller(layer, parts, kept[concept][group]))
+                    cuts[concept][layer.name] = what_is_left = _cut(layer, parts, kept[concept][group])
+                    _replace(block, inner, _smaller(layer, concept, what_is_left))
             if group.kind == "head":
                 _set_heads(block, model.backbone.config.model_type, int(kept[concept][group].sum()))
 
-    return _branched(model, cut, model_class)
+    small = _branched(model, cut, model_class)
+    small.cuts = cuts
+    return small
 
 
-def is_structured(model: ConceptBottleneck) -> bool:
-    """Whether every mask keeps or drops whole heads and neurons of the backbone, so that `compact` can cut them out."""
-    masks = model.masks
-    if masks is None:
-        return False
+def weights_after_cut(model: ConceptBottleneck) -> int | None:
+    """Masked weights that all concepts together have left after `compact`; None if there is nothing to cut out."""
+    if model.masks is None:
+        return None
     try:
-        units = select_pruned_units(find_units(model.backbone), masks.shapes)
-        for mask in masks:
-            for group in units:
-                group.kept(mask)
-    except (ConfigError, ModelError):  # masks over parts of units, a cut unit, or an unknown model family
-        return False
-    return True
+        kept = _kept_units(model, model.masks)
+    except (ConfigError, ModelError):  # masks over parts of units, or an unknown model family
+        return None
+    if _all_kept(kept):
+        return None
+    weights = {layer: torch.empty(shape, device="meta") for layer, shape in model.masks.shapes.items()}
+    return sum(int(used.sum()) * group.weights(weights) for of_concept in kept for group, used in of_concept.items())
+
+
+def _all_kept(kept: Sequence[Mapping[Units, Tensor]]) -> bool:
+    return all(bool(used.all()) for of_concept in kept for used in of_concept.values())
+
+
+def _kept_units(model: ConceptBottleneck, masks: MaskSet) -> list[dict[Units, Tensor]]:
+    """For each concept, the units of which its mask keeps a weight; the first one of a block if it keeps none."""
+    units = select_pruned_units(find_units(model.backbone), masks.shapes)
+    kept = [{group: group.used(mask) for group in units} for mask in masks]
+    for used in (used for of_concept in kept for used in of_concept.values() if not used.any()):
+        used[0] = True  # transformers cannot run an attention without heads; the weights of this one are zero
+    return kept
 
 
 def unfold(model: ConceptBottleneck, model_class: type[Compact] = CompactModel) -> Compact:  # type: ignore[assignment]
@@ -186,8 +220,9 @@ def to_masked(model: CompactModel) -> ConceptBottleneck:
         tensor.zero_()
         input_first = isinstance(backbone.get_submodule(layer), Conv1D)  # its weight is [in, out]
         whole = tensor.T if input_first and kind == "weight" else tensor
-        for value, mask in zip(values, model.cut, strict=True):
-            _put_back(whole, value, mask[layer].T if input_first else mask[layer])
+        cuts = [of_concept.get(layer) for of_concept in model.cuts] or [None] * len(values)
+        for value, mask, cut in zip(values, model.cut, cuts, strict=True):
+            _put_back(whole, value, mask[layer].T if input_first else mask[layer], cut)
     masked.load_state_dict(state)
     masked.masks = model.cut
     return masked.eval()
@@ -199,15 +234,16 @@ def _name_in_branch(name: str, prefix: str, concept: int) -> str:
     return f"{prefix}{number}.branches.{concept}{dot}{inner}"
 
 
-def _put_back(whole: Tensor, values: Tensor, mask: Tensor) -> None:
+def _put_back(whole: Tensor, values: Tensor, mask: Tensor, cut: Cut | None) -> None:
     """Write the weights, [out, in], or biases, [out], of one concept to where they were before they were cut."""
-    rows, columns = mask.any(1), mask.any(0)
+    if cut is not None and (whole.ndim == 2 or cut.outputs):
+        axis = 0 if cut.outputs else 1
+        before = whole if whole.ndim == 1 else torch.zeros_like(whole)
+        values = before.index_copy(axis, cut.indices.to(whole.device), values)
     if whole.ndim == 1:
-        whole[rows if len(values) < len(whole) else slice(None)] = values
-    elif values.shape == whole.shape:
+        whole.copy_(values)
+    else:
         whole[mask] = values[mask]
-    elif values.numel():
-        whole[rows.nonzero(), columns.nonzero().T] = values
 
 
 def _masks_of(model: ConceptBottleneck) -> MaskSet:
@@ -257,21 +293,24 @@ def _replace(block: nn.Module, inner: str, layer: nn.Module) -> None:
     setattr(block.get_submodule(parent), child, layer)
 
 
-def _smaller(layer: MaskedLinear, parts: Sequence[LayerPart], kept: Tensor) -> nn.Linear:
+def _cut(layer: MaskedLinear, parts: Sequence[LayerPart], kept: Tensor) -> Cut:
     """The rows or columns of a masked layer that belong to kept units.
 
     Args:
         parts: the units' parts of this layer; more than one if it holds several maps side by side
         kept: boolean, [units]
     """
-    axis, outputs = parts[0].axis, output_axis(layer)
     indices = torch.cat([part.indices(kept) for part in parts]).to(layer.weight.device)
-    weight = layer.weight.index_select(axis, indices)
-    weight = weight if outputs == 0 else weight.T  # [out, in]
-    if axis != outputs:
+    return Cut(parts[0].axis == output_axis(layer), indices)
+
+
+def _smaller(layer: MaskedLinear, concept: int, cut: Cut) -> nn.Linear:
+    """What is left of a masked layer for one concept, with the mask in its weights."""
+    weight = layer.masked_weight(concept).index_select(0 if cut.outputs else 1, cut.indices)
+    if not cut.outputs:
         return _linear(weight, layer.bias)
     # A map to few outputs is faster with a transposed weight: 1.2 times in large batches, twice in small ones.
-    return _linear(weight.T.contiguous().T, None if layer.bias is None else layer.bias[indices])
+    return _linear(weight.T.contiguous().T, None if layer.bias is None else layer.bias[cut.indices])
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

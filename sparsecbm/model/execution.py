@@ -2,7 +2,7 @@
 
     packed        masks stay bits and are multiplied in each pass; on a GPU the products of all concepts are one product
     multiplied    each concept has copies of the masked weights, multiplied once: K times their memory
-    compact       the heads and neurons that a concept drops are cut out of its copy: structured masks only
+    compact       the heads and neurons that a concept drops are cut out of its copy, if its mask drops whole ones
 
 All three give the same up to rounding. `auto` takes the fastest that fits. In bf16 the backbone multiplies numbers of 8
 significant bits, so a prediction close to a boundary may change; heads and pooling stay float32.
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.compact import compact, is_structured, unfold
+from sparsecbm.model.compact import compact, unfold, weights_after_cut
 from sparsecbm.model.masked import needs_separate_passes
 from sparsecbm.model.masked_copy import frozen_copy
 
@@ -126,13 +126,13 @@ def _choose_masks(model: ConceptBottleneck, texts: int | None) -> Masks:
     few = texts is not None and texts < FEW_TEXTS
     if few or model.device.type == "cuda" or not can_multiply(model):
         return "packed"
-    if is_structured(model):
-        return "compact"
-    masks = model.masks
+    masks, after_cut = model.masks, weights_after_cut(model)
     assert masks is not None
-    copies = 4 * len(masks.concepts) * masks.size  # bytes of float32
+    weights = len(masks.concepts) * masks.size if after_cut is None else after_cut
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return "multiplied" if copies <= MEMORY_SHARE * memory else "packed"
+    if 4 * weights > MEMORY_SHARE * memory:  # bytes of float32
+        return "packed"
+    return "multiplied" if after_cut is None else "compact"
 
 
 def _multiply_in_bf16(backbone: nn.Module) -> None:

@@ -90,6 +90,11 @@ class Units:
                 )
         return kept
 
+    def used(self, masks: Mapping[str, Tensor]) -> Tensor:
+        """Units of which boolean masks keep any weight, [units]."""
+        parts = [part.split(masks[part.layer], self.count).any(1) for part in self.parts]
+        return torch.stack(parts).any(0)
+
     def masks(self, kept: Tensor, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
         """Boolean masks of the layers that keep the given units (boolean, [units]), in the weights' shapes."""
         masks = {layer: torch.zeros(tuple(shapes[layer]), dtype=torch.bool) for layer in self.layers}

@@ -9,11 +9,12 @@ from torch import Tensor
 from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.model.units import find_units
+from sparsecbm.model.units import find_units, select_pruned_units
 from sparsecbm.pruning.activation_norms import stream_activation_norms
 from sparsecbm.pruning.contrast import Contrast, choose_contrasting_masks
 from sparsecbm.pruning.degeneracy import magnitude_correlation, warn_if_magnitude
 from sparsecbm.pruning.gradients import stream_gradients
+from sparsecbm.pruning.hierarchical import common_units
 from sparsecbm.pruning.masked_layers import masked_layers, require_masks
 from sparsecbm.pruning.n_of_m import prune_n_of_m
 from sparsecbm.pruning.saliency import SaliencySettings, get_saliency
@@ -100,7 +101,7 @@ def choose_masks(
     """New masks for every concept from scores, at a sparsity and in the configured granularity.
 
     N:M patterns round the sparsity down to whole weights: 2:4 goes by 4:4, 3:4, 2:4. Whole units round it to half of
-    the smallest unit (see `select_units`).
+    the smallest unit (see `select_units`). In `hierarchical` masks any weight may come back, as its unit may.
 
     Args:
         model: a masked model
@@ -111,12 +112,17 @@ def choose_masks(
         ConfigError, PruningError: the pattern does not fit a layer, or more weights are pruned already than requested.
     """
     masks = require_masks(model)
-    if params.granularity == "unstructured":
-        contrast = Contrast(params.core, null_concepts)
+    if params.granularity in ("unstructured", "hierarchical"):
+        contrast, common = Contrast(params.core, null_concepts), None
+        if params.granularity == "hierarchical":
+            units = select_pruned_units(find_units(model.backbone), masks.shapes)
+            common, regrow = common_units(units, scores, sparsity, null_concepts), False
 
         def choose(layers: Sequence[str]) -> MaskSet:
             of_layers = {name: {layer: scores[name][layer] for layer in layers} for name in scores}
             current = {name: {layer: masks[name][layer].cpu() for layer in layers} for name in scores}
+            if common is not None:
+                current = {name: {layer: common[layer] for layer in layers} for name in scores}
             if params.contrasts:
                 return MaskSet.from_masks(
                     choose_contrasting_masks(of_layers, current, sparsity, contrast, params.threshold, regrow)

@@ -145,7 +145,8 @@ def fit_masks(
         texts = build_examples(with_null_states(validation, nulls), model)
         judged_on = HeldOut(texts, validation["group"].astype(str).to_numpy())
         families = [family for family in (dense.concept_set.names, names) if family]
-        own_weights = judge_own_weights(model, _sample(annotated, pooled, run.seed), judged_on, families, run.seed + 1)
+        training_sample = _sample(annotated, pooled, run.seed)
+        own_weights = judge_own_weights(model, training_sample, judged_on, families, params.granularity, run.seed + 1)
         borrowers = [name for name, own in own_weights.items() if not own.earned]
         if params.contrast == "earned" and borrowers:
             _lend(model, own_weights, dense.concept_set.names)

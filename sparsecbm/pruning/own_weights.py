@@ -28,7 +28,7 @@ from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.pruning.head_fit import refit_concept_heads
 from sparsecbm.pruning.masked_layers import require_masks
-from sparsecbm.pruning.random_control import matched_random
+from sparsecbm.pruning.random_control import matched_random_of
 from sparsecbm.train.examples import MISSING, Examples
 from sparsecbm.train.pooled import pooled_under_masks
 
@@ -81,7 +81,12 @@ class PooledTexts:
 
 
 def judge_own_weights(
-    model: ConceptBottleneck, training: PooledTexts, held_out: HeldOut, families: Sequence[Sequence[str]], seed: int
+    model: ConceptBottleneck,
+    training: PooledTexts,
+    held_out: HeldOut,
+    families: Sequence[Sequence[str]],
+    granularity: str,
+    seed: int,
 ) -> dict[str, OwnWeights]:
     """Judge the own weights of every concept of a masked model. The model does not change.
 
@@ -89,11 +94,12 @@ def judge_own_weights(
         training: the texts on which heads are fitted, as the model pools them
         families: names of the concepts; the false discovery rate is controlled within each family. Exclusive weights
             are those that no other concept of the first family keeps
+        granularity: of the masks: unstructured | hierarchical
         seed: of random masks and permutations
     """
     real = families[0]
     examples, masks = training.examples, require_masks(model)
-    random_masks = matched_random(masks, seed)
+    random_masks = matched_random_of(model, masks, granularity, seed)
     under_random = PooledTexts(examples, pooled_under_masks(with_masks(model, random_masks), examples))
     chosen = _right(model, masks, training, held_out.examples, real)
     random = _right(model, random_masks, under_random, held_out.examples, real)

@@ -19,11 +19,13 @@ def matched_random_of(model: ConceptBottleneck, masks: MaskSet, granularity: str
 
     Args:
         model: a masked model whose layers the masks fit
-        granularity: of the masks: unstructured | structured | N:M
+        granularity: of the masks: unstructured | structured | hierarchical | N:M
         seed: of the shuffle
     """
     if granularity == "structured":
         return matched_random_units(masks, select_pruned_units(find_units(model.backbone), masks.shapes), seed)
+    if granularity == "hierarchical":
+        return matched_random_inside(masks, select_pruned_units(find_units(model.backbone), masks.shapes), seed)
     if ":" in granularity:
         transposed = {layer for layer, module in masked_layers(model).items() if module.input_first}
         return matched_random_groups(masks, int(granularity.split(":")[1]), transposed, seed)
@@ -39,7 +41,7 @@ def matched_random(masks: MaskSet, seed: int) -> MaskSet:
     trained under them differ, so a control with less overlap would have larger gaps for that reason alone.
 
     This is the control for masks that are chosen weight by weight. The shuffle destroys patterns, which
-    `matched_random_units` and `matched_random_groups` keep.
+    `matched_random_units`, `matched_random_inside` and `matched_random_groups` keep.
 
     Args:
         seed: decides the shuffle of a layer together with the layer's name, whatever other layers there are
@@ -70,6 +72,31 @@ def matched_random_units(masks: MaskSet, units: Sequence[Units], seed: int) -> M
             kept = group.kept({layer: mask[layer].cpu() for layer in group.layers})
             shuffled[mask.name] |= group.masks(kept[order], masks.shapes)
     return MaskSet.from_masks({name: {layer: rows[layer] for layer in masks.shapes} for name, rows in shuffled.items()})
+
+
+def matched_random_inside(masks: MaskSet, units: Sequence[Units], seed: int) -> MaskSet:
+    """As `matched_random`, for weights inside common units: units of a block are drawn, and weights inside them.
+
+    Args:
+        units: all units of the masked layers
+        seed: decides the shuffle of a layer's weights, and of a block's units, together with their names
+    """
+    union = {layer: torch.stack([mask[layer].cpu() for mask in masks]).any(0) for layer in masks.shapes}
+    before: dict[str, Tensor] = {}
+    after: dict[str, Tensor] = {}
+    for group in units:
+        used = group.used(union)
+        order = _permutation(group.count, " ".join(group.layers), seed)
+        before |= group.masks(used, masks.shapes)
+        after |= group.masks(used[order], masks.shapes)
+    shuffled: dict[str, dict[str, Tensor]] = {name: {} for name in masks.concepts}
+    for layer, shape in masks.shapes.items():
+        order = _permutation(int(before[layer].sum()), layer, seed)
+        for mask in masks:
+            moved = torch.zeros(tuple(shape), dtype=torch.bool)
+            moved[after[layer]] = mask[layer].cpu()[before[layer]][order]
+            shuffled[mask.name][layer] = moved
+    return MaskSet.from_masks(shuffled)
 
 
 def matched_random_groups(masks: MaskSet, size: int, transposed: Collection[str], seed: int) -> MaskSet:

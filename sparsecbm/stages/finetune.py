@@ -50,7 +50,7 @@ def _planned_masks(params: Params) -> PlannedMasks:
     return PlannedMasks(
         prune.layers,
         prune.masked_from,
-        whole_units=prune.granularity == "structured",
+        whole_units=prune.granularity in ("structured", "hierarchical"),
         pattern=prune.pattern,
         score_rank=prune.score_rank if prune.scores == "low_rank" else 0,
     )

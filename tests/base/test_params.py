@@ -34,7 +34,11 @@ def test_the_shipped_file_is_valid_and_immutable():
         ("model.mode", "jont", "model.mode: must be 'standard', 'joint', 'sequential' or 'independent', not 'jont'"),
         ("track.enabled", "maybe", "track.enabled: must be true or false, not 'maybe'"),
         ("prune.layers", [], r"prune.layers: must be a list of at least 1, not \[\]"),
-        ("prune.granularity", "2", "prune.granularity: must be unstructured, structured or N:M, such as 2:4, not '2'"),
+        (
+            "prune.granularity",
+            "2",
+            "prune.granularity: must be unstructured, structured, hierarchical or N:M, such as 2:4, not '2'",
+        ),
         ("promote.model", "a b", "promote.model: must be a name of letters, digits, `_`, `-` and `.`, not 'a b'"),
         ("finetune", 3, "finetune: must be a mapping, not 3"),
         ("source.name", "restaurant", r"source.name: unknown source 'restaurant'. Did you mean 'restaurants'"),

@@ -40,18 +40,26 @@ def test_sizes_on_disk_by_hand(sparse, tmp_path):
     assert summary.weights_bytes == len((tmp_path / "sparse/model.safetensors").read_bytes())
 
 
-def test_masks_of_whole_neurons_are_structured_and_with_one_bit_less_are_not(sparse, tmp_path):
+def test_masks_that_drop_whole_neurons_can_be_cut_and_others_cannot(sparse, tmp_path):
+    """`food` keeps 8 of 32 neurons. With one bit less, the others can still be cut; with a bit of each, none can."""
     assert summarize_masks(tmp_path / "sparse").structured
-    sparse.compact()
-    cut = {layer: mask.clone() for layer, mask in sparse.masks["food"].items()}
-    cut[INTO][0, 0] = False
-    sparse.masks = sparse.masks.replaced("food", cut)
-    sparse.save_pretrained(tmp_path / "cut")
-    summary = summarize_masks(tmp_path / "cut")
-    assert not summary.structured
-    assert summary.concepts["food"].kept == 255
-    with pytest.raises(ModelError, match="whole neurons"):
-        sparse.compact()
+    for bits, kept, structured in ((False, 255, True), (True, 256 + 24, False)):
+        masks = {
+            name: {layer: mask.clone() for layer, mask in sparse.masks[name].items()} for name in ("food", "noise")
+        }
+        if bits:
+            for mask in masks.values():
+                mask[INTO][:, 0] = True
+        else:
+            masks["food"][INTO][0, 0] = False
+        changed = sparse.masks
+        for name, layers in masks.items():
+            changed = changed.replaced(name, layers)
+        sparse.masks, before = changed, sparse.masks
+        sparse.save_pretrained(tmp_path / "changed")
+        summary = summarize_masks(tmp_path / "changed")
+        assert (summary.concepts["food"].kept, summary.structured) == (kept, structured)
+        sparse.masks = before
 
 
 def test_masks_over_half_of_the_weights_of_neurons_are_not_structured(model, tmp_path):

@@ -5,7 +5,7 @@ import torch
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ModelError
-from sparsecbm.model.compact import CompactModel, compact, concept_blocks, unfold
+from sparsecbm.model.compact import CompactModel, compact, concept_blocks, unfold, weights_after_cut
 from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import find_units
@@ -17,6 +17,19 @@ def assert_same(actual, expected):
     for name, values in expected.concept_logits.items():
         torch.testing.assert_close(actual.concept_logits[name], values, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(actual.label_logits, expected.label_logits, atol=1e-5, rtol=1e-5)
+
+
+def inside(masks, density=0.6):
+    """Return masks that keep a random share of the weights of other masks."""
+    draw = torch.Generator().manual_seed(5)
+    return MaskSet.from_masks(
+        {
+            mask.name: {
+                layer: kept & (torch.rand(kept.shape, generator=draw) < density) for layer, kept in mask.items()
+            }
+            for mask in masks
+        }
+    )
 
 
 @pytest.mark.parametrize("masked_from", [0, 1])
@@ -60,8 +73,6 @@ def test_masks_of_any_kind_can_be_unfolded(family, masked_from, tmp_path):
     model.masks = MaskSet.from_masks(
         {n: {layer: torch.rand(m.weight.shape) < 0.3 for layer, m in layers.items()} for n in dense}
     )
-    with pytest.raises(ModelError, match="does not keep or drop whole heads"):
-        model.compact()
     unfolded = unfold(model)
     assert_same(unfolded(*batch_of(model)), model(*batch_of(model)))
     assert not any(
@@ -220,16 +231,51 @@ def test_parameters_by_concept_by_hand(tmp_path):
     assert small.parameters_by_concept() == {"food": backbone_size - gone, "noise": backbone_size}
 
 
-def test_masks_of_partial_units_are_an_error(tmp_path):
+@pytest.mark.parametrize("masked_from", [0, 1])
+@pytest.mark.parametrize("family", SIZES)
+@torch.no_grad()
+def test_weights_inside_kept_units_are_multiplied(family, masked_from, tmp_path):
+    """Masks that cut through units: dropped units are cut out, and the mask counts in what is left."""
+    model = family_model(tmp_path, family)
+    model.masks = whole = structured(model, masked_from)
+    of_units = model(*batch_of(model))
+    model.masks = inside(whole)
+    small, expected = model.compact(), model(*batch_of(model))
+    assert_same(small(*batch_of(model)), expected)
+    assert not torch.allclose(of_units.label_logits, expected.label_logits, atol=1e-2)  # the mask inside has an effect
+    model.masks = whole
+    assert {n: p.shape for n, p in small.named_parameters()} == {
+        n: p.shape for n, p in model.compact().named_parameters()
+    }
+
+
+def test_a_concept_that_keeps_nothing_of_a_block_keeps_its_first_head(tmp_path):
+    """transformers cannot run an attention without heads; the weights of this one are zero."""
     model = family_model(tmp_path, "bert")
     masks = structured(model)
-    layer = "encoder.layer.1.intermediate.dense"
-    bits = masks["noise"][layer]
-    row = bits.any(1).nonzero()[0]
-    bits[row, 3] = False
-    model.masks = masks.replaced("noise", {layer: bits})
-    with pytest.raises(ModelError, match=f"concept 'noise': the mask of layer {layer} does not keep or drop whole"):
+    heads = next(group for group in find_units(model.backbone) if group.kind == "head")
+    none = heads.masks(torch.zeros(heads.count, dtype=torch.bool), masks.shapes)
+    model.masks = masks.replaced("noise", none)
+    small = model.compact()
+    assert small.backbone.encoder.layer[0].branches[1].attention.self.query.weight.shape == (4, 16)
+    with torch.no_grad():
+        assert_same(small(*batch_of(model)), model(*batch_of(model)))
+
+
+@torch.no_grad()
+def test_masks_that_drop_no_unit_leave_nothing_to_cut(tmp_path):
+    model = family_model(tmp_path, "bert")
+    model.masks = masks = random_masks(model)
+    assert weights_after_cut(model) is None
+    with pytest.raises(ModelError, match=r"no mask drops a whole head or neuron, .* `structured` or `hierarchical`"):
         model.compact()
+    layer = "encoder.layer.1.intermediate.dense"
+    neuron = next(group for group in find_units(model.backbone) if group.kind == "neuron" and layer in group.layers)
+    one = neuron.masks(torch.arange(neuron.count) != 5, masks.shapes)
+    noise = {name: masks["noise"][name] & kept for name, kept in one.items()}
+    model.masks = masks.replaced("noise", noise)
+    assert weights_after_cut(model) == 2 * model.masks.size - 2 * 16  # a row of 16 weights and a column of 16
+    assert_same(model.compact()(*batch_of(model)), model(*batch_of(model)))
 
 
 def test_errors_name_the_limits_of_a_compact_model(tmp_path, model):
@@ -265,11 +311,12 @@ def test_a_compact_model_is_saved_and_loaded(family, masked_from, tmp_path):
     model = tiny_model(write_backbone(tmp_path / family, family, **sizes))
     for parameter in model.parameters():
         parameter.normal_(std=0.3)
-    for masks in (structured(model, masked_from), random_masks(model, masked_from=masked_from)):
+    whole = structured(model, masked_from)
+    for masks in (whole, inside(whole), random_masks(model, masked_from=masked_from)):
         model.masks = masks
         model.add_hard_head().set(torch.randn(3, 5), torch.randn(3))
-        whole = model.logits(TEXTS)
-        small = compact(model) if masks == structured(model, masked_from) else unfold(model)
+        expected_logits = model.logits(TEXTS)
+        small = unfold(model) if weights_after_cut(model) is None else compact(model)
         before = torch.get_rng_state()
         small.save_pretrained(tmp_path / "small")
         assert torch.equal(torch.get_rng_state(), before)
@@ -286,8 +333,8 @@ def test_a_compact_model_is_saved_and_loaded(family, masked_from, tmp_path):
                 changed += not kept.all()
         assert changed
         for logits in (loaded.logits(TEXTS), masked.logits(TEXTS)):
-            assert logits.label == pytest.approx(whole.label, abs=1e-5)
-            for name in whole.concepts:
-                assert logits.concepts[name] == pytest.approx(whole.concepts[name], abs=1e-5)
+            assert logits.label == pytest.approx(expected_logits.label, abs=1e-5)
+            for name in expected_logits.concepts:
+                assert logits.concepts[name] == pytest.approx(expected_logits.concepts[name], abs=1e-5)
         assert {n: p.shape for n, p in loaded.named_parameters()} == {n: p.shape for n, p in small.named_parameters()}
         assert torch.equal(loaded.hard_head.linear.weight, model.hard_head.linear.weight)

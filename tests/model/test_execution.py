@@ -6,10 +6,10 @@ import torch
 from sparsecbm.base.errors import ModelError
 from sparsecbm.intervene.edits import edited
 from sparsecbm.model import execution
-from sparsecbm.model.compact import CompactModel
+from sparsecbm.model.compact import CompactModel, weights_after_cut
 from sparsecbm.model.execution import Execution, prediction_copy
-from sparsecbm.model.masked import prunable_layers
-from sparsecbm.model.masks import MaskSet
+from tests.support.small_masks import dense_masks
+from tests.support.structured_models import structured
 from tests.support.tiny_models import DEEP_FAMILIES, TEXTS, random_masks, tiny_model, write_backbone
 
 
@@ -17,14 +17,6 @@ from tests.support.tiny_models import DEEP_FAMILIES, TEXTS, random_masks, tiny_m
 def masked(model):
     model.masks = random_masks(model)
     return model
-
-
-def whole_units(model):
-    """Return masks that keep everything, so whole heads and neurons."""
-    shapes = {layer: m.weight.shape for layer, m in prunable_layers(model.backbone).items()}
-    return MaskSet.from_masks(
-        {name: {layer: torch.ones(shape) > 0 for layer, shape in shapes.items()} for name in model.concept_set.names}
-    )
 
 
 @pytest.mark.parametrize("masks", ["packed", "multiplied"])
@@ -37,7 +29,7 @@ def test_each_way_gives_the_same_and_the_model_stays_as_it_is(masked, masks):
         assert actual.concepts[name] == pytest.approx(values, abs=1e-6)
     assert isinstance(fast, CompactModel) is (masks == "multiplied")
     assert (masked.logits(TEXTS).label == expected.label).all() and masked.masks is not None
-    masked.masks = whole_units(masked)  # the copy is a snapshot, and its masks had an effect
+    masked.masks = dense_masks(masked)  # the copy is a snapshot, and its masks had an effect
     assert fast.logits(TEXTS).label == pytest.approx(expected.label, abs=1e-6)
     assert masked.logits(TEXTS).label != pytest.approx(expected.label, abs=1e-4)
 
@@ -48,8 +40,17 @@ def test_auto_takes_the_fastest_way_that_fits(masked, monkeypatch):
     assert Execution().resolved(masked, texts=64).masks == "multiplied"
     monkeypatch.setattr(execution.os, "sysconf", {"SC_PHYS_PAGES": 1, "SC_PAGE_SIZE": 1024}.__getitem__)
     assert Execution().resolved(masked).masks == "packed"  # copies would take more than a quarter of 1 KiB
-    masked.masks = whole_units(masked)
+    monkeypatch.undo()
+    masked.masks = dense_masks(masked)
+    assert Execution().resolved(masked).masks == "multiplied"
+    masked.masks = structured(masked)
     assert Execution().resolved(masked).masks == "compact"
+    # 4 bytes for each weight that is left; of all memory, a quarter is enough for exactly that many
+    memory = 16 * weights_after_cut(masked)
+    for less, expected in ((0, "compact"), (16, "packed")):
+        sizes = {"SC_PHYS_PAGES": 1, "SC_PAGE_SIZE": memory - less}
+        monkeypatch.setattr(execution.os, "sysconf", sizes.__getitem__)
+        assert Execution().resolved(masked).masks == expected
 
 
 def test_a_dense_model_has_nothing_to_multiply(model):

@@ -7,12 +7,12 @@ import torch
 
 from sparsecbm.base.errors import DegenerateSaliencyWarning
 from sparsecbm.model.masked import prunable_layers
-from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import find_units
 from sparsecbm.pruning.event import choose_masks, score_weights
 from sparsecbm.pruning.gradients import stream_gradients
 from sparsecbm.train.examples import build_batch, build_examples
 from tests.support.prune_settings import pruning
+from tests.support.small_masks import dense_masks, random_scores
 from tests.support.tiny_models import random_masks, tiny_model, write_backbone
 from tests.support.tiny_tables import annotated
 
@@ -21,19 +21,6 @@ from tests.support.tiny_tables import annotated
 def batches(model):
     data = build_examples(annotated(24, seed=0), model)
     return [build_batch(data, range(i, i + 2), model.tokenizer.pad_token_id, model.device) for i in range(0, 24, 2)]
-
-
-def dense_masks(model):
-    shapes = {layer: tuple(m.weight.shape) for layer, m in prunable_layers(model.backbone).items()}
-    return MaskSet.dense(model.concept_set.names, shapes)
-
-
-def random_scores(model, seed=0):
-    draw = torch.Generator().manual_seed(seed)
-    return {
-        name: {layer: torch.randn(shape, generator=draw) for layer, shape in model.masks.shapes.items()}
-        for name in model.concept_set.names
-    }
 
 
 def dense_inverse(gradients, block, damping):

@@ -287,6 +287,21 @@ def test_a_control_of_whole_units_keeps_whole_units(model, tmp_path):
     assert chosen.model.masks != control.model.masks
 
 
+def test_weights_inside_common_units_are_trained_judged_and_controlled(model, tmp_path):
+    """Of 2 heads and 32 neurons in a block, all concepts keep the same half, and half of the weights inside."""
+    params = pruning(granularity="hierarchical", core=0.5, epochs=1, sparsity=0.75)
+    chosen = prune(model, tmp_path / "chosen", params)
+    control = prune(model, tmp_path / "control", params, control_of=chosen.events)
+    assert chosen.own_weights.keys() == {"food", "noise"} and control.own_weights == {}
+    for result in (chosen, control):
+        masks = result.model.masks
+        assert set(masks.density().values()) == {0.25}
+        assert masks.exclusive("food").weights > 0
+        for group in find_units(model.backbone):
+            assert int(group.used(masks.union()).sum()) == group.count // 2
+    assert chosen.model.masks != control.model.masks
+
+
 def test_mixed_targets_by_hand(model):
     """The gold state of a text counts 1/4 and the prediction 3/4. Without a gold state the target is the prediction."""
     frame = annotated(2, seed=1).assign(**{"concept.noise": ["loud", None]})

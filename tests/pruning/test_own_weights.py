@@ -23,7 +23,7 @@ def judged(backbone, masks, blocked=True):
     held_out = HeldOut(build_examples(VALIDATION, model), VALIDATION["group"].to_numpy())
     examples = build_examples(TRAINING, model)
     training = PooledTexts(examples, pooled_under_masks(model, examples))
-    found = judge_own_weights(model, training, held_out, [model.concept_set.names], seed=2)
+    found = judge_own_weights(model, training, held_out, [model.concept_set.names], "unstructured", seed=2)
     assert model.masks == masks and all(torch.equal(model.state_dict()[n], w) for n, w in before.items())
     return found
 

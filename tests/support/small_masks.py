@@ -1,9 +1,10 @@
-"""Masks over a few layers of the tiny BERT, whose figures can be computed by hand."""
+"""Masks and scores of tiny models, of which some can be computed by hand."""
 
 from collections.abc import Iterable
 
 import torch
 
+from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 
 QUERY, KEY = "encoder.layer.1.attention.self.query", "encoder.layer.1.attention.self.key"  # weights [16, 16]
@@ -26,3 +27,18 @@ def whole_neurons(**kept: Iterable[int]) -> MaskSet:
         rows[list(neurons)] = True
         masks[concept] = {INTO: rows, OUT: rows.T.clone()}
     return MaskSet.from_masks(masks)
+
+
+def dense_masks(model):
+    """Return masks that keep every weight of a model."""
+    shapes = {layer: tuple(m.weight.shape) for layer, m in prunable_layers(model.backbone).items()}
+    return MaskSet.dense(model.concept_set.names, shapes)
+
+
+def random_scores(model, seed=0):
+    """Return a random score for every weight and concept of a masked model."""
+    draw = torch.Generator().manual_seed(seed)
+    return {
+        name: {layer: torch.randn(shape, generator=draw) for layer, shape in model.masks.shapes.items()}
+        for name in model.concept_set.names
+    }

@@ -32,10 +32,15 @@ class Prune(Section):
     )
     score_rank: int = Field(default=8, ge=1, description="rank of `low_rank` scores")
     granularity: Annotated[
-        str, matching(r"unstructured|structured|[1-9]\d*:[1-9]\d*", "unstructured, structured or N:M, such as 2:4")
+        str,
+        matching(
+            r"unstructured|structured|hierarchical|[1-9]\d*:[1-9]\d*",
+            "unstructured, structured, hierarchical or N:M, such as 2:4",
+        ),
     ] = Field(
         default="unstructured",
-        description="`unstructured` (single weights), `structured` (whole heads and neurons), or `N:M`, such as `2:4`",
+        description="`unstructured` (single weights), `structured` (whole heads and neurons), `hierarchical` (single "
+        "weights inside heads and neurons that all concepts keep), or `N:M`, such as `2:4`",
     )
     threshold: Literal["layer", "global"] = Field(
         default="layer", description="whether each layer reaches the sparsity, or all layers together"
@@ -106,7 +111,7 @@ class Prune(Section):
     @property
     def contrasts(self) -> bool:
         """Whether masks are chosen by contrast: weight by weight, with a core."""
-        return self.granularity == "unstructured" and self.core > 0
+        return self.core > 0  # others have no core
 
     @property
     def pattern(self) -> tuple[int, int] | None:
@@ -138,7 +143,7 @@ class Prune(Section):
             )
         if self.pattern:
             self._check_n_of_m(*self.pattern)
-        if self.granularity != "unstructured" and self.core:
+        if self.granularity not in ("unstructured", "hierarchical") and self.core:
             raise ValueError(
                 f"core {self.core} needs masks that are chosen weight by weight, and granularity is "
                 f"{self.granularity}; set prune.core=0"

@@ -9,7 +9,7 @@ from sparsecbm.api import SparseCBM
 from sparsecbm.base.errors import ModelError
 from sparsecbm.explain.parts import Parts, PartTexts, describe_parts
 from sparsecbm.explain.subnetworks import describe_subnetworks
-from sparsecbm.model.compact import is_structured
+from sparsecbm.model.compact import weights_after_cut
 from sparsecbm.model.overlap import Overlap
 from sparsecbm.model.storage import MASKS, WEIGHTS
 
@@ -76,7 +76,7 @@ class MaskSummary:
         layers: by name in the backbone
         core: share of the weights that every concept keeps
         unused: share of the weights that no concept keeps
-        structured: whether every mask keeps or drops whole heads and neurons, so `model.compact()` works
+        structured: whether masks drop whole heads or neurons, which `model.compact()` cuts out
         sha256: content hash of the masks
         parts: concept -> heads and strongest neurons, measured on texts; empty if none were given
         parts_note: why there are no parts, although texts were given
@@ -124,7 +124,7 @@ def summarize_masks(folder: Path, texts: Sequence[str] = ()) -> MaskSummary:
         core=overlap.core,
         unused=1 - masks.union().density,
         overlap=_overlap_summary(overlap),
-        structured=is_structured(model),
+        structured=weights_after_cut(model) is not None,
         storage=StorageSummary(bits, masks_bytes, 8 * masks_bytes / bits, (folder / WEIGHTS).stat().st_size),
         sha256=masks.content_hash(),
         parts=parts,

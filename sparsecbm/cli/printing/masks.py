@@ -39,12 +39,11 @@ def describe_cost(summary: MaskSummary) -> list[str]:
         "that no concept keeps are stored, too.",
         "Masks alone make the model neither smaller nor faster. A prediction takes one pass through the masked blocks "
         f"for each concept, {len(summary.concepts)} in all; a dense model takes one pass.",
-        "`model.compact()` saves time: these masks keep or drop whole heads and neurons, so each subnetwork can be cut "
-        "out as a smaller dense network with the same outputs."
+        "`model.compact()` saves time: these masks drop whole heads or neurons, so each subnetwork can be cut out as a "
+        "smaller dense network with the same outputs."
         if summary.structured
         else "`model.compact()` cannot cut out these subnetworks as smaller dense networks: the masks would have to "
-        "keep or drop whole heads and neurons. `sparsecbm prune --set prune.granularity=structured --set prune.core=0` "
-        "finds such masks.",
+        "drop whole heads or neurons. `sparsecbm run --profile fast` finds such masks.",
     ]
 
 
