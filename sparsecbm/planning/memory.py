@@ -139,7 +139,9 @@ def _prune(model: ConceptBottleneck, params: Params, texts: Texts) -> list[Memor
     smaller_update = _fewer_activations(params, "finetune.batch_size, or " + FEWER_MASKS)
     update_part = MemoryPart("activations and masked weights of an update", update, smaller_update)
     ranked = (FLOAT * (2 * concepts + 3) + concepts) * (masked if params.prune.threshold == "global" else largest)
-    event_part = MemoryPart("ranks of scores at a pruning event", ranked + SORTED * largest, "prune.threshold: layer")
+    common_units = masked if params.prune.granularity == "hierarchical" else 0  # a byte for each weight
+    event = ranked + SORTED * largest + common_units
+    event_part = MemoryPart("ranks of scores at a pruning event", event, "prune.threshold: layer")
     return [
         MemoryPart("the dense model beside it", FLOAT * parameters, SMALLER_BACKBONE),
         MemoryPart("masks", concepts * masked // 8, FEWER_MASKS),

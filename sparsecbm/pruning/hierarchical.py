@@ -36,15 +36,14 @@ def common_units(
         layer -> boolean tensor of the weight's shape
     """
     real = [of_layer for name, of_layer in scores.items() if name not in null_concepts]
-    ranks: dict[str, Tensor] = {
-        layer: reduce(torch.add, [rank_scores(each[layer]) for each in real]) for layer in real[0]
-    }
-    shapes = {layer: values.shape for layer, values in ranks.items()}
     masks: dict[str, Tensor] = {}
-    for group in units:
+    for group in units:  # the ranks of few layers are in memory at once
+        ranks: dict[str, Tensor] = {
+            layer: reduce(torch.add, [rank_scores(each[layer]) for each in real]) for layer in group.layers
+        }
         # Rounded up, so that the weights inside are enough.
         count = min(group.count, int((1 - sparsity) ** 0.5 * group.count + 1 - 1e-9))
         kept = torch.zeros(group.count, dtype=torch.bool)
         kept[group.sums(ranks).argsort(descending=True, stable=True)[:count]] = True
-        masks |= group.masks(kept, shapes)
+        masks |= group.masks(kept, {layer: values.shape for layer, values in ranks.items()})
     return masks

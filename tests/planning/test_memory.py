@@ -78,6 +78,20 @@ def test_the_first_saliency_counts_where_it_is_the_most(model):
     assert "gradients and moments of the scores" not in found  # they come later, when the gradients are gone
 
 
+def test_common_units_take_a_byte_for_each_weight_at_a_pruning_event(model):
+    """With one token and few gradients an event takes the most. Scores are sorted by layer: 16 x 32 weights."""
+    found = {}
+    for granularity in ("unstructured", "hierarchical"):
+        params = params_with(
+            masked_from=0, threshold="global", memory_mb=1e-6, scores="blocks", granularity=granularity
+        )
+        one_text = params.model_copy(update={"finetune": params.finetune.model_copy(update={"batch_size": 1})})
+        prune = memory_of_stages(model, one_text, Texts(count=100, longest=1), base=1000)[1]
+        found[granularity] = {part.name: part.size for part in prune.parts}["ranks of scores at a pruning event"]
+    assert found["unstructured"] == (4 * (2 * 2 + 3) + 2) * 2 * IN_A_BLOCK + SORTED * 16 * 32
+    assert found["hierarchical"] == found["unstructured"] + 2 * IN_A_BLOCK
+
+
 def test_frozen_weights_need_no_moments_and_trained_ones_do(model):
     name = "gradients and moments of the weights"
     parameters = sum(weight.numel() for weight in model.parameters())
