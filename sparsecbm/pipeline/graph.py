@@ -11,6 +11,7 @@ from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.extras import require
 from sparsecbm.base.params import read_yaml
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.pipeline.stale_locks import free_stale_locks
 
 WRITTEN = ("outs", "metrics", "plots")  # keys of a stage that name what it writes
 
@@ -112,7 +113,8 @@ def pending(workspace: Workspace) -> dict[str, list]:
 
 
 def run_dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run a DVC command in a folder and capture its output."""
+    """Run a DVC command in a folder and capture its output. Locks of killed processes are freed first."""
+    free_stale_locks(root)
     return subprocess.run(
         dvc_command(*arguments), cwd=root, env=tool_environment(), capture_output=True, text=True, check=False
     )
