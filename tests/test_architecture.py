@@ -22,7 +22,7 @@ PIPELINE_IMPORTS = {
     "pandera": ("sparsecbm.data.schemas", "sparsecbm.data.validation"),
     "prefect": ("flows", "sparsecbm.orchestration"),
     "prefect_ray": ("sparsecbm.orchestration.ray_engine",),
-    "psutil": ("sparsecbm.orchestration", "sparsecbm.pipeline.stale_locks"),
+    "psutil": ("sparsecbm.orchestration", "sparsecbm.pipeline.dvc_recovery"),
     "ray": ("sparsecbm.orchestration.ray_engine",),
 }
 # A row such as "| 4 | `track`, `report` | the record in MLflow; the pages |".

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from sparsecbm.base.errors import SparseCBMError
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.orchestration.processes import stage_mark
+from sparsecbm.pipeline.dvc_recovery import recover_dvc
 from sparsecbm.pipeline.graph import dvc_command, tool_environment
 from sparsecbm.pipeline.keys import stage_key
-from sparsecbm.pipeline.stale_locks import free_stale_locks
 
 UP_TO_DATE = "UpToDate"
 RESTORED = "Restored"
@@ -79,7 +79,7 @@ def _key(workspace: Workspace, stage: str) -> str | None:
 
 
 def _repro(workspace: Workspace, stage: str, print_line: Callable[[str], None], *options: str) -> Outcome:
-    free_stale_locks(workspace.root)
+    recover_dvc(workspace.root)
     process = subprocess.Popen(
         dvc_command("repro", "--single-item", *options, stage),
         cwd=workspace.root,

@@ -11,7 +11,7 @@ from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.extras import require
 from sparsecbm.base.params import read_yaml
 from sparsecbm.base.workspace import Workspace
-from sparsecbm.pipeline.stale_locks import free_stale_locks
+from sparsecbm.pipeline.dvc_recovery import recover_dvc
 
 WRITTEN = ("outs", "metrics", "plots")  # keys of a stage that name what it writes
 
@@ -113,8 +113,8 @@ def pending(workspace: Workspace) -> dict[str, list]:
 
 
 def run_dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run a DVC command in a folder and capture its output. Locks of killed processes are freed first."""
-    free_stale_locks(root)
+    """Run a DVC command in a folder and capture its output. What a killed DVC left is cleared first."""
+    recover_dvc(root)
     return subprocess.run(
         dvc_command(*arguments), cwd=root, env=tool_environment(), capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""A DVC command goes on after another was killed, whatever that left in DVC's file of locks."""
+"""A DVC command goes on after another was killed, whatever that left in DVC's files."""
 
 import fcntl
 import json
@@ -10,8 +10,8 @@ import time
 import psutil
 import pytest
 
+from sparsecbm.pipeline.dvc_recovery import recover_dvc
 from sparsecbm.pipeline.graph import dvc_command, run_dvc, tool_environment
-from sparsecbm.pipeline.stale_locks import free_stale_locks
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_another_program_with_the_number_of_a_killed_one_holds_no_lock(project):
 @pytest.mark.parametrize("content", ["", '{"write": {"/a', "[]", '{"read": 3}'])
 def test_a_file_that_a_kill_cut_off_is_removed(project, content):
     (project / ".dvc" / "tmp" / "rwlock").write_text(content)
-    free_stale_locks(project)
+    recover_dvc(project)
     assert not (project / ".dvc" / "tmp" / "rwlock").exists()
 
 
@@ -83,12 +83,12 @@ def test_a_dvc_that_runs_keeps_its_locks(project):
     running = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "dvc"])
     try:
         content = lock(project, running.pid)
-        free_stale_locks(project)
+        recover_dvc(project)
         assert left(project) == content
     finally:
         running.kill()
         running.wait()
-    free_stale_locks(project)
+    recover_dvc(project)
     assert left(project) == {"write": {}, "read": {}}
 
 
@@ -96,7 +96,40 @@ def test_a_file_that_another_process_edits_is_left_alone(project):
     content = lock(project, os.getpid() + 10**7)  # no process has this number
     with open(project / ".dvc" / "tmp" / "rwlock.lock", "a") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        free_stale_locks(project)
+        recover_dvc(project)
         assert left(project) == content
-    free_stale_locks(project)
+    recover_dvc(project)
     assert left(project) == {"write": {}, "read": {}}
+
+
+@pytest.mark.parametrize(
+    "end", ["schema: ", "  copy:", "    cmd: ", "    - path: ", "      hash: ", "      size: ", "    outs:"]
+)
+def test_a_lock_file_that_a_kill_cut_off_is_set_aside(project, end):
+    """The next run writes it anew, and takes the results from the cache of runs: the stage does not run again."""
+    assert run_dvc(project, "repro").returncode == 0
+    path = project / "dvc.lock"
+    whole = path.read_text()
+    path.write_text(whole[: whole.index(end) + len(end)])
+    code, message = repro(project, (project / "in.txt").read_text())
+    assert code != 0 and "dvc.lock" in message
+    done = run_dvc(project, "repro")
+    assert done.returncode == 0 and "is cached" in done.stdout and "Running stage" not in done.stdout
+    assert path.read_text() == whole
+    assert whole.startswith((project / "dvc.lock.damaged").read_text())
+
+
+def test_a_whole_lock_file_stays_and_so_does_one_that_a_dvc_is_writing(project):
+    assert run_dvc(project, "repro").returncode == 0
+    path, aside = project / "dvc.lock", project / "dvc.lock.damaged"
+    aside.unlink(missing_ok=True)
+    whole = path.read_text()
+    recover_dvc(project)
+    assert path.read_text() == whole and not aside.exists()
+    path.write_text("schema: ")
+    with open(project / ".dvc" / "tmp" / "lock", "a") as lock_of_dvc:
+        fcntl.flock(lock_of_dvc, fcntl.LOCK_EX)
+        recover_dvc(project)
+        assert path.exists() and not aside.exists()
+    recover_dvc(project)
+    assert not path.exists() and aside.read_text() == "schema: "
