@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from sparsecbm.base.files import write_json
 
@@ -81,7 +82,7 @@ def _runs(holder: dict[str, Any]) -> bool:
 def _is_whole(path: Path) -> bool:
     """Whether `dvc.lock` has the form that DVC asks for. An entry without a checksum passes: DVC finds it changed."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
         stages = content["stages"].values()
         return "schema" in content and all(
             isinstance(stage["cmd"], str | list)
@@ -89,7 +90,7 @@ def _is_whole(path: Path) -> bool:
             and all(isinstance(values, dict) for values in stage.get("params", {}).values())
             for stage in stages
         )
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+    except (YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return False
 
 
