@@ -8,6 +8,7 @@ DVC refuses to go on until somebody removes the file.
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,14 +42,27 @@ def recover_dvc(root: Path) -> None:
 
 @contextmanager
 def _held(path: Path) -> Iterator[bool]:
-    """Hold one of DVC's locks during the block; False if another process holds it."""
-    with open(path, "a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    """Hold one of DVC's locks during the block; False if another process holds it, or nothing may be written here.
+
+    The file is not made, since with DVC's option `hardlink_lock` a file is a lock, and more than one name holds it.
+    """
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        yield True
+        return
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = os.fstat(file).st_nlink == 1
+    except BlockingIOError:
+        held = False
+    try:
+        yield held
+    finally:
+        os.close(file)
 
 
 def _free_locks(path: Path) -> None:

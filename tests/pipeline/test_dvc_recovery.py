@@ -1,5 +1,6 @@
 """A DVC command goes on after another was killed, whatever that left in DVC's files."""
 
+import errno
 import fcntl
 import json
 import os
@@ -133,3 +134,31 @@ def test_a_whole_lock_file_stays_and_so_does_one_that_a_dvc_is_writing(project):
         assert path.exists() and not aside.exists()
     recover_dvc(project)
     assert not path.exists() and aside.read_text() == "schema: "
+
+
+def test_locks_by_links_are_respected_and_not_made(project):
+    """With `core.hardlink_lock`, as on network disks, DVC holds a lock as long as the file has a second name."""
+    content, folder = lock(project, os.getpid() + 10**7), project / ".dvc" / "tmp"
+    guard = folder / "rwlock.lock"
+    guard.write_text("")
+    os.link(guard, folder / "claim")
+    recover_dvc(project)
+    assert left(project) == content
+    (folder / "claim").unlink()
+    guard.unlink()
+    recover_dvc(project)
+    assert left(project) == {"write": {}, "read": {}} and not guard.exists()
+
+
+def test_a_folder_that_may_not_be_written_is_left_to_dvc(project, monkeypatch):
+    """DVC then says what is wrong."""
+    content = lock(project, os.getpid() + 10**7)
+    (project / ".dvc" / "tmp" / "rwlock.lock").write_text("")
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("sparsecbm.pipeline.dvc_recovery.os.open", refuse)
+    recover_dvc(project)
+    monkeypatch.undo()
+    assert left(project) == content
