@@ -42,7 +42,7 @@ from sparsecbm.intervene.experiments.steering import Steering, find_strength, fi
 from sparsecbm.intervene.experiments.trials import TrialSettings, sample_mispredicted
 from sparsecbm.intervene.head_change import find_head_change
 from sparsecbm.intervene.memory.recall import SIMILAR
-from sparsecbm.intervene.patches.bits import Positions, bit_budget, concept_index, masked_layers, toggled
+from sparsecbm.intervene.patches.bits import Positions, bit_budget, concept_index, require_masked_layers, toggled
 from sparsecbm.intervene.patches.factors import compute_factors
 from sparsecbm.intervene.patches.make import Safeguards, UnreachedError, make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
@@ -81,7 +81,7 @@ def published(model: SparseCBM, concept: str, text: str, state: int, bits: int, 
             logits, factors = compute_factors(model, concept, [text], torch.tensor([state]))
         missing = 1 - logits.softmax(-1)[0, state]  # turns the gradient of log-odds into that of cross-entropy
         scored = []
-        for layer, module in masked_layers(model).items():
+        for layer, module in require_masked_layers(model).items():
             gradient = factors[layer].gradient(torch.ones(1))
             score = (gradient * missing * module.weight.detach().square()).abs().view(-1)
             score[torch.as_tensor(flips.get(layer, ()), dtype=torch.long)] = -1.0

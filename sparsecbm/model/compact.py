@@ -22,7 +22,7 @@ from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.model.backbone import build_backbone, plain_config
 from sparsecbm.model.branches import ConceptBlock
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import MaskedLinear, find_blocks, first_masked_block, needs_separate_passes
+from sparsecbm.model.masked import MaskedLinear, find_blocks, first_masked_block, masked_layers, needs_separate_passes
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.routing import remove_row_splitter
 from sparsecbm.model.storage import load, save
@@ -131,7 +131,7 @@ def compact(model: ConceptBottleneck, model_class: type[Compact] = CompactModel)
 
     def cut(block: nn.Module, number: int, concept: int) -> None:
         for group in (group for group in kept[concept] if group.block == number):
-            for inner, layer in _masked_layers(block):
+            for inner, layer in masked_layers(block).items():
                 parts = [part for part in group.parts if part.layer == layer.name]
                 if parts:
                     cuts[concept][layer.name] = what_is_left = _cut(layer, parts, kept[concept][group])
@@ -188,7 +188,7 @@ def unfold(model: ConceptBottleneck, model_class: type[Compact] = CompactModel) 
         raise ModelError(f"a backbone of family {model.backbone.config.model_type!r} cannot be unfolded")
 
     def multiply(block: nn.Module, number: int, concept: int) -> None:
-        for inner, layer in _masked_layers(block):
+        for inner, layer in masked_layers(block).items():
             _replace(block, inner, _linear(layer.masked_weight(concept), layer.bias))
 
     return _branched(model, multiply, model_class)
@@ -282,10 +282,6 @@ def _branched(
         setattr(branched, name, head if head is None else head.requires_grad_(False))
     branched.cut = model.masks
     return branched.eval()
-
-
-def _masked_layers(block: nn.Module) -> list[tuple[str, MaskedLinear]]:
-    return [(inner, layer) for inner, layer in block.named_modules() if isinstance(layer, MaskedLinear)]
 
 
 def _replace(block: nn.Module, inner: str, layer: nn.Module) -> None:

@@ -257,9 +257,14 @@ def first_masked_block(backbone: nn.Module) -> int:
     return next((number for number, block in enumerate(blocks) if is_masked(block)), len(blocks))
 
 
+def masked_layers(backbone: nn.Module) -> dict[str, MaskedLinear]:
+    """The layers with masks by name, in the order of the backbone; none if it is dense."""
+    return {name: module for name, module in backbone.named_modules() if isinstance(module, MaskedLinear)}
+
+
 def packed_masks(backbone: nn.Module) -> dict[str, Tensor]:
     """Packed masks of each masked layer, by its name in the backbone."""
-    return {name: module.bits for name, module in backbone.named_modules() if isinstance(module, MaskedLinear)}
+    return {name: layer.bits for name, layer in masked_layers(backbone).items()}
 
 
 def block_number(layer: str, prefix: str) -> int:

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.inference import inference_mode
-from sparsecbm.model.masked import MaskedLinear, call_recorder
-from sparsecbm.pruning.masked_layers import masked_layers
+from sparsecbm.model.masked import MaskedLinear, call_recorder, masked_layers
 from sparsecbm.train.examples import Batch
 from sparsecbm.train.processes import add_up, share
 
@@ -25,7 +24,7 @@ def stream_activation_norms(
     Yields:
         layer name and norms, [1, weights of the layer]: one number for each input, repeated for each output
     """
-    layers = masked_layers(model)
+    layers = masked_layers(model.backbone)
     squares = {name: torch.zeros(_inputs(layer), device=layer.weight.device) for name, layer in layers.items()}
     padding = torch.empty(0)
 

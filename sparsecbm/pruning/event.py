@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sparsecbm.base.params import Prune
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.masked import masked_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.units import find_units, select_pruned_units
 from sparsecbm.pruning.activation_norms import stream_activation_norms
@@ -15,8 +16,8 @@ from sparsecbm.pruning.contrast import Contrast, choose_contrasting_masks
 from sparsecbm.pruning.degeneracy import magnitude_correlation, warn_if_magnitude
 from sparsecbm.pruning.gradients import stream_gradients
 from sparsecbm.pruning.hierarchical import common_units
-from sparsecbm.pruning.masked_layers import masked_layers, require_masks
 from sparsecbm.pruning.n_of_m import prune_n_of_m
+from sparsecbm.pruning.required_masks import require_masks
 from sparsecbm.pruning.saliency import SaliencySettings, get_saliency
 from sparsecbm.pruning.select import prune_to
 from sparsecbm.pruning.structured import select_units
@@ -69,7 +70,7 @@ def stream_scores(model: ConceptBottleneck, params: Prune, batches: Sequence[Bat
     """
     saliency = get_saliency(params.saliency)
     settings = SaliencySettings(params.block, params.damping, params.memory_mb, seed)
-    layers, masks = masked_layers(model), require_masks(model)
+    layers, masks = masked_layers(model.backbone), require_masks(model)
     for name in model.concept_set.names:
         by_layer = []
         gradients_by_layer: Iterable[tuple[str, Tensor | None]] = ((layer, None) for layer in layers)
@@ -146,7 +147,7 @@ def choose_masks(
     else:
         m = params.pattern[1]
         kept = m - int(sparsity * m + 1e-6)
-        transposed = {layer for layer, module in masked_layers(model).items() if module.input_first}
+        transposed = {layer for layer, module in masked_layers(model.backbone).items() if module.input_first}
 
         def transpose(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
             """Turn weights [in, out] into [out, in], or back, since the pattern runs along the inputs."""

@@ -16,11 +16,10 @@ from sparsecbm.base.params import Finetune, Prune
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import activate
 from sparsecbm.model.inference import inference_mode
-from sparsecbm.model.masked import prunable_layers
+from sparsecbm.model.masked import masked_layers, prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.pruning.head_fit import refit_concept_heads
 from sparsecbm.pruning.mask_sources import MaskSource, ShuffledMasks, make_mask_source
-from sparsecbm.pruning.masked_layers import masked_layers, require_masks
 from sparsecbm.pruning.null_concepts import (
     NullConcept,
     choose_null_concepts,
@@ -32,6 +31,7 @@ from sparsecbm.pruning.null_concepts import (
 )
 from sparsecbm.pruning.own_weights import HeldOut, OwnWeights, PooledTexts, judge_own_weights, lend_weights
 from sparsecbm.pruning.random_control import matched_random_of
+from sparsecbm.pruning.required_masks import require_masks
 from sparsecbm.pruning.schedule import PruningEvents
 from sparsecbm.pruning.training import MaskTraining
 from sparsecbm.train.examples import Examples, build_examples, target_weight
@@ -195,7 +195,7 @@ def _last_masks(events: Path) -> MaskSet:
 def _lend(model: ConceptBottleneck, own_weights: Mapping[str, OwnWeights], real: Sequence[str]) -> None:
     """Fill the masks of concepts that have not earned weights of their own with weights that others keep."""
     earned = [name for name, own in own_weights.items() if own.earned]
-    weights = {layer: module.weight for layer, module in masked_layers(model).items()}
+    weights = {layer: module.weight for layer, module in masked_layers(model.backbone).items()}
     model.masks = lend_weights(require_masks(model), earned, real, weights)
 
 

@@ -17,7 +17,7 @@ from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.inference import evaluation_mode
 from sparsecbm.model.masked import weight_leaves
 from sparsecbm.pruning.fisher import check_gradients
-from sparsecbm.pruning.masked_layers import require_masks
+from sparsecbm.pruning.required_masks import require_masks
 from sparsecbm.train.examples import Batch, Examples, build_batch
 from sparsecbm.train.loss import cross_entropy
 from sparsecbm.train.processes import add_up, share

@@ -27,8 +27,8 @@ from sparsecbm.model.inference import inference_mode
 from sparsecbm.model.masked_copy import with_masks
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.pruning.head_fit import refit_concept_heads
-from sparsecbm.pruning.masked_layers import require_masks
 from sparsecbm.pruning.random_control import matched_random_of
+from sparsecbm.pruning.required_masks import require_masks
 from sparsecbm.train.examples import MISSING, Examples
 from sparsecbm.train.pooled import pooled_under_masks
 

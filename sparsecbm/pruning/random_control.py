@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from sparsecbm.model.cbm import ConceptBottleneck
+from sparsecbm.model.masked import masked_layers
 from sparsecbm.model.masks import MaskSet, pack, unpack
 from sparsecbm.model.units import Units, find_units, select_pruned_units
-from sparsecbm.pruning.masked_layers import masked_layers
 
 
 def matched_random_of(model: ConceptBottleneck, masks: MaskSet, granularity: str, seed: int) -> MaskSet:
@@ -27,7 +27,7 @@ def matched_random_of(model: ConceptBottleneck, masks: MaskSet, granularity: str
     if granularity == "hierarchical":
         return matched_random_inside(masks, select_pruned_units(find_units(model.backbone), masks.shapes), seed)
     if ":" in granularity:
-        transposed = {layer for layer, module in masked_layers(model).items() if module.input_first}
+        transposed = {layer for layer, module in masked_layers(model.backbone).items() if module.input_first}
         return matched_random_groups(masks, int(granularity.split(":")[1]), transposed, seed)
     return matched_random(masks, seed)
 

@@ -9,13 +9,13 @@ from torch.optim import AdamW
 
 from sparsecbm.base.params import Finetune, Prune
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import Leaves, weight_leaves
+from sparsecbm.model.masked import Leaves, masked_layers, weight_leaves
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.pruning.leakage import leakage_penalty, state_priors
 from sparsecbm.pruning.mask_scores import MaskScores
 from sparsecbm.pruning.mask_sources import MaskSource
-from sparsecbm.pruning.masked_layers import masked_layers, require_masks
 from sparsecbm.pruning.moments import clear_moments_outside_masks
+from sparsecbm.pruning.required_masks import require_masks
 from sparsecbm.pruning.row_routing import route_batch
 from sparsecbm.pruning.schedule import PruningEvents
 from sparsecbm.train.examples import Batch
@@ -90,7 +90,7 @@ class MaskTraining(TrainingMethod):
         with out_of_memory_hint("lower prune.gradient_batch", "lower prune.memory_mb"):
             masks, figures = self.source.new_masks(model, step, self.events.schedule.sparsity(step))
             model.masks = masks
-        clear_moments_outside_masks(self._optimizer, masked_layers(model), require_masks(model).union())
+        clear_moments_outside_masks(self._optimizer, masked_layers(model.backbone), require_masks(model).union())
         return figures
 
     def compute_losses(self, model: ConceptBottleneck, batch: Batch, step: int) -> Losses:
@@ -135,7 +135,7 @@ class MaskTraining(TrainingMethod):
     def after_backward(self, model: ConceptBottleneck) -> None:
         """Pass the gradients of masked weights on to the learnt scores and the trained weights."""
         if self.scores is not None:
-            self.scores.add_gradients(masked_layers(model), self._leaves)
+            self.scores.add_gradients(masked_layers(model.backbone), self._leaves)
         self._leaves = {}
 
     def may_keep(self, updates: int) -> bool:

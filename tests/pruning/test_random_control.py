@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from sparsecbm.base.errors import ModelError
+from sparsecbm.model.masked import masked_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.model.overlap import compute_overlap
 from sparsecbm.model.units import find_units
 from sparsecbm.pruning.event import choose_masks
-from sparsecbm.pruning.masked_layers import masked_layers
 from sparsecbm.pruning.random_control import matched_random, matched_random_groups, matched_random_of
 from tests.support.prune_settings import pruning
 from tests.support.tiny_models import random_masks, tiny_model, write_backbone
@@ -132,7 +132,7 @@ def kept_of_four(model, mask):
     """Return the distinct numbers of weights that groups of four inputs keep."""
     return {
         int(number)
-        for layer, module in masked_layers(model).items()
+        for layer, module in masked_layers(model.backbone).items()
         for number in (mask[layer].T if module.input_first else mask[layer]).reshape(-1, 4).sum(1).unique()
     }
 

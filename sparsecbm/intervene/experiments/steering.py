@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.intervene.patches.bits import masked_layers
+from sparsecbm.intervene.patches.bits import require_masked_layers
 from sparsecbm.intervene.reference import predict_concept_logits
 from sparsecbm.model.batches import batch_by_length, encode, pad
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -60,7 +60,7 @@ def fit_steering(
     """
     if min(len(towards), len(away)) < 5:
         raise InterventionError(f"a probe of {concept!r} needs five texts of each of two states")
-    masked = masked_layers(model)
+    masked = require_masked_layers(model)
     parts = {u.parts[-1].layer: (u.parts[-1], u.count) for u in find_units(model.backbone) if u.kind == "head"}
     parts = {layer: part for layer, part in parts.items() if layer in masked}
     outputs = _mean_outputs(model, concept, [*towards, *away], tuple(parts))
@@ -82,7 +82,7 @@ def fit_steering(
 @contextmanager
 def steered(model: ConceptBottleneck, steering: Steering, strength: float) -> Iterator[None]:
     """Steer all texts while the block runs, in every thread that uses the model; predict the concept alone."""
-    layers = masked_layers(model)
+    layers = require_masked_layers(model)
     with ExitStack() as stack:
         for layer, shift in steering.shifts.items():
             moved = strength * shift

@@ -16,20 +16,20 @@ from torch import Tensor
 from sparsecbm.base.errors import InterventionError, unknown
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.in_context import BitFlips, changed
-from sparsecbm.model.masked import MaskedLinear
+from sparsecbm.model.masked import MaskedLinear, masked_layers
 from sparsecbm.model.masks import ConceptMask
 
 # Layer -> indices into its flattened weight, each once.
 Positions = Mapping[str, Sequence[int]]
 
 
-def masked_layers(model: ConceptBottleneck) -> dict[str, MaskedLinear]:
+def require_masked_layers(model: ConceptBottleneck) -> dict[str, MaskedLinear]:
     """Return the masked layers by their name in the backbone.
 
     Raises:
         InterventionError: the model has none.
     """
-    layers = {name: module for name, module in model.backbone.named_modules() if isinstance(module, MaskedLinear)}
+    layers = masked_layers(model.backbone)
     if not layers:
         raise InterventionError("the model is dense: it has no masks to flip bits of; prune it, or edit the concept")
     return layers
@@ -41,7 +41,7 @@ def bit_budget(model: ConceptBottleneck, max_flipped_share: float) -> int:
     Raises:
         InterventionError: the model has no masks.
     """
-    size = sum(layer.weight.numel() for layer in masked_layers(model).values())
+    size = sum(layer.weight.numel() for layer in require_masked_layers(model).values())
     return max(2, int(max_flipped_share * size) // 2 * 2)
 
 
@@ -62,7 +62,7 @@ def toggle(model: ConceptBottleneck, concept: str, positions: Positions) -> None
     Raises:
         InterventionError: as `bit_flips`. Then nothing is flipped.
     """
-    flips, layers = bit_flips(model, concept, positions), masked_layers(model)
+    flips, layers = bit_flips(model, concept, positions), require_masked_layers(model)
     for layer in flips.layers:
         layers[layer].own_bits = flips.apply(layer, layers[layer].own_bits)
 
@@ -87,7 +87,7 @@ def bit_flips(model: ConceptBottleneck, concept: str, positions: Positions, patc
     Raises:
         InterventionError: a layer is not masked, or a position is out of range or repeated.
     """
-    index, layers = concept_index(model, concept), masked_layers(model)
+    index, layers = concept_index(model, concept), require_masked_layers(model)
     checked = check_positions(layers, positions)
     return BitFlips(index, {layer: _changed_bytes(indices) for layer, indices in checked}, patch)
 
@@ -98,7 +98,7 @@ def bits_at(model: ConceptBottleneck, concept: str, positions: Positions) -> dic
     Raises:
         InterventionError: as `bit_flips`.
     """
-    index, layers = concept_index(model, concept), masked_layers(model)
+    index, layers = concept_index(model, concept), require_masked_layers(model)
     bits = {}
     for layer, indices in check_positions(layers, positions):
         packed = layers[layer].bits[index]

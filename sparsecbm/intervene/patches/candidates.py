@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sparsecbm.base.progress import progress
-from sparsecbm.intervene.patches.bits import Positions, concept_index, masked_layers
+from sparsecbm.intervene.patches.bits import Positions, concept_index, require_masked_layers
 from sparsecbm.intervene.patches.factors import Factors
 from sparsecbm.intervene.patches.protection import Protection
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -104,7 +104,7 @@ def select_candidates(
         factors: of the texts whose prediction is to change, by layer
         weights: of these texts, [texts]
     """
-    index, modules, layers = concept_index(model, concept), masked_layers(model), options.layers
+    index, modules, layers = concept_index(model, concept), require_masked_layers(model), options.layers
     is_global = options.scope == "global"
     count = options.size if is_global else -(-options.size // len(layers))
     parts = []  # a row a bit: layer, position, change, gain, kind

@@ -8,7 +8,7 @@ So a text takes (in + out) numbers for each token and layer instead of in * out.
 and the effects of a few bits are computed without those of all others. Bits that are 0 have effects, too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -120,12 +120,15 @@ def compute_factors(
     factors = {}
     for layer in layers:
         calls = [(inputs, next(slopes)) for inputs, _ in calls_by_layer[layer]]
-        layer_inputs, layer_slopes = (
-            torch.cat([part.reshape(len(texts), -1, part.shape[-1]) for part in parts], dim=1)
-            for parts in zip(*calls, strict=True)
-        )
+        layer_inputs, layer_slopes = (_tokens_of_calls(parts, len(texts)) for parts in zip(*calls, strict=True))
         factors[layer] = Factors(layer_inputs, layer_slopes, model.backbone.get_submodule(layer).input_first)
     return logits.detach(), factors
+
+
+def _tokens_of_calls(parts: Sequence[Tensor], texts: int) -> Tensor:
+    """Return what a layer received or gave in several calls, [texts, tokens of all calls, width]."""
+    by_text = [part.reshape(texts, -1, part.shape[-1]) for part in parts]
+    return by_text[0] if len(by_text) == 1 else torch.cat(by_text, dim=1)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from sparsecbm.base.errors import ConfigError, unknown
-from sparsecbm.intervene.patches.bits import masked_layers
+from sparsecbm.intervene.patches.bits import require_masked_layers
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.masked import block_number, find_blocks
 
@@ -16,7 +16,7 @@ def match_layers(model: ConceptBottleneck, patterns: Sequence[str]) -> list[str]
         ConfigError: a pattern matches none; the message lists the layers.
         InterventionError: the model has no masks.
     """
-    layers = masked_layers(model)
+    layers = require_masked_layers(model)
     for pattern in patterns:
         if not any(fnmatchcase(layer, pattern) for layer in layers):
             raise ConfigError(unknown("layer pattern", pattern, layers))

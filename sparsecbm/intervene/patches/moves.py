@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import torch
 
 MIN_EXCHANGE_VALUE = 1e-3  # an exchange must add this much, in log-odds
 SHORTLIST = 400  # bits of each segment that moves of one call choose from; all others are compared once
@@ -54,12 +55,18 @@ def choose_moves(
         flipped: bits that are flipped already, [bits], bool
     """
     shift = effects[:, flipped].sum(1)
-    value = gains - limits.strength * ((shift @ effects if len(effects) else 0.0) + _own_penalty(effects))
+    value = gains - limits.strength * (_product(shift, effects) + _own_penalty(effects))
     listed = _shortlist(value, starts, flipped)
     moves = _choose_listed(
         gains[listed], effects[:, listed], np.searchsorted(listed, starts), flipped[listed], limits, shift
     )
     return [Move((int(listed[move.bits[0]]), int(listed[move.bits[1]]))) for move in moves]
+
+
+def _product(shift: np.ndarray, effects: np.ndarray) -> np.ndarray:
+    """Return shift @ effects, [bits], by PyTorch: numpy's threads would fight with those of the model for the cores."""
+    product: np.ndarray = torch.mv(torch.from_numpy(effects).T, torch.from_numpy(shift)).numpy()
+    return product
 
 
 def _own_penalty(effects: np.ndarray) -> np.ndarray:
@@ -92,7 +99,7 @@ def _choose_listed(
     for _ in range(limits.max_moves):
         if required_gain <= 0:
             break
-        slope = shift @ effects if len(effects) else 0.0
+        slope = _product(shift, effects)
         value_to_enter = gains - strength * (slope + own_penalty)
         enter = _best_by_segment(np.where(flipped, -np.inf, value_to_enter), starts, filled)
         if flipped.sum() + 2 <= limits.budget:

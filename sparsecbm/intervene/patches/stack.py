@@ -16,7 +16,7 @@ from sparsecbm.intervene.patches.bits import (
     bits_at,
     concept_index,
     mask_checksum,
-    masked_layers,
+    require_masked_layers,
     toggle,
     toggled,
 )
@@ -161,7 +161,7 @@ def _check_applicable(model: ConceptBottleneck, patch: MaskPatch, parents: tuple
 
 
 def _check_weights(model: ConceptBottleneck, patch: MaskPatch) -> None:
-    masked_layers(model)
+    require_masked_layers(model)
     concept_index(model, patch.concept)
     own = weights_checksum(model)
     if own != patch.weights:
