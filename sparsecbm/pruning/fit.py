@@ -1,7 +1,7 @@
 """From a dense model and annotated tables to a sparse model."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,7 +16,7 @@ from sparsecbm.base.params import Finetune, Prune
 from sparsecbm.model.cbm import ConceptBottleneck, Logits
 from sparsecbm.model.heads import activate
 from sparsecbm.model.inference import inference_mode
-from sparsecbm.model.masked import masked_layers, prunable_layers
+from sparsecbm.model.masked import prunable_layers
 from sparsecbm.model.masks import MaskSet
 from sparsecbm.pruning.head_fit import refit_concept_heads
 from sparsecbm.pruning.mask_sources import MaskSource, ShuffledMasks, make_mask_source
@@ -29,7 +29,7 @@ from sparsecbm.pruning.null_concepts import (
     with_null_states,
     without_null_concepts,
 )
-from sparsecbm.pruning.own_weights import HeldOut, OwnWeights, PooledTexts, judge_own_weights, lend_weights
+from sparsecbm.pruning.own_weights import HeldOut, OwnWeights, PooledTexts, judge_own_weights, with_common_weights
 from sparsecbm.pruning.random_control import matched_random_of
 from sparsecbm.pruning.required_masks import require_masks
 from sparsecbm.pruning.schedule import PruningEvents
@@ -147,13 +147,14 @@ def fit_masks(
         families = [family for family in (dense.concept_set.names, names) if family]
         training_sample = _sample(annotated, pooled, run.seed)
         own_weights = judge_own_weights(model, training_sample, judged_on, families, params.granularity, run.seed + 1)
-        borrowers = [name for name, own in own_weights.items() if not own.earned]
-        if params.contrast == "earned" and borrowers:
-            _lend(model, own_weights, dense.concept_set.names)
+        earned = [name for name, own in own_weights.items() if own.earned]
+        unearned = [name for name in own_weights if name not in earned]
+        if params.contrast == "earned" and unearned:
+            model.masks = with_common_weights(require_masks(model), earned, dense.concept_set.names)
             if writes():
                 require_masks(model).save(folder / FINAL)
             wait_for_all()
-            pooled |= pooled_under_masks(model, train_examples, borrowers)
+            pooled |= pooled_under_masks(model, train_examples, unearned)
     beside = None
     if nulls:
         beside, model = model, without_null_concepts(model, dense.concept_set)
@@ -190,13 +191,6 @@ def _last_masks(events: Path) -> MaskSet:
     steps = sorted(int(path.stem) for path in events.glob("*.safetensors") if path.stem.isdigit())
     final = events / FINAL
     return MaskSet.load(final if final.is_file() else events / f"{steps[-1] if steps else 0}.safetensors")
-
-
-def _lend(model: ConceptBottleneck, own_weights: Mapping[str, OwnWeights], real: Sequence[str]) -> None:
-    """Fill the masks of concepts that have not earned weights of their own with weights that others keep."""
-    earned = [name for name, own in own_weights.items() if own.earned]
-    weights = {layer: module.weight for layer, module in masked_layers(model.backbone).items()}
-    model.masks = lend_weights(require_masks(model), earned, real, weights)
 
 
 def _sample(data: Examples, pooled: Mapping[str, Tensor], seed: int) -> PooledTexts:

@@ -9,7 +9,7 @@ needed     does the concept lose more without its exclusive weights than under a
 Both count right predictions. Log-probabilities would punish a good mask for heads that are too sure of themselves.
 
 A concept without meaning fails the first question, and one that reads common weights fails the second. With
-`prune.contrast: earned` such a concept borrows: its mask keeps its size and is filled with weights that others keep.
+`prune.contrast: earned` the mask of such a concept keeps the common weights alone.
 """
 
 import copy
@@ -118,33 +118,24 @@ def judge_own_weights(
     return judged
 
 
-def lend_weights(
-    masks: MaskSet, earned: Collection[str], real: Sequence[str], weights: Mapping[str, Tensor]
-) -> MaskSet:
-    """Masks in which concepts that have not earned weights of their own keep as many that others keep.
+def with_common_weights(masks: MaskSet, earned: Collection[str], real: Sequence[str]) -> MaskSet:
+    """Masks in which concepts that have not earned weights of their own keep the common ones alone.
 
-    In each layer they take first what most lenders keep, and of these the weights of the largest magnitude. Lenders are
-    the real concepts that have earned theirs; if there are none, all real concepts, which makes their masks equal.
+    Common are those that at least two of the real concepts with earned weights keep; if fewer than two have earned
+    theirs, of all real concepts. So no weight stops being exclusive to another concept.
 
     Args:
         earned: names of the concepts that have earned their weights; their masks stay
         real: names of the concepts that mean something
-        weights: layer -> the weights, in the shape of the masks
     """
-    lenders = [name for name in real if name in earned] or list(real)
-    borrowers = [name for name in masks.concepts if name not in earned]
-    if not borrowers:
-        return masks
+    keepers = [name for name in real if name in earned]
+    keepers = keepers if len(keepers) > 1 else list(real)
     chosen = {mask.name: dict(mask.items()) for mask in masks}
-    for layer, shape in masks.shapes.items():
-        kept = torch.stack([chosen[name][layer] for name in lenders]).sum(0).reshape(-1)
-        size = weights[layer].detach().float().abs().cpu().reshape(-1)
-        rank = kept + size / (size.max() * 1.001 + 1e-12)  # below 1 more: magnitude decides among equals only
-        order = rank.argsort(descending=True, stable=True)
-        for name in borrowers:
-            mask = torch.zeros(len(order), dtype=torch.bool)
-            mask[order[: int(masks[name][layer].sum())]] = True
-            chosen[name] = {**chosen[name], layer: mask.view(shape)}
+    for layer in masks.shapes:
+        common = torch.stack([masks[name][layer] for name in keepers]).sum(0) >= min(2, len(keepers))
+        for name in masks.concepts:
+            if name not in earned:
+                chosen[name][layer] = common
     return MaskSet.from_masks(chosen)
 
 

@@ -256,7 +256,7 @@ def test_a_control_whose_heads_are_all_fitted_anew_needs_no_training(uninterrupt
 
 
 def test_a_control_shuffles_the_final_masks(model, tmp_path):
-    """Concepts that have not earned weights of their own borrow; the control has the same overlaps."""
+    """Concepts that have not earned weights of their own keep common ones; the control has the same overlaps."""
     params, finetune = pruning(core=0.5, epochs=1, contrast="earned"), finetuning(refit_label_head=True)
     chosen = prune(model, tmp_path / "chosen", params, finetune)
     assert not any(own.earned for own in chosen.own_weights.values())

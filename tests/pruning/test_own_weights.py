@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from sparsecbm.model.masks import MaskSet
-from sparsecbm.pruning.own_weights import HeldOut, PooledTexts, _lead, judge_own_weights, lend_weights
+from sparsecbm.pruning.own_weights import HeldOut, PooledTexts, _lead, judge_own_weights, with_common_weights
 from sparsecbm.train.examples import build_examples
 from sparsecbm.train.pooled import pooled_under_masks
 from tests.support.planted_model import identical_masks, planted_masks, planted_model
@@ -54,9 +54,8 @@ def test_equal_masks_leave_nothing_to_earn(backbone):
         assert (own.needed.value, own.needed.p) == (0, 1)  # no weight is exclusive
 
 
-# Eight weights; food keeps 0 to 3, noise 0, 1, 4, 5, and the third concept 0, 1, 6, 7.
-KEPT = {"food": [0, 1, 2, 3], "noise": [0, 1, 4, 5], "third": [0, 1, 6, 7]}
-WEIGHTS = {"a": torch.tensor([[1.0, -1, 2, 5], [-9, 0.5, 8, 8]])}
+# Eight weights; food keeps 0 to 3, noise 0, 1, 3, 4, and the third concept 0, 5, 6, 7.
+KEPT = {"food": [0, 1, 2, 3], "noise": [0, 1, 3, 4], "third": [0, 5, 6, 7]}
 
 
 def masks(kept):
@@ -69,25 +68,31 @@ def kept(mask_set):
     return {mask.name: mask["a"].reshape(-1).nonzero().view(-1).tolist() for mask in mask_set}
 
 
-def test_a_borrower_takes_what_most_lenders_keep_and_then_the_largest():
-    """By hand: 0 and 1 are kept twice; of 2 to 5, kept once, weights 4 (-9) and 3 (5) are the largest."""
-    lent = lend_weights(masks(KEPT), ["food", "noise"], ("food", "noise", "third"), WEIGHTS)
-    assert kept(lent) == {**KEPT, "third": [0, 1, 3, 4]}
-    assert lent.exclusive("third").weights == 0
+def test_a_concept_without_earned_weights_keeps_what_two_others_keep():
+    """By hand: food and noise both keep 0, 1 and 3; what is exclusive to them stays so."""
+    before, after = masks(KEPT), with_common_weights(masks(KEPT), ["food", "noise"], ("food", "noise", "third"))
+    assert kept(after) == {**KEPT, "third": [0, 1, 3]}
+    assert after.exclusive("third").weights == 0
+    for name, weight in (("food", 2), ("noise", 4)):
+        assert kept([after.exclusive(name)]) == kept([before.exclusive(name)]) == {name: [weight]}
 
 
-def test_null_concepts_borrow_and_never_lend():
-    lent = lend_weights(masks(KEPT), ["food", "third"], ("food", "noise"), WEIGHTS)
-    assert kept(lent) == {**KEPT, "noise": [0, 1, 2, 3]}  # food is the only lender
+def test_null_concepts_have_no_say_in_what_is_common():
+    """The third one is null: only food is real and has earned its weights, so both real concepts count."""
+    assert kept(with_common_weights(masks(KEPT), ["food", "third"], ("food", "noise"))) == {**KEPT, "noise": [0, 1, 3]}
 
 
 def test_if_none_has_earned_weights_all_masks_are_the_same():
-    lent = kept(lend_weights(masks(KEPT), [], ("food", "noise", "third"), WEIGHTS))
-    assert lent == {name: [0, 1, 4, 6] for name in KEPT}  # of equal weights the first one
+    after = with_common_weights(masks(KEPT), [], ("food", "noise", "third"))
+    assert kept(after) == {name: [0, 1, 3] for name in KEPT}
+
+
+def test_the_only_concept_keeps_its_mask():
+    assert with_common_weights(masks({"food": [1, 2]}), [], ["food"]) == masks({"food": [1, 2]})
 
 
 def test_masks_stay_if_all_have_earned_theirs():
-    assert lend_weights(masks(KEPT), list(KEPT), list(KEPT), WEIGHTS) == masks(KEPT)
+    assert with_common_weights(masks(KEPT), list(KEPT), list(KEPT)) == masks(KEPT)
 
 
 def test_the_p_value_counts_flipped_signs_of_groups():
