@@ -74,7 +74,9 @@ def review(
     ] = None,
     split: Annotated[str, typer.Option(help="The split to label; all but train come at random.")] = "train",
     author: Author = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="End after so many labels.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="End after so many labels; a text has one for each concept.")
+    ] = None,
 ) -> None:
     """Label texts, those whose labels help most first, with one key for each state."""
     from sparsecbm.annotate.review.outlook import concept_progress

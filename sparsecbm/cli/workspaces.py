@@ -12,7 +12,7 @@ CONCEPT_STEPS = (
     "sparsecbm concepts suggest                            # proposes concepts.yaml, which you edit",
     "sparsecbm concepts check",
     "sparsecbm annotate review                             # you label some texts to learn from,",
-    "sparsecbm annotate review --split test --limit 150    # and some to measure on",
+    "sparsecbm annotate review --split test --limit 150    # and 150 labels to measure on",
     "sparsecbm annotate                                    # machines label the rest; params.yaml names them",
 )
 

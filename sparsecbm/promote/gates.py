@@ -137,7 +137,9 @@ def _figure_rows(gate: FigureGate, figures: Mapping[str, dict]) -> Iterator[Row]
         return
     values = list(_values_under(figures[gate.file], gate.key.split("."), ""))
     if not values:
-        reason = f"metrics/{gate.file}.json has no such key"
+        reason = (
+            f"metrics/{gate.file}.json has no such key; a run on few texts, such as --profile quick, leaves some out"
+        )
         yield _not_judged(gate.name, f"{gate.file}:{gate.key}", reason, effect_if_missing)
     for name, value in values:
         row = _figure_row(gate, f"{gate.file}:{name}", value, effect_if_missing)

@@ -47,6 +47,7 @@ class MaskTraining(TrainingMethod):
     """
 
     learning_rates = "prune.score_learning_rate, prune.learning_rate or finetune.head_learning_rate"
+    scored = " (heads are fitted to the masks later)"
 
     def __init__(
         self,

@@ -35,7 +35,8 @@ def tiles(metrics: Mapping[str, Mapping]) -> list[Tile]:
         metrics: stage -> content of its `metrics/STAGE.json`
     """
     scores, edits = metrics.get("evaluate", {}), metrics.get("intervene", {})
-    hard = scores.get("label_hard_refitted") or scores.get("label_hard")
+    refitted = scores.get("label_hard_refitted")
+    hard = refitted or scores.get("label_hard")
     dense, words = scores.get("dense") or {}, scores.get("bag_of_words") or {}
     shown = []
     if scores:
@@ -47,7 +48,8 @@ def tiles(metrics: Mapping[str, Mapping]) -> list[Tile]:
         shown.append(Tile(_percent(mean["accuracy"]), "concepts right, mean", beside))
     if hard:
         beside = "each concept as its likeliest state, without probabilities"
-        shown.append(Tile(_percent(hard["accuracy"]), "label right from hard concepts", beside))
+        meaning = f"label right from hard concepts{', head refitted' if refitted else ''}"
+        shown.append(Tile(_percent(hard["accuracy"]), meaning, beside))
     if edits.get("gates"):
         failed = ", ".join(gate["name"] for gate in edits["gates"] if not gate["passed"])
         tone = "good" if edits["verdict"] == "passed" else "bad"
@@ -93,6 +95,17 @@ def concept_table(scores: Mapping, masks: Mapping | None) -> Table:
         rows.append((name, *cells))
     mask_columns = ("weights kept", "own mask minus others'") if masks else ()
     return Table(f"The concepts on the split {scores['split']}", ("", *HEADER, *mask_columns), tuple(rows))
+
+
+def lead_in_words(scores: Mapping) -> str:
+    """How far the concepts lead a bag of words, as a sentence; empty if that was not measured."""
+    lead = (scores.get("bag_of_words") or {}).get("concepts_lead", {}).get("mean")
+    if not lead:
+        return ""
+    low, high = (100 * end for end in lead["interval"])
+    sentence = f"On average the model leads the bag of words by {100 * lead['accuracy']:.1f} points"
+    verdict = "" if low > 0 else ": these texts do not show that the transformer reads more than words"
+    return f"{sentence} ({low:.1f} to {high:.1f}){verdict}."
 
 
 def subgroup_table(subgroups: Mapping[str, Mapping]) -> Table:

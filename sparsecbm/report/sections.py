@@ -8,7 +8,13 @@ from sparsecbm.report.evidence_tables import causal_summary, causal_tables, fait
 from sparsecbm.report.label_tables import agreement_table, alpha_table, noise_table, state_table, suspect_table
 from sparsecbm.report.null_table import null_table
 from sparsecbm.report.part_table import part_table
-from sparsecbm.report.score_tables import concept_table, label_table, mask_tables, subgroup_table
+from sparsecbm.report.score_tables import (
+    concept_table,
+    label_table,
+    lead_in_words,
+    mask_tables,
+    subgroup_table,
+)
 from sparsecbm.report.tables import Table, figure_tables, number
 
 PART_ROWS = (2, 4)  # heads and neurons of each concept that are shown at once
@@ -63,7 +69,8 @@ def _label_section(scores: Mapping, plots: Sequence[Plot]) -> Section:
     lead = (
         "The model was not trained on these texts. Intervals are 95 %, by bootstrap over clusters of texts. "
         "With “hard concepts”, the label head gets each concept as its likeliest state, without probabilities; "
-        "“head refitted” is a second label head that was fitted on such states."
+        "“head refitted” is a second label head that was fitted on such states. “majority” always gives the label that "
+        "is most frequent in training."
     )
     tables = [label_table(scores)] if scores else ()
     of_split = [plot for plot in plots if plot.name.endswith(f"-{scores.get('split')}")]
@@ -73,9 +80,9 @@ def _label_section(scores: Mapping, plots: Sequence[Plot]) -> Section:
 
 def _concept_section(scores: Mapping, masks: Mapping | None) -> Section:
     lead = (
-        "Scores of each concept, next to the most frequent state (majority), a classifier that counts words "
-        "(bag of words), and the model before masks (dense model)."
-    )
+        "Scores of each concept, next to the state that is most frequent in training (majority), a classifier that "
+        f"counts words (bag of words), and the model before masks (dense model). {lead_in_words(scores)}"
+    ).rstrip()
     for name, reason in (scores.get("unmeasured") or {}).items():
         lead += f" {name}: {reason}."
     return Section("concepts", "Concepts", lead, [concept_table(scores, masks)] if scores.get("concepts") else ())
@@ -113,6 +120,8 @@ def _mask_section(record: Mapping, plots: Sequence[Plot]) -> Section:
         "the run has that control."
     )
     masks, tables = record.get("chosen"), []
+    if masks:
+        lead += f" All figures here are of the {masks['texts']} texts of the split validation."
     if record.get("nulls"):
         lead += (
             " The first table sets real concepts beside concepts that mean nothing, whose masks were found in the same "
@@ -161,6 +170,8 @@ def _effect_section(scores: Mapping) -> Section:
 
 def _intervention_section(record: Mapping, plots: Sequence[Plot]) -> Section:
     lead = record.get("note") or "What edits of concepts and patches of their masks do to the predictions."
+    if attempts := record.get("oracle_patches", {}).get("attempts"):
+        lead += f" Patches were tried on {attempts} wrong predictions."
     gates = record.get("gates") or ()
     tables = [_gate_table(record.get("verdict", ""), gates)] if gates else []
     rest = {key: value for key, value in record.items() if key not in ("gates", "verdict", "note")}

@@ -289,7 +289,8 @@ class _Loop:
         named = {f"validation.{name}": value for name, value in figures.items()}
         progress.epochs.append({"epoch": progress.epoch, "step": progress.step, **named})
         if writes():
-            tqdm.write(f"epoch {progress.epoch}: " + ", ".join(f"{name} {value:.3f}" for name, value in named.items()))
+            scores = ", ".join(f"{name} {value:.3f}" for name, value in named.items())
+            tqdm.write(f"epoch {progress.epoch}{self.method.scored}: {scores}")
         self.run.on_step(progress.step, named)
 
     def _save(self) -> None:

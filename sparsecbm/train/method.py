@@ -24,6 +24,7 @@ class TrainingMethod(ABC):
 
     name: str  # shown next to the progress bar
     learning_rates: str  # the keys of the configuration, for messages
+    scored: str = ""  # what the scores after an epoch lack, for the terminal
 
     @abstractmethod
     def make_optimizer(self, model: ConceptBottleneck) -> AdamW:

@@ -21,7 +21,7 @@ from sparsecbm.report.examples import (
     worst_examples,
 )
 from sparsecbm.report.index_page import index_page
-from sparsecbm.report.score_tables import tiles
+from sparsecbm.report.score_tables import lead_in_words, tiles
 from sparsecbm.report.tables import MAX_ROWS, Table
 from tests.support import many_concepts, report_inputs
 from tests.support.html_page import Page
@@ -235,6 +235,26 @@ def test_figures_stand_beside_what_others_reach():
     )
     assert (concepts.figure, concepts.beside) == ("77.0%", "always the commonest 40.0%")
     assert (hard.figure, hard.meaning) == ("50.0%", "label right from hard concepts")
+    figures["evaluate"]["label_hard_refitted"] = {"accuracy": 0.55}
+    hard = tiles(figures)[2]
+    assert (hard.figure, hard.meaning) == ("55.0%", "label right from hard concepts, head refitted")
+
+
+@pytest.mark.parametrize(
+    ("interval", "sentence"),
+    [
+        ((0.01, 0.09), "On average the model leads the bag of words by 5.0 points (1.0 to 9.0)."),
+        (
+            (-0.02, 0.12),
+            "On average the model leads the bag of words by 5.0 points (-2.0 to 12.0): these texts do not show that "
+            "the transformer reads more than words.",
+        ),
+    ],
+)
+def test_a_lead_over_the_bag_of_words_that_may_be_chance_is_called_so(interval, sentence):
+    lead = {"mean": {"accuracy": 0.05, "interval": list(interval)}}
+    assert lead_in_words({"bag_of_words": {"concepts_lead": lead}}) == sentence
+    assert lead_in_words({"bag_of_words": None}) == lead_in_words({}) == ""
 
 
 def test_the_tile_of_the_interventions_names_the_gates_that_failed():

@@ -13,6 +13,7 @@ def by_measure(**values):
 
 SHIFTS = {"swap": 0.0, "probe": 0.1, "ablation": 0.2}
 CHOSEN = {
+    "texts": 30,
     "density_by_concept": {"food": 0.25},
     "swap": {"gap": {"food": estimate(0.5)}},
     "probe": {"gap": {"food": estimate(0.25)}},

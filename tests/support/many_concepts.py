@@ -36,6 +36,7 @@ def metrics(concepts: int = 50, states: int = 20, blocks: int = 12, heads: int =
         pairs.setdefault(first, {})[second] = {"jaccard": float(draw.uniform(0.2, 0.6)), "chance": 0.143}
     record["prune"]["chosen"] = {
         "density": 0.25,
+        "texts": 30,
         "density_by_concept": dict.fromkeys(names, 0.25),
         "overlap": {"pairs": pairs, "core": 0.1, "exclusive": dict.fromkeys(names, 0.02)},
         "swap": {"matrix": square, "gap": gap},

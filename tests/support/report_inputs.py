@@ -121,6 +121,7 @@ def metrics() -> dict[str, dict]:
     gap = {name: {"value": 0.4, "interval": [0.3, 0.5]} for name in ("food", "noise", "mean")}
     chosen = {
         "density": 0.25,
+        "texts": 30,
         "density_by_concept": {"food": 0.25, "noise": 0.25},
         "overlap": {
             "pairs": {"food": {"noise": {"jaccard": 0.512, "chance": 0.143}}},
