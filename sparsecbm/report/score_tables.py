@@ -102,10 +102,12 @@ def lead_in_words(scores: Mapping) -> str:
     lead = (scores.get("bag_of_words") or {}).get("concepts_lead", {}).get("mean")
     if not lead:
         return ""
-    low, high = (100 * end for end in lead["interval"])
-    sentence = f"On average the model leads the bag of words by {100 * lead['accuracy']:.1f} points"
+    points, (low, high) = 100 * lead["accuracy"], (100 * end for end in lead["interval"])
+    if high < 0:
+        return f"On average the bag of words is better by {-points:.1f} points ({-high:.1f} to {-low:.1f})."
+    sentence = f"On average the model leads the bag of words by {points:.1f} points ({low:.1f} to {high:.1f})"
     verdict = "" if low > 0 else ": these texts do not show that the transformer reads more than words"
-    return f"{sentence} ({low:.1f} to {high:.1f}){verdict}."
+    return f"{sentence}{verdict}."
 
 
 def subgroup_table(subgroups: Mapping[str, Mapping]) -> Table:

@@ -249,10 +249,11 @@ def test_figures_stand_beside_what_others_reach():
             "On average the model leads the bag of words by 5.0 points (-2.0 to 12.0): these texts do not show that "
             "the transformer reads more than words.",
         ),
+        ((-0.15, -0.01), "On average the bag of words is better by 8.0 points (1.0 to 15.0)."),
     ],
 )
 def test_a_lead_over_the_bag_of_words_that_may_be_chance_is_called_so(interval, sentence):
-    lead = {"mean": {"accuracy": 0.05, "interval": list(interval)}}
+    lead = {"mean": {"accuracy": sum(interval) / 2, "interval": list(interval)}}
     assert lead_in_words({"bag_of_words": {"concepts_lead": lead}}) == sentence
     assert lead_in_words({"bag_of_words": None}) == lead_in_words({}) == ""
 

@@ -63,7 +63,7 @@ def describe_stop(completeness: Completeness, count: int) -> str:
             text += ", which is linear, so it can know less than they do"
     if count < len(completeness.steps):
         following = completeness.steps[count]
-        text += f"; the next concept adds {100 * following.gain:+.1f} points of accuracy (standard error "
+        text += f"; one more concept would add {100 * following.gain:+.1f} points of accuracy (standard error "
         text += f"{100 * following.gain_error:.1f})"
     return text.rstrip(".") + "."
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from sparsecbm.annotate.human_labels import Decision, parse_time
-from sparsecbm.base.metrics import confusion, kappa_of
+from sparsecbm.base.metrics import confusion, kappa_of, wilson_interval
 
 PAUSE = 120.0  # seconds; a longer gap between two decisions is a pause, not work
 MIN_PACE = 5  # decisions that a pace is measured on
@@ -59,7 +59,7 @@ def agreement(probabilities: np.ndarray, labels: np.ndarray) -> MachineAgreement
     right = int((given == machine).sum())
     kappa = float(kappa_of(confusion(given, machine, probabilities.shape[1])))
     expected = float(probabilities[both].max(1).mean())
-    return MachineAgreement(count, right / count, _wilson(right, count), kappa, expected)
+    return MachineAgreement(count, right / count, wilson_interval(right, count), kappa, expected)
 
 
 def expected_kappa(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -102,15 +102,5 @@ def expected_gain(probabilities: np.ndarray, labels: np.ndarray, rows: Sequence[
 
 def half_width(cells: int) -> float:
     """Half of the 95 % interval of an accuracy that is measured on so many cells, at its widest (one half right)."""
-    low, high = _wilson(cells // 2, cells)
+    low, high = wilson_interval(cells // 2, cells)
     return (high - low) / 2
-
-
-def _wilson(right: int, cells: int) -> tuple[float, float]:
-    """The 95 % interval of a share, by Wilson's score; 0 to 1 without cells."""
-    from scipy.stats import binomtest
-
-    if not cells:
-        return 0.0, 1.0
-    ends = binomtest(right, cells).proportion_ci(method="wilson")
-    return float(ends.low), float(ends.high)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
+from sparsecbm.base.metrics import wilson_interval
+from sparsecbm.base.numbers import six_decimals
 from sparsecbm.base.progress import progress
 from sparsecbm.intervene.experiments.controls import choose_wrong_state, draw_random_flips
 from sparsecbm.intervene.experiments.policies import set_state
@@ -282,12 +283,13 @@ def summary(trials: Sequence[OracleTrial], max_harm: float) -> dict:
 
     harmed = sum(trial.side_effects.harmed.count for trial in done)
     correct_before = sum(trial.side_effects.harmed.of for trial in done)
+    repaired = sum(trial.repaired(max_harm) for trial in trials)
     bits = [trial.patch.bits for trial in done]
     return {
         "attempts": len(trials),
         "reached": mean([trial.patch is not None for trial in trials]),
         "repaired": mean([trial.repaired(max_harm) for trial in trials]),
-        "repaired_interval": _wilson_interval(sum(trial.repaired(max_harm) for trial in trials), len(trials)),
+        "repaired_interval": [six_decimals(end) for end in wilson_interval(repaired, len(trials))] if trials else None,
         "bits": {"median": float(np.median(bits)), "most": max(bits)} if done else None,
         "harm": round(harmed / correct_before, 6) if correct_before else None,
         "within_harm": mean([trial.repaired(max_harm) for trial in done]),
@@ -305,11 +307,3 @@ def summary(trials: Sequence[OracleTrial], max_harm: float) -> dict:
             "concept_edit_reached": 1.0 if trials else None,
         },
     }
-
-
-def _wilson_interval(count: int, total: int) -> list[float] | None:
-    """Return the 95 % interval of a share; None of nothing."""
-    if not total:
-        return None
-    ends = binomtest(count, total).proportion_ci(method="wilson")
-    return [round(float(ends.low), 6), round(float(ends.high), 6)]

@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sparsecbm.base.errors import InterventionError
-from sparsecbm.base.metrics import MISSING, interval, resampled_means
+from sparsecbm.base.metrics import MISSING, interval, resampled_means, wilson_interval
 from sparsecbm.base.numbers import six_decimals
 from sparsecbm.base.published import PUBLISHED, published_form
 from sparsecbm.intervene.patches.bits import Positions, toggled
@@ -24,7 +24,10 @@ Interval = tuple[float | None, float | None]
 
 @dataclass(frozen=True, config=PUBLISHED)
 class Share:
-    """A number of texts, and their share of some texts with its 95 % interval by bootstrap over groups."""
+    """A number of texts, and their share of some texts with its 95 % interval by bootstrap over groups.
+
+    Where all or none count, no resample differs, so the interval is Wilson's for as many cases as there are groups.
+    """
 
     count: int
     of: Annotated[int, Field(description="number of the texts that the share refers to")]
@@ -151,10 +154,10 @@ def measure_changed_logits(
         0.0,
         Change(_mean(before), _mean(after), intervals[0]),
         Change(_mean(label_before), _mean(label_after), intervals[1]),
-        _share(harmed, intervals[2]),
-        _share(fixed, intervals[3]),
-        _share(label_harmed, intervals[4]),
-        _share(label_fixed, intervals[5]),
+        _share(harmed, intervals[2], reference.groups),
+        _share(fixed, intervals[3], reference.groups),
+        _share(label_harmed, intervals[4], reference.groups),
+        _share(label_fixed, intervals[5], reference.groups),
         Neighbours(len(neighbours), int(np.nansum(fixed[neighbours])), int(np.nansum(harmed[neighbours]))),
     )
 
@@ -180,8 +183,12 @@ def _nearest_rows(
     return np.argsort(-similarity, kind="stable")[:count]
 
 
-def _share(values: np.ndarray, ends: Interval) -> Share:
+def _share(values: np.ndarray, ends: Interval, groups: np.ndarray) -> Share:
     known = np.isfinite(values)
+    if known.any() and np.ptp(values[known]) == 0:
+        cases = len(set(groups[known]))
+        low, high = wilson_interval(cases * int(values[known][0]), cases)
+        ends = six_decimals(low), six_decimals(high)
     return Share(int(np.nansum(values)), int(known.sum()), _mean(values), ends)
 
 

@@ -70,6 +70,8 @@ def test_flips_that_change_nothing_have_no_side_effects(planted, table):
     effects = measure_side_effects(planted, "food", {OUTER: (15 * 32 + 31,)}, predict_reference(planted, table))
     assert effects.harmed.count == effects.fixed.count == 0
     assert effects.concept.interval == effects.label.interval == (0.0, 0.0)
+    groups = table["group"].nunique()
+    assert effects.harmed.interval == (0, pytest.approx(1.96**2 / (groups + 1.96**2), abs=1e-4)), "Wilson, by hand"
 
 
 def test_neighbours_are_the_most_similar_texts(planted, table):
