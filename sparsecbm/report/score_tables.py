@@ -100,7 +100,7 @@ def concept_table(scores: Mapping, masks: Mapping | None) -> Table:
 def lead_in_words(scores: Mapping) -> str:
     """How far the concepts lead a bag of words, as a sentence; empty if that was not measured."""
     lead = (scores.get("bag_of_words") or {}).get("concepts_lead", {}).get("mean")
-    if not lead:
+    if not lead or None in (lead["accuracy"], *lead["interval"]):
         return ""
     points, (low, high) = 100 * lead["accuracy"], (100 * end for end in lead["interval"])
     if high < 0:

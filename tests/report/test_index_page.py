@@ -256,6 +256,8 @@ def test_a_lead_over_the_bag_of_words_that_may_be_chance_is_called_so(interval, 
     lead = {"mean": {"accuracy": sum(interval) / 2, "interval": list(interval)}}
     assert lead_in_words({"bag_of_words": {"concepts_lead": lead}}) == sentence
     assert lead_in_words({"bag_of_words": None}) == lead_in_words({}) == ""
+    unknown = {"mean": {"accuracy": None, "interval": [None, None]}}
+    assert lead_in_words({"bag_of_words": {"concepts_lead": unknown}}) == "", "no text has a state"
 
 
 def test_the_tile_of_the_interventions_names_the_gates_that_failed():

@@ -225,7 +225,8 @@ def test_a_concept_that_has_not_earned_its_weights_keeps_none(params, tmp_path):
     for name, own in chosen["own_weights"].items():
         if not own["earned"]:
             assert chosen["overlap"]["exclusive"][name] == 0
-    assert chosen["density"] == 0.25
+            assert chosen["density_by_concept"][name] == chosen["overlap"]["core"], "what both concepts keep"
+    assert 0.7 * 0.25 <= chosen["overlap"]["core"] < 0.25
 
 
 def test_null_concepts_are_measured_and_dropped(params, tmp_path):
