@@ -84,9 +84,10 @@ def describe_work(workspace: Workspace, params: Params, name: str) -> list[str]:
     cells, wanted = len(given.texts) * len(file.concepts), sum(work.cells for work in pending)
     texts = sum(len(work.texts) for work in pending)
     lines = [
-        f"to label: {wanted:,} of {cells:,} cells (a text and a concept) of {texts:,} of {len(given.texts):,} texts",
-        "these include texts that people labelled, to compare; texts to measure on that nobody labelled are left out",
+        f"to label: {wanted:,} of {cells:,} cells (a text and a concept) of {texts:,} of {len(given.texts):,} texts"
     ]
+    if len(given.people):
+        lines.append("these include texts that people labelled, to compare; others to measure on are left out")
     for work in pending:
         if len(pending) > 1:
             lines.append(f"{', '.join(concept.name for concept in work.concepts)}, for {len(work.texts):,} texts:")

@@ -138,7 +138,8 @@ def _figure_rows(gate: FigureGate, figures: Mapping[str, dict]) -> Iterator[Row]
     values = list(_values_under(figures[gate.file], gate.key.split("."), ""))
     if not values:
         reason = (
-            f"metrics/{gate.file}.json has no such key; a run on few texts, such as --profile quick, leaves some out"
+            f"metrics/{gate.file}.json has no such key: it is misspelt, or the run had too few texts for it, "
+            "as with --profile quick"
         )
         yield _not_judged(gate.name, f"{gate.file}:{gate.key}", reason, effect_if_missing)
     for name, value in values:

@@ -121,7 +121,7 @@ def _mask_section(record: Mapping, plots: Sequence[Plot]) -> Section:
     )
     masks, tables = record.get("chosen"), []
     if masks:
-        lead += f" All figures here are of the {masks['texts']} texts of the split validation."
+        lead += f" Accuracies here are of the {masks['texts']} texts of the split validation."
     if record.get("nulls"):
         lead += (
             " The first table sets real concepts beside concepts that mean nothing, whose masks were found in the same "

@@ -1,5 +1,9 @@
 """What a dry run says where people label alone, and of several sets of concepts."""
 
+from dataclasses import replace
+
+from sparsecbm.annotate import labelling
+from sparsecbm.annotate.annotator_input import read_annotator_input
 from sparsecbm.annotate.human_labels import Decision, append_decisions
 from sparsecbm.annotate.labelling import describe_people, describe_work
 from sparsecbm.annotate.labels import text_key
@@ -34,3 +38,6 @@ def test_each_set_of_concepts_is_named_where_texts_lack_different_ones(tmp_path,
     total = "to label: 8 of 12 cells (a text and a concept) of 6 of 6 texts"
     assert lines[0] == total and lines[2:] == ["food, noise, for 2 texts:", "noise, for 4 texts:"]
     assert "texts that people labelled, to compare" in lines[1]
+    given = read_annotator_input(workspace)
+    monkeypatch.setattr(labelling, "read_annotator_input", lambda _: replace(given, people=given.people[:0]))
+    assert describe_work(workspace, load_params(workspace.params), "llm") == [lines[0], *lines[2:]]

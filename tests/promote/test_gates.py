@@ -181,7 +181,7 @@ def test_figures_are_selected_by_key_and_missing_ones_never_pass():
     for key in ("gap.*.worth", "none.of.it", "nothing"):
         row = rows([figure(key, at_least=0)], predictions(), figures=figures)[f"prune:{key}"]
         assert (row.outcome, row.effect) == (NOT_JUDGED, "hold")
-        assert row.reason.startswith("not judged: metrics/prune.json has no such key; a run on few texts")
+        assert row.reason.startswith("not judged: metrics/prune.json has no such key: it is misspelt, or")
     row = rows([figure("none", at_most=1)], predictions(), figures=figures)["prune:none"]
     assert (row.outcome, row.reason) == (NOT_JUDGED, "not judged: None is not a number")
     row = rows([figure("gap", at_least=0, required=False)], predictions())["prune:gap"]
