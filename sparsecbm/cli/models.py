@@ -1,5 +1,6 @@
 """The commands on saved models: predict, explain, evaluate, masks, compare."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ def predict(
         str, typer.Option(help="auto (bf16 if the processor multiplies it), float32 or bf16.")
     ] = "auto",
 ) -> None:
-    """Predict label, probabilities and concepts: one JSON line for each text."""
+    """Predict label and concepts: a table for each text in a terminal, one JSON line in a pipe or a file."""
     from sparsecbm.base.files import write_text
     from sparsecbm.base.outputs import check_output
     from sparsecbm.cli.earlier_outputs import published
@@ -35,15 +36,20 @@ def predict(
     if output is not None:
         check_output(output, published("predict"), "predictions")
     from sparsecbm.base.terminal_text import visible_json
-    from sparsecbm.cli.predictions import load_predictor, prediction_lines
+    from sparsecbm.cli.predictions import json_line, load_predictor, predictions
     from sparsecbm.cli.printing.terminal import say
 
-    lines = prediction_lines(load_predictor(model, precision, len(texts)), texts)
-    if output is None:
-        for line in lines:
-            say(visible_json(line))
+    found = predictions(load_predictor(model, precision, len(texts)), texts)
+    if output is not None:
+        write_text(output, "".join(f"{json_line(prediction)}\n" for prediction in found))
+    elif sys.stdout.isatty():
+        from sparsecbm.cli.printing.predictions import show_prediction
+
+        for prediction in found:
+            show_prediction(prediction)
     else:
-        write_text(output, "".join(f"{line}\n" for line in lines))
+        for prediction in found:
+            say(visible_json(json_line(prediction)))
 
 
 def explain(

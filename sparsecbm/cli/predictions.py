@@ -1,4 +1,4 @@
-"""The output of `sparsecbm predict`: one JSON line for each text."""
+"""What `sparsecbm predict` predicts, and its line of JSON for each text."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.outputs import EXPORT
 from sparsecbm.model.prediction import Prediction
 
-CHUNK = 512  # texts that are predicted before the first of them is printed
+CHUNK = 512  # texts that are predicted before the first of them is shown
 
 
 class Predictor(Protocol):
@@ -43,8 +43,12 @@ def load_predictor(folder: Path, precision: str, texts: int) -> Predictor:
         return prediction_copy(load(folder), Execution(precision=precision), texts)
 
 
-def prediction_lines(model: Predictor, texts: list[str]) -> Iterator[str]:
-    """One JSON line for each text, in order; `sparsecbm/schemas/predict.schema.json` describes it."""
+def predictions(model: Predictor, texts: list[str]) -> Iterator[Prediction]:
+    """The prediction for each text, in order."""
     for start in range(0, len(texts), CHUNK):
-        for prediction in model.predict(texts[start : start + CHUNK]):
-            yield json.dumps(prediction.to_dict(), ensure_ascii=False)
+        yield from model.predict(texts[start : start + CHUNK])
+
+
+def json_line(prediction: Prediction) -> str:
+    """A prediction as one line of JSON, which `sparsecbm/schemas/predict.schema.json` describes."""
+    return json.dumps(prediction.to_dict(), ensure_ascii=False)

@@ -15,7 +15,7 @@ from sparsecbm.base.errors import ModelError
 from sparsecbm.base.files import sha256_file
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.checksums import weights_checksum
+from sparsecbm.model.checksums import model_checksum, weights_checksum
 from sparsecbm.model.execution import Execution
 from sparsecbm.model.storage import CHECKSUMS
 from sparsecbm.promote.request_limits import release_memory
@@ -32,7 +32,8 @@ class ModelVersion:
 
     Attributes:
         name: of the registered model, or of the model folder
-        version: number in the registry; for a folder, the first 12 characters of `sha256`
+        version: number in the registry; for a folder, the first 12 characters of the checksum of weights and masks,
+            by which reports and cards name a model
         sha256: of the model folder's `checksums.json`
     """
 
@@ -85,7 +86,7 @@ def load_snapshot(
     if expected is not None and sha256 != expected:
         raise ModelError(f"{folder} is not the model that was registered: the sha256 of {CHECKSUMS} differs")
     loaded = {patch.id: patch for patch in map(MaskPatch.load, patch_files(patches))} if patches else {}
-    version = ModelVersion(name, sha256[:12] if number is None else str(number), sha256)
+    version = ModelVersion(name, model_checksum(model)[:12] if number is None else str(number), sha256)
     snapshot = Snapshot(model, model, version, MappingProxyType(loaded))
     _warm(snapshot)
     release_memory()  # what loading needed, so that a switch takes little more than two models

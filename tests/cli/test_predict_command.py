@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -10,9 +11,11 @@ from jsonschema import Draft202012Validator
 
 from sparsecbm.base.errors import ConfigError, DataError
 from sparsecbm.cli.json_schemas import json_schemas
-from sparsecbm.cli.predictions import prediction_lines
+from sparsecbm.cli.predictions import json_line
+from sparsecbm.cli.printing.predictions import show_prediction
 from sparsecbm.cli.text_files import load_texts
 from sparsecbm.cli.text_input import collect_texts
+from sparsecbm.model.prediction import Prediction, StatePrediction
 from tests.support.tiny_models import tiny_model
 
 VALIDATOR = Draft202012Validator(json_schemas()["predict"])
@@ -40,9 +43,33 @@ def test_each_text_gives_one_line_that_fits_the_published_schema(folder, sparsec
 
 
 def test_a_black_box_has_no_concepts(backbone):
-    (line,) = prediction_lines(tiny_model(backbone, mode="standard"), ["the food was good"])
-    VALIDATOR.validate(json.loads(line))
-    assert json.loads(line)["concepts"] == {}
+    (prediction,) = tiny_model(backbone, mode="standard").predict(["the food was good"])
+    line = json.loads(json_line(prediction))
+    VALIDATOR.validate(line)
+    assert line["concepts"] == {}
+
+
+def test_a_terminal_gets_a_table_with_the_most_probable_state_first(capsys):
+    noise = StatePrediction("quiet", {"loud": 0.1234, "quiet": 0.8766})
+    label = StatePrediction("2", {"1": 0.1, "2": 0.6, "3": 0.3})
+    show_prediction(Prediction("Quiet [b]place[/b]\x1b[2J", label, {"noise": noise}))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["Quiet", "[b]place[/b]\\x1b[2J"],
+        ["predicted", "other", "states"],
+        ["label", "2", "60.0%", "3", "30.0%,", "1", "10.0%"],
+        ["noise", "quiet", "87.7%", "loud", "12.3%"],
+    ]
+
+
+def test_the_command_prints_tables_in_a_terminal_alone(folder, sparsecbm, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    code, output, _ = sparsecbm("predict", folder, "--text", "the food was good", "--text", "bad")
+    rows = [line.split()[0] for line in re.sub(r"\x1b\[[\d;]*m", "", output).splitlines()]
+    assert (code, rows) == (
+        0,
+        ["the", "predicted", "label", "food", "noise", "bad", "predicted", "label", "food", "noise"],
+    )
 
 
 @pytest.mark.parametrize(

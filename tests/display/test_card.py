@@ -108,6 +108,15 @@ def test_the_strongest_words_of_each_side_come_first():
     assert strongest(explanation, explanation.label.words, -1) == [("food", -0.5), ("bad", -0.1)]
 
 
+def test_the_card_says_what_each_concept_adds_to_every_label():
+    text = Parsed(page([make_explanation()])).visible_text()
+    assert (
+        "What each concept adds to every rating concept 1 2 noise +1.00 −1.00 food −0.50 +0.50 so likely 20% 80%"
+        in text
+    )
+    assert "of which the likeliest are shown" not in text
+
+
 def with_sufficient(**changes):
     """Return the explanation with a smallest set of eight parts of food, with effects 2.0, 1.0, ..., 0.25, -0.5."""
     effects = (2.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, -0.5)

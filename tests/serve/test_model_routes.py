@@ -6,6 +6,7 @@ import pytest
 
 from sparsecbm.explain.sufficient_parts import find_sufficient_parts
 from sparsecbm.intervene.patches.stack import patched
+from sparsecbm.model.checksums import model_checksum
 from sparsecbm.promote.answer_row import answer_row
 from tests.support.served_model import ask_all, close
 
@@ -21,7 +22,8 @@ def test_predictions_are_those_of_the_model(app, snapshot):
     assert answer.status_code == 200
     body = answer.json()
     assert body["predictions"] == predicted(snapshot)
-    assert body["model"] == {"name": "tiny", "version": snapshot.version.sha256[:12], "sha256": snapshot.version.sha256}
+    version = model_checksum(snapshot.model)[:12]
+    assert body["model"] == {"name": "tiny", "version": version, "sha256": snapshot.version.sha256}
 
 
 def test_many_texts_are_answered_in_their_order(app, snapshot):

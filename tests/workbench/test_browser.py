@@ -46,7 +46,7 @@ def test_a_person_picks_a_text_that_was_read_wrongly(browser, site):
     _, address = site
     browser.get(f"{address}/texts")
     browser.find_element(By.CSS_SELECTOR, "select[name=kind] option[value=wrong]").click()
-    until(browser, lambda: "people:" in text_of(browser, "#list li"))
+    until(browser, lambda: "labelled:" in text_of(browser, "#list li"))
     picked = text_of(browser, "#list button.text")
     browser.find_element(By.CSS_SELECTOR, "#list button.text").click()
     read_exactly(browser)

@@ -83,7 +83,7 @@ def next_text(browser, earlier):
 def test_a_misread_text_becomes_a_patch_that_another_person_approves_and_takes_back(workspace, address, people):
     ann, bea = people["Ann"], people["Bea"]
     ann.get(f"{address}texts?split=test&kind=wrong")
-    misread = re.compile(r"· (\w+) (\w+) people: (\w+)")
+    misread = re.compile(r"· (\w+) (\w+) labelled: (\w+)")
     rows = ann.find_elements(By.CSS_SELECTOR, "#list li")
     row = next(row for row in rows if misread.search(row.text))
     concept, read, people_say = misread.search(row.text).groups()

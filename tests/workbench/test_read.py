@@ -161,8 +161,8 @@ def test_what_people_say_stands_beside_what_is_read(ask, words_of, workspace, sn
     read = snapshot.model.predict([row["text"]])[0]
     page = ask("GET", "/", whole=True, params={"text": row["text"]})
     for name in ("food", "noise"):
-        assert f"{name} people: {row[f'concept.{name}']}" in words_of(page)
+        assert f"{name} labelled: {row[f'concept.{name}']}" in words_of(page)
     differing = [name for name in ("food", "noise") if read.concepts[name].state != row[f"concept.{name}"]]
-    assert page.text.count('<span class="changed">people:') == len(differing)
-    assert ("People: " + row["label"] in words_of(page)) == (read.label.state != row["label"])
+    assert page.text.count('<span class="changed">labelled:') == len(differing)
+    assert ("Labelled: " + row["label"] in words_of(page)) == (read.label.state != row["label"])
     assert "eople: " not in words_of(ask("GET", "/", whole=True, params={"text": row["text"] + " indeed"}))

@@ -1,5 +1,6 @@
 """Labels of a workspace to and from a file of another tool, as the command line and the workbench do it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,9 @@ from sparsecbm.annotate.exchange.rows import Import, check_rows, compare
 from sparsecbm.annotate.exchange.spreadsheet import export_rows, read_rows
 from sparsecbm.annotate.human_labels import HUMAN_FILE, read_decisions, time_now
 from sparsecbm.annotate.labelled_texts import LabelledTexts, load_labelled_texts
+from sparsecbm.annotate.review.order import texts_at_random
 from sparsecbm.base.files import json_text
+from sparsecbm.base.params import load_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.csv_output import csv_text
 
@@ -19,12 +22,17 @@ ExportForm = Literal["tasks", "interface", "csv"]
 def exported_labels(workspace: Workspace, texts: LabelledTexts, form: ExportForm) -> str:
     """What a file for another tool holds: texts, with the decisions of people.
 
+    The texts are in random order, that of `annotate review` in splits that measure: people label the first rows, and a
+    table may be sorted. The order depends on the texts and on the seed in `params.yaml` alone.
+
     Raises:
+        ConfigError: `params.yaml` is not valid.
         DataError: the decisions cannot be read.
     """
     if form == "interface":
         return label_config(texts.concepts)
     decisions = read_decisions(workspace.annotations / HUMAN_FILE)
+    texts = replace(texts, frame=texts_at_random(texts.frame, load_params(workspace.params).seed))
     return json_text(export_tasks(texts, decisions)) if form == "tasks" else csv_text(export_rows(texts, decisions))
 
 

@@ -73,8 +73,13 @@ def order_at_random(cells: pd.DataFrame, seed: int) -> pd.DataFrame:
     Scores on cells drawn this way are unbiased. The order of two texts does not depend on which others there are.
     """
     open_cells = cells[~cells["labelled"]]
-    keys = open_cells["key"].drop_duplicates()
-    return _in_order_of_texts(open_cells, keys.iloc[np.argsort(_chance(keys, seed))]).assign(reason=RANDOM)
+    texts = texts_at_random(open_cells.drop_duplicates("key"), seed)
+    return _in_order_of_texts(open_cells, texts["key"]).assign(reason=RANDOM)
+
+
+def texts_at_random(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The rows of texts, which have a `key`, in the order in which `order_at_random` asks for the texts."""
+    return frame.iloc[np.argsort(_chance(frame["key"], seed))]
 
 
 def _part(cells: pd.DataFrame, worth: pd.Series, reason: str) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -19,7 +20,9 @@ from sparsecbm.annotate.human_labels import (
 )
 from sparsecbm.annotate.labelled_texts import load_labelled_texts
 from sparsecbm.annotate.labels import text_key
+from sparsecbm.annotate.review.order import texts_at_random
 from sparsecbm.base.files import write_json
+from sparsecbm.base.params import load_params
 from sparsecbm.data.csv_output import csv_text
 from tests.support.review_workspace import CONCEPTS, TEXTS, make_review_workspace, write_machine_labels
 
@@ -225,6 +228,19 @@ def test_the_commands_export_and_import_and_say_what_they_did(workspace, sparsec
     path.unlink()
     assert sparsecbm("annotate", "import", file)[1] == f"5 decision(s) added from {file}\n"
     assert votes(read_decisions(path)) == votes(DECISIONS)
+
+
+@pytest.mark.parametrize(("form", "file"), [("label-studio", "out.json"), ("csv", "out.csv")])
+def test_texts_are_exported_in_the_order_of_a_review_at_random(workspace, sparsecbm, monkeypatch, form, file):
+    monkeypatch.chdir(workspace.root)
+    sparsecbm("annotate", "export", "--format", form, "--output", file)
+    if form == "csv":
+        texts = [row.text for row in read_rows(Path(file))]
+    else:
+        texts = [task["data"]["text"] for task in json.loads(Path(file).read_text())]
+    table = load_labelled_texts(workspace).frame
+    expected = texts_at_random(table, load_params(workspace.params).seed)["text"].tolist()
+    assert list(dict.fromkeys(texts)) == expected != table["text"].tolist()
 
 
 def test_only_the_named_split_is_exported(workspace, sparsecbm, monkeypatch):

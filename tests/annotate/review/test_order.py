@@ -16,6 +16,7 @@ from sparsecbm.annotate.review.order import (
     order_at_random,
     order_by_turns,
     order_by_worth,
+    texts_at_random,
 )
 from sparsecbm.base.concepts import Concept
 
@@ -122,6 +123,18 @@ def test_a_random_order_depends_on_the_seed_and_not_on_other_texts():
     fewer = order_at_random(table[table["key"] != keys[3]], seed=1)["key"].drop_duplicates().tolist()
     assert fewer == [key for key in keys if key != keys[3]]
     assert order_at_random(table, seed=2)["key"].drop_duplicates().tolist() != keys != sorted(keys)
+
+
+def test_texts_are_in_the_order_in_which_a_review_at_random_asks_for_them():
+    table = grid()
+    texts = table.drop_duplicates("key")[["key", "label"]]
+    ordered = texts_at_random(texts, seed=1)
+    assert ordered["key"].drop_duplicates().tolist() != texts["key"].tolist()
+    asked = order_at_random(table, seed=1)["key"].drop_duplicates().tolist()
+    assert [key for key in ordered["key"] if key != "k05"] == asked
+    assert dict(zip(ordered["key"], ordered["label"], strict=True)) == dict(
+        zip(texts["key"], texts["label"], strict=True)
+    )
 
 
 def test_random_order_hits_every_label_alike():
