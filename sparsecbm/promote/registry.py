@@ -27,6 +27,7 @@ PATCHED_TAG = "sparsecbm.patched.sha256"  # of the run and the patches that a ve
 PATCHES_TAG = "sparsecbm.patches"  # the beginnings of their ids
 INTENT_TAG = "sparsecbm.intent"
 VERSION_DIGITS = 9
+MAX_LISTED = 10  # registered models that a message names
 
 Result = TypeVar("Result")
 
@@ -200,8 +201,11 @@ class Registry:
     def _model(self) -> "RegisteredModel":
         model = self._or_none(lambda: self.client.get_registered_model(self.name))
         if model is None:
+            others = [each.name for each in self.client.search_registered_models(max_results=MAX_LISTED)]
+            has = f" (it has {', '.join(others)})" if others else ""
             raise RegistryError(
-                f"the registry has no model {self.name!r}; `sparsecbm promote` registers what `sparsecbm run` trained"
+                f"the registry has no model {self.name!r}{has}; `sparsecbm promote` registers what `sparsecbm run` "
+                "trained"
             )
         return model
 

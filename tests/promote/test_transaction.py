@@ -128,7 +128,7 @@ def test_errors_name_missing_and_foreign_versions(registry):
     registry.client.create_model_version("m", tags={"other": "kind"})
     with pytest.raises(RegistryError, match="version 5 of model 'm' is of another kind"):
         promote(registry, 5, None, DECISION, works)
-    with pytest.raises(RegistryError, match="the registry has no model 'n'"):
+    with pytest.raises(RegistryError, match=r"the registry has no model 'n' \(it has m\); `sparsecbm promote`"):
         inspect_registry(Registry(registry.client, "n"))
 
 

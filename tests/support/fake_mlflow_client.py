@@ -39,6 +39,9 @@ class FakeClient:
             aliases=dict(model.aliases), tags=dict(model.tags), creation_timestamp=model.creation_timestamp
         )
 
+    def search_registered_models(self, max_results):
+        return [SimpleNamespace(name=name) for name in sorted(self.models)[:max_results]]
+
     def get_model_version(self, name, version):
         if int(version) not in self._model(name).versions:
             raise MlflowException(f"no version {version}", RESOURCE_DOES_NOT_EXIST)
