@@ -80,6 +80,11 @@ class Reference:
         parts = ({concept: arrays[concept]} for arrays in (self.gold, self.logits, self.pooled))
         return Reference(self.texts, self.groups, self.label_gold, *parts, self.checksum)
 
+    def with_concepts_of(self, other: "Reference") -> "Reference":
+        """Return the same texts with the predictions of the other's concepts as well."""
+        pairs = ((self.gold, other.gold), (self.logits, other.logits), (self.pooled, other.pooled))
+        return Reference(self.texts, self.groups, self.label_gold, *(a | b for a, b in pairs), self.checksum)
+
     def without(self, groups: Collection[str]) -> "Reference":
         """Return the texts that belong to none of these groups."""
         return self.take(~np.isin(self.groups, list(groups)))

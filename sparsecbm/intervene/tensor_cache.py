@@ -113,6 +113,13 @@ class TensorCache:
                 total -= size
 
 
+class RenewedCache(TensorCache):
+    """A cache whose entries are written and never read, for results that must not depend on what is there."""
+
+    def load(self, key: str) -> None:
+        """Return nothing, so that the entry is computed and written anew."""
+
+
 def cache_key(*parts: object) -> str:
     """Return a hash over plain values that JSON can hold, as hex."""
     return hashlib.sha256(json.dumps([FORMAT, *parts], sort_keys=True).encode()).hexdigest()

@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 
-import pandas as pd
-
 from sparsecbm.base.files import replacing_folder, write_json, write_text
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.csv_output import csv_text
-from sparsecbm.data.tables import read_split
 from sparsecbm.intervene.experiments.curves import (
     OracleCurve,
     OwnCurve,
@@ -20,10 +17,8 @@ from sparsecbm.intervene.experiments.curves import (
 from sparsecbm.intervene.experiments.trials import OracleTrial, TrialSettings, run_trials, summary
 from sparsecbm.intervene.experiments.verdict import PASSED, judge, least_rise, verdict
 from sparsecbm.intervene.memory.recall import recall_rows
-from sparsecbm.intervene.reference import Reference, predict_reference
+from sparsecbm.intervene.patches.split_safeguards import SplitPredictions, SplitSource, renewed_patch_cache
 from sparsecbm.model.cbm import ConceptBottleneck
-from sparsecbm.model.masked import first_masked_block
-from sparsecbm.model.remembered_states import RememberedStates, remembering_copy
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.stages.reproducible_stage import reproducible_stage
 
@@ -68,13 +63,14 @@ def run(params: Params, workspace: Workspace) -> None:
         note = "the model is of mode `standard`: it has no concepts to intervene on"
         _write(workspace, {}, {"verdict": PASSED, "gates": [], "note": note})
         return
-    reference = predict_reference(model, read_split(workspace.annotated, SPLIT))
-    results = _experiment(params, model, reference, read_split(workspace.annotated, "train"))
+    # What the model predicts here stays in the cache, so that the first patch need not predict it again.
+    source = SplitSource(workspace.annotated, SPLIT, params, renewed_patch_cache(workspace))
+    results = _experiment(params, model, source.predict(model, model.concept_set.names))
     _write(workspace, _tables(results), _record(results, params))
 
 
-def _experiment(params: Params, model: ConceptBottleneck, reference: Reference, training: pd.DataFrame) -> _Results:
-    settings, seed = params.intervene, params.seed
+def _experiment(params: Params, model: ConceptBottleneck, predictions: SplitPredictions) -> _Results:
+    settings, seed, reference = params.intervene, params.seed, predictions.whole
     curves, own = oracle_curves(model, reference, seed), own_curves(model, reference, seed)
     ceiling = gold_ceiling(reference)
     trial_settings = TrialSettings(
@@ -86,11 +82,8 @@ def _experiment(params: Params, model: ConceptBottleneck, reference: Reference, 
         neighbours=settings.neighbours,
         resamples=settings.bootstrap,
     )
-    protecting = predict_reference(
-        model, training.sample(min(settings.training_texts, len(training)), random_state=seed)
-    )
-    fast = remembering_copy(model, RememberedStates(first_masked_block(model.backbone)))
-    trials = run_trials(fast, reference, trial_settings, range(seed, seed + settings.seeds), protecting)
+    seeds = range(seed, seed + settings.seeds)
+    trials = run_trials(predictions.model, reference, trial_settings, seeds, predictions.training)
     return _Results(
         texts=len(reference),
         curves=curves,

@@ -8,6 +8,7 @@ from sparsecbm.base.files import read_json, sha256_file
 from sparsecbm.base.params import load_params, parse_params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
+from sparsecbm.intervene.patches.split_safeguards import SplitSource, patch_cache
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.stages import intervene
 from tests.support.references import label_follows_food
@@ -65,6 +66,16 @@ def test_the_stage_writes_its_files_and_verdict_and_repeats_them(backbone, param
     before = {path: sha256_file(path) for path in sorted(workspace.root.rglob("*")) if path.is_file()}
     intervene.run(params, workspace)
     assert {path: sha256_file(path) for path in before} == before
+
+
+def test_the_stage_leaves_what_the_first_patch_would_have_to_predict(backbone, params, tmp_path):
+    workspace = workspace_with(label_follows_food(backbone), tmp_path)
+    intervene.run(params, workspace)
+    kept = sorted(path.name for path in workspace.patch_cache.iterdir())
+    assert len(kept) == 2 + len(CONCEPTS.names)  # the split, states, and the training texts for each concept
+    source = SplitSource(workspace.annotated, "validation", params, patch_cache(workspace))
+    source.prepare(load_model(workspace.sparse), "noise", ["a text of its own"], ("*",))
+    assert sorted(path.name for path in workspace.patch_cache.iterdir()) == kept
 
 
 def test_a_failed_gate_is_a_result_and_no_error(backbone, params, tmp_path):

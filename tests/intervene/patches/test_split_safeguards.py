@@ -10,7 +10,7 @@ from sparsecbm.intervene.patches import split_safeguards
 from sparsecbm.intervene.patches.make import make_patch
 from sparsecbm.intervene.patches.options import PatchOptions
 from sparsecbm.intervene.patches.split_safeguards import SplitSource
-from sparsecbm.intervene.tensor_cache import CacheWarning, TensorCache
+from sparsecbm.intervene.tensor_cache import CacheWarning, RenewedCache, TensorCache
 from sparsecbm.model import remembered_states
 from sparsecbm.model.checksums import text_checksum
 from sparsecbm.model.masks import MaskSet
@@ -79,6 +79,30 @@ def test_a_patch_is_the_same_without_a_cache_with_an_empty_one_and_with_a_full_o
     assert lower_runs == [1, 1]  # the text of the patch, and one to see what a block returns
     assert without == first == second
     assert without.made["protected"] > 5 and without.side_effects.texts > 10
+
+
+def test_the_predictions_of_all_concepts_are_those_that_a_patch_of_one_looks_up(shallow, source, lower_runs):
+    without = make(shallow, replace(source, cache=None))
+    predictions = replace(source, cache=RenewedCache(source.cache.folder, 10**8)).predict(shallow, ("noise", "food"))
+    assert set(predictions.training.logits) == set(predictions.whole.logits) == {"food", "noise"}
+    entries = {path: path.stat().st_mtime_ns for path in source.cache.folder.iterdir()}
+    assert len(entries) == 4  # of the split, of the training texts for each concept, and states
+    lower_runs.clear()
+    assert make(shallow, source) == without
+    assert lower_runs == [1, 1]
+    assert set(source.cache.folder.iterdir()) == set(entries)
+
+
+def test_a_renewed_cache_is_not_read(shallow, source, lower_runs):
+    renewing = replace(source, cache=RenewedCache(source.cache.folder, 10**8))
+    first = renewing.predict(shallow, ("food",))
+    for path in source.cache.folder.iterdir():
+        path.write_bytes(b"damaged")
+    lower_runs.clear()
+    again = renewing.predict(shallow, ("food",))
+    assert sum(lower_runs) >= 40
+    assert all((first.whole.logits[name] == again.whole.logits[name]).all() for name in first.whole.logits)
+    assert make(shallow, source).side_effects.texts > 10  # and the damaged files were replaced, so nothing warns
 
 
 def test_only_layers_above_a_masked_block(lively, source, lower_runs):
