@@ -19,7 +19,8 @@ from sparsecbm.base.errors import ConfigError
 from sparsecbm.base.params import Params
 from sparsecbm.base.workspace import Workspace
 
-PRAISE, BLAME = "This is very good.", "This is very bad."  # they tell which end of the label is the good one
+# Where nobody gave the order of the label's states, these tell which end of it is likely to be the good one.
+PRAISE, BLAME = "This is very good.", "This is very bad."
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,11 @@ def suggest_concepts(params: Params, workspace: Workspace, request: Request) -> 
     sample = sample_texts(training.frame, request.texts, params.seed)
     encode = SentenceEncoder(params.annotate.embedding.encoder)
     corpus = make_corpus(sample, training.classes, encode)
-    praise, blame = encode([PRAISE, BLAME])
-    options = SuggestOptions((training.label, *training.columns), request.concepts, praise - blame, params.seed)
+    praise = None
+    if not training.ordered:
+        good, bad = encode([PRAISE, BLAME])
+        praise = good - bad
+    options = SuggestOptions((training.label, *training.columns), request.concepts, praise, params.seed)
     if endpoint is None:
         return suggest(corpus, candidates_of_texts(corpus, params.seed), options)
     ask = partial(ask_once, endpoint, params.annotate.llm)

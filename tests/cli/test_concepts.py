@@ -44,13 +44,28 @@ def in_workspace(workspace, monkeypatch):
     monkeypatch.setattr(concept_suggestion, "SentenceEncoder", lambda name: encoder)
 
 
+def test_the_order_of_the_labels_says_which_end_is_good(workspace):
+    """The texts with 2 are praise, but the parameters call 1 the best label."""
+    before = workspace.params.read_text()
+    content = yaml.safe_load(before)
+    content["source"]["columns"]["labels"] = ["2", "1"]
+    workspace.params.write_text(yaml.safe_dump(content))
+    try:
+        assert run(app, ["concepts", "suggest"], catch_exceptions=False).exit_code == 0
+        text = workspace.concept_file.read_text()
+    finally:
+        workspace.params.write_text(before)
+        workspace.concept_file.unlink()
+    assert "Negative goes with the label 2, Positive with 1; mean degree by label:" in text
+
+
 def test_suggest_writes_a_file_that_check_reads(workspace):
     result = run(app, ["concepts", "suggest", "--task", "Notes of guests"], catch_exceptions=False)
     assert result.exit_code == 0 and "Written:" in result.output and "black box" in result.output
     file = read_concept_file(workspace.concept_file)
     assert file.task == "Notes of guests" and len(file.concepts) >= 2
     text = workspace.concept_file.read_text()
-    assert "TEMPLATE" in text and "Negative goes with the label 1, Positive with 2" in text
+    assert "TEMPLATE" in text and "Negative goes with the label 1, Positive with 2 (a guess:" in text
     with pytest.raises(WriteError, match="--replace writes a new one and keeps this one aside"):
         run(app, ["concepts", "suggest"], catch_exceptions=False)
     assert workspace.concept_file.read_text() == text

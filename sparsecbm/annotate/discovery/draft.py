@@ -35,11 +35,13 @@ class Poles:
     Attributes:
         low, high: the classes of the label at the ends
         praise_is_high: whether praise lies towards the high end
+        guessed: whether an embedding of praise told that, and not the order of the label's states
     """
 
     low: str
     high: str
     praise_is_high: bool = True
+    guessed: bool = False
 
 
 def free_names(candidates: Sequence[Candidate], taken: Sequence[str]) -> list[str]:

@@ -68,8 +68,8 @@ class SuggestOptions:
     Attributes:
         taken: names that no concept may have
         count: concepts to choose; None lets the figures decide
-        praise: [width], the embedding of praise less that of blame, to tell which end of the label is good; None takes
-            the last class for it
+        praise: [width], the embedding of praise less that of blame, to guess which end of the label is good; None takes
+            the end of the last class for it
     """
 
     taken: tuple[str, ...] = ()
@@ -159,4 +159,4 @@ def _poles(corpus: Corpus, axis: np.ndarray, praise: np.ndarray | None) -> Poles
     positions = corpus.text_vectors() @ axis[:-1] + axis[-1]
     means = [positions[corpus.labels == i].mean() for i in range(len(corpus.classes))]
     low, high = corpus.classes[int(np.argmin(means))], corpus.classes[int(np.argmax(means))]
-    return Poles(low, high, praise is None or float(praise @ axis[:-1]) >= 0)
+    return Poles(low, high, praise is None or float(praise @ axis[:-1]) >= 0, guessed=praise is not None)

@@ -108,7 +108,10 @@ def _note(concept: SuggestedConcept, suggestion: Suggestion) -> str:
     if NEGATIVE in definition.states:
         low, high = suggestion.poles.low, suggestion.poles.high
         bad, good = (low, high) if suggestion.poles.praise_is_high else (high, low)
-        lines.append(f"Negative goes with the label {bad}, Positive with {good}; mean degree by label:")
+        guess = (
+            " (a guess: `labels` in params.yaml, the worst first, would tell it)" if suggestion.poles.guessed else ""
+        )
+        lines.append(f"Negative goes with the label {bad}, Positive with {good}{guess}; mean degree by label:")
         lines.append("  " + ", ".join(f"{name}: {degree:+.2f}" for name, degree in concept.degree_at.items()))
     return "\n".join(lines)
 

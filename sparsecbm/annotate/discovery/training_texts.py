@@ -6,7 +6,7 @@ import pandas as pd
 
 from sparsecbm.annotate.labels import text_key
 from sparsecbm.base.errors import DataError
-from sparsecbm.base.params import Params, TableSource
+from sparsecbm.base.params import HubSource, Params, TableSource
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.formats.reader import read_table
 from sparsecbm.data.ingest import divide
@@ -22,12 +22,15 @@ class TrainingTexts:
         label: name of the label
         classes: its states, in order
         columns: names of the columns of a table that are no concepts
+        ordered: whether somebody gave the order of the states, the worst first; else it is that of numbers or of the
+            alphabet
     """
 
     frame: pd.DataFrame
     label: str
     classes: tuple[str, ...]
     columns: tuple[str, ...] = ()
+    ordered: bool = True
 
 
 def read_training_texts(params: Params, workspace: Workspace) -> TrainingTexts:
@@ -43,9 +46,10 @@ def read_training_texts(params: Params, workspace: Workspace) -> TrainingTexts:
     rows = rows[~rows["text"].map(text_key).duplicated()].reset_index(drop=True)
     if rows.empty:
         raise DataError("no training text has a label; check source.columns in params.yaml")
-    return TrainingTexts(
-        rows, table.concept_set.label.name, table.concept_set.label.states, _columns(params, workspace)
-    )
+    label, source = table.concept_set.label, params.source
+    # The other sources have stars, the best ones last.
+    ordered = not isinstance(source, (TableSource, HubSource)) or source.columns.labels is not None
+    return TrainingTexts(rows, label.name, label.states, _columns(params, workspace), ordered)
 
 
 def _columns(params: Params, workspace: Workspace) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 from sparsecbm.annotate.discovery.candidates import Candidate, distinct, make_candidate
 from sparsecbm.annotate.discovery.completeness import measure_completeness
 from sparsecbm.annotate.discovery.corpus import make_corpus, sample_texts
-from sparsecbm.annotate.discovery.draft import is_template
+from sparsecbm.annotate.discovery.draft import Poles, is_template
 from sparsecbm.annotate.discovery.selection import cross_validated_errors, forward_selection
 from sparsecbm.annotate.discovery.suggest import DRAFT, SuggestOptions, candidates_of_texts, suggest
 from sparsecbm.annotate.discovery.suggested_file import describe_broad, describe_stop
@@ -124,6 +124,17 @@ def test_turned_labels_turn_the_poles_and_not_the_states(frame):
     assert suggestion.poles.low == "good" and not suggestion.poles.praise_is_high
     for text, state in suggestion.definitions[0].examples:
         assert ("awful" in text) == (state == "Negative")
+
+
+def test_an_order_that_somebody_gave_counts_more_than_praise(frame):
+    """In the planted embedding, praise lies towards `good`; the order says that `bad` is the best label."""
+    corpus = make_corpus(frame, CLASSES[::-1], planted_encoder)
+    suggestion = suggest(corpus, candidates_of_texts(corpus, 1), replace(OPTIONS, praise=None))
+    assert suggestion.poles == Poles("good", "bad", praise_is_high=True, guessed=False)
+    for text, state in suggestion.definitions[0].examples:
+        assert ("awful" in text) == (state == "Positive")
+    guessed = suggest(corpus, candidates_of_texts(corpus, 1), OPTIONS)
+    assert guessed.poles == Poles("good", "bad", praise_is_high=False, guessed=True)
 
 
 def test_a_suggestion_repeats(frame, suggestion):
