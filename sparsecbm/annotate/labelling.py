@@ -87,7 +87,9 @@ def describe_work(workspace: Workspace, params: Params, name: str) -> list[str]:
         f"to label: {wanted:,} of {cells:,} cells (a text and a concept) of {texts:,} of {len(given.texts):,} texts"
     ]
     if len(given.people):
-        lines.append("these include texts that people labelled, to compare; others to measure on are left out")
+        lines.append(
+            "texts that people labelled are among these, to compare; texts to measure on that nobody labelled are not"
+        )
     for work in pending:
         if len(pending) > 1:
             lines.append(f"{', '.join(concept.name for concept in work.concepts)}, for {len(work.texts):,} texts:")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sparsecbm.report.tables import Table, matrix_table, number
 
-HEADER = ("accuracy", "95 %", "macro-F1", "majority", "bag of words", "dense model", "calibration error")
+HEADER = ("texts", "accuracy", "95 %", "macro-F1", "majority", "bag of words", "dense model", "calibration error")
 LABEL_ROWS = {
     "label": "label",
     "label_hard": "label, hard concepts",
@@ -105,9 +105,13 @@ def lead_in_words(scores: Mapping) -> str:
     points, (low, high) = 100 * lead["accuracy"], (100 * end for end in lead["interval"])
     if high < 0:
         return f"On average the bag of words is better by {-points:.1f} points ({-high:.1f} to {-low:.1f})."
-    sentence = f"On average the model leads the bag of words by {points:.1f} points ({low:.1f} to {high:.1f})"
-    verdict = "" if low > 0 else ": these texts do not show that the transformer reads more than words"
-    return f"{sentence}{verdict}."
+    if low > 0:
+        return f"On average the model leads the bag of words by {points:.1f} points ({low:.1f} to {high:.1f})."
+    place = "behind" if points < 0 else "ahead of"
+    return (
+        f"On average the model is {abs(points):.1f} points {place} the bag of words (its lead: {low:.1f} to "
+        f"{high:.1f}): these texts do not show that the transformer reads more than words."
+    )
 
 
 def subgroup_table(subgroups: Mapping[str, Mapping]) -> Table:
@@ -151,8 +155,8 @@ def mask_tables(masks: Mapping) -> list[Table]:
 
 def _cells(score: Mapping, words: float | None, dense: Mapping | None) -> tuple[str, ...]:
     dense_accuracy = (dense or {}).get("accuracy")
-    figures = (score["accuracy"], score["accuracy_interval"], score["macro_f1"], score["majority"], words,
-               dense_accuracy, score["calibration_error"])  # fmt: skip
+    figures = (score["texts"], score["accuracy"], score["accuracy_interval"], score["macro_f1"], score["majority"],
+               words, dense_accuracy, score["calibration_error"])  # fmt: skip
     return tuple(number(figure) for figure in figures)
 
 

@@ -81,8 +81,15 @@ def _label_section(scores: Mapping, plots: Sequence[Plot]) -> Section:
 def _concept_section(scores: Mapping, masks: Mapping | None) -> Section:
     lead = (
         "Scores of each concept, next to the state that is most frequent in training (majority), a classifier that "
-        f"counts words (bag of words), and the model before masks (dense model). {lead_in_words(scores)}"
-    ).rstrip()
+        "counts words (bag of words), and the model before masks (dense model). After pruning, all heads are fitted "
+        "anew, so the model can be worse than the dense one, or better. "
+    )
+    if masks:
+        lead += (
+            "“Weights kept” is the share of the weights under masks that the concept keeps, “own mask minus others'” "
+            "the accuracy that it loses on average under the masks of other concepts. "
+        )
+    lead = (lead + lead_in_words(scores)).rstrip()
     for name, reason in (scores.get("unmeasured") or {}).items():
         lead += f" {name}: {reason}."
     return Section("concepts", "Concepts", lead, [concept_table(scores, masks)] if scores.get("concepts") else ())
@@ -99,11 +106,11 @@ def _subgroup_section(subgroups: Mapping[str, Mapping]) -> Section:
 def _label_quality_section(record: Mapping, plots: Sequence[Plot]) -> Section:
     quality, noise = record.get("quality"), record.get("noise") or {}
     lead = (
-        "A model is hardly better than its labels. Kappa is 0 for labels that agree with people by chance, and 1 for "
-        "perfect ones; coverage is the share of texts that got a label. A judge that learnt from other texts, and "
-        "never from the label that it judges, says which labels are probably wrong; people should look at the most "
-        "suspicious ones. The share of wrong labels is left out where the judge agrees with fewer than 70 % of them: "
-        "then most of the differences are its own errors."
+        "A model is hardly better than its labels. Kappa is 0 for labels that agree with people by chance, and 1 "
+        "for perfect ones; coverage is the share of texts that got a label. A judge that learnt from other texts, "
+        "and never from the label that it judges, says which labels are probably wrong; people should look at the "
+        "most suspicious ones. Texts that are hard to read look wrong, too. The share of wrong labels is left out "
+        "where the judge agrees with fewer than 70 % of them: then most of the differences are its own errors."
     )
     tables = [agreement_table(quality)] if quality else []
     folded = [alpha_table(quality), state_table(quality)] if quality else []

@@ -19,7 +19,7 @@ from sparsecbm.workbench.reading import Reading, ask_reading, reading_of
 from sparsecbm.workbench.slices import slice_scores
 from sparsecbm.workbench.split_texts import PAGE, SLICE, TextFilter, choose
 
-TEXT_KINDS = ("", "wrong", "unsure", "disputed")
+TEXT_KINDS = ("", "wrong", "misread", "unsure", "disputed")
 
 router = APIRouter(include_in_schema=False)
 

@@ -34,7 +34,8 @@ class TextFilter:
         search: words that occur in the text, in any case
         label: predicted label
         concept, state: a concept and its predicted state
-        kind: wrong (label or a concept differs from what people say) | unsure | disputed (sources of labels disagree)
+        kind: wrong (label or a concept differs from what people say) | misread (a concept does) | unsure
+            | disputed (sources of labels disagree)
         column, value: a column of `slice_columns`, and its value
         page: from 0
     """
@@ -156,7 +157,12 @@ def prediction_frame(frame: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
 
 def wrong(frame: pd.DataFrame) -> pd.Series:
     """Whether the label or a concept of each text differs from what people say."""
-    differs = frame["gold.label"].notna() & (frame["gold.label"] != frame["label"])
+    return misread(frame) | (frame["gold.label"].notna() & (frame["gold.label"] != frame["label"]))
+
+
+def misread(frame: pd.DataFrame) -> pd.Series:
+    """Whether a concept of each text differs from what people say."""
+    differs = pd.Series(False, frame.index)
     for column in frame.columns:
         name = column.removeprefix("predicted.")
         if name != column and f"gold.{name}" in frame:
@@ -181,6 +187,8 @@ def choose(frame: pd.DataFrame, wanted: TextFilter) -> pd.DataFrame:
         kept &= frame[SLICE + wanted.column] == wanted.value
     if wanted.kind == "wrong":
         kept &= wrong(frame)
+    if wanted.kind == "misread":
+        kept &= misread(frame)
     if wanted.kind == "disputed":
         kept &= frame["disputed"]
     if wanted.kind == "unsure":

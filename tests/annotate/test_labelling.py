@@ -37,7 +37,7 @@ def test_each_set_of_concepts_is_named_where_texts_lack_different_ones(tmp_path,
     # Four texts lack the noise, two lack both.
     total = "to label: 8 of 12 cells (a text and a concept) of 6 of 6 texts"
     assert lines[0] == total and lines[2:] == ["food, noise, for 2 texts:", "noise, for 4 texts:"]
-    assert "texts that people labelled, to compare" in lines[1]
+    assert "texts that people labelled are among these" in lines[1]
     given = read_annotator_input(workspace)
     monkeypatch.setattr(labelling, "read_annotator_input", lambda _: replace(given, people=given.people[:0]))
     assert describe_work(workspace, load_params(workspace.params), "llm") == [lines[0], *lines[2:]]

@@ -270,7 +270,7 @@ def test_every_kind_of_unit_has_a_name_on_the_card():
     unit = AblatedUnit(2, None, 0.5, "Positive", 0.6)
     food = replace(explanation.concepts["food"], subnetwork=Subnetwork(0.25, dict.fromkeys(KINDS, (unit,))))
     text = Parsed(replace(explanation, concepts={"food": food}).to_html()).visible_text()
-    assert "block 2 by +0.50 head 2 by +0.50 feed-forward of block 2 by +0.50" in text
+    assert "block 2 by +0.50 head 2 by +0.50 feed-forward part of block 2 by +0.50" in text
 
 
 def test_a_card_of_many_concepts_folds_those_that_contribute_least():

@@ -105,7 +105,7 @@ def test_one_concept_below_its_floor_fails_with_any_mean():
     ("wrong", "outcome", "reason"),
     [
         (19, "passed", ""),
-        (20, "failed", "0.500 is not above 0.500, the accuracy of always answering the commonest state"),
+        (20, "failed", "0.500 is not above 0.500, the accuracy of always answering this split's commonest state"),
     ],
 )
 def test_the_commonest_state_can_be_the_bound(wrong, outcome, reason):

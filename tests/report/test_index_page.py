@@ -98,12 +98,12 @@ def test_tables_hold_the_figures(html):
     rows = re.sub(r"<[^>]+>", " ", html)
     cells = re.sub(r"\s+", " ", rows)
     assert "62.5% label right" in cells and "77.0% concepts right, mean" in cells
-    assert "label, hard concepts 0.500 0.500 to 0.900 0.700 0.400 – 0.500 0.050" in cells
+    assert "label, hard concepts 4 0.500 0.500 to 0.900 0.700 0.400 – 0.500 0.050" in cells
     assert "label, hard, head refitted" not in cells  # there is none
     assert "food 0.900 0.310" in cells  # swap: the head of food under the masks of food and noise
     assert "food – 0.512" in cells  # overlap, in the other direction, too
     assert "noise 0.512 –" in cells
-    assert cells.index("food 0.800") < cells.index("noise 0.740") < cells.index("mean 0.770")
+    assert cells.index("food 4 0.800") < cells.index("noise 4 0.740") < cells.index("mean 4 0.770")
     assert "protection ✗ failed 0.250 at least 0.500 two of eight readings held" in cells
     assert "harm ✓ passed 0.010 at most 0.020" in cells
     assert "integrated_gradients delete 0.400 0.100 0.300 0.200 to 0.400 0.900 –" in cells  # the mean
@@ -246,8 +246,13 @@ def test_figures_stand_beside_what_others_reach():
         ((0.01, 0.09), "On average the model leads the bag of words by 5.0 points (1.0 to 9.0)."),
         (
             (-0.02, 0.12),
-            "On average the model leads the bag of words by 5.0 points (-2.0 to 12.0): these texts do not show that "
-            "the transformer reads more than words.",
+            "On average the model is 5.0 points ahead of the bag of words (its lead: -2.0 to 12.0): these texts do not "
+            "show that the transformer reads more than words.",
+        ),
+        (
+            (-0.06, 0.034),
+            "On average the model is 1.3 points behind the bag of words (its lead: -6.0 to 3.4): these texts do not "
+            "show that the transformer reads more than words.",
         ),
         ((-0.15, -0.01), "On average the bag of words is better by 8.0 points (1.0 to 15.0)."),
     ],

@@ -39,6 +39,7 @@ FRAME = pd.DataFrame(
         ({"label": "2"}, [1, 3]),
         ({"concept": "food", "state": "bad"}, [1, 2, 3]),
         ({"kind": "wrong"}, [1, 2]),
+        ({"kind": "misread"}, [2]),
         ({"kind": "unsure"}, [3, 1]),
         ({"kind": "disputed"}, [2, 3]),
         ({"kind": "wrong", "label": "1"}, [2]),
@@ -145,7 +146,7 @@ def test_the_page_scores_a_subgroup(snapshot, workspace, folder, words_of):
     right = [each.label.state == label for each, label in zip(predictions, kiel["label"], strict=True)]
     with running(workbench_app(snapshot, workspace, folder.model)) as send:
         page = words_of(send("GET", "/texts?split=test&slice=city=Kiel"))
-        assert "15 texts" in page and f"rating {sum(right) / 15:.1%}" in page and "city Bonn" in page
+        assert "15 texts" in page and f"rating {sum(right) / 15:.1%}" in page and "city: Bonn" in page
         response = send("GET", "/texts?split=test&slice=town=Kiel")
     assert response.status_code == 422 and "unknown column 'town'" in words_of(response)
 

@@ -17,6 +17,7 @@ from sparsecbm.explain.sufficient_parts import SufficientParts
 
 FOR, AGAINST = "underline dodger_blue2", "italic dark_orange"
 BAR = 12  # characters of the longest bar
+UNIT_NAMES = {"block": "block", "head": "head", "ffn": "feed-forward part"}
 MAX_NAMED = 8  # heads and neurons of a smallest set; `--html` has all
 
 
@@ -110,7 +111,7 @@ def _show_subnetwork(console: Terminal, concept: ConceptExplanation) -> None:
         effects = [
             f"{unit.block}{'' if unit.head is None else f'.{unit.head}'} {signed(unit.effect)}" for unit in units
         ]
-        parts.append(f"without {kind} {', '.join(effects)}")
+        parts.append(f"without {UNIT_NAMES[kind]} {', '.join(effects)}")
     console.print("; ".join(parts or [subnetwork.note or "nothing was ablated"]), style="dim")
     if subnetwork.sufficient is not None:
         for line in _sufficient(concept.state, subnetwork.sufficient):
