@@ -1,6 +1,5 @@
 """The texts in files that a command is given: tables, JSON, or lines."""
 
-import re
 from pathlib import Path
 
 from sparsecbm.base.errors import ConfigError, DataError
@@ -11,6 +10,7 @@ from sparsecbm.data.formats.json_rows import SURROGATE, json_values
 from sparsecbm.data.formats.parquet import read_parquet_cells
 from sparsecbm.data.formats.reader import SUFFIXES, parse_table
 from sparsecbm.data.formats.records import split_lines
+from sparsecbm.data.formats.settings_advice import without_settings
 from sparsecbm.data.source_table import text_cells
 
 COLUMN = "text"
@@ -46,7 +46,7 @@ def parse_texts(content: bytes, suffix: str, column: str | None, where: str) -> 
         try:
             return _column_of(parse_table(content, suffix, TableFormat(), where), column or COLUMN, where)
         except DataError as error:
-            raise DataError(_without_settings(str(error))) from None
+            raise DataError(without_settings(str(error))) from None
     if column is not None:
         raise ConfigError(f"--column names a column of a table; {where} is none, since it ends in none of {SUFFIXES}")
     return [line.removesuffix("\r") for line in split_lines(decode(content, "utf-8", where)) if line.strip()]
@@ -58,7 +58,7 @@ def _column_of(table: FileTable, column: str, where: str) -> list[str]:
     if column not in names:
         listed = ", ".join(shortened(names)) or "none"
         remedy = f"name the column of the texts by --column. {table.hint}".rstrip()
-        raise DataError(_without_settings(f"{where} has no column {column!r}; it has {listed}; {remedy}"))
+        raise DataError(without_settings(f"{where} has no column {column!r}; it has {listed}; {remedy}"))
     texts, faults = text_cells(table.frame[column])
     if faults.notna().any():
         first = faults.first_valid_index()
@@ -71,13 +71,3 @@ def _text_of(value: object, column: str, location: str) -> str:
     if not isinstance(text, str):
         raise DataError(f"{location} has no text; give a JSON string, or an object with the key {column!r}")
     return SURROGATE.sub("\ufffd", text)
-
-
-def _without_settings(message: str) -> str:
-    """A message without the advice on `params.yaml`, which these commands do not read."""
-    message = re.sub(r", or name its encoding.*", "", message)
-    return re.sub(
-        r"(, or, since it looks like ([^,]*), |; then )set source\.format: \{.*\}",
-        lambda found: f" (it looks like {found[2]})" if found[2] else "; write it with commas, or as JSON lines",
-        message,
-    )

@@ -144,7 +144,11 @@ def test_files_are_read_as_ingest_reads_them(name, content, texts, tmp_path):
         ("a.csv", 'text,id\n"the food,1\nbad,2\n', "line 2: a quote opens in this row and never closes"),
         ("a.csv", "text,text\na,b\n", "columns 1 and 2 are both named 'text'"),
         ("a.csv", "id,text\n1,the food, bad\n2,good\n3,good\n", r"row 1 \(line 2\) has 3 field\(s\), the header has 2"),
-        ("a.csv", "id;text\n1;the food\n", "no column 'text'.*looks as if it has its cells between semicolons; write"),
+        (
+            "a.csv",
+            "id;text\n1;the food\n",
+            "no column 'text'.*looks as if it has its cells between semicolons; save it with",
+        ),
         ("a.csv", "café\n1\n".encode("cp1252"), r"save it as UTF-8 \(it looks like Windows-1252\)"),
         ("a.jsonl", '{"text": "a", "text": "b"}', "line 1 names the key 'text' twice"),
         ("a.jsonl", '{"text": NaN}', "line 1 has no text"),

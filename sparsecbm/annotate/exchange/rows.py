@@ -1,12 +1,14 @@
 """What a file of another tool holds, checked against the texts and concepts of a workspace."""
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sparsecbm.annotate.human_labels import Decision, parse_time, standing_decisions
 from sparsecbm.annotate.labelled_texts import LabelledTexts
 from sparsecbm.annotate.labels import text_key
 from sparsecbm.base.errors import DataError, unknown
+from sparsecbm.data.blanks import UNKNOWN
+from sparsecbm.data.lookalikes import visible_form
 
 CANNOT_DECIDE = "?"  # stands for a state in files; no concept has such a state
 MAX_LISTED = 10
@@ -23,6 +25,7 @@ class ExchangedRow:
         author: empty if the file names none
         at: ISO 8601 time; empty if the file names none
         states: concept -> state, or `CANNOT_DECIDE`
+        empty: the concepts whose cells are empty; none where a file has no cells
     """
 
     where: str
@@ -31,6 +34,7 @@ class ExchangedRow:
     author: str
     at: str
     states: dict[str, str]
+    empty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,19 @@ class Import:
         added: the new decisions
         known: number of decisions that the workspace has already
         older: number of decisions that their author has replaced since
+        empty: number of empty cells in rows with an author
+        silent: whether all concepts of these cells have the state `unknown`
     """
 
     added: list[Decision]
     known: int
     older: int
+    empty: int = 0
+    silent: bool = False
 
 
 def check_rows(rows: Sequence[ExchangedRow], texts: LabelledTexts, author: str, now: str) -> list[Decision]:
-    """The decisions of a file.
+    """The decisions of a file. A state may differ from that of the concept in case, and in blanks at its ends.
 
     Args:
         author: of rows that name none; may be empty
@@ -62,9 +70,7 @@ def check_rows(rows: Sequence[ExchangedRow], texts: LabelledTexts, author: str, 
     by_key = dict(zip(texts.frame["key"], texts.frame["text"], strict=True))
     faults: list[str] = []
     decisions = []
-    for row in rows:
-        if not row.states:
-            continue
+    for row in (_with_meant_states(row, texts) for row in rows if row.states):
         key = _key(row, by_key)
         row_faults = [*_text_faults(row, by_key), *_state_faults(row, texts), *_signature_faults(row, author)]
         faults += [f"{row.where}: {fault}" for fault in row_faults]
@@ -95,6 +101,32 @@ def compare(imported: Sequence[Decision], existing: Sequence[Decision]) -> Impor
             added.append(decision)
             standing[cell] = decision
     return Import(added, known, older)
+
+
+def count_empty(rows: Sequence[ExchangedRow], texts: LabelledTexts, author: str, result: Import) -> Import:
+    """An import with the number of empty cells in rows with an author.
+
+    Args:
+        author: of rows that name none and hold a state; may be empty
+    """
+    states = {concept.name: concept.states for concept in texts.concepts}
+    signed = [row for row in rows if row.author or (author and row.states)]
+    empty = [name for row in signed for name in row.empty if name in states]
+    return replace(result, empty=len(empty), silent=all(UNKNOWN in states[name] for name in empty))
+
+
+def _with_meant_states(row: ExchangedRow, texts: LabelledTexts) -> ExchangedRow:
+    """A row with the states that its cells mean. Spreadsheets write the first letter of a cell as a capital."""
+    choices = {concept.name: (*concept.states, CANNOT_DECIDE) for concept in texts.concepts}
+    return replace(row, states={name: _meant(state, choices.get(name, ())) for name, state in row.states.items()})
+
+
+def _meant(state: str, choices: Sequence[str]) -> str:
+    """The one state that looks like a cell but for case and blanks; the cell itself if it is a state, or none is."""
+    if state in choices:
+        return state
+    alike = [choice for choice in choices if visible_form(choice) == visible_form(state)]
+    return alike[0] if len(alike) == 1 else state
 
 
 def _key(row: ExchangedRow, known: Container[str]) -> str:

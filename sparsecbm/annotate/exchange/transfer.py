@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from sparsecbm.annotate.exchange.label_studio import export_tasks, label_config, read_tasks
-from sparsecbm.annotate.exchange.rows import Import, check_rows, compare
+from sparsecbm.annotate.exchange.rows import Import, check_rows, compare, count_empty
 from sparsecbm.annotate.exchange.spreadsheet import export_rows, read_rows
 from sparsecbm.annotate.human_labels import HUMAN_FILE, read_decisions, time_now
 from sparsecbm.annotate.labelled_texts import LabelledTexts, load_labelled_texts
@@ -13,6 +13,7 @@ from sparsecbm.annotate.review.order import texts_at_random
 from sparsecbm.base.files import json_text
 from sparsecbm.base.params import load_params
 from sparsecbm.base.workspace import Workspace
+from sparsecbm.data.blanks import UNKNOWN
 from sparsecbm.data.csv_output import csv_text
 
 # `tasks` and `interface` are for Label Studio: its JSON, and the labelling interface of a project as XML.
@@ -47,8 +48,10 @@ def checked_import(workspace: Workspace, path: Path, author: str) -> Import:
         DataError: the file cannot be read, or a row or task of it is wrong; the message names the first faults.
     """
     rows = read_tasks(path) if path.suffix.lower() == ".json" else read_rows(path)
-    decisions = check_rows(rows, load_labelled_texts(workspace), author, time_now())
-    return compare(decisions, read_decisions(workspace.annotations / HUMAN_FILE))
+    texts = load_labelled_texts(workspace)
+    decisions = check_rows(rows, texts, author, time_now())
+    result = compare(decisions, read_decisions(workspace.annotations / HUMAN_FILE))
+    return count_empty(rows, texts, author, result)
 
 
 def describe_import(result: Import, source: object) -> str:
@@ -56,4 +59,8 @@ def describe_import(result: Import, source: object) -> str:
     parts = [f"{len(result.added):,} decision(s) added from {source}"]
     parts += [f"{result.known:,} were there already"] if result.known else []
     parts += [f"{result.older:,} left out, since their author decided otherwise later"] if result.older else []
-    return "; ".join(parts)
+    told = "; ".join(parts)
+    if not result.empty:
+        return told
+    advice = f"; write `{UNKNOWN}` where a text says nothing of a concept" if result.silent else ""
+    return f"{told}. {result.empty:,} cell(s) in rows with an author are empty and give no label{advice}"

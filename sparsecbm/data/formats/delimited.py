@@ -28,7 +28,7 @@ def read_delimited(text: str, form: TableFormat, where: str) -> FileTable:
     if declared and not skipped:
         form, skipped = form.model_copy(update={"separator": declared}), 1
     records = list(parse_records(lines[max(skipped, 0) :], form, max(skipped, 0) + 1, where))
-    if not records and skipped > 0 and any(line.strip() for line in lines):
+    if not records and form.header > 1 and any(line.strip() for line in lines):
         raise DataError(f"{where} has {len(lines)} lines, and source.format.header names line {form.header}")
     if not records:
         raise DataError(f"{where} is empty")
@@ -58,7 +58,21 @@ def read_delimited(text: str, form: TableFormat, where: str) -> FileTable:
         name: pd.Series([cell or None for cell in column], dtype="str")
         for name, column in zip(names, zip(*cells, strict=True), strict=True)
     }
-    return FileTable(pd.DataFrame(columns), broken, hint)
+    return FileTable(pd.DataFrame(columns), broken, hint, _places(rows, header, hidden=declared is not None))
+
+
+def _places(rows: Sequence[Record], header: Record, hidden: bool) -> list[str]:
+    """Where each row stands: its line, and its row in a spreadsheet where that is another number.
+
+    Args:
+        hidden: whether the first line is one that spreadsheets do not show
+    """
+    places, more = [], max(len(header.lines) - 1, 0) + hidden
+    for row in rows:  # `more` lines stand above a row than rows of a spreadsheet
+        shown, more = row.start - more, more + len(row.lines) - 1
+        same = shown == row.start == row.end
+        places.append(row.location if same else f"{row.location}; row {shown} in a spreadsheet")
+    return places
 
 
 def _without_blanks(records: Sequence[Record], width: int) -> list[Record]:

@@ -4,13 +4,14 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sparsecbm.base.params import TableFormat
 
 SEPARATORS = (",", ";", "\t", "|")
 _NAMES = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "vertical bars"}
 _SAMPLE = 60
+_MAX_HEADER = 1 << 16  # characters; a cell of more than twice as many is an error of the parser
 _SINGLE_QUOTED = re.compile(r"(^|[,;\t|])'[^']")
 
 
@@ -20,9 +21,26 @@ def declared_separator(line: str) -> str | None:
     return bare[4] if len(bare) == 5 and bare.lower().startswith("sep=") else None
 
 
+def separator_by_names(lines: Sequence[str], quote: str, usual: str, known: Callable[[str], bool]) -> str:
+    """The separator by which the header, the first line that is not blank, splits into the most known names.
+
+    Args:
+        usual: the separator if the header holds no known name, or if others do as well
+        known: whether a column may have this name
+    """
+    header = next((_plain(line[:_MAX_HEADER]) for line in lines if line.strip()), "")
+
+    def found(separator: str) -> tuple[int, int]:
+        names = _fields(header, separator, quote)
+        count = sum(map(known, names))
+        return count, len(names) if count else 0
+
+    return max((usual, *SEPARATORS), key=found)
+
+
 def describe(lines: Sequence[str], form: TableFormat) -> str:
     """What the lines look like, and the setting that reads them; empty if they look like `form`."""
-    sample = [line.rstrip("\r").replace("\r", " ") for line in lines[:_SAMPLE]]
+    sample = [_plain(line) for line in lines[:_SAMPLE]]
     single = sum(_SINGLE_QUOTED.search(line) is not None for line in sample)
     quote = "'" if form.quote == '"' and 2 * single > len(sample) else form.quote
     best: tuple[float, int, str, int] | None = None
@@ -55,8 +73,7 @@ def describe(lines: Sequence[str], form: TableFormat) -> str:
 
 def _shape(lines: Sequence[str], separator: str, quote: str) -> tuple[float, int, int] | None:
     """How many lines from the header on have its number of fields, this number, and the header's line from 1."""
-    quoting = {"quotechar": quote} if quote not in ("", separator) else {"quoting": csv.QUOTE_NONE}
-    counts = [len(next(csv.reader([line], delimiter=separator, **quoting), [])) for line in lines]
+    counts = [len(_fields(line, separator, quote)) for line in lines]
     common = Counter(count for count in counts if count > 1).most_common(1)
     if not common:
         return None
@@ -66,3 +83,13 @@ def _shape(lines: Sequence[str], separator: str, quote: str) -> tuple[float, int
         header = 0
     below = [count for count in counts[header:] if count]
     return (round(sum(count == width for count in below) / len(below), 1), width, header + 1)
+
+
+def _plain(line: str) -> str:
+    """A line without returns, which the parser takes for line ends."""
+    return line.rstrip("\r").replace("\r", " ")
+
+
+def _fields(line: str, separator: str, quote: str) -> list[str]:
+    quoting = {"quotechar": quote} if quote not in ("", separator) else {"quoting": csv.QUOTE_NONE}
+    return next(csv.reader([line], delimiter=separator, **quoting), [])

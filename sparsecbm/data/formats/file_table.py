@@ -32,11 +32,17 @@ class FileTable:
         frame: columns of the file's own cells (text, numbers, lists, ...); an empty cell is null
         broken: row number, from 1 -> the broken row; its cells are null in `frame`
         hint: what the file looks like, if it does not look like what it was read as; else empty
+        places: where each row stands in the file, for messages; none if its format has no lines and no sheets
     """
 
     frame: pd.DataFrame
     broken: dict[int, BrokenRow] = field(default_factory=dict)
     hint: str = ""
+    places: Sequence[str] = ()
+
+    def row(self, number: int) -> str:
+        """A row, counted from 1 below the header, and its place, for messages."""
+        return f"row {number} ({self.places[number - 1]})" if self.places else f"row {number}"
 
     def require_whole(self, file: str) -> None:
         """Insist that no row is broken.

@@ -47,8 +47,9 @@ def _table(rows: list[list[Any]], header: int, where: str) -> FileTable:
     names = [f"Unnamed: {index}" if name is None else str(name) for index, name in enumerate(top)]
     require_distinct(names, where)
     body = rows[header:]
+    places = [f"row {number} of the sheet" for number in range(header + 1, len(rows) + 1)]
     broken = {
-        number: BrokenRow("\t".join(names), f"row {number} repeats the header")
+        number: BrokenRow("\t".join(names), f"row {number} ({places[number - 1]}) repeats the header")
         for number, row in enumerate(body, start=1)
         if header and width > 1 and row == top
     }
@@ -61,4 +62,4 @@ def _table(rows: list[list[Any]], header: int, where: str) -> FileTable:
         full = next((n for n, row in enumerate(rows, start=1) if all(cell is not None for cell in row)), None)
         if full is not None and full > header:
             hint = f"It looks as if it has its header in row {full}; then set source.format: {{header: {full}}}"
-    return FileTable(frame, broken, hint)
+    return FileTable(frame, broken, hint, places)

@@ -3,13 +3,15 @@
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from sparsecbm.annotate.concept_file import ConceptDefinition
 from sparsecbm.annotate.exchange.label_studio import export_tasks, label_config, read_tasks
-from sparsecbm.annotate.exchange.rows import check_rows, compare
+from sparsecbm.annotate.exchange.rows import ExchangedRow, check_rows, compare
 from sparsecbm.annotate.exchange.spreadsheet import export_rows, read_rows
 from sparsecbm.annotate.human_labels import (
     Decision,
@@ -18,9 +20,10 @@ from sparsecbm.annotate.human_labels import (
     read_decisions,
     standing_decisions,
 )
-from sparsecbm.annotate.labelled_texts import load_labelled_texts
+from sparsecbm.annotate.labelled_texts import LabelledTexts, load_labelled_texts
 from sparsecbm.annotate.labels import text_key
 from sparsecbm.annotate.review.order import texts_at_random
+from sparsecbm.base.errors import DataError
 from sparsecbm.base.files import write_json
 from sparsecbm.base.params import load_params
 from sparsecbm.data.csv_output import csv_text
@@ -168,7 +171,7 @@ def test_an_xlsx_file_with_a_fault_names_its_row_and_adds_nothing(workspace, tmp
     pd.DataFrame(rows).to_excel(tmp_path / "wrong.xlsx", index=False)
     monkeypatch.chdir(workspace.root)
     code, _, errors = sparsecbm("annotate", "import", tmp_path / "wrong.xlsx")
-    assert code == 1 and "wrong.xlsx, row 2: unknown state of 'food' '3'" in errors
+    assert code == 1 and "wrong.xlsx, row 2 (row 3 of the sheet): unknown state of 'food' '3'" in errors
     assert len(read_decisions(workspace.annotations / "human.jsonl")) == len(DECISIONS)
 
 
@@ -189,14 +192,14 @@ def test_a_decision_that_its_author_replaced_later_is_left_out(workspace):
 @pytest.mark.parametrize(
     ("form", "content", "message"),
     [
-        ("csv", "key,author,concept.food\n{cold},ann,awful\n", r"row 1: unknown state of 'food' 'awful'.*good, \?"),
-        ("csv", "key,author,concept.foot\n{cold},ann,bad\n", r"row 1: unknown concept 'foot'. Did you mean 'food'"),
-        ("csv", "key,author,concept.food\n{cold},ann,bad\n1234,ann,bad\n", r"row 2: the text '1234' is not among"),
-        ("csv", "text,author,concept.food\nnew,ann,bad\n", r"row 1: the text 'new' is not among"),
-        ("csv", "key,text,author,concept.food\n{cold},the soup,ann,bad\n", r"row 1: its text is not the text of"),
-        ("csv", "key,author,concept.food\n{cold},,bad\n", r"row 1: it names no author; give one by --author"),
-        ("csv", "key,author,at,concept.food\n{cold},ann,monday,bad\n", r"row 1: 'monday' is no ISO 8601 time"),
-        ("csv", "key,author\n{cold},ann\n", r"it needs `key` or `text`, and a column `concept.NAME`"),
+        ("csv", "key,author,concept.food\n{cold},ann,awful\n", r"row 1 \(line 2\): unknown state.*'awful'.*good, \?"),
+        ("csv", "key,author,concept.foot\n{cold},ann,bad\n", r"row 1.*: unknown concept 'foot'. Did you mean 'food'"),
+        ("csv", "key,author,concept.food\n{cold},ann,bad\n1234,ann,bad\n", r"row 2 \(line 3\): the text '1234'"),
+        ("csv", "text,author,concept.food\nnew,ann,bad\n", r"row 1.*: the text 'new' is not among"),
+        ("csv", "key,text,author,concept.food\n{cold},the soup,ann,bad\n", r"row 1.*: its text is not the text of"),
+        ("csv", "key,author,concept.food\n{cold},,bad\n", r"row 1.*: it names no author; give one by --author"),
+        ("csv", "key,author,at,concept.food\n{cold},ann,monday,bad\n", r"row 1.*: 'monday' is no ISO 8601 time"),
+        ("csv", "key,author\n{cold},ann\n", r"first line needs `key` or `text`, and `concept.NAME` for each"),
         ("csv", "key,concept.food\n{cold}\n", r"1 of 1 rows do not fit its header"),
         ("json", '{{"data": {{}}}}', r"holds no list of tasks"),
         ("json", "[1]", r"task 1 has no object `data`"),
@@ -216,6 +219,67 @@ def test_a_fault_names_its_row_and_nothing_is_imported(workspace, sparsecbm, mon
     assert path.read_bytes() == before
 
 
+SIGNED = [Decision(COLD, "food", "bad", "eve", NOW), Decision(BAND, "noise", "loud", "eve", NOW)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "key;text;author;concept.food;concept.noise\n{cold};{first};eve;bad;\n{band};{fourth};eve;;loud\n",
+        "key\ttext\tauthor\tconcept.food\tconcept.noise\n{cold}\t{first}\teve\tbad\t\n{band}\t{fourth}\teve\t\tloud\n",
+        "sep=;\r\nkey;author;concept.food;concept.noise\r\n{cold};eve;bad;\r\n{band};eve;;loud\r\n",
+        "\nkey|author|note, and more|concept.food|concept.noise\n{cold}|eve|a, b|bad|\n{band}|eve|||loud\n",
+        "key,author,note;more,concept.food,concept.noise\n{cold},eve,a;b,bad,\n{band},eve,,,loud\n",
+    ],
+    ids=["semicolons", "tabs", "declared", "bars", "commas"],
+)
+def test_the_header_tells_the_separator_of_a_csv_file(workspace, tmp_path, content):
+    first, fourth = TEXTS["train"][0], TEXTS["train"][3]
+    (tmp_path / "a.csv").write_text(content.format(cold=COLD, band=BAND, first=first, fourth=fourth))
+    assert check_rows(read_rows(tmp_path / "a.csv"), load_labelled_texts(workspace), "", NOW) == SIGNED
+
+
+def test_a_fault_below_a_text_of_two_lines_is_found_in_file_and_spreadsheet(workspace, sparsecbm, monkeypatch):
+    monkeypatch.chdir(workspace.root)
+    Path("a.csv").write_text(f'key,note,author,concept.food\n{COLD},"two\nlines",eve,bad\n{HOT},,eve,awful\n')
+    code, _, errors = sparsecbm("annotate", "import", "a.csv")
+    assert code == 1 and "a.csv, row 2 (line 4; row 3 in a spreadsheet): unknown state of 'food' 'awful'" in errors
+
+
+def test_a_state_may_differ_in_case_and_blanks_but_not_in_letters(workspace, tmp_path):
+    texts = load_labelled_texts(workspace)
+    (tmp_path / "a.csv").write_text(f"key,concept.food,concept.noise\n{COLD}, Bad ,\n{BAND},,LOUD\n")
+    assert check_rows(read_rows(tmp_path / "a.csv"), texts, "eve", NOW) == SIGNED
+    (tmp_path / "a.csv").write_text(f"key,concept.food\n{COLD},bad!\n")
+    with pytest.raises(DataError, match="unknown state of 'food' 'bad!'"):
+        check_rows(read_rows(tmp_path / "a.csv"), texts, "eve", NOW)
+
+
+def test_of_two_states_that_differ_in_case_alone_a_cell_means_none():
+    concept = ConceptDefinition("food", "", dict.fromkeys(("bad", "Bad", "good"), ""))
+    texts = LabelledTexts(pd.DataFrame({"key": [COLD], "text": [TEXTS["train"][0]]}), (concept,), {})
+    row = ExchangedRow("a.csv, row 1", COLD, "", "eve", NOW, {"food": "Bad"})
+    assert [each.state for each in check_rows([row], texts, "", NOW)] == ["Bad"]
+    with pytest.raises(DataError, match="unknown state of 'food' 'BAD'"):
+        check_rows([replace(row, states={"food": "BAD"})], texts, "", NOW)
+
+
+@pytest.mark.parametrize(
+    ("author", "told"),
+    [
+        (["--author", "eve"], ". 2 cell(s) in rows with an author are empty and give no label"),  # rows 1 and 2
+        ([], ". 1 cell(s) in rows with an author are empty and give no label"),
+    ],
+)
+def test_an_import_counts_the_empty_cells_of_labelled_rows(workspace, sparsecbm, monkeypatch, author, told):
+    monkeypatch.chdir(workspace.root)
+    named = "" if author else "eve"
+    rows = [f"{COLD},{named},bad,", f"{HOT},eve,bad,", f"{QUIET},,,"]
+    Path("a.csv").write_text("\n".join(["key,author,concept.food,concept.noise", *rows[not author and 1 :]]) + "\n")
+    added = len(rows) - 1 if author else 1
+    assert sparsecbm("annotate", "import", "a.csv", *author)[1] == f"{added} decision(s) added from a.csv{told}\n"
+
+
 @pytest.mark.parametrize(("form", "file"), [("label-studio", "out.json"), ("csv", "out.csv")])
 def test_the_commands_export_and_import_and_say_what_they_did(workspace, sparsecbm, monkeypatch, form, file):
     monkeypatch.chdir(workspace.root)
@@ -223,10 +287,11 @@ def test_the_commands_export_and_import_and_say_what_they_did(workspace, sparsec
     code, output, errors = sparsecbm("annotate", "export", "--format", form, "--output", file)
     assert (code, errors) == (0, "") and f"are in {file}" in output
     before = path.read_bytes()
-    assert sparsecbm("annotate", "import", file)[1] == f"0 decision(s) added from {file}; 5 were there already\n"
+    empty = ". 3 cell(s) in rows with an author are empty and give no label" if form == "csv" else ""
+    assert sparsecbm("annotate", "import", file)[1] == f"0 decision(s) added from {file}; 5 were there already{empty}\n"
     assert path.read_bytes() == before
     path.unlink()
-    assert sparsecbm("annotate", "import", file)[1] == f"5 decision(s) added from {file}\n"
+    assert sparsecbm("annotate", "import", file)[1] == f"5 decision(s) added from {file}{empty}\n"
     assert votes(read_decisions(path)) == votes(DECISIONS)
 
 
