@@ -18,7 +18,7 @@ from sparsecbm.base.params import TableFormat
 from sparsecbm.base.unique_keys import RepeatedKeyError, object_of
 from sparsecbm.batch.rows import Row, decode, failing_row, make_row
 from sparsecbm.data.formats.decoding import encoding_of, require_text
-from sparsecbm.data.formats.dialect import declared_separator
+from sparsecbm.data.formats.dialect import declared_separator, separator_by_names
 from sparsecbm.data.formats.file_table import require_distinct, shortened
 from sparsecbm.data.formats.json_rows import SURROGATE
 from sparsecbm.data.formats.records import MAX_RECORD, Record, parse_records
@@ -104,7 +104,9 @@ def read_delimited(path: Path, name: str, columns: Columns) -> Iterator[Row]:
         lines = _lines(io.TextIOWrapper(file, encoding, errors, newline="\n"), str(path))
         first = next(lines, None)
         declared = declared_separator(first) if first is not None else None
-        form = TableFormat(separator=declared or {".csv": ",", ".tsv": "\t"}[path.suffix.lower()])
+        usual = {".csv": ",", ".tsv": "\t"}[path.suffix.lower()]
+        known = {columns.text, columns.id}.__contains__
+        form = TableFormat(separator=declared or separator_by_names([first or ""], '"', usual, known))
         rest = lines if declared or first is None else chain([first], lines)
         records = parse_records(rest, form, 2 if declared else 1, str(path))
         header = next(records, None)

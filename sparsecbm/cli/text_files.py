@@ -43,8 +43,9 @@ def parse_texts(content: bytes, suffix: str, column: str | None, where: str) -> 
         values = json_values(decode(content, "utf-8", where), where)
         return [_text_of(value, column or COLUMN, location) for location, value in values]
     if suffix in SUFFIXES:
+        name = column or COLUMN
         try:
-            return _column_of(parse_table(content, suffix, TableFormat(), where), column or COLUMN, where)
+            return _column_of(parse_table(content, suffix, TableFormat(), where, known=name.__eq__), name, where)
         except DataError as error:
             raise DataError(without_settings(str(error))) from None
     if column is not None:

@@ -1,7 +1,7 @@
 """States that a person takes for one: spellings that differ in case, blanks, Unicode form or the style of numbers."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Context, Decimal
 
 import pandas as pd
@@ -76,16 +76,26 @@ def show_lookalikes(group: Sequence[str]) -> str:
     return ", ".join(ascii(state) if same else repr(state) for state in group)
 
 
-def fold_lookalikes(cells: pd.Series, states: Sequence[str]) -> pd.Series:
-    """Cells in the spelling of the named states. A cell that looks like none or several of them stays as it is."""
+def state_meant(states: Sequence[str]) -> Callable[[str], str]:
+    """A function from a cell to the named state that it looks like.
+
+    A cell that looks like none or several of them stays as it is.
+    """
     by_form: dict[str, list[str]] = {}
     for state in states:
         by_form.setdefault(normal_form(state), []).append(state)
-    changed = {}
-    for cell in cells.dropna().unique():
+
+    def meant(cell: str) -> str:
         matches = by_form.get(normal_form(cell), [])
-        if cell not in states and len(matches) == 1:
-            changed[cell] = matches[0]
+        return matches[0] if cell not in states and len(matches) == 1 else cell
+
+    return meant
+
+
+def fold_lookalikes(cells: pd.Series, states: Sequence[str]) -> pd.Series:
+    """Cells in the spelling of the named states (see `state_meant`)."""
+    meant = state_meant(states)
+    changed = {cell: meant(cell) for cell in cells.dropna().unique() if meant(cell) != cell}
     return cells.replace(changed) if changed else cells
 
 

@@ -12,6 +12,7 @@ from sparsecbm.base.files import sha256_file
 from sparsecbm.base.metrics import MISSING
 from sparsecbm.data.formats.file_table import shortened
 from sparsecbm.data.formats.reader import SUFFIXES, read_table
+from sparsecbm.data.formats.settings_advice import without_settings
 from sparsecbm.data.lookalikes import fold_lookalikes
 from sparsecbm.data.source_table import text_cells
 from sparsecbm.data.text_quality import is_blank
@@ -50,7 +51,10 @@ def read_window(path: Path, concept_set: ConceptSet, column: str = "text") -> Wi
     if not path.is_file() or path.suffix.lower() not in SUFFIXES:
         fault = "ends in none of" if path.is_file() else "is no file; name one that ends in"
         raise DataError(f"{path} {fault} {', '.join(SUFFIXES)}")
-    table = read_table(path)
+    try:
+        table = read_table(path, known=column.__eq__)
+    except DataError as error:
+        raise DataError(without_settings(str(error))) from None
     table.require_whole(str(path))
     if column not in table.frame:
         listed = ", ".join(shortened(list(table.frame.columns)))

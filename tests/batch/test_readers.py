@@ -49,6 +49,8 @@ def test_rows_of_a_csv_file(tmp_path):
         ("a.tsv", "\ufefftext\tkey\nbad food\tx\n".encode()),
         ("a.csv", "sep=;\ntext;key\nbad food;x\n".encode("utf-16")),
         ("a.csv", b"key,text,\nx,bad food,\n"),
+        ("a.csv", b"key;text;note\nx;bad food;a, b\n"),
+        ("a.csv", b"key\ttext\nx\tbad food\n"),
     ],
 )
 def test_separators_and_encodings_that_a_file_declares(name, content, tmp_path):

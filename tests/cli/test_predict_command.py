@@ -131,6 +131,9 @@ def test_the_error_names_an_invalid_file(name, content, message, tmp_path):
         ("a.json", b'[{"text": "the food"}, "bad"]', ["the food", "bad"]),
         ("a.csv", b"text,id\n" + b"soup " * 30_000 + b",1\n", ["soup " * 30_000]),
         ("a.csv", "sep=;\ntext;id\nbad;1\n".encode("utf-16"), ["bad"]),
+        ("a.csv", b"id;text\n1;bad, and loud\n", ["bad, and loud"]),
+        ("a.csv", b"id\ttext\n1\tbad, and loud\n", ["bad, and loud"]),
+        ("a.csv", b"text,id;note\nbad;loud,1\n", ["bad;loud"]),
     ],
 )
 def test_files_are_read_as_ingest_reads_them(name, content, texts, tmp_path):
@@ -146,7 +149,7 @@ def test_files_are_read_as_ingest_reads_them(name, content, texts, tmp_path):
         ("a.csv", "id,text\n1,the food, bad\n2,good\n3,good\n", r"row 1 \(line 2\) has 3 field\(s\), the header has 2"),
         (
             "a.csv",
-            "id;text\n1;the food\n",
+            "id;body\n1;the food\n",
             "no column 'text'.*looks as if it has its cells between semicolons; save it with",
         ),
         ("a.csv", "café\n1\n".encode("cp1252"), r"save it as UTF-8 \(it looks like Windows-1252\)"),

@@ -20,6 +20,11 @@ def test_columns_of_concepts_and_label_are_annotations(tmp_path):
     assert {name: gold.tolist() for name, gold in window.gold.items()} == {"label": [2, -100], "food": [1, -100]}
 
 
+def test_the_header_tells_the_separator(tmp_path):
+    window = read_window(table(tmp_path, "text;food;price\nthe food, it was good;positive;9,50\n"), CONCEPTS)
+    assert window.texts == ["the food, it was good"] and window.gold["food"].tolist() == [1]
+
+
 def test_the_names_of_the_pipeline_are_known_too(tmp_path):
     path = table(tmp_path, '{"body": "a", "concept.noise": "loud", "label": "1"}\n', "new.jsonl")
     window = read_window(path, CONCEPTS, "body")

@@ -8,7 +8,7 @@ from sparsecbm.annotate.labelled_texts import LabelledTexts
 from sparsecbm.annotate.labels import text_key
 from sparsecbm.base.errors import DataError, unknown
 from sparsecbm.data.blanks import UNKNOWN
-from sparsecbm.data.lookalikes import visible_form
+from sparsecbm.data.lookalikes import state_meant
 
 CANNOT_DECIDE = "?"  # stands for a state in files; no concept has such a state
 MAX_LISTED = 10
@@ -57,7 +57,7 @@ class Import:
 
 
 def check_rows(rows: Sequence[ExchangedRow], texts: LabelledTexts, author: str, now: str) -> list[Decision]:
-    """The decisions of a file. A state may differ from that of the concept in case, and in blanks at its ends.
+    """The decisions of a file. A state may be written in another way that looks alike, such as in capitals.
 
     Args:
         author: of rows that name none; may be empty
@@ -70,7 +70,13 @@ def check_rows(rows: Sequence[ExchangedRow], texts: LabelledTexts, author: str, 
     by_key = dict(zip(texts.frame["key"], texts.frame["text"], strict=True))
     faults: list[str] = []
     decisions = []
-    for row in (_with_meant_states(row, texts) for row in rows if row.states):
+    meant = {concept.name: state_meant((*concept.states, CANNOT_DECIDE)) for concept in texts.concepts}
+    for row in rows:
+        if not row.states:
+            continue
+        # Spreadsheets write the first letter of a cell as a capital.
+        states = {name: meant[name](state) if name in meant else state for name, state in row.states.items()}
+        row = replace(row, states=states)
         key = _key(row, by_key)
         row_faults = [*_text_faults(row, by_key), *_state_faults(row, texts), *_signature_faults(row, author)]
         faults += [f"{row.where}: {fault}" for fault in row_faults]
@@ -113,20 +119,6 @@ def count_empty(rows: Sequence[ExchangedRow], texts: LabelledTexts, author: str,
     signed = [row for row in rows if row.author or (author and row.states)]
     empty = [name for row in signed for name in row.empty if name in states]
     return replace(result, empty=len(empty), silent=all(UNKNOWN in states[name] for name in empty))
-
-
-def _with_meant_states(row: ExchangedRow, texts: LabelledTexts) -> ExchangedRow:
-    """A row with the states that its cells mean. Spreadsheets write the first letter of a cell as a capital."""
-    choices = {concept.name: (*concept.states, CANNOT_DECIDE) for concept in texts.concepts}
-    return replace(row, states={name: _meant(state, choices.get(name, ())) for name, state in row.states.items()})
-
-
-def _meant(state: str, choices: Sequence[str]) -> str:
-    """The one state that looks like a cell but for case and blanks; the cell itself if it is a state, or none is."""
-    if state in choices:
-        return state
-    alike = [choice for choice in choices if visible_form(choice) == visible_form(state)]
-    return alike[0] if len(alike) == 1 else state
 
 
 def _key(row: ExchangedRow, known: Container[str]) -> str:

@@ -250,8 +250,8 @@ def test_a_state_may_differ_in_case_and_blanks_but_not_in_letters(workspace, tmp
     texts = load_labelled_texts(workspace)
     (tmp_path / "a.csv").write_text(f"key,concept.food,concept.noise\n{COLD}, Bad ,\n{BAND},,LOUD\n")
     assert check_rows(read_rows(tmp_path / "a.csv"), texts, "eve", NOW) == SIGNED
-    (tmp_path / "a.csv").write_text(f"key,concept.food\n{COLD},bad!\n")
-    with pytest.raises(DataError, match="unknown state of 'food' 'bad!'"):
+    (tmp_path / "a.csv").write_text(f"key,concept.food\n{COLD},bda\n")
+    with pytest.raises(DataError, match="unknown state of 'food' 'bda'"):
         check_rows(read_rows(tmp_path / "a.csv"), texts, "eve", NOW)
 
 
