@@ -48,7 +48,10 @@ class Switch:
         except SparseCBMError as error:
             _log.warning("the alias cannot be followed", extra={"facts": {"reason": str(error)}})
             return
-        if number in (self._number, self._refused):
+        if number == self._number:
+            self._refused = None  # the alias has moved back; if it returns, the refused version may have been repaired
+            return
+        if number == self._refused:
             return
         try:
             snapshot = await self._load(number)

@@ -131,6 +131,24 @@ def test_a_bad_version_is_refused_once_and_the_old_one_goes_on(registry, folder,
     assert attempts == [1, 2, 3]
 
 
+def test_a_refused_version_is_looked_at_again_after_the_alias_has_moved_back(registry):
+    path = registry.model_files(2) / "model.safetensors"
+    content = path.read_bytes()
+    alter(path.parent)
+
+    async def scenario(following):
+        registry.promote(2)
+        versions = [await following.version()]
+        path.write_bytes(content)
+        versions.append(await following.version())  # still the refused one
+        registry.promote(1)
+        versions.append(await following.version())
+        registry.promote(2)
+        return [*versions, await following.version()], following.switches("refused")
+
+    assert follow(registry, scenario) == (["1", "1", "1", "2"], 1)
+
+
 def test_a_new_champion_predicts_as_fast_as_the_first_one_and_goes_on_slowly_if_memory_is_short(registry, monkeypatch):
     def fail(snapshot):
         raise MemoryError
