@@ -106,10 +106,13 @@ def _refuse_contents(root: Path) -> None:
 def _checked_source(table: Table) -> tuple[TableSource, int]:
     """The source with the states of label and concepts, as the workspace will have it, and the number of rows."""
     try:
-        content = read_table(table.path, table.format)
+        wanted, form = mapped_columns(table.columns), table.format
+        content = read_table(table.path, form, known=set(wanted).__contains__)
         remedy = f"Correct --text, --label and the other names of columns. {content.hint}".rstrip()
-        require_columns(list(content.frame.columns), mapped_columns(table.columns), table.path.name, remedy)
-        source = TableSource(name="table", path=str(table.path.resolve()), format=table.format, columns=table.columns)
+        require_columns(list(content.frame.columns), wanted, table.path.name, remedy)
+        if content.separator:
+            form = form.model_copy(update={"separator": content.separator})
+        source = TableSource(name="table", path=str(table.path.resolve()), format=form, columns=table.columns)
         loaded = load_with_faults(source, Path("/"))
         accepted_splits(loaded, _params(source))
     except SparseCBMError as error:

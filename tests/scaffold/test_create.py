@@ -54,11 +54,12 @@ def test_comments_of_parameters_are_kept_and_only_source_and_bounds_differ(made)
     assert [old.partition("bound: ")[2][:3] for old, _ in changed] == ["0.4", "0.8", "0.7"]
 
 
-def test_states_of_concepts_and_the_format_of_the_file_are_written(tmp_path, table):
+@pytest.mark.parametrize("given", [";", None])  # the names of the columns tell it, too
+def test_states_of_concepts_and_the_format_of_the_file_are_written(tmp_path, table, given):
     path = table()
     path.write_text(path.read_text().replace(",", ";"))
     columns = Mapping(text="comment", label="stars", concepts={"price": {"column": "p"}})
-    made = create_workspace(tmp_path / "reviews", Table(path, columns, TableFormat(separator=";")))
+    made = create_workspace(tmp_path / "reviews", Table(path, columns, TableFormat(separator=given)))
     source = load_params(made.root / "params.yaml").source
     assert (source.path, source.format.separator) == ("data/reviews.csv", ";")
     assert source.columns.concepts["price"].states == ("high", "low")

@@ -103,10 +103,10 @@ def test_label_studio_gives_back_what_it_was_given_and_one_changed_choice(ask, l
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", lambda k: rows(f"{k},,,,Positive,", "0123,,,,Positive,"), "a.csv, row 2: the text '0123'"),
-        ("a.csv", lambda k: rows(f"{k},,,,Positive,", f"{k},,,,Superb,"), "a.csv, row 2: unknown state of 'food'"),
-        ("a.csv", lambda k: rows(f"{k},,,soon,Positive,"), "a.csv, row 1: 'soon' is no ISO 8601 time"),
-        ("a.csv", lambda k: b"one,two\n1,2\n", "a.csv has the columns 'one', 'two'; it needs `key` or `text`"),
+        ("a.csv", lambda k: rows(f"{k},,,,Positive,", "0123,,,,Positive,"), "a.csv, row 2 (line 3): the text '0123'"),
+        ("a.csv", lambda k: rows(f"{k},,,,Positive,", f"{k},,,,Superb,"), "a.csv, row 2 (line 3): unknown state"),
+        ("a.csv", lambda k: rows(f"{k},,,soon,Positive,"), "a.csv, row 1 (line 2): 'soon' is no ISO 8601 time"),
+        ("a.csv", lambda k: b"one,two\n1,2\n", "a.csv has the columns 'one', 'two'; its first line needs `key`"),
         ("a.csv", lambda k: b"", "a.csv"),
         ("a.csv", lambda k: b"\xff\xfe\x00\x00", "a.csv"),
         ("a.xlsx", lambda k: b"PK no zip", "a.xlsx"),

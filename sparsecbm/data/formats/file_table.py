@@ -33,12 +33,14 @@ class FileTable:
         broken: row number, from 1 -> the broken row; its cells are null in `frame`
         hint: what the file looks like, if it does not look like what it was read as; else empty
         places: where each row stands in the file, for messages; none if its format has no lines and no sheets
+        separator: between the cells, if the header told one that is unusual for the ending of the file; else empty
     """
 
     frame: pd.DataFrame
     broken: dict[int, BrokenRow] = field(default_factory=dict)
     hint: str = ""
     places: Sequence[str] = ()
+    separator: str = ""
 
     def row(self, number: int) -> str:
         """A row, counted from 1 below the header, and its place, for messages."""

@@ -1,6 +1,7 @@
 """The one reader of tables: every command and every source reads a file through `read_table`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from sparsecbm.base.errors import DataError
@@ -67,7 +68,9 @@ def parse_table(
         )
     if suffix in (".json", ".jsonl"):
         return read_json(text, where.rpartition("/")[2])
-    separator = form.separator or _SEPARATORS[suffix]
+    usual = form.separator or _SEPARATORS[suffix]
+    separator = usual
     if known is not None and form.separator is None:
-        separator = separator_by_names(split_lines(text), form.quote, separator, known)
-    return read_delimited(text, form.model_copy(update={"separator": separator}), where)
+        separator = separator_by_names(split_lines(text), form.quote, usual, known)
+    table = read_delimited(text, form.model_copy(update={"separator": separator}), where)
+    return table if separator == usual else replace(table, separator=separator)
