@@ -1,9 +1,9 @@
 """Writes the graph of a model as a file of ONNX Runtime or OpenVINO, in float32 or in int8.
 
 A graph for bf16 is the one of float32: OpenVINO rounds its numbers while it loads them.
-In int8, the maps of the blocks are products of whole numbers; norms, attention weights and heads stay float32. ONNX
-Runtime scales the inputs of a map by each batch (dynamic), so it needs no texts. OpenVINO's scales are fixed, and
-measured on texts. Weights have 7 bits, because sums of 8-bit products overflow on processors without VNNI.
+In int8, the maps of the blocks are products of whole numbers, but for a few inputs of each (even_inputs.py); norms,
+attention weights and heads stay float32. ONNX Runtime scales the inputs of a map by each batch (dynamic). OpenVINO's
+scales are fixed, and measured on texts. Weights have 8 bits where the processor sums their products exactly, else 7.
 """
 
 import io
@@ -20,6 +20,7 @@ import torch
 from sparsecbm.base.errors import ConfigError, ModelError
 from sparsecbm.export.graph import PredictionGraph
 from sparsecbm.export.manifest import GRAPHS
+from sparsecbm.export.processor import weight_bits
 
 OUTPUTS = ("label", "concepts")
 OPSET = 20
@@ -30,7 +31,7 @@ def write_onnx(graph: PredictionGraph, folder: Path, texts: Sequence[Inputs] | N
     """Write `model.onnx`.
 
     Args:
-        texts: batches; not None for int8. ONNX Runtime computes no scales from them
+        texts: batches; not None for int8, whose scales ONNX Runtime computes as it runs
     """
     target = folder / GRAPHS["onnx"]
     if texts is None:
@@ -44,12 +45,18 @@ def write_onnx(graph: PredictionGraph, folder: Path, texts: Sequence[Inputs] | N
         _trace(graph, exact)
         network = onnx.load(exact).graph
         weights = {tensor.name for tensor in network.initializer}
-        # Products of attention, which have no weights, stay float32; heads are nodes of the type Gemm.
-        maps = [node.name for node in network.node if node.op_type == "MatMul" and node.input[1] in weights]
+        chosen = {node.output[0] for node in network.node if node.op_type == "Gather"}
+        # Products of attention, which have no weights, stay float32, as products of chosen inputs do; heads are Gemms.
+        maps = [
+            node.name
+            for node in network.node
+            if node.op_type == "MatMul" and node.input[1] in weights and node.input[0] not in chosen
+        ]
         with _quiet():
             quantize_dynamic(
-                exact, target, nodes_to_quantize=maps, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
-            )
+                exact, target, nodes_to_quantize=maps, per_channel=True, reduce_range=weight_bits() == 7,
+                weight_type=QuantType.QInt8,
+            )  # fmt: skip
 
 
 def write_openvino(graph: PredictionGraph, folder: Path, texts: Sequence[Inputs] | None) -> None:
@@ -93,8 +100,18 @@ def require_bf16(engine: str) -> None:
 
 def _in_int8(network, texts: Sequence[Inputs]):
     import nncf
-    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
+    from nncf.quantization.advanced_parameters import (
+        AdvancedQuantizationParameters,
+        AdvancedSmoothQuantParameters,
+        OverflowFix,
+    )
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
+    advanced = AdvancedQuantizationParameters(
+        overflow_fix=OverflowFix.ENABLE if weight_bits() == 7 else OverflowFix.DISABLE,
+        activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,  # a mean of ranges would cut off inputs
+        smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=-1),  # off: inputs are even already
+    )
     with _quiet():
         return nncf.quantize(
             network,
@@ -102,19 +119,21 @@ def _in_int8(network, texts: Sequence[Inputs]):
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(texts),
             ignored_scope=nncf.IgnoredScope(names=_besides_maps(network)),
-            advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
+            advanced_parameters=advanced,
         )
 
 
 def _besides_maps(network) -> list[str]:
     """Names of all operations but the maps of the blocks. Scores of attention, which hold -inf, have no scale."""
-    names = []
-    for operation in network.get_ops():
-        weights = operation.inputs()[1].get_source_output().get_node() if operation.get_input_size() > 1 else operation
-        of_map = operation.get_type_name() == "MatMul" and weights.get_type_name() == "Constant"
-        if not of_map or "_head" in weights.get_friendly_name():  # concept_heads, label_head, direct_head
-            names.append(operation.get_friendly_name())
-    return names
+
+    def of_map(operation) -> bool:
+        if operation.get_type_name() != "MatMul":
+            return False
+        inputs, weights = (port.get_source_output().get_node() for port in operation.inputs())
+        of_head = "_head" in weights.get_friendly_name()  # concept_heads, label_head, direct_head
+        return weights.get_type_name() == "Constant" and inputs.get_type_name() != "Gather" and not of_head
+
+    return [operation.get_friendly_name() for operation in network.get_ops() if not of_map(operation)]
 
 
 def _trace(graph: PredictionGraph, target: Path) -> None:

@@ -17,8 +17,10 @@ from sparsecbm.base.length_batches import batch_by_length
 from sparsecbm.base.metrics import MISSING, accuracy
 from sparsecbm.base.outputs import CHECKSUMS, EXPORT, refuse_inside_model
 from sparsecbm.export.engines import OPSET, PACKAGES, WRITERS, Inputs, require_bf16
+from sparsecbm.export.even_inputs import even_inputs
 from sparsecbm.export.graph import PredictionGraph
 from sparsecbm.export.manifest import FORMAT, TOKENIZER, check_export_folder
+from sparsecbm.export.processor import weight_bits
 from sparsecbm.export.runner import ExportedModel, pad_rows
 from sparsecbm.model.batches import encode
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -36,7 +38,7 @@ class LowPrecision:
         precision: bf16 (OpenVINO alone) | int8
         split: name of the split
         frame: columns `text`, `label` and `concept.NAME`
-        calibration: other texts, by which OpenVINO's scales of int8 are measured
+        calibration: other texts, by which the sizes of inputs are measured for int8
     """
 
     precision: str
@@ -93,12 +95,15 @@ def export_model(source: Path, target: Path, engine: str, low_precision: LowPrec
     graph = PredictionGraph(model)
     with replacing_folder(target, check_export_folder) as folder:
         calibration = _batches(model, low_precision.calibration) if low_precision and precision == "int8" else None
+        if calibration:
+            even_inputs(graph, calibration)
         WRITERS[engine](graph, folder, calibration)
         write_text(folder / TOKENIZER, model.tokenizer.backend_tokenizer.to_str())
         manifest = {
             "format": FORMAT,
             "engine": engine,
             "precision": precision,
+            "weight_bits": weight_bits() if precision == "int8" else None,
             "opset": OPSET,
             "vocabulary": model.concept_set.to_dict(),
             "concepts": model.has_bottleneck,

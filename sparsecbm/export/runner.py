@@ -14,10 +14,12 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from sparsecbm.base.concepts import ConceptSet
+from sparsecbm.base.errors import ModelError
 from sparsecbm.base.extras import missing_extras_explained
 from sparsecbm.base.foreign_faults import foreign_faults
 from sparsecbm.base.length_batches import batch_by_length
 from sparsecbm.export.manifest import GRAPHS, TOKENIZER, read_manifest
+from sparsecbm.export.processor import weight_bits
 from sparsecbm.model.prediction import Prediction, state_predictions
 
 HINTS = {"float32": "f32", "bf16": "bf16"}  # a processor without instructions for bf16 computes float32
@@ -47,11 +49,17 @@ class ExportedModel:
             threads: that the engine computes with; 0 is the engine's own choice
 
         Raises:
-            ModelError: the folder holds no exported model, or it was altered.
+            ModelError: the folder holds no exported model, or it was altered; or its 8-bit weights overflow on this
+                processor.
             MissingExtraError: the engine is not installed; the message says how to install it.
         """
         folder = Path(path)
         manifest = read_manifest(folder)
+        if (manifest.get("weight_bits") or 7) > weight_bits():
+            raise ModelError(
+                f"{folder} was exported on another kind of processor: its weights have 8 bits, and this processor has "
+                "no VNNI, so that sums of products would overflow. Export the model here again, or take float32"
+            )
         start = {"onnx": start_onnx_runtime, "openvino": start_openvino}[manifest["engine"]]
         tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         with missing_extras_explained():

@@ -13,7 +13,7 @@ import torch
 
 from sparsecbm.base.errors import ConfigError, ModelError, WriteError
 from sparsecbm.base.files import read_json, sha256_file, write_json
-from sparsecbm.export import exporter
+from sparsecbm.export import engines, exporter, runner
 from sparsecbm.export.exporter import LowPrecision, export_model
 from sparsecbm.export.graph import PredictionGraph
 from sparsecbm.export.runner import ExportedModel, pad_rows
@@ -135,13 +135,28 @@ def test_int8_is_measured_on_labelled_texts(masked, engine, tmp_path):
     equal = [a.label.state == b.label.state for a, b in zip(after, before, strict=True)]
     assert measured["label_equal"] == pytest.approx(np.mean(equal)) and measured["texts"] == 40
     assert exported.logits(texts)[0] != pytest.approx(model.logits(texts).label, abs=1e-6)  # it is another form
-    assert exported.logits(texts)[0] == pytest.approx(model.logits(texts).label, abs=0.2)
+    assert exported.logits(texts)[0] == pytest.approx(model.logits(texts).label, abs=0.1)
     if engine == "onnx":
         import onnx
 
         kinds = [node.op_type for node in onnx.load(tmp_path / "out" / "model.onnx").graph.node]
+        # the few large inputs of each of these maps stay float32; so do products of attention
         # 6 maps in the shared block and in each concept's own; heads and products of attention have no part in int8
         assert kinds.count("MatMulInteger") == 6 + 2 * 6
+
+
+def test_weights_of_8_bits_are_refused_where_their_sums_would_overflow(masked, engine, tmp_path, monkeypatch):
+    frame = annotated(8, seed=1)
+    int8 = LowPrecision("int8", "validation", frame, frame["text"].tolist())
+    for made_for, loaded_on in ((7, 7), (7, 8), (8, 8)):
+        for module in (exporter, engines, runner):
+            monkeypatch.setattr(module, "weight_bits", lambda bits=made_for: bits)
+        assert export_model(masked[1], tmp_path / "out", engine, int8)["weight_bits"] == made_for
+        monkeypatch.setattr(runner, "weight_bits", lambda bits=loaded_on: bits)
+        ExportedModel.from_pretrained(tmp_path / "out")
+    monkeypatch.setattr(runner, "weight_bits", lambda: 7)
+    with pytest.raises(ModelError, match=r"has no VNNI.*Export the model here again"):
+        ExportedModel.from_pretrained(tmp_path / "out")
 
 
 def test_bf16_rounds_less_than_int8(masked, tmp_path):
