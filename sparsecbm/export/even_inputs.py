@@ -37,8 +37,8 @@ class EvenLinear(nn.Module):
         factors[largest], weight[:, largest] = 0, 0
         self.register_buffer("factors", factors)
         self.register_buffer("largest", largest)
-        self.others = _linear(weight, None)
-        self.exact = _linear(linear.weight.detach()[:, largest], linear.bias)
+        self.others = _linear(weight, linear.bias)  # here, engines add the bias within the product
+        self.exact = _linear(linear.weight.detach()[:, largest], None)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[..., inputs] -> [..., outputs]."""
