@@ -76,3 +76,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@# pip compiles on one core. Some packages hold templates that are no valid Python; pip passes over them as well.
 	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $(STAMP)
+	@echo "installed; next: source $(VENV)/bin/activate"

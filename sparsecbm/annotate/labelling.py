@@ -88,7 +88,8 @@ def describe_work(workspace: Workspace, params: Params, name: str) -> list[str]:
     ]
     if len(given.people):
         lines.append(
-            "texts that people labelled are among these, to compare; texts to measure on that nobody labelled are not"
+            "texts that people labelled are among these, to compare; texts of other splits than train are left out unless "
+            "people labelled them"
         )
     for work in pending:
         if len(pending) > 1:

@@ -133,7 +133,7 @@ def track(root: str) -> State:
     if link is None:
         return Completed(
             name=SKIPPED,
-            message="other stages have not run or are out of date; a complete `sparsecbm run` writes the record",
+            message="nothing to record in MLflow yet: other stages have not run or are out of date",
         )
     publish.mlflow_run(link)
     return Completed(

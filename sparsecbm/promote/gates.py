@@ -144,6 +144,8 @@ def _figure_rows(gate: FigureGate, figures: Mapping[str, dict]) -> Iterator[Row]
         yield _not_judged(gate.name, f"{gate.file}:{gate.key}", reason, effect_if_missing)
     for name, value in values:
         row = _figure_row(gate, f"{gate.file}:{name}", value, effect_if_missing)
+        if row.outcome == FAILED:
+            row = replace(row, reason=row.reason + _uncertainty(gate, figures[gate.file], name))
         undecided = list(_undecided(figures[gate.file])) if name == "verdict" and row.outcome == PASSED else []
         yield replace(row, outcome=UNDECIDED, reason="; ".join(undecided)) if undecided else row
 
@@ -160,6 +162,18 @@ def _figure_row(gate: FigureGate, figure: str, value: object, effect_if_missing:
     if passes[word]():
         return Row(gate.name, figure, PASSED, value=shown, wanted=condition)
     return Row(gate.name, figure, FAILED, gate.failed, shown, wanted=condition, reason=f"{shown} is not {condition}")
+
+
+def _uncertainty(gate: FigureGate, figures: Mapping[str, object], name: str) -> str:
+    """The interval beside a figure that failed, if there is one, and whether it reaches the bound."""
+    parent, _, own = name.rpartition(".")
+    interval = next((value for _, value in _values_under(figures, [*parent.split("."), "interval"], "")), None)
+    if own != "value" or not isinstance(interval, list) or gate.equals is not None:
+        return ""
+    low, high = interval
+    reaches = high >= gate.at_least if gate.at_least is not None else low <= (gate.at_most or 0)
+    told = "which reaches that: the texts are too few to tell" if reaches else "which does not reach that"
+    return f"; its 95 % interval is {low:.3f} to {high:.3f}, {told}"
 
 
 def _undecided(figures: Mapping[str, object]) -> Iterator[str]:

@@ -89,7 +89,9 @@ class Ledger:
         wins = [row.figure for row in self.rows if row.outcome == WIN]
         if wins:
             reasons.append(f"significantly better than version {self.champion} in: {', '.join(wins)}")
-        reasons += [f"{row.gate} ({row.figure}) holds nothing back: {row.reason}" for row in told if not row.effect]
+        reasons += [
+            f"note, holds nothing back: {row.gate} ({row.figure}) {row.reason}" for row in told if not row.effect
+        ]
         return tuple(reasons) or ("every gate passed",)
 
     @property

@@ -60,7 +60,9 @@ def load_status(service: PromotionService) -> Status:
     if state.history_faults:
         notes.append("nothing can be promoted before `sparsecbm history --restart` or a backup settles the history")
     if state.champion is None and not faults:
-        notes.append("there is no champion yet; `sparsecbm promote` makes the first one")
+        verdict = newest.tags.get(VERDICT_TAG, "") if newest else ""
+        tried = f"version {numbers[-1]} was judged {verdict}: reports/promotion.html says why" if verdict else ""
+        notes.append(f"there is no champion yet; {tried or '`sparsecbm promote` makes the first one'}")
     if state.interrupted:
         notes.append("the next `sparsecbm promote` or `sparsecbm rollback` completes or undoes the operation")
     return Status(

@@ -204,6 +204,31 @@ def test_costs_have_an_absolute_bound_and_a_multiple_of_the_champion():
     assert rows([unmeasured], predictions(latency=None))["latency_ms"].outcome == NOT_JUDGED
 
 
+@pytest.mark.parametrize(
+    ("bound", "interval", "reason"),
+    [
+        ({"at_least": 0.1}, [-0.065, 0.229],
+         "0.083 is not at least 0.1; its 95 % interval is -0.065 to 0.229, which reaches that: the texts are too few "
+         "to tell"),
+        ({"at_least": 0.1}, [0.05, 0.099],
+         "0.083 is not at least 0.1; its 95 % interval is 0.050 to 0.099, which does not reach that"),
+        ({"at_most": 0.05}, [0.04, 0.1],
+         "0.083 is not at most 0.05; its 95 % interval is 0.040 to 0.100, which reaches that: the texts are too few "
+         "to tell"),
+        ({"at_most": 0.05}, [0.06, 0.1],
+         "0.083 is not at most 0.05; its 95 % interval is 0.060 to 0.100, which does not reach that"),
+        ({"at_least": 0.1}, None, "0.083 is not at least 0.1"),
+        ({"equals": 1}, [0, 1], "0.083 is not equal to 1"),
+    ],
+)  # fmt: skip
+def test_a_figure_that_fails_names_its_interval_and_still_holds(bound, interval, reason):
+    gate = {"kind": "figure", "name": "specificity", "file": "prune", "key": "gap.*.value", "failed": "hold",
+            "required": True, **bound}  # fmt: skip
+    figures = {"prune": {"gap": {"staff": {"value": 0.083, "interval": interval}, "other": {"value": 0.083}}}}
+    row = rows([gate], predictions(), figures=figures)["prune:gap.staff.value"]
+    assert (row.outcome, row.effect, row.reason) == ("failed", "hold", reason)
+
+
 def ledger(*ledger_rows, champion=1, ties="hold"):
     return Ledger("m", 2, champion, "test", "f" * 64, 40, ledger_rows, (), ties)
 
@@ -222,7 +247,7 @@ def test_the_worst_row_determines_the_verdict():
     )  # fmt: skip
     optional = Row("e", "v", "not judged", reason="no figure")
     assert ledger(optional, win, hold).reasons == (
-        "c (z): worse", "significantly better than version 1 in: x", "e (v) holds nothing back: no figure",
+        "c (z): worse", "significantly better than version 1 in: x", "note, holds nothing back: e (v) no figure",
     )  # fmt: skip
     assert ledger(optional, win).verdict == PROMOTE
     assert "| c | `z` | **regression** (hold) |" in ledger(win, hold).to_markdown()

@@ -47,7 +47,7 @@ def test_the_first_model_becomes_champion(make_promotion_service, finish, good_m
         "intervene:verdict": ("not judged", ""),
         "size_mb": ("passed", ""),
     }
-    told = "interventions (intervene:verdict) holds nothing back: not judged: the version holds no"
+    told = "note, holds nothing back: interventions (intervene:verdict) not judged: the version holds no"
     assert any(told in reason for reason in ledger.reasons)
     entry = service.promote(ledger)
     assert (entry.action, entry.version, entry.before, entry.after) == ("promote", 1, (None, None), (1, None))

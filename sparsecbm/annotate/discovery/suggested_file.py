@@ -111,7 +111,9 @@ def _note(concept: SuggestedConcept, suggestion: Suggestion) -> str:
         guess = (
             " (a guess: `labels` in params.yaml, the worst first, would tell it)" if suggestion.poles.guessed else ""
         )
-        lines.append(f"Negative goes with the label {bad}, Positive with {good}{guess}; mean degree by label:")
+        lines.append(
+            f"Negative goes with the label {bad}, Positive with {good}{guess}. Texts lean to them, on average by label:"
+        )
         lines.append("  " + ", ".join(f"{name}: {degree:+.2f}" for name, degree in concept.degree_at.items()))
     return "\n".join(lines)
 

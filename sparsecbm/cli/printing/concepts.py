@@ -15,7 +15,9 @@ SHOWN_TERMS = 3
 LEGEND = (
     "texts: the share of the texts with a clause close to the concept. majority: always the commonest label. "
     "black box: a classifier without concepts. first 2: a classifier that sees the two best concepts and nothing else. "
-    "gain: points of accuracy that the last concept adds. Brier: lower is better."
+    "gain: points of accuracy that the last concept adds; its error: the standard error of that. "
+    "Brier: mean squared error of the probabilities, lower is better. "
+    "completeness: the part of the black box's gain over the majority that these concepts reach; 95 %: its interval."
 )
 
 

@@ -94,7 +94,7 @@ def show_patch(patch: MaskPatch) -> None:
 def show_side_effects(effects: SideEffects, concept: str) -> None:
     """Print side effects: accuracies, what was fixed and harmed, and the most similar texts."""
     console = Terminal()
-    table = figures(f"on {effects.texts} other texts", "before", "after", "change, 95 %")
+    table = figures(f"right on {effects.texts} held-out texts", "before", "after", "change, 95 %")
     for name, change in ((concept, effects.concept), ("label", effects.label)):
         table.add_row(cell(name), _number(change.before), _number(change.after), _interval(change.interval))
     console.print(table)
