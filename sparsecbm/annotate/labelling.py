@@ -88,8 +88,8 @@ def describe_work(workspace: Workspace, params: Params, name: str) -> list[str]:
     ]
     if len(given.people):
         lines.append(
-            "texts that people labelled are among these, to compare; texts of other splits than train are left out unless "
-            "people labelled them"
+            "texts that people labelled are among these, to compare; of the other splits, only "
+            "texts that people labelled are"
         )
     for work in pending:
         if len(pending) > 1:

@@ -89,9 +89,8 @@ class Ledger:
         wins = [row.figure for row in self.rows if row.outcome == WIN]
         if wins:
             reasons.append(f"significantly better than version {self.champion} in: {', '.join(wins)}")
-        reasons += [
-            f"note, holds nothing back: {row.gate} ({row.figure}) {row.reason}" for row in told if not row.effect
-        ]
+        notes = [f"{row.gate} ({row.figure}) {row.reason}" for row in told if not row.effect]
+        reasons += [f"note, holds nothing back: {note}" for note in notes]
         return tuple(reasons) or ("every gate passed",)
 
     @property

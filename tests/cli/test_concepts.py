@@ -56,7 +56,7 @@ def test_the_order_of_the_labels_says_which_end_is_good(workspace):
     finally:
         workspace.params.write_text(before)
         workspace.concept_file.unlink()
-    assert "Negative goes with the label 2, Positive with 1. Texts lean to them, on average by label:" in text
+    assert "Negative goes with the label 2, Positive with 1." in text
 
 
 def test_suggest_writes_a_file_that_check_reads(workspace):

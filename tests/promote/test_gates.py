@@ -218,7 +218,7 @@ def test_costs_have_an_absolute_bound_and_a_multiple_of_the_champion():
         ({"at_most": 0.05}, [0.06, 0.1],
          "0.083 is not at most 0.05; its 95 % interval is 0.060 to 0.100, which does not reach that"),
         ({"at_least": 0.1}, None, "0.083 is not at least 0.1"),
-        ({"equals": 1}, [0, 1], "0.083 is not equal to 1"),
+        ({"equals": "passed"}, [0, 1], "0.083 is not equal to passed"),
     ],
 )  # fmt: skip
 def test_a_figure_that_fails_names_its_interval_and_still_holds(bound, interval, reason):

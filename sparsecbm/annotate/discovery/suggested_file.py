@@ -111,9 +111,8 @@ def _note(concept: SuggestedConcept, suggestion: Suggestion) -> str:
         guess = (
             " (a guess: `labels` in params.yaml, the worst first, would tell it)" if suggestion.poles.guessed else ""
         )
-        lines.append(
-            f"Negative goes with the label {bad}, Positive with {good}{guess}. Texts lean to them, on average by label:"
-        )
+        lines.append(f"Negative goes with the label {bad}, Positive with {good}{guess}.")
+        lines.append("Mean degree of the texts by label, from -1 (Negative) to 1 (Positive):")
         lines.append("  " + ", ".join(f"{name}: {degree:+.2f}" for name, degree in concept.degree_at.items()))
     return "\n".join(lines)
 
