@@ -39,7 +39,6 @@ def promote(
     service = _open_service()
     from sparsecbm.cli.printing.promotion import show_entry, show_ledger
     from sparsecbm.cli.printing.terminal import say
-    from sparsecbm.promote.service import ledger_folder
 
     try:
         ledger = service.gate(version, loaded)
@@ -47,7 +46,7 @@ def promote(
         say(f"unchanged: {error}")
         return
     show_ledger(ledger)
-    say(f"ledger: {ledger_folder(service.workspace, ledger.challenger)}")
+    say(f"ledger: {service.workspace.promotion_page}")
     if gate_only:
         return
     entry = service.promote(ledger, force_reason)
