@@ -36,7 +36,9 @@ def init(
     ] = None,
     format_: Annotated[
         list[str] | None,
-        typer.Option("--format", metavar="KEY=VALUE", help="How the file is written, where its names do not tell, such as separator='|'."),
+        typer.Option(
+            "--format", metavar="KEY=VALUE", help="How the file is written, if it does not tell: encoding=latin-1."
+        ),
     ] = None,
 ) -> None:
     """Make a workspace for a table of texts and labels: git, dvc.yaml, params.yaml, flows, profiles."""
