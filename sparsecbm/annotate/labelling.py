@@ -87,10 +87,7 @@ def describe_work(workspace: Workspace, params: Params, name: str) -> list[str]:
         f"to label: {wanted:,} of {cells:,} cells (a text and a concept) of {texts:,} of {len(given.texts):,} texts"
     ]
     if len(given.people):
-        lines.append(
-            "texts that people labelled are among these, to compare; of the other splits, only "
-            "texts that people labelled are"
-        )
+        lines.append("texts that people labelled are among these, to compare; of splits to measure on, only these are")
     for work in pending:
         if len(pending) > 1:
             lines.append(f"{', '.join(concept.name for concept in work.concepts)}, for {len(work.texts):,} texts:")

@@ -6,6 +6,7 @@ divided by the square root of their size, and their weights multiplied by it (Xi
 without the sizes of weights). In float32, the map gives the same as before.
 """
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -30,7 +31,7 @@ class EvenLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, sizes: Tensor):
         super().__init__()
-        largest = sizes.topk(min(MOST_EXACT, int(EXACT_SHARE * len(sizes)))).indices.sort().values
+        largest = sizes.topk(min(MOST_EXACT, math.ceil(EXACT_SHARE * len(sizes)))).indices.sort().values
         middle = sizes.median().clamp(min=1e-6)
         divisors = (sizes / middle).clamp(min=0.1).sqrt()
         factors, weight = 1 / divisors, linear.weight.detach() * divisors

@@ -55,7 +55,7 @@ class ExportedModel:
         """
         folder = Path(path)
         manifest = read_manifest(folder)
-        if (manifest.get("weight_bits") or 7) > weight_bits():
+        if manifest.get("weight_bits") == 8 and weight_bits() != 8:
             raise ModelError(
                 f"{folder} was exported on another kind of processor: its weights have 8 bits, and this processor has "
                 "no VNNI, so that sums of products would overflow. Export the model here again, or take float32"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sparsecbm.base.redaction import redacted
 from sparsecbm.promote.history import PROMOTE, ROLLBACK, find_clock_jumps
+from sparsecbm.promote.ledger import HOLD, REJECT
 from sparsecbm.promote.registry import CHAMPION, VERDICT_TAG, Registry, RegistryError, Version
 from sparsecbm.promote.service import PromotionService
 from sparsecbm.promote.transaction import inspect_registry
@@ -61,8 +62,9 @@ def load_status(service: PromotionService) -> Status:
         notes.append("nothing can be promoted before `sparsecbm history --restart` or a backup settles the history")
     if state.champion is None and not faults:
         verdict = newest.tags.get(VERDICT_TAG, "") if newest else ""
-        tried = f"version {numbers[-1]} was judged {verdict}: reports/promotion.html says why" if verdict else ""
-        notes.append(f"there is no champion yet; {tried or '`sparsecbm promote` makes the first one'}")
+        refused = f"version {numbers[-1]} was judged {verdict}, and reports/promotion.html says why"
+        first = refused if verdict in (HOLD, REJECT) else "`sparsecbm promote` makes the first one"
+        notes.append(f"there is no champion yet; {first}")
     if state.interrupted:
         notes.append("the next `sparsecbm promote` or `sparsecbm rollback` completes or undoes the operation")
     return Status(

@@ -103,6 +103,10 @@ def test_each_family_can_be_exported(family, engine, tmp_path):
     model.save_pretrained(tmp_path / "model")
     export_model(tmp_path / "model", tmp_path / "out", engine)
     assert_same_logits(ExportedModel.from_pretrained(tmp_path / "out"), model, [*TEXTS, LONG], tolerance=1e-4)
+    frame = annotated(20, seed=1)
+    int8 = LowPrecision("int8", "validation", frame, frame["text"].tolist())
+    export_model(tmp_path / "model", tmp_path / "int8", engine, int8)
+    assert_same_logits(ExportedModel.from_pretrained(tmp_path / "int8"), model, TEXTS, tolerance=0.2)
 
 
 def test_a_black_box_is_exported_without_concepts(backbone, tmp_path):
