@@ -22,6 +22,14 @@ def test_verdict_reasons_and_every_gate_are_on_the_page():
     assert "faithfulness (explain:x): <b>less</b>" in text and not page.find("b"), "a reason stays text"
 
 
+def test_without_a_champion_there_are_no_empty_columns():
+    first = Row("size", "size_mb", "passed", value=93.5, wanted="at most 500")
+    text = " ".join(" ".join(Page(ledger_page(replace(LEDGER, champion=None, rows=(first,)))).texts).split())
+    assert "Gate Figure Outcome Challenger Condition size size_mb passed 93.500 at most 500" in text
+    compared = " ".join(" ".join(Page(ledger_page(LEDGER)).texts).split())
+    assert "Outcome Challenger Champion Better by 95 % Condition" in compared
+
+
 def test_code_is_marked_and_a_long_name_breaks_after_its_dots():
     html = ledger_page(replace(LEDGER, notes=("another split `test`; <i>both</i>",)))
     assert "another split <code>test</code>; &lt;i&gt;both&lt;/i&gt;" in html
