@@ -22,7 +22,7 @@ from tests.support.production_day import add_new_texts, let_it_learn, make_proje
 from tests.support.service_access import authorization, request
 from tests.support.tiny_pipeline import free_port, git
 
-pytestmark = pytest.mark.flow
+pytestmark = [pytest.mark.flow, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -163,7 +163,8 @@ def test_a_model_that_gives_no_valid_answer_is_stopped_early(serve):
 )
 def test_a_failure_that_passes_is_survived(serve, failure):
     script = Script(entries=[failure, RIGHT, failure, failure])
-    labels, _ = serve(script, timeout=0.4)
+    slow = failure["kind"] in ("hang", "drip")  # only these need a short time, which a right answer may miss when busy
+    labels, _ = serve(script, timeout=2 if slow else 60)
     assert states_of(labels) == known_states(known_texts(12))
     assert len(script.log) == 12 + 3 and set(script.texts) == set(known_texts(12)["text"])
 
