@@ -2,9 +2,9 @@
 
     python benchmarks/first_scores.py --seeds 1 --rows fisher_diagonal activation_norm --set threads=1
 
-See `mask_rows` for data, training and results, which go to benchmarks/results/first-scores.json. `start` is the CPU
-time of the first scores alone, of all concepts. Accuracies and gaps are on `test`. Differences from the dense model are
-paired by text, with 95 % intervals by bootstrap over groups.
+See `mask_rows` for data, training and results, which go to benchmarks/results/first-scores-SOURCE.json. `start` is the
+CPU time of the first scores alone, of all concepts. Differences from the dense model are paired by text, with 95 %
+intervals by bootstrap over groups.
 """
 
 import copy
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import score_forms
 from mask_rows import Frames, measure_rows, rows_parser
-from masks import RESULTS
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.params import Params
@@ -39,7 +38,7 @@ def start_seconds(params: Params, dense: SparseCBM, frames: Frames) -> float:
 
 
 def measure(params: Params, dense: SparseCBM, frames: Frames, folder: Path) -> dict:
-    """Time the first scores, train masks from them and measure these on `test`."""
+    """Time the first scores, train masks from them and measure these."""
     return {
         "start_cpu_seconds": start_seconds(params, dense, frames),
         **score_forms.measure(params, dense, frames, folder),
@@ -55,7 +54,7 @@ def show(seed: int, name: str, row: dict) -> None:
 def main() -> None:
     """Measure the missing rows, print and write."""
     arguments = rows_parser(__doc__.splitlines()[0], ROWS).parse_args()
-    measure_rows(RESULTS / "first-scores.json", ROWS, arguments, measure, show)
+    measure_rows("first-scores", ROWS, arguments, measure, show)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,17 @@
 
     python benchmarks/mask_granularity.py --seeds 1 2 3 --set threads=1
 
-See `mask_rows` for data, training and results, which go to benchmarks/results/mask-granularity.json. Accuracies are on
-`test`. Differences from the dense model are paired by text, with 95 % intervals by bootstrap over groups. "Random" rows
-draw what is kept, in the same pattern.
+See `mask_rows` for data, training and results, which go to benchmarks/results/mask-granularity-SOURCE.json. Differences
+from the dense model are paired by text, with 95 % intervals by bootstrap over groups. "Random" rows draw what is kept,
+in the same pattern.
 """
 
 from pathlib import Path
 
 from mask_options import trained
 from mask_rows import Frames, measure_rows, rows_parser
-from masks import RESULTS, compared, right
+from masks import compared, right
+from tables import scored_split
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.params import Params
@@ -38,9 +39,9 @@ ROWS = {
 
 
 def measure(params: Params, dense: SparseCBM, frames: Frames, folder: Path) -> dict:
-    """Train masks and compare them with the dense model on `test`."""
+    """Train masks and compare them with the dense model."""
     seconds, correct = trained(params, dense, frames)
-    test = frames["test"]
+    test = frames[scored_split(params)]
     scores = compared(correct, right(predict_split(dense, test)), test["group"].to_numpy(), params.seed)
     return {"cpu_seconds": round(seconds, 1), **scores}
 
@@ -58,7 +59,7 @@ def show(seed: int, name: str, row: dict) -> None:
 def main() -> None:
     """Measure the missing rows, print and write."""
     arguments = rows_parser(__doc__.splitlines()[0], ROWS).parse_args()
-    measure_rows(RESULTS / "mask-granularity.json", ROWS, arguments, measure, show)
+    measure_rows("mask-granularity", ROWS, arguments, measure, show)
 
 
 if __name__ == "__main__":

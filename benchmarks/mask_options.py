@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from cebab import dense_model
 from masks import RESULTS, compared, right
-from tables import annotated, configured
+from tables import annotated, configured, scored_split
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import write_json
@@ -39,7 +39,7 @@ OPTIONS = {
 
 
 def trained(params: Params, dense: SparseCBM, frames: dict) -> tuple[float, np.ndarray]:
-    """Return the CPU seconds of training, and which predictions on `test` are correct."""
+    """Return the CPU seconds of training, and which predictions on the scored split are correct."""
     with reproducible(params.seed, params.threads):
         options = PruneOptions(params.prune, params.finetune)
         with TemporaryDirectory() as folder:
@@ -47,7 +47,7 @@ def trained(params: Params, dense: SparseCBM, frames: dict) -> tuple[float, np.n
             run = TrainingRun(params.seed, Checkpoints(Path(folder)))
             result = fit_masks(dense, frames["train"], frames["validation"], options, run)
             seconds = time.process_time() - start
-        return seconds, right(predict_split(result.model.to("cpu"), frames["test"]))
+        return seconds, right(predict_split(result.model.to("cpu"), frames[scored_split(params)]))
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
         frames, concept_set = annotated(params)
         seconds, correct = trained(params, dense_model(params, frames, concept_set), frames)
         first = correct if first is None else first
-        scores = compared(correct, first, frames["test"]["group"].to_numpy(), arguments.seed)
+        scores = compared(correct, first, frames[scored_split(params)]["group"].to_numpy(), arguments.seed)
         results[name] = {"cpu_seconds": round(seconds, 1)} | {
             kind: {"accuracy": s["sparse"], "difference": s["difference"], "interval": s["interval"]}
             for kind, s in scores.items()

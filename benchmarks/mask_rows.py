@@ -1,8 +1,8 @@
 """A table of masks that are trained from one dense model with other settings: a row for each choice of settings.
 
-The data are the embedded reviews. Training starts from the dense model that `benchmarks/masks.py` keeps, with the
-settings of the main job. Each result goes to a file of results at once. A result with the same settings is not computed
-again.
+With a folder of CEBaB's released files, masks are scored on `dev`; without one, on the split `test` of the embedded
+reviews. Training starts from the dense model that `benchmarks/masks.py` keeps, with the settings of the main job. Each
+result goes to benchmarks/results/NAME-SOURCE.json at once. A result with the same settings is not computed again.
 """
 
 import argparse
@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-from cebab import dense_model
-from masks import settings_of
+from cebab import dense_model, subject
+from masks import RESULTS, settings_of
 from tables import annotated, configured
 
 from sparsecbm.api import SparseCBM
@@ -26,8 +26,9 @@ Show = Callable[[int, str, dict], None]  # seed, row, result
 
 
 def rows_parser(description: str, rows: Mapping[str, Sequence[str]]) -> argparse.ArgumentParser:
-    """Return a parser of seeds, rows and further settings."""
+    """Return a parser of data, seeds, rows and further settings."""
     parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, help="CEBaB's folder; without it the embedded reviews are used")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--rows", nargs="+", choices=list(rows), default=list(rows))
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
@@ -35,7 +36,7 @@ def rows_parser(description: str, rows: Mapping[str, Sequence[str]]) -> argparse
 
 
 def measure_rows(
-    path: Path,
+    name: str,
     rows: Mapping[str, Sequence[str]],
     arguments: argparse.Namespace,
     measure: Measure,
@@ -45,24 +46,27 @@ def measure_rows(
     """Measure the missing rows, show all of them, and write.
 
     Args:
-        path: of the results: seed -> row -> result
+        name: of the file of results: seed -> row -> result
         rows: row -> its settings
         arguments: of `rows_parser`
         together: rows that need each other's files, so they are chosen and measured together
     """
     chosen = {*arguments.rows, *(together if {*together} & {*arguments.rows} else ())}
-    results = read_json(path) if path.is_file() else {}
+    profiles = ("cebab",) if arguments.data else ()
     for seed in arguments.seeds:
+        settings = {row: [*arguments.set, *rows[row]] for row in rows if row in chosen}
+        plan = {row: configured(arguments.data, "joint", seed, s, profiles) for row, s in settings.items()}
+        path = RESULTS / f"{name}-{subject(next(iter(plan.values())))}.json"
+        results = read_json(path) if path.is_file() else {}
         of_seed = results.setdefault(str(seed), {})
-        plan = {n: configured(None, "joint", seed, [*arguments.set, *rows[n]], ()) for n in rows if n in chosen}
         with TemporaryDirectory() as scratch:
-            for name, params in plan.items():
-                needed = together if name in together else [name]
-                if any(of_seed.get(row, {}).get("settings") != settings_of(plan[row]) for row in needed):
+            for row, params in plan.items():
+                needed = together if row in together else [row]
+                if any(of_seed.get(other, {}).get("settings") != settings_of(plan[other]) for other in needed):
                     with reproducible(seed, params.threads):
                         frames, concept_set = annotated(params)
                         dense = dense_model(params, frames, concept_set)
-                        measured = measure(params, dense, frames, Path(scratch) / name)
-                    of_seed[name] = {"settings": settings_of(params), **measured}
+                        measured = measure(params, dense, frames, Path(scratch) / row)
+                    of_seed[row] = {"settings": settings_of(params), **measured}
                     write_json(path, results)
-                show(seed, name, of_seed[name])
+                show(seed, row, of_seed[row])

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from cebab import dense_model, model_folder, subject
 from seed_results import measure_seeds
-from tables import WORKSPACE, annotated, configured
+from tables import WORKSPACE, annotated, configured, scored_split
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import write_json
@@ -106,7 +106,7 @@ def measure(params: Params, profile: str) -> dict:
     seed = params.seed
     with reproducible(seed, params.threads):
         frames, concept_set = annotated(params)
-        scored = "dev" if params.source.name == "cebab" else "test"
+        scored = scored_split(params)
         dense = dense_model(params, frames, concept_set)
         root = root_of(params, profile)
         before = right(predict_split(continued(dense, frames, params), frames[scored]))

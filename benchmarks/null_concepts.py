@@ -16,7 +16,7 @@ import pandas as pd
 from cebab import dense_model, subject
 from masks import RESAMPLES, RESULTS, compared, right, root_of, settings_of
 from seed_results import measure_seeds
-from tables import annotated, configured
+from tables import annotated, configured, scored_split
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.params import Params
@@ -90,7 +90,7 @@ def measure(params: Params) -> dict:
         frames, concept_set = annotated(params)
         dense = dense_model(params, frames, concept_set)
         root = root_of(params, f"{PROFILE}-nulls")
-        scored = "dev" if params.source.name == "cebab" else "test"
+        scored = scored_split(params)
         result: dict = {"settings": settings_of(params)}
         for kind in ("fixed", "earned"):
             prune = params.prune.model_copy(update={"contrast": kind})

@@ -1,11 +1,11 @@
 """What is learnt for a mask: a score for every weight, a change of low rank, or one for each 32 x 32 weights.
 
-    python benchmarks/score_forms.py --seeds 1 2 3 --set threads=1
+    python benchmarks/score_forms.py --seeds 1 2 3 --set threads=1 [--data FOLDER]
 
-See `mask_rows` for data, training and results, which go to benchmarks/results/score-forms.json. Accuracies and gaps are
-on `test`. Differences from the dense model are paired by text, with 95 % intervals by bootstrap over groups. The
-controls are scores that stay at their start, and the masks of the first row shuffled within each layer. `bytes` is what
-training keeps for each weight and concept: scores, gradients and moments of AdamW, and the start.
+See `mask_rows` for data, training and results, which go to benchmarks/results/score-forms-SOURCE.json. Differences
+from the dense model are paired by text, with 95 % intervals by bootstrap over groups. The controls are scores that stay
+at their start, and the masks of the first row shuffled within each layer. `bytes` is what training keeps for each
+weight and concept: scores, gradients and moments of AdamW, and the start.
 """
 
 import math
@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 from mask_rows import Frames, measure_rows, rows_parser
-from masks import RESULTS, compared, right
+from masks import compared, right
+from tables import scored_split
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.params import Params
@@ -49,7 +50,7 @@ def kept_bytes(params: Params, model: SparseCBM) -> float:
 
 
 def measure(params: Params, dense: SparseCBM, frames: Frames, folder: Path) -> dict:
-    """Train masks and measure them on `test`. The control shuffles the masks of the row `full`."""
+    """Train masks and measure them. The control shuffles the masks of the row `full`."""
     control_of = folder.with_name(FULL) / "events" if params.prune.control else None
     options = PruneOptions(params.prune, params.finetune, control_of)
     start = time.process_time()
@@ -57,7 +58,7 @@ def measure(params: Params, dense: SparseCBM, frames: Frames, folder: Path) -> d
         dense, frames["train"], frames["validation"], options, TrainingRun(params.seed, Checkpoints(folder))
     ).model.to("cpu")
     seconds = time.process_time() - start
-    test, seed = frames["test"], params.seed
+    test, seed = frames[scored_split(params)], params.seed
     measured = specificity(model, frames["train"], test, params.prune.probe_texts, RESAMPLES, seed).to_dict()
     return {
         "cpu_seconds": round(seconds, 1),
@@ -85,7 +86,7 @@ def main() -> None:
     """Measure the missing rows, print and write."""
     arguments = rows_parser(__doc__.splitlines()[0], ROWS).parse_args()
     # The control shuffles the masks of the first row, so the two are measured together.
-    measure_rows(RESULTS / "score-forms.json", ROWS, arguments, measure, show, (FULL, RANDOM))
+    measure_rows("score-forms", ROWS, arguments, measure, show, (FULL, RANDOM))
 
 
 if __name__ == "__main__":

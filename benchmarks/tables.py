@@ -23,6 +23,11 @@ def configured(
     return compose(WORKSPACE, profiles, [f"source.path={data.resolve()}", *over] if data else over).params
 
 
+def scored_split(params: Params) -> str:
+    """Return the split that figures are of: of CEBaB it is `dev`, as in its publication."""
+    return "dev" if params.source.name == "cebab" else "test"
+
+
 def annotated(params: Params) -> tuple[dict[str, pd.DataFrame], ConceptSet]:
     """Return the annotated table of each split, in memory."""
     splits, manifest = ingest(params.source, params.split, params.seed, WORKSPACE.root)

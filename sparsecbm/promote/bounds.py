@@ -34,8 +34,8 @@ def check_bound(gate: ScoreGate, score: float, variables: Sequence[VariablePredi
     """
     if gate.bound == "majority":
         bound = float(np.mean([_commonest_share(variable.gold) for variable in variables]))
-        words = f"{bound:.3f}, the accuracy of always answering this split's commonest state"
-        return Bound(f"above {words}", score > bound, f"not above {words}")
+        fault = f"not above {bound:.3f}, the accuracy of always answering this split's commonest state"
+        return Bound(f"above {bound:.3f} (commonest state)", score > bound, fault)
     if gate.of.rpartition(".")[2] in SMALLER_IS_BETTER:
         return Bound(f"at most {gate.bound:g}", score <= gate.bound, f"above {gate.bound:g}")
     return Bound(f"at least {gate.bound:g}", score >= gate.bound, f"below {gate.bound:g}")

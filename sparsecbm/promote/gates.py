@@ -100,7 +100,8 @@ def _score_row(
     if not math.isfinite(challenger.value):
         return _not_judged(gate.name, figure, "no text of the split has a gold state for it", "hold")
     bound = check_bound(gate, challenger.value, [challenger_variables[name] for name in names])
-    condition = f"{bound.wanted}, and worse by no more than {gate.margin:g}"
+    beside = f", and worse by no more than {gate.margin:g}" if champion_variables is not None else ""
+    condition = f"{bound.wanted}{beside}"
     row = Row(gate.name, figure, PASSED, value=challenger.value, wanted=condition)
     if not bound.kept:
         row = replace(row, outcome=FAILED, effect="reject", reason=f"{challenger.value:.3f} is {bound.fault}")
@@ -195,7 +196,8 @@ def _undecided(figures: Mapping[str, object]) -> Iterator[str]:
 def _cost_row(gate: CostGate, evidence: Evidence) -> Row:
     value = getattr(evidence.challenger, gate.of)
     champion = getattr(evidence.champion, gate.of) if evidence.champion else None
-    condition = f"at most {gate.bound:g}, and {gate.times:g} times the champion's"
+    beside = f", and {gate.times:g} times the champion's" if champion is not None else ""
+    condition = f"at most {gate.bound:g}{beside}"
     if value is None:
         return _not_judged(gate.name, gate.of, "it was not measured", "hold")
     row = Row(gate.name, gate.of, PASSED, value=value, champion=champion, wanted=condition)

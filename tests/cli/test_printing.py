@@ -1,4 +1,4 @@
-"""`sparsecbm masks` and `sparsecbm compare` from a user's point of view."""
+"""`sparsecbm masks`, `sparsecbm compare` and `sparsecbm promote` from a user's point of view."""
 
 import json
 import re
@@ -22,6 +22,8 @@ from sparsecbm.cli.inspection.mask_summary import (
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.cli.printing.explanation import show_explanation
 from sparsecbm.cli.printing.masks import show_masks
+from sparsecbm.cli.printing.promotion import show_ledger
+from sparsecbm.promote.ledger import Ledger, Row
 from tests.support import many_concepts
 from tests.support.small_masks import QUERY, first_rows, whole_neurons
 from tests.support.tiny_models import tiny_model
@@ -208,3 +210,13 @@ def test_colours_are_off_with_no_color(folders, sparsecbm, monkeypatch):
     assert green in sparsecbm("compare", folders / "rows", folders / "rows")[1]
     monkeypatch.setenv("NO_COLOR", "1")
     assert green not in sparsecbm("compare", folders / "rows", folders / "rows")[1]
+
+
+@pytest.mark.parametrize(("columns", "champion", "shown"), [(100, None, True), (99, None, False), (200, 1, False)])
+def test_a_ledger_shows_conditions_where_there_is_room(monkeypatch, capsys, columns, champion, shown):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    row = Row("label", "label.accuracy", "passed", value=0.6, champion=0.5, wanted="at least 0.4")
+    show_ledger(Ledger("m", 2, champion, "test", "", 10, (row,), (), "hold"))
+    output = capsys.readouterr().out
+    assert ("at least 0.4" in output) is shown and "0.600" in output
+    assert ("better by" in output) is (champion is not None)

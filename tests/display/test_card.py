@@ -160,7 +160,7 @@ def test_the_card_shows_all_levels():
         "rating: 2", "80% sure ✗ annotated: 1", "from hard concepts: 1, 60%",
         "mean training text +0.12", "this text −0.38", "food Positive, 90% ✓ as annotated +0.50 +0.75",
         "noise Negative, 10% ✗ annotated: Positive −1.00", "for it: good +1.00, noise +0.04.",
-        "against it: food −0.50, bad −0.10.", "completeness gap +0.040 after 16 gradients", "[CLS] +0.25",
+        "against it: food −0.50, bad −0.10.", "off by +0.040 (completeness gap) after 16 gradients", "[CLS] +0.25",
         "keeps 25% of the weights under masks", "head 3.7 by +1.25 (then predicts Negative), 4.1 by −0.50",
         "a" * 64, "b" * 64, "tolerance 0.05",
     ):  # fmt: skip

@@ -119,7 +119,16 @@ def test_the_commonest_states_of_several_concepts_are_averaged_over_texts_with_g
     gates = [score("concepts.mean.accuracy", "majority"), score("concepts.food.accuracy", "majority")]
     parsed = tuple(TypeAdapter(Gate).validate_python(gate) for gate in gates)
     mean, food = apply_gates(parsed, evidence)
-    assert mean.wanted.startswith("above 0.700,") and food.wanted.startswith("above 0.500,")
+    assert mean.wanted == "above 0.700 (commonest state)" and food.wanted == "above 0.500 (commonest state)"
+
+
+def test_the_condition_names_the_champion_only_if_there_is_one():
+    gates = [score("label.accuracy"), {"kind": "cost", "name": "c", "of": "size_mb", "bound": 20, "times": 1.5}]
+    alone = rows(gates, predictions())
+    assert [row.wanted for row in alone.values()] == ["at least 0.5", "at most 20"]
+    beside = rows(gates, predictions(), predictions())
+    wanted = ["at least 0.5, and worse by no more than 0.05", "at most 20, and 1.5 times the champion's"]
+    assert [row.wanted for row in beside.values()] == wanted
 
 
 def test_the_commonest_state_is_no_bound_of_a_calibration_error():

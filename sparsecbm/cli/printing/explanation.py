@@ -77,7 +77,7 @@ def _show_words(console: Terminal, explanation: Explanation, scores: WordScores)
         for token, score in zip(explanation.special, scores.special, strict=True)
         if round(score, 2)
     )
-    gap = f"all words {signed(scores.change)}, completeness gap {signed(scores.gap, 3)}"
+    gap = f"all words {signed(scores.change)}, off by {signed(scores.gap, 3)} (completeness gap)"
     if explanation.exceeds_tolerance(scores):
         parameters = explanation.origin.parameters
         gap += f", above the tolerance of {share(parameters.tolerance)}: a concept gets at most {parameters.max_steps} "
@@ -91,7 +91,7 @@ def _concepts(explanation: Explanation) -> Table:
         table.add_column(cell(column), justify=side)
     table.add_column("")
     table.add_column("hard", justify="right")
-    table.add_row("mean training text", "", signed(explanation.label.start), "", "", style="dim")
+    table.add_row("start: mean training text", "", signed(explanation.label.start), "", "", style="dim")
     for name, concept, length in by_contribution(explanation):
         positive = concept.contribution >= 0
         bar = Text(("█" if positive else "░") * round(BAR * length), "dodger_blue2" if positive else "dark_orange")

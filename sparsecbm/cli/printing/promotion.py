@@ -11,6 +11,7 @@ from sparsecbm.promote.ledger import Ledger, format_figure
 from sparsecbm.promote.status import Status
 
 COLOURS = {"PROMOTE": "green", "HOLD": "yellow", "REJECT": "red"}
+ROOM = 100  # columns of a terminal that has room for the condition
 DONE = {
     "promote": "promoted: version {version} is the champion",
     "rollback": "rolled back: version {version} is the champion again",
@@ -27,14 +28,20 @@ def show_ledger(ledger: Ledger) -> None:
     for column in ("gate", "figure", "outcome"):
         table.add_column(column, overflow="fold")
     comparison = ("champion", "better by", "95 %") if ledger.champion else ()
+    # Where it would fold the names, the condition is left out; the page has all columns.
+    condition = ("condition",) if not comparison and console.width >= ROOM else ()
     for column in ("challenger", *comparison):
         table.add_column(column, justify="right")
+    for column in condition:
+        table.add_column(column, overflow="fold")
     for row in ledger.rows:
         colour = {"reject": "red", "hold": "yellow"}.get(row.effect, "green" if row.outcome == "win" else "default")
         interval = "" if row.interval is None else " to ".join(map(format_figure, row.interval))
         cells = [format_figure(row.value)]
         if comparison:
             cells += [format_figure(row.champion), format_figure(row.difference), interval]
+        if condition:
+            cells.append(row.wanted)
         table.add_row(cell(row.gate), cell(row.figure), cell(row.outcome, colour), *map(cell, cells))
     console.print(table)
     against = f"version {ledger.champion}" if ledger.champion else "no champion"
