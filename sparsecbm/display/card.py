@@ -66,6 +66,12 @@ def strongest(explanation: Explanation, scores: WordScores, sign: int) -> list[t
     return [(word.word, value) for word, value in largest]
 
 
+def outside_words(explanation: Explanation, scores: WordScores) -> list[tuple[str, float]]:
+    """The special tokens whose score does not round to 0, with these scores."""
+    pairs = zip(explanation.special, scores.special, strict=True)
+    return [(token, value) for token, value in pairs if round(value, 2)]
+
+
 def by_contribution(explanation: Explanation) -> list[tuple[str, ConceptExplanation, float]]:
     """Each concept with its name and the length of its bar, 0 to 1; the largest contribution comes first."""
     largest = max(abs(concept.contribution) for concept in explanation.concepts.values()) or 1.0
@@ -108,6 +114,7 @@ FILTERS = {
     "ranked_parts": ranked_parts,
     "likely": likely,
     "signed": signed,
+    "outside_words": outside_words,
     "share": lambda value, digits=0: f"{value:.{digits}%}",
 }
 

@@ -11,7 +11,15 @@ from rich.text import Text
 from sparsecbm.base.terminal_text import visible
 from sparsecbm.cli.printing.tables import share
 from sparsecbm.cli.printing.terminal import Terminal, cell
-from sparsecbm.display.card import by_contribution, explained_concepts, segments, signed, strongest, unread
+from sparsecbm.display.card import (
+    by_contribution,
+    explained_concepts,
+    outside_words,
+    segments,
+    signed,
+    strongest,
+    unread,
+)
 from sparsecbm.explain.explanation import ConceptExplanation, Explanation, WordScores
 from sparsecbm.explain.sufficient_parts import SufficientParts
 
@@ -72,11 +80,7 @@ def _show_words(console: Terminal, explanation: Explanation, scores: WordScores)
         )
         if strongest_words:
             console.print(f"{direction}: {strongest_words}", style="dim")
-    special_tokens = ", ".join(
-        f"{token} {signed(score)}"
-        for token, score in zip(explanation.special, scores.special, strict=True)
-        if round(score, 2)
-    )
+    special_tokens = ", ".join(f"{token} {signed(score)}" for token, score in outside_words(explanation, scores))
     gap = f"all words {signed(scores.change)}, off by {signed(scores.gap, 3)} (completeness gap)"
     if explanation.exceeds_tolerance(scores):
         parameters = explanation.origin.parameters
