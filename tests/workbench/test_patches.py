@@ -281,10 +281,10 @@ def test_an_unknown_patch_is_told(ask, words_of):
 
 
 def test_a_form_that_is_sent_twice_asks_for_one_patch(ask, words_of, workspace, fields, program):
-    program("until [ -e go ]; do sleep .05; done; $PATCH")
+    program("until [ -e ../go ]; do sleep .05; done; $PATCH")
     first = ask("POST", "/patches", data={**fields, "form": "7"})
     name = job_of(ask, workspace)
-    (workspace.state / "patches" / name / "go").touch()
+    (workspace.state / "patches" / "go").touch()
     until(lambda: state_of(ask, name) == "made")
     second = ask("POST", "/patches", data={**fields, "form": "7"})
     assert "is being made" in words_of(first) and "was asked for before; it is made" in words_of(second)
