@@ -16,6 +16,7 @@ def measured(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])  # where the benchmarks import each other from
     import mask_rows
 
+    monkeypatch.setattr(mask_rows, "RESULTS", tmp_path)
     monkeypatch.setattr(mask_rows, "annotated", lambda params: ({}, None))
     monkeypatch.setattr(mask_rows, "dense_model", lambda params, frames, concept_set: None)
 
@@ -28,7 +29,7 @@ def measured(monkeypatch, tmp_path):
 
         parsed = mask_rows.rows_parser("rows", ROWS).parse_args(["--seeds", "1", *arguments])
         show = lambda seed, name, row: shown.append((name, row["sparsity"]))  # noqa: E731
-        mask_rows.measure_rows(tmp_path / "rows.json", ROWS, parsed, measure, show, together)
+        mask_rows.measure_rows("rows", ROWS, parsed, measure, show, together)
         assert all(sparsity == (0.5 if name == "second" else 0.75) for name, sparsity in shown)
         return names
 
@@ -41,7 +42,7 @@ def test_only_rows_without_a_result_of_the_same_settings_are_measured(measured, 
     assert measured() == []
     assert measured("--set", "prune.epochs=3", "--rows", "first") == ["first"]
     assert measured() == ["first"]  # its result has other settings now
-    assert json.loads((tmp_path / "rows.json").read_text())["1"]["second"]["sparsity"] == 0.5
+    assert json.loads((tmp_path / "rows-restaurants.json").read_text())["1"]["second"]["sparsity"] == 0.5
 
 
 def test_rows_that_need_each_other_are_measured_together(measured):
@@ -50,3 +51,10 @@ def test_rows_that_need_each_other_are_measured_together(measured):
     assert measured("--rows", "second", together=pair) == ["second"]
     assert measured(together=pair) == []
     assert measured("--set", "prune.epochs=3", "--rows", "first", together=pair) == ["first", "control"]
+
+
+def test_results_are_named_by_their_source(measured, tmp_path):
+    (tmp_path / "cebab").mkdir()
+    measured("--rows", "first")
+    assert measured("--rows", "first", "--data", str(tmp_path / "cebab")) == ["first"]
+    assert {path.name for path in tmp_path.glob("*.json")} == {"rows-restaurants.json", "rows-cebab.json"}
