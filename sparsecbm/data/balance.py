@@ -4,6 +4,7 @@ import pandas as pd
 
 from sparsecbm.base.concepts import Concept, ConceptSet
 from sparsecbm.base.errors import DataError
+from sparsecbm.data.blanks import UNKNOWN
 
 
 def variables(concept_set: ConceptSet) -> list[tuple[str, str, Concept]]:
@@ -57,7 +58,7 @@ def require_variation(train: pd.DataFrame, concept_set: ConceptSet, blank_is_sta
 
 
 def find_rare_states(
-    counts: dict[str, dict], concept_set: ConceptSet, split: str, least: float
+    counts: dict[str, dict], concept_set: ConceptSet, split: str, least: float, blank_is_state: bool
 ) -> list[tuple[str, str]]:
     """The column and a message for each variable that has rare states.
 
@@ -65,14 +66,17 @@ def find_rare_states(
         counts: of the split, from `count_states`
         split: name of the split, for the message
         least: a state is rare if it has a smaller share of the rows with a state
+        blank_is_state: whether an empty cell of a concept gets the state `unknown` later, and so counts as one
     """
     warnings = []
     for column, name, _ in variables(concept_set):
-        by_state = counts[column]["states"]
-        total = sum(by_state.values())
-        if total == 0:
+        by_state = dict(counts[column]["states"])
+        if not any(by_state.values()):
             warnings.append((column, f"{name} has no state in any row of {split}"))
             continue
+        if blank_is_state and column != "label" and UNKNOWN in by_state:
+            by_state[UNKNOWN] += counts[column]["missing"]
+        total = sum(by_state.values())
         rare = [f"{state!r} {count / total:.1%}" for state, count in by_state.items() if count < least * total]
         if rare:
             warnings.append((column, f"{name} has states below {least:.1%} of {split}: {', '.join(rare)}"))

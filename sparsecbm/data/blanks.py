@@ -42,5 +42,6 @@ def no_unknown(concept: Concept, blank: int) -> str:
     """The message about a concept whose `blank` empty cells cannot become `unknown`."""
     return (
         f"annotate.blank: {blank} cell(s) of concept {concept.name!r} are empty, and it has no state 'unknown' (it has "
-        f"{', '.join(concept.states)}); set annotate.blank to leave_out, or add that state. Choices: unknown, leave_out"
+        f"{', '.join(concept.states)}); set annotate.blank to leave_out, or add unknown to the states of this concept "
+        "in params.yaml or concepts.yaml. Choices: unknown, leave_out"
     )

@@ -115,7 +115,7 @@ def validate(
             for name, frame in splits.items()
         },
         "reasons": _count_reasons(bad, faults),
-        "warnings": _warnings(kept, counts, judged, params),
+        "warnings": _warnings(kept, counts, judged, params, blank_is_state),
         "balance": counts,
         "words": {name: _word_summary(frame) for name, frame in good.items()},
     }
@@ -197,7 +197,9 @@ def _refusal(rows: pd.DataFrame, good: dict[str, pd.DataFrame], faults: _Faults,
     return "\n".join([head + ":", *lines])
 
 
-def _warnings(kept: pd.DataFrame, counts: dict, concept_set: ConceptSet, params: Validate) -> list[dict]:
+def _warnings(
+    kept: pd.DataFrame, counts: dict, concept_set: ConceptSet, params: Validate, blank_is_state: bool
+) -> list[dict]:
     """What a person should look at although the rows go on: by code and split, with the first rows."""
     warnings = []
 
@@ -218,7 +220,8 @@ def _warnings(kept: pd.DataFrame, counts: dict, concept_set: ConceptSet, params:
     warn_of_rows("decoding", kept.index[mojibake].tolist(), "look decoded by the wrong table, as in 'donâ€™t'")
     warn_of_rows("language", kept.index[foreign].tolist(), "look written in another language than most")
     for split, by_column in counts.items():
-        for column, message in find_rare_states(by_column, concept_set, split, params.min_state_share):
+        rare = find_rare_states(by_column, concept_set, split, params.min_state_share, blank_is_state)
+        for column, message in rare:
             entry = {"code": "rare state", "split": split, "column": column, "message": message, "examples": []}
             warnings.append(entry)
     return warnings

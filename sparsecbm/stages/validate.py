@@ -37,4 +37,5 @@ def run(params: Params, workspace: Workspace) -> None:
     if result.report["warnings"]:
         counts = Counter(warning["code"] for warning in result.report["warnings"])
         listed = ", ".join(f"{code} {count}" for code, count in counts.most_common())
-        print(f"{counts.total()} warning(s), which reports/validation.html shows: {listed}")
+        where = "metrics/validate.json (after a whole run: reports/validation.html)"
+        print(f"{counts.total()} warning(s) in {where}: {listed}")

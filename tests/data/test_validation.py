@@ -161,6 +161,17 @@ def test_balance_counts_states_and_warns_about_rare_ones():
     assert messages == ["concept 'food' has no state in any row of test"]
 
 
+@pytest.mark.parametrize(("blank_is_state", "messages"), [
+    (True, []), (False, ["concept 'food' has states below 2.0% of train: 'unknown' 0.0%"]),
+])  # fmt: skip
+def test_an_empty_cell_that_becomes_unknown_counts_as_unknown(blank_is_state, messages):
+    splits = good_splits()
+    food = splits["train"]["concept.food"]
+    splits["train"]["concept.food"] = food.mask(food == "unknown")
+    warnings = validate(splits, CONCEPTS, limits(), blank_is_state).report["warnings"]
+    assert [warning["message"] for warning in warnings] == messages
+
+
 def test_word_counts_are_summarised():
     splits = spoiled(test__0__text="one", test__1__text="one two three")
     # The other four have eight words.
