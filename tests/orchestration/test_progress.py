@@ -1,6 +1,6 @@
 """What a flow prints while it runs and when it has ended."""
 
-import time
+import threading
 
 import pytest
 
@@ -10,32 +10,68 @@ from sparsecbm.orchestration.heartbeat import heartbeat
 from sparsecbm.orchestration.summary import duration, score_lines
 
 
-def test_silence_is_broken_and_talk_is_not(monkeypatch):
-    monkeypatch.setattr(module, "FIRST_SECONDS", 0.2)
+class Clock:
+    """A clock that stands still until it is set.
+
+    Then it waits until a line that is due was printed: a beat reads the clock once, and again as it prints. The first
+    reading may still be of the time before.
+    """
+
+    def __init__(self):
+        self.now, self.readings = 0.0, threading.Semaphore(0)
+
+    def monotonic(self) -> float:
+        self.readings.release()
+        return self.now
+
+    def set(self, now: float) -> None:
+        self.now = now
+        while self.readings.acquire(blocking=False):
+            pass
+        for _ in range(4):
+            assert self.readings.acquire(timeout=60)
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    monkeypatch.setattr(module, "FIRST_SECONDS", 0.05)  # so it looks at the clock every hundredth of a second
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_silence_is_broken_and_talk_is_not(clock):
     lines = []
     with heartbeat("explain", lines.append) as print_line:
         print_line("working")
-        time.sleep(1.5)
-    assert lines[0] == "working"
-    assert set(lines[1:]) <= {"explain has been running for 0 s", "explain has been running for 1 s"}
-    assert 1 <= len(lines[1:]) <= 3  # at .2, .6 and 1.4 seconds: the pauses double
-    words = []
-    with heartbeat("a server", words.append, "starting"):
-        time.sleep(0.6)
-    assert words[0] == "a server has been starting for 0 s"
-    monkeypatch.setattr(module, "FIRST_SECONDS", 30)
-    quick = []
-    with heartbeat("explain", quick.append) as print_line:
-        print_line("done")
-    assert quick == ["done"]
+        clock.set(0.04)
+        assert lines == ["working"]
+        clock.set(0.06)
+        assert lines == ["working", "explain has been running for 0 s"]
+        clock.set(0.15)  # the pauses double: the next line comes at .16
+        assert len(lines) == 2
+        clock.set(2.2)
+        assert lines[2:] == ["explain has been running for 2 s"]
+        print_line("still working")
+        clock.set(2.39)  # .19 after the last line; the pause is .2
+        assert lines[3:] == ["still working"]
+        clock.set(2.41)
+        assert lines[4:] == ["explain has been running for 2 s"]
 
 
-def test_an_error_passes_and_ends_the_heartbeat(monkeypatch):
-    monkeypatch.setattr(module, "FIRST_SECONDS", 0.05)
+def test_what_something_does_is_in_the_line(clock):
+    lines = []
+    with heartbeat("a server", lines.append, "starting"):
+        clock.set(119)
+    assert lines == ["a server has been starting for 1 min 59 s"]
+
+
+def test_an_error_passes_and_ends_the_heartbeat(clock):
     lines = []
     with pytest.raises(KeyboardInterrupt), heartbeat("explain", lines.append):
         raise KeyboardInterrupt
-    time.sleep(0.3)
+    assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat of explain"]
+    clock.now = 99
     assert lines == []
 
 
