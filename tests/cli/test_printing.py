@@ -220,3 +220,16 @@ def test_a_ledger_shows_conditions_where_there_is_room(monkeypatch, capsys, colu
     output = capsys.readouterr().out
     assert ("at least 0.4" in output) is shown and "0.600" in output
     assert ("better by" in output) is (champion is not None)
+
+
+def test_the_name_of_a_figure_is_broken_at_its_dots(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    long = "explain:faithfulness.methods.integrated_gradients.comprehensiveness.mask.mean.excess"
+    rows = tuple(Row("faithfulness", name, "passed", value=0.5) for name in ("label.accuracy", long))
+    show_ledger(Ledger("m", 2, None, "test", "", 10, rows, (), "hold"))
+    words = [word for line in cells(capsys.readouterr().out)[1:] for word in line]
+    assert words[:12] == [
+        "faithfulness", "label.accuracy", "passed", "0.500",
+        "faithfulness", "explain:faithfulness.", "passed", "0.500",
+        "methods.integrated_", "gradients.", "comprehensiveness.mask.", "mean.excess",
+    ]  # fmt: skip

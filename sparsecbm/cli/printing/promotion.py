@@ -1,5 +1,6 @@
 """Promotion in the terminal: ledger, history and status."""
 
+import re
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -12,6 +13,7 @@ from sparsecbm.promote.status import Status
 
 COLOURS = {"PROMOTE": "green", "HOLD": "yellow", "REJECT": "red"}
 ROOM = 100  # columns of a terminal that has room for the condition
+NAMES = 27  # columns for the name of a figure; a longer one is broken after its dots
 DONE = {
     "promote": "promoted: version {version} is the champion",
     "rollback": "rolled back: version {version} is the champion again",
@@ -42,13 +44,23 @@ def show_ledger(ledger: Ledger) -> None:
             cells += [format_figure(row.champion), format_figure(row.difference), interval]
         if condition:
             cells.append(row.wanted)
-        table.add_row(cell(row.gate), cell(row.figure), cell(row.outcome, colour), *map(cell, cells))
+        table.add_row(cell(row.gate), _broken(row.figure), cell(row.outcome, colour), *map(cell, cells))
     console.print(table)
     against = f"version {ledger.champion}" if ledger.champion else "no champion"
     verdict = (ledger.verdict, COLOURS[ledger.verdict])
     console.print(Text.assemble(verdict, f" version {ledger.challenger} of {ledger.model}, against {against}"))
     for line in (*ledger.reasons, *ledger.notes):
         console.print(f"  {line}", soft_wrap=True)
+
+
+def _broken(name: str) -> Text:
+    """The name of a figure, on lines that end after a dot, a colon or an underscore."""
+    lines = [""]
+    for part in re.findall(r"[^.:_]*[.:_]|[^.:_]+", cell(name).plain):
+        if lines[-1] and len(lines[-1] + part) > NAMES:
+            lines.append("")
+        lines[-1] += part
+    return Text("\n".join(lines))
 
 
 def show_entry(entry: Entry) -> None:
