@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from cebab import dense_model, subject
 from masks import RESULTS, settings_of
-from tables import annotated, configured
+from tables import annotated, configured, source_parser
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_json, write_json
@@ -27,11 +27,8 @@ Show = Callable[[int, str, dict], None]  # seed, row, result
 
 def rows_parser(description: str, rows: Mapping[str, Sequence[str]]) -> argparse.ArgumentParser:
     """Return a parser of data, seeds, rows and further settings."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, help="CEBaB's folder; without it the embedded reviews are used")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser = source_parser(description)
     parser.add_argument("--rows", nargs="+", choices=list(rows), default=list(rows))
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
     return parser
 
 

@@ -12,7 +12,6 @@ counts with its mean over the seeds. Each result goes to benchmarks/results/mask
 with the same settings is not computed again.
 """
 
-import argparse
 import copy
 import time
 from functools import partial
@@ -22,7 +21,7 @@ import numpy as np
 import pandas as pd
 from cebab import dense_model, model_folder, subject
 from seed_results import measure_seeds
-from tables import WORKSPACE, annotated, configured, scored_split
+from tables import WORKSPACE, annotated, configured, scored_split, source_parser
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import write_json
@@ -176,11 +175,8 @@ def show(title: str, results: dict) -> None:
 
 def main() -> None:
     """Measure the missing results, then print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="CEBaB's folder; without it the embedded reviews are used")
+    parser = source_parser(__doc__.splitlines()[0])
     parser.add_argument("--profiles", nargs="+", default=["sparse-75", "sparse-90"])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
     arguments = parser.parse_args()
     for profile in arguments.profiles:
         profiles = ("cebab", profile) if arguments.data else (profile,)

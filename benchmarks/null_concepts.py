@@ -9,14 +9,13 @@ own, `earned` only those that need them. All figures are over matched random mas
 bootstrap over groups, paired by text. Each result goes to benchmarks/results/null-concepts-SOURCE.json at once.
 """
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
 from cebab import dense_model, subject
 from masks import RESAMPLES, RESULTS, compared, right, root_of, settings_of
 from seed_results import measure_seeds
-from tables import annotated, configured, scored_split
+from tables import annotated, configured, scored_split, source_parser
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.params import Params
@@ -116,11 +115,7 @@ def show(seed: str, result: dict) -> None:
 
 def main() -> None:
     """Measure the missing results, then print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="CEBaB's folder; without it the embedded reviews are used")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
-    arguments = parser.parse_args()
+    arguments = source_parser(__doc__.splitlines()[0]).parse_args()
     profiles = ("cebab", PROFILE) if arguments.data else (PROFILE,)
     settings = [*arguments.set, f"prune.null_concepts={NULLS}"]
     runs = [configured(arguments.data, "joint", seed, settings, profiles) for seed in arguments.seeds]

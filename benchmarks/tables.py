@@ -1,5 +1,6 @@
 """The parameters and the annotated tables that benchmarks train and score on."""
 
+import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,15 @@ from sparsecbm.data.validation import validate
 from sparsecbm.pipeline.compose import compose
 
 WORKSPACE = Workspace.find(Path(__file__).parent)
+
+
+def source_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser of what most benchmarks take: the source of the reviews, seeds, and further settings."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, help="CEBaB's folder; without it the embedded reviews are used")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
+    return parser
 
 
 def configured(

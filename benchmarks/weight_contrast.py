@@ -12,10 +12,8 @@ The control, `control`, compares a concept with itself on other batches, where n
 Each result goes to benchmarks/results/weight-contrast-SOURCE.json at once.
 """
 
-import argparse
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +21,7 @@ from cebab import dense_model, subject
 from masks import RESULTS, settings_of
 from scipy.stats import false_discovery_control, t
 from seed_results import measure_seeds
-from tables import annotated, configured
+from tables import annotated, configured, source_parser
 from torch import Tensor
 
 from sparsecbm.api import SparseCBM
@@ -102,11 +100,7 @@ def measure(params: Params) -> dict:
 
 def main() -> None:
     """Measure the missing results, then print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="CEBaB's folder; without it the embedded reviews are used")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters")
-    arguments = parser.parse_args()
+    arguments = source_parser(__doc__.splitlines()[0]).parse_args()
     profiles = ("cebab",) if arguments.data else ()
     runs = [configured(arguments.data, "joint", seed, arguments.set, profiles) for seed in arguments.seeds]
     path = RESULTS / f"weight-contrast-{subject(runs[0])}.json"
