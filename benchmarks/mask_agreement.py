@@ -1,26 +1,40 @@
 """Do trainings with other seeds find the same masks? Overlaps (Jaccard) between models, beside what chance would give.
 
-    python benchmarks/mask_agreement.py --models MODEL MODEL [MODEL ...]
+    python benchmarks/mask_agreement.py --seeds 1 2 3 --set threads=1 [--data FOLDER]
 
-The models differ in the seeds of fine-tuning and of masks. `same` compares the masks of one concept in two models,
-`other` those of two concepts in two models. `exclusive` does so for the weights that one concept alone keeps. Figures
-are means over pairs of models, and over concepts or pairs of concepts, each over all masked weights. `chance` is what
-random masks of these sizes give: with shares a and b it is ab / (a + b - ab).
+Masks are trained from one dense model (of the first seed), once for each seed, with the settings of the profile
+sparse-75. The dense models of the other seeds get masks with their own seeds. So `one dense model` compares masks that
+differ by their seed alone, and `other dense models` those whose weights differ, too.
+
+`same` compares the masks of one concept in two models, `other` those of two concepts in two models. `exclusive` does so
+for the weights that one concept alone keeps. Figures are means over pairs of models, and over concepts or pairs of
+concepts, each over all masked weights. `chance` is what random masks of these sizes give: with shares a and b it is
+ab / (a + b - ab). `concepts` is the accuracy of each model, as the mean of its concepts. All goes to
+benchmarks/results/mask-agreement-SOURCE.json.
 """
 
-import argparse
 from itertools import permutations
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
-from masks import RESULTS
+from cebab import dense_model, subject
+from masks import RESULTS, right, settings_of
+from tables import annotated, configured, scored_split, source_parser
 from torch import Tensor
 
 from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import write_json
+from sparsecbm.base.params import Params
+from sparsecbm.evaluate.variables import predict_split
+from sparsecbm.pruning.fit import PruneOptions, fit_masks
+from sparsecbm.train.checkpoint import Checkpoints
+from sparsecbm.train.loop import TrainingRun
+from sparsecbm.train.reproducible import reproducible
 
-PATH = RESULTS / "mask-agreement.json"
+PROFILE = "sparse-75"
 
 
 def joined(model: SparseCBM) -> dict[str, Tensor]:
@@ -58,15 +72,43 @@ def agreement(models: list[dict[str, Tensor]]) -> dict[str, float]:
     return {name: round(figure, 4) for name, figure in figures.items()}
 
 
+def trained(dense_params: Params, mask_params: Params) -> tuple[dict[str, Tensor], float]:
+    """Train masks from the dense model of one seed with another; return them and the accuracy of the concepts."""
+    seed = mask_params.seed
+    with reproducible(seed, mask_params.threads), TemporaryDirectory() as scratch:
+        frames, concept_set = annotated(dense_params)
+        dense = dense_model(dense_params, frames, concept_set)
+        options = PruneOptions(mask_params.prune, mask_params.finetune)
+        run = TrainingRun(seed, Checkpoints(Path(scratch)))
+        model = fit_masks(dense, frames["train"], frames["validation"], options, run).model.to("cpu")
+        accuracy = np.nanmean(right(predict_split(model, frames[scored_split(mask_params)])), axis=0)[1:].mean()
+        return joined(model), float(accuracy)
+
+
+def compared(runs: list[tuple[dict[str, Tensor], float]]) -> dict:
+    """Return the figures of some models."""
+    masks = [of_run for of_run, _ in runs]
+    return {
+        "concepts": [round(accuracy, 4) for _, accuracy in runs],
+        "all": agreement(masks),
+        "exclusive": agreement([exclusive(of_model) for of_model in masks]),
+    }
+
+
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", type=Path, required=True, help="folders of sparse models")
-    models = [joined(SparseCBM.from_pretrained(folder)) for folder in parser.parse_args().models]
-    result = {"models": len(models), "all": agreement(models), "exclusive": agreement([exclusive(m) for m in models])}
-    write_json(PATH, result)
-    for kind in ("all", "exclusive"):
-        print(kind, result[kind])
+    arguments = source_parser(__doc__.splitlines()[0]).parse_args()
+    profiles = ("cebab", PROFILE) if arguments.data else (PROFILE,)
+    first, *others = (configured(arguments.data, "joint", seed, arguments.set, profiles) for seed in arguments.seeds)
+    start = trained(first, first)
+    result = {
+        "settings": settings_of(first),
+        "one dense model": compared([start, *(trained(first, params) for params in others)]),
+        "other dense models": compared([start, *(trained(params, params) for params in others)]),
+    }
+    write_json(RESULTS / f"mask-agreement-{subject(first)}.json", result)
+    for name in ("one dense model", "other dense models"):
+        print(name, result[name])
 
 
 if __name__ == "__main__":
