@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/method.md and docs/subnetworks.md from docs/img/card.json and benchmarks/results/.
+"""Draw pictures of the method, of subnetworks and of drift from docs/img/card.json and benchmarks/results/.
 
     python -m benchmarks.doc_pictures            # write the pictures
     python -m benchmarks.doc_pictures --check    # exit with 1 if one differs from what the figures give
@@ -22,6 +22,7 @@ RESULTS = Path(__file__).parent / "results"
 PICTURES = ROOT / "docs" / "img"
 
 BLUE, ORANGE, GREY, INK, GROUND = "#0072B2", "#D55E00", "#9AA5B1", "#1F2933", "#FFFFFF"
+POWER_COLOURS = (BLUE, ORANGE, "#009E73", "#7A3E9D")
 MEASURES = ("swap", "probe", "ablation")
 CONCEPTS = ("food", "service", "ambiance", "noise")
 NAMES, PANEL, ROW, HEAD = 165, 190, 26, 58  # width of the names and of a panel, height of a row and of the head
@@ -148,8 +149,7 @@ def draw_measures() -> str:
 def draw_nulls() -> str:
     """The same for real concepts and for concepts without meaning (restaurants, seed 1)."""
     scores = read_json(RESULTS / "null-concepts-restaurants.json")["1"]["fixed"]
-    nulls = {"permuted food 1": "food, permuted", "permuted ambiance 3": "ambiance, permuted"}
-    nulls |= {"word of": 'holds "of"', "word i": 'holds "i"'}
+    nulls = {name: _shown(name) for name in ("permuted food 1", "permuted ambiance 3", "word of", "word i")}
     rows = {name: {each: [_points(scores["real"][each][name], BLUE)] for each in MEASURES} for name in CONCEPTS}
     rows |= {
         shown: {each: [_points(scores["nulls"][each][name], ORANGE, hollow=True)] for each in MEASURES}
@@ -160,18 +160,55 @@ def draw_nulls() -> str:
 
 
 def draw_own() -> str:
-    """Accuracy under the own chosen mask and under a random one (CEBaB, seed 1), with a concept without meaning."""
-    # Of the experiment 2026-11-27-core-and-contrast; null concepts took the place of its benchmark.
-    nonsense = read_json(RESULTS / "nonsense-concept.json")
-    matrices = {kind: nonsense[kind]["swap"]["matrix"] for kind in ("random", "chosen")}
-    names = {**{name: name for name in CONCEPTS}, "nonsense": f'holds "{nonsense["word"]}"'}
+    """How much better the own mask predicts a concept than a random mask does: real concepts and null concepts."""
+    seeds = read_json(RESULTS / "null-concepts-cebab.json").values()
+    judged = [of_seed["fixed"]["own_weights"] for of_seed in seeds]
     rows = {}
-    for name, shown in names.items():
-        random, chosen = (matrices[kind][name][name] for kind in ("random", "chosen"))
-        rows[shown] = {"accuracy": [Mark(random, random, random, GREY), Mark(chosen, chosen, chosen, BLUE)]}
-    axis = Axis(0.5, 1.0, (0.5, 0.6, 0.7, 0.8, 0.9, 1.0), "{:.1f}")
-    title = "Accuracy under the own mask (CEBaB)"
-    return _chart(title, ("accuracy",), rows, axis, {"random": GREY, "chosen": BLUE})
+    for name in sorted(judged[0], key=lambda name: (name not in CONCEPTS, name)):
+        leads = [100 * of_seed[name]["better"][0] for of_seed in judged]
+        colour = BLUE if name in CONCEPTS else ORANGE
+        rows[name if name in CONCEPTS else _shown(name)] = {"lead": [Mark(lead, lead, lead, colour) for lead in leads]}
+    title = "Own mask over a random one, in points"
+    return _chart(title, ("lead",), rows, Axis(-20, 20, (-20, -10, 0, 10, 20), "{:g}"), {"real": BLUE, "null": ORANGE})
+
+
+def _shown(null: str) -> str:
+    """The name of a null concept for readers: `permuted food 1` is "food, permuted", `word of` is 'holds "of"'."""
+    kind, name, *_ = null.split()
+    return f"{name}, permuted" if kind == "permuted" else f'holds "{name}"'
+
+
+def draw_power() -> str:
+    """How often drift is found, by the points that leave `Negative`: a panel for each source, a line for a concept."""
+    left, top, width, height, gap = 60, 66, 270, 200, 50
+    parts = [_text(10, 22, "Share of windows of 500 texts in which drift is found", size=15, weight=600)]
+    for panel, (shown, source) in enumerate({"CEBaB": "cebab", "embedded reviews": "restaurants"}.items()):
+        start = left + panel * (width + gap)
+        parts.append(_text(start + width / 2, top - 16, shown, anchor="middle", weight=600))
+        for share in (0, 0.2, 0.4, 0.6, 0.8, 1):
+            y = top + height * (1 - share)
+            parts.append(_line(start, y, start + width, y, INK if share in (0, 0.8) else "#D5DAE0", 0.8))
+            if panel == 0:
+                parts.append(_text(start - 8, y + 4, f"{share:g}", anchor="end", size=11))
+        for points in (0, 5, 10, 15):
+            x = start + width * points / 15
+            parts.append(_text(x, top + height + 18, f"{points:g}", anchor="middle", size=11))
+        rates = read_json(RESULTS / f"drift-{source}.json")["rates"]
+        for name, colour in zip(CONCEPTS, POWER_COLOURS, strict=True):
+            found = {float(shift): figures["value"] for shift, figures in rates[name]["500"].items()}
+            places = [
+                (start + width * shift / 0.15, top + height * (1 - value)) for shift, value in sorted(found.items())
+            ]
+            ends = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+            parts.append(f'<polyline points="{ends}" fill="none" stroke="{colour}" stroke-width="2.2"/>')
+            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
+    parts.append(
+        _text(left + width + gap / 2, top + height + 40, "points that leave Negative", anchor="middle", size=12)
+    )
+    for number, (name, colour) in enumerate(zip(CONCEPTS, POWER_COLOURS, strict=True)):
+        x, y = left + 90 + number * 110, top + height + 62
+        parts += [_line(x, y - 4, x + 22, y - 4, colour, 2.2), _text(x + 28, y, name, size=12)]
+    return _svg(left + 2 * width + gap + 20, top + height + 76, "Power of drift tests", parts)
 
 
 def draw_masks() -> str:
@@ -273,6 +310,7 @@ def _arrow(x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 DRAWINGS = {
+    "drift-power.svg": draw_power,
     "method-bottleneck.svg": draw_bottleneck,
     "subnetworks-masks.svg": draw_masks,
     "subnetworks-measures.svg": draw_measures,
