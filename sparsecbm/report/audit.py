@@ -52,10 +52,10 @@ def audit(workspace: Workspace) -> Audit:
     Raises:
         DataError: a stage has not run, or the model has no concepts to report on.
     """
-    manifest, metrics = read_manifest(workspace.annotated), read_metrics(workspace)
-    missing = [stage for stage in NEEDED if stage not in metrics]
+    missing = [stage for stage in NEEDED if not workspace.metrics(stage).is_file()]
     if missing:
         raise DataError(f"metrics/{missing[0]}.json does not exist; `sparsecbm run` finishes the pipeline first")
+    manifest, metrics = read_manifest(workspace.annotated), read_metrics(workspace)
     if metrics["prune"].get("chosen") is None:
         raise DataError("the model is of mode `standard`: it has no concepts, so there is nothing to audit")
     unmeasured = metrics["evaluate"].get("unmeasured") or {}
@@ -134,8 +134,8 @@ def _findings(metrics: Mapping[str, Mapping]) -> Rows:
     words = metrics["explain"].get("faithfulness", {}).get("methods", {}).get(method, {}).get("comprehensiveness", {})
     for operator, by_concept in list(words.items())[:1]:
         excess, (low, high) = by_concept["mean"]["excess"], by_concept["mean"]["excess_interval"]
-        question = f"Without the words of its explanation ({operator}), a logit falls more than without random ones by"
-        findings.append((question, f"{excess:.2f} ({low:.2f} to {high:.2f})"))
+        question = f"Without the words of its explanation ({operator}), a state's probability falls further than"
+        findings.append((f"{question} without random words by", f"{excess:.2f} ({low:.2f} to {high:.2f})"))
     patches = intervene.get("oracle_patches", {})
     if patches.get("attempts"):
         low, high = patches["repaired_interval"]

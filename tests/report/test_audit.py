@@ -1,78 +1,19 @@
 """The page for auditors: what it says of the figures of a run, its bytes, and what is missing."""
 
 import json
-import re
 
 import pytest
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.files import sha256_file
-from sparsecbm.base.workspace import Workspace
 from sparsecbm.report.audit import LIMITS, audit, write_audit_page
-
-
-def estimate(value):
-    return {"value": value, "interval": [value - 0.1, value + 0.1]}
-
-
-def score(accuracy, majority):
-    return {"accuracy": accuracy, "accuracy_interval": [accuracy - 0.05, accuracy + 0.05], "majority": majority}
-
-
-MANIFEST = {
-    "format": 1, "source": "restaurants", "sha256": "ab" * 32, "licence": "Apache-2.0", "files": [{"name": "r.csv"}],
-    "splits": [{"name": "train", "rows": 1200}, {"name": "test", "rows": 30}],
-    "vocabulary": {
-        "concepts": [{"name": "food", "states": ["a", "b"]}, {"name": "noise", "states": ["a", "b"]}],
-        "label": {"name": "rating", "states": ["1", "2"]},
-    },
-}  # fmt: skip
-METRICS = {
-    "evaluate": {
-        "label": score(0.6, 0.3),
-        "concepts": {"food": score(0.9, 0.4), "noise": score(0.8, 0.5), "mean": score(0.85, 0.45)},
-        "bag_of_words": {"label": 0.35, "concepts": {"food": 0.5, "noise": 0.6}},
-        "dense": {"label": {"accuracy": 0.61}, "concepts": {"food": {"accuracy": 0.91}, "noise": {"accuracy": 0.79}}},
-    },
-    "prune": {
-        "chosen": {
-            "density": 0.25,
-            "swap": {"gap": {"mean": estimate(0.456)}},
-            "probe": {"gap": {"mean": estimate(0.2)}},
-            "ablation": {"selectivity": {"mean": estimate(0.3)}},
-            "own_weights": {"food": {"earned": True}, "noise": {"earned": False}},
-        }
-    },
-    "explain": {
-        "method": "leave_one_out",
-        "faithfulness": {
-            "methods": {
-                "leave_one_out": {
-                    "comprehensiveness": {"delete": {"mean": {"excess": 0.59, "excess_interval": [0.49, 0.7]}}}
-                }
-            }
-        },
-    },
-    "intervene": {
-        "verdict": "failed",
-        "gates": [{"name": "harm", "passed": False}, {"name": "repaired", "passed": True}],
-        "oracle_patches": {"attempts": 24, "repaired": 0.75, "repaired_interval": [0.5, 0.9], "harm": 0.012},
-    },
-}
+from tests.support.audited_run import METRICS, pages_of_pdf, score, write_audited_run
 
 
 @pytest.fixture
 def workspace(tmp_path):
     """Return a workspace with the figures of a run."""
-    workspace = Workspace(tmp_path)
-    files = {workspace.metrics(stage): content for stage, content in METRICS.items()}
-    files[workspace.annotated / "manifest.json"] = MANIFEST
-    files[workspace.sparse / "checksums.json"] = {"model.safetensors": "00"}
-    files[workspace.sparse / "config.json"] = {"backbone": {"model_type": "bert"}}
-    for path, content in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content), encoding="utf-8")
-    return workspace
+    return write_audited_run(tmp_path)
 
 
 def test_the_page_says_what_the_figures_say(workspace):
@@ -97,6 +38,10 @@ def test_the_page_says_what_the_figures_say(workspace):
         "75% (50% to 90%), and harm 1.2% of right ones",
         "failed: harm",
     ]
+    assert page.findings[4][0] == (  # what comprehensiveness is: docs/metrics.md
+        "Without the words of its explanation (delete), a state's probability falls further than "
+        "without random words by"
+    )
 
 
 def test_the_pdf_has_one_page_its_fonts_and_the_same_bytes_each_time(workspace, tmp_path):
@@ -105,7 +50,7 @@ def test_the_pdf_has_one_page_its_fonts_and_the_same_bytes_each_time(workspace, 
     content = (tmp_path / "a.pdf").read_bytes()
     assert content == (tmp_path / "b.pdf").read_bytes()
     assert content.startswith(b"%PDF") and b"CreationDate" not in content
-    assert len(re.findall(rb"/Type /Page\b", content)) == 1
+    assert pages_of_pdf(content) == 1
     assert b"/FontFile2" in content and b"/ToUnicode" in content  # whole fonts, and the letters behind their glyphs
 
 
