@@ -27,8 +27,8 @@ class Prune(Section):
     scores: Literal["full", "low_rank", "blocks"] = Field(
         default="full",
         description="what is learnt: `full`, a score for every weight; `low_rank`, a change of low rank with a term "
-        "for each row and column; `blocks`, a change for each 32 x 32 weights. The last two need a sixteenth of the "
-        "memory",
+        "for each row and column; `blocks`, a change for each 32 x 32 weights. The last two need about a tenth and a "
+        "sixteenth of the memory",
     )
     score_rank: int = Field(default=8, ge=1, description="rank of `low_rank` scores")
     granularity: Annotated[

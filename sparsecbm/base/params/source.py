@@ -57,7 +57,7 @@ class Mapping(Section):
         "`concepts.yaml` defines concepts without a column",
     )
     labels: tuple[str, ...] | None = Field(
-        default=None, description="states of the label, in order; without them the data gives the states"
+        default=None, description="classes of the label, in order; without them the data gives the classes"
     )
     id: str | None = Field(default=None, description="column of unique ids; by default rows are numbered")
     split: str | None = Field(default=None, description="column of split names; by default splits are made")
