@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sparsecbm.annotate.concept_file import ConceptDefinition
-from tests.support.project import ROOT
+from tests.support.project import ROOT, pyproject, requirements
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 # Files that the reader of a guide writes.
@@ -77,3 +77,11 @@ def test_the_files_that_the_page_names_exist():
     paths = set(re.findall(r"`((?:sparsecbm|tests|docs|benchmarks|tools)/[\w./]+\.\w+)`", PAGE))
     assert paths >= NEW_FILES
     assert sorted(path for path in paths - NEW_FILES if not (ROOT / path).is_file()) == []
+
+
+def test_the_page_names_the_extras_that_make_setup_leaves_out():
+    (installed,) = re.findall(r"--editable '\.\[([\w,]+)\]'", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    present = requirements(*installed.split(","))
+    missing = [name for name in pyproject()["project"]["optional-dependencies"] if requirements(name) - present]
+    (named,) = re.findall(r"with every extra but (.+), at the versions", PAGE)
+    assert sorted(named.split(" and ")) == sorted(missing)

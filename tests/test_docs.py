@@ -1,5 +1,6 @@
 """Pages wrap at 100 characters, and their links, commands, code and generated parts agree with this repository."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -10,7 +11,15 @@ import sparsecbm
 from benchmarks import doc_pictures
 from sparsecbm.cli import reference
 from tests.support.doc_code import SPAN as COMMAND_SPAN
-from tests.support.doc_code import blocks, command_faults, pages, python_faults, shell_commands, span_faults
+from tests.support.doc_code import (
+    blocks,
+    command_faults,
+    pages,
+    python_faults,
+    shell_commands,
+    span_faults,
+    untagged_commands,
+)
 from tests.support.project import ROOT, pyproject
 
 WIDTH = 100
@@ -26,8 +35,10 @@ PAGES = (
     "docs/reference/*.md",
     "docs/experiments/*.md",
 )
-# Pages with commands or Python that a test runs. Those of CONTRIBUTING.md are run by tests/test_contributing.py.
+SLOW = "slow: not in each run of CI"
+# Pages with commands or Python that a test runs.
 EXECUTED = {
+    ("CONTRIBUTING.md", "python"): "tests/test_contributing.py",
     ("README.md", "python"): "tests/api/test_docs.py",
     ("docs/explanations.md", "python"): "tests/api/test_docs.py",
     ("docs/explanations.md", "sh"): "tests/api/test_docs.py",
@@ -40,17 +51,18 @@ EXECUTED = {
     ("docs/masks.md", "python"): "tests/api/test_docs.py",
     ("docs/masks.md", "sh"): "tests/api/test_docs.py",
     ("docs/reference/python.md", "python"): "tests/api/test_docs.py",
-    ("docs/tutorial.md", "sh"): "tests/test_road.py",
+    ("docs/tutorial.md", "sh"): f"tests/test_road.py ({SLOW})",
 }
 # Why the others are only checked: their commands and options exist, their Python compiles, their imports exist.
 NOT_EXECUTED = {
-    ("README.md", "sh"): "it is what CI runs",
+    ("CONTRIBUTING.md", "sh"): "it installs, tests and trains; .ci/run runs make lint and make test",
+    ("README.md", "sh"): "it trains for minutes; .ci/run runs make test",
     ("data/app-reviews/README.md", "sh"): "it trains for minutes",
     ("data/restaurants/README.md", "sh"): "tests/data/test_restaurants_data.py runs it",
     ("docs/annotation.md", "python"): "tests/annotate/test_redaction.py runs the calls",
-    ("docs/annotation.md", "sh"): "it needs an endpoint; tests/test_road.py has a scripted one",
     ("docs/batch.md", "python"): "it starts processes; tests/batch runs the function",
     ("docs/batch.md", "sh"): "tests/cli/test_batch_command.py runs the command",
+    ("docs/configuration.md", "sh"): "it trains for minutes, on the reader's own folder",
     ("docs/drift.md", "sh"): "tests/cli/test_drift_command.py runs the command",
     ("docs/erasure.md", "sh"): "tests/erasure runs the command",
     ("docs/how-to/backbone.md", "sh"): "it names the reader's own folder",
@@ -59,19 +71,25 @@ NOT_EXECUTED = {
     (
         "docs/how-to/llm-endpoint.md",
         "sh",
-    ): "it needs an endpoint; tests/test_road.py has a scripted one",
+    ): f"it needs an endpoint; tests/test_road.py has a scripted one ({SLOW})",
     ("docs/how-to/own-concepts.md", "sh"): "a person answers; the tutorial runs the same commands",
     ("docs/how-to/own-data.md", "sh"): "it installs; the tutorial runs the other commands",
     ("docs/how-to/s3.md", "sh"): "it needs a bucket",
-    ("docs/how-to/schedules.md", "sh"): "it starts services; tests/orchestration/test_end_to_end.py runs the commands",
+    (
+        "docs/how-to/schedules.md",
+        "sh",
+    ): f"it starts services; tests/orchestration/test_end_to_end.py runs the commands ({SLOW})",
     ("docs/how-to/several-workspaces.md", "sh"): "it names the reader's own tables",
     ("docs/how-to/sparsity.md", "sh"): "it trains for minutes",
     ("docs/how-to/upgrade.md", "sh"): "it installs; tests/scaffold/test_upgrade.py runs the command",
     ("docs/metrics.md", "sh"): "it commits in the reader's repository",
     ("docs/operations.md", "python"): "it needs a registry; tests/promote runs the call",
-    ("docs/operations.md", "sh"): "it starts services; tests/orchestration/test_end_to_end.py runs the commands",
-    ("docs/production-day.md", "sh"): "tests/orchestration/test_end_to_end.py lives through the same day",
-    ("docs/promotion.md", "sh"): "tests/orchestration/test_end_to_end.py repeats it",
+    (
+        "docs/operations.md",
+        "sh",
+    ): f"it starts services; tests/orchestration/test_end_to_end.py runs the commands ({SLOW})",
+    ("docs/production-day.md", "sh"): f"tests/orchestration/test_end_to_end.py lives through the same day ({SLOW})",
+    ("docs/promotion.md", "sh"): f"tests/orchestration/test_end_to_end.py repeats it ({SLOW})",
     ("docs/review.md", "sh"): "a person answers; tests/cli/test_review_command.py runs the commands",
     ("docs/reading-the-report.md", "sh"): "tests/report/test_audit.py writes the page",
     ("docs/service.md", "sh"): "it starts a server; tests/serve runs the requests",
@@ -154,7 +172,7 @@ def test_a_dead_link_is_found(tmp_path):
     assert dead_links(page) == ["#gone", "other.md"]
 
 
-CODE_PAGES = [path for path in pages(ROOT, PAGES) if path.name not in ("CHANGELOG.md", "CONTRIBUTING.md")]
+CODE_PAGES = [path for path in pages(ROOT, PAGES) if path.name != "CHANGELOG.md"]
 
 
 def code_pages(language: str) -> list[Path]:
@@ -170,9 +188,56 @@ def test_every_page_with_code_says_whether_a_test_runs_it():
     assert found - listed == set(), "name a test that runs the code, in EXECUTED, or why none does, in NOT_EXECUTED"
     assert listed - found == set(), "these pages have no such code any more"
     assert EXECUTED.keys() & NOT_EXECUTED.keys() == set()
-    assert [path for path in EXECUTED.values() if not (ROOT / path).is_file()] == []
-    named = {path for reason in NOT_EXECUTED.values() for path in re.findall(r"tests/[\w/.]+", reason)}
-    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert [path for reason in EXECUTED.values() for path in named_tests(reason) if not path.is_file()] == []
+    assert [path for reason in NOT_EXECUTED.values() for path in named_tests(reason) if not path.exists()] == []
+
+
+def named_tests(reason: str) -> list[Path]:
+    """Return the files and folders of tests that a reason names."""
+    return [ROOT / path for path in re.findall(r"tests/[\w/.]+", reason)]
+
+
+def is_slow(source: str) -> bool:
+    """Return whether all tests of a file are marked slow, so that CI does not run them."""
+    tree = ast.parse(source)
+    tests = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    marks = [line for line in map(ast.unparse, tree.body) if line.startswith("pytestmark = ")]
+    return any("pytest.mark.slow" in mark for mark in marks) or all(
+        "pytest.mark.slow" in map(ast.unparse, test.decorator_list) for test in tests
+    )
+
+
+@pytest.mark.parametrize("reason", sorted({*EXECUTED.values(), *NOT_EXECUTED.values()}))
+def test_a_reason_says_whether_its_tests_are_slow(reason):
+    files = [file for path in named_tests(reason) for file in ([path] if path.is_file() else path.rglob("test_*.py"))]
+    slow = [is_slow(file.read_text(encoding="utf-8")) for file in files]
+    assert (SLOW in reason) == (bool(slow) and all(slow))
+
+
+@pytest.mark.parametrize(
+    ("source", "slow"),
+    [
+        ("pytestmark = [pytest.mark.flow, pytest.mark.slow]\ndef test_a(): ...", True),
+        ("@pytest.mark.slow\ndef test_a(): ...", True),
+        ("@pytest.mark.slow\ndef test_a(): ...\ndef test_b(): ...", False),
+        ("pytestmark = pytest.mark.flow\ndef test_a(): ...", False),
+    ],
+)
+def test_files_whose_tests_are_all_slow_are_found(source, slow):
+    assert is_slow(source) is slow
+
+
+@pytest.mark.parametrize("path", CODE_PAGES, ids=lambda p: p.name)
+def test_a_block_that_begins_with_a_command_names_its_language(path):
+    assert untagged_commands(path.read_text(encoding="utf-8")) == [], "tag it `sh`, so that its commands are checked"
+
+
+@pytest.mark.parametrize("line", ["sparsecbm run", "python x.py", "pip install x", "make run", "dvc repro",
+                                  "curl http://x", "$ ls"])  # fmt: skip
+def test_a_command_without_a_language_is_found(line):
+    assert untagged_commands(f"text\n\n```\n{line}\n```\n") == [line]
+    assert untagged_commands(f"- item\n\n  ```\n  {line}\n  ```\n") == [line]
+    assert untagged_commands(f"```sh\n{line}\n```\n\n```\noutput of {line}\n```\n") == []
 
 
 @pytest.mark.parametrize("path", code_pages("sh"), ids=lambda p: p.name)

@@ -11,6 +11,7 @@ from textwrap import dedent
 
 BLOCK = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`(sparsecbm [^`]+)`")
+COMMAND = re.compile(r"(?:sparsecbm|python|pip|make|dvc|curl|\$) ")
 ASSIGNMENT = re.compile(r"\w+=.*")
 OPERATORS = {"|", "&&", ";", "||", "&"}
 
@@ -18,6 +19,11 @@ OPERATORS = {"|", "&&", ";", "||", "&"}
 def blocks(text: str, *languages: str) -> list[str]:
     """Return the code blocks of a page in these languages, without their indentation."""
     return [dedent(body) for _, language, body in BLOCK.findall(text) if language in languages]
+
+
+def untagged_commands(text: str) -> list[str]:
+    """Return the first line of each code block that names no language and begins with a command."""
+    return [block.splitlines()[0] for block in blocks(text, "") if COMMAND.match(block)]
 
 
 def shell_commands(block: str) -> Iterator[list[str]]:
