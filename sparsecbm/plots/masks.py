@@ -1,14 +1,12 @@
 """Masks as drawings: accuracy under each mask, how much masks share, and where each keeps its weights."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from sparsecbm.plots.style import Cells, Target, figure, heat_map
-
-LEAST_RANGE = 0.2  # part of the largest share; a map of shares that differ by less is one colour
 
 Layers = Mapping[str, Mapping[str, Mapping[str, float]]]  # layer -> density | exclusive -> concept -> share
 
@@ -72,30 +70,6 @@ def plot_exclusive(layers: Layers, target: Target = None) -> Figure:
         layers: `chosen.layers` of `metrics/prune.json`
     """
     return _plot_layers(layers, "exclusive", "Share of the weights that one concept alone keeps", target)
-
-
-def shares_vary(layers: Layers, kind: str) -> bool:
-    """Whether shares differ enough to be drawn.
-
-    Thresholds by layer make densities the same everywhere, and a common core does nearly the same for `exclusive`.
-
-    Args:
-        kind: density | exclusive
-    """
-    return _vary([share for by_kind in layers.values() for share in by_kind[kind].values()])
-
-
-def overlaps_vary(overlap: Mapping) -> bool:
-    """Whether overlaps differ enough to be drawn: a common core of masks of one size leaves them little room.
-
-    Args:
-        overlap: `chosen.overlap` of `metrics/prune.json`
-    """
-    return _vary([pair["jaccard"] for pairs in overlap["pairs"].values() for pair in pairs.values()])
-
-
-def _vary(shares: Sequence[float]) -> bool:
-    return bool(shares) and max(shares) - min(shares) > LEAST_RANGE * max(shares)
 
 
 def _plot_layers(layers: Layers, kind: str, title: str, target: Target) -> Figure:

@@ -13,17 +13,16 @@ from sparsecbm.plots.faithfulness import plot_faithfulness
 from sparsecbm.plots.interventions import plot_memory, plot_people, plot_policies, plot_trials
 from sparsecbm.plots.labels import measured, plot_label_calibration, plot_label_confusions
 from sparsecbm.plots.masks import (
-    overlaps_vary,
     plot_density,
     plot_exclusive,
     plot_overlap,
     plot_probe,
     plot_swap,
-    shares_vary,
 )
 from sparsecbm.plots.scores import plot_accuracies, plot_confusions
 from sparsecbm.plots.training import plot_curves, plot_pruning
 from sparsecbm.report.examples import Example, first_example
+from sparsecbm.report.variation import overlaps_vary, shares_vary
 
 Plots = list[Callable[[], object]]
 

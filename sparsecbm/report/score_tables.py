@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sparsecbm.report.tables import Table, matrix_table, number
+from sparsecbm.report.variation import densities_vary, overlaps_vary
 
 HEADER = ("texts", "accuracy", "95 %", "macro-F1", "majority", "bag of words", "dense model", "calibration error")
 LABEL_ROWS = {
@@ -29,12 +30,12 @@ class Tile:
 
 
 def tiles(metrics: Mapping[str, Mapping]) -> list[Tile]:
-    """The figures at the top of the page, the verdict on interventions last; those of missing stages are left out.
+    """The figures at the top of the page: scores, then verdicts; those of missing stages are left out.
 
     Args:
         metrics: stage -> content of its `metrics/STAGE.json`
     """
-    scores, edits = metrics.get("evaluate", {}), metrics.get("intervene", {})
+    scores = metrics.get("evaluate", {})
     refitted = scores.get("label_hard_refitted")
     hard = refitted or scores.get("label_hard")
     dense, words = scores.get("dense") or {}, scores.get("bag_of_words") or {}
@@ -50,12 +51,39 @@ def tiles(metrics: Mapping[str, Mapping]) -> list[Tile]:
         beside = "each concept as its likeliest state, without probabilities"
         meaning = f"label right from hard concepts{', head refitted' if refitted else ''}"
         shown.append(Tile(_percent(hard["accuracy"]), meaning, beside))
+    return [*shown, *verdicts(metrics)]
+
+
+def verdicts(metrics: Mapping[str, Mapping]) -> list[Tile]:
+    """What was judged: own weights of concepts, explanations by words, edits and patches.
+
+    Args:
+        metrics: stage -> content of its `metrics/STAGE.json`
+    """
+    shown = []
+    own = (metrics.get("prune", {}).get("chosen") or {}).get("own_weights") or {}
+    if own:
+        without = [name for name, judged in own.items() if not judged["earned"]]
+        beside = f"not {', '.join(without)}" if without else "better than random masks, and needed"
+        shown.append(_share_tile(len(own), len(without), "concepts that have earned weights of their own", beside))
+    explain = metrics.get("explain", {})
+    scores = explain.get("faithfulness", {}).get("methods", {}).get(explain.get("method"), {})
+    lowest = [of["mean"]["excess_interval"][0] for of in scores.get("comprehensiveness", {}).values() if of.get("mean")]
+    if lowest:
+        failed = sum(low is None or low <= 0 for low in lowest)
+        beside = "without the marked words a prediction falls more than without random ones"
+        shown.append(_share_tile(len(lowest), failed, "ways to remove words that confirm the explanations", beside))
+    edits = metrics.get("intervene", {})
     if edits.get("gates"):
         failed = ", ".join(gate["name"] for gate in edits["gates"] if not gate["passed"])
         tone = "good" if edits["verdict"] == "passed" else "bad"
         beside = f"failed gates: {failed}" if failed else ""
         shown.append(Tile(edits["verdict"], "tests of edits and patches", beside, tone))
     return shown
+
+
+def _share_tile(all_of: int, failed: int, meaning: str, beside: str) -> Tile:
+    return Tile(f"{all_of - failed} of {all_of}", meaning, beside, "bad" if failed else "good")
 
 
 def _beside(score: Mapping, words: float | None, dense: Mapping | None) -> str:
@@ -86,14 +114,16 @@ def concept_table(scores: Mapping, masks: Mapping | None) -> Table:
         masks: `chosen` of `metrics/prune.json`; None for a model without masks
     """
     dense, words = (scores.get("dense") or {}).get("concepts", {}), scores.get("bag_of_words") or {"concepts": {}}
+    kept = masks["density_by_concept"] if masks and densities_vary(masks["density_by_concept"]) else None
     rows = []
     for name, score in sorted(scores["concepts"].items(), key=lambda item: item[0] == "mean"):  # the mean comes last
         cells = _cells(score, words["concepts"].get(name), dense.get(name))
+        if kept:
+            cells = (*cells, number(masks["density"] if name == "mean" else kept.get(name)))
         if masks:
-            density = masks["density"] if name == "mean" else masks["density_by_concept"].get(name)
-            cells = (*cells, number(density), number(masks["swap"]["gap"].get(name, {}).get("value")))
+            cells = (*cells, number(masks["swap"]["gap"].get(name, {}).get("value")))
         rows.append((name, *cells))
-    mask_columns = ("weights kept", "own mask minus others'") if masks else ()
+    mask_columns = (*(("weights kept",) if kept else ()), *(("own mask minus others'",) if masks else ()))
     return Table(f"The concepts on the split {scores['split']}", ("", *HEADER, *mask_columns), tuple(rows))
 
 
@@ -132,7 +162,7 @@ def subgroup_table(subgroups: Mapping[str, Mapping]) -> Table:
 
 
 def mask_tables(masks: Mapping) -> list[Table]:
-    """The numbers behind the heat maps of overlap, swap and probe.
+    """The numbers behind the heat maps of swap and probe, and of overlap if pairs of masks differ in it.
 
     Args:
         masks: `chosen` or `random` of `metrics/prune.json`
@@ -147,7 +177,11 @@ def mask_tables(masks: Mapping) -> list[Table]:
     overlap = {a: {b: pairs.get((a, b), {}).get("jaccard") for b in names} for a in names}
     under = "of a concept (row) under the mask of a concept (column): accuracy"
     return [
-        matrix_table("Overlap of two masks (Jaccard)", "mask of", overlap),
+        *(
+            [matrix_table("Overlap of two masks (Jaccard)", "mask of", overlap)]
+            if overlaps_vary(masks["overlap"])
+            else []
+        ),
         matrix_table(f"Trained head {under}", "", masks["swap"]["matrix"]),
         matrix_table(f"Fresh probe {under}", "", masks["probe"]["matrix"]),
     ]

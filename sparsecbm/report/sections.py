@@ -16,6 +16,7 @@ from sparsecbm.report.score_tables import (
     subgroup_table,
 )
 from sparsecbm.report.tables import Table, figure_tables, number
+from sparsecbm.report.variation import densities_vary
 
 PART_ROWS = (2, 4)  # heads and neurons of each concept that are shown at once
 
@@ -84,10 +85,12 @@ def _concept_section(scores: Mapping, masks: Mapping | None) -> Section:
         "counts words (bag of words), and the model before masks (dense model). After pruning, all heads are fitted "
         "anew, so the model can be worse than the dense one, or better. "
     )
+    if masks and densities_vary(masks["density_by_concept"]):
+        lead += "“Weights kept” is the share of the weights under masks that the concept keeps. "
     if masks:
         lead += (
-            "“Weights kept” is the share of the weights under masks that the concept keeps, “own mask minus others'” "
-            "the accuracy that it loses on average under the masks of other concepts. "
+            "“Own mask minus others'” is the accuracy that a concept loses on average under the masks of other "
+            "concepts. "
         )
     lead = (lead + lead_in_words(scores)).rstrip()
     for name, reason in (scores.get("unmeasured") or {}).items():

@@ -1,13 +1,11 @@
 """Drawings of masks: their numbers and labels."""
 
 from sparsecbm.plots.masks import (
-    overlaps_vary,
     plot_density,
     plot_exclusive,
     plot_overlap,
     plot_probe,
     plot_swap,
-    shares_vary,
 )
 from tests.support.drawings import cell_texts, values_of, x_labels, y_labels
 from tests.support.report_inputs import LAYERS
@@ -61,22 +59,6 @@ def test_shares_by_layer_have_concepts_in_rows_and_layers_in_columns():
 def test_blocks_are_in_the_order_of_their_numbers():
     layers = {f"layer.{block}.out": {"density": {"food": block / 10}} for block in (10, 2, 1)}
     assert x_labels(plot_density(layers).axes[0]) == ["1 out", "2 out", "10 out"]
-
-
-def test_equal_shares_are_not_drawn():
-    assert not shares_vary(LAYERS, "density") and shares_vary(LAYERS, "exclusive")
-    for noise, vary in ((0.161, False), (0.159, True), (0.249, False), (0.251, True)):
-        assert shares_vary({"a.0.b": {"density": {"food": 0.2, "noise": noise}}}, "density") == vary
-    assert not shares_vary({"a.0.b": {"density": {"food": 0.0, "noise": 0.0}}}, "density")
-
-
-def test_equal_overlaps_are_not_drawn():
-    def overlap(*shares):
-        return {"pairs": {"a": {str(number): {"jaccard": share} for number, share in enumerate(shares)}}}
-
-    assert overlaps_vary(overlap(0.5, 0.39)) and not overlaps_vary(overlap(0.55, 0.55, 0.56))
-    assert not overlaps_vary(OVERLAP), "two masks have one overlap"
-    assert not overlaps_vary({"pairs": {}}), "a single mask has none"
 
 
 def test_many_concepts_and_layers_are_drawn_without_numbers():

@@ -220,3 +220,37 @@ def test_a_phone_needs_no_horizontal_scrolling(page):
         assert page.execute_script("return document.documentElement.scrollWidth") <= 360
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def look(browser, **media) -> dict[str, str]:
+    """Return the colours of the page and of a plot, as the browser shows them in a theme or on paper."""
+    features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items() if name != "media"]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media.get("media", ""), "features": features})
+    try:
+        return browser.execute_script(
+            "const of = (selector, name) => getComputedStyle(document.querySelector(selector))[name];"
+            "return {page: of('body', 'backgroundColor'), ink: of('body', 'color'),"
+            " plot: of('.plots img', 'backgroundColor'), filter: of('.plots img', 'filter')}"
+        )
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+def brightness(colour: str) -> float:
+    """Return the mean of red, green and blue of `rgb(r, g, b)`; a page without a ground is white paper."""
+    parts = [float(part) for part in colour.partition("(")[2].rstrip(")").split(",")]
+    return 255.0 if len(parts) == 4 and parts[3] == 0 else sum(parts[:3]) / 3
+
+
+def test_plots_stay_white_in_the_dark_and_are_not_inverted(page):
+    light, dark = (look(page, prefers_color_scheme=theme) for theme in ("light", "dark"))
+    assert brightness(light["page"]) > 200 > 100 > brightness(dark["page"]), "the theme is followed"
+    assert brightness(dark["ink"]) > 150 > brightness(light["ink"])
+    assert light["plot"] == dark["plot"] == "rgb(255, 255, 255)"
+    assert (light["filter"], dark["filter"]) == ("none", "brightness(0.85)")
+
+
+def test_paper_is_light_also_for_readers_of_the_dark_theme(page):
+    printed = look(page, media="print", prefers_color_scheme="dark")
+    assert brightness(printed["page"]) > 200 > brightness(printed["ink"])
+    assert (printed["plot"], printed["filter"]) == ("rgb(255, 255, 255)", "none")

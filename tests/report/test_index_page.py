@@ -21,7 +21,7 @@ from sparsecbm.report.examples import (
     worst_examples,
 )
 from sparsecbm.report.index_page import index_page
-from sparsecbm.report.score_tables import lead_in_words, tiles
+from sparsecbm.report.score_tables import lead_in_words, tiles, verdicts
 from sparsecbm.report.tables import MAX_ROWS, Table
 from tests.support import many_concepts, report_inputs
 from tests.support.html_page import Page
@@ -101,8 +101,6 @@ def test_tables_hold_the_figures(html):
     assert "label, hard concepts 4 0.500 0.500 to 0.900 0.700 0.400 – 0.500 0.050" in cells
     assert "label, hard, head refitted" not in cells  # there is none
     assert "food 0.900 0.310" in cells  # swap: the head of food under the masks of food and noise
-    assert "food – 0.512" in cells  # overlap, in the other direction, too
-    assert "noise 0.512 –" in cells
     assert cells.index("food 4 0.800") < cells.index("noise 4 0.740") < cells.index("mean 4 0.770")
     assert "protection ✗ failed 0.250 at least 0.500 two of eight readings held" in cells
     assert "harm ✓ passed 0.010 at most 0.020" in cells
@@ -273,6 +271,35 @@ def test_the_tile_of_the_interventions_names_the_gates_that_failed():
     met = [gate | {"passed": True} for gate in figures["intervene"]["gates"]]
     figures["intervene"] |= {"verdict": "passed", "gates": met}
     assert (tiles(figures)[-1].figure, tiles(figures)[-1].tone, tiles(figures)[-1].beside) == ("passed", "good", "")
+
+
+def test_verdicts_on_own_weights_and_explanations_are_shown():
+    figures = report_inputs.metrics()
+    assert [tile.meaning for tile in verdicts(figures)] == ["tests of edits and patches"], "nothing else was judged"
+    own = figures["prune"]["chosen"]["own_weights"] = {"food": {"earned": True}, "noise": {"earned": False}}
+    figures["explain"]["method"] = "integrated_gradients"
+    weights, explained, _edits = verdicts(figures)
+    assert (weights.figure, weights.beside, weights.tone) == ("1 of 2", "not noise", "bad")
+    assert (explained.figure, explained.tone) == ("1 of 1", "good"), "the interval of its lead is above 0"
+    own["noise"]["earned"] = True
+    of_words = figures["explain"]["faithfulness"]["methods"]["integrated_gradients"]["comprehensiveness"]
+    of_words["delete"]["mean"]["excess_interval"] = [-0.1, 0.4]
+    weights, explained, _edits = verdicts(figures)
+    assert (weights.figure, weights.tone) == ("2 of 2", "good")
+    assert (explained.figure, explained.tone) == ("0 of 1", "bad"), "its lead may be chance"
+
+
+def test_sizes_and_overlaps_that_settings_make_equal_are_not_shown(html):
+    assert "weights kept" not in html and "Overlap of two masks" not in html
+    figures = report_inputs.metrics()
+    chosen = figures["prune"]["chosen"]
+    chosen["density_by_concept"]["noise"] = 0.2
+    chosen["density_by_concept"]["service"] = 0.25
+    chosen["overlap"]["pairs"]["food"]["service"] = {"jaccard": 0.1, "chance": 0.143}
+    page = index_page("restaurants", figures, {}, [])
+    cells = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "weights kept" in cells and "Overlap of two masks" in cells
+    assert "food – 0.512" in cells and "noise 0.512 –" in cells, "in the other direction, too"
 
 
 @pytest.mark.parametrize(
