@@ -52,7 +52,6 @@ def test_the_first_notebook_trains_prunes_explains_and_patches():
     assert outputs(executed, "import tempfile")[-1]["data"]["text/plain"] == "True"
 
 
-@pytest.mark.slow
 def test_the_notebook_on_specificity_compares_with_random_masks_and_a_null_concept():
     executed = execute("specificity")
     null, density = value(executed, "table = ")
@@ -65,7 +64,6 @@ def test_the_notebook_on_specificity_compares_with_random_masks_and_a_null_conce
     assert all(word in judged for word in ("better", "needed", "earned", null))
 
 
-@pytest.mark.slow
 def test_the_notebook_on_interventions_changes_what_it_should_and_nothing_else():
     executed = execute("interventions")
     before, after, hard = value(executed, "edit = ")
