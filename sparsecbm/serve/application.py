@@ -67,10 +67,10 @@ def create_app(
     # The last one comes first.
     limits = service.limits
     app.add_middleware(BodyLimit, most=limits.max_body, seconds=limits.body_seconds)
-    if limits.rate is not None:
-        app.add_middleware(RateLimit, rate=limits.rate)
     if access.token:
         app.add_middleware(door, token=access.token)
+    if limits.rate is not None:  # in front of the door, so that nobody tries many tokens
+        app.add_middleware(RateLimit, rate=limits.rate)
     app.add_middleware(Guard, port=access.port, hosts=access.hosts, refusal=_refusal)
     app.add_middleware(RequestLog, telemetry=service.telemetry)
     return app

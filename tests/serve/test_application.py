@@ -5,16 +5,19 @@ import json
 import logging
 import tracemalloc
 from contextlib import ExitStack
+from functools import partial
 
+import httpx
 import pytest
 
 from sparsecbm.base.errors import ConfigError
+from sparsecbm.serve import application
 from sparsecbm.serve.access_rules import AccessRules
 from sparsecbm.serve.body_limit import BodyLimit
 from sparsecbm.serve.limits import ServiceLimits
 from sparsecbm.serve.rate_limit import RateLimit
 from sparsecbm.serve.request_log import JsonLines
-from tests.support.served_model import client_of, running, served_app
+from tests.support.served_model import PORT, client_of, running, served_app
 
 TOKEN = "a-token-of-this-test"
 SECRET = "the food was unmentionable"
@@ -196,6 +199,31 @@ def test_a_client_has_a_rate_and_twice_as_many_at_once():
 def test_the_rate_is_part_of_the_application(limited):
     call = limited(rate=1)
     assert [call("GET", "/health").status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_wrong_tokens_count_against_the_rate_of_their_client(snapshot, corrections, monkeypatch):
+    monkeypatch.setattr(application, "RateLimit", partial(RateLimit, clock=lambda: 0.0))
+    app = served_app(snapshot, corrections, ServiceLimits(rate=2), TOKEN)
+
+    async def ask(*tokens, client="10.0.0.1"):
+        transport = httpx.ASGITransport(app, client=(client, 1))
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://127.0.0.1:{PORT}") as session:
+            headers = [{"authorization": f"Bearer {token}"} for token in tokens]
+            return [await session.get("/metrics", headers=each) for each in headers]
+
+    answers = asyncio.run(ask("wrong-1", "wrong-2", TOKEN, "wrong-3", "wrong-4", TOKEN))
+    assert [answer.status_code for answer in answers] == [401, 401, 200, 401, 429, 429]
+    # Whether the token was right is not told any more.
+    assert answers[4].headers["retry-after"] == "1" and "www-authenticate" not in answers[4].headers
+    assert answers[4].json()["error"] == answers[5].json()["error"]
+    (other,) = asyncio.run(ask(TOKEN, client="10.0.0.2"))
+    assert other.status_code == 200
+
+
+def test_without_a_rate_wrong_tokens_are_not_counted(limited):
+    call = limited(token=TOKEN)
+    assert {call("GET", "/metrics", headers={"authorization": "Bearer wrong"}).status_code for _ in range(9)} == {401}
+    assert call("GET", "/metrics", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
 
 
 def test_a_full_queue_is_429_with_retry_after(snapshot, corrections):
