@@ -1,9 +1,7 @@
 """The process of the service: it loads the model, listens, and on SIGTERM answers what it has accepted."""
 
-import errno
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from sparsecbm.serve.batcher import Batcher
 from sparsecbm.serve.bearer import Bearer
 from sparsecbm.serve.flat_memory import keep_memory_flat
 from sparsecbm.serve.limits import ServiceLimits
+from sparsecbm.serve.listener import BACKLOG, RESERVE, allow_open_files, bind, listen
 from sparsecbm.serve.request_log import JsonLines
 from sparsecbm.serve.service import Service
 from sparsecbm.serve.snapshot import accelerated, load_snapshot
@@ -63,14 +62,17 @@ def serve(
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     keep_memory_flat()
     telemetry = Telemetry()
-    with _port(access) as listener:
+    # Half of the files are for connections that get 503, rather than none at all.
+    open_files = allow_open_files(2 * (CONNECTIONS + RESERVE))
+    with bind(access, open_files) as listener:  # a port that is not free is told before the model is loaded
         batcher, background = _load(served, limits, telemetry)
         service = Service(batcher, limits, telemetry, served.corrections)
         _log_as_json()
+        listen(listener, access, CONNECTIONS)
         app = create_app(service, access, background, door)
         extend(app)
         config = uvicorn.Config(
-            app, http=TimedProtocol, ws="none", log_config=None, access_log=False,
+            app, loop="asyncio", http=TimedProtocol, ws="none", log_config=None, access_log=False, backlog=BACKLOG,
             proxy_headers=False, server_header=False, limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=limits.answer_seconds + GRACE,
         )  # fmt: skip
@@ -92,23 +94,6 @@ def _load(served: Served, limits: ServiceLimits, telemetry: Telemetry) -> tuple[
     number = alias.number()
     batcher = Batcher(accelerated(alias.load(number)), limits, telemetry)
     return batcher, Switch(alias, number, batcher, telemetry, served.poll).run
-
-
-def _port(access: AccessRules) -> socket.socket:
-    """The listening socket, before the model is loaded, which takes time.
-
-    Raises:
-        ConfigError: the port is not free, or the address is not of this machine.
-    """
-    unknown = f"--host: {access.host!r} is no IPv4 address or name of this machine; give one such as 127.0.0.1"
-    try:
-        return socket.create_server((access.host, access.port), backlog=2048)
-    except (TypeError, UnicodeError):  # which one depends on the characters
-        raise ConfigError(unknown) from None
-    except OSError as error:
-        if error.errno is None or error.errno < 0 or error.errno == errno.EADDRNOTAVAIL:  # names have negative numbers
-            raise ConfigError(unknown) from None
-        raise ConfigError(f"port {access.port} on {access.host} is not free: {os.strerror(error.errno)}") from None
 
 
 def _log_as_json() -> None:

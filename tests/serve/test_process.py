@@ -13,9 +13,6 @@ import time
 import httpx
 import pytest
 
-from sparsecbm.base.errors import ConfigError
-from sparsecbm.serve.access_rules import AccessRules
-from sparsecbm.serve.server import _port
 from tests.support.served_model import save_served_model
 from tests.support.served_registry import ServedRegistry
 from tests.support.tiny_pipeline import free_port
@@ -126,9 +123,3 @@ def test_a_model_that_cannot_be_loaded_is_one_message(sparsecbm, folder, tmp_pat
     monkeypatch.setenv("SPARSECBM_MAX_BODY", "many")
     code, _, errors = sparsecbm("serve", folder.model, "--port", free_port())
     assert code == 1 and "SPARSECBM_MAX_BODY must be a whole number" in errors
-
-
-@pytest.mark.parametrize("host", ["::1", "no-such-name.invalid", "192.0.2.1"])  # the last one is nobody's (RFC 5737)
-def test_an_address_of_another_machine_is_not_told_as_a_port_that_is_taken(host):
-    with pytest.raises(ConfigError, match=f"--host: '{host}' is no IPv4 address or name of this machine"):
-        _port(AccessRules(host, 0))
