@@ -164,8 +164,21 @@ def _work_folder(target: Path) -> Iterator[Path]:
     try:
         yield work
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _clear(work)
         os.close(handle)
+
+
+def _clear(work: Path) -> None:
+    """Remove a work folder. Without folders in it, this opens no file, since there may be too many open already."""
+    try:
+        if not os.path.lexists(work / OLD):
+            for name in (NEW, LOCK):
+                (work / name).unlink(missing_ok=True)
+            work.rmdir()
+            return
+    except OSError:  # a folder
+        pass
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _prefix(target: Path) -> str:

@@ -26,6 +26,7 @@ from sparsecbm.annotate.review.leases import Leases
 from sparsecbm.base.errors import DataError, SparseCBMError
 from sparsecbm.base.fault_boundary import describe
 from sparsecbm.base.files import read_parquet, write_parquet
+from sparsecbm.batch.answers import load_answerer
 from sparsecbm.drift.windows import Window, read_windows, remember_window
 from sparsecbm.intervene.memory.store import Memory
 from sparsecbm.track.probe import TrackingUnavailableError, probe
@@ -49,10 +50,11 @@ def limited(kind, value):
 
 @pytest.fixture
 def folder(model, tmp_path):
-    """Return the folder of a small masked model, with a file of texts next to it."""
+    """Return the folder of a small masked model, with texts in a file and in a table next to it."""
     with_means(model).masks = random_masks(model)
     model.save_pretrained(tmp_path / "model")
     (tmp_path / "texts.txt").write_text("the food was good\nslow service\n")
+    (tmp_path / "texts.csv").write_text("text\nthe food was good\nslow service\n")
     return tmp_path / "model"
 
 
@@ -124,15 +126,18 @@ COMMANDS = (
     ("explain", "{model}", "--text", "the food was good", "--json", "{out}"),
     ("memory", "add", "{model}", "{out}", "--text", "the food was good", "--set", "food=Positive"),
     ("export", "{model}", "--output", "{out}"),
+    ("batch", "{model}", "{table}", "{out}"),
 )
+WITHOUT_EXPORT = [command for command in COMMANDS if command[0] != "export"]
 
 
 def arguments(command, folder, out):
-    paths = {"model": folder, "texts": folder.parent / "texts.txt", "out": out}
+    texts = {name: folder.parent / file for name, file in (("texts", "texts.txt"), ("table", "texts.csv"))}
+    paths = {"model": folder, "out": out, **texts}
     return [argument.format(**paths) for argument in command]
 
 
-@pytest.mark.parametrize("command", COMMANDS[:3], ids=lambda command: command[0])
+@pytest.mark.parametrize("command", WITHOUT_EXPORT, ids=lambda command: command[0])
 def test_a_full_disk_is_one_message_of_a_command(folder, tmp_path, sparsecbm, command):
     out = tmp_path / "out"
     with limited(resource.RLIMIT_FSIZE, 10):
@@ -149,7 +154,7 @@ def test_a_folder_that_cannot_be_written_is_one_message(folder, sparsecbm, comma
     assert errors.count("error: ") == 1
 
 
-@pytest.mark.parametrize("command", COMMANDS[:3], ids=lambda command: command[0])
+@pytest.mark.parametrize("command", WITHOUT_EXPORT, ids=lambda command: command[0])
 def test_too_few_file_descriptors_are_one_message(folder, tmp_path, sparsecbm, command):
     assert sparsecbm(*arguments(command, folder, tmp_path / "before"))[0] == 0  # it is imported now
     lowest = os.open(os.devnull, os.O_RDONLY)
@@ -158,6 +163,36 @@ def test_too_few_file_descriptors_are_one_message(folder, tmp_path, sparsecbm, c
         code, _, errors = sparsecbm(*arguments(command, folder, tmp_path / "out"))
     assert code == 1 and "Too many open files" in errors and "not foreseen" not in errors
     assert sparsecbm(*arguments(command, folder, tmp_path / "out"))[0] == 0
+
+
+@pytest.mark.parametrize("command", [COMMANDS[0], COMMANDS[-1]], ids=lambda command: command[0])
+def test_with_any_number_of_files_a_command_is_done_or_one_message_and_leaves_nothing_half_done(
+    folder, tmp_path, sparsecbm, command
+):
+    whole = tmp_path / "whole"
+    assert sparsecbm(*arguments(command, folder, whole))[0] == 0
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    codes = []
+    for spare in range(10):
+        load_answerer.cache_clear()  # so that `batch` reads the model again
+        out = tmp_path / f"with-{spare}"
+        with limited(resource.RLIMIT_NOFILE, lowest + spare):
+            code, _, errors = sparsecbm(*arguments(command, folder, out))
+        codes.append(code)
+        if code:
+            assert code == 1 and "Too many open files" in errors and "not foreseen" not in errors, spare
+        assert not list(tmp_path.rglob("*.partial")), spare
+        assert code or contents(out) == contents(whole), spare
+        assert sparsecbm(*arguments(command, folder, out))[0] == 0  # with enough files, the same call goes on
+        assert contents(out) == contents(whole), spare
+    assert codes[0] == 1 and codes[-1] == 0  # too few, and enough
+
+
+def contents(path):
+    """Return path -> bytes of a file, or of all files of a folder."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
 def test_torch_without_memory_is_one_message():
