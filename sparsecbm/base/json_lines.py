@@ -4,9 +4,10 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from sparsecbm.base.errors import DataError
 from sparsecbm.base.faults import system_fault
@@ -17,7 +18,8 @@ from sparsecbm.base.replacement import replacing
 def append_json_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Append records; each is on disk when the function returns. A line that a crash cut off is removed first.
 
-    Two processes that append at once take turns, so neither loses a record.
+    Two processes that append at once take turns, so neither loses a record. If the disk is full, no record is kept, so
+    that the same call can be repeated.
 
     Raises:
         DataError: the file cannot be written.
@@ -27,9 +29,7 @@ def append_json_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with _locked(path) as file:
             _cut_off_last_line(file)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            _append(file, content)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {system_fault(error)}") from None
 
@@ -88,17 +88,31 @@ def _is_match(line: bytes, matches: Callable[[Mapping[str, Any]], bool]) -> bool
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
+def _locked(path: Path) -> Iterator[FileIO]:
     """The file, which no other process changes or replaces while the block runs."""
     while True:
-        with open(path, "a+b") as file:
+        with open(path, "a+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
             if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 yield file
                 return
 
 
-def _cut_off_last_line(file: BinaryIO) -> None:
+def _append(file: FileIO, content: bytes) -> None:
+    """Write all of the content, or nothing. A buffer would keep what failed, and write it when the file is closed."""
+    size = file.seek(0, os.SEEK_END)
+    rest = memoryview(content)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        with suppress(OSError):
+            file.truncate(size)
+        raise
+
+
+def _cut_off_last_line(file: FileIO) -> None:
     """Remove what a crash left of a line at the end of a file."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - 1, 0))

@@ -160,7 +160,11 @@ def _work_folder(target: Path) -> Iterator[Path]:
     while handle is None:  # another process may take a new work folder without a lock for one that was left
         work = target.parent / f"{_prefix(target)}{secrets.token_hex(4)}.partial"
         work.mkdir(mode=0o700)
-        handle = _lock(work, new=True)
+        try:
+            handle = _lock(work, new=True)
+        except BaseException:
+            _clear(work)
+            raise
     try:
         yield work
     finally:
