@@ -20,6 +20,7 @@ from sparsecbm.serve import correction_routes, model_routes, operation_routes
 from sparsecbm.serve.access_rules import AccessRules
 from sparsecbm.serve.bearer import Bearer
 from sparsecbm.serve.body_limit import BodyLimit
+from sparsecbm.serve.examples import EXAMPLES
 from sparsecbm.serve.faults import fault_response, http_fault, own_fault, validation_fault
 from sparsecbm.serve.rate_limit import RateLimit
 from sparsecbm.serve.request_log import RequestLog
@@ -27,6 +28,17 @@ from sparsecbm.serve.service import Service
 
 Background = Callable[[], Coroutine[Any, Any, None]]
 Door = Callable[[App, str], App]  # an application and a token -> what asks for the token in front of it
+
+
+class _Application(FastAPI):
+    """An application whose description has examples."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description. FastAPI itself would leave `null` out of the examples, which explanations must have."""
+        description = super().openapi()
+        for name, examples in EXAMPLES.items():
+            description["components"]["schemas"][name]["examples"] = examples
+        return description
 
 
 def create_app(
@@ -49,7 +61,7 @@ def create_app(
         service.batcher.close()
 
     # The pages of FastAPI load scripts from elsewhere, so they are off; the description itself stays.
-    app = FastAPI(
+    app = _Application(
         title="sparsecbm",
         version=sparsecbm.__version__,
         description="Text classifiers that explain themselves by concepts.",

@@ -1,4 +1,4 @@
-"""The bodies of requests and answers, with examples for OpenAPI. Unknown fields are errors."""
+"""The bodies of requests and answers; `examples` has an example of each. Unknown fields are errors."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -11,10 +11,6 @@ from sparsecbm.intervene.edits import Edit
 from sparsecbm.promote.request_limits import is_unicode
 from sparsecbm.promote.request_options import MAX_PATCHES, Options, Probability
 from sparsecbm.serve.snapshot import ModelVersion
-
-TEXT = "The ramen was superb, though you could hardly hear yourself think."
-VERSION = {"name": "sparsecbm", "version": "3", "sha256": "5f0c" * 16}
-FOOD = {"state": "Positive", "confidence": 0.98, "probabilities": {"Positive": 0.98, "Negative": 0.02}}
 
 
 def _check_unicode(value: str) -> str:
@@ -31,16 +27,9 @@ Patches = Annotated[
 Settings = dict[Text, Text | dict[Text, Probability]]
 
 
-def _examples(*examples: dict[str, Any]) -> dict[str, Any]:
-    return {"json_schema_extra": {"examples": list(examples)}}
-
-
 class PredictRequest(Section):
     """Texts to predict, and the same options as for MLflow's server."""
 
-    model_config = _examples(
-        {"texts": [TEXT]}, {"texts": [TEXT], "options": {"edits": {"food": "Negative"}, "explain": "short"}}
-    )
     texts: Texts
     options: Options = Options()
 
@@ -48,7 +37,6 @@ class PredictRequest(Section):
 class ExplainRequest(Section):
     """Texts to explain."""
 
-    model_config = _examples({"texts": [TEXT], "concepts": ["food"]})
     texts: Texts
     concepts: Annotated[
         tuple[Text, ...] | None, Field(description="concepts whose words and subnetworks are explained; null for all")
@@ -64,7 +52,6 @@ class ExplainRequest(Section):
 class InterveneRequest(Section):
     """Texts, and concepts to set in all of them."""
 
-    model_config = _examples({"texts": [TEXT], "set": {"food": "Negative"}})
     texts: Texts
     set: Annotated[Settings, Field(description="concept -> state, or probability of each state")]
     head: Literal["soft", "hard"] = "soft"
@@ -74,9 +61,6 @@ class InterveneRequest(Section):
 class CorrectionRequest(Section):
     """What a person says of a text: what its concepts and its label should be."""
 
-    model_config = _examples(
-        {"text": TEXT, "concepts": {"food": "Positive"}, "author": "Ann", "reason": "superb is praise", "version": "3"}
-    )
     text: Text
     concepts: dict[Text, Text] = Field({})
     label: Text | None = None
@@ -108,14 +92,6 @@ class PredictedText(BaseModel):
 class PredictAnswer(BaseModel):
     """A prediction for each text, and the version that gave them."""
 
-    model_config = _examples(
-        {
-            "model": VERSION,
-            "predictions": [
-                {"label": "4", "confidence": 0.7, "probabilities": {"3": 0.3, "4": 0.7}, "concepts": {"food": FOOD}}
-            ],
-        }
-    )
     model: ModelVersion
     predictions: list[PredictedText]
 
@@ -152,6 +128,5 @@ class Status(BaseModel):
 class Fault(BaseModel):
     """Why a request was not answered."""
 
-    model_config = _examples({"error": "unknown concept 'fod'. Did you mean 'food'?", "request_id": "0f3b"})
     error: str
     request_id: str
