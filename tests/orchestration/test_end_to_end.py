@@ -18,6 +18,7 @@ import pytest
 
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.orchestration.access import credentials
+from tests.support.processes import processes_of
 from tests.support.production_day import add_new_texts, let_it_learn, make_project, name_author, write_windows
 from tests.support.service_access import authorization, request
 from tests.support.tiny_pipeline import free_port, git
@@ -131,13 +132,14 @@ def test_a_day_in_production(clone):
 
     assert "Prefect  http://127.0.0.1:" in command(clone, "up")
     noted = json.loads((clone.state / "services.json").read_text())
-    family = [psutil.Process(service["pid"]) for service in noted.values()]
+    services = [service["pid"] for service in noted.values()]
     served, down = None, None
     try:
         prefect = Prefect(clone, noted["prefect"]["api"])
         nightly = prefect.deployment("retrain/nightly")
         served = start_service(clone, noted["mlflow"]["url"])
-        family.append(psutil.Process(served.pid))
+        running = {process.pid for process in processes_of(clone.root)}
+        assert len(services) == 3 and running >= {*services, served.pid}
         with Client(served.url) as client:
             wait(client.version, "the service")
             assert client.version() == "1"
@@ -200,8 +202,9 @@ def test_a_day_in_production(clone):
             served.wait(60)
         down = command(clone, "down")
     assert down == "stopped: worker, prefect, mlflow\n"
-    _, alive = psutil.wait_procs(family, timeout=20)
-    assert alive == []
+    # Neither services nor anything that they started, such as a worker's flows with their stages.
+    psutil.wait_procs(processes_of(clone.root), timeout=20)
+    assert processes_of(clone.root) == []
 
 
 def start_service(workspace, registry):

@@ -11,6 +11,7 @@ import pytest
 
 from sparsecbm.orchestration.processes import find_processes, stage_mark
 from sparsecbm.orchestration.services import down
+from tests.support.processes import processes_of
 from tests.support.tiny_pipeline import ROOT, add_flows
 
 
@@ -83,6 +84,24 @@ def test_a_child_ends_with_its_parent():
     _, alive = psutil.wait_procs([child], timeout=20)
     assert alive == []
     assert parent.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("named", ["by an argument", "in the environment", "as the working folder", "nowhere"])
+def test_a_process_that_is_left_of_a_folder_is_found(tmp_path, named):
+    """`tests/orchestration/test_end_to_end.py` relies on it to say that nothing is left."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    command = [sys.executable, "-c", "print(1, flush=True); import time; time.sleep(300)"]
+    command += [f"--root={folder}/params.yaml"] if named == "by an argument" else []
+    variables = {"HOME_OF_IT": str(folder)} if named == "in the environment" else {}
+    where = folder if named == "as the working folder" else tmp_path
+    with subprocess.Popen(command, cwd=where, env={**os.environ, **variables}, stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            assert [each.pid for each in processes_of(folder)] == [process.pid] * (named != "nowhere")
+        finally:
+            process.kill()
+    assert processes_of(folder) == []
 
 
 def _stage_pid(workspace, seconds=120):

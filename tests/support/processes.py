@@ -1,9 +1,11 @@
-"""Runs a script in several processes that train together, without a launcher."""
+"""Runs a script in several processes that train together, without a launcher, and finds processes of a folder."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import psutil
 
 from tests.support.tiny_pipeline import ROOT, free_port
 
@@ -29,3 +31,16 @@ def run_together(script: Path, *arguments: object, number: int = 2) -> list[tupl
     ]
     errors = [process.communicate(timeout=600)[1] for process in processes]
     return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Return all running processes but this one whose command line, environment or working folder names a folder."""
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _names(process, str(folder))]
+
+
+def _names(process: psutil.Process, folder: str) -> bool:
+    try:
+        known = [*process.cmdline(), *process.environ().values(), process.cwd()]
+    except psutil.Error:  # it has ended, or its parent has not asked for its end yet
+        return False
+    return any(folder in each for each in known)
