@@ -62,7 +62,7 @@ def serve(
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     keep_memory_flat()
     telemetry = Telemetry()
-    # Half of the files are for connections that get 503, rather than none at all.
+    # Twice as many, so that further clients get 503 rather than a closed connection.
     open_files = allow_open_files(2 * (CONNECTIONS + RESERVE))
     with bind(access, open_files) as listener:  # a port that is not free is told before the model is loaded
         batcher, background = _load(served, limits, telemetry)
