@@ -155,8 +155,10 @@ def _mean_degrees(scores: np.ndarray, corpus: Corpus) -> dict[str, float]:
 
 
 def _poles(corpus: Corpus, axis: np.ndarray, praise: np.ndarray | None) -> Poles:
-    """The classes whose texts lie at the ends of the axis."""
+    """The ends of the axis: the first and the last class, or without an order those whose texts lie at its ends."""
+    if praise is None:
+        return Poles(corpus.classes[0], corpus.classes[-1])
     positions = corpus.text_vectors() @ axis[:-1] + axis[-1]
     means = [positions[corpus.labels == i].mean() for i in range(len(corpus.classes))]
     low, high = corpus.classes[int(np.argmin(means))], corpus.classes[int(np.argmax(means))]
-    return Poles(low, high, praise is None or float(praise @ axis[:-1]) >= 0, guessed=praise is not None)
+    return Poles(low, high, float(praise @ axis[:-1]) >= 0, guessed=True)

@@ -137,6 +137,17 @@ def test_an_order_that_somebody_gave_counts_more_than_praise(frame):
     assert guessed.poles == Poles("good", "bad", praise_is_high=False, guessed=True)
 
 
+def test_the_ends_of_a_given_order_are_its_ends_also_where_a_middle_class_leads(frame):
+    praised = (frame["gold.food"] > 0) & (frame["gold.service"] > 0)
+    three = frame.assign(label=frame["label"].mask((frame["label"] == "good") & praised, "mixed"))
+    corpus = make_corpus(three, ("bad", "mixed", "good"), planted_encoder)
+    candidates = candidates_of_texts(corpus, 1)
+    assert suggest(corpus, candidates, replace(OPTIONS, praise=None)).poles == Poles("bad", "good")
+    assert suggest(corpus, candidates, OPTIONS).poles == Poles("bad", "mixed", guessed=True), (
+        "praise is strongest there"
+    )
+
+
 def test_a_suggestion_repeats(frame, suggestion):
     corpus = make_corpus(frame, CLASSES, planted_encoder)
     assert suggest(corpus, candidates_of_texts(corpus, 1), OPTIONS) == suggestion
