@@ -61,6 +61,10 @@ def init(
         raise ConfigError(explain_faults(error, "the command", model)) from None
     made = create_workspace(folder, chosen)
     say(f"{made.root}: {made.rows} rows of {made.table}; {label} is {', '.join(made.labels)}")
+    for name, states in made.concepts.items():
+        say(f"{name} is {', '.join(states)}")
+    if made.concepts:
+        say("Is a state misspelt? Then correct the table, and make the workspace anew: it would be a state of its own.")
     if labels is None and not _are_numbers(made.labels):
         say("The labels are in alphabetical order; if they have another one, set source.columns.labels in params.yaml.")
     if made.by_dvc:

@@ -47,6 +47,7 @@ class Created:
         table: path of the table in it
         rows: of the table
         labels: states of the label
+        concepts: concept -> its states, of the concepts with a column
         by_dvc: whether DVC has the table; else git has it
         has_author: whether git knew the author of the first commit
     """
@@ -55,6 +56,7 @@ class Created:
     table: str
     rows: int
     labels: tuple[str, ...]
+    concepts: dict[str, tuple[str, ...]]
     by_dvc: bool
     has_author: bool
 
@@ -75,7 +77,8 @@ def create_workspace(root: Path, table: Table) -> Created:
     with replacing_folder(root, _refuse_contents) as folder:
         _write_files(folder, source, table.path)
         has_author = _commit(folder, source.path, by_dvc)
-    return Created(root, source.path, rows, source.columns.labels or (), by_dvc, has_author)
+    concepts = {name: concept.states or () for name, concept in source.columns.concepts.items()}
+    return Created(root, source.path, rows, source.columns.labels or (), concepts, by_dvc, has_author)
 
 
 def git_version() -> str:

@@ -69,7 +69,9 @@ def test_a_patch_can_be_applied_to_a_model_and_reverted(folder, state, sparsecbm
     data = ("--data", folder / "annotated")
     effects = json.loads(sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data, "--json")[1])
     assert (effects["texts"], effects["bits"]) == (20, patch.bits)
-    assert "most similar texts" in sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data)[1]
+    shown = sparsecbm("patch", "test", folder / "model", folder / "food.patch", *data)[1]
+    known = effects["harmed"]["of"] + effects["fixed"]["of"]
+    assert "most similar texts" in shown and f"food, of {known} with a state" in shown
     arguments = folder / "model", folder / "food.patch", "--output", folder / "patched"
     result = json.loads(sparsecbm("patch", "apply", *arguments, "--json")[1])
     patched = SparseCBM.from_pretrained(folder / "patched")

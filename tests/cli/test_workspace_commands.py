@@ -56,6 +56,7 @@ def test_init_says_that_words_as_labels_are_in_alphabetical_order(folder, sparse
         "bad,mixed,good",
     )[1]
     assert "stars is bad, mixed, good" in out and hint not in out
+    assert "misspelt" not in out, "the table has no concepts"
 
 
 def test_init_takes_concepts_labels_and_the_format_of_the_file(folder, sparsecbm):
@@ -65,6 +66,7 @@ def test_init_takes_concepts_labels_and_the_format_of_the_file(folder, sparsecbm
     code, out, err = init(sparsecbm, *options)
     assert (code, err) == (0, ""), err
     assert "stars is 3, 2, 1" in out and "concepts suggest" not in out
+    assert "price is high, low\nIs a state misspelt?" in out
     text = (folder / "reviews" / "params.yaml").read_text()
     assert "      price:\n        column: p\n        states: [high, low]\n" in text
 

@@ -94,9 +94,18 @@ def show_patch(patch: MaskPatch) -> None:
 def show_side_effects(effects: SideEffects, concept: str) -> None:
     """Print side effects: accuracies, what was fixed and harmed, and the most similar texts."""
     console = Terminal()
-    table = figures(f"right on {effects.texts} held-out texts", "before", "after", "change, 95 %")
+    table = figures(f"share right, of {effects.texts} held-out texts", "before", "after", "change, 95 %")
+    known = {
+        concept: effects.harmed.of + effects.fixed.of,
+        "label": effects.label_harmed.of + effects.label_fixed.of,
+    }
     for name, change in ((concept, effects.concept), ("label", effects.label)):
-        table.add_row(cell(name), _number(change.before), _number(change.after), _interval(change.interval))
+        table.add_row(
+            cell(f"{name}, of {known[name]} with a state"),
+            _number(change.before),
+            _number(change.after),
+            _interval(change.interval),
+        )
     console.print(table)
     table = figures("", "count", "of", "share", "95 %")
     rows = {
