@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 import httpx
@@ -14,6 +13,7 @@ import pytest
 from sparsecbm.base.json_lines import read_json_lines
 from tests.support.processes import environment
 from tests.support.tiny_pipeline import free_port
+from tests.support.waiting import answers, until
 
 TEXT = "the food was good"
 FILE = "kept/corrections.jsonl"
@@ -31,24 +31,10 @@ def serving(folder, directory):
     ) as process:
         try:
             address = f"http://127.0.0.1:{port}"
-            until(lambda: process.poll() is not None or answers(address))
+            until(lambda: process.poll() is not None or answers(f"{address}/ready"))
             yield process, address
         finally:
             process.kill()
-
-
-def answers(address):
-    try:
-        return httpx.get(f"{address}/ready").is_success
-    except httpx.TransportError:
-        return False
-
-
-def until(ready, seconds=240):
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.01)
 
 
 def correction(reason):

@@ -6,7 +6,6 @@ import resource
 import socket
 import subprocess
 import sys
-import time
 from contextlib import ExitStack, contextmanager
 
 import httpx
@@ -14,6 +13,7 @@ import httpx
 from sparsecbm.serve.listener import RESERVE
 from tests.support.processes import environment
 from tests.support.tiny_pipeline import free_port
+from tests.support.waiting import answers, until
 
 FILES = 64
 MANY = 200  # connections, far more than there can be files
@@ -34,24 +34,10 @@ def serving(folder, directory):
         ) as process,
     ):  # fmt: skip
         try:
-            until(lambda: process.poll() is not None or answers(port))
+            until(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/ready"))
             yield process, port, log
         finally:
             process.kill()
-
-
-def until(ready, seconds=240):
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.05)
-
-
-def answers(port):
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/ready").is_success
-    except httpx.TransportError:
-        return False
 
 
 def is_closed(connection):
@@ -89,7 +75,7 @@ def test_more_connections_than_open_files_neither_end_the_service_nor_lose_a_cor
 
         for connection in crowd:
             connection.close()
-        until(lambda: answers(port))
+        until(lambda: answers(f"http://127.0.0.1:{port}/ready"))
         answer = httpx.post(f"http://127.0.0.1:{port}/v1/predict", json=BODY, timeout=60)
         assert answer.status_code == 200 and process.poll() is None
         closed = [event for event in events(log) if event["event"].startswith("connections are closed")]

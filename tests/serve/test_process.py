@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 import httpx
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from tests.support.served_model import save_served_model
 from tests.support.served_registry import ServedRegistry
 from tests.support.tiny_pipeline import free_port
+from tests.support.waiting import answers, until
 
 BODY = {"texts": ["the food was good"]}
 
@@ -41,24 +41,10 @@ def process(registry, tmp_path):
         process = subprocess.Popen([*command, "--poll", "0.1"], cwd=tmp_path, env=environment, stdout=file, stderr=file)
     headers = {"Authorization": "Bearer a-token-of-this-test"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120) as client:
-        wait(lambda: process.poll() is not None or answers(client))
+        until(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/ready", headers))
         yield process, client, log
     process.kill()
     process.wait()
-
-
-def answers(client):
-    try:
-        return client.get("/ready").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def wait(condition):
-    deadline = time.monotonic() + 180
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def version(client):
@@ -71,11 +57,11 @@ def test_it_follows_the_champion_and_answers_all_that_it_accepted_before_it_ends
     process, client, log = process
     assert version(client) == "1"
     registry.promote(2)
-    wait(lambda: version(client) == "2")
+    until(lambda: version(client) == "2")
     weights = registry.model_files(1) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     registry.promote(1)
-    wait(lambda: "a version is refused" in log.read_text())
+    until(lambda: "a version is refused" in log.read_text())
     assert version(client) == "2"
 
     # Explanations take a while; the process is told to end while it makes them.
@@ -83,7 +69,7 @@ def test_it_follows_the_champion_and_answers_all_that_it_accepted_before_it_ends
     explain = {"texts": ["the food was bad", "the place was loud"] * 4}
     thread = threading.Thread(target=lambda: results.append(client.post("/v1/explain", json=explain)))
     thread.start()
-    wait(lambda: "sparsecbm_queued_texts 256.0" in client.get("/metrics").text)
+    until(lambda: "sparsecbm_queued_texts 256.0" in client.get("/metrics").text)
     process.send_signal(signal.SIGTERM)
     thread.join()
     assert process.wait(60) == -signal.SIGTERM

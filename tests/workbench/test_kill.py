@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 import httpx
@@ -14,6 +13,7 @@ from sparsecbm.base.json_lines import read_json_lines
 from sparsecbm.intervene.patches.patch import MaskPatch
 from sparsecbm.workbench.journal import Journal
 from tests.support.tiny_pipeline import free_port
+from tests.support.waiting import answers, until
 
 TEXT = "the food was good and the place was loud"
 PART = {"HX-Request": "true"}
@@ -28,24 +28,10 @@ def serving(workspace, folder):
     with subprocess.Popen(command, cwd=workspace.root, **output) as process:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=PART, timeout=60) as client:
-                until(lambda: answers(client))
+                until(lambda: answers(f"http://127.0.0.1:{port}/health"))
                 yield process, client
         finally:
             process.kill()
-
-
-def answers(client):
-    try:
-        return client.get("/health").is_success
-    except httpx.TransportError:
-        return False
-
-
-def until(ready, seconds=240):
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.05)
 
 
 def correction(number):

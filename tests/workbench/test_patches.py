@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -28,6 +27,7 @@ from sparsecbm.workbench.patch_request import PatchLimits, PatchRequest
 from tests.support.patches import food_state
 from tests.support.served_model import running
 from tests.support.tiny_tables import annotated
+from tests.support.waiting import until
 from tests.support.workbench_app import make_workbench_workspace, workbench_app
 
 TEXT = "the food was good and the place was loud"
@@ -57,15 +57,6 @@ def program(monkeypatch, folder):
         monkeypatch.setattr(patch_jobs.subprocess, "Popen", start)
 
     return use
-
-
-def until(ready, seconds=120):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if ready():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it takes too long")
 
 
 def job_of(ask, workspace):
