@@ -7,9 +7,8 @@ each kind trained along and matched random masks as a control. `held_out` is the
 label, in nats) on texts that no figure is of: those of the validation split, or with a folder of CEBaB's released files
 the edits of these texts in `train_inclusive`. `core: auto` would take the core with the lowest loss of the concepts.
 
-All other figures are of `test`, or of `dev` for CEBaB: points above the dense model, and swap, probe and ablation over
-random masks for real and for null concepts, as means. All goes to benchmarks/results/core-shares-SOURCE.json; a core
-that was measured with the same settings is not measured again.
+All other figures are those of `benchmarks/null_concepts.py`, of `test`, or of `dev` for CEBaB. All goes to
+benchmarks/results/core-shares-SOURCE.json; a core that was measured with the same settings is not measured again.
 """
 
 from pathlib import Path
@@ -17,23 +16,17 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import pandas as pd
 from cebab import dense_model, subject
 from concept_noise import held_out_edits
-from masks import RESAMPLES, RESULTS, compared, right, settings_of
-from null_concepts import NULLS, PROFILE, measured
-from tables import annotated, configured, scored_split, source_parser
+from masks import RESULTS, settings_of
+from null_concepts import NULLS, PROFILE, over_random
+from tables import annotated, configured, source_parser
 
-from sparsecbm.api import SparseCBM
 from sparsecbm.base.files import read_json, write_json
 from sparsecbm.base.metrics import MISSING
 from sparsecbm.base.params import Params
-from sparsecbm.evaluate.specificity.null_specificity import MEASURES, null_excess
-from sparsecbm.evaluate.specificity.specificity import excess
+from sparsecbm.evaluate.specificity.null_specificity import MEASURES
 from sparsecbm.evaluate.variables import SplitPredictions, VariablePredictions, predict_split
-from sparsecbm.pruning.fit import PruneOptions, PruneResult, fit_masks
-from sparsecbm.train.checkpoint import Checkpoints
-from sparsecbm.train.loop import TrainingRun
 from sparsecbm.train.reproducible import reproducible
 
 CORES = (0.7, 0.8, 0.9, 0.95)
@@ -56,32 +49,6 @@ def chosen_core(by_core: dict[str, dict]) -> str:
     return min(by_core, key=lambda core: (by_core[core]["held_out"]["concepts"], float(core)))
 
 
-def of_core(dense: SparseCBM, frames: dict[str, pd.DataFrame], choice: pd.DataFrame, params: Params) -> dict:
-    """Train masks and their control with one core, and measure them."""
-    scored, tables = frames[scored_split(params)], (frames["train"], frames[scored_split(params)])
-
-    def trained(folder: Path, control_of: Path | None) -> PruneResult:
-        options = PruneOptions(params.prune, params.finetune, control_of)
-        return fit_masks(*start, options, TrainingRun(params.seed, Checkpoints(folder)))
-
-    start = (dense, frames["train"], frames["validation"])
-    with TemporaryDirectory() as scratch:
-        chosen = trained(Path(scratch) / "chosen", None)
-        random = trained(Path(scratch) / "random", chosen.events)
-        real, null = measured(chosen, tables, params)
-        control, null_control = measured(random, tables, params)
-    over = excess(real, control, RESAMPLES, params.seed).to_dict()
-    over_null = null_excess(null, null_control, RESAMPLES)
-    before, after = (right(predict_split(model, scored)) for model in (dense, chosen.model))
-    return {
-        "settings": settings_of(params),
-        "held_out": losses(predict_split(chosen.model, choice)),
-        "against_dense": compared(after, before, scored["group"].to_numpy(), params.seed),
-        "real": {measure: over[measure]["mean"] for measure in MEASURES},
-        "nulls": {measure: {name: round(e.value, 4) for name, e in over_null[measure].items()} for measure in MEASURES},
-    }
-
-
 def measure(params: Params, cores: list[float], results: dict[str, dict], path: Path) -> None:
     """Measure the missing cores of one seed; each is written at once."""
     of_seed = results.setdefault(str(params.seed), {})
@@ -98,7 +65,10 @@ def measure(params: Params, cores: list[float], results: dict[str, dict], path: 
         choice = held_out_edits(params, validation) if params.source.name == "cebab" else validation
     for core, of_this in missing.items():
         with reproducible(params.seed, params.threads):
-            of_seed[core] = of_core(dense, frames, choice, of_this)
+            with TemporaryDirectory() as scratch:
+                figures, model = over_random(dense, frames, of_this, Path(scratch))
+            held_out = losses(predict_split(model, choice))
+            of_seed[core] = {"settings": settings_of(of_this), "held_out": held_out, **figures}
         write_json(path, results)
 
 
@@ -107,8 +77,8 @@ def show(seed: str, by_core: dict[str, dict]) -> None:
     print(f"\nseed {seed}: held-out loss chooses {chosen_core(by_core)}")
     for core, result in by_core.items():
         points = {n: 100 * d["difference"] for n, d in result["against_dense"].items()}
-        real = ", ".join(f"{100 * result['real'][m]['value']:.1f}" for m in MEASURES)
-        nulls = ", ".join(f"{100 * fmean(result['nulls'][m].values()):.1f}" for m in MEASURES)
+        real = ", ".join(f"{100 * result['real'][m]['mean']['value']:.1f}" for m in MEASURES)
+        nulls = ", ".join(f"{100 * fmean(e['value'] for e in result['nulls'][m].values()):.1f}" for m in MEASURES)
         print(
             f"  {core}: loss {result['held_out']['concepts']:.4f}, label {result['held_out']['label']:.4f}; concepts "
             f"{points['concepts']:+.1f}, label {points['label']:+.1f}; {'/'.join(MEASURES)} {real}; nulls {nulls}"

@@ -47,8 +47,11 @@ def measured(result: PruneResult, tables: tuple[pd.DataFrame, pd.DataFrame], par
     )
 
 
-def of_contrast(dense: SparseCBM, frames: dict[str, pd.DataFrame], scored: str, params: Params, root: Path) -> dict:
-    """Measure one kind of contrast. Both kinds share the training, which it does not change."""
+def over_random(
+    dense: SparseCBM, frames: dict[str, pd.DataFrame], params: Params, root: Path
+) -> tuple[dict, SparseCBM]:
+    """Train masks and their control in a folder; return the figures on the scored split, and the model."""
+    scored = scored_split(params)
     options, tables = PruneOptions(params.prune, params.finetune), (frames["train"], frames[scored])
     chosen = fit_masks(
         dense, frames["train"], frames["validation"], options, TrainingRun(params.seed, Checkpoints(root))
@@ -69,7 +72,7 @@ def of_contrast(dense: SparseCBM, frames: dict[str, pd.DataFrame], scored: str, 
     }
     clusters = frames[scored]["group"].to_numpy()
     before, after = (right(predict_split(model, frames[scored])) for model in (dense, chosen.model))
-    return {
+    figures = {
         "own_weights": own,
         "against_dense": compared(after, before, clusters, params.seed),
         "real": over,
@@ -80,6 +83,7 @@ def of_contrast(dense: SparseCBM, frames: dict[str, pd.DataFrame], scored: str, 
             for m in MEASURES
         },
     }
+    return figures, chosen.model
 
 
 def measure(params: Params) -> dict:
@@ -88,13 +92,12 @@ def measure(params: Params) -> dict:
     with reproducible(seed, params.threads):
         frames, concept_set = annotated(params)
         dense = dense_model(params, frames, concept_set)
-        root = root_of(params, f"{PROFILE}-nulls")
-        scored = scored_split(params)
+        root = root_of(params, f"{PROFILE}-nulls") / "chosen"  # both kinds share the training, which they do not change
         result: dict = {"settings": settings_of(params)}
         for kind in ("fixed", "earned"):
             prune = params.prune.model_copy(update={"contrast": kind})
             of_kind = params.model_copy(update={"prune": prune})
-            result[kind] = of_contrast(dense, frames, scored, of_kind, root / "chosen")
+            result[kind], _ = over_random(dense, frames, of_kind, root)
         return result
 
 
