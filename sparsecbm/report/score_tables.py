@@ -70,9 +70,9 @@ def verdicts(metrics: Mapping[str, Mapping]) -> list[Tile]:
     scores = explain.get("faithfulness", {}).get("methods", {}).get(explain.get("method"), {})
     lowest = [of["mean"]["excess_interval"][0] for of in scores.get("comprehensiveness", {}).values() if of.get("mean")]
     if lowest:
-        failed = sum(low is None or low <= 0 for low in lowest)
+        weak = sum(low is None or low <= 0 for low in lowest)
         beside = "without the marked words a prediction falls more than without random ones"
-        shown.append(_share_tile(len(lowest), failed, "ways to remove words that confirm the explanations", beside))
+        shown.append(_share_tile(len(lowest), weak, "ways to remove words that confirm the explanations", beside))
     edits = metrics.get("intervene", {})
     if edits.get("gates"):
         failed = ", ".join(gate["name"] for gate in edits["gates"] if not gate["passed"])

@@ -90,7 +90,7 @@ def _concept_section(scores: Mapping, masks: Mapping | None) -> Section:
     if masks:
         lead += (
             "“Own mask minus others'” is the accuracy that a concept loses on average under the masks of other "
-            "concepts. "
+            "concepts, on the split validation. "
         )
     lead = (lead + lead_in_words(scores)).rstrip()
     for name, reason in (scores.get("unmeasured") or {}).items():
