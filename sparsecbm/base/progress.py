@@ -36,7 +36,8 @@ def progress(
         return
     _open.bar = True
     try:
-        with tqdm(items, name, total, unit=unit, delay=DELAY, mininterval=min(pause(), DELAY), file=sys.stderr) as bar:
+        shown = {"unit": f" {unit}", "delay": DELAY, "mininterval": min(pause(), DELAY), "file": sys.stderr}
+        with tqdm(items, name, total, **shown) as bar:
             for item in bar:
                 yield item
                 if status is not None:

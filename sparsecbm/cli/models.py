@@ -36,20 +36,23 @@ def predict(
     if output is not None:
         check_output(output, published("predict"), "predictions")
     from sparsecbm.base.terminal_text import visible_json
-    from sparsecbm.cli.predictions import json_line, load_predictor, predictions
+    from sparsecbm.cli.predictions import json_line, load_predictor, predictions, unread_texts
     from sparsecbm.cli.printing.terminal import say
 
-    found = predictions(load_predictor(model, precision, len(texts)), texts)
+    predictor = load_predictor(model, precision, len(texts))
+    found = predictions(predictor, texts)
     if output is not None:
         write_text(output, "".join(f"{json_line(prediction)}\n" for prediction in found))
     elif sys.stdout.isatty():
         from sparsecbm.cli.printing.predictions import show_prediction
 
         for prediction in found:
-            show_prediction(prediction)
+            show_prediction(prediction, predictor.concept_set.label.name)
     else:
         for prediction in found:
             say(visible_json(json_line(prediction)))
+    for line in unread_texts(predictor, texts):
+        say(line, error=True)
 
 
 def explain(

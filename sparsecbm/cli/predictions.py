@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol, get_args
 
 from sparsecbm.base.collector import collector_paused
+from sparsecbm.base.concepts import ConceptSet
 from sparsecbm.base.errors import ConfigError, unknown
 from sparsecbm.base.outputs import EXPORT
 from sparsecbm.model.prediction import Prediction
@@ -16,8 +17,13 @@ CHUNK = 512  # texts that are predicted before the first of them is shown
 class Predictor(Protocol):
     """A model, or an exported one."""
 
+    concept_set: ConceptSet
+
     def predict(self, texts: list[str], /) -> list[Prediction]:
         """Label and concepts of each text."""
+
+    def cuts(self, text: str, /) -> bool:
+        """Whether the model reads only a part of a text."""
 
 
 def load_predictor(folder: Path, precision: str, texts: int) -> Predictor:
@@ -47,6 +53,21 @@ def predictions(model: Predictor, texts: list[str]) -> Iterator[Prediction]:
     """The prediction for each text, in order."""
     for start in range(0, len(texts), CHUNK):
         yield from model.predict(texts[start : start + CHUNK])
+
+
+def unread_texts(model: Predictor, texts: list[str]) -> list[str]:
+    """One line on the texts without words, and one on those of which the model reads only a part; none without such."""
+    empty = sum(not text.strip() for text in texts)
+    cut = sum(model.cuts(text) for text in texts)
+    lines = []
+    if empty:
+        lines.append(f"{empty} of {len(texts)} text(s) without words: the prediction is that of an empty text")
+    if cut:
+        lines.append(
+            f"{cut} of {len(texts)} text(s) longer than the model reads: the rest was cut off, and `sparsecbm explain` "
+            "shows where"
+        )
+    return lines
 
 
 def json_line(prediction: Prediction) -> str:

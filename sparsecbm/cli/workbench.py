@@ -23,6 +23,7 @@ def workbench(
     browser: Annotated[bool, typer.Option(help="Open the page in a browser, unless it asks for a token.")] = True,
 ) -> None:
     """Open a local page on which people read, correct and label texts."""
+    import logging
     import os
     import threading
     import webbrowser
@@ -43,4 +44,4 @@ def workbench(
         if browser and not access.token:  # other users can read the command line of a browser, and so the token
             threading.Timer(1.0, webbrowser.open, [address]).start()
 
-    serve(served, access, extend, TokenDoor)
+    serve(served, access, extend, TokenDoor, logging.WARNING)  # the terminal is for the address alone

@@ -66,6 +66,10 @@ class ExportedModel:
             run = start(folder / GRAPHS[manifest["engine"]], threads, manifest["precision"])
         return cls(manifest, tokenizer, run)
 
+    def cuts(self, text: str) -> bool:
+        """Whether a text has more tokens than the model reads, so that a part of it counts for nothing."""
+        return bool(self._tokenizer.encode(text).overflowing)
+
     def logits(self, texts: Sequence[str], batch_size: int = 32) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Logits of the label, [texts, classes], and of each concept, [texts, states]."""
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]

@@ -347,6 +347,11 @@ class ConceptBottleneck(nn.Module, Rich):
             return self.predict([texts], batch_size)[0]
         return self.predictions(texts, self.logits(texts, batch_size))
 
+    def cuts(self, text: str) -> bool:
+        """Whether a text has more tokens than the model reads, so that a part of it counts for nothing."""
+        limit = self.settings.max_length
+        return len(encode(self.tokenizer, [text], limit + 1)[0]) > limit
+
     def predictions(self, texts: Sequence[str], logits: Logits) -> list[Prediction]:
         """Predictions for texts from their logits, as `logits` returns them for a list."""
         labels = state_predictions(self.concept_set.label, logits.label)

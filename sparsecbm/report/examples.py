@@ -12,6 +12,7 @@ MAX_CONFUSIONS = 12
 SURE = 0.8  # least probability of a label that is called highly confident
 MAX_CHIPS = 12  # predictions of concepts above a text
 EXCERPT = 120  # characters of an example
+CLEAR = 0.6  # least probability of a state that a reader sees at first
 SHORT = 300  # characters of a text that is read at a glance
 
 
@@ -96,13 +97,15 @@ def first_example(examples: Sequence[Example]) -> Example | None:
     """The text that the page begins with, so that a reader sees how a label comes about; None without examples.
 
     Of the texts whose label and annotated concepts are all right (of all texts if there is none), those of at most
-    `SHORT` characters go first, and then the one whose second-largest contribution of a concept is the largest, since
-    more than one concept decides there.
+    `SHORT` characters go first, then those whose concepts all have a state of `CLEAR` or more (a concept between two
+    states adds for both), and then the one whose second-largest contribution of a concept is the largest, since more
+    than one concept decides there.
     """
 
-    def worth(example: Example) -> tuple[bool, float]:
+    def worth(example: Example) -> tuple[bool, bool, float]:
         sizes = sorted(abs(concept.contribution) for concept in example.explanation.concepts.values())
-        return len(example.text) <= SHORT, sizes[-2] if len(sizes) > 1 else 0.0
+        clear = all(concept.confidence >= CLEAR for concept in example.concepts)
+        return len(example.text) <= SHORT, clear, sizes[-2] if len(sizes) > 1 else 0.0
 
     return max([e for e in examples if _all_right(e)] or examples, key=worth, default=None)
 

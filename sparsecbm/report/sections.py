@@ -182,10 +182,28 @@ def _intervention_section(record: Mapping, plots: Sequence[Plot]) -> Section:
     lead = record.get("note") or "What edits of concepts and patches of their masks do to the predictions."
     if attempts := record.get("oracle_patches", {}).get("attempts"):
         lead += f" Patches were tried on {attempts} wrong predictions."
+    lead += _edit_settings(record.get("oracle_curves") or {})
     gates = record.get("gates") or ()
     tables = [_gate_table(record.get("verdict", ""), gates)] if gates else []
     rest = {key: value for key, value in record.items() if key not in ("gates", "verdict", "note")}
     return Section("interventions", "Interventions", lead, tables, plots, figure_tables(rest))
+
+
+def _edit_settings(curves: Mapping[str, Mapping]) -> str:
+    """What the three panels of the curves are, and that right edits may make the label worse where they do."""
+    if not curves:
+        return ""
+    words = (
+        " “Head as trained” is the label head that learnt from the concepts' probabilities; “head refitted” is a second "
+        "one, which learnt from their states alone."
+    )
+    ends = {name.partition("/")[2]: curve["label"] for name, curve in curves.items()}
+    if any(values[-1] < max(values) for setting, values in ends.items() if setting != "hard"):
+        words += (
+            " A curve of the head as trained that falls, although each edit is right, means that this head reads more "
+            "from a concept's probabilities than its state; `--head hard` edits through the refitted one."
+        )
+    return words
 
 
 def _gate_table(verdict: str, gates: Sequence[Mapping]) -> Table:

@@ -46,13 +46,18 @@ class Served:
 
 
 def serve(
-    served: Served, access: AccessRules, extend: Callable[[FastAPI], None] = lambda app: None, door: Door = Bearer
+    served: Served,
+    access: AccessRules,
+    extend: Callable[[FastAPI], None] = lambda app: None,
+    door: Door = Bearer,
+    log_level: int = logging.INFO,
 ) -> None:
     """Serve until a signal ends the process.
 
     Args:
         extend: adds pages to the application
         door: asks for the token, if one is needed
+        log_level: of the service and of uvicorn; at INFO, each request is a line
 
     Raises:
         ConfigError: a setting is wrong, or the port is not free.
@@ -67,7 +72,7 @@ def serve(
     with bind(access, open_files) as listener:  # a port that is not free is told before the model is loaded
         batcher, background = _load(served, limits, telemetry)
         service = Service(batcher, limits, telemetry, served.corrections)
-        _log_as_json()
+        _log_as_json(log_level)
         listen(listener, access, CONNECTIONS)
         app = create_app(service, access, background, door)
         extend(app)
@@ -96,9 +101,9 @@ def _load(served: Served, limits: ServiceLimits, telemetry: Telemetry) -> tuple[
     return batcher, Switch(alias, number, batcher, telemetry, served.poll).run
 
 
-def _log_as_json() -> None:
+def _log_as_json(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in ("sparsecbm.serve", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).setLevel(level)

@@ -1,7 +1,7 @@
 """`python -m sparsecbm.stages NAME`: run one stage in this workspace, as DVC does.
 
-No stage depends on this module, so it may draw: a page about refused data is needed at once, and then the stage
-`report` does not run.
+No stage depends on this module, so it may draw: the page about the data is needed at once, since the stage `report`
+runs much later, and not at all where the data is refused.
 """
 
 import os
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(name: str, workspace: Workspace) -> None:
-    """Run a stage; where it refuses the data, write the page with all bad rows first."""
+    """Run a stage. After `validate`, write the page about the data; where it refuses them, with all bad rows."""
     # The first stage always runs, so it checks the code of those that DVC may skip.
     check_code(workspace.root, STAGES if name == STAGES[0] else (name,))
     try:
@@ -43,6 +43,10 @@ def _run(name: str, workspace: Workspace) -> None:
         write_text(page, validation_page(error.result, read_manifest(workspace.ingested)))
         message = f"{error}\nAll bad rows are listed in {page.relative_to(workspace.root)}"
         raise RefusedDataError(message, error.result) from None
+    if name == "validate":
+        from sparsecbm.report.pages import write_validation_page
+
+        write_validation_page(workspace)
 
 
 if __name__ == "__main__":

@@ -37,5 +37,4 @@ def run(params: Params, workspace: Workspace) -> None:
     if result.report["warnings"]:
         counts = Counter(warning["code"] for warning in result.report["warnings"])
         listed = ", ".join(f"{code} {count}" for code, count in counts.most_common())
-        where = "metrics/validate.json (after a whole run: reports/validation.html)"
-        print(f"{counts.total()} warning(s) in {where}: {listed}")
+        print(f"{counts.total()} warning(s), in reports/validation.html: {listed}")

@@ -15,7 +15,7 @@ from transformers import get_linear_schedule_with_warmup
 from sparsecbm.base.errors import ModelError
 from sparsecbm.base.metrics import accuracy
 from sparsecbm.base.params import Finetune
-from sparsecbm.base.progress import pause
+from sparsecbm.base.progress import no_progress, pause
 from sparsecbm.model.batches import batch_by_length, shuffle_batches
 from sparsecbm.model.cbm import ConceptBottleneck
 from sparsecbm.model.execution import multiplies_bf16
@@ -160,7 +160,7 @@ def train(
     Raises:
         ModelError: the loss or its gradient is no longer a finite number.
     """
-    with gradient_checkpointing(model.backbone, params.gradient_checkpointing):
+    with gradient_checkpointing(model.backbone, params.gradient_checkpointing), no_progress():  # but the loop's own bar
         loop = _Loop(model, training, validation, params, method, run)
         while not loop.progress.finished:
             loop.train_epoch()
@@ -203,7 +203,7 @@ class _Loop:
         self.bar = tqdm(
             total=self.total,
             initial=self.progress.step,
-            unit="update",
+            unit=" update",
             desc=method.name,
             mininterval=pause(),
             disable=not writes(),

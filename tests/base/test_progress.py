@@ -21,14 +21,14 @@ def test_work_that_is_done_soon_shows_nothing(monkeypatch, capsys):
 def test_long_work_shows_its_name_and_how_much_is_done_on_stderr(at_once, capsys):
     assert list(progress([5, 6, 7], "count", "item")) == [5, 6, 7]
     out, err = capsys.readouterr()
-    assert out == "" and "count:   0%" in err and "3/3" in err and "item/s" in err
+    assert out == "" and "count:   0%" in err and "3/3" in err and " item/s" in err
 
 
 def test_work_of_unknown_length_takes_a_total(at_once, capsys):
     list(progress(iter("ab"), "letters", "letter", total=2))
     assert "2/2" in capsys.readouterr().err
     list(progress(iter("ab"), "letters", "letter"))
-    assert "2letter" in capsys.readouterr().err
+    assert "2 letter" in capsys.readouterr().err
 
 
 def test_work_within_work_shows_one_bar(at_once, capsys):

@@ -9,6 +9,7 @@ import sys
 import pytest
 from jsonschema import Draft202012Validator
 
+from sparsecbm import SparseCBM
 from sparsecbm.base.errors import ConfigError, DataError
 from sparsecbm.cli.json_schemas import json_schemas
 from sparsecbm.cli.predictions import json_line
@@ -52,12 +53,12 @@ def test_a_black_box_has_no_concepts(backbone):
 def test_a_terminal_gets_a_table_with_the_most_probable_state_first(capsys):
     noise = StatePrediction("quiet", {"loud": 0.1234, "quiet": 0.8766})
     label = StatePrediction("2", {"1": 0.1, "2": 0.6, "3": 0.3})
-    show_prediction(Prediction("Quiet [b]place[/b]\x1b[2J", label, {"noise": noise}))
+    show_prediction(Prediction("Quiet [b]place[/b]\x1b[2J", label, {"noise": noise}), "stars")
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         ["Quiet", "[b]place[/b]\\x1b[2J"],
         ["predicted", "other", "states"],
-        ["label", "2", "60.0%", "3", "30.0%,", "1", "10.0%"],
+        ["stars", "(label)", "2", "60.0%", "3", "30.0%,", "1", "10.0%"],
         ["noise", "quiet", "87.7%", "loud", "12.3%"],
     ]
 
@@ -68,8 +69,20 @@ def test_the_command_prints_tables_in_a_terminal_alone(folder, sparsecbm, monkey
     rows = [line.split()[0] for line in re.sub(r"\x1b\[[\d;]*m", "", output).splitlines()]
     assert (code, rows) == (
         0,
-        ["the", "predicted", "label", "food", "noise", "bad", "predicted", "label", "food", "noise"],
+        ["the", "predicted", "rating", "food", "noise", "bad", "predicted", "rating", "food", "noise"],
     )
+
+
+def test_texts_that_the_model_does_not_read_as_a_whole_are_told_on_stderr(folder, sparsecbm):
+    limit = SparseCBM.from_pretrained(folder).settings.max_length
+    fits, longer = "food " * (limit - 2), "food " * (limit - 1)  # and two special tokens
+    texts = [option for text in (" ", fits, longer) for option in ("--text", text)]
+    code, output, errors = sparsecbm("predict", folder, *texts)
+    assert (code, len(output.splitlines())) == (0, 3)
+    assert errors.splitlines() == [
+        "1 of 3 text(s) without words: the prediction is that of an empty text",
+        "1 of 3 text(s) longer than the model reads: the rest was cut off, and `sparsecbm explain` shows where",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -212,14 +212,25 @@ def test_colours_are_off_with_no_color(folders, sparsecbm, monkeypatch):
     assert green not in sparsecbm("compare", folders / "rows", folders / "rows")[1]
 
 
-@pytest.mark.parametrize(("columns", "champion", "shown"), [(100, None, True), (99, None, False), (200, 1, False)])
-def test_a_ledger_shows_conditions_where_there_is_room(monkeypatch, capsys, columns, champion, shown):
+@pytest.mark.parametrize(
+    ("columns", "champion", "shown"),
+    [
+        (105, None, ["concepts", "concepts.ambiance.accuracy", "not", "worse", "0.600", "at", "least", "0.4"]),
+        (104, None, ["concepts", "concepts.ambiance.accuracy", "not", "worse", "0.600"]),
+        (105, 1, ["concepts", "concepts.ambiance.accuracy", "not", "worse", "0.600", "0.500", "0.100",
+                  "-0.050", "to", "0.250"]),
+        (80, 1, ["concepts.ambiance.accuracy", "not", "worse", "0.600", "0.500", "0.100"]),
+    ],
+)  # fmt: skip
+def test_a_ledger_leaves_out_columns_rather_than_fold_names(monkeypatch, capsys, columns, champion, shown):
     monkeypatch.setenv("COLUMNS", str(columns))
-    row = Row("label", "label.accuracy", "passed", value=0.6, champion=0.5, wanted="at least 0.4")
+    row = Row(
+        "concepts", "concepts.ambiance.accuracy", "not worse", value=0.6, champion=0.5, difference=0.1,
+        interval=(-0.05, 0.25), wanted="at least 0.4",
+    )  # fmt: skip
     show_ledger(Ledger("m", 2, champion, "test", "", 10, (row,), (), "hold"))
-    output = capsys.readouterr().out
-    assert ("at least 0.4" in output) is shown and "0.600" in output
-    assert ("better by" in output) is (champion is not None)
+    lines = cells(capsys.readouterr().out)
+    assert lines[1] == shown, "in one line"
 
 
 def test_the_name_of_a_figure_is_broken_at_its_dots(monkeypatch, capsys):

@@ -87,6 +87,10 @@ def test_an_exported_model_predicts_what_the_model_predicts(masked, engine, tmp_
     assert_same_logits(exported, model, [*TEXTS, "", LONG, "unheard of"])
     assert [p.to_dict()["label"] for p in exported.predict(TEXTS)] == [p.label.state for p in model.predict(TEXTS)]
     assert exported.predict(TEXTS[0]).concepts["food"].state == model.predict(TEXTS[0]).concepts["food"].state
+    limit = model.settings.max_length
+    fits, longer = "food " * (limit - 2), "food " * (limit - 1)  # and two special tokens
+    assert [exported.cuts(text) for text in (fits, longer)] == [model.cuts(text) for text in (fits, longer)]
+    assert exported.cuts(longer) and not exported.cuts(fits)
     assert manifest == read_json(tmp_path / "out" / "export.json")
     assert manifest["largest_difference"] < 1e-5
     assert manifest["model"] == sha256_file(folder / "checksums.json")

@@ -71,7 +71,7 @@ def test_the_gates_judge_the_patched_model(service, approved, promote):
     patch = approve("harmful", BAD)
     before = sha256_file(service.workspace.sparse / "masks.safetensors")
     code, told = promote("--patches", folder)
-    assert code == 1 and "not promoted: version 2 (HOLD)" in told
+    assert code == 1 and "not promoted: version 2, verdict HOLD" in told
     ledger = (service.workspace.state / "promotion" / "version-2" / "ledger.md").read_text()
     assert "significantly worse than the champion" in ledger
     assert f"Patches {patch.id[:12]} are in the masks" in ledger

@@ -47,7 +47,7 @@ def test_commands_work_until_the_history_is_altered(make_promotion_service, fini
 
     finish(service, blind_to(good_model, "food"))
     code, out, _ = command(service, "promote")
-    assert (code, out.splitlines()[-1]) == (1, "not promoted: version 2 (REJECT) (entry 2 of the history)")
+    assert (code, out.splitlines()[-1]) == (1, "not promoted: version 2, verdict REJECT (entry 2 of the history)")
     code, _, fault = command(service, "promote", "--force")
     assert (code, "so it needs --reason" in fault) == (1, True)
     code, out, _ = command(service, "promote", "--force", "--reason", "to see it fail")

@@ -207,8 +207,8 @@ def test_examples_and_confusions_are_selected_by_confidence():
 
 
 def test_the_page_begins_with_a_right_text_on_which_two_concepts_decide(html):
-    def example(text, number, label, *contributions):
-        explained = report_inputs.explanation(text, label, ("Positive", "Positive", 0.9), ("quiet", "quiet", 0.8))
+    def example(text, number, label, *contributions, noise=0.8):
+        explained = report_inputs.explanation(text, label, ("Positive", "Positive", 0.9), ("quiet", "quiet", noise))
         concepts = zip(explained.concepts.items(), contributions, strict=True)
         changed = {name: replace(concept, contribution=value) for (name, concept), value in concepts}
         return Example.from_explanation(replace(explained, concepts=changed), number)
@@ -219,6 +219,8 @@ def test_the_page_begins_with_a_right_text_on_which_two_concepts_decide(html):
     assert first_example([one, misread, long, two]) is two
     assert first_example([one, long]) is one and first_example([long]) is long, "a long one only where all are long"
     assert first_example([misread]) is misread and first_example([]) is None
+    unclear = example("unclear", 4, right, 2.0, 2.0, noise=0.55)
+    assert first_example([two, unclear]) is two and first_example([unclear]) is unclear, "its noise is nearly loud"
     words = " ".join(" ".join(Page(html).texts).split())
     assert "It comes from these predicted concepts, and from nothing else: food Positive speaks for 3 (+0.20)" in words
 
@@ -337,3 +339,15 @@ def test_a_figure_beyond_its_bound_with_an_interval_across_it_is_undecided():
     assert "repaired ? undecided 0.750 at least 0.800 few" in cells
     assert "harm ? undecided 0.030 at most 0.020 few" in cells
     assert "exact ✓ passed 0.800" in cells and "lost ✗ failed –" in cells
+
+
+@pytest.mark.parametrize(
+    ("setting", "label", "falls"),
+    [("typical", [0.5, 0.6, 0.55], True), ("typical", [0.5, 0.5, 0.6], False), ("hard", [0.5, 0.6, 0.55], False)],
+)
+def test_the_lead_says_what_a_falling_curve_of_right_edits_means(setting, label, falls):
+    figures = report_inputs.metrics()
+    figures["intervene"]["oracle_curves"] = {f"random/{setting}": {"label": label}}
+    words = " ".join(" ".join(Page(index_page("data", figures, {}, [])).texts).split())
+    assert "“head refitted” is a second one, which learnt from their states alone" in words
+    assert ("A curve of the head as trained that falls, although each edit is right" in words) is falls

@@ -41,7 +41,7 @@ def test_warnings_are_counted_on_the_terminal(tmp_path, capsys):
     assert "warning" not in capsys.readouterr().out
     run(tmp_path / "some", [(4, "comment", "The soup was nice, donâ€™t you think, and the bread, too.")])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
-    assert line == "1 warning(s) in metrics/validate.json (after a whole run: reports/validation.html): decoding 1"
+    assert line == "1 warning(s), in reports/validation.html: decoding 1"
 
 
 def test_without_bad_rows_the_quarantine_is_an_empty_table(tmp_path):
@@ -56,7 +56,7 @@ def test_a_second_run_writes_the_same_bytes(tmp_path):
     one, two = files_of(tmp_path / "one"), files_of(tmp_path / "two")
     assert one == two
     assert {"metrics/validate.json", "data/validated/quarantine.parquet"} <= set(one)
-    assert not any(name.startswith("reports") for name in one), "only the stage `report` draws"
+    assert not any(name.startswith("reports") for name in one), "no stage before `report` draws"
 
 
 SPOILED = [(row, "comment", " ") for row in range(3)]
@@ -74,8 +74,8 @@ def test_too_many_bad_rows_fail_the_stage_and_write_no_tables(tmp_path):
     assert (tmp_path / "data" / "validated" / "train.parquet").is_file()
 
 
-def test_the_stage_draws_the_page_of_refused_data(tmp_path, monkeypatch, capsys):
-    """The stage `report` draws the page of accepted data, but it does not run after a refusal."""
+def test_the_page_is_written_for_refused_data_and_again_for_repaired_ones(tmp_path, monkeypatch, capsys):
+    """The stage `report` does not run after a refusal, and runs much later after a repair."""
     rows = source_rows()
     for row, column, value in SPOILED:
         rows[row][column] = value
@@ -90,6 +90,11 @@ def test_the_stage_draws_the_page_of_refused_data(tmp_path, monkeypatch, capsys)
     assert message.endswith("All bad rows are listed in reports/validation.html\n")
     page = workspace.validation_page.read_text(encoding="utf-8")
     assert "Refused" in page and page.count("empty: text is white space") == 3
+    accepted = params.model_copy(update={"validate_": params.validate_.model_copy(update={"quarantine_share": 0.05})})
+    ingest.run(accepted, workspace)
+    assert main(["validate"]) == 0
+    page = workspace.validation_page.read_text(encoding="utf-8")
+    assert "Refused" not in page and page.count("empty: text is white space") == 3
 
 
 def test_the_error_names_a_missing_folder(tmp_path):

@@ -7,12 +7,16 @@ from sparsecbm.cli.printing.terminal import Terminal, cell
 from sparsecbm.model.prediction import Prediction, StatePrediction
 
 
-def show_prediction(prediction: Prediction) -> None:
-    """Print a text, and for its label and each concept the states, the most probable one first."""
+def show_prediction(prediction: Prediction, label: str) -> None:
+    """Print a text, and for its label and each concept the states, the most probable one first.
+
+    Args:
+        label: the label's name
+    """
     console = Terminal()
     console.print(prediction.text, style="bold")
     table = Table("", "predicted", "other states", box=None, pad_edge=False)
-    for name, variable in {"label": prediction.label, **prediction.concepts}.items():
+    for name, variable in {f"{label} (label)": prediction.label, **prediction.concepts}.items():
         first, *others = _by_probability(variable)
         table.add_row(cell(name), cell(first), cell(", ".join(others)))
     console.print(table)

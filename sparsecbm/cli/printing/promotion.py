@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import compress
 
 from rich.table import Table
 from rich.text import Text
@@ -12,12 +13,12 @@ from sparsecbm.promote.ledger import Ledger, format_figure
 from sparsecbm.promote.status import Status
 
 COLOURS = {"PROMOTE": "green", "HOLD": "yellow", "REJECT": "red"}
-ROOM = 100  # columns of a terminal that has room for the condition
+ROOM = 105  # columns of a terminal that has room for all that a ledger shows
 NAMES = 27  # columns for the name of a figure; a longer one is broken after its dots
 DONE = {
     "promote": "promoted: version {version} is the champion",
     "rollback": "rolled back: version {version} is the champion again",
-    "refuse": "not promoted: version {version} ({verdict})",
+    "refuse": "not promoted: version {version}, verdict {verdict}",
     "undo": "undone: version {version} is not the champion",
     "restart": "restarted: the history is verified from here on",
 }
@@ -27,24 +28,29 @@ def show_ledger(ledger: Ledger) -> None:
     """Print every gate with its figures, then verdict and reasons."""
     console = Terminal()
     table = Table(box=None, pad_edge=False)
-    for column in ("gate", "figure", "outcome"):
-        table.add_column(column, overflow="fold")
-    comparison = ("champion", "better by", "95 %") if ledger.champion else ()
-    # Where it would fold the names, the condition is left out; the page has all columns.
-    condition = ("condition",) if not comparison and console.width >= ROOM else ()
-    for column in ("challenger", *comparison):
-        table.add_column(column, justify="right")
-    for column in condition:
-        table.add_column(column, overflow="fold")
+    # A column that would make others fold is left out; the page has all.
+    roomy, compared = console.width >= ROOM, ledger.champion is not None
+    shown = {
+        "gate": roomy or not compared,
+        "figure": True,
+        "outcome": True,
+        "challenger": True,
+        "champion": compared,
+        "better by": compared,
+        "95 %": roomy and compared,
+        "condition": roomy and not compared,
+    }
+    for column in filter(shown.get, shown):
+        justify = "left" if column in ("gate", "figure", "outcome", "condition") else "right"
+        table.add_column(column, justify=justify, overflow="fold")
     for row in ledger.rows:
         colour = {"reject": "red", "hold": "yellow"}.get(row.effect, "green" if row.outcome == "win" else "default")
         interval = "" if row.interval is None else " to ".join(map(format_figure, row.interval))
-        cells = [format_figure(row.value)]
-        if comparison:
-            cells += [format_figure(row.champion), format_figure(row.difference), interval]
-        if condition:
-            cells.append(row.wanted)
-        table.add_row(cell(row.gate), _broken(row.figure), cell(row.outcome, colour), *map(cell, cells))
+        figures = map(cell, map(format_figure, (row.value, row.champion, row.difference)))
+        cells = (
+            cell(row.gate), _broken(row.figure), cell(row.outcome, colour), *figures, cell(interval), cell(row.wanted)
+        )  # fmt: skip
+        table.add_row(*compress(cells, shown.values()))
     console.print(table)
     against = f"version {ledger.champion}" if ledger.champion else "no champion"
     verdict = (ledger.verdict, COLOURS[ledger.verdict])
