@@ -194,8 +194,8 @@ def _edit_settings(curves: Mapping[str, Mapping]) -> str:
     if not curves:
         return ""
     words = (
-        " “Head as trained” is the label head that learnt from the concepts' probabilities; “head refitted” is a second "
-        "one, which learnt from their states alone."
+        " “Head as trained” is the label head that learnt from the concepts' probabilities; “head refitted” is a "
+        "second one, which learnt from their states alone."
     )
     ends = {name.partition("/")[2]: curve["label"] for name, curve in curves.items()}
     if any(values[-1] < max(values) for setting, values in ends.items() if setting != "hard"):
