@@ -22,7 +22,7 @@ class Predictor(Protocol):
     def predict(self, texts: list[str], /) -> list[Prediction]:
         """Label and concepts of each text."""
 
-    def cuts(self, text: str, /) -> bool:
+    def too_long(self, text: str, /) -> bool:
         """Whether the model reads only a part of a text."""
 
 
@@ -58,7 +58,7 @@ def predictions(model: Predictor, texts: list[str]) -> Iterator[Prediction]:
 def unread_texts(model: Predictor, texts: list[str]) -> list[str]:
     """One line on the texts without words, and one on those of which the model reads only a part; none without such."""
     empty = sum(not text.strip() for text in texts)
-    cut = sum(model.cuts(text) for text in texts)
+    cut = sum(model.too_long(text) for text in texts)
     lines = []
     if empty:
         lines.append(f"{empty} of {len(texts)} text(s) without words: the prediction is that of an empty text")

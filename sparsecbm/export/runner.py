@@ -66,7 +66,7 @@ class ExportedModel:
             run = start(folder / GRAPHS[manifest["engine"]], threads, manifest["precision"])
         return cls(manifest, tokenizer, run)
 
-    def cuts(self, text: str) -> bool:
+    def too_long(self, text: str) -> bool:
         """Whether a text has more tokens than the model reads, so that a part of it counts for nothing."""
         return bool(self._tokenizer.encode(text).overflowing)
 

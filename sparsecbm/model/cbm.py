@@ -347,7 +347,7 @@ class ConceptBottleneck(nn.Module, Rich):
             return self.predict([texts], batch_size)[0]
         return self.predictions(texts, self.logits(texts, batch_size))
 
-    def cuts(self, text: str) -> bool:
+    def too_long(self, text: str) -> bool:
         """Whether a text has more tokens than the model reads, so that a part of it counts for nothing."""
         limit = self.settings.max_length
         return len(encode(self.tokenizer, [text], limit + 1)[0]) > limit

@@ -89,8 +89,8 @@ def test_an_exported_model_predicts_what_the_model_predicts(masked, engine, tmp_
     assert exported.predict(TEXTS[0]).concepts["food"].state == model.predict(TEXTS[0]).concepts["food"].state
     limit = model.settings.max_length
     fits, longer = "food " * (limit - 2), "food " * (limit - 1)  # and two special tokens
-    assert [exported.cuts(text) for text in (fits, longer)] == [model.cuts(text) for text in (fits, longer)]
-    assert exported.cuts(longer) and not exported.cuts(fits)
+    assert [exported.too_long(text) for text in (fits, longer)] == [model.too_long(text) for text in (fits, longer)]
+    assert exported.too_long(longer) and not exported.too_long(fits)
     assert manifest == read_json(tmp_path / "out" / "export.json")
     assert manifest["largest_difference"] < 1e-5
     assert manifest["model"] == sha256_file(folder / "checksums.json")
