@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
 
 from sparsecbm.model.branches import BranchedBlock, join_outputs
 from sparsecbm.model.cbm import ConceptBottleneck
@@ -56,6 +57,7 @@ class PredictionGraph(nn.Module):
         for number, block in enumerate(blocks):
             if block in concept_blocks(self.model.backbone):
                 blocks[number] = AllConceptsBlock(block.branches, block.first)
+        _attend_plainly(self.model.backbone)
         self.eval()
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
@@ -75,6 +77,14 @@ class PredictionGraph(nn.Module):
         pooled = {name: pool(part, mask, model.settings.pooling) for name, part in zip(names, parts, strict=True)}
         output = model.output(model.concept_heads(pooled))
         return output.label_logits, torch.cat([output.concept_logits[name] for name in names], -1)
+
+
+def _attend_plainly(backbone: PreTrainedModel) -> None:
+    """Let attention be products and a softmax. The fused form is exported with checks for rows without any token."""
+    backbone.set_attn_implementation("eager")
+    for module in backbone.modules():  # a branch has a configuration of its own
+        if isinstance(getattr(module, "config", None), PretrainedConfig):
+            module.config._attn_implementation = "eager"
 
 
 def _parts(rows: Tensor, count: int) -> list[Tensor]:
