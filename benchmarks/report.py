@@ -27,7 +27,7 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.explain.explanation import Explanation
 from sparsecbm.report.embedded_plots import read_plots
 from sparsecbm.report.index_page import index_page
-from sparsecbm.report.pages import SHOWN
+from sparsecbm.report.run_page import SHOWN
 
 RESULTS = Path(__file__).parent / "results" / "report.json"
 FLAGS = (

@@ -25,7 +25,8 @@ from sparsecbm.explain.export import LINES, TABLE
 from sparsecbm.intervene.memory.index import INDEX, read_index
 from sparsecbm.intervene.memory.store import Memory
 from sparsecbm.intervene.patches.patch import MaskPatch
-from sparsecbm.report.pages import read_metrics, write_index_page, write_validation_page
+from sparsecbm.report.data_page import write_validation_page
+from sparsecbm.report.run_page import read_metrics, write_index_page
 
 CORRECTIONS = "corrections.jsonl"  # in the state folder; where `sparsecbm serve` keeps proposals by default
 

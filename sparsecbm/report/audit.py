@@ -15,7 +15,7 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_manifest
 from sparsecbm.plots.audit import AuditedScore, draw_audit_page
 from sparsecbm.report.data_name import data_name
-from sparsecbm.report.pages import read_metrics
+from sparsecbm.report.run_page import read_metrics
 
 Rows = tuple[tuple[str, str], ...]  # (name, value)
 NEEDED = ("prune", "explain", "intervene", "evaluate")

@@ -7,7 +7,7 @@ from sparsecbm.base.params import HubSource, Params
 from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import read_manifest
 from sparsecbm.display.card_facts import CardFacts
-from sparsecbm.report.pages import read_metrics
+from sparsecbm.report.run_page import read_metrics
 
 
 def workspace_facts(workspace: Workspace, params: Params, **how: Any) -> CardFacts:

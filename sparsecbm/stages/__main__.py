@@ -44,7 +44,7 @@ def _run(name: str, workspace: Workspace) -> None:
         message = f"{error}\nAll bad rows are listed in {page.relative_to(workspace.root)}"
         raise RefusedDataError(message, error.result) from None
     if name == "validate":
-        from sparsecbm.report.pages import write_validation_page
+        from sparsecbm.report.data_page import write_validation_page
 
         write_validation_page(workspace)
 

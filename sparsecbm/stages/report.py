@@ -10,8 +10,9 @@ from sparsecbm.display.model_card import model_card
 from sparsecbm.explain.export import read_explanations
 from sparsecbm.model.storage import load as load_model
 from sparsecbm.report.card_facts import workspace_facts
+from sparsecbm.report.data_page import write_validation_page
 from sparsecbm.report.drawings import draw_plots
-from sparsecbm.report.pages import read_metrics, write_index_page, write_validation_page
+from sparsecbm.report.run_page import read_metrics, write_index_page
 from sparsecbm.report.summary import summarise
 
 

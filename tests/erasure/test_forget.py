@@ -30,7 +30,8 @@ from sparsecbm.explain.export import write_explanations
 from sparsecbm.intervene.memory.store import Memory
 from sparsecbm.intervene.patches.split_safeguards import patch_cache
 from sparsecbm.model.checksums import text_checksum
-from sparsecbm.report.pages import read_metrics, write_index_page, write_validation_page
+from sparsecbm.report.data_page import write_validation_page
+from sparsecbm.report.run_page import read_metrics, write_index_page
 from sparsecbm.stages import ingest, validate
 from sparsecbm.stages.annotate import run as annotate
 from tests.support import report_inputs

@@ -10,7 +10,7 @@ from sparsecbm.base.workspace import Workspace
 from sparsecbm.data.tables import write_splits
 from sparsecbm.explain.export import LINES
 from sparsecbm.model.storage import save as save_model
-from sparsecbm.report import pages
+from sparsecbm.report.name_order import merge_orders
 from sparsecbm.stages import report
 from tests.support import report_inputs
 from tests.support.data_workspace import files_of
@@ -147,5 +147,5 @@ def test_a_black_box_has_curves_and_scores_of_the_label(workspace):
     ],
 )
 def test_the_orders_of_states_are_merged(orders, merged):
-    names = pages.merge_orders(orders)
+    names = merge_orders(orders)
     assert {name: names.index(name) for name in merged} == merged and len(names) == len(set(names))
