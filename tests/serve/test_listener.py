@@ -41,7 +41,7 @@ def serve(monkeypatch):
             raise EndError
 
         monkeypatch.setattr(server, "_load", lambda *_: (load(), (None, None))[1])
-        monkeypatch.setattr(server, "_log_as_json", lambda: None)
+        monkeypatch.setattr(server, "_log_as_json", lambda level: None)
         monkeypatch.setattr(server, "create_app", lambda *_: None)
         monkeypatch.setattr(server.uvicorn.Server, "run", run_server)
         server.serve(server.Served("model", None, Path("corrections.jsonl"), 1), rules(port))

@@ -166,7 +166,7 @@ def test_no_browser_is_started_with_the_token_in_its_command_line(workspace, mon
     started = []
     timer = lambda _, __, arguments: SimpleNamespace(start=lambda: started.extend(arguments))  # noqa: E731
     monkeypatch.setattr("threading.Timer", timer)
-    monkeypatch.setattr("sparsecbm.serve.server.serve", lambda served, access, extend, door: extend(None))
+    monkeypatch.setattr("sparsecbm.serve.server.serve", lambda served, access, extend, *_: extend(None))
     monkeypatch.setattr("sparsecbm.workbench.application.add_workbench", lambda *_: None)
     monkeypatch.delenv("SPARSECBM_TOKEN", raising=False)
     monkeypatch.chdir(workspace.root)
